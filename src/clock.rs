@@ -1,0 +1,322 @@
+//! The only source of instants, monotonic time, sleeps and randomness.
+//!
+//! A clock may run faster than real time (the demo, the simulator, scaled tests) or stand still until a test moves it. What
+//! must be real time whatever the clock says (socket time limits, measured latencies, webhook timestamps) uses [`Stopwatch`]
+//! and [`RealTime`]. Nothing else in the crate may read the system's clock or make a random number.
+
+#![expect(clippy::disallowed_methods, reason = "this module is the seam that the forbidden calls point to")]
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::domain::time::UtcMicros;
+
+/// A future that can be held in a struct and sent between threads.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The longest single wait before the wall clock is looked at again: tokio's timers stand still while the host is suspended.
+const LONGEST_REAL_SLEEP: Duration = Duration::from_secs(1);
+
+/// Instants, monotonic time and sleeps, all at the same speed.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The wall clock.
+    fn now(&self) -> UtcMicros;
+
+    /// Time since this clock was made; never goes back, not even when the wall clock is set.
+    fn monotonic(&self) -> Duration;
+
+    /// Completes when this clock's [`Clock::monotonic`] has advanced by `duration`.
+    fn sleep(&self, duration: Duration) -> BoxFuture<()>;
+
+    /// Completes once [`Clock::now`] is at or after `instant`, also when the wall clock is set forward past it.
+    fn sleep_until(&self, instant: UtcMicros) -> BoxFuture<()>;
+
+    /// How many seconds pass here in one real second.
+    fn speed(&self) -> u32;
+
+    /// A span of real time (a socket's time limit) as a span of this clock.
+    fn from_real(&self, real: Duration) -> Duration {
+        real.saturating_mul(self.speed())
+    }
+}
+
+/// The clock as it is handed around.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The system's clock, at its own speed or faster from a chosen instant on.
+#[derive(Debug, Clone)]
+pub struct SystemClock {
+    origin: Instant,
+    start: UtcMicros,
+    speed: u32,
+}
+
+impl SystemClock {
+    /// Real time.
+    pub fn real() -> Self {
+        Self { origin: Instant::now(), start: system_now(), speed: 1 }
+    }
+
+    /// Starts at `start` (or at the system's time) and runs `speed` times as fast. A speed of 0 is taken as 1.
+    pub fn scaled(start: Option<UtcMicros>, speed: u32) -> Self {
+        Self { origin: Instant::now(), start: start.unwrap_or_else(system_now), speed: speed.max(1) }
+    }
+
+    fn follows_the_system(&self) -> bool {
+        self.speed == 1
+    }
+}
+
+fn system_now() -> UtcMicros {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UtcMicros::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> UtcMicros {
+        if self.follows_the_system() { system_now() } else { self.start + self.monotonic() }
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.origin.elapsed().saturating_mul(self.speed)
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        Box::pin(tokio::time::sleep(duration / self.speed))
+    }
+
+    fn sleep_until(&self, instant: UtcMicros) -> BoxFuture<()> {
+        let clock = self.clone();
+        Box::pin(async move {
+            loop {
+                let left = instant.since(clock.now());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep((left / clock.speed).clamp(Duration::from_micros(50), LONGEST_REAL_SLEEP)).await;
+            }
+        })
+    }
+
+    fn speed(&self) -> u32 {
+        self.speed
+    }
+}
+
+/// A clock that stands still until it is moved; sleepers wake when it passes them.
+#[derive(Debug, Clone)]
+pub struct ManualClock {
+    state: Arc<watch::Sender<ManualTime>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ManualTime {
+    now: UtcMicros,
+    monotonic: Duration,
+}
+
+impl ManualClock {
+    /// Stands at `now`.
+    pub fn at(now: UtcMicros) -> Self {
+        Self { state: Arc::new(watch::channel(ManualTime { now, monotonic: Duration::ZERO }).0) }
+    }
+
+    /// Moves the wall clock and monotonic time forward together.
+    pub fn advance(&self, by: Duration) {
+        self.state.send_modify(|time| {
+            time.now = time.now + by;
+            time.monotonic += by;
+        });
+    }
+
+    /// Sets the wall clock alone, as an operator or NTP would; monotonic time does not move.
+    pub fn step_to(&self, now: UtcMicros) {
+        self.state.send_modify(|time| time.now = now);
+    }
+
+    fn wait(&self, done: impl Fn(&ManualTime) -> bool + Send + Sync + 'static) -> BoxFuture<()> {
+        let mut seen = self.state.subscribe();
+        Box::pin(async move {
+            // An error means that the clock is gone, and with it everything that could still be waited for.
+            let _ = seen.wait_for(|time| done(time)).await;
+        })
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> UtcMicros {
+        self.state.borrow().now
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.state.borrow().monotonic
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        let due = self.monotonic() + duration;
+        self.wait(move |time| time.monotonic >= due)
+    }
+
+    fn sleep_until(&self, instant: UtcMicros) -> BoxFuture<()> {
+        self.wait(move |time| time.now >= instant)
+    }
+
+    fn speed(&self) -> u32 {
+        1
+    }
+}
+
+/// Measures real elapsed time, whatever the speed of the clock: for latencies.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Real time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Real waits, for what a faster clock must not shorten: the time limit of a stop, a pause before a socket is tried again.
+#[derive(Debug, Clone, Copy)]
+pub struct RealTime;
+
+impl RealTime {
+    /// Completes after `duration` of real time.
+    pub fn sleep(duration: Duration) -> BoxFuture<()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+
+    /// The system's wall clock, for what leaves the host and is judged by another's clock.
+    pub fn now() -> UtcMicros {
+        system_now()
+    }
+}
+
+/// Randomness: jitter and ids. Seeded in tests, from the system otherwise.
+pub trait Random: fmt::Debug + Send + Sync {
+    /// Uniform in `0.0..1.0`.
+    fn unit(&self) -> f64;
+
+    /// Sixteen random bytes; unguessable from the system's source.
+    fn bytes(&self) -> [u8; 16];
+
+    /// A version 7 id of `now`: sorts by time, random in its last 74 bits.
+    fn id_at(&self, now: UtcMicros) -> Uuid {
+        let millis = u64::try_from(now.as_micros() / 1000).unwrap_or(0);
+        let [a, b, c, d, e, f, g, h, i, j, ..] = self.bytes();
+        uuid::Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
+    }
+
+    /// A version 4 id: nothing but randomness.
+    fn opaque_id(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.bytes()).into_uuid()
+    }
+}
+
+/// The randomness as it is handed around.
+pub type SharedRandom = Arc<dyn Random>;
+
+/// The operating system's randomness.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn unit(&self) -> f64 {
+        fastrand::f64()
+    }
+
+    fn bytes(&self) -> [u8; 16] {
+        // uuid draws from the system's generator; its version and variant bits are covered by a second draw.
+        let (first, second) = (Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes());
+        let mut bytes = first;
+        bytes[6] = second[0];
+        bytes[8] = second[1];
+        bytes
+    }
+}
+
+/// Repeatable randomness: the same seed gives the same draws in the same order.
+#[derive(Debug)]
+pub struct SeededRandom(Mutex<fastrand::Rng>);
+
+impl SeededRandom {
+    /// Draws follow from `seed` alone.
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(fastrand::Rng::with_seed(seed)))
+    }
+
+    fn rng(&self) -> MutexGuard<'_, fastrand::Rng> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Random for SeededRandom {
+    fn unit(&self) -> f64 {
+        self.rng().f64()
+    }
+
+    fn bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.rng().fill(&mut bytes);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sleeper_on_a_manual_clock_wakes_when_the_clock_passes_it() {
+        let clock = ManualClock::at(UtcMicros::EPOCH);
+        let sleeper = clock.sleep(Duration::from_secs(60));
+        let until = clock.sleep_until(UtcMicros::from_micros(90_000_000));
+        clock.advance(Duration::from_secs(60));
+        sleeper.await;
+        assert_eq!(clock.now(), UtcMicros::from_micros(60_000_000));
+        clock.step_to(UtcMicros::from_micros(100_000_000));
+        until.await;
+        assert_eq!(clock.monotonic(), Duration::from_secs(60), "a step of the wall clock moves no monotonic time");
+    }
+
+    #[tokio::test]
+    async fn a_scaled_clock_starts_where_it_is_told_and_runs_faster() {
+        let start = UtcMicros::from_micros(1_000_000_000_000_000);
+        let clock = SystemClock::scaled(Some(start), 1000);
+        let watch = Stopwatch::start();
+        clock.sleep_until(start + Duration::from_secs(20)).await;
+        assert!(clock.now() >= start + Duration::from_secs(20));
+        assert!(
+            watch.elapsed() < Duration::from_secs(10),
+            "20 s at a thousand times the speed took {:?}",
+            watch.elapsed()
+        );
+    }
+
+    #[test]
+    fn seeded_randomness_repeats_and_ids_sort_by_time() {
+        let draw = |seed| {
+            let random = SeededRandom::new(seed);
+            (random.unit(), random.bytes())
+        };
+        assert_eq!(draw(7), draw(7));
+        assert_ne!(draw(7), draw(8));
+        let random = SeededRandom::new(1);
+        let early = random.id_at(UtcMicros::from_micros(1_700_000_000_000_000));
+        let late = random.id_at(UtcMicros::from_micros(1_700_000_000_001_000));
+        assert!(early < late);
+        assert_eq!(early.get_version_num(), 7);
+    }
+}

@@ -1,0 +1,126 @@
+//! One type per kind of identifier, so that an agent's id cannot be taken for a rule's.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Wraps the text as it stands; nothing is trimmed or folded.
+            pub fn new(text: impl AsRef<str>) -> Self {
+                Self(Arc::from(text.as_ref()))
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self::new(text)
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(Arc::from(text))
+            }
+        }
+    };
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    };
+}
+
+text_id! {
+    /// One CXone business unit, as the configuration names it.
+    TenantId
+}
+text_id! {
+    /// An agent's id on the platform (`userId`). May be logged; the agent's name may not.
+    AgentId
+}
+text_id! {
+    /// An agent's team, by its name on the platform or in the schedule.
+    TeamName
+}
+text_id! {
+    /// A rule's id, as its file or the API names it.
+    RuleId
+}
+text_id! {
+    /// A reason code that goes with a state, as the platform spells it (`WORKING`, `BREAK`, …).
+    ReasonCode
+}
+text_id! {
+    /// The id the platform gave a real-time subscription.
+    SubscriptionId
+}
+
+uuid_id! {
+    /// One wanted state change of one agent. Version 7, so that ids sort by the time of the request.
+    TransitionId
+}
+uuid_id! {
+    /// The random name that stands for an agent in the audit chain; erasing the agent leaves the chain whole.
+    SubjectId
+}
+uuid_id! {
+    /// One event of the outbox.
+    EventId
+}

@@ -1,0 +1,13 @@
+//! The words and laws of Shiftkeeper, pure: no clock, no IO, no runtime, nothing else of ours.
+//!
+//! Everything here is a function of its arguments. Time and randomness come in as values, so that the same code decides
+//! live, in a dry run and over last week's history.
+
+pub mod agent;
+pub mod audit;
+pub mod event;
+pub mod ids;
+pub mod policy;
+pub mod state;
+pub mod time;
+pub mod transition;

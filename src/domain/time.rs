@@ -1,0 +1,150 @@
+//! The one instant type: UTC microseconds.
+//!
+//! Reading a clock is `crate::clock`'s business; here instants are values.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An instant, in microseconds since 1970-01-01T00:00:00Z. Finer parts of what a platform or a file says are cut off, so that
+/// an instant that went through the store equals the one that went in. Written and read as RFC 3339 text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UtcMicros(i64);
+
+impl UtcMicros {
+    /// The start of the Unix epoch.
+    pub const EPOCH: Self = Self(0);
+    /// Later than every instant that occurs: "never".
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// From microseconds since the Unix epoch.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// The time from `earlier` to here; zero when `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        let micros = self.0.saturating_sub(earlier.0);
+        if micros > 0 { Duration::from_micros(micros.unsigned_abs()) } else { Duration::ZERO }
+    }
+
+    /// The instant moved by a signed count of microseconds.
+    #[must_use]
+    pub const fn offset(self, micros: i64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// The same instant for calendar arithmetic, held to the years that jiff knows.
+    pub fn timestamp(self) -> Timestamp {
+        Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 { Timestamp::MIN } else { Timestamp::MAX })
+    }
+}
+
+impl From<Timestamp> for UtcMicros {
+    fn from(timestamp: Timestamp) -> Self {
+        Self(timestamp.as_microsecond())
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl Add<Duration> for UtcMicros {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(micros(duration)))
+    }
+}
+
+impl Sub<Duration> for UtcMicros {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(duration)))
+    }
+}
+
+impl fmt::Display for UtcMicros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.timestamp().fmt(f)
+    }
+}
+
+impl fmt::Debug for UtcMicros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.timestamp().fmt(f)
+    }
+}
+
+impl std::str::FromStr for UtcMicros {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<Timestamp>().map(Self::from)
+    }
+}
+
+impl Serialize for UtcMicros {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for UtcMicros {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A span as people write it in the configuration and read it in messages: `90s`, `5m`, `1h30m`.
+pub fn duration_text(duration: Duration) -> String {
+    let total = duration.as_secs();
+    let (hours, minutes, seconds) = (total / 3600, total / 60 % 60, total % 60);
+    let mut text = String::new();
+    for (amount, unit) in [(hours, "h"), (minutes, "m"), (seconds, "s")] {
+        if amount > 0 {
+            text.push_str(&format!("{amount}{unit}"));
+        }
+    }
+    if duration.subsec_millis() > 0 && total < 60 {
+        return format!("{}ms", duration.as_millis());
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_survives_text_and_cuts_nanoseconds() {
+        let instant: UtcMicros = "2026-10-26T13:30:00.123456789Z".parse().expect("valid");
+        assert_eq!(instant.to_string(), "2026-10-26T13:30:00.123456Z");
+        assert_eq!(instant.to_string().parse::<UtcMicros>().expect("valid"), instant);
+    }
+
+    #[test]
+    fn time_since_a_later_instant_is_zero() {
+        let early = UtcMicros::from_micros(5);
+        assert_eq!(early.since(early + Duration::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn spans_are_written_as_people_read_them() {
+        for (span, text) in [(0, "0s"), (45, "45s"), (90, "1m30s"), (300, "5m"), (5400, "1h30m")] {
+            assert_eq!(duration_text(Duration::from_secs(span)), text);
+        }
+        assert_eq!(duration_text(Duration::from_millis(250)), "250ms");
+    }
+}
