@@ -1,1 +1,51 @@
-//! x
+//! What is known of one agent: who, and the state that was last observed.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AgentId, ReasonCode, TeamName, TransitionId};
+use super::state::AgentState;
+use super::time::UtcMicros;
+
+/// An agent as the schedule or the platform describes them. The name is personal data: shown, never logged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Agent {
+    /// The platform's id.
+    pub id: AgentId,
+    /// The name, where one is known.
+    pub name: Option<Arc<str>>,
+    /// The one team, where it is known.
+    pub team: Option<TeamName>,
+    /// The IANA zone, where it is known; else shift arithmetic has nothing to do with this agent.
+    pub zone: Option<Arc<str>>,
+}
+
+/// Where the knowledge of a state comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A snapshot of a subscription, with the platform's own instant.
+    Snapshot,
+    /// A message of the live feed: the instant is receipt minus the duration it names.
+    Feed,
+    /// An accepted state POST of ours: the instant is the acceptance.
+    Post,
+}
+
+/// The state that an agent was last observed in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Observed {
+    /// What.
+    pub state: AgentState,
+    /// Why; known only after a change of our own (snapshots carry no reason).
+    pub reason: Option<ReasonCode>,
+    /// The queue that the platform names.
+    pub queue: Option<Arc<str>>,
+    /// Since when, by the platform's clock converted to ours.
+    pub entered_at: UtcMicros,
+    /// Where `entered_at` comes from; only a snapshot's is the platform's own.
+    pub source: Source,
+    /// The transition of ours that brought it about, if one did.
+    pub transition: Option<TransitionId>,
+}
