@@ -1,1 +1,537 @@
-//! x
+//! The life cycle of one wanted state change.
+//!
+//! A step consumes the old status and gives the new one, or says that the step is not allowed there. Nothing else in the crate
+//! writes a status.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ids::{AgentId, ReasonCode, RuleId, TenantId, TransitionId};
+use super::policy::{OnContact, Violation};
+use super::priority::Priority;
+use super::state::AgentState;
+use super::time::UtcMicros;
+
+/// Who or what wanted something.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Actor {
+    /// A rule, in the version that was in force.
+    Rule {
+        /// The rule.
+        id: RuleId,
+        /// Its version.
+        version: Arc<str>,
+    },
+    /// A person or a system with a token of its own, by the token's id.
+    Person {
+        /// The token's or account's id.
+        id: Arc<str>,
+    },
+    /// The daemon itself.
+    Daemon,
+}
+
+impl Actor {
+    /// `rule:back-from-break`, `person:anna`, `daemon`.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Rule { id, .. } => format!("rule:{id}"),
+            Self::Person { id } => format!("person:{id}"),
+            Self::Daemon => "daemon".to_owned(),
+        }
+    }
+}
+
+/// Why a transition waits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// For a free slot of the request budget.
+    Budget,
+    /// For another change of the same agent that is under way.
+    InFlight,
+    /// For a mandatory break to end.
+    MandatoryBreak,
+    /// For the contact to end.
+    Contact,
+    /// For the next try after a failed one.
+    Retry,
+    /// For the platform to answer whether the agent is scheduled.
+    PlatformAnswer,
+    /// For the platform to allow what it refused with 409.
+    Conflict,
+    /// For automation, which is halted, to resume.
+    Halted,
+    /// For a person to approve.
+    Approval,
+    /// For fresh sight of the agent.
+    Sight,
+}
+
+impl WaitReason {
+    /// The name in messages and the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::InFlight => "in_flight",
+            Self::MandatoryBreak => "mandatory_break",
+            Self::Contact => "contact",
+            Self::Retry => "retry",
+            Self::PlatformAnswer => "platform_answer",
+            Self::Conflict => "conflict",
+            Self::Halted => "halted",
+            Self::Approval => "approval",
+            Self::Sight => "sight",
+        }
+    }
+}
+
+/// Where a transition stands. The shape in the store and in the API: `{"status": "waiting", "why": "budget", …}`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Status {
+    /// Taken in; nothing ruled yet.
+    Requested,
+    /// Not sent yet, or to be sent again.
+    Waiting {
+        /// For what.
+        why: WaitReason,
+        /// Not before this instant, where one is known.
+        until: Option<UtcMicros>,
+    },
+    /// The attempt is durable; the POST may be under way.
+    Sending {
+        /// When the attempt was made durable.
+        since: UtcMicros,
+    },
+    /// Sent, and nobody knows whether it took effect.
+    InDoubt {
+        /// When it was sent.
+        sent_at: UtcMicros,
+        /// A snapshot generated after this instant tells.
+        readable_after: UtcMicros,
+    },
+    /// The platform answered 2xx.
+    Accepted {
+        /// When.
+        at: UtcMicros,
+    },
+    /// A snapshot showed it.
+    Confirmed {
+        /// When the snapshot was generated.
+        at: UtcMicros,
+    },
+    /// No snapshot showed it in time, or it was overtaken before one could.
+    Unconfirmed {
+        /// When that was given up.
+        at: UtcMicros,
+    },
+    /// Policy forbade it.
+    Refused {
+        /// Which policy.
+        violation: Violation,
+    },
+    /// It cannot be done, or was tried as often as allowed.
+    Failed {
+        /// What went wrong, for a person to read.
+        error: String,
+    },
+    /// Called off before it left.
+    Cancelled {
+        /// By whom or for what.
+        by: String,
+    },
+    /// A newer request of equal or higher priority took its place.
+    Superseded {
+        /// The newer one.
+        by: TransitionId,
+    },
+    /// Its deadline passed before it could be sent.
+    Expired {
+        /// What it was waiting for.
+        waiting_for: Option<WaitReason>,
+    },
+}
+
+/// How many outcomes and open standings [`Status::name`] tells apart.
+pub const STATUS_NAMES: [&str; 12] = [
+    "requested",
+    "waiting",
+    "sending",
+    "in_doubt",
+    "accepted",
+    "confirmed",
+    "unconfirmed",
+    "refused",
+    "failed",
+    "cancelled",
+    "superseded",
+    "expired",
+];
+
+/// What happens to a transition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// It has to wait.
+    Hold {
+        /// For what.
+        why: WaitReason,
+        /// Not before this instant.
+        until: Option<UtcMicros>,
+    },
+    /// It is about to be sent.
+    Send {
+        /// Now.
+        at: UtcMicros,
+    },
+    /// The platform surely did not apply it; it waits for another try.
+    NotApplied {
+        /// For what.
+        why: WaitReason,
+        /// Not before this instant.
+        until: Option<UtcMicros>,
+    },
+    /// Nobody knows whether it was applied.
+    Doubt {
+        /// A snapshot generated after this instant tells.
+        readable_after: UtcMicros,
+    },
+    /// 2xx.
+    Accept {
+        /// When.
+        at: UtcMicros,
+    },
+    /// A snapshot showed that it took effect.
+    Confirm {
+        /// When that snapshot was generated.
+        at: UtcMicros,
+    },
+    /// No snapshot will show it any more.
+    GiveUp {
+        /// Now.
+        at: UtcMicros,
+    },
+    /// A snapshot showed that it did not take effect and that the agent has not moved: it may be sent again.
+    ReadBack {
+        /// Not before this instant.
+        until: Option<UtcMicros>,
+    },
+    /// Policy forbids it.
+    Refuse(Violation),
+    /// It cannot be done.
+    Fail(String),
+    /// Somebody calls it off.
+    Cancel(String),
+    /// A newer request takes its place.
+    Supersede(TransitionId),
+    /// Its deadline passed.
+    Expire,
+}
+
+impl Step {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Hold { .. } => "hold",
+            Self::Send { .. } => "send",
+            Self::NotApplied { .. } => "not applied",
+            Self::Doubt { .. } => "doubt",
+            Self::Accept { .. } => "accept",
+            Self::Confirm { .. } => "confirm",
+            Self::GiveUp { .. } => "give up",
+            Self::ReadBack { .. } => "read back",
+            Self::Refuse(_) => "refuse",
+            Self::Fail(_) => "fail",
+            Self::Cancel(_) => "cancel",
+            Self::Supersede(_) => "supersede",
+            Self::Expire => "expire",
+        }
+    }
+}
+
+/// A step that the life cycle does not have.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a transition that is {from} cannot take the step \"{step}\"")]
+pub struct NotAllowed {
+    from: &'static str,
+    step: &'static str,
+}
+
+impl Status {
+    /// One of [`STATUS_NAMES`].
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Waiting { .. } => "waiting",
+            Self::Sending { .. } => "sending",
+            Self::InDoubt { .. } => "in_doubt",
+            Self::Accepted { .. } => "accepted",
+            Self::Confirmed { .. } => "confirmed",
+            Self::Unconfirmed { .. } => "unconfirmed",
+            Self::Refused { .. } => "refused",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Superseded { .. } => "superseded",
+            Self::Expired { .. } => "expired",
+        }
+    }
+
+    /// Nothing more will happen to it.
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Requested
+            | Self::Waiting { .. }
+            | Self::Sending { .. }
+            | Self::InDoubt { .. }
+            | Self::Accepted { .. } => false,
+            Self::Confirmed { .. }
+            | Self::Unconfirmed { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::Superseded { .. }
+            | Self::Expired { .. } => true,
+        }
+    }
+
+    /// Not sent, so that a newer request may take its place and a person may call it off.
+    pub const fn has_not_left(&self) -> bool {
+        matches!(self, Self::Requested | Self::Waiting { .. })
+    }
+
+    /// On the way or in doubt: no other change of the agent may leave meanwhile.
+    pub const fn is_in_flight(&self) -> bool {
+        matches!(self, Self::Sending { .. } | Self::InDoubt { .. })
+    }
+
+    /// Takes a step.
+    ///
+    /// # Errors
+    /// [`NotAllowed`] where the life cycle does not have the step; the status is then unchanged in the store, and the caller
+    /// has a defect.
+    pub fn step(self, step: Step) -> Result<Self, NotAllowed> {
+        let refusal = NotAllowed { from: self.name(), step: step.name() };
+        let next = match (&self, step) {
+            (Self::Requested | Self::Waiting { .. }, step) => Self::before_leaving(&self, step),
+            (Self::Sending { since }, step) => Self::after_sending(*since, step),
+            (Self::InDoubt { .. }, step) => Self::after_doubt(step),
+            (Self::Accepted { .. }, Step::Confirm { at }) => Some(Self::Confirmed { at }),
+            (Self::Accepted { .. }, Step::GiveUp { at }) => Some(Self::Unconfirmed { at }),
+            (
+                Self::Accepted { .. }
+                | Self::Confirmed { .. }
+                | Self::Unconfirmed { .. }
+                | Self::Refused { .. }
+                | Self::Failed { .. }
+                | Self::Cancelled { .. }
+                | Self::Superseded { .. }
+                | Self::Expired { .. },
+                _,
+            ) => None,
+        };
+        next.ok_or(refusal)
+    }
+
+    fn before_leaving(&self, step: Step) -> Option<Self> {
+        match step {
+            Step::Hold { why, until } => Some(Self::Waiting { why, until }),
+            Step::Send { at } => Some(Self::Sending { since: at }),
+            Step::Refuse(violation) => Some(Self::Refused { violation }),
+            Step::Fail(error) => Some(Self::Failed { error }),
+            Step::Cancel(by) => Some(Self::Cancelled { by }),
+            Step::Supersede(by) => Some(Self::Superseded { by }),
+            Step::Expire => Some(Self::Expired { waiting_for: self.waits_for() }),
+            Step::NotApplied { .. }
+            | Step::Doubt { .. }
+            | Step::Accept { .. }
+            | Step::Confirm { .. }
+            | Step::GiveUp { .. }
+            | Step::ReadBack { .. } => None,
+        }
+    }
+
+    fn after_sending(sent_at: UtcMicros, step: Step) -> Option<Self> {
+        match step {
+            Step::NotApplied { why, until } => Some(Self::Waiting { why, until }),
+            Step::Doubt { readable_after } => Some(Self::InDoubt { sent_at, readable_after }),
+            Step::Accept { at } => Some(Self::Accepted { at }),
+            Step::Refuse(violation) => Some(Self::Refused { violation }),
+            Step::Fail(error) => Some(Self::Failed { error }),
+            Step::Hold { .. }
+            | Step::Send { .. }
+            | Step::Confirm { .. }
+            | Step::GiveUp { .. }
+            | Step::ReadBack { .. }
+            | Step::Cancel(_)
+            | Step::Supersede(_)
+            | Step::Expire => None,
+        }
+    }
+
+    fn after_doubt(step: Step) -> Option<Self> {
+        match step {
+            Step::Confirm { at } => Some(Self::Confirmed { at }),
+            Step::GiveUp { at } => Some(Self::Unconfirmed { at }),
+            Step::ReadBack { until } => Some(Self::Waiting { why: WaitReason::Retry, until }),
+            Step::Hold { .. }
+            | Step::Send { .. }
+            | Step::NotApplied { .. }
+            | Step::Doubt { .. }
+            | Step::Accept { .. }
+            | Step::Refuse(_)
+            | Step::Fail(_)
+            | Step::Cancel(_)
+            | Step::Supersede(_)
+            | Step::Expire => None,
+        }
+    }
+
+    /// What it waits for, where it waits.
+    pub const fn waits_for(&self) -> Option<WaitReason> {
+        match self {
+            Self::Waiting { why, .. } => Some(*why),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One wanted state change of one agent.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Transition {
+    /// Its id.
+    pub id: TransitionId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// For whom.
+    pub agent: AgentId,
+    /// The wanted state.
+    pub target: AgentState,
+    /// With this reason code.
+    pub reason: ReasonCode,
+    /// How urgent.
+    pub priority: Priority,
+    /// Who or what wanted it.
+    pub actor: Actor,
+    /// A person's words; kept apart from the audit chain.
+    pub note: Option<String>,
+    /// What to do when the agent is on a contact.
+    pub on_contact: OnContact,
+    /// When it was requested.
+    pub requested_at: UtcMicros,
+    /// No attempt starts after this instant.
+    pub deadline: UtcMicros,
+    /// The state the agent was last seen in when it was requested.
+    pub before: Option<AgentState>,
+    /// The facts that led to it, or the request's own words.
+    pub explanation: Value,
+    /// Attempts made durable so far.
+    pub attempts: u32,
+    /// The policy that refused or held it, if one did; counted once.
+    pub violation: Option<Violation>,
+    /// Real milliseconds from the attempt's send to the platform's answer, of the last attempt.
+    pub latency_ms: Option<u64>,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub status: Status,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: i64) -> UtcMicros {
+        UtcMicros::from_micros(micros)
+    }
+
+    fn statuses() -> Vec<Status> {
+        vec![
+            Status::Requested,
+            Status::Waiting { why: WaitReason::Budget, until: None },
+            Status::Sending { since: at(1) },
+            Status::InDoubt { sent_at: at(1), readable_after: at(2) },
+            Status::Accepted { at: at(3) },
+            Status::Confirmed { at: at(4) },
+            Status::Unconfirmed { at: at(4) },
+            Status::Refused { violation: Violation::AgentNotScheduled },
+            Status::Failed { error: "no such agent".into() },
+            Status::Cancelled { by: "person:anna".into() },
+            Status::Superseded { by: TransitionId(uuid::Uuid::nil()) },
+            Status::Expired { waiting_for: None },
+        ]
+    }
+
+    fn steps() -> Vec<Step> {
+        let why = WaitReason::Retry;
+        vec![
+            Step::Hold { why, until: None },
+            Step::Send { at: at(9) },
+            Step::NotApplied { why, until: None },
+            Step::Doubt { readable_after: at(9) },
+            Step::Accept { at: at(9) },
+            Step::Confirm { at: at(9) },
+            Step::GiveUp { at: at(9) },
+            Step::ReadBack { until: None },
+            Step::Refuse(Violation::PlatformConflict),
+            Step::Fail("no".into()),
+            Step::Cancel("person:anna".into()),
+            Step::Supersede(TransitionId(uuid::Uuid::nil())),
+            Step::Expire,
+        ]
+    }
+
+    /// Every pair of status and step: `-` is not allowed, else the first letters of the status that follows.
+    #[test]
+    fn every_pair_of_status_and_step_is_as_the_table_says() {
+        #[rustfmt::skip]
+        let table = [
+            //                hold send  notap doubt accep confi givup readb refus fail  cance super expir
+            ("requested",   ["wai","sen","-",  "-",  "-",  "-",  "-",  "-",  "ref","fai","can","sup","exp"]),
+            ("waiting",     ["wai","sen","-",  "-",  "-",  "-",  "-",  "-",  "ref","fai","can","sup","exp"]),
+            ("sending",     ["-",  "-",  "wai","in_","acc","-",  "-",  "-",  "ref","fai","-",  "-",  "-"]),
+            ("in_doubt",    ["-",  "-",  "-",  "-",  "-",  "con","unc","wai","-",  "-",  "-",  "-",  "-"]),
+            ("accepted",    ["-",  "-",  "-",  "-",  "-",  "con","unc","-",  "-",  "-",  "-",  "-",  "-"]),
+            ("confirmed",   ["-";13]),
+            ("unconfirmed", ["-";13]),
+            ("refused",     ["-";13]),
+            ("failed",      ["-";13]),
+            ("cancelled",   ["-";13]),
+            ("superseded",  ["-";13]),
+            ("expired",     ["-";13]),
+        ];
+        assert_eq!(table.map(|(name, _)| name), STATUS_NAMES);
+        for (status, (name, row)) in statuses().into_iter().zip(table) {
+            assert_eq!(status.name(), name);
+            assert_eq!(status.is_final(), row.iter().all(|cell| *cell == "-"), "{name}");
+            for (step, cell) in steps().into_iter().zip(row) {
+                let label = step.name();
+                match status.clone().step(step) {
+                    Ok(next) => assert!(cell != "-" && next.name().starts_with(cell), "{name} + {label} gave {next}"),
+                    Err(refusal) => assert_eq!(cell, "-", "{name} + {label}: {refusal}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_survives_the_store() {
+        for status in statuses() {
+            let text = serde_json::to_string(&status).expect("plain data");
+            assert_eq!(serde_json::from_str::<Status>(&text).expect("own shape"), status, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_expired_transition_says_what_it_waited_for() {
+        let waiting = Status::Waiting { why: WaitReason::MandatoryBreak, until: None };
+        assert_eq!(waiting.step(Step::Expire), Ok(Status::Expired { waiting_for: Some(WaitReason::MandatoryBreak) }));
+    }
+}

@@ -1,0 +1,50 @@
+//! How urgent a wanted change is.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The classes in which changes are served; the more urgent is the greater.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// A rule that tidies up.
+    Housekeeping,
+    /// A rule that follows the schedule.
+    Schedule,
+    /// A person asked for it.
+    Person,
+    /// A break that must be taken.
+    MandatoryBreak,
+}
+
+impl Priority {
+    /// Every class, least urgent first.
+    pub const ALL: [Self; 4] = [Self::Housekeeping, Self::Schedule, Self::Person, Self::MandatoryBreak];
+
+    /// The name in files, messages and the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Housekeeping => "housekeeping",
+            Self::Schedule => "schedule",
+            Self::Person => "person",
+            Self::MandatoryBreak => "mandatory_break",
+        }
+    }
+
+    /// The class of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|priority| priority.name() == name)
+    }
+
+    /// May use the slots of the budget that are kept free for what cannot wait.
+    pub const fn is_urgent(self) -> bool {
+        matches!(self, Self::Person | Self::MandatoryBreak)
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
