@@ -41,7 +41,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
     fn speed(&self) -> u32;
 
     /// A span of real time (a socket's time limit) as a span of this clock.
-    fn from_real(&self, real: Duration) -> Duration {
+    fn span_of_real(&self, real: Duration) -> Duration {
         real.saturating_mul(self.speed())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading a clock is `crate::clock`'s business; here instants are values.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -114,7 +114,8 @@ pub fn duration_text(duration: Duration) -> String {
     let mut text = String::new();
     for (amount, unit) in [(hours, "h"), (minutes, "m"), (seconds, "s")] {
         if amount > 0 {
-            text.push_str(&format!("{amount}{unit}"));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{amount}{unit}");
         }
     }
     if duration.subsec_millis() > 0 && total < 60 {

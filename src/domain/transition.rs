@@ -317,7 +317,7 @@ impl Status {
         let next = match (&self, step) {
             (Self::Requested | Self::Waiting { .. }, step) => Self::before_leaving(&self, step),
             (Self::Sending { since }, step) => Self::after_sending(*since, step),
-            (Self::InDoubt { .. }, step) => Self::after_doubt(step),
+            (Self::InDoubt { .. }, step) => Self::after_doubt(&step),
             (Self::Accepted { .. }, Step::Confirm { at }) => Some(Self::Confirmed { at }),
             (Self::Accepted { .. }, Step::GiveUp { at }) => Some(Self::Unconfirmed { at }),
             (
@@ -371,11 +371,11 @@ impl Status {
         }
     }
 
-    fn after_doubt(step: Step) -> Option<Self> {
+    fn after_doubt(step: &Step) -> Option<Self> {
         match step {
-            Step::Confirm { at } => Some(Self::Confirmed { at }),
-            Step::GiveUp { at } => Some(Self::Unconfirmed { at }),
-            Step::ReadBack { until } => Some(Self::Waiting { why: WaitReason::Retry, until }),
+            Step::Confirm { at } => Some(Self::Confirmed { at: *at }),
+            Step::GiveUp { at } => Some(Self::Unconfirmed { at: *at }),
+            Step::ReadBack { until } => Some(Self::Waiting { why: WaitReason::Retry, until: *until }),
             Step::Hold { .. }
             | Step::Send { .. }
             | Step::NotApplied { .. }

@@ -1,0 +1,184 @@
+//! The one merge of what is seen of an agent: snapshots, feed messages and accepted state POSTs of ours meet here.
+//!
+//! A change is a new state, or the same state entered again; jitter of a timestamp, repeats and older rows are nothing
+//! (guide 004's false deltas).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::agent::{Observed, Source};
+use super::state::AgentState;
+use super::time::UtcMicros;
+
+/// The same state within this time is the same change (design: the way of the data).
+pub const SAME_CHANGE: Duration = Duration::from_secs(5);
+
+/// A row of another state that is older than the picture is believed once this many snapshots in a row have shown it.
+pub const CONTRADICTIONS_BELIEVED: u8 = 3;
+
+/// One agent's row in a snapshot, its instants converted to our clock.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sighted {
+    /// The state shown.
+    pub state: AgentState,
+    /// The queue shown.
+    pub queue: Option<Arc<str>>,
+    /// Since when, where the platform says it.
+    pub changed_at: Option<UtcMicros>,
+    /// When the snapshot was generated.
+    pub generated_at: UtcMicros,
+}
+
+/// What a sighting means for the picture and for history.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Merged {
+    /// Nothing new.
+    Nothing,
+    /// The queue alone changed; the row of history keeps its instant.
+    Queue(Observed),
+    /// The instant of the row in the picture was an estimate and is replaced by the platform's own.
+    Settled {
+        /// The row with its new instant.
+        now: Observed,
+        /// The instant that it had.
+        was: UtcMicros,
+    },
+    /// A change.
+    Changed(Observed),
+    /// An older row of another state: not believed yet.
+    Contradiction,
+}
+
+/// Merges a sighting into what is known. `contradictions` counts the snapshots in a row that showed an older row of another
+/// state, this one not included.
+pub fn merge(known: Option<&Observed>, sighted: &Sighted, contradictions: u8) -> Merged {
+    // An instant after the snapshot itself can only be a clock's error.
+    let changed_at = sighted.changed_at.unwrap_or(sighted.generated_at).min(sighted.generated_at);
+    let seen = |entered_at| Observed {
+        state: sighted.state.clone(),
+        reason: None,
+        queue: sighted.queue.clone(),
+        entered_at,
+        source: Source::Snapshot,
+        transition: None,
+    };
+    let Some(known) = known else { return Merged::Changed(seen(changed_at)) };
+    if known.state == sighted.state {
+        return same_state(known, sighted, changed_at, seen(changed_at));
+    }
+    if changed_at + SAME_CHANGE >= known.entered_at {
+        return Merged::Changed(seen(changed_at.max(known.entered_at.offset(1))));
+    }
+    if contradictions + 1 >= CONTRADICTIONS_BELIEVED {
+        return Merged::Changed(seen(sighted.generated_at.max(known.entered_at.offset(1))));
+    }
+    Merged::Contradiction
+}
+
+fn same_state(known: &Observed, sighted: &Sighted, changed_at: UtcMicros, seen: Observed) -> Merged {
+    let close = changed_at <= known.entered_at + SAME_CHANGE;
+    let keep = |entered_at| Observed {
+        reason: known.reason.clone(),
+        transition: known.transition,
+        queue: sighted.queue.clone(),
+        ..seen.clone_at(entered_at)
+    };
+    match known.source {
+        Source::Post | Source::Feed if sighted.changed_at.is_some() && known.entered_at != changed_at => {
+            Merged::Settled { now: keep(changed_at), was: known.entered_at }
+        }
+        _ if !close => Merged::Changed(seen),
+        Source::Post | Source::Feed | Source::Snapshot if known.queue != sighted.queue => {
+            Merged::Queue(Observed { source: known.source, ..keep(known.entered_at) })
+        }
+        Source::Post | Source::Feed | Source::Snapshot => Merged::Nothing,
+    }
+}
+
+impl Observed {
+    fn clone_at(&self, entered_at: UtcMicros) -> Self {
+        Self { entered_at, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> UtcMicros {
+        UtcMicros::from_micros(seconds * 1_000_000)
+    }
+
+    fn known(state: AgentState, entered_at: i64, source: Source) -> Observed {
+        Observed { state, reason: None, queue: None, entered_at: at(entered_at), source, transition: None }
+    }
+
+    fn row(state: AgentState, changed_at: i64, generated_at: i64) -> Sighted {
+        Sighted { state, queue: None, changed_at: Some(at(changed_at)), generated_at: at(generated_at) }
+    }
+
+    fn entered(merged: &Merged) -> Option<UtcMicros> {
+        match merged {
+            Merged::Changed(observed) | Merged::Settled { now: observed, .. } | Merged::Queue(observed) => {
+                Some(observed.entered_at)
+            }
+            Merged::Nothing | Merged::Contradiction => None,
+        }
+    }
+
+    #[test]
+    fn a_change_is_a_new_state_or_the_same_entered_again() {
+        use AgentState::{Paused, Ready};
+        let snapshot = known(Paused, 100, Source::Snapshot);
+        for (sighted, expected, why) in [
+            (row(Paused, 100, 120), None, "a repeat"),
+            (row(Paused, 104, 120), None, "jitter within 5 s"),
+            (row(Paused, 90, 120), None, "an older row of the same state"),
+            (row(Paused, 106, 120), Some(at(106)), "entered again"),
+            (row(Ready, 110, 120), Some(at(110)), "a new state"),
+            (row(Ready, 97, 120), Some(at(100).offset(1)), "a new state whose instant jitters below the known one"),
+            (row(Ready, 80, 120), None, "an older row of another state"),
+            (row(Ready, 200, 120), Some(at(120)), "an instant after the snapshot's own is cut"),
+        ] {
+            let merged = merge(Some(&snapshot), &sighted, 0);
+            assert_eq!(entered(&merged), expected, "{why}: {merged:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_sight_is_a_change_and_an_instant_that_is_missing_is_the_snapshot_s() {
+        let sighted = Sighted { changed_at: None, ..row(AgentState::Idle, 0, 50) };
+        assert_eq!(entered(&merge(None, &sighted, 0)), Some(at(50)));
+    }
+
+    #[test]
+    fn a_snapshot_settles_the_estimate_of_an_accepted_post_whenever_it_took_effect() {
+        let mut posted = known(AgentState::Ready, 100, Source::Post);
+        posted.reason = Some("WORKING".into());
+        for changed_at in [98, 103, 130] {
+            let Merged::Settled { now, was } = merge(Some(&posted), &row(AgentState::Ready, changed_at, 140), 0) else {
+                panic!("settled at {changed_at}")
+            };
+            assert_eq!((now.entered_at, was, now.source), (at(changed_at), at(100), Source::Snapshot));
+            assert_eq!(now.reason, posted.reason, "the reason that only we know is kept");
+        }
+        assert_eq!(merge(Some(&posted), &row(AgentState::Paused, 50, 110), 0), Merged::Contradiction, "not shown yet");
+    }
+
+    #[test]
+    fn an_older_row_of_another_state_is_believed_the_third_time() {
+        let snapshot = known(AgentState::Ready, 100, Source::Snapshot);
+        let older = row(AgentState::Paused, 50, 130);
+        assert_eq!(merge(Some(&snapshot), &older, 0), Merged::Contradiction);
+        assert_eq!(merge(Some(&snapshot), &older, 1), Merged::Contradiction);
+        assert_eq!(entered(&merge(Some(&snapshot), &older, 2)), Some(at(130)));
+    }
+
+    #[test]
+    fn another_queue_alone_keeps_the_instant() {
+        let snapshot = known(AgentState::Ready, 100, Source::Snapshot);
+        let sighted = Sighted { queue: Some("Support".into()), ..row(AgentState::Ready, 100, 120) };
+        let Merged::Queue(observed) = merge(Some(&snapshot), &sighted, 0) else { panic!("the queue changed") };
+        assert_eq!((observed.entered_at, observed.queue.as_deref()), (at(100), Some("Support")));
+    }
+}
