@@ -141,11 +141,10 @@ fn rule_on_schedule(target: &AgentState, facts: PolicyFacts<'_>, unscheduled_for
         Planned::In(_) | Planned::NotCovered if ready && said.break_required == Some(true) => {
             Ruling::HoldForBreak(None)
         }
-        Planned::In(_) => Ruling::Allow,
         Planned::NotCovered if said.scheduled.is_none() || (ready && said.break_required.is_none()) => {
             Ruling::AskPlatform
         }
-        Planned::NotCovered => Ruling::Allow,
+        Planned::In(_) | Planned::NotCovered => Ruling::Allow,
     }
 }
 

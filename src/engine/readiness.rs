@@ -1,0 +1,136 @@
+//! What is ready and what is not, and since when.
+//!
+//! Parts are of two kinds. The daemon's own (its tasks, the store) decide whether it is ready; what lies outside (a platform
+//! that does not answer) makes it degraded: it keeps serving and says so.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::clock::SharedClock;
+use crate::domain::time::UtcMicros;
+
+/// The most parts that are kept; more can only be a defect, and are counted into the last.
+const MOST_PARTS: usize = 10_000;
+
+/// One part of the daemon, or of what it depends on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Part {
+    /// `task keeper:acme`, `store`, `tenant acme: sight`, …
+    pub name: String,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Whether the daemon as a whole is not ready without it.
+    pub own: bool,
+    /// Since when it is so.
+    pub since: UtcMicros,
+    /// Why it is not ready, and what to do; empty when it is.
+    pub detail: String,
+}
+
+/// All parts at one instant.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Report {
+    /// Every own part is ready.
+    pub ready: bool,
+    /// `ready`, `degraded` or `not_ready`.
+    pub status: &'static str,
+    /// The parts by name, those that are not ready first.
+    pub parts: Vec<Part>,
+}
+
+/// The one place where parts say how they are. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    clock: SharedClock,
+    parts: Arc<Mutex<BTreeMap<String, Part>>>,
+}
+
+impl Readiness {
+    /// Nothing is known yet.
+    pub fn new(clock: SharedClock) -> Self {
+        Self { clock, parts: Arc::default() }
+    }
+
+    /// An own part is ready.
+    pub fn ready(&self, name: &str) {
+        self.set(name, true, true, String::new());
+    }
+
+    /// An own part is not ready.
+    pub fn not_ready(&self, name: &str, detail: impl Into<String>) {
+        self.set(name, false, true, detail.into());
+    }
+
+    /// Something outside is as it should be.
+    pub fn restored(&self, name: &str) {
+        self.set(name, true, false, String::new());
+    }
+
+    /// Something outside is not as it should be.
+    pub fn degraded(&self, name: &str, detail: impl Into<String>) {
+        self.set(name, false, false, detail.into());
+    }
+
+    fn set(&self, name: &str, ready: bool, own: bool, detail: String) {
+        let now = self.clock.now();
+        let mut parts = self.parts();
+        if let Some(part) = parts.get_mut(name) {
+            if part.ready != ready {
+                part.since = now;
+            }
+            (part.ready, part.own, part.detail) = (ready, own, detail);
+        } else if parts.len() < MOST_PARTS {
+            parts.insert(name.to_owned(), Part { name: name.to_owned(), ready, own, since: now, detail });
+        }
+    }
+
+    /// All parts as they are now.
+    pub fn report(&self) -> Report {
+        let mut parts: Vec<Part> = self.parts().values().cloned().collect();
+        parts.sort_by_key(|part| (part.ready, !part.own));
+        let ready = parts.iter().all(|part| part.ready || !part.own);
+        let status = match (ready, parts.iter().all(|part| part.ready)) {
+            (true, true) => "ready",
+            (true, false) => "degraded",
+            (false, _) => "not_ready",
+        };
+        Report { ready, status, parts }
+    }
+
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<String, Part>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock as _, ManualClock};
+
+    #[test]
+    fn a_report_says_what_is_not_ready_and_since_when() {
+        let clock = ManualClock::at(UtcMicros::EPOCH);
+        let readiness = Readiness::new(Arc::new(clock.clone()));
+        readiness.ready("store");
+        readiness.degraded("tenant acme: sight", "no snapshot yet");
+        clock.advance(Duration::from_secs(60));
+        readiness.degraded("tenant acme: sight", "connection refused");
+        let report = readiness.report();
+        assert_eq!((report.ready, report.status), (true, "degraded"));
+        assert_eq!(report.parts[0].detail, "connection refused");
+        assert_eq!(report.parts[0].since, UtcMicros::EPOCH, "a new detail does not restart the time");
+
+        readiness.not_ready("store", "disk full");
+        let report = readiness.report();
+        assert_eq!((report.ready, report.status), (false, "not_ready"));
+        assert_eq!((report.parts[0].name.as_str(), report.parts[0].since), ("store", clock.now()));
+
+        readiness.ready("store");
+        readiness.restored("tenant acme: sight");
+        assert_eq!(readiness.report().status, "ready");
+    }
+}

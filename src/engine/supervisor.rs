@@ -1,0 +1,215 @@
+//! Spawns every task of the daemon by name, and decides what happens when one ends.
+//!
+//! Stop is soft (the token is cancelled and tasks finish what they hold), then drained (they get a limited real time), then
+//! hard (what is left is aborted). Nothing else in the crate spawns a task that outlives its caller.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::readiness::Readiness;
+use crate::clock::{BoxFuture, RealTime};
+
+/// The first pause before a failed task is started again; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// What happens when a task fails or panics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnFailure {
+    /// It is started again after a pause.
+    Restart,
+    /// The daemon stops in order, with a failing exit code.
+    StopDaemon,
+}
+
+/// Makes the task's future, anew at every start.
+type Factory = Arc<dyn Fn(CancellationToken) -> BoxFuture<anyhow::Result<()>> + Send + Sync>;
+
+struct Task {
+    name: Arc<str>,
+    on_failure: OnFailure,
+    factory: Factory,
+    failures: u32,
+}
+
+/// Why the daemon came to its end.
+#[derive(Debug)]
+pub enum Ended {
+    /// Somebody asked for it.
+    Asked,
+    /// This task, without which the daemon is of no use, failed.
+    TaskFailed(Arc<str>),
+}
+
+/// The tasks of one daemon.
+pub struct Supervisor {
+    running: JoinSet<anyhow::Result<()>>,
+    tasks: BTreeMap<Id, Task>,
+    soft: CancellationToken,
+    readiness: Readiness,
+}
+
+impl Supervisor {
+    /// Tasks stop softly when `soft` is cancelled; a dead task shows in `readiness`.
+    pub fn new(soft: CancellationToken, readiness: Readiness) -> Self {
+        Self { running: JoinSet::new(), tasks: BTreeMap::new(), soft, readiness }
+    }
+
+    /// Starts a task. `factory` is called again for each restart; the future should end with `Ok` soon after its token is
+    /// cancelled, and not before.
+    pub fn spawn<F, T>(&mut self, name: impl Into<Arc<str>>, on_failure: OnFailure, factory: F)
+    where
+        F: Fn(CancellationToken) -> T + Send + Sync + 'static,
+        T: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let factory: Factory = Arc::new(move |token| Box::pin(factory(token)));
+        self.start(Task { name: name.into(), on_failure, factory, failures: 0 }, Duration::ZERO);
+    }
+
+    fn start(&mut self, task: Task, pause: Duration) {
+        let (factory, soft) = (task.factory.clone(), self.soft.clone());
+        let (readiness, part) = (self.readiness.clone(), part(&task.name));
+        let handle = self.running.spawn(async move {
+            if !pause.is_zero() {
+                tokio::select! {
+                    () = RealTime::sleep(pause) => {}
+                    () = soft.cancelled() => return Ok(()),
+                }
+            }
+            readiness.ready(&part);
+            factory(soft).await
+        });
+        self.tasks.insert(handle.id(), task);
+    }
+
+    /// Runs until the soft token is cancelled or a task that must not fail does; then stops every task, with `drain` of real
+    /// time to finish what they hold.
+    pub async fn run(mut self, drain: Duration) -> Ended {
+        let soft = self.soft.clone();
+        let ended = loop {
+            tokio::select! {
+                () = soft.cancelled() => break Ended::Asked,
+                Some(result) = self.running.join_next_with_id() => {
+                    if let Some(ended) = self.after(result) {
+                        break ended;
+                    }
+                }
+            }
+        };
+        soft.cancel();
+        self.drain(drain).await;
+        ended
+    }
+
+    /// Deals with a task that ended; gives the daemon's end if this task must not.
+    fn after(&mut self, result: Result<(Id, anyhow::Result<()>), JoinError>) -> Option<Ended> {
+        let (id, error) = match result {
+            Ok((id, Ok(()))) => (id, "ended by itself".to_owned()),
+            Ok((id, Err(error))) => (id, format!("{error:#}")),
+            Err(error) => (error.id(), format!("panicked: {error}")),
+        };
+        let mut task = self.tasks.remove(&id)?;
+        if self.soft.is_cancelled() {
+            return None;
+        }
+        tracing::error!(task = &*task.name, error, "task failed");
+        self.readiness.not_ready(&part(&task.name), format!("failed: {error}"));
+        match task.on_failure {
+            OnFailure::StopDaemon => Some(Ended::TaskFailed(task.name)),
+            OnFailure::Restart => {
+                let pause = (FIRST_PAUSE * 2_u32.saturating_pow(task.failures.min(16))).min(LONGEST_PAUSE);
+                task.failures += 1;
+                self.start(task, pause);
+                None
+            }
+        }
+    }
+
+    async fn drain(&mut self, limit: Duration) {
+        let finish = async { while self.running.join_next().await.is_some() {} };
+        let in_time = tokio::select! {
+            () = finish => true,
+            () = RealTime::sleep(limit) => false,
+        };
+        if !in_time {
+            tracing::warn!(limit_ms = limit.as_millis(), "tasks did not stop in time and are aborted");
+            self.running.shutdown().await;
+        }
+    }
+}
+
+fn part(task: &str) -> String {
+    format!("task {task}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::clock::{ManualClock, Stopwatch};
+    use crate::domain::time::UtcMicros;
+
+    fn parts() -> (CancellationToken, Readiness) {
+        (CancellationToken::new(), Readiness::new(Arc::new(ManualClock::at(UtcMicros::EPOCH))))
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_started_again_and_shows_ready() {
+        let (soft, readiness) = parts();
+        let mut supervisor = Supervisor::new(soft.clone(), readiness.clone());
+        let starts = Arc::new(AtomicU32::new(0));
+        let counted = starts.clone();
+        supervisor.spawn("poller", OnFailure::Restart, move |token| {
+            let start = counted.fetch_add(1, Ordering::SeqCst);
+            async move {
+                assert!(start > 0, "the first start panics");
+                token.cancel();
+                Ok(())
+            }
+        });
+        assert!(matches!(supervisor.run(Duration::from_secs(5)).await, Ended::Asked));
+        assert_eq!(starts.load(Ordering::SeqCst), 2);
+        assert!(readiness.report().ready, "{:?}", readiness.report());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_must_not_fail_stops_the_others_in_order() {
+        let (soft, readiness) = parts();
+        let mut supervisor = Supervisor::new(soft, readiness.clone());
+        let stopped = Arc::new(AtomicU32::new(0));
+        let counted = stopped.clone();
+        supervisor.spawn("other", OnFailure::Restart, move |token| {
+            let stopped = counted.clone();
+            async move {
+                token.cancelled().await;
+                stopped.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }
+        });
+        supervisor.spawn("writer", OnFailure::StopDaemon, |_| async { anyhow::bail!("disk gone") });
+        let ended = supervisor.run(Duration::from_secs(5)).await;
+        assert!(matches!(ended, Ended::TaskFailed(name) if &*name == "writer"));
+        assert_eq!(stopped.load(Ordering::SeqCst), 1);
+        let report = readiness.report();
+        assert!(!report.ready);
+        assert!(report.parts.iter().any(|part| part.name == "task writer" && part.detail.contains("disk gone")));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_stop_is_aborted_after_the_drain() {
+        let (soft, readiness) = parts();
+        let mut supervisor = Supervisor::new(soft.clone(), readiness);
+        supervisor.spawn("stuck", OnFailure::Restart, |_| std::future::pending());
+        soft.cancel();
+        let watch = Stopwatch::start();
+        supervisor.run(Duration::from_millis(50)).await;
+        assert!(watch.elapsed() < Duration::from_secs(5));
+    }
+}
