@@ -1,0 +1,140 @@
+//! The one door through which people and systems ask for changes; rules use the same keeper behind it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use super::message::Message;
+use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
+use crate::domain::policy::OnContact;
+use crate::domain::state::AgentState;
+use crate::domain::transition::Transition;
+
+/// The most agents that one request may name.
+pub const MOST_AGENTS_PER_REQUEST: usize = 10_000;
+
+/// A wish of a person or a system: the same change for one agent or many.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChangeRequest {
+    /// The agents.
+    pub agents: Vec<AgentId>,
+    /// The wanted state.
+    pub target: AgentState,
+    /// With this reason; the state's default when none is named.
+    pub reason: Option<ReasonCode>,
+    /// What to do when an agent is on a contact; the tenant's setting when it does not say.
+    pub on_contact: Option<OnContact>,
+    /// How long the change may wait; the tenant's setting when it does not say.
+    pub deadline: Option<Duration>,
+    /// A note, kept apart from the audit chain.
+    pub note: Option<String>,
+    /// Who asks, by the token's id.
+    pub actor: Arc<str>,
+    /// The same key with the same request gives the first answer again.
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+/// A key that makes a repeated request harmless.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdempotencyKey {
+    /// The key as the client chose it, within the tenant and the token.
+    pub key: String,
+    /// SHA-256 over the request, to tell a repetition from another request under the same key.
+    pub request_hash: [u8; 32],
+}
+
+/// What became of one agent of a request.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Taken {
+    /// The transition; none where the agent is unknown.
+    pub id: Option<TransitionId>,
+    /// The agent.
+    pub agent: AgentId,
+    /// Where the transition stands; `refused` for an unknown agent.
+    pub status: String,
+    /// Why it is refused or held.
+    pub error: Option<String>,
+}
+
+/// Why a request was not taken in at all.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DoorError {
+    /// No such tenant.
+    #[error("there is no tenant {0} in the configuration")]
+    NoTenant(TenantId),
+    /// The key was used for another request.
+    #[error("the idempotency key was used for another request; choose a new one")]
+    KeyReused,
+    /// The platform cannot set that state.
+    #[error("the platform of tenant {tenant} cannot set {state}; it can set {settable}")]
+    NotSettable {
+        /// The tenant.
+        tenant: TenantId,
+        /// The wanted state.
+        state: AgentState,
+        /// Those that can be set, by name.
+        settable: String,
+    },
+    /// Too many agents at once.
+    #[error("{asked} agents in one request; at most {MOST_AGENTS_PER_REQUEST} are taken")]
+    TooMany {
+        /// How many were named.
+        asked: usize,
+    },
+    /// The keeper is busy, restarting or stopping; nothing was recorded. Try again.
+    #[error("the daemon cannot take the request in just now; try again in a few seconds")]
+    Unavailable,
+}
+
+/// Hands requests to the keepers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Door {
+    keepers: Arc<HashMap<TenantId, mpsc::Sender<Message>>>,
+}
+
+impl Door {
+    /// With the inbox of every tenant's keeper.
+    pub fn new(keepers: HashMap<TenantId, mpsc::Sender<Message>>) -> Self {
+        Self { keepers: Arc::new(keepers) }
+    }
+
+    /// The tenants behind it.
+    pub fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.keepers.keys()
+    }
+
+    /// Takes a request in; answers once it is recorded.
+    pub async fn request(&self, tenant: &TenantId, request: ChangeRequest) -> Result<Vec<Taken>, DoorError> {
+        if request.agents.len() > MOST_AGENTS_PER_REQUEST {
+            return Err(DoorError::TooMany { asked: request.agents.len() });
+        }
+        let (reply, answer) = oneshot::channel();
+        self.send(tenant, Message::Request { request, reply }).await?;
+        answer.await.unwrap_or(Err(DoorError::Unavailable))
+    }
+
+    /// Calls off what has not left; `None` for a transition that is unknown or past that.
+    pub async fn cancel(
+        &self,
+        tenant: &TenantId,
+        id: TransitionId,
+        actor: Arc<str>,
+    ) -> Result<Option<Transition>, DoorError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(tenant, Message::Cancel { id, actor, reply }).await?;
+        answer.await.map_err(|_| DoorError::Unavailable)
+    }
+
+    /// Tells a keeper that a schedule was imported.
+    pub async fn schedule_changed(&self, tenant: &TenantId) -> Result<(), DoorError> {
+        self.send(tenant, Message::ScheduleChanged).await
+    }
+
+    async fn send(&self, tenant: &TenantId, message: Message) -> Result<(), DoorError> {
+        let keeper = self.keepers.get(tenant).ok_or_else(|| DoorError::NoTenant(tenant.clone()))?;
+        keeper.send(message).await.map_err(|_| DoorError::Unavailable)
+    }
+}

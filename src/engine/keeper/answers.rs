@@ -1,0 +1,282 @@
+//! Takes answers in: what a state POST's answer means for its transition, and what the platform says of an agent when asked.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::files::Asked;
+use super::record::Pass;
+use super::{AutomaticChange, Keeper};
+use crate::domain::agent::{Observed, Source};
+use crate::domain::event::EventKind;
+use crate::domain::ids::TransitionId;
+use crate::domain::policy::{PlatformSays, Violation};
+use crate::domain::roster::{AgentIndex, PlatformAnswers};
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Actor, Step, Transition, WaitReason};
+use crate::engine::calls::{HeldSlot, note_answer, real_millis};
+use crate::platform::breaker::Change;
+use crate::platform::{Answer, CallError, Effect, Failure};
+use crate::store::{CallWrite, TenantStatus};
+
+/// A conflict whose reason the platform's answers do not show is tried again after this.
+const CONFLICT_PAUSE: Duration = Duration::from_secs(60);
+
+/// A state POST that came to its end.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub id: TransitionId,
+    pub call: CallWrite,
+    pub slot: HeldSlot,
+    pub result: Result<Answer<()>, CallError>,
+}
+
+/// What asking the platform about an agent gave.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub agent: AgentIndex,
+    pub says: Result<PlatformSays, CallError>,
+}
+
+impl Keeper {
+    /// Takes the answer of a state POST in.
+    pub(super) fn take_answer(&mut self, pass: &mut Pass, answered: Answered) {
+        let Answered { id, mut call, slot, result } = answered;
+        let answered_at = self.link.clock.now();
+        note_answer(&mut call, answered_at, &result);
+        slot.settle(&result);
+        pass.commit.calls.push(call);
+        let Some(open) = self.book.get_mut(id) else { return };
+        if let Ok(answer) = &result {
+            open.transition.latency_ms = Some(real_millis(answer.latency));
+        }
+        let agent = open.transition.agent.clone();
+        let now = self.link.clock.monotonic();
+        match result {
+            Ok(answer) => {
+                self.link.learn_offset(&answer);
+                let change = self.breaker.succeeded(now);
+                self.breaker_changed(pass, change);
+                self.accepted(pass, id, answered_at);
+            }
+            Err(error) => {
+                tracing::warn!(tenant = %self.link.tenant, transition = %id, agent = %agent, error = %error,
+                    class = error.failure.class(), "state change not accepted");
+                if error.counts_for_breaker() {
+                    let change = self.breaker.failed(&agent, now);
+                    self.breaker_changed(pass, change);
+                } else if matches!(error.failure, Failure::CircuitOpen { .. }) {
+                    self.breaker.withdrawn();
+                } else {
+                    let change = self.breaker.succeeded(now);
+                    self.breaker_changed(pass, change);
+                }
+                self.not_accepted(pass, id, &error);
+            }
+        }
+    }
+
+    /// The platform accepted: history knows the change from now on, as an estimate that the next snapshot settles.
+    fn accepted(&mut self, pass: &mut Pass, id: TransitionId, at: UtcMicros) {
+        self.step(pass, id, Step::Accept { at });
+        let Some(transition) = self.book.get_mut(id).map(|open| {
+            open.failures = 0;
+            open.transition.clone()
+        }) else {
+            return;
+        };
+        self.overtake_accepted(pass, &transition);
+        let Some(index) = self.roster.find(transition.agent.as_str()) else { return };
+        self.remember_automatic(index, &transition, at);
+        let Some(slot) = self.roster.get(index) else { return };
+        let (known, seen_at) = (slot.observed().cloned(), slot.seen_at());
+        if known.as_ref().is_some_and(|known| known.state == transition.target) {
+            return;
+        }
+        let entered_at = known.as_ref().map_or(at, |known| at.max(known.entered_at.offset(1)));
+        let now = Observed {
+            state: transition.target.clone(),
+            reason: Some(transition.reason.clone()),
+            queue: known.as_ref().and_then(|known| known.queue.clone()),
+            entered_at,
+            source: Source::Post,
+            transition: Some(id),
+        };
+        self.files[index.position()].before_post = known;
+        // An answer is no sight: how fresh the picture is stays as it was.
+        self.record_change(pass, index, now, seen_at.unwrap_or(UtcMicros::EPOCH), transition.latency_ms);
+    }
+
+    /// A change that was accepted before and that no snapshot has shown will not be shown any more.
+    fn overtake_accepted(&mut self, pass: &mut Pass, newer: &Transition) {
+        let overtaken: Vec<TransitionId> = self
+            .book
+            .of_agent(&newer.agent)
+            .filter(|open| open.transition.id != newer.id && open.transition.status.name() == "accepted")
+            .map(|open| open.transition.id)
+            .collect();
+        for id in overtaken {
+            self.step(pass, id, Step::GiveUp { at: pass.now });
+        }
+    }
+
+    fn remember_automatic(&mut self, index: AgentIndex, transition: &Transition, at: UtcMicros) {
+        match &transition.actor {
+            Actor::Rule { id: rule, .. } => {
+                let change = AutomaticChange { transition: transition.id, rule: rule.clone(), set_at: at };
+                self.automatic.insert(index, change);
+            }
+            Actor::Person { .. } | Actor::Daemon => {
+                self.automatic.remove(&index);
+            }
+        }
+    }
+
+    fn not_accepted(&mut self, pass: &mut Pass, id: TransitionId, error: &CallError) {
+        let Some(open) = self.book.get_mut(id) else { return };
+        if error.effect() == Effect::Unknown {
+            open.failures += 1;
+            let timeout = self.link.clock.span_of_real(self.settings.budget.request_timeout_real);
+            let readable_after = pass.now + timeout + self.settings.sight.interval;
+            self.step(pass, id, Step::Doubt { readable_after });
+            return;
+        }
+        match &error.failure {
+            Failure::Conflict { code } => self.conflicted(pass, id, code.as_deref()),
+            Failure::Forbidden { .. } | Failure::NotFound | Failure::Rejected { .. } | Failure::Unsupported { .. } => {
+                self.step(pass, id, Step::Fail(error.to_string()));
+            }
+            Failure::CircuitOpen { until } => {
+                let until = Some(*until);
+                self.step(pass, id, Step::NotApplied { why: WaitReason::Retry, until });
+            }
+            Failure::NotSent { .. }
+            | Failure::Throttled { .. }
+            | Failure::Unauthorized
+            | Failure::TokenRefused { .. }
+            | Failure::TokenUnavailable { .. }
+            | Failure::Server { .. }
+            | Failure::Timeout
+            | Failure::Broken { .. }
+            | Failure::Nonsense { .. }
+            | Failure::TooLarge { .. } => self.try_later(pass, id, error),
+        }
+    }
+
+    fn try_later(&mut self, pass: &mut Pass, id: TransitionId, error: &CallError) {
+        let Some(open) = self.book.get_mut(id) else { return };
+        open.failures += 1;
+        let failures = open.failures;
+        if open.transition.attempts >= self.settings.retry.attempts {
+            let text = format!("given up after {} attempts: {error}", open.transition.attempts);
+            self.step(pass, id, Step::Fail(text));
+            return;
+        }
+        // A token that was refused once is new at the next try; that one need not wait.
+        let first_refusal = matches!(error.failure, Failure::Unauthorized) && failures == 1;
+        let delay = if first_refusal { Duration::ZERO } else { self.retry_delay(failures, error.failure.retry_after()) };
+        let until = Some(pass.now + delay);
+        self.step(pass, id, Step::NotApplied { why: WaitReason::Retry, until });
+    }
+
+    pub(super) fn retry_delay(&self, failures: u32, floor: Option<Duration>) -> Duration {
+        self.settings.retry.curve.delay(failures.max(1), floor, &*self.link.random)
+    }
+
+    /// 409: the change is held, and the platform is asked what stands against it.
+    fn conflicted(&mut self, pass: &mut Pass, id: TransitionId, code: Option<&str>) {
+        let violation = code.and_then(Violation::from_code).unwrap_or(Violation::PlatformConflict);
+        self.note_violation(pass, id, violation);
+        let until = Some(pass.now + CONFLICT_PAUSE);
+        self.step(pass, id, Step::NotApplied { why: WaitReason::Conflict, until });
+        let agent = self.book.get(id).map(|open| open.transition.agent.clone());
+        if let Some(index) = agent.and_then(|agent| self.roster.find(agent.as_str())) {
+            self.roster.set_platform(index, None);
+            self.files[index.position()].asked = Asked::Never;
+            pass.asks.push(index);
+        }
+    }
+
+    /// Takes what the platform says of an agent in; the next dispatch rules on it.
+    pub(super) fn take_told(&mut self, pass: &mut Pass, told: Told) {
+        let now = self.link.clock.monotonic();
+        let Some(slot) = self.roster.get(told.agent) else { return };
+        let agent = slot.id().clone();
+        match told.says {
+            Ok(says) => {
+                let edge = slot.plan().next_edge(pass.now).unwrap_or(UtcMicros::MAX);
+                let good_until = edge.min(pass.now + self.settings.policy.answers_kept);
+                self.report_disagreement(pass, told.agent, says);
+                self.roster.set_platform(told.agent, Some(PlatformAnswers { says, good_until }));
+                self.files[told.agent.position()].asked = Asked::Never;
+            }
+            Err(error) if error.is_retryable_read() || error.failure == Failure::Unauthorized => {
+                tracing::warn!(tenant = %self.link.tenant, agent = %agent, error = %error, "could not ask the platform");
+                let pause = self.retry_delay(1, error.failure.retry_after()).max(Duration::from_secs(1));
+                self.files[told.agent.position()].asked = Asked::NotBefore(now + pause);
+            }
+            Err(error) => {
+                self.files[told.agent.position()].asked = Asked::Never;
+                let waiting = self.book.waiting(&agent).filter(|open| {
+                    open.transition.status.waits_for() == Some(WaitReason::PlatformAnswer)
+                });
+                if let Some(id) = waiting.map(|open| open.transition.id) {
+                    self.step(pass, id, Step::Fail(format!("no plan speaks for now, and {error}")));
+                }
+            }
+        }
+    }
+
+    /// The plan and the platform may disagree; that is reported, not guessed away.
+    fn report_disagreement(&mut self, pass: &mut Pass, index: AgentIndex, says: PlatformSays) {
+        use crate::domain::schedule::Planned;
+        let Some(slot) = self.roster.get(index) else { return };
+        let standing = slot.standing(pass.now);
+        let ours = match standing.planned(slot.plan()) {
+            Planned::NotCovered => return,
+            Planned::Off => (false, false),
+            Planned::In(segment) => (true, segment.mandatory),
+        };
+        let scheduled = says.scheduled.filter(|said| *said != ours.0);
+        let break_required = says.break_required.filter(|said| *said != ours.1);
+        if scheduled.is_none() && break_required.is_none() {
+            return;
+        }
+        tracing::warn!(tenant = %self.link.tenant, agent = %slot.id(), plan_scheduled = ours.0, plan_break = ours.1,
+            ?scheduled, ?break_required, "the imported plan and the platform disagree");
+        let facts = json!({
+            "plan": {"scheduled": ours.0, "break_required": ours.1},
+            "platform": {"scheduled": says.scheduled, "break_required": says.break_required},
+        });
+        self.audit_agent(pass, index, &Actor::Daemon, "schedule.disagreement", facts);
+    }
+
+    /// Automation halted or resumed: people are told, and the row of the tenant says so.
+    fn breaker_changed(&mut self, pass: &mut Pass, change: Option<Change>) {
+        let part = self.link.part("automation");
+        match change {
+            None => {}
+            Some(Change::Opened { agents }) => {
+                let reason = format!("state changes keep failing for {} agents", agents.len());
+                tracing::error!(tenant = %self.link.tenant, ?agents, "automation halted: {reason}");
+                self.link.readiness.degraded(&part, format!("halted: {reason}; probes will resume it"));
+                self.audit_tenant(pass, "automation.halted", json!({"failing_agents": agents.len()}));
+                self.tell(pass, EventKind::AutomationHalted, None, json!({"reason": reason, "userIds": agents}));
+                self.set_halted(pass, Some((pass.now, reason)));
+            }
+            Some(Change::Resumed { after }) => {
+                tracing::info!(tenant = %self.link.tenant, after_ms = after.as_millis(), "automation resumed");
+                self.link.readiness.restored(&part);
+                self.audit_tenant(pass, "automation.resumed", json!({"after_ms": real_millis(after)}));
+                self.tell(pass, EventKind::AutomationResumed, None, json!({"afterMs": real_millis(after)}));
+                self.set_halted(pass, None);
+            }
+        }
+    }
+
+    pub(super) fn set_halted(&self, pass: &mut Pass, halted: Option<(UtcMicros, String)>) {
+        let (halted_since, reason) = halted.unzip();
+        let tenant = self.link.tenant.clone();
+        pass.commit.tenant_status.push(TenantStatus { tenant, halted_since, reason });
+    }
+}

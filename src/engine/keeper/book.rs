@@ -1,0 +1,124 @@
+//! The open transitions of one tenant: which agent each is for, which may leave next, which are under way.
+//!
+//! It keeps order and nothing else; every change of a status goes through [`super::Keeper`].
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::domain::agent::Observed;
+use crate::domain::ids::{AgentId, TransitionId};
+use crate::domain::priority::Priority;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Status, Transition};
+
+/// An open transition and what only this process has to remember of it.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    /// The row.
+    pub transition: Transition,
+    /// What the agent was in when the last attempt left: an agent that is still in it has not moved.
+    pub baseline: Option<Observed>,
+    /// Failed tries in a row.
+    pub failures: u32,
+    /// Snapshots after the acceptance that did not show it.
+    pub unshown: u32,
+}
+
+impl Open {
+    pub(super) fn new(transition: Transition) -> Self {
+        Self { transition, baseline: None, failures: 0, unshown: 0 }
+    }
+}
+
+type Place = (Reverse<Priority>, UtcMicros, TransitionId);
+
+/// All open transitions.
+#[derive(Default, Debug)]
+pub(super) struct Book {
+    open: BTreeMap<TransitionId, Open>,
+    /// Those that have not left, in the order in which they may.
+    line: BTreeSet<Place>,
+    by_agent: HashMap<AgentId, Vec<TransitionId>>,
+}
+
+fn place(transition: &Transition) -> Place {
+    (Reverse(transition.priority), transition.requested_at, transition.id)
+}
+
+impl Book {
+    pub(super) fn insert(&mut self, open: Open) {
+        let id = open.transition.id;
+        if open.transition.status.has_not_left() {
+            self.line.insert(place(&open.transition));
+        }
+        let of_agent = self.by_agent.entry(open.transition.agent.clone()).or_default();
+        if !of_agent.contains(&id) {
+            of_agent.push(id);
+        }
+        self.open.insert(id, open);
+    }
+
+    pub(super) fn get(&self, id: TransitionId) -> Option<&Open> {
+        self.open.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: TransitionId) -> Option<&mut Open> {
+        self.open.get_mut(&id)
+    }
+
+    /// Puts in the status that a step gave, and forgets the transition when it is final; gives the row as it now is.
+    pub(super) fn set_status(&mut self, id: TransitionId, status: Status) -> Option<Transition> {
+        let open = self.open.get_mut(&id)?;
+        self.line.remove(&place(&open.transition));
+        open.transition.status = status;
+        let transition = open.transition.clone();
+        if transition.status.is_final() {
+            self.open.remove(&id);
+            if let Some(of_agent) = self.by_agent.get_mut(&transition.agent) {
+                of_agent.retain(|other| *other != id);
+                if of_agent.is_empty() {
+                    self.by_agent.remove(&transition.agent);
+                }
+            }
+        } else if transition.status.has_not_left() {
+            self.line.insert(place(&transition));
+        }
+        Some(transition)
+    }
+
+    /// The open transitions of an agent, oldest first.
+    pub(super) fn of_agent(&self, agent: &AgentId) -> impl Iterator<Item = &Open> {
+        self.by_agent.get(agent).into_iter().flatten().filter_map(|id| self.open.get(id))
+    }
+
+    /// The agent's transition that is on its way or in doubt.
+    pub(super) fn in_flight(&self, agent: &AgentId) -> Option<&Open> {
+        self.of_agent(agent).find(|open| open.transition.status.is_in_flight())
+    }
+
+    /// The agent's transition that has not left.
+    pub(super) fn waiting(&self, agent: &AgentId) -> Option<&Open> {
+        self.of_agent(agent).find(|open| open.transition.status.has_not_left())
+    }
+
+    /// The highest priority among those of an agent that are not settled yet.
+    pub(super) fn busy(&self, agent: &AgentId) -> Option<Priority> {
+        self.of_agent(agent).map(|open| open.transition.priority).max()
+    }
+
+    /// Those that have not left, the most urgent and oldest first.
+    pub(super) fn line(&self) -> impl Iterator<Item = TransitionId> {
+        self.line.iter().map(|(_, _, id)| *id)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Open> {
+        self.open.values()
+    }
+
+    /// How many are on their way.
+    pub(super) fn sending(&self) -> usize {
+        // Few at any time: bounded by the setting for parallel calls.
+        self.open.values().filter(|open| matches!(open.transition.status, Status::Sending { .. })).count()
+    }
+}

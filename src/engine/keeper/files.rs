@@ -1,0 +1,123 @@
+//! What the keeper knows of each agent beside the roster: the name in the audit chain, the counts that events carry, the row
+//! that the platform last showed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::domain::agent::Observed;
+use crate::domain::ids::SubjectId;
+use crate::domain::merge::Sighted;
+use crate::domain::time::UtcMicros;
+
+/// One agent's file.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    /// The random name in the audit chain.
+    pub subject: SubjectId,
+    /// The zone of the agent's local day; UTC where it is not known.
+    pub zone: TimeZone,
+    /// The number of the agent's last event.
+    pub sequence: u64,
+    /// The local day that the two counts below are of.
+    pub day: Option<Date>,
+    /// Violations on that day.
+    pub violations: u32,
+    /// Closed not-ready time on that day.
+    pub not_ready: Duration,
+    /// The row that the newest snapshot showed.
+    pub row: Option<Sighted>,
+    /// Snapshots in a row that showed an older row of another state.
+    pub contradictions: u8,
+    /// What the picture held before an accepted POST of ours that no snapshot has shown yet.
+    pub before_post: Option<Observed>,
+    /// The platform is being asked about the agent, or may be asked again from this monotonic time on.
+    pub asked: Asked,
+}
+
+/// Whether the platform may be asked about an agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Asked {
+    /// It may.
+    #[default]
+    Never,
+    /// It is being asked.
+    UnderWay,
+    /// Not again before this monotonic time.
+    NotBefore(Duration),
+}
+
+impl File {
+    pub(super) fn new(subject: SubjectId, zone: TimeZone) -> Self {
+        Self {
+            subject,
+            zone,
+            sequence: 0,
+            day: None,
+            violations: 0,
+            not_ready: Duration::ZERO,
+            row: None,
+            contradictions: 0,
+            before_post: None,
+            asked: Asked::Never,
+        }
+    }
+
+    /// Turns the page when `now` lies on another local day than the counts are of.
+    pub(super) fn turn_to(&mut self, now: UtcMicros) {
+        let today = now.timestamp().to_zoned(self.zone.clone()).date();
+        if self.day != Some(today) {
+            (self.day, self.violations, self.not_ready) = (Some(today), 0, Duration::ZERO);
+        }
+    }
+
+    /// Counts a stay in a not-ready state that ended at `to`: the part of it that lies on `to`'s local day.
+    pub(super) fn add_not_ready(&mut self, from: UtcMicros, to: UtcMicros) {
+        self.turn_to(to);
+        let midnight = to.timestamp().to_zoned(self.zone.clone()).start_of_day();
+        let midnight = midnight.map_or(from, |start| UtcMicros::from(start.timestamp()));
+        self.not_ready += to.since(from.max(midnight));
+    }
+
+    /// The local day as the store writes it.
+    pub(super) fn day_text(&self) -> String {
+        self.day.map(|day| day.to_string()).unwrap_or_default()
+    }
+}
+
+/// Zones by name, looked up once.
+#[derive(Default, Debug)]
+pub(super) struct Zones(HashMap<Arc<str>, TimeZone>);
+
+impl Zones {
+    /// The zone of this name; UTC where there is none.
+    pub(super) fn get(&mut self, name: Option<&Arc<str>>) -> TimeZone {
+        let Some(name) = name else { return TimeZone::UTC };
+        if let Some(zone) = self.0.get(name) {
+            return zone.clone();
+        }
+        let zone = TimeZone::get(name).unwrap_or(TimeZone::UTC);
+        self.0.insert(name.clone(), zone.clone());
+        zone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_ready_time_counts_from_local_midnight_and_starts_anew_each_day() {
+        let zone = TimeZone::get("Europe/Berlin").expect("bundled");
+        let mut file = File::new(SubjectId(uuid::Uuid::nil()), zone);
+        let at = |text: &str| text.parse::<UtcMicros>().expect("an instant");
+        file.add_not_ready(at("2026-10-26T10:00:00Z"), at("2026-10-26T10:10:00Z"));
+        assert_eq!(file.not_ready, Duration::from_secs(600));
+        // 23:30 to 00:20 in Berlin: twenty minutes lie on the new day.
+        file.add_not_ready(at("2026-10-26T22:30:00Z"), at("2026-10-26T23:20:00Z"));
+        assert_eq!((file.not_ready, file.day_text().as_str()), (Duration::from_secs(1200), "2026-10-27"));
+    }
+}

@@ -1,0 +1,329 @@
+//! Takes sights in: the one merge, confirmations, and what is in doubt.
+//!
+//! Snapshots alone settle what a state POST did. Nothing here asks the platform anything.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Keeper;
+use super::record::{Pass, shows};
+use crate::domain::agent::{Agent, Observed, Source};
+use crate::domain::event::EventKind;
+use crate::domain::ids::{AgentId, TransitionId};
+use crate::domain::merge::{CONTRADICTIONS_BELIEVED, Merged, SAME_CHANGE, Sighted, merge};
+use crate::domain::planner::is_reversal;
+use crate::domain::roster::AgentIndex;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Actor, Status, Step, Transition};
+use crate::engine::message::{Sight, SliceNotice};
+use crate::platform::Sighting;
+use crate::store::{AgentWrite, HistoryWrite};
+
+/// With no snapshot at all, an accepted change or one in doubt is given up this long after it could first have been seen.
+const LONGEST_UNSEEN: Duration = Duration::from_secs(15 * 60);
+
+impl Keeper {
+    /// Takes one snapshot in.
+    pub(super) fn take_sight(&mut self, pass: &mut Pass, sight: Sight) {
+        let absent: HashSet<&AgentId> = sight.absent.iter().collect();
+        let mut look_at: BTreeSet<AgentIndex> = BTreeSet::new();
+        for sighting in sight.changed {
+            let Some(index) = self.roster.find(sighting.agent.as_str()) else { continue };
+            self.learn_identity(pass, index, &sighting);
+            let row = Sighted {
+                state: sighting.state,
+                queue: sighting.queue,
+                changed_at: sighting.changed_at.map(|at| at.offset(-sight.offset_us)),
+                generated_at: sight.generated_at,
+            };
+            self.files[index.position()].row = Some(row);
+            look_at.insert(index);
+        }
+        for agent in sight.agents.iter().filter(|agent| !absent.contains(agent)) {
+            let Some(index) = self.roster.find(agent.as_str()) else { continue };
+            self.roster.seen(index, sight.generated_at);
+            let file = &mut self.files[index.position()];
+            if let Some(row) = &mut file.row {
+                row.generated_at = row.generated_at.max(sight.generated_at);
+            }
+            if file.contradictions > 0 || self.book.of_agent(agent).next().is_some() {
+                look_at.insert(index);
+            }
+        }
+        for index in look_at {
+            self.merge_row(pass, index);
+            self.settle(pass, index);
+        }
+        self.newest_sight = self.newest_sight.max(Some(sight.generated_at));
+    }
+
+    /// What only the platform knows of who an agent is; an imported name or team is not overwritten.
+    fn learn_identity(&mut self, pass: &mut Pass, index: AgentIndex, sighting: &Sighting) {
+        let Some(known) = self.roster.get(index).map(|slot| slot.agent().clone()) else { return };
+        let learnt = Agent {
+            name: known.name.clone().or_else(|| sighting.name.clone()),
+            team: known.team.clone().or_else(|| sighting.team.clone()),
+            ..known.clone()
+        };
+        if learnt != known {
+            let subject = self.files[index.position()].subject;
+            pass.commit.agents.push(AgentWrite { tenant: self.link.tenant.clone(), agent: learnt.clone(), subject });
+            self.roster.upsert(learnt);
+        }
+    }
+
+    fn merge_row(&mut self, pass: &mut Pass, index: AgentIndex) {
+        let Some(slot) = self.roster.get(index) else { return };
+        let (known, file) = (slot.observed().cloned(), &mut self.files[index.position()]);
+        let Some(row) = file.row.clone() else { return };
+        let merged = merge(known.as_ref(), &row, file.contradictions);
+        if merged == Merged::Contradiction {
+            // A snapshot from before the change it contradicts says nothing.
+            if known.is_some_and(|known| row.generated_at > known.entered_at) {
+                file.contradictions += 1;
+            }
+            return;
+        }
+        let disproved = file.contradictions + 1 >= CONTRADICTIONS_BELIEVED;
+        file.contradictions = 0;
+        match (merged, known) {
+            (Merged::Nothing | Merged::Contradiction, _) => {}
+            (Merged::Queue(now), _) => {
+                let agent = slot.id().clone();
+                pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
+                self.roster.observe(index, now, row.generated_at);
+            }
+            (Merged::Settled { now, was }, _) => self.settle_instant(pass, index, now, was, row.generated_at),
+            (Merged::Changed(_), Some(known)) if disproved && known.source == Source::Post => {
+                self.take_back(pass, index, &known, &row);
+            }
+            (Merged::Changed(now), known) => self.enter(pass, index, known.as_ref(), now, row.generated_at),
+        }
+    }
+
+    /// The platform's own instant takes the place of an estimate.
+    fn settle_instant(&mut self, pass: &mut Pass, index: AgentIndex, now: Observed, was: UtcMicros, seen_at: UtcMicros) {
+        let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
+        pass.commit.history.push(HistoryWrite::Retime {
+            tenant: self.link.tenant.clone(),
+            agent,
+            from: was,
+            to: now.entered_at,
+            source: now.source,
+        });
+        self.files[index.position()].before_post = None;
+        self.roster.observe(index, now, seen_at);
+    }
+
+    /// An accepted POST that three snapshots disprove: its row goes, and the picture is again what it was before, merged with
+    /// what is shown.
+    fn take_back(&mut self, pass: &mut Pass, index: AgentIndex, posted: &Observed, row: &Sighted) {
+        let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
+        let (tenant, entered_at) = (self.link.tenant.clone(), posted.entered_at);
+        pass.commit.history.push(HistoryWrite::Remove { tenant, agent, entered_at });
+        let before = self.files[index.position()].before_post.take();
+        match (merge(before.as_ref(), row, 0), before) {
+            (Merged::Changed(now), before) => self.enter(pass, index, before.as_ref(), now, row.generated_at),
+            (_, Some(before)) => {
+                self.tell_change(pass, index, Some(posted), &before, None);
+                self.roster.observe(index, before, row.generated_at);
+            }
+            (_, None) => {}
+        }
+    }
+
+    fn enter(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        known: Option<&Observed>,
+        mut now: Observed,
+        seen_at: UtcMicros,
+    ) {
+        let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
+        let ours = self.book.in_flight(&agent).map(|open| &open.transition);
+        if let Some(transition) = ours
+            && transition.target == now.state
+            && now.entered_at + SAME_CHANGE >= sent_at(transition)
+        {
+            (now.transition, now.reason) = (Some(transition.id), Some(transition.reason.clone()));
+        }
+        if let Some(known) = known
+            && now.transition.is_none()
+        {
+            self.notice_reversal(pass, index, known, &now);
+        }
+        self.files[index.position()].before_post = None;
+        self.record_change(pass, index, now, seen_at, None);
+    }
+
+    /// An agent who undoes an automatic change is left alone for a while, and people are told.
+    fn notice_reversal(&mut self, pass: &mut Pass, index: AgentIndex, known: &Observed, now: &Observed) {
+        let Some(automatic) = self.automatic.get(&index).filter(|change| known.transition == Some(change.transition))
+        else {
+            return;
+        };
+        if !is_reversal(known, automatic.set_at, now) {
+            return;
+        }
+        let (rule, transition) = (automatic.rule.clone(), automatic.transition);
+        let until = pass.now + self.settings.decide.leave_alone;
+        self.roster.note_reversal(index, until);
+        let facts = json!({"rule": rule, "set": known.state, "back_to": now.state, "left_alone_until": until});
+        self.audit_agent(pass, index, &Actor::Daemon, "agent.reversed_change", facts);
+        let user = self.roster.get(index).map(|slot| slot.id().clone());
+        let data = json!({
+            "userId": user, "rule": rule, "transitionId": transition,
+            "set": known.state, "backTo": now.state, "leftAloneUntil": until,
+        });
+        self.tell(pass, EventKind::AgentReversedChange, Some(index), data);
+    }
+
+    /// What the newest row means for the agent's accepted change and for the one in doubt.
+    fn settle(&mut self, pass: &mut Pass, index: AgentIndex) {
+        let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
+        let Some(row) = self.files[index.position()].row.clone() else { return };
+        let open: Vec<TransitionId> = self.book.of_agent(&agent).map(|open| open.transition.id).collect();
+        for id in open {
+            let Some(status) = self.book.get(id).map(|open| open.transition.status.clone()) else { continue };
+            match status {
+                Status::Accepted { at } => self.settle_accepted(pass, id, at, &row),
+                Status::InDoubt { sent_at, readable_after } => {
+                    self.settle_doubt(pass, id, sent_at, readable_after, &row);
+                }
+                Status::Requested
+                | Status::Waiting { .. }
+                | Status::Sending { .. }
+                | Status::Confirmed { .. }
+                | Status::Unconfirmed { .. }
+                | Status::Refused { .. }
+                | Status::Failed { .. }
+                | Status::Cancelled { .. }
+                | Status::Superseded { .. }
+                | Status::Expired { .. } => {}
+            }
+        }
+    }
+
+    fn settle_accepted(&mut self, pass: &mut Pass, id: TransitionId, accepted_at: UtcMicros, row: &Sighted) {
+        let Some(open) = self.book.get_mut(id) else { return };
+        if row.generated_at <= accepted_at {
+            return;
+        }
+        let moved_since = row.changed_at.is_some_and(|at| at > accepted_at);
+        let direct = row.state == open.transition.target;
+        if direct || (moved_since && shows(&open.transition.target, &row.state)) {
+            self.step(pass, id, Step::Confirm { at: row.generated_at });
+            return;
+        }
+        open.unshown += 1;
+        if moved_since || open.unshown >= u32::from(CONTRADICTIONS_BELIEVED) {
+            self.step(pass, id, Step::GiveUp { at: pass.now });
+        }
+    }
+
+    /// design: what must always hold, 2. A row that shows the change settles it at any time; one that does not, only when it
+    /// was generated late enough.
+    fn settle_doubt(
+        &mut self,
+        pass: &mut Pass,
+        id: TransitionId,
+        sent_at: UtcMicros,
+        readable_after: UtcMicros,
+        row: &Sighted,
+    ) {
+        let Some(open) = self.book.get(id) else { return };
+        let target = &open.transition.target;
+        let since_send = row.changed_at.is_none_or(|at| at + SAME_CHANGE >= sent_at);
+        let was_there = open.baseline.as_ref().is_some_and(|baseline| baseline.state == *target);
+        if row.generated_at > sent_at && shows(target, &row.state) && since_send && !was_there {
+            self.step(pass, id, Step::Confirm { at: row.generated_at });
+            return;
+        }
+        if row.generated_at <= readable_after {
+            return;
+        }
+        if row.state == *target {
+            self.step(pass, id, Step::Confirm { at: row.generated_at });
+            return;
+        }
+        let unmoved = open.baseline.as_ref().is_none_or(|baseline| baseline.state == row.state)
+            && row.changed_at.is_some_and(|at| at < sent_at);
+        if !unmoved {
+            self.step(pass, id, Step::GiveUp { at: pass.now });
+            return;
+        }
+        let failures = open.failures;
+        let until = pass.now + self.retry_delay(failures, None);
+        self.step(pass, id, Step::ReadBack { until: Some(until) });
+    }
+
+    /// Gives up what no snapshot has settled for too long.
+    pub(super) fn give_up_unseen(&mut self, pass: &mut Pass) {
+        let overdue: Vec<TransitionId> = self
+            .book
+            .iter()
+            .filter(|open| match open.transition.status {
+                Status::Accepted { at } => pass.now.since(at) > LONGEST_UNSEEN,
+                Status::InDoubt { readable_after, .. } => pass.now.since(readable_after) > LONGEST_UNSEEN,
+                _ => false,
+            })
+            .map(|open| open.transition.id)
+            .collect();
+        for id in overdue {
+            self.step(pass, id, Step::GiveUp { at: pass.now });
+        }
+    }
+
+    pub(super) fn take_notice(&mut self, pass: &mut Pass, notice: &SliceNotice) {
+        match notice {
+            SliceNotice::Oversize { slice, bytes } => {
+                tracing::warn!(tenant = %self.link.tenant, slice, bytes, "the snapshot is larger than the limit");
+                let data = json!({"subscription": slice, "bytes": bytes});
+                self.tell(pass, EventKind::SnapshotOversize, None, data);
+            }
+            SliceNotice::NearExpiry { slice, created_at } => {
+                tracing::warn!(tenant = %self.link.tenant, slice, %created_at, "the subscription nears its end");
+                let data = json!({"subscription": slice, "createdAt": created_at});
+                self.tell(pass, EventKind::SubscriptionNearExpiry, None, data);
+            }
+        }
+    }
+
+    /// Says once when the picture becomes older than decisions allow, and when it is fresh again.
+    pub(super) fn watch_staleness(&mut self, pass: &mut Pass) {
+        if self.roster.is_empty() {
+            return;
+        }
+        let limit = self.settings.decide.stale_after;
+        let age = pass.now.since(self.newest_sight.unwrap_or(self.started_at));
+        let stale = age > limit;
+        let part = self.link.part("picture");
+        if stale {
+            let age_s = age.as_secs();
+            self.link.readiness.degraded(&part, format!("the picture is {age_s} s old; automation waits for fresh sight"));
+        }
+        if stale == self.told_stale {
+            return;
+        }
+        self.told_stale = stale;
+        if stale {
+            tracing::warn!(tenant = %self.link.tenant, age_ms = age.as_millis(), "the picture is stale");
+            let data = json!({"newestSight": self.newest_sight, "ageMs": super::super::calls::real_millis(age)});
+            self.tell(pass, EventKind::PictureStale, None, data);
+        } else {
+            self.link.readiness.restored(&part);
+        }
+    }
+}
+
+/// When the attempt under way left.
+fn sent_at(transition: &Transition) -> UtcMicros {
+    match transition.status {
+        Status::Sending { since } => since,
+        Status::InDoubt { sent_at, .. } => sent_at,
+        _ => transition.requested_at,
+    }
+}

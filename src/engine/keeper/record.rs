@@ -1,0 +1,366 @@
+//! Writes down what follows from a pass: transitions with their audit entries, events with their numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::Keeper;
+use crate::domain::agent::Observed;
+use crate::domain::audit::{AuditDraft, note_hash};
+use crate::domain::event::{AgentStateChanged, Event, EventKind};
+use crate::domain::ids::{AgentId, EventId, TransitionId};
+use crate::domain::policy::Violation;
+use crate::domain::roster::AgentIndex;
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
+use crate::store::{AgentCounters, Commit, HistoryRow, HistoryWrite, NoteWrite};
+
+/// What one pass is about to commit, and what leaves after the commit.
+pub(super) struct Pass {
+    /// The instant of the pass.
+    pub now: UtcMicros,
+    /// Everything that is committed together.
+    pub commit: Commit,
+    /// Rows of transitions as they stand after the pass.
+    rows: BTreeMap<TransitionId, Transition>,
+    /// Agents whose counts changed.
+    counted: BTreeSet<AgentIndex>,
+    /// State POSTs to send.
+    pub sends: Vec<TransitionId>,
+    /// Agents to ask the platform about.
+    pub asks: Vec<AgentIndex>,
+    /// Answers to give.
+    pub replies: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Pass {
+    pub(super) fn new(now: UtcMicros) -> Self {
+        Self {
+            now,
+            commit: Commit::default(),
+            rows: BTreeMap::new(),
+            counted: BTreeSet::new(),
+            sends: Vec::new(),
+            asks: Vec::new(),
+            replies: Vec::new(),
+        }
+    }
+
+    /// Keeps the row of a transition for the commit.
+    pub(super) fn keep_row(&mut self, transition: Transition) {
+        self.rows.insert(transition.id, transition);
+    }
+}
+
+impl Keeper {
+    /// Takes a step of a transition and records what it means. A step that the life cycle does not have is a defect of the
+    /// caller: it is reported, and the transition stays as it is.
+    pub(super) fn step(&mut self, pass: &mut Pass, id: TransitionId, step: Step) {
+        let Some(open) = self.book.get(id) else { return };
+        let before = open.transition.status.clone();
+        let next = match before.clone().step(step.clone()) {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::error!(tenant = %self.link.tenant, transition = %id, %error, "defect: wrong step");
+                return;
+            }
+        };
+        let Some(transition) = self.book.set_status(id, next) else { return };
+        if let Some(action) = audited(&before, &transition.status, &step) {
+            self.audit_transition(pass, &transition, action, Value::Null);
+        }
+        if transition.status.is_final() {
+            self.tell_finished(pass, &transition);
+        }
+        self.mark_busy(&transition.agent);
+        pass.keep_row(transition);
+    }
+
+    /// Says in the roster whether the agent still has an open transition.
+    pub(super) fn mark_busy(&mut self, agent: &AgentId) {
+        if let Some(index) = self.roster.find(agent.as_str()) {
+            self.roster.set_busy(index, self.book.busy(agent));
+        }
+    }
+
+    /// A new transition: its row, its audit entry, its note.
+    pub(super) fn record_request(&mut self, pass: &mut Pass, transition: &Transition) {
+        let mut note = None;
+        if let Some(text) = &transition.note {
+            let salt = self.link.random.bytes();
+            let hash = note_hash(&salt, text);
+            note = Some(hash);
+            let tenant = self.link.tenant.clone();
+            pass.commit.notes.push(NoteWrite { tenant, hash, salt, text: text.clone() });
+        }
+        let why = transition.explanation.clone();
+        let draft = self.draft(pass, transition, "transition.requested", why);
+        pass.commit.audit.push(AuditDraft { note, ..draft });
+        pass.keep_row(transition.clone());
+    }
+
+    pub(super) fn audit_transition(&self, pass: &mut Pass, transition: &Transition, action: &'static str, why: Value) {
+        let draft = self.draft(pass, transition, action, why);
+        pass.commit.audit.push(draft);
+    }
+
+    fn draft(&self, pass: &Pass, transition: &Transition, action: &'static str, why: Value) -> AuditDraft {
+        let index = self.roster.find(transition.agent.as_str());
+        AuditDraft {
+            tenant: self.link.tenant.clone(),
+            at: pass.now,
+            actor: transition.actor.label(),
+            action,
+            subject: index.and_then(|index| self.files.get(index.position())).map(|file| file.subject),
+            transition: Some(transition.id),
+            before: transition.before.as_ref().map(ToString::to_string),
+            after: Some(transition.target.to_string()),
+            outcome: outcome(&transition.status),
+            why,
+            note: None,
+        }
+    }
+
+    /// An entry that is about an agent and no transition.
+    pub(super) fn audit_agent(&self, pass: &mut Pass, index: AgentIndex, actor: &Actor, action: &'static str, why: Value) {
+        let draft = AuditDraft {
+            tenant: self.link.tenant.clone(),
+            at: pass.now,
+            actor: actor.label(),
+            action,
+            subject: self.files.get(index.position()).map(|file| file.subject),
+            transition: None,
+            before: None,
+            after: None,
+            outcome: None,
+            why,
+            note: None,
+        };
+        pass.commit.audit.push(draft);
+    }
+
+    /// An entry about the tenant as a whole.
+    pub(super) fn audit_tenant(&self, pass: &mut Pass, action: &'static str, why: Value) {
+        pass.commit.audit.push(AuditDraft {
+            tenant: self.link.tenant.clone(),
+            at: pass.now,
+            actor: Actor::Daemon.label(),
+            action,
+            subject: None,
+            transition: None,
+            before: None,
+            after: None,
+            outcome: None,
+            why,
+            note: None,
+        });
+    }
+
+    /// An event; one about an agent takes the agent's next number.
+    pub(super) fn tell(&mut self, pass: &mut Pass, kind: EventKind, index: Option<AgentIndex>, data: Value) {
+        let sequence = index.and_then(|index| self.files.get_mut(index.position())).map(|file| {
+            file.sequence += 1;
+            file.sequence
+        });
+        if let Some(index) = index {
+            pass.counted.insert(index);
+        }
+        let mut data = data;
+        if let (Some(sequence), Some(fields)) = (sequence, data.as_object_mut()) {
+            fields.insert("sequence".to_owned(), json!(sequence));
+        }
+        pass.commit.events.push(Event {
+            id: EventId(self.link.random.id_at(pass.now)),
+            tenant: self.link.tenant.clone(),
+            at: pass.now,
+            kind,
+            agent: index.and_then(|index| self.roster.get(index)).map(|slot| slot.id().clone()),
+            sequence,
+            data,
+        });
+    }
+
+    fn tell_finished(&mut self, pass: &mut Pass, transition: &Transition) {
+        let index = self.roster.find(transition.agent.as_str());
+        let data = json!({
+            "userId": transition.agent,
+            "transitionId": transition.id,
+            "targetState": transition.target,
+            "reasonCode": transition.reason,
+            "outcome": transition.status.name(),
+            "detail": outcome(&transition.status),
+            "actor": transition.actor.label(),
+            "attempts": transition.attempts,
+            "latencyMs": transition.latency_ms,
+            "violation": transition.violation,
+        });
+        self.tell(pass, EventKind::TransitionFinished, index, data);
+    }
+
+    /// Puts a change into history, the picture and the outbox.
+    pub(super) fn record_change(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        now: Observed,
+        seen_at: UtcMicros,
+        latency_ms: Option<u64>,
+    ) {
+        let Some(slot) = self.roster.get(index) else { return };
+        let agent = slot.id().clone();
+        let before = slot.observed().cloned();
+        pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
+        self.tell_change(pass, index, before.as_ref(), &now, latency_ms);
+        self.roster.observe(index, now, seen_at);
+    }
+
+    pub(super) fn history_row(&self, agent: &AgentId, observed: &Observed) -> HistoryRow {
+        HistoryRow {
+            tenant: self.link.tenant.clone(),
+            agent: agent.clone(),
+            entered_at: observed.entered_at,
+            state: observed.state.clone(),
+            reason: observed.reason.clone(),
+            queue: observed.queue.clone(),
+            source: observed.source,
+            transition: observed.transition,
+        }
+    }
+
+    /// The event of a change, with the counts of the agent's day.
+    pub(super) fn tell_change(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        before: Option<&Observed>,
+        now: &Observed,
+        latency_ms: Option<u64>,
+    ) {
+        let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
+        let Some(file) = self.files.get_mut(index.position()) else { return };
+        match before {
+            Some(left) if left.state.counts_as_not_ready() => file.add_not_ready(left.entered_at, now.entered_at),
+            Some(_) | None => file.turn_to(now.entered_at),
+        }
+        let data = AgentStateChanged {
+            user_id: &agent,
+            new_state: now.state.name(),
+            latency_ms,
+            idle_time_ms: super::super::calls::real_millis(file.not_ready),
+            violation_count: file.violations,
+            previous_state: before.map(|left| left.state.name()),
+            reason_code: now.reason.as_ref().map(crate::domain::ids::ReasonCode::as_str),
+            entered_at: now.entered_at,
+            transition_id: now.transition,
+            sequence: file.sequence + 1,
+        };
+        match serde_json::to_value(&data) {
+            Ok(data) => self.tell(pass, EventKind::AgentStateChanged, Some(index), data),
+            Err(error) => tracing::error!(%error, "defect: an event cannot be written"),
+        }
+    }
+
+    /// Counts a violation, once per transition.
+    pub(super) fn note_violation(&mut self, pass: &mut Pass, id: TransitionId, violation: Violation) {
+        let Some(open) = self.book.get_mut(id) else { return };
+        if open.transition.violation.is_some() {
+            return;
+        }
+        open.transition.violation = Some(violation);
+        let transition = open.transition.clone();
+        pass.keep_row(transition.clone());
+        let index = self.roster.find(transition.agent.as_str());
+        let mut count = 0;
+        if let Some(file) = index.and_then(|index| self.files.get_mut(index.position())) {
+            file.turn_to(pass.now);
+            file.violations += 1;
+            count = file.violations;
+        }
+        let data = json!({
+            "userId": transition.agent,
+            "transitionId": transition.id,
+            "targetState": transition.target,
+            "violation": violation,
+            "actor": transition.actor.label(),
+            "violationCount": count,
+        });
+        self.tell(pass, EventKind::PolicyViolated, index, data);
+    }
+
+    /// Makes the commit complete: rows and counts as they stand now.
+    pub(super) fn finish_commit(&self, pass: &mut Pass) -> Commit {
+        pass.commit.transitions.extend(std::mem::take(&mut pass.rows).into_values());
+        for index in &pass.counted {
+            let (Some(slot), Some(file)) = (self.roster.get(*index), self.files.get(index.position())) else { continue };
+            pass.commit.counters.push(AgentCounters {
+                tenant: self.link.tenant.clone(),
+                agent: slot.id().clone(),
+                sequence: file.sequence,
+                local_day: file.day_text(),
+                violations: file.violations,
+                not_ready_us: u64::try_from(file.not_ready.as_micros()).unwrap_or(u64::MAX),
+            });
+        }
+        std::mem::take(&mut pass.commit)
+    }
+}
+
+/// What a person should know of a step; waits for the budget and the like are in the rows of calls.
+fn audited(before: &Status, after: &Status, step: &Step) -> Option<&'static str> {
+    match step {
+        Step::Hold { why, .. } | Step::NotApplied { why, .. } => {
+            let told = match why {
+                WaitReason::MandatoryBreak
+                | WaitReason::Contact
+                | WaitReason::Conflict
+                | WaitReason::Halted
+                | WaitReason::Approval => true,
+                WaitReason::Budget
+                | WaitReason::InFlight
+                | WaitReason::Retry
+                | WaitReason::PlatformAnswer
+                | WaitReason::Sight => false,
+            };
+            (told && before.waits_for() != after.waits_for()).then_some("transition.held")
+        }
+        Step::Send { .. } => None,
+        Step::Doubt { .. } => Some("transition.in_doubt"),
+        Step::Accept { .. } => Some("transition.accepted"),
+        Step::Confirm { .. } => Some("transition.confirmed"),
+        Step::GiveUp { .. } => Some("transition.unconfirmed"),
+        Step::ReadBack { .. } => Some("transition.read_back"),
+        Step::Refuse(_) => Some("transition.refused"),
+        Step::Fail(_) => Some("transition.failed"),
+        Step::Cancel(_) => Some("transition.cancelled"),
+        Step::Supersede(_) => Some("transition.superseded"),
+        Step::Expire => Some("transition.expired"),
+    }
+}
+
+/// How a transition ended or what it waits for, in words for a person.
+pub(super) fn outcome(status: &Status) -> Option<String> {
+    match status {
+        Status::Requested | Status::Sending { .. } | Status::InDoubt { .. } | Status::Accepted { .. } => None,
+        Status::Waiting { why, until } => Some(match until {
+            Some(until) => format!("waits for {} until {until}", why.name()),
+            None => format!("waits for {}", why.name()),
+        }),
+        Status::Confirmed { .. } => Some("a snapshot showed it".to_owned()),
+        Status::Unconfirmed { .. } => Some("no snapshot showed it".to_owned()),
+        Status::Refused { violation } => Some(violation.code().to_owned()),
+        Status::Failed { error } => Some(error.clone()),
+        Status::Cancelled { by } => Some(format!("called off: {by}")),
+        Status::Superseded { by } => Some(format!("superseded by {by}")),
+        Status::Expired { waiting_for } => Some(match waiting_for {
+            Some(why) => format!("its deadline passed while it waited for {}", why.name()),
+            None => "its deadline passed".to_owned(),
+        }),
+    }
+}
+
+/// Whether a row of this state shows that a change to `target` took effect: the state itself, or a contact, which only an
+/// agent who was made ready can have got.
+pub(super) fn shows(target: &AgentState, state: &AgentState) -> bool {
+    target == state || (*target == AgentState::Ready && state.is_on_contact())
+}

@@ -1,0 +1,96 @@
+//! What the workers of one tenant share: the platform, its budget, the offset of its clock, and the way to the keeper.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::message::Message;
+use super::readiness::Readiness;
+use crate::clock::{SharedClock, SharedRandom};
+use crate::domain::ids::TenantId;
+use crate::platform::budget::Budget;
+use crate::platform::{Answer, ClockOffset, Platform};
+use crate::store::{Reader, Writer};
+
+/// Shared by the workers of one tenant.
+#[derive(Debug)]
+pub struct Link {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its platform.
+    pub platform: Arc<dyn Platform>,
+    /// The daemon's clock.
+    pub clock: SharedClock,
+    /// Jitter and ids.
+    pub random: SharedRandom,
+    /// The one writer.
+    pub writer: Writer,
+    /// The readers.
+    pub reader: Reader,
+    /// Where workers say how they are.
+    pub readiness: Readiness,
+    /// The keeper's inbox.
+    pub inbox: mpsc::Sender<Message>,
+    budget: Mutex<Budget>,
+    offset: Mutex<ClockOffset>,
+}
+
+/// What a link is made of.
+pub struct LinkParts {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its platform.
+    pub platform: Arc<dyn Platform>,
+    /// The daemon's clock.
+    pub clock: SharedClock,
+    /// Jitter and ids.
+    pub random: SharedRandom,
+    /// The one writer.
+    pub writer: Writer,
+    /// The readers.
+    pub reader: Reader,
+    /// Where workers say how they are.
+    pub readiness: Readiness,
+    /// The keeper's inbox.
+    pub inbox: mpsc::Sender<Message>,
+    /// The request budget, with the calls of the last minute restored.
+    pub budget: Budget,
+}
+
+impl Link {
+    /// Nothing is known of the platform's clock yet.
+    pub fn new(parts: LinkParts) -> Self {
+        Self {
+            tenant: parts.tenant,
+            platform: parts.platform,
+            clock: parts.clock,
+            random: parts.random,
+            writer: parts.writer,
+            reader: parts.reader,
+            readiness: parts.readiness,
+            inbox: parts.inbox,
+            budget: Mutex::new(parts.budget),
+            offset: Mutex::default(),
+        }
+    }
+
+    /// The request budget. Never held over an await.
+    pub fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns the platform's clock from an answer.
+    pub fn learn_offset<T>(&self, answer: &Answer<T>) {
+        self.offset.lock().unwrap_or_else(PoisonError::into_inner).observe(answer);
+    }
+
+    /// How far the platform's clock is from ours.
+    pub fn offset(&self) -> ClockOffset {
+        *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name of a part of this tenant in the readiness report.
+    pub fn part(&self, name: &str) -> String {
+        format!("tenant {}: {name}", self.tenant)
+    }
+}

@@ -1,0 +1,87 @@
+//! What arrives at a keeper.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::door::{ChangeRequest, DoorError, Taken};
+use super::settings::TenantSettings;
+use crate::domain::ids::{AgentId, TransitionId};
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::Transition;
+use crate::platform::{CallError, Sighting};
+
+/// How many messages wait for a keeper at most; who sends more waits.
+pub const INBOX: usize = 1024;
+
+/// One thing that a keeper's next pass takes in.
+#[derive(Debug)]
+pub enum Message {
+    /// A snapshot was read.
+    Sight(Sight),
+    /// A snapshot, or the subscription it should come from, could not be had.
+    SightFailed {
+        /// The subscription's number among the tenant's.
+        slice: u32,
+        /// What went wrong.
+        error: CallError,
+    },
+    /// Something about a subscription that people should know.
+    SliceNotice(SliceNotice),
+    /// A person or a system asks for changes.
+    Request {
+        /// What is asked.
+        request: ChangeRequest,
+        /// Answered after the commit.
+        reply: oneshot::Sender<Result<Vec<Taken>, DoorError>>,
+    },
+    /// A person or a system calls a change off.
+    Cancel {
+        /// Which.
+        id: TransitionId,
+        /// Who.
+        actor: Arc<str>,
+        /// Answered after the commit.
+        reply: oneshot::Sender<Option<Transition>>,
+    },
+    /// A schedule was imported.
+    ScheduleChanged,
+    /// The configuration was reloaded.
+    Settings(Arc<TenantSettings>),
+}
+
+/// A snapshot as it came out of the reader, its own instant converted to our clock.
+#[derive(Debug)]
+pub struct Sight {
+    /// The subscription's number among the tenant's.
+    pub slice: u32,
+    /// When the platform generated it.
+    pub generated_at: UtcMicros,
+    /// Microseconds to take from the platform's instants.
+    pub offset_us: i64,
+    /// Rows that differ from the snapshot before.
+    pub changed: Vec<Sighting>,
+    /// The agents of the subscription.
+    pub agents: Arc<[AgentId]>,
+    /// Those of them that the snapshot does not show.
+    pub absent: Arc<[AgentId]>,
+}
+
+/// News of a subscription.
+#[derive(Debug)]
+pub enum SliceNotice {
+    /// A snapshot was larger than the limit.
+    Oversize {
+        /// The subscription's number.
+        slice: u32,
+        /// Its size.
+        bytes: usize,
+    },
+    /// It nears its end without a successor.
+    NearExpiry {
+        /// The subscription's number.
+        slice: u32,
+        /// Made when.
+        created_at: UtcMicros,
+    },
+}

@@ -1,0 +1,99 @@
+//! What the workers of one tenant go by. `app` makes it from the configuration; a reload hands in a new one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::planner::DecideSettings;
+use crate::domain::policy::{OnContact, UnscheduledForbids};
+use crate::domain::rule::RuleSet;
+
+/// The settings of one tenant. Spans are of the daemon's clock unless their name says real.
+#[derive(Clone, Debug)]
+pub struct TenantSettings {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Agents beside the imported ones.
+    pub agents: Vec<AgentId>,
+    /// The request budget.
+    pub budget: BudgetSettings,
+    /// Subscriptions and polls.
+    pub sight: SightSettings,
+    /// What policy forbids or holds.
+    pub policy: PolicySettings,
+    /// Tries of one transition.
+    pub retry: RetrySettings,
+    /// When automation halts.
+    pub breaker: BreakerSettings,
+    /// The rules in force.
+    pub rules: Arc<RuleSet>,
+    /// Adherence, flapping guards, staleness.
+    pub decide: DecideSettings,
+}
+
+/// The request budget of one tenant.
+#[derive(Clone, Debug)]
+pub struct BudgetSettings {
+    /// Calls in any window of 60 s.
+    pub requests_per_minute: usize,
+    /// Slots that only people's changes and mandatory breaks may take.
+    pub urgent_reserve: usize,
+    /// The share of the budget that questions about schedules and breaks may take, in parts per million.
+    pub read_share_ppm: u32,
+    /// State POSTs under way at once.
+    pub parallel_calls: usize,
+    /// The platform's answer is awaited so long, in real time.
+    pub request_timeout_real: Duration,
+}
+
+/// Subscriptions and polls of one tenant.
+#[derive(Clone, Debug)]
+pub struct SightSettings {
+    /// The wanted interval between snapshots.
+    pub interval: Duration,
+    /// Agents per subscription.
+    pub agents_per_subscription: usize,
+    /// A subscription is renewed at this age.
+    pub renew_after: Duration,
+    /// An alert is given at this age of a subscription without a successor.
+    pub near_expiry_after: Duration,
+    /// A snapshot larger than this is reported.
+    pub oversize_bytes: usize,
+}
+
+/// What policy forbids or holds.
+#[derive(Clone, Debug)]
+pub struct PolicySettings {
+    /// Targets forbidden to the unscheduled.
+    pub unscheduled_forbids: UnscheduledForbids,
+    /// What to do on a contact when the request does not say.
+    pub on_contact: OnContact,
+    /// How long a request may wait when it does not say.
+    pub deadline: Duration,
+    /// The platform's answers about an agent are kept at longest for so long.
+    pub answers_kept: Duration,
+}
+
+/// Tries of one transition.
+#[derive(Clone, Debug)]
+pub struct RetrySettings {
+    /// Attempts at most, the first included.
+    pub attempts: u32,
+    /// The curve of the pauses.
+    pub curve: crate::platform::retry::Curve,
+    /// Retries may take this share of a tenant's calls, in parts per million.
+    pub share_ppm: u32,
+    /// Retries a minute that are always allowed.
+    pub at_least_per_minute: usize,
+}
+
+/// When automation of a tenant halts.
+#[derive(Clone, Debug)]
+pub struct BreakerSettings {
+    /// Agents whose changes persistently fail.
+    pub agents: usize,
+    /// Failures in a row that count as persistent.
+    pub tries: u32,
+    /// The pause between probes while halted.
+    pub probe_every: Duration,
+}

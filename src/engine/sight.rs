@@ -1,0 +1,289 @@
+//! Keeps one subscription's snapshots coming: subscribes, polls without drift, renews beside the running one, heals.
+//!
+//! It sees and reports; what a sight means is the keeper's business. A poll that is late is skipped, never made up for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::calls::{CallKind, budgeted, real_millis};
+use super::link::Link;
+use super::message::{Message, Sight, SliceNotice};
+use super::settings::SightSettings;
+use crate::domain::audit::Hash;
+use crate::domain::ids::{AgentId, SubscriptionId};
+use crate::domain::time::{UtcMicros, duration_text};
+use crate::platform::budget::Urgency;
+use crate::platform::poll::PollGrid;
+use crate::platform::retry::RetryCurve;
+use crate::platform::{CallError, Detail, Failure, SnapshotReader, SubscriptionRequest};
+use crate::store::{Commit, SubscriptionRow, SubscriptionWrite};
+
+/// The worker of one tenant: one loop per subscription, made anew when the roster changes.
+pub async fn run(
+    link: Arc<Link>,
+    settings: watch::Receiver<SightSettings>,
+    mut roster: watch::Receiver<Arc<[AgentId]>>,
+    soft: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let agents = roster.borrow_and_update().clone();
+        let mut slices = start_slices(&link, &settings, &agents, &soft).await?;
+        let part = link.part("roster");
+        if agents.is_empty() {
+            link.readiness.degraded(&part, "no agents: import a schedule or list them in the tenant's `agents`");
+        } else {
+            link.readiness.restored(&part);
+        }
+        tokio::select! {
+            () = soft.cancelled() => return Ok(()),
+            changed = roster.changed() => changed?,
+            Some(ended) = slices.join_next() => {
+                ended??;
+                anyhow::bail!("a subscription's loop ended by itself");
+            }
+        }
+    }
+}
+
+async fn start_slices(
+    link: &Arc<Link>,
+    settings: &watch::Receiver<SightSettings>,
+    agents: &[AgentId],
+    soft: &CancellationToken,
+) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
+    let stored = link.reader.subscriptions(&link.tenant).await?;
+    let mut slices = JoinSet::new();
+    let per_slice = settings.borrow().agents_per_subscription.max(1);
+    for (number, agents) in (0_u32..).zip(agents.chunks(per_slice)) {
+        let hash = agents_hash(agents);
+        let live = stored
+            .iter()
+            .find(|row| row.slice == number && row.agents_hash == hash)
+            .map(|row| Live { id: row.id.clone(), created_at: row.created_at, interval: Duration::from_millis(row.interval_ms) });
+        let slice = Slice {
+            link: link.clone(),
+            settings: settings.clone(),
+            number,
+            reader: link.platform.reader(agents),
+            agents: agents.into(),
+            live,
+            successor: None,
+            grid: PollGrid::new(link.clock.monotonic(), settings.borrow().interval),
+            failures: 0,
+            next_renewal: Duration::ZERO,
+            told_near_expiry: false,
+        };
+        slices.spawn(slice.run(soft.clone()));
+    }
+    Ok(slices)
+}
+
+fn agents_hash(agents: &[AgentId]) -> Hash {
+    let mut text = String::with_capacity(agents.len() * 12);
+    for agent in agents {
+        text.push_str(agent.as_str());
+        text.push('\n');
+    }
+    Hash::of(text.as_bytes())
+}
+
+#[derive(Clone, Debug)]
+struct Live {
+    id: SubscriptionId,
+    created_at: UtcMicros,
+    interval: Duration,
+}
+
+struct Slice {
+    link: Arc<Link>,
+    settings: watch::Receiver<SightSettings>,
+    number: u32,
+    agents: Arc<[AgentId]>,
+    reader: Box<dyn SnapshotReader>,
+    live: Option<Live>,
+    /// Made, and taken over at the next poll that it answers.
+    successor: Option<Live>,
+    grid: PollGrid,
+    failures: u32,
+    next_renewal: Duration,
+    told_near_expiry: bool,
+}
+
+/// Pauses after a poll or a subscription failed; polls keep to their grid beside it.
+const AFTER_FAILURE: RetryCurve = RetryCurve { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
+
+impl Slice {
+    async fn run(mut self, soft: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = soft.cancelled() => return Ok(()),
+                result = self.turn() => result?,
+            }
+        }
+    }
+
+    /// One poll, with what has to go before it. Safe to drop at any await: the store holds what matters.
+    async fn turn(&mut self) -> anyhow::Result<()> {
+        let result = match self.live.clone() {
+            None => self.subscribe_first().await?,
+            Some(live) => {
+                self.wait_for_due().await;
+                self.renew_if_due(&live).await?;
+                let target = self.successor.clone().unwrap_or(live);
+                self.poll(target).await?
+            }
+        };
+        match result {
+            Ok(()) => {
+                self.failures = 0;
+                self.link.readiness.restored(&self.part());
+            }
+            Err(error) => self.failed(error).await?,
+        }
+        Ok(())
+    }
+
+    fn part(&self) -> String {
+        self.link.part(&format!("subscription {}", self.number))
+    }
+
+    async fn wait_for_due(&self) {
+        let wait = self.grid.due().saturating_sub(self.link.clock.monotonic());
+        self.link.clock.sleep(wait).await;
+    }
+
+    async fn subscribe_first(&mut self) -> anyhow::Result<Result<(), CallError>> {
+        Ok(match self.subscribe().await? {
+            Ok(live) => {
+                self.grid = PollGrid::new(self.link.clock.monotonic(), live.interval);
+                self.reader.forget();
+                self.live = Some(live);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn subscribe(&mut self) -> anyhow::Result<Result<Live, CallError>> {
+        let interval = self.settings.borrow().interval;
+        let name = format!("shiftkeeper-{}-{}", self.link.tenant, self.number);
+        let wanted =
+            SubscriptionRequest { name: &name, interval, agents: &self.agents, detail: Detail::Full };
+        let call = self.link.platform.subscribe(wanted);
+        // Sight is what every decision rests on: it does not queue behind the changes it is needed for.
+        let made = match budgeted(&self.link, CallKind::Subscribe, Urgency::Urgent, None, call).await? {
+            Ok(answer) => answer.value,
+            Err(error) => return Ok(Err(error)),
+        };
+        let live = Live { id: made.id, created_at: self.link.clock.now(), interval: made.interval };
+        tracing::info!(tenant = %self.link.tenant, slice = self.number, subscription = %live.id,
+            agents = self.agents.len(), interval_ms = live.interval.as_millis(), "subscribed");
+        self.keep(&live).await?;
+        Ok(Ok(live))
+    }
+
+    async fn keep(&self, live: &Live) -> anyhow::Result<()> {
+        let row = SubscriptionRow {
+            tenant: self.link.tenant.clone(),
+            slice: self.number,
+            id: live.id.clone(),
+            created_at: live.created_at,
+            interval_ms: real_millis(live.interval),
+            agents_hash: agents_hash(&self.agents),
+        };
+        self.link.writer.commit(Commit { subscriptions: vec![SubscriptionWrite::Set(row)], ..Commit::default() }).await?;
+        Ok(())
+    }
+
+    /// Makes a successor when the subscription is old enough; a failure leaves the running one as it is until the next try.
+    async fn renew_if_due(&mut self, live: &Live) -> anyhow::Result<()> {
+        let (renew_after, alert_after) = {
+            let settings = self.settings.borrow();
+            (settings.renew_after, settings.near_expiry_after)
+        };
+        let now = self.link.clock.now();
+        let age = now.since(live.created_at);
+        if self.successor.is_some() || age < renew_after.min(alert_after) {
+            return Ok(());
+        }
+        if age >= alert_after && !self.told_near_expiry {
+            self.told_near_expiry = true;
+            let notice = SliceNotice::NearExpiry { slice: self.number, created_at: live.created_at };
+            self.link.inbox.send(Message::SliceNotice(notice)).await?;
+        }
+        if age < renew_after || self.link.clock.monotonic() < self.next_renewal {
+            return Ok(());
+        }
+        match self.subscribe().await? {
+            Ok(successor) => self.successor = Some(successor),
+            Err(error) => {
+                self.next_renewal = self.link.clock.monotonic() + Duration::from_secs(60);
+                tracing::warn!(tenant = %self.link.tenant, slice = self.number, error = %error,
+                    age = duration_text(age), "the subscription could not be renewed; trying again in a minute");
+            }
+        }
+        Ok(())
+    }
+
+    async fn poll(&mut self, target: Live) -> anyhow::Result<Result<(), CallError>> {
+        self.grid.sent(self.link.clock.monotonic());
+        let answer = match self.link.platform.snapshot(&target.id).await {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.link.learn_offset(&answer);
+        let bytes = answer.value.bytes.len();
+        if bytes > self.settings.borrow().oversize_bytes {
+            let notice = SliceNotice::Oversize { slice: self.number, bytes };
+            self.link.inbox.send(Message::SliceNotice(notice)).await?;
+        }
+        let delta = match self.reader.read(&target.id, answer.value) {
+            Ok(delta) => delta,
+            Err(error) => return Ok(Err(error)),
+        };
+        for complaint in &delta.complaints {
+            tracing::warn!(tenant = %self.link.tenant, slice = self.number, ?complaint, "a row of the snapshot is odd");
+        }
+        if self.successor.take().is_some() {
+            self.told_near_expiry = false;
+            self.live = Some(target);
+        }
+        let offset = self.link.offset();
+        let sight = Sight {
+            slice: self.number,
+            generated_at: offset.to_ours(delta.generated_at),
+            offset_us: offset.micros(),
+            changed: delta.changed,
+            agents: self.agents.clone(),
+            absent: delta.absent,
+        };
+        self.link.inbox.send(Message::Sight(sight)).await?;
+        Ok(Ok(()))
+    }
+
+    async fn failed(&mut self, error: CallError) -> anyhow::Result<()> {
+        self.failures += 1;
+        tracing::warn!(tenant = %self.link.tenant, slice = self.number, error = %error, failures = self.failures,
+            "no snapshot");
+        self.link.readiness.degraded(&self.part(), format!("no snapshot: {error}"));
+        let gone = matches!(error.failure, Failure::NotFound);
+        let floor = error.failure.retry_after();
+        self.link.inbox.send(Message::SightFailed { slice: self.number, error }).await?;
+        if gone {
+            // A successor that is gone leaves the running one; a running one that is gone is replaced at once.
+            if self.successor.take().is_none() {
+                self.live = None;
+            }
+            if self.failures == 1 {
+                return Ok(());
+            }
+        }
+        let pause = AFTER_FAILURE.delay(self.failures, floor, &*self.link.random);
+        self.link.clock.sleep(pause).await;
+        Ok(())
+    }
+}
