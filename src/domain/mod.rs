@@ -8,6 +8,7 @@ pub mod audit;
 pub mod event;
 pub mod ids;
 pub mod merge;
+pub mod import;
 pub mod policy;
 pub mod priority;
 pub mod schedule;
