@@ -43,14 +43,16 @@ impl Arranger<'_> {
     /// Takes rows in their order and gives the shifts, by start. The shifts are whole only when no fault was reported.
     pub(super) fn arrange(mut self, rows: &[Row]) -> Vec<Shift> {
         let rows = self.without_repeats(rows);
-        let (shift_rows, activity_rows): (Vec<&Row>, Vec<&Row>) = rows.into_iter().partition(|row| row.activity.is_none());
+        let (shift_rows, activity_rows): (Vec<&Row>, Vec<&Row>) =
+            rows.into_iter().partition(|row| row.activity.is_none());
         self.report_overlaps(&shift_rows);
         let mut shifts: Vec<Shift> = Vec::with_capacity(shift_rows.len());
         for row in shift_rows {
             let length = row.end.since(row.start);
             if length > self.max_shift {
                 let (length, limit) = (duration_text(length), duration_text(self.max_shift));
-                let reason = format!("the shift lasts {length}, more than the {limit} allowed; check the day of its end");
+                let reason =
+                    format!("the shift lasts {length}, more than the {limit} allowed; check the day of its end");
                 self.fault(row, reason);
             }
             shifts.push(Shift { start: row.start, end: row.end, activities: Vec::new() });
@@ -108,8 +110,10 @@ impl Arranger<'_> {
                         shift.activities.push(ShiftActivity { activity, start, end, mandatory });
                     }
                 }
-                Some(_) => self.stray(row, "runs over the end of the shift that it begins in; shorten it or lengthen the shift"),
-                None => self.stray(row, "lies outside every shift of its agent; move it into a shift, or add the shift's row"),
+                Some(_) => self
+                    .stray(row, "runs over the end of the shift that it begins in; shorten it or lengthen the shift"),
+                None => self
+                    .stray(row, "lies outside every shift of its agent; move it into a shift, or add the shift's row"),
             }
         }
     }

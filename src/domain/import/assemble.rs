@@ -148,7 +148,7 @@ impl<'o> Assembler<'o> {
             let name = activity.as_ref().map_or(SHIFT, Activity::name);
             self.warnings.push(Complaint::line(line, format!("mandatory says nothing of {name}; it is ignored")));
         }
-        self.rows.push(Row { agent, line, activity, start, end, mandatory });
+        self.rows.push(Row { agent, activity, start, end, mandatory, line });
     }
 
     fn agent(&mut self, id: &str, first_line: u64) -> usize {
@@ -240,7 +240,8 @@ impl<'o> Assembler<'o> {
         let entry = &self.agents[agent];
         let zone = entry.zone.map(|(zone, _)| zone).or(self.default_zone);
         if zone.is_none() && !entry.unread_shift {
-            let reason = format!("nothing says the time zone of agent {}; set a default time zone for the import", entry.id);
+            let reason =
+                format!("nothing says the time zone of agent {}; set a default time zone for the import", entry.id);
             self.faults.push(Complaint::line(entry.first_line, reason));
         }
         zone

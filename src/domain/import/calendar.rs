@@ -88,7 +88,7 @@ impl Calendar<'_> {
             (1, "VEVENT") => self.event = Some(Event { line, properties: Vec::new() }),
             (1, "VTIMEZONE") => {}
             (1, _) => {
-                let other: String = name.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
+                let other: String = name.chars().filter(char::is_ascii_graphic).take(40).collect();
                 self.assembler.warn(Complaint::line(line, format!("{other} is not an event; it is ignored")));
             }
             (DEPTH.., _) => return Err(self.stop(line, "components lie too deep in each other")),

@@ -110,7 +110,6 @@ impl Complaints {
         self.count == 0
     }
 
-
     fn cut(&mut self) {
         self.kept.sort_by_key(|complaint| complaint.line);
         self.kept.truncate(LISTED);

@@ -14,13 +14,13 @@
 //! stand in another file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use jiff::Span;
 use jiff::civil::DateTime;
 
 use super::ImportOptions;
 use super::assemble::{Assembler, Who};
+use super::calendar_value::{Length, calendar_time};
 use super::complaint::Complaint;
 use super::field::{self, LONG_TEXT, SHORT_TEXT};
 use super::recurrence::Recurrence;
@@ -72,13 +72,6 @@ pub(super) struct Event {
     pub(super) properties: Vec<Property>,
 }
 
-/// A date and time of a calendar, with or without the `Z` of UTC.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct CalendarTime {
-    pub(super) local: DateTime,
-    pub(super) utc: bool,
-}
-
 /// A time with the zone that it is local to.
 #[derive(Clone, Copy)]
 struct When {
@@ -95,51 +88,11 @@ enum Said {
     Floating,
 }
 
-/// How long every occurrence lasts: whole days of the calendar, then elapsed time.
-struct Length {
-    days: i64,
-    exact: Duration,
-}
-
 /// Adds the rows of an event. Gives `false` when its rule could not be followed.
 pub(super) fn read(event: &Event, options: &ImportOptions, assembler: &mut Assembler) -> bool {
     let mut reader = EventReader { event, options, assembler, sound: true, rule_failed: false };
     reader.read();
     !reader.rule_failed
-}
-
-/// Reads `20261019T090000` or `20261019T090000Z`.
-pub(super) fn calendar_time(text: &str) -> Result<CalendarTime, String> {
-    let (local, utc) = text.strip_suffix(['Z', 'z']).map_or((text, false), |local| (local, true));
-    let bytes = local.as_bytes();
-    if bytes.len() == 8 && bytes.iter().all(u8::is_ascii_digit) {
-        return Err("is a whole day; write date and time as 20261019T090000".to_owned());
-    }
-    let parts = (bytes.len() == 15 && matches!(bytes[8], b'T' | b't')).then(|| {
-        let part = |from: usize, to: usize| field::number(&bytes[from..to]);
-        Some([part(0, 4)?, part(4, 6)?, part(6, 8)?, part(9, 11)?, part(11, 13)?, part(13, 15)?])
-    });
-    match parts.flatten() {
-        Some(parts) => Ok(CalendarTime { local: field::civil(parts)?, utc }),
-        None => Err("is not a date and time; write it as 20261019T090000".to_owned()),
-    }
-}
-
-/// Reads a `DURATION`: weeks and days are days of the calendar, the rest elapsed time, as RFC 5545 part 3.3.6 has it.
-fn length(text: &str) -> Result<Length, String> {
-    const WRITE_IT: &str = "write it as PT8H30M";
-    let span: Option<Span> = text.starts_with('P').then(|| text.parse().ok()).flatten();
-    let span = span.ok_or_else(|| format!("is not a duration; {WRITE_IT}"))?;
-    if span.get_years() != 0 || span.get_months() != 0 {
-        return Err(format!("counts months or years, which have no fixed length; {WRITE_IT}"));
-    }
-    let days = i64::from(span.get_weeks()) * 7 + i64::from(span.get_days());
-    let seconds = i64::from(span.get_hours()) * 3600 + span.get_minutes() * 60 + span.get_seconds();
-    let exact = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    if span.is_negative() || (days == 0 && exact.is_zero()) {
-        return Err(format!("is not longer than nothing; {WRITE_IT}"));
-    }
-    Ok(Length { days, exact })
 }
 
 struct EventReader<'e, 'a, 'o> {
@@ -233,7 +186,10 @@ impl<'e> EventReader<'e, '_, '_> {
     fn refuse_unsupported(&mut self) {
         for name in ["RECURRENCE-ID", "EXRULE"] {
             if let Some(property) = self.get(name) {
-                self.fault_of(property, "is not supported; export the calendar with every occurrence as an event of its own");
+                self.fault_of(
+                    property,
+                    "is not supported; export the calendar with every occurrence as an event of its own",
+                );
             }
         }
         for name in SINGLE {
@@ -252,7 +208,8 @@ impl<'e> EventReader<'e, '_, '_> {
             self.fault_of(property, "is empty; name the activity, such as SHIFT or LUNCH");
             return None;
         }
-        let several = property.name == "CATEGORIES" && (property.value.contains(',') || self.all("CATEGORIES").count() > 1);
+        let several =
+            property.name == "CATEGORIES" && (property.value.contains(',') || self.all("CATEGORIES").count() > 1);
         if several {
             self.fault_of(property, "is more than one activity; name one");
             return None;
@@ -312,18 +269,16 @@ impl<'e> EventReader<'e, '_, '_> {
     }
 
     fn start(&mut self) -> Option<When> {
-        match self.get(START) {
-            Some(property) => self.when(property, &property.value),
-            None => {
-                self.missing(START, "is missing; an event needs a start");
-                None
-            }
+        let property = self.get(START);
+        if property.is_none() {
+            self.missing(START, "is missing; an event needs a start");
         }
+        property.and_then(|property| self.when(property, &property.value))
     }
 
     fn length(&mut self, start: Option<When>) -> Option<Length> {
         match (self.get("DTEND"), self.get("DURATION")) {
-            (None, Some(property)) => self.checked(property, length),
+            (None, Some(property)) => self.checked(property, Length::parse),
             (Some(property), None) => self.length_to(start, property),
             (Some(property), Some(_)) => {
                 self.fault_of(property, "stands beside a DURATION; keep one");
@@ -347,7 +302,8 @@ impl<'e> EventReader<'e, '_, '_> {
                 return None;
             }
         };
-        let to = self.assembler.zones.instant(end.zone, end.local).map_err(|reason| self.fault_of(property, reason)).ok()?;
+        let to =
+            self.assembler.zones.instant(end.zone, end.local).map_err(|reason| self.fault_of(property, reason)).ok()?;
         if to <= from {
             self.fault_of(property, "is not after DTSTART");
             return None;
@@ -409,12 +365,16 @@ impl<'e> EventReader<'e, '_, '_> {
                 self.assembler.zones.instant_or_later(start.zone, until.local)
             }
             Some(_) => {
-                self.fault_of(property, "has an UNTIL without a Z; an event with a time zone ends at an instant in UTC");
+                self.fault_of(
+                    property,
+                    "has an UNTIL without a Z; an event with a time zone ends at an instant in UTC",
+                );
                 return None;
             }
         };
         let zones = &self.assembler.zones;
-        let within = |local| until.is_none_or(|until| zones.instant_or_later(start.zone, local).is_some_and(|at| at <= until));
+        let within =
+            |local| until.is_none_or(|until| zones.instant_or_later(start.zone, local).is_some_and(|at| at <= until));
         match rule.expand(start.local, self.options.max_days, within) {
             Ok(times) => Some(times),
             Err(reason) => {

@@ -92,7 +92,8 @@ impl Header {
         let columns = titles.iter().rposition(|title| !title.is_empty()).map_or(0, |last| last + 1);
         if faults.is_empty() && Self::known_columns(row, options) == 0 {
             let names = FIELDS.map(|field| field.column(options)).join(", ");
-            faults.push(Complaint::line(line, format!("this is not a header; the first line names the columns {names}")));
+            faults
+                .push(Complaint::line(line, format!("this is not a header; the first line names the columns {names}")));
             return None;
         }
         let mut positions = [None; 8];
@@ -101,7 +102,11 @@ impl Header {
         }
         for (at, title) in titles.iter().enumerate() {
             if !title.is_empty() && !positions.contains(&Some(at)) {
-                assembler.warn(Complaint::column(line, &shown(row, at), "is not a column of a shift file; it is ignored"));
+                assembler.warn(Complaint::column(
+                    line,
+                    &shown(row, at),
+                    "is not a column of a shift file; it is ignored",
+                ));
             }
         }
         faults.is_empty().then_some(Self { positions, columns })
@@ -152,7 +157,10 @@ fn missing(field: Field, wanted: &str, titles: &[String], options: &ImportOption
     match near {
         Some((_, title)) => {
             let title: String = title.chars().filter(|c| !c.is_control()).collect();
-            format!("is missing from the header; did you mean \"{title}\"? Rename it, or map it as columns.{}", field.name())
+            format!(
+                "is missing from the header; did you mean \"{title}\"? Rename it, or map it as columns.{}",
+                field.name()
+            )
         }
         None => format!("is missing from the header; add it, or map another column as columns.{}", field.name()),
     }

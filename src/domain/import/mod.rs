@@ -10,6 +10,7 @@
 mod arrange;
 mod assemble;
 mod calendar;
+mod calendar_value;
 mod complaint;
 pub mod difference;
 mod event;
@@ -48,7 +49,11 @@ impl ImportFormat {
         let start = without_mark(bytes).trim_ascii_start();
         let begins = start.get(..BEGIN.len()).is_some_and(|start| start.eq_ignore_ascii_case(BEGIN));
         let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-        if begins || matches!(ending.as_deref(), Some("ics" | "ical" | "icalendar")) { Self::ICalendar } else { Self::Csv }
+        if begins || matches!(ending.as_deref(), Some("ics" | "ical" | "icalendar")) {
+            Self::ICalendar
+        } else {
+            Self::Csv
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use chrono::{DateTime as ChronoTime, Datelike, Month, TimeZone, Timelike, Weekda
 use jiff::civil::DateTime;
 use rrule::{Frequency, NWeekday, RRule, RRuleSet, Tz, Unvalidated};
 
-use super::event::{CalendarTime, calendar_time};
+use super::calendar_value::{CalendarTime, calendar_time};
 
 /// A rule that was read and is bounded.
 pub(super) struct Recurrence {
@@ -26,7 +26,8 @@ impl Recurrence {
         let parts = parts(text)?;
         let get = |name: &str| parts.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let frequency = frequency(get("FREQ").ok_or("has no FREQ")?)?;
-        let until = get("UNTIL").map(calendar_time).transpose().map_err(|reason| format!("has an UNTIL that {reason}"))?;
+        let until =
+            get("UNTIL").map(calendar_time).transpose().map_err(|reason| format!("has an UNTIL that {reason}"))?;
         let count = get("COUNT").map(|text| numbers::<u32>("COUNT", text, 1, 1_000_000)).transpose()?;
         if until.is_some() == count.is_some() {
             return Err("must end, by either UNTIL or COUNT".to_owned());
@@ -89,7 +90,10 @@ impl Recurrence {
             times.push(local);
         }
         if times.is_empty() {
-            return Err("does not give its own DTSTART; let the event begin on a day that the rule names, before UNTIL".to_owned());
+            return Err(
+                "does not give its own DTSTART; let the event begin on a day that the rule names, before UNTIL"
+                    .to_owned(),
+            );
         }
         Ok(times)
     }

@@ -3,12 +3,15 @@
 //! Turns lines into rows for [`Assembler`]; what rows mean together is not its business.
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
+use jiff::civil::DateTime;
 
 use super::assemble::{Assembler, Who};
 use super::complaint::{Complaint, Complaints, ImportRefused};
 use super::field::{self, LONG_TEXT, SHORT_TEXT};
 use super::header::{Field, Header};
+use super::zones::ZoneIndex;
 use super::{ImportOptions, ScheduleDraft};
+use crate::domain::time::UtcMicros;
 
 /// The most lines one row may run over by line breaks in quotes; more means that a quote was never closed.
 const LINES_PER_ROW: u64 = 100;
@@ -21,7 +24,9 @@ pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraf
     let delimiter = options.delimiter.unwrap_or_else(|| sniff(bytes, options));
     let mut rows = Rows::new(bytes, delimiter);
     let Some(first) = rows.next_row() else {
-        return Err(ImportRefused::one(Complaint::file("the file is empty; it needs a header and a row for each shift")));
+        return Err(ImportRefused::one(Complaint::file(
+            "the file is empty; it needs a header and a row for each shift",
+        )));
     };
     let mut faults = Complaints::default();
     let mut assembler = Assembler::new(options, Field::Start.name());
@@ -85,7 +90,8 @@ impl<'a> Rows<'a> {
             let raw = self.bytes.get(start + breaks..end)?;
             let inner = raw.trim_ascii_end();
             let inner_breaks = line_breaks(inner, false);
-            let odd = inner_breaks > 0 && inner.iter().filter(|&&byte| byte == b'"').count() % 2 == 1;
+            // A quote within a quoted field is written twice, so that a closed field holds an even number.
+            let odd = inner_breaks > 0 && inner.split(|&byte| byte == b'"').count().is_multiple_of(2);
             return Some(RawRow { line, fields, open_quote: odd || inner_breaks > LINES_PER_ROW });
         }
     }
@@ -110,7 +116,10 @@ fn line_breaks(bytes: &[u8], mut follows_return: bool) -> u64 {
 
 fn read_row(row: &RawRow, header: &Header, assembler: &mut Assembler) {
     if row.open_quote {
-        assembler.fault(Complaint::line(row.line, "a quoted field runs over the end of the line; is its closing quote missing?"));
+        assembler.fault(Complaint::line(
+            row.line,
+            "a quoted field runs over the end of the line; is its closing quote missing?",
+        ));
         return;
     }
     let (fields, columns) = (row.fields.len(), header.columns());
@@ -160,7 +169,8 @@ impl<'r> RowReader<'r, '_, '_> {
             self.complain(Field::End, reason.to_owned());
         }
         let parts = (id, name, team, activity, mandatory, zone, start, end);
-        let (Some(id), Some(name), Some(team), Some(activity), Some(mandatory), Some(zone), Some(start), Some(end)) = parts
+        let (Some(id), Some(name), Some(team), Some(activity), Some(mandatory), Some(zone), Some(start), Some(end)) =
+            parts
         else {
             return self.assembler.unread(id, activity);
         };
@@ -185,34 +195,20 @@ impl<'r> RowReader<'r, '_, '_> {
         read(text).map_err(|reason| self.complain(field, reason)).ok()
     }
 
-    fn zone(&mut self) -> Option<super::zones::ZoneIndex> {
-        if self.header.position(Field::TimeZone).is_none() {
-            return self.assembler.default_zone();
-        }
-        match self.text(Field::TimeZone) {
-            Some("") => match self.assembler.default_zone() {
-                Some(zone) => Some(zone),
-                None => {
-                    self.complain(Field::TimeZone, "is missing; write an IANA name such as Europe/Berlin".to_owned());
-                    None
-                }
-            },
-            Some(text) => {
-                self.assembler.zones.find(text).map_err(|reason| self.complain(Field::TimeZone, reason)).ok()
-            }
-            None => {
-                self.complain(Field::TimeZone, "is not UTF-8 text; save the file as UTF-8".to_owned());
-                None
-            }
-        }
+    fn zone(&mut self) -> Option<ZoneIndex> {
+        let text = match self.header.position(Field::TimeZone) {
+            Some(_) => self.field(Field::TimeZone, Ok)?,
+            None => "",
+        };
+        let found = match (text, self.assembler.default_zone()) {
+            ("", Some(zone)) => Ok(zone),
+            ("", None) => Err("is missing; write an IANA name such as Europe/Berlin".to_owned()),
+            (text, _) => self.assembler.zones.find(text),
+        };
+        found.map_err(|reason| self.complain(Field::TimeZone, reason)).ok()
     }
 
-    fn instant(
-        &mut self,
-        field: Field,
-        zone: Option<super::zones::ZoneIndex>,
-        local: Option<jiff::civil::DateTime>,
-    ) -> Option<crate::domain::time::UtcMicros> {
+    fn instant(&mut self, field: Field, zone: Option<ZoneIndex>, local: Option<DateTime>) -> Option<UtcMicros> {
         self.assembler.instant(zone?, local?).map_err(|reason| self.complain(field, reason)).ok()
     }
 

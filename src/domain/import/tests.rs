@@ -53,7 +53,9 @@ fn files_that_are_no_text_are_refused_with_the_way_out() {
     assert!(read(b"").contains("the file is empty"));
     assert!(read(b"\n \n").contains("the file is empty"));
     let options = ImportOptions { max_bytes: 10, ..ImportOptions::default() };
-    assert!(faults_of(read_schedule("a.csv", SAMPLE_CSV, &options))[0].contains("1657431 bytes, more than the 10 allowed"));
+    assert!(
+        faults_of(read_schedule("a.csv", SAMPLE_CSV, &options))[0].contains("1657431 bytes, more than the 10 allowed")
+    );
 }
 
 #[test]
@@ -69,5 +71,8 @@ fn a_refusal_lists_the_first_thousand_faults_and_counts_all() {
 fn a_zone_that_changes_at_midnight_is_covered_from_its_first_instant() {
     // In Cairo the clocks of 24 April 2026 went from 23:59:59 to 01:00.
     let draft = table(&["u_1,A,T,Africa/Cairo,shift,2026-04-24T09:00,2026-04-24T17:00,no"]).expect("sound");
-    assert_eq!(draft.agents[0].coverage, Coverage { start: utc("2026-04-23T22:00:00Z"), end: utc("2026-04-24T21:00:00Z") });
+    assert_eq!(
+        draft.agents[0].coverage,
+        Coverage { start: utc("2026-04-23T22:00:00Z"), end: utc("2026-04-24T21:00:00Z") }
+    );
 }

@@ -29,14 +29,14 @@ pub(super) struct ZoneIndex(usize);
 /// The zones that a file has named so far.
 pub(super) struct Zones {
     database: TimeZoneDatabase,
-    zones: Vec<Zone>,
+    named: Vec<Zone>,
     by_text: HashMap<String, Result<ZoneIndex, String>>,
     unknown: usize,
 }
 
 impl Zones {
     pub(super) fn new() -> Self {
-        Self { database: TimeZoneDatabase::bundled(), zones: Vec::new(), by_text: HashMap::new(), unknown: 0 }
+        Self { database: TimeZoneDatabase::bundled(), named: Vec::new(), by_text: HashMap::new(), unknown: 0 }
     }
 
     /// The zone of this name, in any case; the error says why there is none and which one may be meant.
@@ -56,10 +56,10 @@ impl Zones {
         }) else {
             return Err(self.unknown(text));
         };
-        let known = self.zones.iter().position(|zone| zone.name == name);
+        let known = self.named.iter().position(|zone| zone.name == name);
         Ok(ZoneIndex(known.unwrap_or_else(|| {
-            self.zones.push(Zone { name, tz });
-            self.zones.len() - 1
+            self.named.push(Zone { name, tz });
+            self.named.len() - 1
         })))
     }
 
@@ -96,19 +96,19 @@ impl Zones {
 
     /// The name of a zone as the zone data spells it.
     pub(super) fn name(&self, zone: ZoneIndex) -> &str {
-        &self.zones[zone.0].name
+        &self.named[zone.0].name
     }
 
     /// The instant of a local time: the first one where a clock change repeats it. The error says that a clock change skips it.
     pub(super) fn instant(&self, zone: ZoneIndex, local: DateTime) -> Result<UtcMicros, String> {
-        let Zone { name, tz } = &self.zones[zone.0];
+        let Zone { name, tz } = &self.named[zone.0];
         let ambiguous = tz.to_ambiguous_timestamp(local);
         match ambiguous.offset() {
             AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
                 ambiguous.earlier().map(UtcMicros::from).map_err(|_| OUT_OF_RANGE.to_owned())
             }
             AmbiguousOffset::Gap { .. } => {
-                let later = ambiguous.later().map(|instant| tz.to_datetime(instant)).unwrap_or(local);
+                let later = ambiguous.later().map_or(local, |instant| tz.to_datetime(instant));
                 Err(format!(
                     "does not exist in {name}: a clock change skips it; write the time that the clock shows then, such as {}",
                     local_text(later)
@@ -120,18 +120,18 @@ impl Zones {
     /// As [`Zones::instant`], but a skipped local time is taken as far after the change as it was written after its beginning:
     /// for comparisons only.
     pub(super) fn instant_or_later(&self, zone: ZoneIndex, local: DateTime) -> Option<UtcMicros> {
-        self.zones[zone.0].tz.to_ambiguous_timestamp(local).compatible().ok().map(UtcMicros::from)
+        self.named[zone.0].tz.to_ambiguous_timestamp(local).compatible().ok().map(UtcMicros::from)
     }
 
     /// The first instant of a day.
     pub(super) fn start_of_day(&self, zone: ZoneIndex, day: Date) -> Option<UtcMicros> {
-        let start = day.to_zoned(self.zones[zone.0].tz.clone()).ok()?.start_of_day().ok()?;
+        let start = day.to_zoned(self.named[zone.0].tz.clone()).ok()?.start_of_day().ok()?;
         Some(start.timestamp().into())
     }
 
     /// What a clock of the zone shows at an instant.
     pub(super) fn local(&self, zone: ZoneIndex, instant: UtcMicros) -> DateTime {
-        self.zones[zone.0].tz.to_datetime(instant.timestamp())
+        self.named[zone.0].tz.to_datetime(instant.timestamp())
     }
 }
 

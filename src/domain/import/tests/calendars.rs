@@ -1,27 +1,24 @@
 use super::*;
 
-/// Reads a calendar of events, each given as its lines; a shift of u_1 unless the lines say otherwise.
+/// Reads a calendar of events, each given as its lines; a shift of `u_1` unless the lines say otherwise.
 fn calendar(events: &[&str]) -> Result<ScheduleDraft, ImportRefused> {
     calendar_with(events, &ImportOptions::default())
 }
 
 fn calendar_with(events: &[&str], options: &ImportOptions) -> Result<ScheduleDraft, ImportRefused> {
-    let mut text = "BEGIN:VCALENDAR\nVERSION:2.0\n".to_owned();
+    let mut lines = vec!["BEGIN:VCALENDAR", "VERSION:2.0"];
     for event in events {
-        text.push_str("BEGIN:VEVENT\n");
-        text.push_str(event);
+        lines.extend(["BEGIN:VEVENT", event]);
         for (name, usual) in [("CATEGORIES", "CATEGORIES:SHIFT"), ("ATTENDEE", "ATTENDEE;CN=Ada:urn:agent:u_1")] {
-            if !event.contains(name) {
-                text.push_str(&format!("\n{usual}"));
-            }
+            lines.extend((!event.contains(name)).then_some(usual));
         }
-        text.push_str("\nEND:VEVENT\n");
+        lines.push("END:VEVENT");
     }
-    text.push_str("END:VCALENDAR\n");
-    read_schedule("shifts.ics", text.as_bytes(), options)
+    lines.push("END:VCALENDAR");
+    read_schedule("shifts.ics", lines.join("\n").as_bytes(), options)
 }
 
-/// The starts of u_1's shifts.
+/// The starts of `u_1`'s shifts.
 fn starts(draft: &ScheduleDraft) -> Vec<String> {
     draft.agents[0].shifts.iter().map(|shift| shift.start.to_string()).collect()
 }
@@ -56,20 +53,22 @@ fn the_sample_says_the_same_shifts_as_the_table_but_for_what_their_forms_differ_
                     same += 1;
                 }
                 Some(other) => {
-                    assert_eq!(other.end.since(shift.end), Duration::from_secs(3600), "the hour that the clocks repeat");
+                    assert_eq!(
+                        other.end.since(shift.end),
+                        Duration::from_secs(3600),
+                        "the hour that the clocks repeat"
+                    );
                     longer += 1;
                 }
             }
         }
-        only_table += in_table.shifts.iter().filter(|shift| !agent.shifts.iter().any(|o| o.start == shift.start)).count();
+        only_table +=
+            in_table.shifts.iter().filter(|shift| !agent.shifts.iter().any(|o| o.start == shift.start)).count();
     }
-    assert_eq!(only_table, 12, "the EXDATE of every agent");
-    assert_eq!((same, longer, after), (SAME, LONGER, AFTER));
+    assert_eq!(only_table, 13, "the EXDATE of every agent, and the night that begins after UNTIL in the west");
+    // Counted with another program from the same definition.
+    assert_eq!((same, longer, after), (166, 1, 1));
 }
-
-const SAME: usize = 0;
-const LONGER: usize = 0;
-const AFTER: usize = 0;
 
 #[test]
 fn a_weekly_rule_keeps_its_local_time_over_a_clock_change_and_ends_at_the_instant_of_until() {
@@ -125,9 +124,15 @@ fn rules_by_day_and_month_give_their_local_times() {
     };
     assert_eq!(starts("FREQ=DAILY;INTERVAL=2;COUNT=3"), ["2026-10-30", "2026-11-01", "2026-11-03"]);
     assert_eq!(starts("FREQ=MONTHLY;BYDAY=-1FR;COUNT=3"), ["2026-10-30", "2026-11-27", "2026-12-25"]);
-    assert_eq!(starts("FREQ=MONTHLY;BYMONTHDAY=30;COUNT=5"), ["2026-10-30", "2026-11-30", "2026-12-30", "2027-01-30", "2027-03-30"]);
+    assert_eq!(
+        starts("FREQ=MONTHLY;BYMONTHDAY=30;COUNT=5"),
+        ["2026-10-30", "2026-11-30", "2026-12-30", "2027-01-30", "2027-03-30"]
+    );
     assert_eq!(starts("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;COUNT=2"), ["2026-10-30", "2026-11-30"]);
-    assert_eq!(starts("FREQ=WEEKLY;INTERVAL=2;WKST=SU;BYDAY=FR,SU;COUNT=3"), ["2026-10-30", "2026-11-08", "2026-11-13"]);
+    assert_eq!(
+        starts("FREQ=WEEKLY;INTERVAL=2;WKST=SU;BYDAY=FR,SU;COUNT=3"),
+        ["2026-10-30", "2026-11-08", "2026-11-13"]
+    );
     assert_eq!(starts("FREQ=DAILY;BYMONTH=10,12;COUNT=3"), ["2026-10-30", "2026-10-31", "2026-12-01"]);
 }
 
@@ -141,7 +146,10 @@ fn an_occurrence_that_a_clock_change_repeats_is_the_first_and_one_that_it_skips_
     let first_only = calendar(&[&nightly("20261031T013000", "20261101T060000Z")]).expect("sound");
     assert_eq!(starts(&first_only).len(), 2, "UNTIL lies between the two occurrences of the local time");
     let fault = one_fault(&[&nightly("20270312T023000", "20270316T000000Z")]);
-    assert!(fault.starts_with("line 3, column DTSTART: \"2027-03-14T02:30\" does not exist in America/New_York"), "{fault}");
+    assert!(
+        fault.starts_with("line 3, column DTSTART: \"2027-03-14T02:30\" does not exist in America/New_York"),
+        "{fault}"
+    );
     let moved = ImportOptions { move_weeks: 1, ..ImportOptions::default() };
     let draft = calendar_with(&[&nightly("20270312T023000", "20270316T000000Z")], &moved).expect("no gap a week later");
     assert_eq!(starts(&draft).len(), 4);
@@ -161,7 +169,10 @@ fn dates_are_added_and_taken_away() {
 #[test]
 fn times_need_a_zone_and_ends() {
     for (event, fault) in [
-        ("DTSTART:20261019T090000\nDURATION:PT8H", "line 4, column DTSTART: \"20261019T090000\" names no time zone; add a TZID"),
+        (
+            "DTSTART:20261019T090000\nDURATION:PT8H",
+            "line 4, column DTSTART: \"20261019T090000\" names no time zone; add a TZID",
+        ),
         ("DTSTART;TZID=Mars:20261019T090000\nDURATION:PT8H", "is in the zone Mars, which is not a known time zone"),
         ("DTSTART;TZID=UTC:20261019T090000Z\nDURATION:PT8H", "has both a TZID and a Z"),
         ("DTSTART;VALUE=DATE:20261019\nDURATION:P1D", "is a date or a period"),
@@ -179,7 +190,10 @@ fn times_need_a_zone_and_ends() {
         ("DTSTART;TZID=UTC:20261019T090000\nDTEND;TZID=UTC:20261019T100000\nDURATION:PT8H", "stands beside a DURATION"),
         ("DTSTART;TZID=UTC:20261019T090000\nDTSTART;TZID=UTC:20261019T080000\nDURATION:PT8H", "line 5, column DTSTART"),
         ("DTSTART:20261019T090000Z\nDURATION:PT8H", "line 3: nothing says the time zone of agent u_1"),
-        ("DTSTART;TZID=Europe/Berlin:20270328T023000\nDTEND;TZID=Europe/Berlin:20270328T083000", "does not exist in Europe/Berlin"),
+        (
+            "DTSTART;TZID=Europe/Berlin:20270328T023000\nDTEND;TZID=Europe/Berlin:20270328T083000",
+            "does not exist in Europe/Berlin",
+        ),
     ] {
         let found = one_fault(&[event]);
         assert!(found.contains(fault), "{event}: {found}");
@@ -212,7 +226,9 @@ fn a_duration_of_days_follows_the_calendar_and_one_of_hours_the_clock() {
 #[test]
 fn an_event_can_be_for_several_agents_and_in_another_zone_than_theirs() {
     let shift = |agent: &str, zone: &str| {
-        format!("DTSTART;TZID={zone}:20261019T090000\nDURATION:PT8H\nATTENDEE;CN=\"{agent}; x\":URN:AGENT:{agent}\nX-TEAM:Red\nLOCATION:x")
+        format!(
+            "DTSTART;TZID={zone}:20261019T090000\nDURATION:PT8H\nATTENDEE;CN=\"{agent}; x\":URN:AGENT:{agent}\nX-TEAM:Red\nLOCATION:x"
+        )
     };
     let meeting = "DTSTART;TZID=UTC:20261019T100000\nDURATION:PT30M\nCATEGORIES:Town hall\nX-MANDATORY:TRUE\nATTENDEE:urn:agent:u_1\n\
                    ATTENDEE:urn:agent:u_2\nATTENDEE:mailto:boss@example.com";
@@ -234,7 +250,7 @@ fn events_that_are_no_plan_are_refused_or_ignored_by_name() {
     assert!(with("RECURRENCE-ID:20261019T090000Z").contains("RECURRENCE-ID: \"20261019T090000Z\" is not supported"));
     assert!(with("EXRULE:FREQ=DAILY").contains("EXRULE"));
     assert!(with("CATEGORIES:SHIFT,WORK").contains("is more than one activity"));
-    assert!(with("CATEGORIES:").contains("names the activity") || with("CATEGORIES:").contains("name the activity"));
+    assert!(with("CATEGORIES:").contains("is empty; name the activity"));
     assert!(with("ATTENDEE:mailto:a@example.com").contains("line 3, column ATTENDEE: names no agent"));
     assert!(with("ATTENDEE:urn:agent:").contains("names no agent after urn:agent:"));
     assert!(with("X-MANDATORY:perhaps").contains("neither true nor false"));
@@ -242,12 +258,19 @@ fn events_that_are_no_plan_are_refused_or_ignored_by_name() {
     let cancelled = format!("{event}\nSTATUS:CANCELLED\nSUMMARY:x");
     let later = event.replace("1019T", "1020T");
     let draft = calendar(&[&cancelled, &later]).expect("sound");
-    assert_eq!((draft.shifts, warnings_of(&draft)), (1, vec!["line 3: the event is cancelled; it is ignored".to_owned()]));
+    assert_eq!(
+        (draft.shifts, warnings_of(&draft)),
+        (1, vec!["line 3: the event is cancelled; it is ignored".to_owned()])
+    );
 }
 
 #[test]
 fn one_broken_event_does_not_hide_the_faults_of_the_next() {
-    let faults = faults_of(calendar(&["DTSTART:x\nDURATION:y", "DTSTART;TZID=UTC:20261019T090000\nDURATION:PT8H", "DURATION:z"]));
+    let faults = faults_of(calendar(&[
+        "DTSTART:x\nDURATION:y",
+        "DTSTART;TZID=UTC:20261019T090000\nDURATION:PT8H",
+        "DURATION:z",
+    ]));
     let lines: Vec<&str> = faults.iter().map(|fault| fault.split(',').next().unwrap_or_default()).collect();
     assert_eq!(lines, ["line 4", "line 5", "line 15", "line 16"], "{faults:?}");
 }
@@ -263,15 +286,20 @@ fn files_that_are_no_whole_calendar_are_refused() {
         "line 2: BEGIN:VEVENT has no END; the file is cut off, export it again"
     );
     assert_eq!(read("BEGIN:VCALENDAR\nEND:VEVENT\n"), "line 2: this END does not belong to the BEGIN of line 1");
-    assert_eq!(read("BEGIN:VCALENDAR\nMETHOD:CANCEL\nEND:VCALENDAR"), "line 2, column METHOD: \"CANCEL\" is not supported; only PUBLISH or REQUEST is");
+    assert_eq!(
+        read("BEGIN:VCALENDAR\nMETHOD:CANCEL\nEND:VCALENDAR"),
+        "line 2, column METHOD: \"CANCEL\" is not supported; only PUBLISH or REQUEST is"
+    );
     assert_eq!(read("BEGIN:VCALENDAR\nEND:VCALENDAR"), "the file has no rows; it needs at least one shift");
-    assert_eq!(read(&"BEGIN:VCALENDAR\n".repeat(100_000)).lines().count(), 8, "warnings aside, one fault");
+    assert_eq!(read(&"BEGIN:VCALENDAR\n".repeat(100_000)).lines().count(), 1, "one fault");
 }
 
 #[test]
 fn lines_are_unfolded_also_within_a_character() {
     let mut bytes = b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART;TZID=UTC:2026\r\n 1019T090000\r\nDURATION:PT8H\r\nCATEGORIES:SHIFT\r\n".to_vec();
-    bytes.extend_from_slice(b"ATTENDEE;CN=Ren\xc3\r\n \xa9:urn:\r\n\tagent:u_1\r\nBEGIN:VALARM\r\nDTSTART:x\r\nEND:VALARM\r\n");
+    bytes.extend_from_slice(
+        b"ATTENDEE;CN=Ren\xc3\r\n \xa9:urn:\r\n\tagent:u_1\r\nBEGIN:VALARM\r\nDTSTART:x\r\nEND:VALARM\r\n",
+    );
     bytes.extend_from_slice(b"END:VEVENT\r\nBEGIN:VTODO\r\nDTSTART:x\r\nEND:VTODO\r\nEND:VCALENDAR\r\n");
     let draft = read_schedule("a.ics", &bytes, &ImportOptions::default()).expect("sound");
     assert_eq!((draft.agents[0].name.as_str(), draft.agents[0].id.as_str()), ("René", "u_1"));
@@ -282,7 +310,10 @@ fn lines_are_unfolded_also_within_a_character() {
 fn a_rule_cannot_make_more_rows_than_allowed() {
     let options = ImportOptions { max_rows: 5, ..ImportOptions::default() };
     let event = "DTSTART;TZID=UTC:20261019T090000\nDURATION:PT8H\nRRULE:FREQ=DAILY;COUNT=6";
-    assert_eq!(faults_of(calendar_with(&[event], &options)), ["line 3: the file has more than 5 rows; import it in parts"]);
+    assert_eq!(
+        faults_of(calendar_with(&[event], &options)),
+        ["line 3: the file has more than 5 rows; import it in parts"]
+    );
 }
 
 #[test]

@@ -16,10 +16,12 @@ fn written(agents: &[std::collections::BTreeMap<u16, RandomShift>]) -> (Vec<Stri
         let mut shifts = Vec::new();
         for (day, (start, _, activities)) in days {
             let midnight = first.checked_add(jiff::Span::new().days(i64::from(*day))).expect("a day").at(0, 0, 0, 0);
-            let local = |minute: u16| midnight.checked_add(jiff::Span::new().minutes(i64::from(minute))).expect("a time");
+            let local =
+                |minute: u16| midnight.checked_add(jiff::Span::new().minutes(i64::from(minute))).expect("a time");
             // Manila is eight hours ahead all year.
             let instant = |minute: u16| {
-                UtcMicros::from(local(minute).to_zoned(jiff::tz::TimeZone::UTC).expect("a time").timestamp()) - Duration::from_secs(8 * 3600)
+                UtcMicros::from(local(minute).to_zoned(jiff::tz::TimeZone::UTC).expect("a time").timestamp())
+                    - Duration::from_secs(8 * 3600)
             };
             let mut row = |kind: &str, from: u16, to: u16, mandatory: bool| {
                 rows.push(format!(
