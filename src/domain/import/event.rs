@@ -127,6 +127,10 @@ impl<'e> EventReader<'e, '_, '_> {
             }
             return;
         };
+        if occurrences.is_empty() {
+            self.assembler
+                .warn(Complaint::line(self.event.line, "EXDATE takes away every occurrence; the event is ignored"));
+        }
         // The zone of a break or a meeting says nothing of the agent's own.
         let own = activity.eq_ignore_ascii_case("shift") && start.said != Said::Utc;
         for when in occurrences {

@@ -255,6 +255,9 @@ fn events_that_are_no_plan_are_refused_or_ignored_by_name() {
     assert!(with("ATTENDEE:urn:agent:").contains("names no agent after urn:agent:"));
     assert!(with("X-MANDATORY:perhaps").contains("neither true nor false"));
     assert!(with("RDATE;VALUE=PERIOD:20261020T090000Z/PT1H").contains("is a date or a period"));
+    let all_gone = format!("{event}\nEXDATE;TZID=UTC:20261019T090000");
+    let draft = calendar(&[&all_gone, &event.replace("1019T", "1020T")]).expect("sound");
+    assert_eq!(warnings_of(&draft), ["line 3: EXDATE takes away every occurrence; the event is ignored"]);
     let cancelled = format!("{event}\nSTATUS:CANCELLED\nSUMMARY:x");
     let later = event.replace("1019T", "1020T");
     let draft = calendar(&[&cancelled, &later]).expect("sound");
