@@ -1,3 +1,5 @@
+//! Calendars: what events mean, how rules repeat over clock changes, what is refused.
+
 use super::*;
 
 /// Reads a calendar of events, each given as its lines; a shift of `u_1` unless the lines say otherwise.

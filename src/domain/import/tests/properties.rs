@@ -1,3 +1,5 @@
+//! What holds of every file: a written schedule is read back, and no bytes make the reader panic.
+
 use proptest::prelude::*;
 
 use super::*;

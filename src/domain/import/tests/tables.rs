@@ -1,3 +1,5 @@
+//! Tables: the bad samples, the sample schedule, every fault by line and column.
+
 use super::*;
 
 fn bad(file: &str) -> Result<ScheduleDraft, ImportRefused> {
