@@ -7,6 +7,7 @@ pub mod agent;
 pub mod audit;
 pub mod event;
 pub mod ids;
+pub mod import;
 pub mod merge;
 pub mod policy;
 pub mod priority;

@@ -1,0 +1,200 @@
+//! Shift files as iCalendar (RFC 5545): content lines, the components they build, the events among them.
+//!
+//! Lines are unfolded and components followed here, so that every complaint names the line of the file and one broken event
+//! does not hide the faults of the next; a single property is read by the `icalendar` crate. A `VTIMEZONE` is not read: a
+//! `TZID` means the IANA zone of that name. What an event means is [`super::event`]'s business.
+
+use std::borrow::Cow;
+
+use super::assemble::Assembler;
+use super::complaint::{Complaint, ImportRefused};
+use super::event::{self, Event, Property};
+use super::{ImportOptions, ScheduleDraft};
+
+/// How deep components may lie in each other; a `VALARM` in a `VEVENT` in a `VCALENDAR` is three.
+const DEPTH: usize = 8;
+
+/// After how many rules that cannot be followed the rest of the file is not read: to find one empty costs some milliseconds.
+const FAILED_RULES: usize = 100;
+
+/// Reads a whole calendar.
+pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraft, ImportRefused> {
+    let mut calendar = Calendar {
+        assembler: Assembler::new(options, event::START),
+        options,
+        open: Vec::new(),
+        event: None,
+        calendars: 0,
+        failed_rules: 0,
+    };
+    for (line, content) in ContentLines::new(bytes) {
+        if calendar.read_line(line, &content).is_err() {
+            return calendar.assembler.finish();
+        }
+    }
+    if let Some((name, line)) = calendar.open.pop() {
+        let reason = format!("BEGIN:{name} has no END; the file is cut off, export it again");
+        calendar.assembler.fault(Complaint::line(line, reason));
+    } else if calendar.calendars == 0 {
+        calendar.assembler.fault(Complaint::file("the file holds no calendar; it begins with BEGIN:VCALENDAR"));
+    }
+    calendar.assembler.finish()
+}
+
+/// The file cannot be read on; the reason has been reported.
+struct Stop;
+
+struct Calendar<'o> {
+    assembler: Assembler<'o>,
+    options: &'o ImportOptions,
+    /// The components that are open, each with the line of its beginning.
+    open: Vec<(String, u64)>,
+    /// The event among them.
+    event: Option<Event>,
+    calendars: usize,
+    failed_rules: usize,
+}
+
+impl Calendar<'_> {
+    fn read_line(&mut self, line: u64, content: &[u8]) -> Result<(), Stop> {
+        if content.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let end = content.iter().position(|byte| matches!(byte, b':' | b';')).unwrap_or(content.len());
+        let name = String::from_utf8_lossy(&content[..end]).trim().to_ascii_uppercase();
+        let value = || String::from_utf8_lossy(content.get(end + 1..).unwrap_or_default()).trim().to_ascii_uppercase();
+        match name.as_str() {
+            "BEGIN" => self.begin(line, value()),
+            "END" => self.end(line, &value()),
+            _ if self.open.is_empty() => {
+                Err(self.stop(line, "this stands outside every component; a calendar begins with BEGIN:VCALENDAR"))
+            }
+            _ => {
+                self.property(line, &name, content);
+                Ok(())
+            }
+        }
+    }
+
+    fn stop(&mut self, line: u64, reason: &str) -> Stop {
+        self.assembler.fault(Complaint::line(line, reason));
+        Stop
+    }
+
+    fn begin(&mut self, line: u64, name: String) -> Result<(), Stop> {
+        match (self.open.len(), name.as_str()) {
+            (0, "VCALENDAR") => self.calendars += 1,
+            (0, _) => return Err(self.stop(line, "this is not a calendar; the file begins with BEGIN:VCALENDAR")),
+            (1, "VEVENT") => self.event = Some(Event { line, properties: Vec::new() }),
+            (1, "VTIMEZONE") => {}
+            (1, _) => {
+                let other: String = name.chars().filter(char::is_ascii_graphic).take(40).collect();
+                self.assembler.warn(Complaint::line(line, format!("{other} is not an event; it is ignored")));
+            }
+            (DEPTH.., _) => return Err(self.stop(line, "components lie too deep in each other")),
+            _ => {}
+        }
+        self.open.push((name, line));
+        Ok(())
+    }
+
+    fn end(&mut self, line: u64, name: &str) -> Result<(), Stop> {
+        match self.open.pop() {
+            Some((open, _)) if open == name => {}
+            Some((_, begun)) => {
+                let reason = format!("this END does not belong to the BEGIN of line {begun}");
+                return Err(self.stop(line, &reason));
+            }
+            None => return Err(self.stop(line, "this END has no BEGIN")),
+        }
+        if self.open.len() != 1 {
+            return Ok(());
+        }
+        let Some(event) = self.event.take() else { return Ok(()) };
+        if self.assembler.is_full(event.line) {
+            return Err(Stop);
+        }
+        if !event::read(&event, self.options, &mut self.assembler) {
+            self.failed_rules += 1;
+            if self.failed_rules == FAILED_RULES {
+                return Err(self.stop(line, "too many rules cannot be followed; the rest of the file was not read"));
+            }
+        }
+        Ok(())
+    }
+
+    fn property(&mut self, line: u64, name: &str, content: &[u8]) {
+        let of_event = self.open.len() == 2 && self.event.is_some() && event::PROPERTIES.contains(&name);
+        let of_calendar = self.open.len() == 1 && matches!(name, "METHOD" | "CALSCALE");
+        if !of_event && !of_calendar {
+            return;
+        }
+        let Ok(text) = std::str::from_utf8(content) else {
+            self.assembler.fault(Complaint::column(line, name, "is not UTF-8 text; save the file as UTF-8"));
+            return;
+        };
+        let Ok(parsed) = icalendar::parser::Property::try_from(text) else {
+            self.assembler.fault(Complaint::line(line, format!("{name} cannot be read as a property")));
+            return;
+        };
+        let value = parsed.val.as_str().trim();
+        if of_calendar {
+            let expected: &[&str] = if name == "METHOD" { &["PUBLISH", "REQUEST"] } else { &["GREGORIAN"] };
+            if !expected.iter().any(|expected| value.eq_ignore_ascii_case(expected)) {
+                let reason = format!("is not supported; only {} is", expected.join(" or "));
+                self.assembler.fault(Complaint::value(line, name, value, reason));
+            }
+            return;
+        }
+        let parameters = parsed.params.iter().map(|parameter| {
+            let value = parameter.val.as_ref().map_or("", |value| value.as_str());
+            (parameter.key.as_str().to_ascii_uppercase(), value.trim_matches('"').to_owned())
+        });
+        let property =
+            Property { line, name: name.to_owned(), value: value.to_owned(), parameters: parameters.collect() };
+        if let Some(event) = &mut self.event {
+            event.properties.push(property);
+        }
+    }
+}
+
+/// The content lines of a calendar, unfolded, each with the line that it begins on. Folding may cut a character of several
+/// bytes in two, so this is done before the text is decoded.
+struct ContentLines<'a> {
+    rest: &'a [u8],
+    line: u64,
+}
+
+impl<'a> ContentLines<'a> {
+    const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, line: 0 }
+    }
+
+    fn physical_line(&mut self) -> &'a [u8] {
+        let end = self.rest.iter().position(|&byte| byte == b'\n');
+        let (line, rest) = match end {
+            Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
+            None => (self.rest, &[][..]),
+        };
+        self.rest = rest;
+        self.line += 1;
+        line.strip_suffix(b"\r").unwrap_or(line)
+    }
+}
+
+impl<'a> Iterator for ContentLines<'a> {
+    type Item = (u64, Cow<'a, [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let mut content = Cow::Borrowed(self.physical_line());
+        let line = self.line;
+        while self.rest.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+            let folded = self.physical_line();
+            content.to_mut().extend_from_slice(&folded[1..]);
+        }
+        Some((line, content))
+    }
+}
