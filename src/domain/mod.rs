@@ -3,15 +3,22 @@
 //! Everything here is a function of its arguments. Time and randomness come in as values, so that the same code decides
 //! live, in a dry run and over last week's history.
 
+pub mod adherence;
 pub mod agent;
 pub mod audit;
+pub mod breaks;
 pub mod event;
 pub mod ids;
 pub mod import;
 pub mod merge;
+pub mod planner;
 pub mod policy;
 pub mod priority;
+pub mod roster;
+pub mod rule;
 pub mod schedule;
+pub mod sets;
+pub mod span;
 pub mod state;
 pub mod time;
 pub mod transition;

@@ -1,0 +1,222 @@
+//! Live adherence: is the agent in a state that the planned activity allows, and since when is that so.
+//!
+//! One verdict at one instant, out of the plan and the last sight. Reports over time add verdicts up elsewhere.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::agent::Observed;
+use super::schedule::{ACTIVITY_KINDS, Activity, Planned};
+use super::sets::StateSet;
+use super::span;
+use super::state::AgentState;
+use super::time::UtcMicros;
+
+/// What adherence says.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// In a state that the planned activity allows, or out of it for no longer than the tolerance.
+    In,
+    /// In another state for longer than the tolerance.
+    Out,
+    /// With a contact, or wrapping one up, while something else is planned: a contact cannot be left.
+    Neutral,
+    /// The schedule speaks for the instant and has no shift there.
+    Unscheduled,
+    /// Nothing speaks for it: no schedule, no sight, an old sight, or a state that no table knows.
+    Unknown,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::In, Self::Out, Self::Neutral, Self::Unscheduled, Self::Unknown];
+
+    /// The name in rules, reports and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Neutral => "neutral",
+            Self::Unscheduled => "unscheduled",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The verdict of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A verdict, and since when the facts behind it are as they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LiveVerdict {
+    /// What.
+    pub verdict: Verdict,
+    /// For `In`, `Out` and `Neutral`: when the state or the activity began, whichever was later (so a deviation's time includes
+    /// the tolerance). For `Unscheduled`: since when nothing is planned. For `Unknown`: since when nothing speaks, where that
+    /// can be said.
+    pub since: Option<UtcMicros>,
+}
+
+/// What one activity allows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Allowed {
+    /// States that are in adherence.
+    pub states: StateSet,
+    /// How long another state may last before it is a deviation.
+    pub tolerance: Duration,
+    /// Whether a contact makes the verdict neutral instead of a deviation.
+    pub contact_is_neutral: bool,
+}
+
+/// Which states are in adherence with which activity, and how long a deviation may last before it counts.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(try_from = "AdherenceText")]
+pub struct AdherenceSettings {
+    known: [Allowed; ACTIVITY_KINDS],
+    named: BTreeMap<Activity, Allowed>,
+}
+
+/// The tolerance where nobody sets one: planners commonly grant two minutes, since a contact may run over.
+pub const DEFAULT_TOLERANCE: Duration = Duration::from_mins(2);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AdherenceText {
+    #[serde(with = "span")]
+    tolerance: Duration,
+    activities: BTreeMap<Activity, ActivityText>,
+}
+
+impl Default for AdherenceText {
+    fn default() -> Self {
+        Self { tolerance: DEFAULT_TOLERANCE, activities: BTreeMap::new() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActivityText {
+    allowed: Option<Vec<String>>,
+    tolerance: Option<String>,
+}
+
+impl Default for AdherenceSettings {
+    fn default() -> Self {
+        use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready};
+        let allowed = |states: &[AgentState], contact_is_neutral| Allowed {
+            states: StateSet::of(states),
+            tolerance: DEFAULT_TOLERANCE,
+            contact_is_neutral,
+        };
+        let work = allowed(&[Ready, OnContact, AfterContactWork], false);
+        let rest = allowed(&[NotReady, Paused, Idle, LoggedOut], true);
+        let away = allowed(&[NotReady, Paused, Idle], true);
+        // In the order of `Activity::index`: work, break, lunch, meeting, training, any other.
+        Self { known: [work, rest, rest, away, away, away], named: BTreeMap::new() }
+    }
+}
+
+impl TryFrom<AdherenceText> for AdherenceSettings {
+    type Error = String;
+
+    fn try_from(text: AdherenceText) -> Result<Self, String> {
+        let mut settings = Self::default();
+        for allowed in &mut settings.known {
+            allowed.tolerance = text.tolerance;
+        }
+        for (activity, own) in text.activities {
+            let mut allowed = *settings.allowed(&activity);
+            if let Some(names) = own.allowed {
+                allowed.states = StateSet::default();
+                for name in names {
+                    let state = AgentState::from_name(&name).ok_or_else(|| format!("`{name}` is not a state"))?;
+                    allowed.states.insert(&state);
+                }
+            }
+            if let Some(tolerance) = own.tolerance {
+                allowed.tolerance = span::parse(&tolerance)?;
+            }
+            match activity {
+                Activity::Other(_) => {
+                    settings.named.insert(activity, allowed);
+                }
+                known => settings.known[known.index()] = allowed,
+            }
+        }
+        Ok(settings)
+    }
+}
+
+impl AdherenceSettings {
+    /// What an activity allows.
+    pub fn allowed(&self, activity: &Activity) -> &Allowed {
+        match activity {
+            Activity::Other(_) => self.named.get(activity).unwrap_or(&self.known[activity.index()]),
+            known => &self.known[known.index()],
+        }
+    }
+
+    /// The verdict at `now` on an agent for whom `planned` is planned since `planned_since`. The sight behind `observed` must be
+    /// fresh: see [`AdherenceSettings::judge_sight`].
+    pub fn judge(
+        &self,
+        planned: Planned<'_>,
+        planned_since: Option<UtcMicros>,
+        observed: &Observed,
+        now: UtcMicros,
+    ) -> LiveVerdict {
+        if matches!(observed.state, AgentState::Unknown(_)) {
+            return LiveVerdict { verdict: Verdict::Unknown, since: Some(observed.entered_at) };
+        }
+        let segment = match planned {
+            Planned::NotCovered => return LiveVerdict { verdict: Verdict::Unknown, since: planned_since },
+            Planned::Off => return LiveVerdict { verdict: Verdict::Unscheduled, since: planned_since },
+            Planned::In(segment) => segment,
+        };
+        let allowed = self.allowed(&segment.activity);
+        let since = observed.entered_at.max(segment.start);
+        let verdict = if allowed.states.contains(&observed.state) {
+            Verdict::In
+        } else if allowed.contact_is_neutral && observed.state.is_on_contact() {
+            Verdict::Neutral
+        } else if now.since(since) > allowed.tolerance {
+            Verdict::Out
+        } else {
+            Verdict::In
+        };
+        LiveVerdict { verdict, since: Some(since) }
+    }
+
+    /// The verdict at `now` where sight may be missing, or older than `stale_after`: both are `Unknown`.
+    pub fn judge_sight(
+        &self,
+        planned: Planned<'_>,
+        planned_since: Option<UtcMicros>,
+        sight: (Option<&Observed>, Option<UtcMicros>),
+        stale_after: Duration,
+        now: UtcMicros,
+    ) -> LiveVerdict {
+        let (Some(observed), Some(seen_at)) = sight else {
+            return LiveVerdict { verdict: Verdict::Unknown, since: None };
+        };
+        if now.since(seen_at) > stale_after {
+            return LiveVerdict { verdict: Verdict::Unknown, since: Some(seen_at + stale_after) };
+        }
+        self.judge(planned, planned_since, observed, now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

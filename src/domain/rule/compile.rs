@@ -1,0 +1,157 @@
+//! A checked set of rules in the shape that a pass over the roster reads fastest.
+//!
+//! A table over planned kind and state says which rules can match at all; only those are evaluated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::ids::{ReasonCode, RuleId, TeamName};
+use crate::domain::policy::OnContact;
+use crate::domain::sets::{PLAN_KINDS, PlanKind};
+use crate::domain::state::{AgentState, STATE_KINDS};
+
+use super::check::{Capabilities, translate_all};
+use super::condition::{Condition, Test};
+use super::{Class, Mode, Rule, RuleComplaint};
+
+/// How many rules a set holds: one bit each in the table.
+pub const MOST_RULES: usize = u64::BITS as usize;
+
+/// A rule with everything resolved.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CompiledRule {
+    /// Its id.
+    pub id: RuleId,
+    /// Its version (see [`Rule::version`]).
+    pub version: Arc<str>,
+    /// Its class.
+    pub class: Class,
+    /// Whether it acts.
+    pub mode: Mode,
+    /// What it wants.
+    pub action: Action,
+    /// The least time between two acts on the same agent.
+    pub cooldown: Duration,
+    /// How much it may do within a minute.
+    pub limits: Limits,
+    /// All of these must hold.
+    pub when: Vec<Condition>,
+    /// Not all of these may.
+    pub unless: Option<Vec<Condition>>,
+}
+
+/// What a rule wants of an agent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Put the agent into a state.
+    SetState {
+        /// Which.
+        state: AgentState,
+        /// With which reason code.
+        reason: ReasonCode,
+        /// What to do while the agent is with a contact.
+        on_contact: OnContact,
+    },
+    /// Log the agent out.
+    LogOut {
+        /// What to do while the agent is with a contact.
+        on_contact: OnContact,
+    },
+    /// Tell people.
+    Tell(Arc<str>),
+    /// Ask a person.
+    Ask(Arc<str>),
+}
+
+impl Action {
+    /// The state it leads to and what to do during a contact; `None` for what changes no state.
+    pub const fn target(&self) -> Option<(&AgentState, OnContact)> {
+        match self {
+            Self::SetState { state, on_contact, .. } => Some((state, *on_contact)),
+            Self::LogOut { on_contact } => Some((&AgentState::LoggedOut, *on_contact)),
+            Self::Tell(_) | Self::Ask(_) => None,
+        }
+    }
+}
+
+/// How much a rule may do within any minute.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Limits {
+    /// Acts.
+    pub per_minute: Option<usize>,
+    /// Acts on one team, as a share of its agents at work.
+    pub share_of_team: Option<f64>,
+}
+
+/// Stands for "never seen" beside the indices of states.
+const NEVER_SEEN: usize = STATE_KINDS;
+
+/// A set of rules, in the order in which they are tried.
+#[derive(Clone, Debug)]
+pub struct RuleSet {
+    rules: Vec<CompiledRule>,
+    teams: Vec<TeamName>,
+    candidates: [[u64; STATE_KINDS + 1]; PLAN_KINDS],
+}
+
+impl RuleSet {
+    /// Checks and compiles; the complaints are those of [`super::check::check`].
+    pub fn compile(rules: &[Rule], capabilities: &Capabilities) -> Result<Self, Vec<RuleComplaint>> {
+        let mut teams = Vec::new();
+        let (mut compiled, complaints) = translate_all(rules, capabilities, &mut teams);
+        if !complaints.is_empty() {
+            return Err(complaints);
+        }
+        // Stable: within a class the order of the file stays.
+        compiled.sort_by_key(|rule| std::cmp::Reverse(rule.class.priority()));
+        let mut candidates = [[0; STATE_KINDS + 1]; PLAN_KINDS];
+        for (kind, by_state) in PlanKind::ALL.into_iter().zip(&mut candidates) {
+            for (state, mask) in by_state.iter_mut().enumerate() {
+                for (bit, rule) in compiled.iter().enumerate() {
+                    *mask |= u64::from(can_match(&rule.when, kind, state)) << bit;
+                }
+            }
+        }
+        Ok(Self { rules: compiled, teams, candidates })
+    }
+
+    /// The rules, in the order in which they are tried.
+    pub fn rules(&self) -> &[CompiledRule] {
+        &self.rules
+    }
+
+    /// The teams that conditions name, by the places that [`Test::Team`] holds.
+    pub fn teams(&self) -> &[TeamName] {
+        &self.teams
+    }
+
+    /// One bit for each rule that can match an agent with this planned kind and state (`None`: never seen).
+    pub const fn candidates(&self, kind: PlanKind, state: Option<&AgentState>) -> u64 {
+        let state = match state {
+            Some(state) => state.index(),
+            None => NEVER_SEEN,
+        };
+        self.candidates[kind.index()][state]
+    }
+}
+
+fn can_match(when: &[Condition], kind: PlanKind, state: usize) -> bool {
+    when.iter().all(|condition| match &condition.test {
+        Test::Planned(set) => set.has_kind(kind),
+        Test::State(set) => set.contains_index(state),
+        Test::Shift(is, _) => is.asks_for_running() == kind.is_in_shift(),
+        Test::OnContact(_) | Test::StateFor(_) => state != NEVER_SEEN,
+        Test::After(_)
+        | Test::Next(_)
+        | Test::PlannedFor(_)
+        | Test::Mandatory(_)
+        | Test::Break(_)
+        | Test::Worked(_)
+        | Test::Verdict(_)
+        | Test::VerdictFor(_)
+        | Test::Team(_)
+        | Test::Queue(_)
+        | Test::LocalTime(..)
+        | Test::Weekdays(_) => true,
+    })
+}

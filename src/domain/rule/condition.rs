@@ -1,0 +1,110 @@
+//! Conditions with their names resolved: what the planner evaluates.
+//!
+//! They are made by checking a rule and hold no text that still needs reading.
+
+use std::time::Duration;
+
+use crate::domain::adherence::Verdict;
+use crate::domain::sets::{PlanSet, StateSet};
+
+/// One condition: the test, and how a person would write it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Condition {
+    /// The key it stands under in a rule, as `planned` or `shift.ended_for`.
+    pub name: &'static str,
+    /// What it asks for, as text for explanations.
+    pub wanted: String,
+    /// The test.
+    pub test: Test,
+}
+
+/// What is tested. Times are "at least" unless their name says otherwise.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Test {
+    /// What is planned.
+    Planned(PlanSet),
+    /// What came before it.
+    After(PlanSet),
+    /// What comes next.
+    Next(PlanSet),
+    /// Time in the planned activity.
+    PlannedFor(Duration),
+    /// Whether the planned activity is mandatory.
+    Mandatory(bool),
+    /// The state.
+    State(StateSet),
+    /// With a contact or wrapping one up.
+    OnContact(bool),
+    /// Time in the state.
+    StateFor(Duration),
+    /// A break.
+    Break(BreakIs),
+    /// Continuous work since the last rest.
+    Worked(Duration),
+    /// The shift.
+    Shift(ShiftIs, Duration),
+    /// The adherence verdict.
+    Verdict(Vec<Verdict>),
+    /// Time since the facts behind the verdict are as they are.
+    VerdictFor(Duration),
+    /// The team, by its place in [`super::compile::RuleSet::teams`].
+    Team(Vec<usize>),
+    /// The queue's name.
+    Queue(Vec<String>),
+    /// Local time of day in seconds, from the first up to but not including the second; it may pass midnight.
+    LocalTime(i32, i32),
+    /// Local days of the week; bit 0 is Monday.
+    Weekdays(u8),
+}
+
+/// How a break stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BreakIs {
+    /// Planned now, and the agent does not rest.
+    Due,
+    /// Planned now.
+    Running,
+    /// Planned until now, and the agent still rests.
+    Over,
+}
+
+impl BreakIs {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Due, Self::Running, Self::Over];
+
+    /// The name in rules.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Running => "running",
+            Self::Over => "over",
+        }
+    }
+}
+
+/// How a shift stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShiftIs {
+    /// It has run for at least the time.
+    StartedFor,
+    /// It has run for at most the time.
+    StartedWithin,
+    /// It ends in at most the time.
+    EndsWithin,
+    /// The next starts in at most the time.
+    StartsWithin,
+    /// The last has been over for at least the time.
+    EndedFor,
+    /// The last has been over for at most the time.
+    EndedWithin,
+}
+
+impl ShiftIs {
+    /// Whether it asks for a running shift; else it asks for none.
+    pub const fn asks_for_running(self) -> bool {
+        match self {
+            Self::StartedFor | Self::StartedWithin | Self::EndsWithin => true,
+            Self::StartsWithin | Self::EndedFor | Self::EndedWithin => false,
+        }
+    }
+}
