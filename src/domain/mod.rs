@@ -9,6 +9,7 @@ pub mod event;
 pub mod ids;
 pub mod policy;
 pub mod schedule;
+pub mod secret;
 pub mod state;
 pub mod time;
 pub mod transition;

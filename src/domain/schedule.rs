@@ -249,7 +249,8 @@ mod tests {
     }
 
     fn shift() -> Shift {
-        let activity = |activity, start, end, mandatory| ShiftActivity { activity, start: at(start), end: at(end), mandatory };
+        let activity =
+            |activity, start, end, mandatory| ShiftActivity { activity, start: at(start), end: at(end), mandatory };
         Shift {
             start: at(100),
             end: at(200),
