@@ -105,6 +105,7 @@ mod tests {
         let mut reads = Share::reads(100, seconds(60));
         assert_eq!(take_all(&mut reads, seconds(5)), 20);
         assert_eq!(reads.next_free(seconds(6)), seconds(65));
-        assert_eq!(take_all(&mut reads, reads.next_free(seconds(6))), 20);
+        let next = reads.next_free(seconds(6));
+        assert_eq!(take_all(&mut reads, next), 20);
     }
 }
