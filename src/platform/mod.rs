@@ -4,15 +4,15 @@
 //! [`budget`], [`retry`], [`breaker`], [`poll`], [`offset`]. Nothing here decides what to ask, repeats a request by itself,
 //! reads the store, or keeps state history; the engine does, and takes a slot of the budget before every call.
 
-// pub mod breaker;
+pub mod breaker;
 pub mod budget;
 // pub mod client;
-// pub mod dry_run;
+pub mod dry_run;
 pub mod error;
 // pub mod guide;
 pub mod offset;
-// pub mod poll;
-// pub mod retry;
+pub mod poll;
+pub mod retry;
 pub mod share;
 pub mod snapshot;
 // pub mod token;
