@@ -28,6 +28,13 @@ pub enum Urgency {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Slot(u64);
 
+impl Slot {
+    /// The call's number, once: the slot is gone.
+    fn spent(self) -> u64 {
+        self.0
+    }
+}
+
 /// No slot now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NextAt {
@@ -92,16 +99,14 @@ impl Budget {
 
     /// The call was answered, failed or was given up: its slot is free one window from now.
     pub fn answered(&mut self, slot: Slot, now: Duration) {
-        let Slot(id) = slot;
-        if self.open.remove(&id).is_some() {
+        if self.open.remove(&slot.spent()).is_some() {
             self.free_later(now + self.window);
         }
     }
 
     /// The call certainly never left (see [`super::Failure::was_sent`]): its slot is free at once.
     pub fn release(&mut self, slot: Slot) {
-        let Slot(id) = slot;
-        self.open.remove(&id);
+        self.open.remove(&slot.spent());
     }
 
     /// The platform throttled us all the same (someone shares the tenant): nothing more before `until`.

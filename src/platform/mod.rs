@@ -4,18 +4,19 @@
 //! [`budget`], [`retry`], [`breaker`], [`poll`], [`offset`]. Nothing here decides what to ask, repeats a request by itself,
 //! reads the store, or keeps state history; the engine does, and takes a slot of the budget before every call.
 
+pub mod address;
 pub mod breaker;
 pub mod budget;
-// pub mod client;
+pub mod client;
 pub mod dry_run;
 pub mod error;
-// pub mod guide;
+pub mod guide;
 pub mod offset;
 pub mod poll;
 pub mod retry;
 pub mod share;
 pub mod snapshot;
-// pub mod token;
+pub mod token;
 
 use std::fmt;
 use std::future::Future;
