@@ -17,6 +17,7 @@ pub mod priority;
 pub mod roster;
 pub mod rule;
 pub mod schedule;
+pub mod secret;
 pub mod sets;
 pub mod span;
 pub mod state;

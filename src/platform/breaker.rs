@@ -1,0 +1,252 @@
+//! The tenant's breaker: when failures persist over several agents it halts automation, and probes resume it.
+//!
+//! Pure; it neither sends nor tells anyone. Every change of its state is returned, so that the engine can tell people and
+//! write it into the audit. Times are the clock's monotonic time. Calls that people ask for may go through while it is open;
+//! their outcome is worth as much as a probe's.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::domain::ids::AgentId;
+
+/// How many agents must have failed [`TRIES`] times (source: the design's part 6 and guide 003).
+const AGENTS: usize = 3;
+
+/// How often each of them must have failed, without any success of the tenant in between (source: guide 003).
+const TRIES: u32 = 3;
+
+/// The time between two probes: at most two a minute.
+pub const PROBE_EVERY: Duration = Duration::from_secs(30);
+
+/// A probe without an outcome for so long is taken as failed, so that a lost one cannot keep the breaker open for ever.
+const LONGEST_PROBE: Duration = Duration::from_secs(3600);
+
+/// Agents that are remembered as failing; more of them would not change the verdict.
+const MOST_REMEMBERED: usize = 10_000;
+
+/// The breaker of one tenant.
+#[derive(Debug, Default)]
+pub struct Breaker {
+    state: State,
+    /// Consecutive failures by agent, since the tenant's last success.
+    failing: BTreeMap<AgentId, u32>,
+}
+
+/// Where the breaker stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum State {
+    /// Automation runs.
+    #[default]
+    Closed,
+    /// Automation halts.
+    Open {
+        /// Since when.
+        since: Duration,
+        /// When the next probe may go.
+        next_probe: Duration,
+    },
+    /// Automation halts, and one probe is under way.
+    Probing {
+        /// Since when automation halts.
+        since: Duration,
+        /// When the probe was let go.
+        sent: Duration,
+    },
+}
+
+/// What a call of automation may do now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Permission {
+    /// Go.
+    Go,
+    /// Go, as the one probe: its outcome must be told.
+    Probe,
+    /// Wait at least until then.
+    Halted {
+        /// When to ask again.
+        until: Duration,
+    },
+}
+
+/// A change that people should hear of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Automation halts.
+    Opened {
+        /// The agents whose calls kept failing.
+        agents: Vec<AgentId>,
+    },
+    /// A call went through; automation runs again.
+    Resumed {
+        /// How long it was halted.
+        after: Duration,
+    },
+}
+
+impl Breaker {
+    /// Where it stands.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Asks for an automatic call. A granted probe must be followed by [`Breaker::succeeded`], [`Breaker::failed`] or
+    /// [`Breaker::withdrawn`].
+    pub fn permit(&mut self, now: Duration) -> Permission {
+        match self.state {
+            State::Closed => Permission::Go,
+            State::Open { since, next_probe } if next_probe <= now => {
+                self.state = State::Probing { since, sent: now };
+                Permission::Probe
+            }
+            State::Open { next_probe, .. } => Permission::Halted { until: next_probe },
+            State::Probing { since, sent } if sent + LONGEST_PROBE <= now => {
+                self.state = State::Probing { since, sent: now };
+                Permission::Probe
+            }
+            State::Probing { sent, .. } => {
+                Permission::Halted { until: (sent + PROBE_EVERY).max(now + PROBE_EVERY / 30) }
+            }
+        }
+    }
+
+    /// A call for this agent failed in a way that counts ([`super::CallError::counts_for_breaker`]).
+    pub fn failed(&mut self, agent: &AgentId, now: Duration) -> Option<Change> {
+        match self.state {
+            State::Closed => {
+                if self.failing.len() < MOST_REMEMBERED || self.failing.contains_key(agent) {
+                    *self.failing.entry(agent.clone()).or_default() += 1;
+                }
+                let persistent = self.failing.iter().filter(|(_, tries)| **tries >= TRIES);
+                let agents: Vec<AgentId> = persistent.map(|(agent, _)| agent.clone()).collect();
+                if agents.len() < AGENTS {
+                    return None;
+                }
+                self.failing.clear();
+                self.state = State::Open { since: now, next_probe: now + PROBE_EVERY };
+                Some(Change::Opened { agents })
+            }
+            // Calls that were under way when it opened, or people's: nothing new.
+            State::Open { .. } => None,
+            State::Probing { since, sent } => {
+                self.state = State::Open { since, next_probe: sent + PROBE_EVERY };
+                None
+            }
+        }
+    }
+
+    /// A call got an answer that shows the platform at work: a success, or a refusal with a reason (4xx).
+    pub fn succeeded(&mut self, now: Duration) -> Option<Change> {
+        self.failing.clear();
+        match self.state {
+            State::Closed => None,
+            State::Open { since, .. } | State::Probing { since, .. } => {
+                self.state = State::Closed;
+                Some(Change::Resumed { after: now.saturating_sub(since) })
+            }
+        }
+    }
+
+    /// The granted probe was not sent after all: another call may be the probe, at once.
+    pub fn withdrawn(&mut self) {
+        match self.state {
+            State::Probing { since, sent } => self.state = State::Open { since, next_probe: sent },
+            State::Closed | State::Open { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn agent(n: usize) -> AgentId {
+        AgentId::new(format!("u_{n}"))
+    }
+
+    fn open_at(now: Duration) -> Breaker {
+        let mut breaker = Breaker::default();
+        let changes: Vec<_> = (0..9).filter_map(|n| breaker.failed(&agent(n % 3), now)).collect();
+        assert_eq!(changes, [Change::Opened { agents: vec![agent(0), agent(1), agent(2)] }]);
+        breaker
+    }
+
+    #[test]
+    fn two_failing_agents_or_a_success_in_between_do_not_open_it() {
+        let mut breaker = Breaker::default();
+        for n in 0..20 {
+            assert_eq!(breaker.failed(&agent(n % 2), seconds(1)), None);
+        }
+        assert_eq!(breaker.succeeded(seconds(2)), None);
+        for n in 0..8 {
+            assert_eq!(breaker.failed(&agent(n % 3), seconds(3)), None, "failure {n} after the success");
+        }
+        assert_eq!(breaker.permit(seconds(4)), Permission::Go);
+        assert!(breaker.failed(&agent(2), seconds(5)).is_some(), "the third failure of the third agent");
+    }
+
+    #[test]
+    fn every_state_answers_every_event() {
+        let (opened, asked) = (seconds(100), seconds(140));
+        let open = || open_at(opened);
+        let probing = || {
+            let mut breaker = open();
+            assert_eq!(breaker.permit(asked), Permission::Probe);
+            breaker
+        };
+        let open_state = |next| State::Open { since: opened, next_probe: next };
+        let table: [(&str, Breaker, fn(&mut Breaker), State); 9] = [
+            ("closed, success", Breaker::default(), |b| drop(b.succeeded(seconds(141))), State::Closed),
+            ("closed, failure", Breaker::default(), |b| drop(b.failed(&agent(9), seconds(141))), State::Closed),
+            ("closed, withdrawn", Breaker::default(), Breaker::withdrawn, State::Closed),
+            ("open, success", open(), |b| drop(b.succeeded(seconds(141))), State::Closed),
+            ("open, failure", open(), |b| drop(b.failed(&agent(9), seconds(141))), open_state(seconds(130))),
+            ("open, withdrawn", open(), Breaker::withdrawn, open_state(seconds(130))),
+            ("probing, success", probing(), |b| drop(b.succeeded(seconds(141))), State::Closed),
+            ("probing, failure", probing(), |b| drop(b.failed(&agent(9), seconds(141))), open_state(seconds(170))),
+            ("probing, withdrawn", probing(), Breaker::withdrawn, open_state(asked)),
+        ];
+        for (name, mut breaker, event, expected) in table {
+            event(&mut breaker);
+            assert_eq!(breaker.state(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn probes_go_at_most_twice_a_minute_and_one_at_a_time() {
+        let mut breaker = open_at(seconds(0));
+        let mut probes = Vec::new();
+        for now in (0..300).map(seconds) {
+            match breaker.permit(now) {
+                Permission::Probe => {
+                    probes.push(now);
+                    assert!(matches!(breaker.permit(now), Permission::Halted { until } if until > now));
+                    breaker.failed(&agent(5), now);
+                }
+                Permission::Halted { until } => assert!(until > now),
+                Permission::Go => panic!("it is open"),
+            }
+        }
+        assert_eq!(probes, [30, 60, 90, 120, 150, 180, 210, 240, 270].map(seconds));
+    }
+
+    #[test]
+    fn a_success_resumes_and_says_for_how_long_it_was_halted() {
+        let mut breaker = open_at(seconds(100));
+        assert_eq!(breaker.permit(seconds(129)), Permission::Halted { until: seconds(130) });
+        assert_eq!(breaker.permit(seconds(130)), Permission::Probe);
+        assert_eq!(breaker.succeeded(seconds(131)), Some(Change::Resumed { after: seconds(31) }));
+        assert_eq!(breaker.permit(seconds(131)), Permission::Go);
+    }
+
+    #[test]
+    fn a_lost_probe_does_not_keep_it_open_for_ever() {
+        let mut breaker = open_at(seconds(0));
+        assert_eq!(breaker.permit(seconds(30)), Permission::Probe);
+        assert!(matches!(breaker.permit(seconds(3600)), Permission::Halted { .. }));
+        assert_eq!(breaker.permit(seconds(3630)), Permission::Probe);
+    }
+}

@@ -1,0 +1,117 @@
+//! A platform that is read but never changed: what would have been sent is recorded and answered as accepted.
+//!
+//! Reads and subscriptions pass through to the platform behind it. It never sends a state.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::SharedClock;
+use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+
+use super::error::{CallError, CallSite, Failure};
+use super::{Answer, Call, Capabilities, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest};
+
+/// How many changes are remembered; the oldest go first.
+pub const MOST_RECORDED: usize = 10_000;
+
+/// A change that would have been sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WouldSend {
+    /// When, by our clock.
+    pub at: UtcMicros,
+    /// To whom.
+    pub agent: AgentId,
+    /// The state.
+    pub state: AgentState,
+    /// The reason code.
+    pub reason: ReasonCode,
+}
+
+/// Wraps a platform and keeps changes from it.
+#[derive(Debug)]
+pub struct DryRun {
+    inner: Arc<dyn Platform>,
+    clock: SharedClock,
+    record: Mutex<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    latest: VecDeque<WouldSend>,
+    total: u64,
+}
+
+impl DryRun {
+    /// Reads go to `inner`.
+    pub fn new(inner: Arc<dyn Platform>, clock: SharedClock) -> Self {
+        Self { inner, clock, record: Mutex::default() }
+    }
+
+    /// The latest changes that would have been sent, oldest first, at most [`MOST_RECORDED`].
+    pub fn would_have_sent(&self) -> Vec<WouldSend> {
+        self.record().latest.iter().cloned().collect()
+    }
+
+    /// How many changes would have been sent in all.
+    pub fn total(&self) -> u64 {
+        self.record().total
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, change: WouldSend) {
+        tracing::info!(
+            agent = %change.agent, state = %change.state, reason = %change.reason,
+            "dry run: would set the state"
+        );
+        let mut record = self.record();
+        record.total += 1;
+        if record.latest.len() == MOST_RECORDED {
+            record.latest.pop_front();
+        }
+        record.latest.push_back(change);
+    }
+}
+
+impl Platform for DryRun {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
+        Box::pin(async move {
+            if !self.inner.capabilities().settable.contains(state) {
+                let site = CallSite { purpose: "set the state", method: "", path: String::new() };
+                return Err(CallError { site, failure: Failure::cannot_set(state) });
+            }
+            let at = self.clock.now();
+            self.note(WouldSend { at, agent: agent.clone(), state: state.clone(), reason: reason.clone() });
+            Ok(Answer { value: (), latency: Duration::ZERO, asked_at: at, answered_at: at, platform_now: None })
+        })
+    }
+
+    fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
+        self.inner.is_scheduled(agent)
+    }
+
+    fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
+        self.inner.break_required(agent)
+    }
+
+    fn subscribe<'a>(&'a self, wanted: SubscriptionRequest<'a>) -> Call<'a, Subscription> {
+        self.inner.subscribe(wanted)
+    }
+
+    fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
+        self.inner.snapshot(subscription)
+    }
+
+    fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader> {
+        self.inner.reader(agents)
+    }
+}

@@ -1,0 +1,323 @@
+//! The adapter of the guide dialect: the endpoints of the guides that the product was asked for in.
+//!
+//! One method, one request; nothing is repeated here. Every URL is built on the base that came with the token.
+
+mod instant;
+mod reader;
+mod rows;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, Method, StatusCode, Url};
+
+use crate::clock::SharedClock;
+use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
+use crate::domain::secret::Secret;
+use crate::domain::state::{AgentState, StateNames};
+
+use super::address::below;
+use super::client::{self, ClientError, ClientSettings, Reply, exchange};
+use super::error::{CallError, CallSite, Failure, excerpt};
+use super::token::{Token, TokenSettings, TokenSource, TokenStyle};
+use super::{
+    Answer, Call, Capabilities, Detail, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
+};
+
+pub use reader::GuideReader;
+
+/// The shortest interval that the platform takes (source: guide 004).
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The longest interval that we believe from an answer.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How long a subscription lives (source: guide 004).
+const SUBSCRIPTION_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// The most of an answer other than a snapshot, in bytes.
+const ANSWER_LIMIT: usize = 1024 * 1024;
+
+/// One tenant's settings of this dialect.
+#[derive(Clone, Debug)]
+pub struct GuideSettings {
+    /// The tenant's base URL; the token answer may replace it for everything but the token.
+    pub base_url: Url,
+    /// How the credentials are sent.
+    pub token_style: TokenStyle,
+    /// The token's path below `base_url`; the style's usual one when absent.
+    pub token_path: Option<String>,
+    /// The client's id.
+    pub client_id: String,
+    /// The client's secret.
+    pub client_secret: Secret,
+    /// The scopes to ask for, parted by spaces.
+    pub scope: String,
+    /// The platform's own id of the tenant, where it wants one.
+    pub tenant_id: Option<String>,
+    /// The API's path below the base, with its version.
+    pub api_path: String,
+    /// The two-way table of state names.
+    pub state_names: StateNames,
+    /// Time limits and proxy.
+    pub client: ClientSettings,
+    /// The most that a snapshot may hold, unpacked, in bytes.
+    pub snapshot_limit: usize,
+}
+
+impl GuideSettings {
+    /// The guides' values around a tenant's own.
+    pub fn new(base_url: Url, token_style: TokenStyle, client_id: &str, client_secret: Secret) -> Self {
+        Self {
+            base_url,
+            token_style,
+            token_path: None,
+            client_id: client_id.to_owned(),
+            client_secret,
+            scope: DEFAULT_SCOPE.to_owned(),
+            tenant_id: None,
+            api_path: "/api/v2".to_owned(),
+            state_names: StateNames::default(),
+            client: ClientSettings::default(),
+            snapshot_limit: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// The scopes of the calls made here (source: guides 003 and 004).
+pub const DEFAULT_SCOPE: &str = "users:state:view users:state:write schedules:view breaks:view users:read \
+                                 analytics:realtime:read analytics:realtime:subscription:write";
+
+/// The guide dialect for one tenant.
+#[derive(Debug)]
+pub struct GuidePlatform {
+    client: Client,
+    clock: SharedClock,
+    tokens: TokenSource,
+    api_path: String,
+    state_names: Arc<StateNames>,
+    snapshot_limit: usize,
+}
+
+/// What is about to be asked.
+struct Question<'a> {
+    purpose: &'static str,
+    method: Method,
+    /// Below the API's path; ids among them.
+    segments: &'a [&'a str],
+    scope: &'static str,
+    body: Option<Vec<u8>>,
+    limit: usize,
+}
+
+impl GuidePlatform {
+    /// Sends nothing yet.
+    pub fn new(settings: GuideSettings, clock: SharedClock) -> Result<Self, ClientError> {
+        let client = client::build(&settings.client)?;
+        let path = settings.token_path.unwrap_or_else(|| settings.token_style.usual_path().to_owned());
+        let tokens = TokenSettings {
+            style: settings.token_style,
+            base_url: settings.base_url,
+            path,
+            client_id: settings.client_id,
+            client_secret: settings.client_secret,
+            scope: settings.scope,
+            tenant_id: settings.tenant_id,
+        };
+        Ok(Self {
+            tokens: TokenSource::new(client.clone(), Arc::clone(&clock), tokens),
+            client,
+            clock,
+            api_path: settings.api_path,
+            state_names: Arc::new(settings.state_names),
+            snapshot_limit: settings.snapshot_limit,
+        })
+    }
+
+    /// Asks once, and reads a success with `read`.
+    async fn ask<T>(
+        &self,
+        question: Question<'_>,
+        read: impl FnOnce(&mut Reply, &[&str]) -> Result<T, Failure>,
+    ) -> Result<Answer<T>, CallError> {
+        let site = CallSite {
+            purpose: question.purpose,
+            method: if question.method == Method::GET { "GET" } else { "POST" },
+            path: format!("{}/{}", self.api_path.trim_end_matches('/'), question.segments.join("/")),
+        };
+        self.try_ask(question, read).await.map_err(|failure| CallError { site, failure })
+    }
+
+    async fn try_ask<T>(
+        &self,
+        question: Question<'_>,
+        read: impl FnOnce(&mut Reply, &[&str]) -> Result<T, Failure>,
+    ) -> Result<Answer<T>, Failure> {
+        let token = self.tokens.current().await?;
+        let url = below(token.base(), &self.api_path, question.segments)?;
+        let mut request = self.client.request(question.method, url);
+        request = request.header(reqwest::header::AUTHORIZATION, token.header());
+        if let Some(body) = question.body {
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let mut reply = exchange(request, &self.clock, question.limit).await?;
+        let secrets = [token.text().expose(), self.tokens.client_secret().expose()];
+        self.judge(&reply, &token, question.scope, &secrets)?;
+        let value = read(&mut reply, &secrets)?;
+        Ok(Answer {
+            value,
+            latency: reply.latency,
+            asked_at: reply.asked_at,
+            answered_at: reply.answered_at,
+            platform_now: reply.date(),
+        })
+    }
+
+    /// What the status alone says. 304 is for snapshots, and passes as a success.
+    fn judge(&self, reply: &Reply, token: &Token, scope: &'static str, secrets: &[&str]) -> Result<(), Failure> {
+        if reply.status == StatusCode::UNAUTHORIZED {
+            self.tokens.refused(token);
+            return Err(Failure::Unauthorized);
+        }
+        if reply.status.is_success() || reply.status.is_client_error() {
+            self.tokens.accepted(token);
+        }
+        let status = reply.status.as_u16();
+        Err(match reply.status {
+            status if status.is_success() || status == StatusCode::NOT_MODIFIED => return Ok(()),
+            StatusCode::FORBIDDEN => Failure::Forbidden { scope: Some(scope) },
+            StatusCode::NOT_FOUND => Failure::NotFound,
+            StatusCode::REQUEST_TIMEOUT => Failure::Timeout,
+            StatusCode::CONFLICT => Failure::Conflict { code: wire::conflict_code(&reply.body, secrets) },
+            StatusCode::TOO_MANY_REQUESTS => Failure::Throttled { retry_after: reply.retry_after() },
+            other if other.is_client_error() => Failure::Rejected { status, excerpt: excerpt(&reply.body, secrets) },
+            other if other.is_server_error() => Failure::Server { status, retry_after: reply.retry_after() },
+            _ => reply.nonsense("a success or an error", secrets),
+        })
+    }
+
+    async fn ask_state(
+        &self,
+        agent: &AgentId,
+        state: &AgentState,
+        reason: &ReasonCode,
+    ) -> Result<Answer<()>, CallError> {
+        let segments = ["users", agent.as_str(), "state"];
+        let mut question = Question {
+            purpose: "set the state",
+            method: Method::POST,
+            segments: &segments,
+            scope: "users:state:write",
+            body: None,
+            limit: ANSWER_LIMIT,
+        };
+        let Some(name) = self.state_names.platform_name(state) else {
+            let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
+            return Err(CallError { site, failure: Failure::cannot_set(state) });
+        };
+        question.body = Some(wire::state_body(name, reason));
+        self.ask(question, wire::accepted).await
+    }
+
+    async fn ask_subscription(&self, wanted: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {
+        let mut question = Question {
+            purpose: "make a subscription",
+            method: Method::POST,
+            segments: &["analytics", "realtime", "subscription"],
+            scope: "analytics:realtime:subscription:write",
+            body: None,
+            limit: ANSWER_LIMIT,
+        };
+        if wanted.agents.is_empty() {
+            let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
+            let what = "subscribe to no agents: without a filter it would send all of them".to_owned();
+            return Err(CallError { site, failure: Failure::Unsupported { what } });
+        }
+        let interval = wanted.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        let lean = match wanted.detail {
+            Detail::Full => false,
+            Detail::Needed => true,
+        };
+        question.body = Some(wire::subscription_body(wanted.name, interval, wanted.agents, lean));
+        self.ask(question, |reply, secrets| {
+            let (id, answered) = wire::subscription(reply, secrets)?;
+            // The platform may raise the interval silently; polling less often than asked is always allowed.
+            let interval = answered.unwrap_or(interval).clamp(interval, LONGEST_INTERVAL);
+            Ok(Subscription { id, interval })
+        })
+        .await
+    }
+}
+
+impl Platform for GuidePlatform {
+    fn capabilities(&self) -> Capabilities {
+        let settable = AgentState::KNOWN.into_iter().filter(|state| self.state_names.platform_name(state).is_some());
+        let settable: Vec<AgentState> = settable.collect();
+        Capabilities {
+            can_log_out: settable.contains(&AgentState::LoggedOut),
+            settable,
+            tells_schedule: true,
+            tells_breaks: true,
+            shortest_interval: SHORTEST_INTERVAL,
+            subscription_life: SUBSCRIPTION_LIFE,
+        }
+    }
+
+    fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
+        Box::pin(self.ask_state(agent, state, reason))
+    }
+
+    fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
+        Box::pin(async move {
+            let question = Question {
+                purpose: "read the schedule",
+                method: Method::GET,
+                segments: &["schedules", "users", agent.as_str()],
+                scope: "schedules:view",
+                body: None,
+                limit: ANSWER_LIMIT,
+            };
+            self.ask(question, wire::scheduled).await
+        })
+    }
+
+    fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
+        Box::pin(async move {
+            let question = Question {
+                purpose: "read the break status",
+                method: Method::GET,
+                segments: &["breaks", "users", agent.as_str(), "status"],
+                scope: "breaks:view",
+                body: None,
+                limit: ANSWER_LIMIT,
+            };
+            self.ask(question, wire::break_required).await
+        })
+    }
+
+    fn subscribe<'a>(&'a self, wanted: SubscriptionRequest<'a>) -> Call<'a, Subscription> {
+        Box::pin(self.ask_subscription(wanted))
+    }
+
+    fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
+        Box::pin(async move {
+            let question = Question {
+                purpose: "read a snapshot",
+                method: Method::GET,
+                segments: &["analytics", "realtime", "subscription", subscription.as_str()],
+                scope: "analytics:realtime:read",
+                body: None,
+                limit: self.snapshot_limit,
+            };
+            self.ask(question, wire::snapshot).await
+        })
+    }
+
+    fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader> {
+        Box::new(GuideReader::new(agents, Arc::clone(&self.state_names)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::state::AgentState;
+
+fn agents(count: usize) -> Vec<AgentId> {
+    (0..count).map(|n| AgentId::new(format!("u_{n}"))).collect()
+}
+
+fn reader(count: usize) -> GuideReader {
+    GuideReader::new(&agents(count), Arc::new(StateNames::default()))
+}
+
+fn row(agent: usize, state: &str) -> Value {
+    json!({
+        "userId": format!("u_{agent}"), "userName": "Ada Lovelace", "agentState": state, "queueName": "Support",
+        "wrapUpCode": null, "statusChangedTimestamp": "2026-10-26T13:29:55.000Z", "teamName": "Care",
+    })
+}
+
+fn document(second: u32, rows: &[Value]) -> Value {
+    json!({
+        "subscriptionId": "sub_1", "status": "active",
+        "lastUpdatedTimestamp": format!("2026-10-26T13:30:{second:02}.000Z"), "data": rows,
+    })
+}
+
+fn read(reader: &mut GuideReader, text: impl AsRef<[u8]>) -> Result<SnapshotDelta, CallError> {
+    reader.read(&SubscriptionId::new("sub_1"), SnapshotBody { bytes: text.as_ref().to_vec() })
+}
+
+fn read_rows(reader: &mut GuideReader, second: u32, rows: &[Value]) -> SnapshotDelta {
+    read(reader, document(second, rows).to_string()).expect("a snapshot")
+}
+
+fn changed(delta: &SnapshotDelta) -> Vec<(&str, &str)> {
+    delta.changed.iter().map(|seen| (seen.agent.as_str(), seen.state.name())).collect()
+}
+
+fn faults(delta: &SnapshotDelta) -> Vec<(Option<usize>, Fault)> {
+    delta.complaints.iter().map(|complaint| (complaint.row, complaint.fault.clone())).collect()
+}
+
+#[test]
+fn the_first_snapshot_yields_every_agent_in_our_words() {
+    let mut reader = reader(3);
+    let delta = read_rows(&mut reader, 0, &[row(0, "available"), row(1, "Coffee")]);
+    assert_eq!(delta.generated_at, "2026-10-26T13:30:00Z".parse().expect("valid"));
+    assert_eq!((delta.rows, &*delta.absent), (2, &[AgentId::new("u_2")][..]));
+    let seen = &delta.changed[0];
+    assert_eq!(
+        (&seen.state, seen.queue.as_deref(), seen.name.as_deref()),
+        (&AgentState::Ready, Some("Support"), Some("Ada Lovelace"))
+    );
+    assert_eq!(seen.team, Some(TeamName::new("Care")));
+    assert_eq!(seen.changed_at, Some("2026-10-26T13:29:55Z".parse().expect("valid")));
+    assert_eq!(delta.changed[1].state, AgentState::Unknown("Coffee".into()));
+    assert!(!format!("{delta:?} {reader:?}").contains("Lovelace"), "names are not for logs");
+}
+
+#[test]
+fn only_changed_rows_are_yielded_again() {
+    let mut reader = reader(3);
+    read_rows(&mut reader, 0, &[row(0, "available"), row(1, "idle"), row(2, "acw")]);
+    let delta = read_rows(&mut reader, 10, &[row(0, "available"), row(1, "paused"), row(2, "acw")]);
+    assert_eq!(changed(&delta), [("u_1", "Paused")]);
+    assert!(delta.absent.is_empty());
+    let delta = read_rows(&mut reader, 20, &[row(0, "available"), row(1, "paused"), row(2, "acw")]);
+    assert_eq!(changed(&delta), []);
+}
+
+#[test]
+fn a_later_instant_of_the_same_state_is_yielded_for_the_merge_to_judge() {
+    let mut reader = reader(1);
+    read_rows(&mut reader, 0, &[row(0, "available")]);
+    let mut later = row(0, "available");
+    later["statusChangedTimestamp"] = json!("2026-10-26T13:30:05.000Z");
+    assert_eq!(changed(&read_rows(&mut reader, 10, &[later])), [("u_0", "Ready")]);
+}
+
+#[test]
+fn order_space_missing_rows_and_other_columns_do_not_make_a_change() {
+    let mut reader = reader(4);
+    let rows: Vec<Value> = (0..4).map(|n| row(n, "available")).collect();
+    read_rows(&mut reader, 0, &rows);
+    let mut other: Vec<Value> = rows.iter().rev().cloned().collect();
+    other.remove(1);
+    other[0]["wrapUpCode"] = json!("W1");
+    let pretty = serde_json::to_string_pretty(&document(10, &other)).expect("json");
+    let delta = read(&mut reader, pretty).expect("a snapshot");
+    assert_eq!((changed(&delta), &*delta.absent), (vec![], &[AgentId::new("u_2")][..]));
+    let delta = read_rows(&mut reader, 20, &rows);
+    assert_eq!(changed(&delta), [], "back, and as it was");
+}
+
+#[test]
+fn equal_bytes_and_an_empty_answer_are_the_last_snapshot_again() {
+    let mut reader = reader(2);
+    assert!(read(&mut reader, "").is_err(), "there is no last one yet");
+    let text = document(0, &[row(0, "available")]).to_string();
+    read(&mut reader, &text).expect("a snapshot");
+    for again in [text.as_str(), ""] {
+        let delta = read(&mut reader, again).expect("a snapshot");
+        assert!(delta.repeated && delta.changed.is_empty());
+        assert_eq!((delta.rows, delta.absent.len()), (1, 1));
+        assert_eq!(delta.generated_at, "2026-10-26T13:30:00Z".parse().expect("valid"));
+    }
+}
+
+#[test]
+fn a_bad_row_is_left_out_with_a_complaint_and_the_others_are_read() {
+    let mut reader = reader(4);
+    let mut odd = row(1, "idle");
+    odd["queueName"] = json!({ "id": [1, 2] });
+    odd["statusChangedTimestamp"] = json!("yesterday");
+    odd["teamName"] = Value::Null;
+    let rows = [
+        json!(7),
+        json!({ "userId": 17, "agentState": "idle" }),
+        json!({ "userId": "u_2" }),
+        row(99, "idle"),
+        odd,
+        row(0, "available"),
+    ];
+    let delta = read_rows(&mut reader, 0, &rows);
+    assert_eq!(changed(&delta), [("u_1", "Idle"), ("u_0", "Ready")]);
+    assert_eq!((delta.changed[0].queue.as_ref(), delta.changed[0].changed_at), (None, None));
+    let expected = [
+        (Some(0), Fault::Unreadable),
+        (Some(1), Fault::Unreadable),
+        (Some(2), Fault::Unreadable),
+        (Some(3), Fault::Stranger),
+        (Some(4), Fault::BadField("queueName")),
+        (Some(4), Fault::BadInstant),
+    ];
+    assert_eq!(faults(&delta), expected);
+    assert_eq!((delta.rows, delta.absent.len()), (6, 2));
+}
+
+#[test]
+fn of_two_rows_of_an_agent_the_last_counts_whichever_goes_away_later() {
+    let twice = [row(0, "idle"), row(1, "idle"), row(0, "paused")];
+    let mut first = reader(2);
+    let delta = read_rows(&mut first, 0, &twice);
+    assert_eq!(changed(&delta), [("u_1", "Idle"), ("u_0", "Paused")]);
+    assert_eq!(faults(&delta), [(Some(2), Fault::Duplicate)]);
+    let delta = read_rows(&mut first, 10, &twice);
+    assert_eq!(changed(&delta).iter().filter(|(agent, _)| *agent == "u_0").collect::<Vec<_>>(), [&("u_0", "Paused")]);
+    assert_eq!(changed(&read_rows(&mut first, 20, &[row(0, "idle"), row(1, "idle")])), [("u_0", "Idle")]);
+    assert_eq!(changed(&read_rows(&mut first, 30, &twice)), [("u_0", "Paused")]);
+}
+
+#[test]
+fn complaints_have_a_limit() {
+    let delta = read_rows(&mut reader(1), 0, &vec![json!([]); MAX_COMPLAINTS + 5]);
+    assert_eq!((delta.complaints.len(), delta.more_complaints), (MAX_COMPLAINTS, 5));
+}
+
+#[test]
+fn a_snapshot_that_breaks_off_changes_nothing_that_is_remembered() {
+    let mut reader = reader(3);
+    let rows = [row(0, "idle"), row(1, "idle"), row(2, "idle")];
+    read_rows(&mut reader, 0, &rows);
+    let next = document(10, &[row(0, "paused"), row(1, "idle"), row(2, "paused")]).to_string();
+    for cut in (1..next.len()).step_by(7) {
+        let error = read(&mut reader, &next[..cut]).expect_err("cut short");
+        assert!(matches!(error.failure, Failure::Nonsense { .. }));
+        assert!(!error.to_string().contains("Lovelace"));
+    }
+    assert_eq!(changed(&read(&mut reader, next).expect("whole")), [("u_0", "Paused"), ("u_2", "Paused")]);
+}
+
+#[test]
+fn what_is_not_a_snapshot_of_this_subscription_is_nonsense() {
+    let mut other = document(0, &[]);
+    other["subscriptionId"] = json!("sub_2");
+    let mut undated = document(0, &[]);
+    undated["lastUpdatedTimestamp"] = json!("soon");
+    let mut empty = document(0, &[]);
+    empty.as_object_mut().expect("an object").remove("data");
+    let trailing = format!("{} x", document(0, &[]));
+    for text in [other.to_string(), undated.to_string(), empty.to_string(), trailing, "<html>".into(), "[]".into()] {
+        let error = read(&mut reader(1), &text).expect_err(&text);
+        assert!(error.to_string().contains("expected a snapshot"), "{error}");
+    }
+}
+
+#[test]
+fn a_dying_or_older_snapshot_is_read_with_a_complaint() {
+    let mut reader = reader(1);
+    read_rows(&mut reader, 10, &[row(0, "idle")]);
+    let mut old = document(0, &[row(0, "paused")]);
+    old["status"] = json!("expiring");
+    let delta = read(&mut reader, old.to_string()).expect("a snapshot");
+    assert_eq!(faults(&delta), [(None, Fault::Status("expiring".into())), (None, Fault::OlderThanLast)]);
+    assert_eq!(changed(&delta), [("u_0", "Paused")]);
+}
+
+#[test]
+fn what_was_forgotten_is_yielded_again() {
+    let mut reader = reader(1);
+    let text = document(0, &[row(0, "idle")]).to_string();
+    read(&mut reader, &text).expect("a snapshot");
+    reader.forget();
+    assert_eq!(changed(&read(&mut reader, &text).expect("a snapshot")), [("u_0", "Idle")]);
+}
+
+proptest::proptest! {
+    /// Whatever the order, gaps and spacing, following the deltas gives the same picture as reading each snapshot afresh.
+    #[test]
+    fn following_the_deltas_gives_the_whole_picture(
+        snapshots in proptest::collection::vec(proptest::collection::vec((0_usize..6, 0_usize..4), 0..9), 1..12),
+    ) {
+        let states = ["available", "idle", "paused", "acw"];
+        let mut followed = HashMap::new();
+        let mut expected = HashMap::new();
+        let mut reader = reader(6);
+        for (n, rows) in snapshots.iter().enumerate() {
+            let rows: Vec<Value> = rows.iter().map(|(agent, state)| row(*agent, states[*state])).collect();
+            let text = if n % 2 == 0 {
+                document(u32::try_from(n).expect("small"), &rows).to_string()
+            } else {
+                serde_json::to_string_pretty(&document(u32::try_from(n).expect("small"), &rows)).expect("json")
+            };
+            let fresh = read(&mut GuideReader::new(&agents(6), Arc::new(StateNames::default())), &text).expect("fresh");
+            expected.extend(fresh.changed.into_iter().map(|seen| (seen.agent.clone(), seen)));
+            let delta = read(&mut reader, &text).expect("followed");
+            proptest::prop_assert_eq!(&delta.absent, &fresh.absent);
+            followed.extend(delta.changed.into_iter().map(|seen| (seen.agent.clone(), seen)));
+            proptest::prop_assert_eq!(&followed, &expected);
+        }
+    }
+}

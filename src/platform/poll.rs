@@ -1,0 +1,97 @@
+//! When the next poll is due: a grid that does not drift, and never two polls closer than the platform allows.
+//!
+//! A sender is always a little late. On a grid of exactly the platform's interval, a late poll followed by a punctual one
+//! would come too close, and keeping the distance would drift. So the grid's step is the interval and a fiftieth more:
+//! lateness up to that is taken up by the next step, polls stay on the grid, and the distance is kept. Pure; times are the
+//! clock's monotonic time.
+
+use std::time::Duration;
+
+/// The part of the interval that a poll may be late by without moving the next one.
+const SLACK_DIVISOR: u32 = 50;
+
+/// The due times of one subscription's polls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PollGrid {
+    start: Duration,
+    interval: Duration,
+    last_sent: Option<Duration>,
+}
+
+impl PollGrid {
+    /// The first poll is due at `start`, the n-th `n` [`PollGrid::step`]s later. An interval of zero is taken as a millisecond.
+    pub fn new(start: Duration, interval: Duration) -> Self {
+        Self { start, interval: interval.max(Duration::from_millis(1)), last_sent: None }
+    }
+
+    /// The distance of two due times: the interval and its slack.
+    pub fn step(&self) -> Duration {
+        self.interval + self.interval / SLACK_DIVISOR
+    }
+
+    /// When the next poll may be sent. Due times that went by while the last poll was late are left out.
+    pub fn due(&self) -> Duration {
+        let Some(last) = self.last_sent else { return self.start };
+        let step = self.step().as_nanos();
+        let passed = last.saturating_sub(self.start).as_nanos() / step;
+        let next = u64::try_from((passed + 1) * step).map_or(Duration::MAX, Duration::from_nanos);
+        self.start.saturating_add(next).max(last + self.interval)
+    }
+
+    /// A poll is sent now.
+    pub fn sent(&mut self, now: Duration) {
+        self.last_sent = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    fn polls(lateness_ms: impl IntoIterator<Item = u64>) -> Vec<Duration> {
+        let mut grid = PollGrid::new(Duration::from_secs(3), INTERVAL);
+        let sent = lateness_ms.into_iter().map(|late| {
+            let now = grid.due() + Duration::from_millis(late);
+            grid.sent(now);
+            now
+        });
+        sent.collect()
+    }
+
+    #[test]
+    fn small_lateness_does_not_drift() {
+        let sent = polls((0..1000).map(|n| n * 37 % 150));
+        let last = sent.last().expect("polls");
+        let on_grid = Duration::from_secs(3) + PollGrid::new(Duration::ZERO, INTERVAL).step() * 999;
+        assert!(*last - on_grid < Duration::from_millis(150), "after 1000 polls: {last:?}, the grid: {on_grid:?}");
+    }
+
+    #[test]
+    fn missed_polls_are_left_out_not_made_up_for() {
+        let sent = polls([0, 35_000, 0, 0]);
+        let seconds: Vec<f64> = sent.iter().map(Duration::as_secs_f64).collect();
+        // Due at 3 + n × 10.2: the second at 13.2 went out at 48.2; 23.4, 33.6 and 43.8 are gone, 54 would be too close.
+        assert_eq!(seconds, [3.0, 48.2, 58.2, 68.2]);
+    }
+
+    proptest! {
+        #[test]
+        fn two_polls_are_never_closer_than_the_interval(late in prop::collection::vec(0_u64..40_000, 2..100)) {
+            for pair in polls(late).windows(2) {
+                prop_assert!(pair[1] - pair[0] >= INTERVAL);
+            }
+        }
+
+        #[test]
+        fn a_late_poll_is_back_on_the_grid_before_long(late in 200_u64..40_000) {
+            let sent = polls([0, late].into_iter().chain([0; 60]));
+            let step = PollGrid::new(Duration::ZERO, INTERVAL).step();
+            let off = (sent[61] - Duration::from_secs(3)).as_nanos() % step.as_nanos();
+            prop_assert_eq!(off, 0);
+        }
+    }
+}
