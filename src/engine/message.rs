@@ -5,11 +5,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::door::{ChangeRequest, DoorError, Taken};
-use super::settings::TenantSettings;
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Transition;
-use crate::platform::{CallError, Sighting};
+use crate::platform::Sighting;
 
 /// How many messages wait for a keeper at most; who sends more waits.
 pub const INBOX: usize = 1024;
@@ -19,13 +18,6 @@ pub const INBOX: usize = 1024;
 pub enum Message {
     /// A snapshot was read.
     Sight(Sight),
-    /// A snapshot, or the subscription it should come from, could not be had.
-    SightFailed {
-        /// The subscription's number among the tenant's.
-        slice: u32,
-        /// What went wrong.
-        error: CallError,
-    },
     /// Something about a subscription that people should know.
     SliceNotice(SliceNotice),
     /// A person or a system asks for changes.
@@ -46,8 +38,6 @@ pub enum Message {
     },
     /// A schedule was imported.
     ScheduleChanged,
-    /// The configuration was reloaded.
-    Settings(Arc<TenantSettings>),
 }
 
 /// A snapshot as it came out of the reader, its own instant converted to our clock.

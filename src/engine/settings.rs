@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::ids::{AgentId, RuleId, TenantId};
 use crate::domain::planner::DecideSettings;
 use crate::domain::policy::{OnContact, UnscheduledForbids};
-use crate::domain::rule::RuleSet;
+use crate::domain::rule::compile::RuleSet;
+use crate::platform::retry::RetryCurve;
 
 /// The settings of one tenant. Spans are of the daemon's clock unless their name says real.
 #[derive(Clone, Debug)]
@@ -27,8 +28,21 @@ pub struct TenantSettings {
     pub breaker: BreakerSettings,
     /// The rules in force.
     pub rules: Arc<RuleSet>,
+    /// Their texts, for the store.
+    pub rule_texts: Vec<RuleText>,
     /// Adherence, flapping guards, staleness.
     pub decide: DecideSettings,
+}
+
+/// A rule as it is written, in the version that is in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RuleText {
+    /// The rule.
+    pub id: RuleId,
+    /// Its version.
+    pub version: Arc<str>,
+    /// Its text as JSON.
+    pub body: String,
 }
 
 /// The request budget of one tenant.
@@ -38,8 +52,8 @@ pub struct BudgetSettings {
     pub requests_per_minute: usize,
     /// Slots that only people's changes and mandatory breaks may take.
     pub urgent_reserve: usize,
-    /// The share of the budget that questions about schedules and breaks may take, in parts per million.
-    pub read_share_ppm: u32,
+    /// The share of the budget that questions about schedules and breaks may take, in percent.
+    pub read_share_percent: usize,
     /// State POSTs under way at once.
     pub parallel_calls: usize,
     /// The platform's answer is awaited so long, in real time.
@@ -80,9 +94,9 @@ pub struct RetrySettings {
     /// Attempts at most, the first included.
     pub attempts: u32,
     /// The curve of the pauses.
-    pub curve: crate::platform::retry::Curve,
-    /// Retries may take this share of a tenant's calls, in parts per million.
-    pub share_ppm: u32,
+    pub curve: RetryCurve,
+    /// Retries may take this share of a tenant's calls, in percent.
+    pub share_percent: usize,
     /// Retries a minute that are always allowed.
     pub at_least_per_minute: usize,
 }

@@ -272,7 +272,6 @@ impl Slice {
         self.link.readiness.degraded(&self.part(), format!("no snapshot: {error}"));
         let gone = matches!(error.failure, Failure::NotFound);
         let floor = error.failure.retry_after();
-        self.link.inbox.send(Message::SightFailed { slice: self.number, error }).await?;
         if gone {
             // A successor that is gone leaves the running one; a running one that is gone is replaced at once.
             if self.successor.take().is_none() {

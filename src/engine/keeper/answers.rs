@@ -136,8 +136,7 @@ impl Keeper {
         let Some(open) = self.book.get_mut(id) else { return };
         if error.effect() == Effect::Unknown {
             open.failures += 1;
-            let timeout = self.link.clock.span_of_real(self.settings.budget.request_timeout_real);
-            let readable_after = pass.now + timeout + self.settings.sight.interval;
+            let readable_after = self.readable_after(pass.now);
             self.step(pass, id, Step::Doubt { readable_after });
             return;
         }

@@ -17,6 +17,7 @@ use crate::domain::planner::is_reversal;
 use crate::domain::roster::AgentIndex;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition};
+use crate::engine::calls::real_millis;
 use crate::engine::message::{Sight, SliceNotice};
 use crate::platform::Sighting;
 use crate::store::{AgentWrite, HistoryWrite};
@@ -311,7 +312,7 @@ impl Keeper {
         self.told_stale = stale;
         if stale {
             tracing::warn!(tenant = %self.link.tenant, age_ms = age.as_millis(), "the picture is stale");
-            let data = json!({"newestSight": self.newest_sight, "ageMs": super::super::calls::real_millis(age)});
+            let data = json!({"newestSight": self.newest_sight, "ageMs": real_millis(age)});
             self.tell(pass, EventKind::PictureStale, None, data);
         } else {
             self.link.readiness.restored(&part);

@@ -14,7 +14,8 @@ use crate::domain::roster::AgentIndex;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
-use crate::store::{AgentCounters, Commit, HistoryRow, HistoryWrite, NoteWrite};
+use crate::engine::calls::{HeldSlot, real_millis};
+use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, NoteWrite};
 
 /// What one pass is about to commit, and what leaves after the commit.
 pub(super) struct Pass {
@@ -27,7 +28,7 @@ pub(super) struct Pass {
     /// Agents whose counts changed.
     counted: BTreeSet<AgentIndex>,
     /// State POSTs to send.
-    pub sends: Vec<TransitionId>,
+    pub sends: Vec<(TransitionId, CallWrite, HeldSlot)>,
     /// Agents to ask the platform about.
     pub asks: Vec<AgentIndex>,
     /// Answers to give.
@@ -45,6 +46,11 @@ impl Pass {
             asks: Vec::new(),
             replies: Vec::new(),
         }
+    }
+
+    /// The row of a transition that this pass touched.
+    pub(super) fn row(&self, id: TransitionId) -> Option<&Transition> {
+        self.rows.get(&id)
     }
 
     /// Keeps the row of a transition for the commit.
@@ -247,7 +253,7 @@ impl Keeper {
             user_id: &agent,
             new_state: now.state.name(),
             latency_ms,
-            idle_time_ms: super::super::calls::real_millis(file.not_ready),
+            idle_time_ms: real_millis(file.not_ready),
             violation_count: file.violations,
             previous_state: before.map(|left| left.state.name()),
             reason_code: now.reason.as_ref().map(crate::domain::ids::ReasonCode::as_str),

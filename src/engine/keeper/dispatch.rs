@@ -1,0 +1,256 @@
+//! Lets transitions go: policy first, then one at a time per agent, the most urgent first, within the budget.
+//!
+//! Nothing leaves here. What may leave is put down in the pass; it leaves after the commit.
+
+use std::time::Duration;
+
+use super::Keeper;
+use super::answers::{Answered, Told};
+use super::files::Asked;
+use super::record::Pass;
+use crate::domain::ids::TransitionId;
+use crate::domain::policy::{PlatformSays, PolicyFacts, Ruling, Violation, rule_on};
+use crate::domain::roster::AgentIndex;
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Status, Step, WaitReason};
+use crate::engine::calls::{CallKind, HeldSlot, budgeted, call_row};
+use crate::platform::CallError;
+use crate::platform::breaker::Permission;
+use crate::platform::budget::Urgency;
+
+/// Questions to the platform under way at once.
+const PARALLEL_QUESTIONS: usize = 4;
+
+/// What dispatch found for one transition.
+enum Verdict {
+    /// It may leave now.
+    Send(HeldSlot),
+    /// It takes this step instead.
+    Take(Step),
+    /// It stays as it is.
+    Stay,
+}
+
+impl Keeper {
+    /// Rules on every transition that has not left, the most urgent first, and lets go what may.
+    pub(super) fn dispatch(&mut self, pass: &mut Pass) {
+        let line: Vec<TransitionId> = self.book.line().collect();
+        let mut room = Room { sending: self.book.sending(), urgent: true, ordinary: true, next: None };
+        for id in line {
+            match self.rule_on_transition(pass, id, &mut room) {
+                Verdict::Stay => {}
+                Verdict::Take(step) => self.step(pass, id, step),
+                Verdict::Send(slot) => {
+                    room.sending += 1;
+                    self.let_go(pass, id, slot);
+                }
+            }
+        }
+        self.next_slot = room.next;
+    }
+
+    fn rule_on_transition(&mut self, pass: &mut Pass, id: TransitionId, room: &mut Room) -> Verdict {
+        let Some(open) = self.book.get(id) else { return Verdict::Stay };
+        let transition = &open.transition;
+        if transition.deadline < pass.now {
+            return Verdict::Take(Step::Expire);
+        }
+        if let Status::Waiting { why, until } = transition.status {
+            let must_wait = until.is_some_and(|until| until > pass.now);
+            match why {
+                WaitReason::Approval => return Verdict::Stay,
+                WaitReason::Retry if must_wait => return Verdict::Stay,
+                // Asked at once; the answer may come before the pause is over.
+                WaitReason::Conflict if must_wait && !self.was_told(&transition.agent, pass.now) => return Verdict::Stay,
+                _ => {}
+            }
+        }
+        if self.book.in_flight(&transition.agent).is_some() {
+            return self.hold(id, WaitReason::InFlight, None);
+        }
+        let Some(index) = self.roster.find(transition.agent.as_str()) else {
+            return Verdict::Take(Step::Cancel("the agent is no longer in the roster".to_owned()));
+        };
+        match self.ruling(index, id, pass.now) {
+            Ruling::Allow => self.find_room(id, room),
+            Ruling::AskPlatform => {
+                pass.asks.push(index);
+                self.hold(id, WaitReason::PlatformAnswer, None)
+            }
+            Ruling::HoldForBreak(until) => {
+                self.note_violation(pass, id, Violation::MandatoryBreakViolation);
+                self.hold(id, WaitReason::MandatoryBreak, until)
+            }
+            Ruling::HoldForContact => self.hold(id, WaitReason::Contact, None),
+            Ruling::Refuse(violation) => {
+                self.note_violation(pass, id, violation);
+                Verdict::Take(Step::Refuse(violation))
+            }
+            Ruling::SkipOnContact => Verdict::Take(Step::Cancel("the agent is on a contact".to_owned())),
+        }
+    }
+
+    fn was_told(&self, agent: &crate::domain::ids::AgentId, now: UtcMicros) -> bool {
+        self.roster.agent(agent.as_str()).is_some_and(|slot| slot.platform(now) != PlatformSays::default())
+    }
+
+    fn ruling(&self, index: AgentIndex, id: TransitionId, now: UtcMicros) -> Ruling {
+        let (Some(slot), Some(open)) = (self.roster.get(index), self.book.get(id)) else { return Ruling::Allow };
+        let standing = slot.standing(now);
+        let facts = PolicyFacts {
+            planned: standing.planned(slot.plan()),
+            platform: slot.platform(now),
+            state: slot.observed().map(|observed| &observed.state),
+        };
+        let transition = &open.transition;
+        rule_on(&transition.target, facts, self.settings.policy.unscheduled_forbids, transition.on_contact)
+    }
+
+    /// A hold is a step only where it says something new.
+    fn hold(&self, id: TransitionId, why: WaitReason, until: Option<UtcMicros>) -> Verdict {
+        match self.book.get(id).map(|open| open.transition.status.waits_for()) {
+            Some(known) if known != Some(why) => Verdict::Take(Step::Hold { why, until }),
+            _ => Verdict::Stay,
+        }
+    }
+
+    /// Breaker, parallel calls, retry allowance, budget.
+    fn find_room(&mut self, id: TransitionId, room: &mut Room) -> Verdict {
+        let Some(open) = self.book.get(id) else { return Verdict::Stay };
+        let urgency = if open.transition.priority.is_urgent() { Urgency::Urgent } else { Urgency::Ordinary };
+        let retry = open.transition.attempts > 0;
+        let has_room = match urgency {
+            Urgency::Urgent => room.urgent,
+            Urgency::Ordinary => room.ordinary && room.urgent,
+        };
+        if !has_room || room.sending >= self.settings.budget.parallel_calls {
+            return self.hold(id, WaitReason::Budget, None);
+        }
+        let now = self.link.clock.monotonic();
+        match self.breaker.permit(now) {
+            Permission::Go | Permission::Probe => {}
+            Permission::Halted { until } => {
+                room.wake_at(until);
+                return self.hold(id, WaitReason::Halted, None);
+            }
+        }
+        if retry && !self.retries.try_take(now) {
+            self.breaker.withdrawn();
+            room.wake_at(self.retries.next_free(now));
+            return self.hold(id, WaitReason::Retry, None);
+        }
+        match HeldSlot::try_take(&self.link, urgency) {
+            Ok(slot) => {
+                self.retries.note_call(now);
+                Verdict::Send(slot)
+            }
+            Err(next) => {
+                self.breaker.withdrawn();
+                match urgency {
+                    Urgency::Urgent => room.urgent = false,
+                    Urgency::Ordinary => room.ordinary = false,
+                }
+                if let Some(at) = next.at {
+                    room.wake_at(at);
+                }
+                self.hold(id, WaitReason::Budget, None)
+            }
+        }
+    }
+
+    fn let_go(&mut self, pass: &mut Pass, id: TransitionId, slot: HeldSlot) {
+        self.step(pass, id, Step::Send { at: pass.now });
+        let Some(open) = self.book.get_mut(id) else { return };
+        open.transition.attempts += 1;
+        open.unshown = 0;
+        let transition = open.transition.clone();
+        let index = self.roster.find(transition.agent.as_str());
+        let baseline = index.and_then(|index| self.roster.get(index)).and_then(|slot| slot.observed().cloned());
+        if let Some(open) = self.book.get_mut(id) {
+            open.baseline = baseline;
+        }
+        let mut call = call_row(&self.link, CallKind::State, Some(transition.agent.clone()), pass.now);
+        (call.transition, call.attempt) = (Some(id), Some(transition.attempts));
+        pass.commit.calls.push(call.clone());
+        pass.keep_row(transition);
+        pass.sends.push((id, call, slot));
+    }
+
+    /// After the commit: the POSTs of the pass leave.
+    pub(super) fn send(&mut self, pass: &mut Pass) {
+        for (id, call, slot) in std::mem::take(&mut pass.sends) {
+            let Some(open) = self.book.get(id) else { continue };
+            let (platform, transition) = (self.link.platform.clone(), open.transition.clone());
+            self.sends.spawn(async move {
+                let result = platform.set_state(&transition.agent, &transition.target, &transition.reason).await;
+                Answered { id, call, slot, result }
+            });
+        }
+    }
+
+    /// After the commit: the questions of the pass leave, as far as their share of the budget allows.
+    pub(super) fn ask(&mut self, pass: &mut Pass) {
+        let now = self.link.clock.monotonic();
+        for agent in std::mem::take(&mut pass.asks) {
+            let Some(file) = self.files.get_mut(agent.position()) else { continue };
+            let may = match file.asked {
+                Asked::Never => true,
+                Asked::UnderWay => false,
+                Asked::NotBefore(at) => at <= now,
+            };
+            if !may || self.questions.len() >= PARALLEL_QUESTIONS {
+                continue;
+            }
+            let Some(slot) = self.roster.get(agent) else { continue };
+            let wants_ready = self.book.waiting(slot.id()).is_some_and(|open| open.transition.target == AgentState::Ready);
+            if !self.reads.try_take(now) || (wants_ready && !self.reads.try_take(now)) {
+                file.asked = Asked::NotBefore(self.reads.next_free(now).max(now + Duration::from_millis(100)));
+                continue;
+            }
+            file.asked = Asked::UnderWay;
+            let (link, id) = (self.link.clone(), slot.id().clone());
+            self.questions.spawn(async move {
+                let scheduled = budgeted(
+                    &link,
+                    CallKind::Schedule,
+                    Urgency::Ordinary,
+                    Some(&id),
+                    link.platform.is_scheduled(&id),
+                );
+                let scheduled = scheduled.await?.map(|answer| answer.value);
+                let break_required = match &scheduled {
+                    Ok(true) if wants_ready => {
+                        let call = link.platform.break_required(&id);
+                        let answer = budgeted(&link, CallKind::Break, Urgency::Ordinary, Some(&id), call).await?;
+                        answer.map(|answer| Some(answer.value))
+                    }
+                    Ok(_) | Err(_) => Ok(None),
+                };
+                Ok(Told { agent, says: said(scheduled, break_required) })
+            });
+        }
+    }
+}
+
+fn said(
+    scheduled: Result<bool, CallError>,
+    break_required: Result<Option<bool>, CallError>,
+) -> Result<PlatformSays, CallError> {
+    Ok(PlatformSays { scheduled: Some(scheduled?), break_required: break_required? })
+}
+
+/// What is left to give in one pass.
+struct Room {
+    sending: usize,
+    urgent: bool,
+    ordinary: bool,
+    /// When something may come free, in monotonic time.
+    next: Option<Duration>,
+}
+
+impl Room {
+    fn wake_at(&mut self, at: Duration) {
+        self.next = Some(self.next.map_or(at, |known| known.min(at)));
+    }
+}

@@ -1,0 +1,226 @@
+//! Owns one tenant's picture and its open transitions: observe, decide and act meet here, pass by pass.
+//!
+//! A pass takes in what has arrived, decides, lets go what may leave, and commits all of it at once. Only then do POSTs,
+//! questions and answers leave. Where the commit fails, nothing leaves; the keeper ends, is started again and reads the store,
+//! as after a crash. The keeper never waits for the platform.
+
+mod answers;
+mod book;
+mod decide;
+mod dispatch;
+mod files;
+mod load;
+mod observe;
+mod record;
+mod requests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::answers::{Answered, Told};
+use self::book::Book;
+use self::files::File;
+use self::record::Pass;
+use self::requests::PendingAnswer;
+use super::link::Link;
+use super::message::Message;
+use super::settings::TenantSettings;
+use crate::clock::RealTime;
+use crate::domain::ids::{AgentId, RuleId, TransitionId};
+use crate::domain::roster::{AgentIndex, Roster};
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Status, Step};
+use crate::platform::breaker::Breaker;
+use crate::platform::share::Share;
+use crate::store::CommitError;
+
+/// Decisions are made at least this often.
+const DECIDE_EVERY: Duration = Duration::from_secs(1);
+
+/// Arrivals that one pass takes in at most.
+const MOST_ARRIVALS: usize = 512;
+
+/// Plans are read anew this often, so that the days they hold move on.
+const PLANS_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// How long POSTs that are under way are awaited at a stop, in real time.
+const STOP_REAL: Duration = Duration::from_secs(5);
+
+/// What outlives a keeper's restart.
+#[derive(Clone, Debug)]
+pub struct KeeperParts {
+    /// Shared with the tenant's other workers.
+    pub link: Arc<Link>,
+    /// What arrives.
+    pub inbox: Arc<Mutex<mpsc::Receiver<Message>>>,
+    /// The settings in force.
+    pub settings: watch::Receiver<Arc<TenantSettings>>,
+    /// Where the roster is told to the worker that subscribes.
+    pub roster: watch::Sender<Arc<[AgentId]>>,
+}
+
+/// An automatic change that an agent may reverse.
+#[derive(Clone, Debug)]
+struct AutomaticChange {
+    transition: TransitionId,
+    rule: RuleId,
+    set_at: UtcMicros,
+}
+
+/// The keeper of one tenant.
+struct Keeper {
+    link: Arc<Link>,
+    settings: Arc<TenantSettings>,
+    roster: Roster,
+    /// By place in the roster.
+    files: Vec<File>,
+    book: Book,
+    breaker: Breaker,
+    retries: Share,
+    reads: Share,
+    automatic: HashMap<AgentIndex, AutomaticChange>,
+    held: HashMap<(AgentIndex, RuleId), u64>,
+    answers: Vec<PendingAnswer>,
+    sends: JoinSet<Answered>,
+    questions: JoinSet<Result<Told, CommitError>>,
+    roster_told: watch::Sender<Arc<[AgentId]>>,
+    started_at: UtcMicros,
+    newest_sight: Option<UtcMicros>,
+    told_stale: bool,
+    plans_read: UtcMicros,
+    /// When the budget, the breaker or an allowance may let something through, in monotonic time.
+    next_slot: Option<Duration>,
+}
+
+/// One thing that a pass takes in.
+enum Arrival {
+    Message(Message),
+    Answer(Answered),
+    Told(Told),
+}
+
+/// Runs the keeper of a tenant until `soft` is cancelled, or until something fails that only a fresh start can mend.
+pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<()> {
+    let mut inbox = parts.inbox.clone().lock_owned().await;
+    let mut keeper = Keeper::load(&parts).await?;
+    let mut settings = parts.settings.clone();
+    loop {
+        let mut arrivals = Vec::new();
+        let wait = keeper.next_wake();
+        tokio::select! {
+            biased;
+            () = soft.cancelled() => return keeper.stop().await,
+            Some(answer) = keeper.sends.join_next() => arrivals.push(Arrival::Answer(answered(answer)?)),
+            Some(told) = keeper.questions.join_next() => arrivals.push(Arrival::Told(answered(told)??)),
+            Some(message) = inbox.recv() => arrivals.push(Arrival::Message(message)),
+            changed = settings.changed() => {
+                changed?;
+                let newest = settings.borrow_and_update().clone();
+                keeper.take_settings(newest).await?;
+            }
+            () = keeper.link.clock.sleep(wait) => {}
+        }
+        while arrivals.len() < MOST_ARRIVALS {
+            if let Some(answer) = keeper.sends.try_join_next() {
+                arrivals.push(Arrival::Answer(answered(answer)?));
+            } else if let Some(told) = keeper.questions.try_join_next() {
+                arrivals.push(Arrival::Told(answered(told)??));
+            } else if let Ok(message) = inbox.try_recv() {
+                arrivals.push(Arrival::Message(message));
+            } else {
+                break;
+            }
+        }
+        keeper.pass(arrivals).await?;
+    }
+}
+
+fn answered<T>(result: Result<T, JoinError>) -> anyhow::Result<T> {
+    result.map_err(|error| anyhow::anyhow!("a call's task failed: {error}"))
+}
+
+impl Keeper {
+    fn next_wake(&self) -> Duration {
+        let now = self.link.clock.monotonic();
+        let slot = self.next_slot.map_or(DECIDE_EVERY, |at| at.saturating_sub(now));
+        slot.clamp(Duration::from_millis(1), DECIDE_EVERY)
+    }
+
+    async fn pass(&mut self, arrivals: Vec<Arrival>) -> anyhow::Result<()> {
+        let mut pass = Pass::new(self.link.clock.now());
+        for arrival in arrivals {
+            self.take(&mut pass, arrival).await?;
+        }
+        if pass.now.since(self.plans_read) >= PLANS_EVERY {
+            self.read_plans(pass.now).await?;
+        }
+        self.watch_staleness(&mut pass);
+        self.give_up_unseen(&mut pass);
+        self.decide(&mut pass);
+        self.dispatch(&mut pass);
+        self.finish_answers(&mut pass);
+        self.commit(&mut pass).await?;
+        self.send(&mut pass);
+        self.ask(&mut pass);
+        for reply in std::mem::take(&mut pass.replies) {
+            reply();
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, pass: &mut Pass, arrival: Arrival) -> anyhow::Result<()> {
+        match arrival {
+            Arrival::Answer(answer) => self.take_answer(pass, answer),
+            Arrival::Told(told) => self.take_told(pass, told),
+            Arrival::Message(Message::Sight(sight)) => self.take_sight(pass, sight),
+            Arrival::Message(Message::SliceNotice(notice)) => self.take_notice(pass, &notice),
+            Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply).await?,
+            Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),
+            Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
+        let commit = self.finish_commit(pass);
+        if !commit.is_empty() {
+            self.link.writer.commit(commit).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits a little for the POSTs that are under way; those that are still unanswered then are in doubt, and the next start
+    /// settles them.
+    async fn stop(mut self) -> anyhow::Result<()> {
+        let mut pass = Pass::new(self.link.clock.now());
+        let mut limit = RealTime::sleep(STOP_REAL);
+        while !self.sends.is_empty() {
+            tokio::select! {
+                Some(answer) = self.sends.join_next() => self.take_answer(&mut pass, answered(answer)?),
+                () = &mut limit => break,
+            }
+        }
+        let unanswered: Vec<TransitionId> = self
+            .book
+            .iter()
+            .filter(|open| matches!(open.transition.status, Status::Sending { .. }))
+            .map(|open| open.transition.id)
+            .collect();
+        for id in unanswered {
+            let readable_after = self.readable_after(pass.now);
+            self.step(&mut pass, id, Step::Doubt { readable_after });
+        }
+        self.commit(&mut pass).await
+    }
+
+    /// A snapshot generated after this instant tells what became of a POST that left before `now`.
+    fn readable_after(&self, now: UtcMicros) -> UtcMicros {
+        let timeout = self.link.clock.span_of_real(self.settings.budget.request_timeout_real);
+        now + timeout + self.settings.sight.interval
+    }
+}

@@ -1,0 +1,225 @@
+//! Takes wishes in: people's requests and rules' intents become transitions, newer ones take the place of waiting ones.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::Keeper;
+use super::book::Open;
+use super::record::{Pass, outcome};
+use crate::domain::audit::Hash;
+use crate::domain::ids::{AgentId, ReasonCode, TransitionId};
+use crate::domain::policy::OnContact;
+use crate::domain::priority::Priority;
+use crate::domain::roster::AgentIndex;
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Actor, Status, Step, Transition};
+use crate::engine::door::{ChangeRequest, DoorError, Taken};
+use crate::store::IdempotencyRow;
+
+/// What a transition is made of; the rest follows from the pass.
+pub(super) struct Wish {
+    pub target: AgentState,
+    pub reason: ReasonCode,
+    pub priority: Priority,
+    pub actor: Actor,
+    pub note: Option<String>,
+    pub on_contact: OnContact,
+    pub deadline: UtcMicros,
+    pub explanation: Value,
+}
+
+impl Keeper {
+    /// Takes a request in; the answer leaves after the commit.
+    pub(super) async fn take_request(
+        &mut self,
+        pass: &mut Pass,
+        request: ChangeRequest,
+        reply: oneshot::Sender<Result<Vec<Taken>, DoorError>>,
+    ) -> anyhow::Result<()> {
+        let result = match self.known_answer(&request).await? {
+            Some(known) => known,
+            None => self.check_request(&request).map(|()| self.open_request(pass, &request)),
+        };
+        match result {
+            // Where the transitions stand after this pass is what the answer says.
+            Ok(taken) => self.answer_later(taken, request, reply),
+            Err(error) => pass.replies.push(Box::new(move || drop(reply.send(Err(error))))),
+        }
+        Ok(())
+    }
+
+    /// The answer that was given to this key before.
+    async fn known_answer(&self, request: &ChangeRequest) -> anyhow::Result<Option<Result<Vec<Taken>, DoorError>>> {
+        let Some(key) = &request.idempotency else { return Ok(None) };
+        let Some(known) = self.link.reader.idempotency(&self.link.tenant, &request.actor, &key.key).await? else {
+            return Ok(None);
+        };
+        if known.request_hash != Hash(key.request_hash) {
+            return Ok(Some(Err(DoorError::KeyReused)));
+        }
+        Ok(Some(Ok(serde_json::from_str(&known.answer)?)))
+    }
+
+    fn check_request(&self, request: &ChangeRequest) -> Result<(), DoorError> {
+        let settable = self.link.platform.capabilities().settable;
+        if settable.contains(&request.target) {
+            return Ok(());
+        }
+        Err(DoorError::NotSettable {
+            tenant: self.link.tenant.clone(),
+            state: request.target.clone(),
+            settable: settable.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    fn open_request(&mut self, pass: &mut Pass, request: &ChangeRequest) -> Vec<Taken> {
+        let policy = &self.settings.policy;
+        let deadline = pass.now + request.deadline.unwrap_or(policy.deadline);
+        let on_contact = request.on_contact.unwrap_or(policy.on_contact);
+        let mut taken = Vec::with_capacity(request.agents.len());
+        for agent in &request.agents {
+            let Some(index) = self.roster.find(agent.as_str()) else {
+                taken.push(unknown(agent, self.link.tenant.as_str()));
+                continue;
+            };
+            let wish = Wish {
+                target: request.target.clone(),
+                reason: request.reason.clone().unwrap_or_else(|| request.target.default_reason()),
+                priority: Priority::Person,
+                actor: Actor::Person { id: request.actor.clone() },
+                note: request.note.clone(),
+                on_contact,
+                deadline,
+                explanation: json!({"asked_by": &*request.actor}),
+            };
+            let id = self.open(pass, index, wish);
+            taken.push(Taken { id: Some(id), agent: agent.clone(), status: String::new(), error: None });
+        }
+        taken
+    }
+
+    /// Makes a transition, and settles which of the agent's waiting ones stays: one transition in flight per agent, and of
+    /// those that have not left the newer of equal or higher priority.
+    pub(super) fn open(&mut self, pass: &mut Pass, index: AgentIndex, wish: Wish) -> TransitionId {
+        let id = TransitionId(self.link.random.id_at(pass.now));
+        let Some(slot) = self.roster.get(index) else { return id };
+        let agent = slot.id().clone();
+        let transition = Transition {
+            id,
+            tenant: self.link.tenant.clone(),
+            agent: agent.clone(),
+            target: wish.target,
+            reason: wish.reason,
+            priority: wish.priority,
+            actor: wish.actor,
+            note: wish.note,
+            on_contact: wish.on_contact,
+            requested_at: pass.now,
+            deadline: wish.deadline,
+            before: slot.observed().map(|observed| observed.state.clone()),
+            explanation: wish.explanation,
+            attempts: 0,
+            violation: None,
+            latency_ms: None,
+            status: Status::Requested,
+        };
+        let waiting = self.book.waiting(&agent).map(|open| (open.transition.id, open.transition.priority));
+        self.record_request(pass, &transition);
+        let priority = transition.priority;
+        self.book.insert(Open::new(transition));
+        self.mark_busy(&agent);
+        if let Some((other, its_priority)) = waiting {
+            let (loser, winner) = if priority >= its_priority { (other, id) } else { (id, other) };
+            self.step(pass, loser, Step::Supersede(winner));
+        }
+        id
+    }
+
+    /// Keeps the answer to a request until the pass has gone through.
+    fn answer_later(
+        &mut self,
+        taken: Vec<Taken>,
+        request: ChangeRequest,
+        reply: oneshot::Sender<Result<Vec<Taken>, DoorError>>,
+    ) {
+        // An answer that was given before is complete, and stored.
+        let fresh = taken.iter().any(|one| one.status.is_empty()) || taken.iter().all(|one| one.id.is_none());
+        let key = request.idempotency.filter(|_| fresh);
+        self.answers.push(PendingAnswer { taken, key, actor: request.actor, reply });
+    }
+
+    /// Fills in where the transitions of the pass's requests stand, stores the answers that have a key, and lets them leave
+    /// with the commit.
+    pub(super) fn finish_answers(&mut self, pass: &mut Pass) {
+        for mut pending in std::mem::take(&mut self.answers) {
+            for one in pending.taken.iter_mut().filter(|one| one.status.is_empty()) {
+                if let Some(row) = one.id.and_then(|id| pass.row(id)) {
+                    (one.status, one.error) = (row.status.name().to_owned(), hindrance(row));
+                }
+            }
+            if let Some(key) = &pending.key
+                && let Ok(answer) = serde_json::to_string(&pending.taken)
+            {
+                pass.commit.idempotency.push(IdempotencyRow {
+                    tenant: self.link.tenant.clone(),
+                    token: pending.actor.clone(),
+                    key: key.key.as_str().into(),
+                    request_hash: Hash(key.request_hash),
+                    status: 202,
+                    answer,
+                    at: pass.now,
+                });
+            }
+            pass.replies.push(Box::new(move || drop(pending.reply.send(Ok(pending.taken)))));
+        }
+    }
+
+    /// Calls off what has not left.
+    pub(super) fn cancel(
+        &mut self,
+        pass: &mut Pass,
+        id: TransitionId,
+        actor: Arc<str>,
+        reply: oneshot::Sender<Option<Transition>>,
+    ) {
+        let may = self.book.get(id).is_some_and(|open| open.transition.status.has_not_left());
+        if may {
+            self.step(pass, id, Step::Cancel(Actor::Person { id: actor }.label()));
+        }
+        let row = pass.row(id).filter(|_| may).cloned();
+        pass.replies.push(Box::new(move || drop(reply.send(row))));
+    }
+}
+
+/// An answer that waits for the end of the pass.
+#[derive(Debug)]
+pub(super) struct PendingAnswer {
+    taken: Vec<Taken>,
+    key: Option<crate::engine::door::IdempotencyKey>,
+    actor: Arc<str>,
+    reply: oneshot::Sender<Result<Vec<Taken>, DoorError>>,
+}
+
+/// What stands in a transition's way or ended it, for whoever asked.
+fn hindrance(transition: &Transition) -> Option<String> {
+    let detail = outcome(&transition.status);
+    match (transition.violation, detail) {
+        (Some(violation), Some(detail)) if detail != violation.code() => Some(format!("{violation}: {detail}")),
+        (Some(violation), _) => Some(violation.code().to_owned()),
+        (None, detail) => detail,
+    }
+}
+
+fn unknown(agent: &AgentId, tenant: &str) -> Taken {
+    Taken {
+        id: None,
+        agent: agent.clone(),
+        status: "refused".to_owned(),
+        error: Some(format!(
+            "{tenant} has no agent {agent}: import a schedule that names the agent, or list it in the tenant's `agents`"
+        )),
+    }
+}
