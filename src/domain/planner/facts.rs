@@ -1,0 +1,140 @@
+//! The facts behind a decision: as JSON for the record, as a line for people.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{AgentId, RuleId};
+use crate::domain::rule::condition::Condition;
+use crate::domain::state::AgentState;
+use crate::domain::time::{UtcMicros, duration_text};
+
+use super::view::{View, planned_name};
+
+/// One condition: what it asked for, what was found, and whether it held.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// The key in the rule.
+    pub condition: Cow<'static, str>,
+    /// What it asked for.
+    pub wanted: String,
+    /// What was found.
+    pub actual: String,
+    /// Whether it held.
+    pub held: bool,
+}
+
+/// What plan and sight said of an agent, and what a rule found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// When it was decided.
+    pub at: UtcMicros,
+    /// The planned activity, `off` or `uncovered`.
+    pub planned: String,
+    /// Since when.
+    pub planned_since: Option<UtcMicros>,
+    /// Until when; `None` when nothing more is planned.
+    pub planned_until: Option<UtcMicros>,
+    /// Whether it must be taken.
+    pub mandatory: bool,
+    /// The state that the agent was seen in.
+    pub state: Option<AgentState>,
+    /// Since when.
+    pub state_since: Option<UtcMicros>,
+    /// When the newest sight of the agent was generated.
+    pub seen_at: Option<UtcMicros>,
+    /// The agent's local time less UTC, in seconds.
+    pub utc_offset_s: Option<i32>,
+    /// What the rule's conditions found.
+    pub conditions: Vec<Finding>,
+}
+
+impl Facts {
+    pub(super) fn of(view: &View<'_>, when: &[Condition]) -> Self {
+        let standing = &view.standing;
+        let observed = view.slot.observed();
+        Self {
+            at: view.now(),
+            planned: planned_name(standing.kind(), standing.activity(view.slot.plan())),
+            planned_since: standing.since(),
+            planned_until: Some(standing.until()).filter(|until| *until != UtcMicros::MAX),
+            mandatory: standing.mandatory(),
+            state: observed.map(|observed| observed.state.clone()),
+            state_since: observed.map(|observed| observed.entered_at),
+            seen_at: view.slot.seen_at(),
+            utc_offset_s: view.utc_offset(),
+            conditions: when.iter().map(|condition| view.finding(condition, view.holds(&condition.test))).collect(),
+        }
+    }
+
+    fn wanted(&self, condition: &str) -> Option<&str> {
+        self.conditions.iter().find(|finding| finding.condition == condition).map(|finding| finding.wanted.as_str())
+    }
+
+    /// Local time of day, or UTC with a `Z` where the zone is not known.
+    fn clock(&self, instant: UtcMicros) -> String {
+        let seconds = instant.as_micros().div_euclid(1_000_000) + i64::from(self.utc_offset_s.unwrap_or(0));
+        let minute = seconds.div_euclid(60).rem_euclid(24 * 60);
+        let zone = if self.utc_offset_s.is_some() { "" } else { "Z" };
+        format!("{:02}:{:02}{zone}", minute / 60, minute % 60)
+    }
+}
+
+/// `planned work since 13:15, state Paused for 4m (at least 2m), came after break`; times are the agent's local ones.
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "planned {}", self.planned)?;
+        if self.mandatory {
+            f.write_str(" (mandatory)")?;
+        }
+        if let Some(since) = self.planned_since {
+            write!(f, " since {}", self.clock(since))?;
+        }
+        if let Some(least) = self.wanted("planned_for") {
+            write!(f, " ({least})")?;
+        }
+        match (&self.state, self.state_since) {
+            (Some(state), Some(since)) => write!(f, ", state {state} for {}", duration_text(self.at.since(since)))?,
+            (Some(_) | None, None) | (None, Some(_)) => f.write_str(", never seen")?,
+        }
+        if let Some(least) = self.wanted("for") {
+            write!(f, " ({least})")?;
+        }
+        for finding in &self.conditions {
+            let Finding { condition, wanted, actual, held } = finding;
+            let not = if *held { "" } else { "not met: " };
+            match condition.as_ref() {
+                "planned" | "state" | "for" | "planned_for" | "mandatory" if *held => {}
+                "after" => write!(f, ", {not}came after {actual}")?,
+                "next" => write!(f, ", {not}{actual} comes next")?,
+                "worked" => write!(f, ", {not}worked {actual} without a rest ({wanted})")?,
+                name if wanted == actual => write!(f, ", {not}{name} {actual}")?,
+                name => write!(f, ", {not}{name} {actual} ({wanted})")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// FNV-1a over what makes a decision the same decision. Its own few lines because it must give the same key in every build
+/// and release, which the standard library's hasher does not promise.
+pub(super) fn fact_key(view: &View<'_>, rule: (&RuleId, &str), guard: &str) -> u64 {
+    let agent: &AgentId = view.slot.id();
+    let observed = view.slot.observed();
+    let since = |instant: Option<UtcMicros>| instant.map_or(i64::MIN, UtcMicros::as_micros).to_le_bytes();
+    let planned = since(view.standing.since());
+    let entered = since(observed.map(|observed| observed.entered_at));
+    let state = observed.map_or("", |observed| observed.state.name());
+    let kind = view.standing.kind().name();
+    let texts = [agent.as_str(), rule.0.as_str(), rule.1, guard, state, kind];
+    let parts = texts.iter().map(|text| text.as_bytes()).chain([planned.as_slice(), entered.as_slice()]);
+    let mut key: u64 = 0xcbf2_9ce4_8422_2325;
+    for part in parts {
+        // 0xff cannot stand in UTF-8, so that it keeps the parts apart.
+        for byte in part.iter().chain(&[0xff]) {
+            key = (key ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    key
+}
