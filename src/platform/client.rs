@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, Proxy, RequestBuilder, Response, StatusCode, redirect, retry};
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::clock::{SharedClock, Stopwatch};
@@ -117,6 +118,12 @@ impl Reply {
     pub fn is_page(&self) -> bool {
         let declared = self.header(&CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
         declared || self.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<')
+    }
+
+    /// The body as an object of JSON. An array is none, although serde would fill a struct from it, field by field.
+    pub fn object<T: DeserializeOwned>(&self) -> Option<T> {
+        let body = self.body.trim_ascii_start();
+        if body.starts_with(b"{") { serde_json::from_slice(body).ok() } else { None }
     }
 
     /// An answer that is not what it should be; `expected` says what that was. Only a page is shown: anything else may be an

@@ -11,6 +11,8 @@ pub mod client;
 pub mod dry_run;
 pub mod error;
 pub mod guide;
+#[cfg(test)]
+mod loopback;
 pub mod offset;
 pub mod poll;
 pub mod retry;

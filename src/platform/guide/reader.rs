@@ -206,7 +206,7 @@ impl<'r> Reading<'r> {
             if !self.step_over_known(walk) {
                 walk.skip_space();
                 let start = walk.at();
-                if let Ok(row) = walk.value::<Row<'_>>() {
+                if let Some(row) = walk.object::<Row<'_>>() {
                     self.row(&row, start..walk.at());
                 } else {
                     walk.skip_value()?;

@@ -66,6 +66,13 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Reads one object; leaves the place where it is when there is none that fits. An array is none, although serde would
+    /// fill a struct from it, field by field.
+    pub(super) fn object<T: Deserialize<'a>>(&mut self) -> Option<T> {
+        self.skip_space();
+        if self.text.get(self.at) == Some(&b'{') { self.value().ok() } else { None }
+    }
+
     /// Steps over one value of any kind.
     pub(super) fn skip_value(&mut self) -> Result<(), BrokenAt> {
         self.value::<IgnoredAny>().map(drop)

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
@@ -101,6 +101,6 @@ pub(super) fn conflict_code(body: &[u8], secrets: &[&str]) -> Option<String> {
     Some(excerpt(code.as_bytes(), secrets)).filter(|code| !code.is_empty())
 }
 
-fn parsed<T: for<'de> Deserialize<'de>>(reply: &Reply, expected: &str, secrets: &[&str]) -> Result<T, Failure> {
-    serde_json::from_slice(&reply.body).map_err(|_| reply.nonsense(expected, secrets))
+fn parsed<T: DeserializeOwned>(reply: &Reply, expected: &str, secrets: &[&str]) -> Result<T, Failure> {
+    reply.object().ok_or_else(|| reply.nonsense(expected, secrets))
 }

@@ -150,8 +150,7 @@ fn granted(reply: &Reply, clock: &SharedClock, settings: &TokenSettings, asked_a
         reason: format!("the token endpoint's answer ({}) {what}", reply.status.as_u16()),
         retry_after: None,
     };
-    let granted: Granted =
-        serde_json::from_slice(&reply.body).map_err(|_| unusable("is no JSON object with an access_token"))?;
+    let granted: Granted = reply.object().ok_or_else(|| unusable("is no JSON object with an access_token"))?;
     if granted.access_token.is_empty() {
         return Err(unusable("holds an empty access_token"));
     }

@@ -118,6 +118,7 @@ fn a_bad_row_is_left_out_with_a_complaint_and_the_others_are_read() {
         json!(7),
         json!({ "userId": 17, "agentState": "idle" }),
         json!({ "userId": "u_2" }),
+        json!(["u_3", "Ada Lovelace", "idle", null, null, null]),
         row(99, "idle"),
         odd,
         row(0, "available"),
@@ -129,12 +130,13 @@ fn a_bad_row_is_left_out_with_a_complaint_and_the_others_are_read() {
         (Some(0), Fault::Unreadable),
         (Some(1), Fault::Unreadable),
         (Some(2), Fault::Unreadable),
-        (Some(3), Fault::Stranger),
-        (Some(4), Fault::BadField("queueName")),
-        (Some(4), Fault::BadInstant),
+        (Some(3), Fault::Unreadable),
+        (Some(4), Fault::Stranger),
+        (Some(5), Fault::BadField("queueName")),
+        (Some(5), Fault::BadInstant),
     ];
     assert_eq!(faults(&delta), expected);
-    assert_eq!((delta.rows, delta.absent.len()), (6, 2));
+    assert_eq!((delta.rows, delta.absent.len()), (7, 2));
 }
 
 #[test]

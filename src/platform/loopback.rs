@@ -1,0 +1,127 @@
+//! Small servers on 127.0.0.1 for this room's tests: one that answers as a closure says, and one that treats its
+//! connections badly. They end with their struct.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use reqwest::Url;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: String,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Seen {
+    /// A header's text, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().expect("text")).unwrap_or_default()
+    }
+}
+
+/// A server that remembers what it saw.
+pub struct Server {
+    pub url: Url,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    _task: JoinSet<()>,
+}
+
+impl Server {
+    /// Answers with `answer`, each request after `delay` of real time.
+    pub async fn start<R: IntoResponse>(
+        delay: Duration,
+        answer: impl Fn(&Seen) -> R + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        let router = Router::new().fallback(move |request: Request<Body>| {
+            let (answer, log) = (answer.clone(), Arc::clone(&log));
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = to_bytes(body, 1 << 20).await.expect("a body");
+                let seen = Seen {
+                    method: parts.method.to_string(),
+                    path: parts.uri.path().to_owned(),
+                    headers: parts.headers,
+                    body: String::from_utf8(body.to_vec()).expect("text"),
+                };
+                log.lock().expect("log").push(seen.clone());
+                crate::clock::RealTime::sleep(delay).await;
+                answer(&seen).into_response()
+            }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = url_of(listener.local_addr().expect("an address"));
+        let mut task = JoinSet::new();
+        task.spawn(async move { axum::serve(listener, router).await.expect("serving") });
+        Self { url, seen, _task: task }
+    }
+
+    /// Every request so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().expect("log").clone()
+    }
+
+    /// The paths of every request so far.
+    pub fn paths(&self) -> Vec<String> {
+        self.seen().into_iter().map(|seen| seen.path).collect()
+    }
+}
+
+/// A server that reads a request, writes these bytes, and closes the connection; with no bytes it never answers.
+pub struct RawServer {
+    pub url: Url,
+    _task: JoinSet<()>,
+}
+
+impl RawServer {
+    pub async fn start(bytes: Option<&'static [u8]>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = url_of(listener.local_addr().expect("an address"));
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut silent = Vec::new();
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let _ = connection.read(&mut request).await;
+                if let Some(bytes) = bytes {
+                    let _ = connection.write_all(bytes).await;
+                } else {
+                    silent.push(connection);
+                }
+            }
+        });
+        Self { url, _task: task }
+    }
+}
+
+/// A port of this host on which nobody listens.
+pub async fn nobody() -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    url_of(listener.local_addr().expect("an address"))
+}
+
+fn url_of(address: SocketAddr) -> Url {
+    format!("http://{address}").parse().expect("a URL")
+}
+
+/// An answer of JSON.
+pub fn json(status: u16, body: &serde_json::Value) -> Response {
+    Response::builder()
+        .status(status)
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .expect("a response")
+}
