@@ -294,7 +294,7 @@ impl Agent {
     }
 
     fn end_of_shift(&mut self, now: UtcMicros) {
-        match self.dice.pick(&[0_u8, 0, 0, 0, 0, 1, 1, 2]) {
+        match self.dice.pick(&[0_u8, 0, 0, 0, 1, 1, 2]) {
             Some(0) => self.plan(now + self.dice.seconds(0, 100), Intention::LogOut),
             Some(1) => self.plan(now + self.dice.seconds(600, 2400), Intention::LogOut),
             _ => self.plan(now + self.dice.seconds(0, 60), Intention::StepAway),
@@ -330,7 +330,7 @@ impl Agent {
     }
 
     fn log_in(&mut self, span: Span, now: UtcMicros) -> Step {
-        if span.phase == Phase::Work && self.dice.chance(0.6) {
+        if span.phase == Phase::Work && self.dice.chance(0.5) {
             let step = self.change(SimState::Available, now, Cause::Agent, None);
             self.start_turn(now);
             return step;

@@ -1,5 +1,10 @@
 //! The simulator over real HTTP on loopback, with a clock that the test moves.
 
+mod coming_and_going;
+mod faults_on_the_wire;
+mod lives;
+mod platform_rules;
+
 use std::sync::Arc;
 use std::time::Duration;
 
