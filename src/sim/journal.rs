@@ -150,3 +150,39 @@ impl Journal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> RequestEntry {
+        RequestEntry {
+            seq: 0,
+            at: UtcMicros::EPOCH,
+            tenant: None,
+            method: "GET",
+            path: "/".to_owned(),
+            agent: None,
+            status: None,
+            fault: None,
+            body: None,
+        }
+    }
+
+    #[test]
+    fn a_full_account_drops_the_oldest_and_says_so() {
+        let mut journal = Journal::default();
+        for _ in 0..MOST_ENTRIES + 3 {
+            journal.request(request());
+        }
+        journal.answered(2, Some(500), None);
+        journal.answered(4, Some(200), Some(Kind::Delay));
+        let page = journal.page(0, 2);
+        assert_eq!((page.dropped, page.next), (3, 5));
+        let found: Vec<_> = page.requests.iter().map(|entry| (entry.seq, entry.status)).collect();
+        assert_eq!(found, [(4, Some(200)), (5, None)]);
+        let last = journal.page(u64::MAX, 10);
+        assert!(last.requests.is_empty());
+        assert_eq!(journal.request(request()), u64::try_from(MOST_ENTRIES).expect("small") + 4);
+    }
+}

@@ -124,8 +124,12 @@ impl Reply {
         match self {
             Self::Problem(problem) => problem.status,
             Self::Subscribed { .. } => 201,
-            Self::Token { .. } | Self::Shift { .. } | Self::Break { .. } | Self::Accepted { .. } => 200,
-            Self::Snapshot(_) | Self::Page => 200,
+            Self::Token { .. }
+            | Self::Shift { .. }
+            | Self::Break { .. }
+            | Self::Accepted { .. }
+            | Self::Snapshot(_)
+            | Self::Page => 200,
         }
     }
 }
@@ -152,12 +156,11 @@ impl Stage {
         let agent = ask.names_agent().then_some(call.subject.as_str());
         let met = Met { endpoint: ask.endpoint(), tenant: tenant_id.as_ref(), agent };
         let ambience = self.faults.ambience(&met);
-        let (reply, fault) = match self.admit(ask, call, tenant, now) {
-            Err(problem) => (Some(Reply::Problem(problem)), None),
-            Ok(()) => {
-                let fault = self.faults.strike(&met);
-                (self.answer(ask, call, tenant, fault.as_ref(), seq, now), fault)
-            }
+        let (reply, fault) = if let Err(problem) = self.admit(ask, call, tenant, now) {
+            (Some(Reply::Problem(problem)), None)
+        } else {
+            let fault = self.faults.strike(&met);
+            (self.answer(ask, call, tenant, fault.as_ref(), seq, now), fault)
         };
         let status = reply.as_ref().map(Reply::status);
         self.journal.answered(seq, status, fault.as_ref().map(|fault| fault.kind));

@@ -119,14 +119,12 @@ fn rows(bytes: &[u8]) -> Result<Vec<ReadRow>, ScheduleError> {
         if row.end <= row.start {
             return Err(fail(format!("the end {} is not after the start {}", row.end, row.start)));
         }
-        let zone = match zones.get(&row.time_zone) {
-            Some(zone) => zone.clone(),
-            None => {
-                let zone =
-                    TimeZone::get(&row.time_zone).map_err(|_| fail(format!("no time zone {:?}", row.time_zone)))?;
-                zones.insert(row.time_zone.clone(), zone.clone());
-                zone
-            }
+        let zone = if let Some(zone) = zones.get(&row.time_zone) {
+            zone.clone()
+        } else {
+            let zone = TimeZone::get(&row.time_zone).map_err(|_| fail(format!("no time zone {:?}", row.time_zone)))?;
+            zones.insert(row.time_zone.clone(), zone.clone());
+            zone
         };
         rows.push(ReadRow { line, row, zone });
     }

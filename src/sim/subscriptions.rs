@@ -176,3 +176,23 @@ fn capture(id: &SubscriptionId, view: &View, generated: UtcMicros, world: &World
         rendered: OnceLock::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::agent::Habits;
+
+    #[test]
+    fn the_number_of_subscriptions_is_limited_until_some_die() {
+        let day = Duration::from_secs(24 * 3600);
+        let mut world = World::new(Vec::new(), &"acme".into(), 1, Habits { reversal: 0.0 }, UtcMicros::EPOCH);
+        let mut subscriptions = Subscriptions::new(day, Duration::ZERO);
+        let view = View { interval: Duration::from_secs(10), positions: Vec::new(), metrics: Metric::ALL.to_vec() };
+        for _ in 0..MOST_SUBSCRIPTIONS {
+            assert!(subscriptions.create(view.clone(), &world).is_some());
+        }
+        assert!(subscriptions.create(view.clone(), &world).is_none());
+        subscriptions.advance(&mut world, UtcMicros::EPOCH + day);
+        assert!(subscriptions.create(view, &world).is_some());
+    }
+}

@@ -175,12 +175,11 @@ impl World {
         if let Some(hold) = order.hold {
             agent.person.lives = !hold;
         }
-        let steps = match order.state {
-            Some(state) => agent.script(state, now, habits),
-            None => {
-                agent.settle(now);
-                Vec::new()
-            }
+        let steps = if let Some(state) = order.state {
+            agent.script(state, now, habits)
+        } else {
+            agent.settle(now);
+            Vec::new()
         };
         self.note(index, steps);
         Ok(())

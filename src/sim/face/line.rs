@@ -85,7 +85,7 @@ fn reset_soon(line: Line) -> crate::clock::BoxFuture<()> {
     Box::pin(async move {
         RealTime::sleep(HALFWAY).await;
         line.reset.cancel();
-        never().await
+        never::<()>().await;
     })
 }
 

@@ -11,7 +11,8 @@ mod reply;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::DATE;
 use axum::response::Response;
 use axum::routing::{get, post};
 
@@ -58,7 +59,18 @@ pub(super) fn router(lobby: Lobby) -> Router {
         .nest("/bu/{unit}", api())
         .nest("/_sim", backstage::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(axum::middleware::map_response_with_state(lobby.clone(), dated))
         .with_state(lobby)
+}
+
+/// Dates an answer by the simulator's clock where nothing dated it yet; hyper would take the system's.
+async fn dated(State(lobby): State<Lobby>, mut response: Response) -> Response {
+    if !response.headers().contains_key(DATE)
+        && let Some(date) = reply::date(lobby.clock.now())
+    {
+        response.headers_mut().insert(DATE, date);
+    }
+    response
 }
 
 fn api() -> Router<Lobby> {

@@ -40,13 +40,16 @@ pub(super) fn write(
     {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    let date = now.offset(served.ambience.skew_ms.saturating_mul(1000)).timestamp();
-    if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&date)
-        && let Ok(date) = HeaderValue::try_from(date)
-    {
+    if let Some(date) = date(now.offset(served.ambience.skew_ms.saturating_mul(1000))) {
         headers.insert(DATE, date);
     }
     Some((response, bytes))
+}
+
+/// An instant as a `Date` header (RFC 9110); none for years that it cannot write.
+pub(super) fn date(at: UtcMicros) -> Option<HeaderValue> {
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&at.timestamp()).ok()?;
+    HeaderValue::try_from(text).ok()
 }
 
 fn body(lobby: &Lobby, ask: Ask, call: &Call, served: &Served, reply: &Reply) -> Bytes {

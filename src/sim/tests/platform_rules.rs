@@ -143,6 +143,17 @@ async fn a_state_change_against_policy_is_a_conflict_that_names_it() {
 }
 
 #[tokio::test]
+async fn every_answer_is_dated_by_the_clock_of_the_simulator() {
+    let bench = Bench::new(quiet()).await;
+    let token = bench.token(0, "").await;
+    bench.clock.advance(Duration::from_secs(3000));
+    for path in [SHIFT, "/nowhere", "/_sim/faults"] {
+        let response = bench.get(path, &token).send().await.expect("answered");
+        assert_eq!(response.headers()["date"], "Wed, 28 Oct 2026 14:50:00 GMT", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_wrong_is_refused() {
     let bench = Bench::new(quiet()).await;
     let token = bench.token(0, "").await;
