@@ -55,21 +55,23 @@ pub struct SystemClock {
     origin: Instant,
     start: UtcMicros,
     speed: u32,
+    follows_the_system: bool,
 }
 
 impl SystemClock {
     /// Real time.
     pub fn real() -> Self {
-        Self { origin: Instant::now(), start: system_now(), speed: 1 }
+        Self::scaled(None, 1)
     }
 
     /// Starts at `start` (or at the system's time) and runs `speed` times as fast. A speed of 0 is taken as 1.
     pub fn scaled(start: Option<UtcMicros>, speed: u32) -> Self {
-        Self { origin: Instant::now(), start: start.unwrap_or_else(system_now), speed: speed.max(1) }
-    }
-
-    fn follows_the_system(&self) -> bool {
-        self.speed == 1
+        Self {
+            origin: Instant::now(),
+            start: start.unwrap_or_else(system_now),
+            speed: speed.max(1),
+            follows_the_system: start.is_none() && speed <= 1,
+        }
     }
 }
 
@@ -80,7 +82,7 @@ fn system_now() -> UtcMicros {
 
 impl Clock for SystemClock {
     fn now(&self) -> UtcMicros {
-        if self.follows_the_system() { system_now() } else { self.start + self.monotonic() }
+        if self.follows_the_system { system_now() } else { self.start + self.monotonic() }
     }
 
     fn monotonic(&self) -> Duration {

@@ -1,1 +1,46 @@
-//! The sim room.
+//! The stand-in platform: a small contact centre behind HTTP that speaks the guide dialect, with its rules, limits and errors,
+//! and with faults on demand. Seeded, several tenants, at any speed; for the demo, for tests, and for trying rules at a desk.
+//!
+//! It must not use anything of the platform adapter, nor the adapter anything of it: both are written from the contract, so
+//! that one mistake cannot hide behind the same mistake on the other side.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `world`, `agent`, `calendar` | agents living through their shifts; pure |
+//! | `roster`, `shifts` | who they are and when they work: made up, or from a file |
+//! | `stage`, `rules` | tenants and what the platform answers |
+//! | `tokens`, `window`, `subscriptions` | what the rules remember |
+//! | `faults`, `journal` | what goes wrong, and the account of everything |
+//! | `wire`, `face` | bodies, paths, and faults on the wire |
+//! | `simulator` | the socket and the tasks |
+
+mod agent;
+mod calendar;
+mod dice;
+mod face;
+mod faults;
+mod journal;
+mod options;
+mod roster;
+mod rules;
+mod shifts;
+mod simulator;
+mod stage;
+mod state;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod window;
+mod wire;
+mod world;
+
+pub use agent::Cause;
+pub use faults::{Endpoint, FaultError, FaultSpec, Kind, On};
+pub use journal::{ChangeEntry, LogPage, RequestEntry};
+pub use options::{ScheduleFile, SimOptions};
+pub use roster::{FEWEST_AGENTS, MOST_AGENTS, MOST_TENANTS};
+pub use shifts::ScheduleError;
+pub use simulator::{Description, Restart, SimError, Simulator, TenantDescription};
+pub use stage::{AgentScript, AgentView, Counts, ScriptError, WorldView};
+pub use state::SimState;

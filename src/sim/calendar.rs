@@ -1,0 +1,169 @@
+//! When an agent of the simulated platform is scheduled, and what for. Pure; where shifts come from is `shifts`' business.
+
+use std::time::Duration;
+
+use crate::domain::time::UtcMicros;
+
+/// What an activity inside a shift means for the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activity {
+    /// A break or a lunch; nobody may be made available in a mandatory one.
+    Rest {
+        /// The platform refuses READY while it lasts.
+        mandatory: bool,
+    },
+    /// A meeting or a training: away from contacts, but not resting.
+    Away,
+}
+
+/// One activity inside a shift.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) start: UtcMicros,
+    pub(super) end: UtcMicros,
+    pub(super) activity: Activity,
+}
+
+/// One shift: a frame, and the activities in it in order. What they leave uncovered is work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shift {
+    pub(super) start: UtcMicros,
+    pub(super) end: UtcMicros,
+    pub(super) segments: Vec<Segment>,
+}
+
+/// What an agent is scheduled for at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No shift.
+    Off,
+    /// Plain work.
+    Work,
+    /// Another activity of the shift.
+    In(Activity),
+}
+
+/// A phase and when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) phase: Phase,
+    /// The first instant that is no longer in it; [`UtcMicros::MAX`] when it never ends.
+    pub(super) until: UtcMicros,
+}
+
+impl Shift {
+    fn span_at(&self, now: UtcMicros) -> Span {
+        for segment in &self.segments {
+            if now < segment.start {
+                return Span { phase: Phase::Work, until: segment.start };
+            }
+            if now < segment.end {
+                return Span { phase: Phase::In(segment.activity), until: segment.end };
+            }
+        }
+        Span { phase: Phase::Work, until: self.end }
+    }
+}
+
+/// Every shift of one agent.
+#[derive(Clone, Debug)]
+pub(super) enum Calendar {
+    /// Never scheduled.
+    Never,
+    /// Always scheduled: in a mandatory break until the given instant, at work from then on.
+    Always { break_until: UtcMicros },
+    /// The shifts of a file, in order and apart from each other.
+    Listed(Vec<Shift>),
+    /// The same shift again and again: it starts at `anchor` and every `period` after it and before it.
+    Rolling {
+        anchor: UtcMicros,
+        period: Duration,
+        /// Its instants are counted from the epoch.
+        shift: Shift,
+    },
+}
+
+impl Calendar {
+    /// What the agent is scheduled for at `now`, and until when.
+    pub(super) fn span_at(&self, now: UtcMicros) -> Span {
+        match self {
+            Self::Never => Span { phase: Phase::Off, until: UtcMicros::MAX },
+            Self::Always { break_until } if now < *break_until => {
+                Span { phase: Phase::In(Activity::Rest { mandatory: true }), until: *break_until }
+            }
+            Self::Always { .. } => Span { phase: Phase::Work, until: UtcMicros::MAX },
+            Self::Listed(shifts) => {
+                let next = shifts.partition_point(|shift| shift.end <= now);
+                match shifts.get(next) {
+                    None => Span { phase: Phase::Off, until: UtcMicros::MAX },
+                    Some(shift) if now < shift.start => Span { phase: Phase::Off, until: shift.start },
+                    Some(shift) => shift.span_at(now),
+                }
+            }
+            Self::Rolling { anchor, period, shift } => {
+                let period = i64::try_from(period.as_micros()).unwrap_or(i64::MAX).max(1);
+                let into = (now.as_micros().saturating_sub(anchor.as_micros())).rem_euclid(period);
+                let cycle_start = now.offset(-into);
+                let span = if UtcMicros::from_micros(into) < shift.end {
+                    shift.span_at(UtcMicros::from_micros(into))
+                } else {
+                    Span { phase: Phase::Off, until: UtcMicros::from_micros(period) }
+                };
+                Span { phase: span.phase, until: cycle_start.offset(span.until.as_micros()) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: i64) -> UtcMicros {
+        UtcMicros::from_micros(minutes * 60_000_000)
+    }
+
+    fn shift(from: i64) -> Shift {
+        let rest = Activity::Rest { mandatory: true };
+        Shift {
+            start: at(from),
+            end: at(from + 100),
+            segments: vec![
+                Segment { start: at(from + 20), end: at(from + 30), activity: rest },
+                Segment { start: at(from + 30), end: at(from + 40), activity: Activity::Away },
+            ],
+        }
+    }
+
+    #[test]
+    fn every_edge_belongs_to_the_span_that_begins_there() {
+        let rest = Phase::In(Activity::Rest { mandatory: true });
+        let table = [
+            (0, Phase::Off, 10),
+            (10, Phase::Work, 30),
+            (29, Phase::Work, 30),
+            (30, rest, 40),
+            (40, Phase::In(Activity::Away), 50),
+            (50, Phase::Work, 110),
+            (110, Phase::Off, 200),
+        ];
+        let listed = Calendar::Listed(vec![shift(10), shift(200)]);
+        let rolling =
+            Calendar::Rolling { anchor: at(10 + 190 * 7), period: Duration::from_secs(190 * 60), shift: shift(0) };
+        for (now, phase, until) in table {
+            assert_eq!(listed.span_at(at(now)), Span { phase, until: at(until) }, "listed at {now}");
+            let now_rolling = now + 190;
+            let span = Span { phase, until: at(until + 190) };
+            assert_eq!(rolling.span_at(at(now_rolling)), span, "rolling at {now}");
+        }
+        assert_eq!(listed.span_at(at(300)), Span { phase: Phase::Off, until: UtcMicros::MAX });
+    }
+
+    #[test]
+    fn a_fixed_calendar_has_its_break_and_then_works() {
+        let calendar = Calendar::Always { break_until: at(5) };
+        assert_eq!(calendar.span_at(at(4)).until, at(5));
+        assert_eq!(calendar.span_at(at(5)), Span { phase: Phase::Work, until: UtcMicros::MAX });
+        assert_eq!(Calendar::Never.span_at(at(0)).phase, Phase::Off);
+    }
+}

@@ -1,0 +1,115 @@
+//! The connection that a call came on, and what a fault does to it: an answer that waits, stops halfway, or never comes.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_LENGTH;
+use axum::response::{IntoResponse, Response};
+use hyper::body::Frame;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::RealTime;
+use crate::sim::faults::{FaultSpec, Kind};
+
+/// The longest that an answer is held back, in real time.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// How long a connection is held without an answer, where the fault does not say.
+const HANG: Duration = Duration::from_secs(60);
+/// Between the first half of an answer and the reset, so that the half has left the host.
+const HALFWAY: Duration = Duration::from_millis(20);
+
+/// How a call ends the connection that it came on.
+#[derive(Clone, Debug, Default)]
+pub(in crate::sim) struct Line {
+    /// Ends it with a reset.
+    pub(in crate::sim) reset: CancellationToken,
+    /// Ends it in order, without a word.
+    pub(in crate::sim) close: CancellationToken,
+}
+
+/// Sends an answer as the fault wants it.
+pub(super) async fn deliver(answer: Option<(Response, Bytes)>, fault: Option<&FaultSpec>, line: &Line) -> Response {
+    let kind = fault.map(|fault| fault.kind);
+    let wait = fault.and_then(|fault| fault.ms).and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    let Some((response, bytes)) = answer else {
+        if kind == Some(Kind::StopAnswering) {
+            RealTime::sleep(wait.unwrap_or(HANG).min(LONGEST_WAIT)).await;
+            line.close.cancel();
+        } else {
+            line.reset.cancel();
+        }
+        return never().await;
+    };
+    match kind {
+        Some(Kind::LostAnswer) => {
+            line.close.cancel();
+            never().await
+        }
+        Some(Kind::Delay) => {
+            RealTime::sleep(wait.unwrap_or_default().min(LONGEST_WAIT)).await;
+            whole(response, bytes)
+        }
+        Some(Kind::ResetMid) => half(response, bytes, line.clone()),
+        Some(
+            Kind::Status
+            | Kind::ResetBefore
+            | Kind::Late
+            | Kind::Truncated
+            | Kind::Html
+            | Kind::WrongTypes
+            | Kind::Nonsense
+            | Kind::RevokeTokens
+            | Kind::ExpireSubscriptions
+            | Kind::ClockSkew
+            | Kind::TimestampJitter
+            | Kind::StopAnswering,
+        )
+        | None => whole(response, bytes),
+    }
+}
+
+fn whole(response: Response, bytes: Bytes) -> Response {
+    let (parts, _) = response.into_parts();
+    (parts, Body::from(bytes)).into_response()
+}
+
+/// An answer that promises all its bytes, sends half of them, and then resets the connection.
+fn half(response: Response, mut bytes: Bytes, line: Line) -> Response {
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
+    bytes.truncate(bytes.len() / 2);
+    (parts, Body::new(Half { first: Some(bytes), reset: reset_soon(line) })).into_response()
+}
+
+fn reset_soon(line: Line) -> crate::clock::BoxFuture<()> {
+    Box::pin(async move {
+        RealTime::sleep(HALFWAY).await;
+        line.reset.cancel();
+        never::<()>().await;
+    })
+}
+
+/// The connection is ended from outside; nothing is ever answered on it.
+async fn never<T>() -> T {
+    std::future::pending().await
+}
+
+struct Half {
+    first: Option<Bytes>,
+    reset: crate::clock::BoxFuture<()>,
+}
+
+impl hyper::body::Body for Half {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Some(first) = self.first.take() {
+            return std::task::Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        self.reset.as_mut().poll(context).map(|()| None)
+    }
+}

@@ -1,0 +1,168 @@
+//! What agents do when nobody tells them, on a clock that only this test moves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::domain::ids::AgentId;
+use crate::sim::agent::Habits;
+use crate::sim::calendar::{Activity, Phase};
+use crate::sim::roster::{Casting, cast};
+use crate::sim::world::{Change, World};
+
+const SAMPLE: &[u8] = include_bytes!("../../../config/samples/schedule-300.csv");
+
+fn world(seed: u64, agents: usize, sample: bool, start: UtcMicros) -> World {
+    let schedule = sample.then(|| crate::sim::shifts::read(SAMPLE, start).expect("readable"));
+    let casting = Casting {
+        agents,
+        schedule: schedule.as_ref(),
+        lively: true,
+        special_users: true,
+        break_lasts: None,
+        seed,
+        start,
+    };
+    let tenant = "acme".into();
+    World::new(cast(&tenant, &casting).people, &tenant, seed, Habits { reversal: 0.02 }, start)
+}
+
+/// What an automation would act on for one agent at one instant, if anything.
+fn occasion(agent: &crate::sim::agent::Agent, now: UtcMicros) -> Option<&'static str> {
+    let minutes = now.since(agent.since).as_secs() / 60;
+    let span = agent.person.calendar.span_at(now);
+    let before = |ago: u64| agent.person.calendar.span_at(now - Duration::from_secs(ago * 60)).phase;
+    let resting = matches!(agent.state, SimState::Unavailable | SimState::Paused | SimState::Idle);
+    match (span.phase, agent.state) {
+        (Phase::In(Activity::Rest { .. }), SimState::Available) if before(2) == span.phase => Some("break not begun"),
+        (Phase::Work, SimState::Acw) if minutes >= 4 => Some("wrap-up too long"),
+        (Phase::Work, SimState::Paused) if minutes >= 8 => Some("paused too long"),
+        (Phase::Work, _) if resting && before(2) == Phase::Work && before(5) == Phase::Off => {
+            Some("not ready at start")
+        }
+        (Phase::Work, _) if resting && before(2) == Phase::Work && matches!(before(20), Phase::In(_)) => {
+            Some("break overrun")
+        }
+        (Phase::Off, SimState::Available) if before(2) == Phase::Off => Some("ready after the shift"),
+        _ => None,
+    }
+}
+
+fn occasions_in_an_hour(world: &mut World, start: UtcMicros) -> BTreeMap<&'static str, usize> {
+    let mut seen: BTreeSet<(AgentId, UtcMicros, &'static str)> = BTreeSet::new();
+    for tick in 1..=360 {
+        let now = start + Duration::from_secs(tick * 10);
+        world.step(now);
+        for agent in world.agents().iter().filter(|agent| agent.person.lives) {
+            if let Some(what) = occasion(agent, now) {
+                seen.insert((agent.person.id.clone(), agent.person.calendar.span_at(now).until, what));
+            }
+        }
+    }
+    let mut counts = BTreeMap::new();
+    for (_, _, what) in seen {
+        *counts.entry(what).or_insert(0) += 1;
+    }
+    counts
+}
+
+#[test]
+fn an_hour_of_the_sample_gives_an_automation_plenty_to_do() {
+    let counts = occasions_in_an_hour(&mut world(1, 300, true, start()), start());
+    assert!(counts.values().sum::<usize>() >= 150, "{counts:?}");
+    assert!(counts.values().filter(|count| **count >= 8).count() >= 4, "{counts:?}");
+}
+
+#[test]
+fn made_up_shifts_give_every_kind_of_occasion() {
+    let counts = occasions_in_an_hour(&mut world(2, 300, false, start()), start());
+    assert_eq!(counts.len(), 6, "{counts:?}");
+    assert!(counts.values().sum::<usize>() >= 200, "{counts:?}");
+}
+
+fn history(world: &mut World, start: UtcMicros, steps: u64, step: Duration) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for at in 1..=steps {
+        world.step(start + step * u32::try_from(at).expect("few"));
+        changes.extend(world.take_changes());
+    }
+    changes
+}
+
+#[test]
+fn the_same_seed_lives_the_same_life_however_often_it_is_looked_at() {
+    let minute = Duration::from_secs(60);
+    let often = history(&mut world(7, 60, false, start()), start(), 720, minute / 6);
+    let once = history(&mut world(7, 60, false, start()), start(), 1, minute * 120);
+    let other = history(&mut world(8, 60, false, start()), start(), 1, minute * 120);
+    assert!(often.len() > 1_000, "{}", often.len());
+    assert_eq!(often, once);
+    assert_ne!(once, other);
+}
+
+#[test]
+fn a_change_of_one_agent_disturbs_no_other() {
+    let (mut told, mut alone) = (world(7, 20, false, start()), world(7, 20, false, start()));
+    told.request("u_0001", SimState::Paused, 1, Duration::ZERO).expect("accepted");
+    let hour = Duration::from_secs(3600);
+    let others = |world: &mut World| -> Vec<Change> {
+        let changes = history(world, start(), 1, hour);
+        changes.into_iter().filter(|change| change.agent != AgentId::new("u_0001")).collect()
+    };
+    assert_eq!(others(&mut told), others(&mut alone));
+}
+
+#[test]
+fn a_change_is_followed_and_waits_for_the_end_of_a_contact() {
+    let mut world = world(3, 100, false, start());
+    let find = |world: &World, state| {
+        world
+            .agents()
+            .iter()
+            .find(|agent| agent.state == state && agent.person.lives)
+            .map(|agent| agent.person.id.clone())
+    };
+    let talking = find(&world, SimState::OnContact).expect("somebody is on a contact");
+    let waiting = find(&world, SimState::Available).expect("somebody waits");
+    for (seq, id) in [(1, &talking), (2, &waiting)] {
+        world.request(id.as_str(), SimState::Unavailable, seq, Duration::ZERO).expect("accepted");
+    }
+    let by_api = |world: &mut World| -> Vec<(AgentId, SimState, Option<u64>)> {
+        let changes = world.take_changes().into_iter().filter(|change| change.step.cause == Cause::Api);
+        changes.map(|change| (change.agent, change.step.from, change.step.request_seq)).collect()
+    };
+    assert_eq!(by_api(&mut world), [(waiting.clone(), SimState::Available, Some(2))]);
+    world.step(start() + Duration::from_secs(1200));
+    assert_eq!(by_api(&mut world), [(talking, SimState::OnContact, Some(1))]);
+}
+
+#[test]
+fn an_agent_that_takes_a_change_back_does_so_by_itself() {
+    let schedule = Casting {
+        agents: 40,
+        schedule: None,
+        lively: true,
+        special_users: true,
+        break_lasts: None,
+        seed: 1,
+        start: start(),
+    };
+    let tenant = "acme".into();
+    let mut world = World::new(cast(&tenant, &schedule).people, &tenant, 1, Habits { reversal: 1.0 }, start());
+    let ready = |agent: &&crate::sim::agent::Agent| agent.state == SimState::Available && agent.person.lives;
+    let id = world.agents().iter().find(ready).map(|agent| agent.person.id.clone()).expect("somebody waits");
+    world.request(id.as_str(), SimState::Paused, 1, Duration::ZERO).expect("accepted");
+    world.step(start() + Duration::from_secs(150));
+    let steps: Vec<_> =
+        world.take_changes().into_iter().filter(|change| change.agent == id).map(|change| change.step).collect();
+    assert_eq!((steps[0].to, steps[0].cause), (SimState::Paused, Cause::Api));
+    assert_eq!((steps[1].to, steps[1].cause), (SimState::Available, Cause::Agent));
+}
+
+#[test]
+fn ten_thousand_agents_live_a_busy_hour() {
+    let mut world = world(1, 10_000, false, start());
+    let changes = history(&mut world, start(), 60, Duration::from_secs(60));
+    assert!(changes.len() > 100_000, "{}", changes.len());
+    let times: Vec<_> = changes.iter().map(|change| change.step.at).collect();
+    assert!(times.is_sorted());
+}
