@@ -1,1 +1,39 @@
-//! The store room.
+//! All SQL of the project: history, transitions, audit, outbox, schedules and what the workers must remember.
+//!
+//! One process at a time may write a store, through one [`Writer`] that commits in groups; anyone may read beside it through
+//! a [`Reader`]. One text of SQL serves SQLite and PostgreSQL: placeholders `$1`, `ON CONFLICT`, `RETURNING`, and values of
+//! integer, text and bytes alone; only the migrations, the lock and `BEGIN` differ. Instants are UTC microseconds; the clock is
+//! handed in. Nothing here calls the network inside a transaction, decides anything, or lets the pool be used while a
+//! transaction is open.
+
+mod backend;
+mod batch;
+mod cells;
+mod change;
+mod control;
+mod error;
+mod lock;
+mod migrations;
+mod open;
+mod reader;
+mod tables;
+mod tails;
+mod writer;
+
+pub use change::{
+    AgentCounters, AgentSchedule, AgentWrite, CallWrite, Commit, Committed, HistoryRow, HistoryWrite, IdempotencyRow,
+    Imported, NoteWrite, RuleVersion, ScheduleImport, SubscriptionRow, SubscriptionWrite, TenantStatus,
+};
+pub use control::DaemonRow;
+pub use error::{Cause, CommitError, OpenError, ReadError};
+pub use open::{Identity, Role, Store};
+pub use reader::Reader;
+pub use writer::Writer;
+
+/// The most rows of one page of a list.
+pub const PAGE_LIMIT: u32 = 500;
+
+/// A page's length as it is bound.
+const fn page(limit: u32) -> i64 {
+    if limit < PAGE_LIMIT { limit as i64 } else { PAGE_LIMIT as i64 }
+}

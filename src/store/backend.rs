@@ -1,0 +1,317 @@
+//! The two engines: how each is reached, opened and asked what is in it. The only place, beside the migrations and the lock,
+//! that knows which engine it is.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Row};
+
+use super::error::{Fault, OpenError, fault_of};
+
+/// The first SQLite whose write-ahead log is safe (pitfalls P10).
+const OLDEST_SAFE_SQLITE: (u32, u32, u32) = (3, 51, 3);
+
+/// The first bytes of every SQLite file.
+const SQLITE_HEADER: &[u8; 16] = b"SQLite format 3\0";
+
+/// Readers beside the writer. Each may hold the write-ahead log from being reused, so they are few.
+const MOST_READERS: u32 = 4;
+
+/// `trusted_schema`, `cell_size_check` and `secure_delete` guard against edited files and keep erased text from staying in
+/// free pages.
+const WRITER_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+     PRAGMA busy_timeout = 5000; PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF; \
+     PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; PRAGMA cache_size = -16384";
+
+const READER_SETTINGS: &str = "PRAGMA query_only = ON; PRAGMA busy_timeout = 5000; PRAGMA trusted_schema = OFF; \
+     PRAGMA cell_size_check = ON";
+
+const POSTGRES_READER_SETTINGS: &str = "SET default_transaction_read_only = on; SET statement_timeout = '60s'";
+
+/// Where the store is.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Backend {
+    /// A file.
+    Sqlite { path: PathBuf },
+    /// A server; the URL may hold a password and is never shown.
+    Postgres { url: String },
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.place())
+    }
+}
+
+/// How a connection may be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Access {
+    /// Writes; makes the file if there is none.
+    Write,
+    /// Reads beside a writer.
+    Read,
+    /// Reads a file that nobody has open, and leaves no file beside it.
+    ReadAtRest,
+}
+
+impl Backend {
+    /// Reads `sqlite://PATH`, `sqlite:PATH` or `postgres://…`.
+    pub(super) fn from_url(url: &str) -> Result<Self, OpenError> {
+        if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+            let path = path.split('?').next().unwrap_or_default();
+            if path.is_empty() || path == ":memory:" {
+                return Err(OpenError::Url { url: url.to_owned() });
+            }
+            let path = std::path::absolute(path).map_err(|_| OpenError::Url { url: url.to_owned() })?;
+            return Ok(Self::Sqlite { path });
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres { url: url.to_owned() });
+        }
+        // An unknown scheme may still hold a password.
+        let scheme = url.split("://").next().unwrap_or_default();
+        Err(OpenError::Url { url: if scheme.len() < url.len() { format!("{scheme}://…") } else { "…".to_owned() } })
+    }
+
+    /// The file, or the server and database without user, password and options.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Sqlite { path } => path.display().to_string(),
+            Self::Postgres { url } => {
+                let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+                let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+                format!("PostgreSQL at {}", place.split('?').next().unwrap_or_default())
+            }
+        }
+    }
+
+    /// How a writing transaction begins: on SQLite with the write lock, since a deferred one can fail when it turns to
+    /// writing (pitfalls P1).
+    pub(super) const fn begin(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "BEGIN IMMEDIATE",
+            Self::Postgres { .. } => "BEGIN",
+        }
+    }
+
+    fn options(&self, access: Access) -> Result<AnyConnectOptions, sqlx::Error> {
+        sqlx::any::install_default_drivers();
+        let url = match self {
+            Self::Sqlite { path } => {
+                let mode = match access {
+                    Access::Write => "mode=rwc",
+                    Access::Read => "mode=ro",
+                    Access::ReadAtRest => "mode=ro&immutable=1",
+                };
+                format!("sqlite://{}?{mode}", percent_encoded(path))
+            }
+            Self::Postgres { url } => url.clone(),
+        };
+        Ok(AnyConnectOptions::from_str(&url)?.disable_statement_logging())
+    }
+
+    fn settings(&self, access: Access) -> &'static str {
+        match (self, access) {
+            (Self::Sqlite { .. }, Access::Write) => WRITER_SETTINGS,
+            (Self::Sqlite { .. }, Access::Read | Access::ReadAtRest) => READER_SETTINGS,
+            (Self::Postgres { .. }, Access::Write) => "SET synchronous_commit = on",
+            (Self::Postgres { .. }, Access::Read | Access::ReadAtRest) => POSTGRES_READER_SETTINGS,
+        }
+    }
+
+    /// One connection, with its settings.
+    pub(super) async fn connect(&self, access: Access) -> Result<AnyConnection, sqlx::Error> {
+        let mut connection = self.options(access)?.connect().await?;
+        sqlx::raw_sql(self.settings(access)).execute(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// The small pool of readers.
+    pub(super) async fn readers(&self) -> Result<AnyPool, sqlx::Error> {
+        let settings = self.settings(Access::Read);
+        AnyPoolOptions::new()
+            .max_connections(MOST_READERS)
+            .after_connect(move |connection, _| {
+                Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(|_| ()) })
+            })
+            .connect_with(self.options(Access::Read)?)
+            .await
+    }
+
+    /// Whether there is a database, without opening it. A server is asked when it is connected to.
+    pub(super) fn is_there(&self) -> bool {
+        match self {
+            Self::Sqlite { path } => path.metadata().is_ok_and(|file| file.len() > 0),
+            Self::Postgres { .. } => true,
+        }
+    }
+
+    /// Refuses a file that is not SQLite's by its first bytes, before anything opens it for good.
+    pub(super) fn check_header(&self) -> Result<(), OpenError> {
+        let Self::Sqlite { path } = self else { return Ok(()) };
+        let mut header = [0; 16];
+        let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+        match read {
+            Ok(()) if &header == SQLITE_HEADER => Ok(()),
+            Ok(()) => Err(OpenError::Corrupt { place: self.place(), cause: "its first bytes are not SQLite's".into_cause() }),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(OpenError::Corrupt { place: self.place(), cause: Arc::new(error) })
+            }
+            Err(error) => Err(OpenError::Unreachable { place: self.place(), cause: Arc::new(error) }),
+        }
+    }
+
+    /// Refuses a file or folder that cannot be written. The permission bits count also for a user whom they do not stop: a
+    /// file that is marked read-only is meant to stay as it is.
+    pub(super) fn check_writable(&self) -> Result<(), OpenError> {
+        let Self::Sqlite { path } = self else { return Ok(()) };
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        std::fs::create_dir_all(folder).map_err(|error| self.cannot_write(folder, error))?;
+        for place in [folder, path] {
+            match place.metadata() {
+                Ok(found) if found.permissions().readonly() => {
+                    return Err(OpenError::ReadOnly { place: place.display().to_string() });
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(self.cannot_write(place, error)),
+            }
+        }
+        if path.exists() {
+            std::fs::OpenOptions::new().write(true).open(path).map_err(|error| self.cannot_write(path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a new file for its owner alone: it holds personal data. SQLite gives the log beside it the same bits.
+    pub(super) fn make_private(&self) -> Result<(), OpenError> {
+        let Self::Sqlite { path } = self else { return Ok(()) };
+        let mut options = std::fs::OpenOptions::new();
+        options.create_new(true).write(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(path) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(self.cannot_write(path, error)),
+        }
+    }
+
+    /// How to look without a trace: with no log beside it, nobody has the file open and it is read as it lies there.
+    pub(super) fn quietest_access(&self) -> Access {
+        match self {
+            Self::Sqlite { path } => {
+                let mut log = path.as_os_str().to_owned();
+                log.push("-wal");
+                if Path::new(&log).exists() { Access::Read } else { Access::ReadAtRest }
+            }
+            Self::Postgres { .. } => Access::Read,
+        }
+    }
+
+    pub(super) fn cannot_write(&self, place: &Path, error: std::io::Error) -> OpenError {
+        use std::io::ErrorKind;
+        match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                OpenError::ReadOnly { place: place.display().to_string() }
+            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpenError::Full { place: self.place() },
+            _ => OpenError::Unreachable { place: self.place(), cause: Arc::new(error) },
+        }
+    }
+
+    /// What an engine's error means for whoever opens the store.
+    pub(super) fn open_error(&self, error: sqlx::Error) -> OpenError {
+        let place = self.place();
+        // PostgreSQL's "no such database".
+        if error.as_database_error().is_some_and(|database| database.code().as_deref() == Some("3D000")) {
+            return OpenError::NotFound { place };
+        }
+        match fault_of(&error) {
+            Fault::Full => OpenError::Full { place },
+            Fault::ReadOnly => OpenError::ReadOnly { place },
+            Fault::Corrupt => OpenError::Corrupt { place, cause: Arc::new(error) },
+            Fault::CannotOpen | Fault::Constraint | Fault::ConnectionLost | Fault::Other => {
+                OpenError::Unreachable { place, cause: Arc::new(error) }
+            }
+        }
+    }
+
+    /// Refuses a SQLite that can corrupt its file.
+    pub(super) async fn check_version(&self, connection: &mut AnyConnection) -> Result<(), OpenError> {
+        let Self::Sqlite { .. } = self else { return Ok(()) };
+        let row =
+            sqlx::query("SELECT sqlite_version()").fetch_one(connection).await.map_err(|error| self.open_error(error))?;
+        let found: String = row.try_get(0).map_err(|error| self.open_error(error))?;
+        if is_safe_sqlite(&found) { Ok(()) } else { Err(OpenError::EngineTooOld { found }) }
+    }
+}
+
+fn is_safe_sqlite(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    (next(), next(), next()) >= OLDEST_SAFE_SQLITE
+}
+
+/// A cause made of words.
+pub(super) trait IntoCause {
+    fn into_cause(self) -> super::error::Cause;
+}
+
+impl IntoCause for &'static str {
+    fn into_cause(self) -> super::error::Cause {
+        Arc::new(std::io::Error::other(self))
+    }
+}
+
+/// The path as it stands in a URL: everything but plain letters, digits and `/-._~` is encoded.
+fn percent_encoded(path: &Path) -> String {
+    let mut text = String::new();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+/// Closes without caring how: the caller already has a worse problem, or none.
+pub(super) async fn close_quietly(connection: AnyConnection) {
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "a connection of the store did not close cleanly");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_file_or_a_server_and_its_password_is_not_shown() {
+        let postgres = Backend::from_url("postgres://keeper:s3cret@db.example:5432/shifts?sslmode=disable");
+        assert_eq!(postgres.expect("a URL").place(), "PostgreSQL at db.example:5432/shifts");
+        let Ok(Backend::Sqlite { path }) = Backend::from_url("sqlite://data/shiftkeeper.db") else { panic!("a file") };
+        assert!(path.is_absolute() && path.ends_with("data/shiftkeeper.db"));
+        for url in ["mysql://root:s3cret@host/db", "sqlite::memory:", "sqlite://", "s3cret"] {
+            let error = Backend::from_url(url).expect_err("refused").to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_a_safe_sqlite_passes() {
+        for (version, safe) in [("3.51.3", true), ("3.52.0", true), ("4.0", true), ("3.51.2", false), ("3.7.0", false)] {
+            assert_eq!(is_safe_sqlite(version), safe, "{version}");
+        }
+    }
+
+    #[test]
+    fn a_path_with_odd_letters_survives_the_url() {
+        assert_eq!(percent_encoded(Path::new("/a b/ü?#%.db")), "/a%20b/%C3%BC%3F%23%25.db");
+    }
+}

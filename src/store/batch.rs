@@ -1,0 +1,173 @@
+//! Multi-row statements: one text per count of rows, made once, and the values bound to it.
+//!
+//! A statement costs some 75 µs through sqlx whatever it holds, so a group of changes goes in as few of them as possible.
+//! Counts of rows are powers of two, so that a table has few texts and each engine keeps them prepared.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::{AnyConnection, Arguments, AssertSqlSafe};
+
+use super::error::CommitError;
+
+/// The most rows of one statement. With the widest table (21 columns) this stays under SQLite's 32,766 values and under
+/// PostgreSQL's 65,535.
+const MOST_ROWS: usize = 256;
+
+/// A statement over rows of values: `head VALUES ($1, $2), ($3, $4) tail`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ManyRows {
+    /// Up to and including `VALUES`.
+    pub(super) head: &'static str,
+    /// Values per row.
+    pub(super) width: usize,
+    /// What follows the rows.
+    pub(super) tail: &'static str,
+}
+
+impl ManyRows {
+    /// The text for `rows` rows.
+    pub(super) fn text(&self, rows: usize) -> String {
+        let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * self.width * 6);
+        text.push_str(self.head);
+        for row in 0..rows {
+            text.push_str(if row == 0 { " (" } else { ", (" });
+            for column in 0..self.width {
+                if column > 0 {
+                    text.push_str(", ");
+                }
+                text.push('$');
+                text.push_str(&(row * self.width + column + 1).to_string());
+            }
+            text.push(')');
+        }
+        text.push(' ');
+        text.push_str(self.tail);
+        text
+    }
+}
+
+/// The texts made so far.
+#[derive(Debug, Default)]
+pub(super) struct Texts(HashMap<(&'static str, usize), Arc<str>>);
+
+impl Texts {
+    fn get(&mut self, statement: &ManyRows, rows: usize) -> Arc<str> {
+        Arc::clone(self.0.entry((statement.head, rows)).or_insert_with(|| statement.text(rows).into()))
+    }
+}
+
+/// Values bound to one statement.
+#[derive(Default)]
+pub(super) struct Values {
+    arguments: AnyArguments,
+    error: Option<sqlx::error::BoxDynError>,
+}
+
+impl std::fmt::Debug for Values {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} values", self.arguments.len())
+    }
+}
+
+impl Values {
+    pub(super) fn with_room_for(values: usize) -> Self {
+        let mut made = Self::default();
+        made.arguments.reserve(values, 0);
+        made
+    }
+
+    fn add<'t, T: sqlx::Encode<'t, sqlx::Any> + sqlx::Type<sqlx::Any>>(&mut self, value: T) -> &mut Self {
+        if let Err(error) = self.arguments.add(value) {
+            self.error.get_or_insert(error);
+        }
+        self
+    }
+
+    pub(super) fn text(&mut self, value: impl Into<String>) -> &mut Self {
+        self.add::<String>(value.into())
+    }
+
+    pub(super) fn text_or_null(&mut self, value: Option<impl Into<String>>) -> &mut Self {
+        self.add::<Option<String>>(value.map(Into::into))
+    }
+
+    pub(super) fn int(&mut self, value: i64) -> &mut Self {
+        self.add(value)
+    }
+
+    pub(super) fn int_or_null(&mut self, value: Option<i64>) -> &mut Self {
+        self.add(value)
+    }
+
+    /// A count; one beyond what the store can hold is held to the greatest it can.
+    pub(super) fn count(&mut self, value: u64) -> &mut Self {
+        self.add(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    pub(super) fn bytes(&mut self, value: &[u8]) -> &mut Self {
+        self.add(value)
+    }
+
+    /// The arguments, or the first value that could not be encoded.
+    pub(super) fn into_arguments(self) -> Result<AnyArguments, sqlx::Error> {
+        match self.error {
+            None => Ok(self.arguments),
+            Some(error) => Err(sqlx::Error::Encode(error)),
+        }
+    }
+}
+
+/// Runs a statement over all `rows`, in as few rounds as their count allows.
+pub(super) async fn run<R>(
+    connection: &mut AnyConnection,
+    texts: &mut Texts,
+    statement: &ManyRows,
+    rows: &[R],
+    bind: impl Fn(&R, &mut Values),
+) -> Result<(), CommitError> {
+    for round in Rounds(rows) {
+        let query = sqlx::query_with(AssertSqlSafe(texts.get(statement, round.len())), bound(statement, round, &bind)?);
+        query.execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+    }
+    Ok(())
+}
+
+/// Like [`run`], for a statement that ends in `RETURNING`.
+pub(super) async fn run_returning<R>(
+    connection: &mut AnyConnection,
+    texts: &mut Texts,
+    statement: &ManyRows,
+    rows: &[R],
+    bind: impl Fn(&R, &mut Values),
+) -> Result<Vec<AnyRow>, CommitError> {
+    let mut returned = Vec::new();
+    for round in Rounds(rows) {
+        let query = sqlx::query_with(AssertSqlSafe(texts.get(statement, round.len())), bound(statement, round, &bind)?);
+        returned.extend(query.fetch_all(&mut *connection).await.map_err(CommitError::from_engine)?);
+    }
+    Ok(returned)
+}
+
+fn bound<R>(statement: &ManyRows, rows: &[R], bind: impl Fn(&R, &mut Values)) -> Result<AnyArguments, CommitError> {
+    let mut values = Values::with_room_for(rows.len() * statement.width);
+    for row in rows {
+        bind(row, &mut values);
+    }
+    values.into_arguments().map_err(CommitError::from_engine)
+}
+
+/// Cuts rows into slices whose lengths are powers of two, the longest first.
+struct Rounds<'a, R>(&'a [R]);
+
+impl<'a, R> Iterator for Rounds<'a, R> {
+    type Item = &'a [R];
+
+    fn next(&mut self) -> Option<&'a [R]> {
+        let left = self.0.len().checked_ilog2()?;
+        let (round, later) = self.0.split_at((1 << left).min(MOST_ROWS));
+        self.0 = later;
+        Some(round)
+    }
+}

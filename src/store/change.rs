@@ -1,0 +1,301 @@
+//! What the writer takes: plain rows, grouped into changes that are stored whole or not at all.
+//!
+//! Nothing here knows SQL.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::domain::agent::{Agent, Source};
+use crate::domain::audit::{AuditDraft, Hash};
+use crate::domain::event::Event;
+use crate::domain::ids::{AgentId, ReasonCode, RuleId, SubjectId, SubscriptionId, TenantId, TransitionId};
+use crate::domain::schedule::{Coverage, Shift};
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::Transition;
+
+/// One change: everything in it is committed together or not at all. Within a change the lists are written in the order of
+/// the fields; in a list, the last write of a key wins.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// Agents seen or imported; what is not known here stays as it was.
+    pub agents: Vec<AgentWrite>,
+    /// State history, in the order in which it happened.
+    pub history: Vec<HistoryWrite>,
+    /// Whole rows, inserted or replaced.
+    pub transitions: Vec<Transition>,
+    /// Whole rows, inserted or replaced.
+    pub calls: Vec<CallWrite>,
+    /// Linked into their tenants' chains in this order.
+    pub audit: Vec<AuditDraft>,
+    /// The typed words that audit entries name by hash.
+    pub notes: Vec<NoteWrite>,
+    /// For the outbox. An id that is already stored refuses the change.
+    pub events: Vec<Event>,
+    /// Whole rows, inserted or replaced.
+    pub counters: Vec<AgentCounters>,
+    /// Subscriptions on the platform.
+    pub subscriptions: Vec<SubscriptionWrite>,
+    /// Answers to requests with an `Idempotency-Key`. A key that is already stored refuses the change.
+    pub idempotency: Vec<IdempotencyRow>,
+    /// Versions of rules; one that is known already is left as it is.
+    pub rules: Vec<RuleVersion>,
+    /// Whether automation of a tenant is halted.
+    pub tenant_status: Vec<TenantStatus>,
+}
+
+/// An agent and the random name for the audit chain. A subject that is stored already stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentWrite {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Who.
+    pub agent: Agent,
+    /// The name in the chain, if the agent has none yet.
+    pub subject: SubjectId,
+}
+
+/// A step of the state history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HistoryWrite {
+    /// The agent entered a state. A row of the same instant is replaced.
+    Enter(HistoryRow),
+    /// A better instant became known for a row; the row at `to`, if there is one, gives way.
+    Retime {
+        /// Whose.
+        tenant: TenantId,
+        /// Of whom.
+        agent: AgentId,
+        /// The row's instant so far.
+        from: UtcMicros,
+        /// The better one.
+        to: UtcMicros,
+        /// Where the better one comes from.
+        source: Source,
+    },
+    /// The row was a mistake.
+    Remove {
+        /// Whose.
+        tenant: TenantId,
+        /// Of whom.
+        agent: AgentId,
+        /// The row's instant.
+        entered_at: UtcMicros,
+    },
+}
+
+/// An agent in a state since an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Who.
+    pub agent: AgentId,
+    /// Since when.
+    pub entered_at: UtcMicros,
+    /// In which state.
+    pub state: AgentState,
+    /// With which reason, where one is known.
+    pub reason: Option<ReasonCode>,
+    /// On which queue, where one is known.
+    pub queue: Option<Arc<str>>,
+    /// Where the knowledge comes from.
+    pub source: Source,
+    /// The transition of ours that brought it about.
+    pub transition: Option<TransitionId>,
+}
+
+/// One call to the platform: a row of the budget's log and, for a state POST, the attempt of a transition. Written before
+/// the call leaves and again when it is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallWrite {
+    /// Whose budget.
+    pub tenant: TenantId,
+    /// The call's own id.
+    pub id: Uuid,
+    /// What was called, in the platform room's words: `state`, `schedule`, `break`, …
+    pub kind: Arc<str>,
+    /// For which agent.
+    pub agent: Option<AgentId>,
+    /// For which transition.
+    pub transition: Option<TransitionId>,
+    /// The transition's how-manieth attempt, from 1.
+    pub attempt: Option<u32>,
+    /// When it was made durable, at the latest when it left.
+    pub sent_at: UtcMicros,
+    /// When the answer or the failure came; `None` while it is under way or after a crash.
+    pub answered_at: Option<UtcMicros>,
+    /// How it ended, in the platform room's words.
+    pub outcome: Option<Arc<str>>,
+    /// The HTTP status, where there was one.
+    pub status_code: Option<u16>,
+    /// Real milliseconds to the answer.
+    pub latency_ms: Option<u64>,
+    /// What went wrong, for a person to read.
+    pub error: Option<String>,
+}
+
+/// A typed note under its salted hash ([`crate::domain::audit::note_hash`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoteWrite {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The hash that the audit entry holds.
+    pub hash: Hash,
+    /// The salt.
+    pub salt: [u8; 16],
+    /// The words.
+    pub text: String,
+}
+
+/// What the events of an agent count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentCounters {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Who.
+    pub agent: AgentId,
+    /// The number of the agent's last event.
+    pub sequence: u64,
+    /// The agent's local day that the two counts below are of: `2026-10-26`.
+    pub local_day: String,
+    /// Violations on that day.
+    pub violations: u32,
+    /// Not-ready time on that day, in microseconds.
+    pub not_ready_us: u64,
+}
+
+/// A subscription on the platform; its id survives restarts, since a snapshot of it settles what is in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionRow {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which part of the tenant's roster, from 0.
+    pub slice: u32,
+    /// The platform's id.
+    pub id: SubscriptionId,
+    /// When it was made.
+    pub created_at: UtcMicros,
+    /// How often the platform makes a snapshot, in milliseconds.
+    pub interval_ms: u64,
+    /// A hash of the agents it is for, to see whether it still fits.
+    pub agents_hash: Hash,
+}
+
+/// A change of the subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubscriptionWrite {
+    /// Takes the place of the slice's subscription.
+    Set(SubscriptionRow),
+    /// The slice has none any more.
+    Drop {
+        /// Whose.
+        tenant: TenantId,
+        /// Which slice.
+        slice: u32,
+    },
+}
+
+/// What was answered to a request with an `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyRow {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The id of the token that asked.
+    pub token: Arc<str>,
+    /// The key.
+    pub key: Arc<str>,
+    /// A hash of the request, to refuse another one under the same key.
+    pub request_hash: Hash,
+    /// The HTTP status of the answer.
+    pub status: u16,
+    /// The body of the answer.
+    pub answer: String,
+    /// When.
+    pub at: UtcMicros,
+}
+
+/// A rule as it stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleVersion {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which rule.
+    pub rule: RuleId,
+    /// Its version.
+    pub version: Arc<str>,
+    /// The rule's text.
+    pub body: String,
+    /// When it was first in force.
+    pub first_seen_at: UtcMicros,
+}
+
+/// Whether automation of a tenant is halted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantStatus {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Since when it is halted; `None` while it runs.
+    pub halted_since: Option<UtcMicros>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What a commit made known, in the order of the lists that it had.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// For each [`HistoryWrite`] the id of the row it left behind: `None` for a removal, and for a retiming that found no row.
+    pub history: Vec<Option<u64>>,
+    /// For each [`AuditDraft`] its number in its tenant's chain.
+    pub audit: Vec<u64>,
+}
+
+/// A whole file of shifts for one tenant.
+#[derive(Clone, Debug)]
+pub struct ScheduleImport {
+    /// Whose.
+    pub tenant: TenantId,
+    /// What people call it: the file's name.
+    pub name: String,
+    /// A hash of the content; the same one again changes nothing.
+    pub content_hash: Hash,
+    /// The agents it speaks for; an agent occurs once.
+    pub agents: Vec<AgentSchedule>,
+    /// Who imported it, as [`crate::domain::transition::Actor::label`] writes it.
+    pub actor: String,
+    /// Recorded with the switch: audit entries and events.
+    pub with_switch: Commit,
+}
+
+/// The shifts of one agent in an import. Inside `coverage` they replace what was there; outside, what was there stays.
+#[derive(Clone, Debug)]
+pub struct AgentSchedule {
+    /// Who.
+    pub agent: Agent,
+    /// The name in the audit chain, if the agent has none yet.
+    pub subject: SubjectId,
+    /// The shifts.
+    pub shifts: Vec<Shift>,
+    /// The span that the file speaks for.
+    pub coverage: Coverage,
+}
+
+/// How an import ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Imported {
+    /// In force as this version.
+    Switched {
+        /// The version, per tenant from 1.
+        version: u64,
+        /// How many agents it speaks for.
+        agents: usize,
+        /// How many shifts it brought.
+        shifts: usize,
+    },
+    /// The very same content is in force already; nothing was written.
+    Unchanged {
+        /// As this version.
+        version: u64,
+    },
+}

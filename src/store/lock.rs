@@ -1,0 +1,49 @@
+//! Only one process at a time may write a store. On SQLite the kernel keeps the lock on a file beside the database, on
+//! PostgreSQL the server keeps it for the writer's session; both let go when the process dies.
+
+use std::fs::{File, TryLockError};
+use std::path::PathBuf;
+
+use sqlx::{AnyConnection, Row};
+
+use super::backend::Backend;
+use super::error::OpenError;
+
+/// One lock per schema of a database.
+const POSTGRES_LOCK: &str = "SELECT CASE WHEN pg_try_advisory_lock(hashtextextended(current_schema(), 20719)) THEN 1 ELSE 0 END";
+
+/// Held as long as it lives.
+#[derive(Debug)]
+pub(super) struct FileLock {
+    _file: File,
+}
+
+fn lock_path(path: &std::path::Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// Takes the file's lock; `Ok(None)` when another process has it, and on PostgreSQL, where [`take_session`] does it.
+pub(super) fn take_file(backend: &Backend) -> Result<Option<FileLock>, OpenError> {
+    let Backend::Sqlite { path } = backend else { return Ok(None) };
+    let path = lock_path(path);
+    let file = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|error| backend.cannot_write(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(FileLock { _file: file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(backend.cannot_write(&path, error)),
+    }
+}
+
+/// Takes the session's lock on PostgreSQL; on SQLite the file's lock is enough.
+pub(super) async fn take_session(backend: &Backend, connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    let Backend::Postgres { .. } = backend else { return Ok(true) };
+    let row = sqlx::query(POSTGRES_LOCK).fetch_one(connection).await?;
+    Ok(row.try_get::<i32, _>(0)? == 1)
+}

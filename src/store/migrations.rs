@@ -1,0 +1,123 @@
+//! The migrations that are built in, and what a database says of those it has seen. Append-only: a shipped file is never
+//! edited, not even by a space, since its hash is stored.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, Row, SqlStr};
+
+use super::backend::{Backend, IntoCause};
+use super::error::OpenError;
+
+struct Shipped {
+    version: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const SHIPPED: &[Shipped] = &[Shipped {
+    version: 1,
+    name: "frame",
+    sqlite: include_str!("../../migrations/sqlite/0001_frame.sql"),
+    postgres: include_str!("../../migrations/postgres/0001_frame.sql"),
+}];
+
+const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+const SQLITE_ANY_TABLE: &str = "SELECT name FROM sqlite_schema LIMIT 1";
+const POSTGRES_TABLE: &str = "SELECT CAST(to_regclass('_sqlx_migrations') AS TEXT) AS name WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
+const APPLIED: &str = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+
+/// What a database has seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Seen {
+    /// Nothing: it is empty.
+    Nothing,
+    /// Some, but not all that this version has.
+    Some(i64),
+    /// All.
+    All,
+}
+
+/// The newest migration of this version.
+pub(super) fn newest() -> i64 {
+    SHIPPED.iter().map(|shipped| shipped.version).max().unwrap_or(0)
+}
+
+fn migrator(backend: &Backend) -> Migrator {
+    let migration = |shipped: &Shipped| {
+        let sql = match backend {
+            Backend::Sqlite { .. } => shipped.sqlite,
+            Backend::Postgres { .. } => shipped.postgres,
+        };
+        Migration::new(
+            shipped.version,
+            Cow::Borrowed(shipped.name),
+            MigrationType::Simple,
+            SqlStr::from_static(sql),
+            false,
+        )
+    };
+    Migrator::with_migrations(SHIPPED.iter().map(migration).collect())
+}
+
+/// Looks, and writes nothing.
+///
+/// # Errors
+/// [`OpenError::Newer`], [`OpenError::Foreign`], and [`OpenError::Corrupt`] for a database of something else.
+pub(super) async fn seen(backend: &Backend, connection: &mut AnyConnection) -> Result<Seen, OpenError> {
+    let failed = |error| backend.open_error(error);
+    let table = match backend {
+        Backend::Sqlite { .. } => SQLITE_TABLE,
+        Backend::Postgres { .. } => POSTGRES_TABLE,
+    };
+    if sqlx::query(table).fetch_optional(&mut *connection).await.map_err(failed)?.is_none() {
+        let Backend::Sqlite { .. } = backend else { return Ok(Seen::Nothing) };
+        return match sqlx::query(SQLITE_ANY_TABLE).fetch_optional(&mut *connection).await.map_err(failed)? {
+            None => Ok(Seen::Nothing),
+            Some(_) => Err(OpenError::Corrupt {
+                place: backend.place(),
+                cause: "it holds another program's tables".into_cause(),
+            }),
+        };
+    }
+    let rows = sqlx::query(APPLIED).fetch_all(&mut *connection).await.map_err(failed)?;
+    let mut applied = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let version: i64 = row.try_get(0).map_err(failed)?;
+        let checksum: Vec<u8> = row.try_get(1).map_err(failed)?;
+        applied.push((version, checksum));
+    }
+    judge(backend, &applied)
+}
+
+fn judge(backend: &Backend, applied: &[(i64, Vec<u8>)]) -> Result<Seen, OpenError> {
+    let ours = migrator(backend);
+    let known = newest();
+    let found = applied.last().map_or(0, |(version, _)| *version);
+    for (version, checksum) in applied {
+        match ours.iter().find(|migration| migration.version == *version) {
+            None => return Err(OpenError::Newer { place: backend.place(), found, known }),
+            Some(migration) if *migration.checksum != **checksum => {
+                return Err(OpenError::Foreign { place: backend.place(), migration: *version });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(if found == known {
+        Seen::All
+    } else if found == 0 {
+        Seen::Nothing
+    } else {
+        Seen::Some(found)
+    })
+}
+
+/// Applies what is missing.
+pub(super) async fn apply(backend: &Backend, connection: &mut AnyConnection) -> Result<(), OpenError> {
+    migrator(backend).run(connection).await.map_err(|error| match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => backend.open_error(error),
+        other => OpenError::Unreachable { place: backend.place(), cause: Arc::new(other) },
+    })
+}

@@ -1,0 +1,44 @@
+//! The handle that reads: a small pool beside the writer, never inside its transactions. The readings themselves stand with
+//! their tables.
+
+use sqlx::AnyPool;
+use sqlx::any::AnyRow;
+
+use super::batch::Values;
+use super::control::{self, DaemonRow};
+use super::error::ReadError;
+
+/// Reads what has been committed. May be cloned; clones share the pool.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pool: AnyPool,
+}
+
+impl Reader {
+    pub(super) const fn new(pool: AnyPool) -> Self {
+        Self { pool }
+    }
+
+    pub(super) async fn all(&self, statement: &'static str, values: Values) -> Result<Vec<AnyRow>, ReadError> {
+        Ok(sqlx::query_with(statement, values.into_arguments()?).fetch_all(&self.pool).await?)
+    }
+
+    pub(super) async fn optional(
+        &self,
+        statement: &'static str,
+        values: Values,
+    ) -> Result<Option<AnyRow>, ReadError> {
+        Ok(sqlx::query_with(statement, values.into_arguments()?).fetch_optional(&self.pool).await?)
+    }
+
+    /// Which process has the store, or had it last.
+    pub async fn daemon(&self) -> Result<Option<DaemonRow>, ReadError> {
+        let mut connection = self.pool.acquire().await?;
+        control::read(&mut connection).await
+    }
+
+    /// Lets the connections go; readings under way end first.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,80 @@
+//! Agents and the random subjects that stand for them in the audit chain.
+
+use std::sync::Arc;
+
+use sqlx::AnyConnection;
+
+use crate::domain::agent::Agent;
+use crate::domain::ids::{AgentId, SubjectId, TeamName, TenantId};
+use crate::store::batch::{self, ManyRows, Texts, Values};
+use crate::store::cells::Cells;
+use crate::store::change::AgentWrite;
+use crate::store::error::{CommitError, ReadError};
+use crate::store::reader::Reader;
+
+pub(in crate::store) const UPSERT_AGENTS: ManyRows = ManyRows {
+    head: "INSERT INTO agents (tenant, id, name, team, zone) VALUES",
+    width: 5,
+    tail: "ON CONFLICT (tenant, id) DO UPDATE SET name = COALESCE(excluded.name, agents.name), \
+           team = COALESCE(excluded.team, agents.team), zone = COALESCE(excluded.zone, agents.zone)",
+};
+pub(in crate::store) const ADD_SUBJECTS: ManyRows = ManyRows {
+    head: "INSERT INTO subjects (tenant, agent, subject) VALUES",
+    width: 3,
+    tail: "ON CONFLICT (tenant, agent) DO NOTHING",
+};
+pub(in crate::store) const AGENTS: &str = "SELECT a.tenant, a.id, a.name, a.team, a.zone, s.subject FROM agents a \
+     JOIN subjects s ON s.tenant = a.tenant AND s.agent = a.id WHERE a.tenant = $1 ORDER BY a.id";
+
+/// An agent as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAgent {
+    /// Who.
+    pub agent: Agent,
+    /// The name in the audit chain.
+    pub subject: SubjectId,
+}
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    texts: &mut Texts,
+    writes: impl Iterator<Item = &AgentWrite> + Clone,
+) -> Result<(), CommitError> {
+    let rows = super::last_of_each(writes, |write| (&write.tenant, &write.agent.id));
+    batch::run(connection, texts, &UPSERT_AGENTS, &rows, |write, values| {
+        values
+            .text(write.tenant.as_str())
+            .text(write.agent.id.as_str())
+            .text_or_null(write.agent.name.as_deref())
+            .text_or_null(write.agent.team.as_ref().map(TeamName::as_str))
+            .text_or_null(write.agent.zone.as_deref());
+    })
+    .await?;
+    batch::run(connection, texts, &ADD_SUBJECTS, &rows, |write, values| {
+        values.text(write.tenant.as_str()).text(write.agent.id.as_str()).text(write.subject.to_string());
+    })
+    .await
+}
+
+impl Reader {
+    /// Every agent of a tenant, by id.
+    pub async fn agents(&self, tenant: &TenantId) -> Result<Vec<StoredAgent>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        let rows = self.all(AGENTS, values).await?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::of("agents", row);
+                Ok(StoredAgent {
+                    agent: Agent {
+                        id: AgentId::new(cells.text("id")?),
+                        name: cells.text_or_null("name")?.map(Arc::from),
+                        team: cells.text_or_null("team")?.map(TeamName::new),
+                        zone: cells.text_or_null("zone")?.map(Arc::from),
+                    },
+                    subject: cells.parsed("subject")?,
+                })
+            })
+            .collect()
+    }
+}

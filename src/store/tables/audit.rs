@@ -1,0 +1,169 @@
+//! The audit chain and the typed notes that it names by hash.
+
+use sqlx::{AnyConnection, Row};
+
+use crate::domain::audit::{AuditDraft, ChainHead, SealedEntry};
+use crate::domain::ids::{TenantId, TransitionId};
+use crate::store::batch::{self, ManyRows, Texts, Values};
+use crate::store::cells::Cells;
+use crate::store::change::NoteWrite;
+use crate::store::error::{CommitError, ReadError};
+use crate::store::reader::Reader;
+use crate::store::tails::Tails;
+
+pub(in crate::store) const ADD_ENTRIES: ManyRows = ManyRows {
+    head: "INSERT INTO audit_entries (tenant, seq, at, action, subject, transition, body, hash) VALUES",
+    width: 8,
+    tail: "",
+};
+pub(in crate::store) const ADD_NOTES: ManyRows = ManyRows {
+    head: "INSERT INTO notes (tenant, hash, salt, text) VALUES",
+    width: 4,
+    tail: "ON CONFLICT (tenant, hash) DO NOTHING",
+};
+pub(in crate::store) const HEAD: &str = "SELECT tenant, seq, hash FROM audit_entries WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
+pub(in crate::store) const PUBLISHED_HEAD: &str =
+    "SELECT tenant, seq, hash FROM audit_heads WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
+pub(in crate::store) const ENTRIES: &str =
+    "SELECT tenant, seq, body, hash FROM audit_entries WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+pub(in crate::store) const ENTRIES_OF_TRANSITION: &str =
+    "SELECT tenant, seq, body, hash FROM audit_entries WHERE tenant = $1 AND transition = $2 ORDER BY seq LIMIT $3";
+pub(in crate::store) const TENANTS: &str = "WITH RECURSIVE t(tenant) AS (SELECT MIN(tenant) FROM audit_entries UNION ALL \
+     SELECT (SELECT MIN(a.tenant) FROM audit_entries a WHERE a.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL) \
+     SELECT tenant FROM t WHERE tenant IS NOT NULL ORDER BY tenant";
+pub(in crate::store) const NOTE: &str = "SELECT tenant, hash, text FROM notes WHERE tenant = $1 AND hash = $2";
+
+/// A stored entry, not yet checked: [`crate::domain::audit::ChainCheck::next`] does that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// Its number.
+    pub seq: u64,
+    /// Its body as stored.
+    pub body: String,
+    /// Its hash as stored, of whatever length.
+    pub hash: Vec<u8>,
+}
+
+pub(in crate::store) async fn stored_head(
+    connection: &mut AnyConnection,
+    tenant: &TenantId,
+) -> Result<ChainHead, CommitError> {
+    for statement in [HEAD, PUBLISHED_HEAD] {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
+        let found = sqlx::query_with(statement, arguments).fetch_optional(&mut *connection).await;
+        if let Some(row) = found.map_err(CommitError::from_engine)? {
+            let cells = Cells::of("audit_entries", &row);
+            return head(&cells).map_err(|error| CommitError::Broken(std::sync::Arc::new(error)));
+        }
+    }
+    Ok(ChainHead::default())
+}
+
+fn head(cells: &Cells<'_>) -> Result<ChainHead, ReadError> {
+    Ok(ChainHead { seq: cells.number("seq")?, hash: cells.hash("hash")? })
+}
+
+/// Links the drafts in their order and stores them; gives their numbers.
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    texts: &mut Texts,
+    tails: &mut Tails,
+    drafts: impl Iterator<Item = &AuditDraft>,
+) -> Result<Vec<u64>, CommitError> {
+    let mut rows: Vec<(&AuditDraft, SealedEntry)> = Vec::new();
+    for draft in drafts {
+        let sealed = tails.of(&draft.tenant).head.seal(draft);
+        rows.push((draft, sealed.map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?));
+    }
+    batch::run(connection, texts, &ADD_ENTRIES, &rows, |(draft, sealed), values| {
+        values
+            .text(draft.tenant.as_str())
+            .count(sealed.seq)
+            .int(draft.at.as_micros())
+            .text(draft.action)
+            .text_or_null(draft.subject.map(|id| id.to_string()))
+            .text_or_null(draft.transition.map(|id| id.to_string()))
+            .text(&*sealed.body)
+            .bytes(&sealed.hash.0);
+    })
+    .await?;
+    Ok(rows.iter().map(|(_, sealed)| sealed.seq).collect())
+}
+
+pub(in crate::store) async fn write_notes(
+    connection: &mut AnyConnection,
+    texts: &mut Texts,
+    notes: impl Iterator<Item = &NoteWrite>,
+) -> Result<(), CommitError> {
+    let rows: Vec<_> = notes.collect();
+    batch::run(connection, texts, &ADD_NOTES, &rows, |note, values| {
+        values.text(note.tenant.as_str()).bytes(&note.hash.0).bytes(&note.salt).text(&*note.text);
+    })
+    .await
+}
+
+impl Reader {
+    /// The tenants that have an audit chain.
+    pub async fn audited_tenants(&self) -> Result<Vec<TenantId>, ReadError> {
+        let rows = self.all(TENANTS, Values::default()).await?;
+        rows.iter().map(|row| Ok(TenantId::new(row.try_get::<&str, _>(0)?))).collect()
+    }
+
+    /// The end of a tenant's chain; the empty chain's when it has none.
+    pub async fn chain_head(&self, tenant: &TenantId) -> Result<ChainHead, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        match self.optional(HEAD, values).await? {
+            None => Ok(ChainHead::default()),
+            Some(row) => head(&Cells::of("audit_entries", &row)),
+        }
+    }
+
+    /// Entries after number `after`, in order, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    pub async fn audit_entries(
+        &self,
+        tenant: &TenantId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).count(after).int(super::super::page(limit));
+        self.all(ENTRIES, values).await?.iter().map(entry).collect()
+    }
+
+    /// The entries about one transition, in order; at most [`super::super::PAGE_LIMIT`].
+    pub async fn audit_of_transition(
+        &self,
+        tenant: &TenantId,
+        transition: TransitionId,
+    ) -> Result<Vec<StoredEntry>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(transition.to_string()).int(super::super::page(u32::MAX));
+        self.all(ENTRIES_OF_TRANSITION, values).await?.iter().map(entry).collect()
+    }
+
+    /// The typed words that an entry names by hash; `None` when they have been erased.
+    pub async fn note(
+        &self,
+        tenant: &TenantId,
+        hash: crate::domain::audit::Hash,
+    ) -> Result<Option<String>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).bytes(&hash.0);
+        match self.optional(NOTE, values).await? {
+            None => Ok(None),
+            Some(row) => Ok(Some(Cells::of("notes", &row).text("text")?.to_owned())),
+        }
+    }
+}
+
+fn entry(row: &sqlx::any::AnyRow) -> Result<StoredEntry, ReadError> {
+    let cells = Cells::of("audit_entries", row);
+    Ok(StoredEntry {
+        seq: cells.number("seq")?,
+        body: cells.text("body")?.to_owned(),
+        hash: cells.bytes("hash")?.to_vec(),
+    })
+}

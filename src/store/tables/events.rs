@@ -1,0 +1,121 @@
+//! The outbox: what the world is to be told, in the order of its commits.
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::AnyConnection;
+
+use crate::domain::event::{Event, EventKind};
+use crate::domain::ids::{AgentId, EventId, TenantId};
+use crate::domain::time::UtcMicros;
+use crate::store::batch::{self, ManyRows, Texts, Values};
+use crate::store::cells::Cells;
+use crate::store::error::{CommitError, ReadError};
+use crate::store::reader::Reader;
+use crate::store::tails::Tails;
+
+pub(in crate::store) const ADD: ManyRows = ManyRows {
+    head: "INSERT INTO events (tenant, number, id, at, kind, agent, sequence, body) VALUES",
+    width: 8,
+    tail: "",
+};
+pub(in crate::store) const LAST_NUMBER: &str = "SELECT number FROM events WHERE tenant = $1 ORDER BY number DESC LIMIT 1";
+pub(in crate::store) const AFTER: &str = "SELECT tenant, number, id, at, kind, agent, sequence, body FROM events \
+     WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3";
+pub(in crate::store) const COUNTS: &str =
+    "SELECT kind, COUNT(*) AS total FROM events WHERE tenant = $1 GROUP BY kind ORDER BY kind";
+
+/// An event as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its number in the tenant's outbox, from 1 in the order of the commits.
+    pub number: u64,
+    /// Its id, the same at every delivery.
+    pub id: EventId,
+    /// When it happened.
+    pub at: UtcMicros,
+    /// What kind.
+    pub kind: EventKind,
+    /// The agent concerned.
+    pub agent: Option<AgentId>,
+    /// The number among the agent's events.
+    pub sequence: Option<u64>,
+    /// The body as it is delivered, byte for byte.
+    pub body: String,
+}
+
+/// [`Event::body`] without the copy of its data; keys in the same order.
+#[derive(Serialize)]
+struct Body<'a> {
+    data: &'a Value,
+    event: String,
+    timestamp: UtcMicros,
+}
+
+pub(in crate::store) async fn last_number(
+    connection: &mut AnyConnection,
+    tenant: &TenantId,
+) -> Result<i64, CommitError> {
+    super::last_integer(connection, LAST_NUMBER, tenant).await
+}
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    texts: &mut Texts,
+    tails: &mut Tails,
+    events: impl Iterator<Item = &Event>,
+) -> Result<(), CommitError> {
+    let mut rows: Vec<(&Event, i64, String)> = Vec::new();
+    for event in events {
+        let body = Body { data: &event.data, event: event.kind.wire_name(), timestamp: event.at };
+        let body = serde_json::to_string(&body).map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?;
+        rows.push((event, tails.of(&event.tenant).next_event(), body));
+    }
+    batch::run(connection, texts, &ADD, &rows, |(event, number, body), values| {
+        values
+            .text(event.tenant.as_str())
+            .int(*number)
+            .text(event.id.to_string())
+            .int(event.at.as_micros())
+            .text(event.kind.selector())
+            .text_or_null(event.agent.as_ref().map(AgentId::as_str))
+            .int_or_null(event.sequence.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
+            .text(&**body);
+    })
+    .await
+}
+
+impl Reader {
+    /// Events after number `after`, in order, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    pub async fn events(&self, tenant: &TenantId, after: u64, limit: u32) -> Result<Vec<StoredEvent>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).count(after).int(super::super::page(limit));
+        let rows = self.all(AFTER, values).await?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::of("events", row);
+                Ok(StoredEvent {
+                    number: cells.number("number")?,
+                    id: cells.parsed("id")?,
+                    at: cells.instant("at")?,
+                    kind: cells.word("kind", EventKind::from_selector)?,
+                    agent: cells.text_or_null("agent")?.map(AgentId::new),
+                    sequence: cells.number_or_null("sequence")?,
+                    body: cells.text("body")?.to_owned(),
+                })
+            })
+            .collect()
+    }
+
+    /// How many events of each kind a tenant's outbox holds.
+    pub async fn event_counts(&self, tenant: &TenantId) -> Result<Vec<(EventKind, u64)>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        let rows = self.all(COUNTS, values).await?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::of("events", row);
+                Ok((cells.word("kind", EventKind::from_selector)?, cells.number("total")?))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,46 @@
+//! One file per family of tables: its statements as constants, what they are bound to, and what is read out of them.
+
+pub(super) mod agents;
+pub(super) mod audit;
+pub(super) mod calls;
+pub(super) mod events;
+pub(super) mod history;
+pub(super) mod schedule;
+pub(super) mod transitions;
+pub(super) mod upkeep;
+
+/// The last of the items with the same key, in the order of the keys' first occurrence: a statement may touch a row only
+/// once.
+fn last_of_each<'a, T, K: std::hash::Hash + Eq>(
+    items: impl Iterator<Item = &'a T>,
+    key: impl Fn(&'a T) -> K,
+) -> Vec<&'a T> {
+    let mut places = std::collections::HashMap::new();
+    let mut last: Vec<&T> = Vec::new();
+    for item in items {
+        match places.entry(key(item)) {
+            std::collections::hash_map::Entry::Occupied(place) => last[*place.get()] = item,
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(last.len());
+                last.push(item);
+            }
+        }
+    }
+    last
+}
+
+/// The only number of a tenant's last row; 0 when it has none.
+async fn last_integer(
+    connection: &mut sqlx::AnyConnection,
+    statement: &'static str,
+    tenant: &crate::domain::ids::TenantId,
+) -> Result<i64, super::error::CommitError> {
+    let failed = super::error::CommitError::from_engine;
+    let mut values = super::batch::Values::default();
+    values.text(tenant.as_str());
+    let arguments = values.into_arguments().map_err(failed)?;
+    match sqlx::query_with(statement, arguments).fetch_optional(connection).await.map_err(failed)? {
+        None => Ok(0),
+        Some(row) => sqlx::Row::try_get(&row, 0).map_err(failed),
+    }
+}

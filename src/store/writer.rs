@@ -1,0 +1,296 @@
+//! The one writer: takes changes from a queue and commits what gathered while the last commit ran, then answers all.
+//!
+//! There is no timer: an idle writer commits a single change at once. A group is tried whole; only when a change in it is at
+//! fault is it repeated change by change.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use sqlx::{AnyConnection, Connection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::backend::{Access, Backend, close_quietly};
+use super::batch::{Texts, Values};
+use super::change::{Commit, Committed, HistoryWrite};
+use super::control;
+use super::error::{CommitError, Fault, fault_of};
+use super::lock::{self, FileLock};
+use super::tables::{agents, audit, calls, events, history, transitions, upkeep};
+use super::tails::Tails;
+use crate::clock::SharedClock;
+use crate::domain::ids::TenantId;
+
+/// Changes that may wait for the writer; whoever brings one more waits for a place.
+const QUEUE_LENGTH: usize = 1024;
+/// The most changes of one group, so that nobody waits for an endless commit.
+const MOST_CHANGES: usize = 512;
+
+/// Folds the write-ahead log into the file.
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// The handle that writes. May be cloned.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    queue: mpsc::Sender<Job>,
+}
+
+type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
+
+#[derive(Debug)]
+enum Job {
+    Commit(Box<Commit>, Answer<Committed>),
+    SetListen(String, Answer<()>),
+    Close(oneshot::Sender<()>),
+}
+
+impl Writer {
+    /// Stores a change, whole or not at all; done when it is durable. Once the change is queued it is stored even when the
+    /// caller stops waiting.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Commit(Box::new(commit), answer), answered).await
+    }
+
+    /// Records where the daemon's HTTP face listens, for commands that look for it.
+    pub async fn set_listen(&self, address: &str) -> Result<(), CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::SetListen(address.to_owned(), answer), answered).await
+    }
+
+    /// Commits what was queued before, folds the log into the file and lets the store go. Later changes are refused with
+    /// [`CommitError::Closed`]. [`super::Store::close`] calls it.
+    pub async fn close(&self) {
+        let (answer, answered) = oneshot::channel();
+        if self.queue.send(Job::Close(answer)).await.is_ok() {
+            // An error means that it was closed already.
+            let _ = answered.await;
+        }
+    }
+
+    async fn send<T>(&self, job: Job, answered: oneshot::Receiver<Result<T, CommitError>>) -> Result<T, CommitError> {
+        self.queue.send(job).await.map_err(|_| CommitError::Closed)?;
+        answered.await.unwrap_or(Err(CommitError::Closed))
+    }
+}
+
+/// The task behind the handles.
+pub(super) struct WriterTask {
+    backend: Backend,
+    /// Kept until the connection is closed.
+    lock: Option<FileLock>,
+    connection: Option<AnyConnection>,
+    epoch: i64,
+    clock: SharedClock,
+    tails: Tails,
+    texts: Texts,
+    queue: mpsc::Receiver<Job>,
+    set_aside: VecDeque<Job>,
+}
+
+impl WriterTask {
+    pub(super) fn new(
+        backend: Backend,
+        lock: Option<FileLock>,
+        connection: AnyConnection,
+        epoch: i64,
+        clock: SharedClock,
+    ) -> (Self, Writer) {
+        let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
+        let task = Self {
+            backend,
+            lock,
+            connection: Some(connection),
+            epoch,
+            clock,
+            tails: Tails::default(),
+            texts: Texts::default(),
+            queue,
+            set_aside: VecDeque::new(),
+        };
+        (task, Writer { queue: sender })
+    }
+
+    /// Runs until it is closed or every handle is gone.
+    pub(super) async fn run(mut self) {
+        loop {
+            let job = match self.set_aside.pop_front() {
+                Some(job) => Some(job),
+                None => self.queue.recv().await,
+            };
+            match job {
+                Some(Job::Commit(commit, answer)) => self.commit_with_all_that_waits(*commit, answer).await,
+                Some(Job::SetListen(address, answer)) => {
+                    let result = self.set_listen(&address).await;
+                    let _ = answer.send(result);
+                }
+                Some(Job::Close(answer)) => {
+                    self.queue.close();
+                    self.let_go().await;
+                    let _ = answer.send(());
+                    return;
+                }
+                None => {
+                    self.let_go().await;
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn commit_with_all_that_waits(&mut self, commit: Commit, answer: Answer<Committed>) {
+        let mut commits = vec![commit];
+        let mut answers = vec![answer];
+        while commits.len() < MOST_CHANGES {
+            match self.queue.try_recv() {
+                Ok(Job::Commit(commit, answer)) => {
+                    commits.push(*commit);
+                    answers.push(answer);
+                }
+                Ok(other) => {
+                    self.set_aside.push_back(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let group: Vec<&Commit> = commits.iter().collect();
+        let results: Vec<_> = match self.write(&group).await {
+            Ok(done) => done.into_iter().map(Ok).collect(),
+            Err(error) if group.len() > 1 && error.may_be_one_changes_fault() => {
+                let mut results = Vec::with_capacity(group.len());
+                for commit in &group {
+                    let one = self.write(&[commit]).await;
+                    results.push(one.map(|mut done| done.pop().unwrap_or_default()));
+                }
+                results
+            }
+            Err(error) => group.iter().map(|_| Err(error.clone())).collect(),
+        };
+        for (answer, result) in answers.into_iter().zip(results) {
+            // Nobody may be waiting any more; the change is stored all the same.
+            let _ = answer.send(result);
+        }
+    }
+
+    /// One transaction for all of `group`.
+    async fn write(&mut self, group: &[&Commit]) -> Result<Vec<Committed>, CommitError> {
+        self.connect().await?;
+        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
+        let mut tails = self.tails.clone();
+        let now = self.clock.now();
+        let mut transaction = connection.begin_with(self.backend.begin()).await.map_err(CommitError::from_engine)?;
+        let written = async {
+            control::check_epoch(&mut transaction, self.epoch).await?;
+            apply(&mut transaction, &mut self.texts, &mut tails, now, group).await
+        }
+        .await;
+        match written {
+            Ok(done) => match transaction.commit().await {
+                Ok(()) => {
+                    self.tails = tails;
+                    Ok(done)
+                }
+                Err(error) => Err(self.commit_failed(error)),
+            },
+            Err(error) => {
+                if transaction.rollback().await.is_err() {
+                    self.forget_connection();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone
+    /// through.
+    fn commit_failed(&mut self, error: sqlx::Error) -> CommitError {
+        let lost = fault_of(&error) == Fault::ConnectionLost;
+        self.forget_connection();
+        if lost { CommitError::Unknown(Arc::new(error)) } else { CommitError::from_engine(error) }
+    }
+
+    /// The next change connects anew and reads the tails again.
+    fn forget_connection(&mut self) {
+        self.connection = None;
+        self.tails = Tails::default();
+    }
+
+    async fn connect(&mut self) -> Result<(), CommitError> {
+        if self.connection.is_none() {
+            let mut connection = self.backend.connect(Access::Write).await.map_err(CommitError::from_engine)?;
+            if !lock::take_session(&self.backend, &mut connection).await.map_err(CommitError::from_engine)? {
+                close_quietly(connection).await;
+                return Err(CommitError::LostEpoch { ours: self.epoch, theirs: 0 });
+            }
+            self.connection = Some(connection);
+        }
+        Ok(())
+    }
+
+    async fn set_listen(&mut self, address: &str) -> Result<(), CommitError> {
+        self.connect().await?;
+        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
+        let mut values = Values::default();
+        values.text(address).int(self.epoch);
+        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
+        let done = sqlx::query_with(control::SET_LISTEN, arguments).execute(connection).await;
+        done.map(|_| ()).map_err(CommitError::from_engine)
+    }
+
+    async fn let_go(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            let mut values = Values::default();
+            values.int(self.clock.now().as_micros()).int(self.epoch);
+            if let Ok(arguments) = values.into_arguments()
+                && let Err(error) = sqlx::query_with(control::STOP, arguments).execute(&mut connection).await
+            {
+                tracing::warn!(%error, "the stop could not be recorded in the store");
+            }
+            if let Backend::Sqlite { .. } = self.backend
+                && let Err(error) = sqlx::raw_sql(CHECKPOINT).execute(&mut connection).await
+            {
+                tracing::warn!(%error, "the write-ahead log could not be folded into the file");
+            }
+            close_quietly(connection).await;
+        }
+        self.lock = None;
+    }
+}
+
+/// Writes the rows of all changes, table by table.
+async fn apply(
+    connection: &mut AnyConnection,
+    texts: &mut Texts,
+    tails: &mut Tails,
+    now: crate::domain::time::UtcMicros,
+    group: &[&Commit],
+) -> Result<Vec<Committed>, CommitError> {
+    tails.load(connection, group.iter().flat_map(|commit| numbered_tenants(commit))).await?;
+    agents::write(connection, texts, group.iter().flat_map(|commit| &commit.agents)).await?;
+    let ids = history::write(connection, texts, tails, group.iter().flat_map(|commit| &commit.history)).await?;
+    transitions::write(connection, texts, now, group.iter().flat_map(|commit| &commit.transitions)).await?;
+    calls::write(connection, texts, group.iter().flat_map(|commit| &commit.calls)).await?;
+    let seqs = audit::write(connection, texts, tails, group.iter().flat_map(|commit| &commit.audit)).await?;
+    audit::write_notes(connection, texts, group.iter().flat_map(|commit| &commit.notes)).await?;
+    events::write(connection, texts, tails, group.iter().flat_map(|commit| &commit.events)).await?;
+    upkeep::write(connection, texts, group).await?;
+    let (mut ids, mut seqs) = (ids.into_iter(), seqs.into_iter());
+    Ok(group
+        .iter()
+        .map(|commit| Committed {
+            history: ids.by_ref().take(commit.history.len()).collect(),
+            audit: seqs.by_ref().take(commit.audit.len()).collect(),
+        })
+        .collect())
+}
+
+/// The tenants whose numbers a change needs.
+fn numbered_tenants(commit: &Commit) -> impl Iterator<Item = &TenantId> {
+    let history = commit.history.iter().map(|step| match step {
+        HistoryWrite::Enter(row) => &row.tenant,
+        HistoryWrite::Retime { tenant, .. } | HistoryWrite::Remove { tenant, .. } => tenant,
+    });
+    history
+        .chain(commit.audit.iter().map(|draft| &draft.tenant))
+        .chain(commit.events.iter().map(|event| &event.tenant))
+}
