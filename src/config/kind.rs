@@ -71,7 +71,7 @@ pub(super) fn text() -> Kind<String> {
     Kind::from_text(
         "text",
         |text| if text.trim().is_empty() { Err(Fault::new("must not be empty")) } else { Ok(text.to_owned()) },
-        |text| quoted(text),
+        quoted,
     )
 }
 
@@ -121,26 +121,6 @@ where
     Kind::new(name, parse, T::to_string)
 }
 
-/// A number within limits.
-pub(super) fn number(range: RangeInclusive<f64>) -> Kind<f64> {
-    let name = format!("number, {} to {}", range.start(), range.end());
-    let parse = move |node: &Node| {
-        let number = match &node.value {
-            Value::Float(number) => Some(*number),
-            Value::Integer(number) => i32::try_from(*number).ok().map(f64::from),
-            Value::Text(text) if node.origin.is_text_only() => text.trim().parse().ok(),
-            _ => None,
-        };
-        let wanted = format!("a number from {} to {}", range.start(), range.end());
-        match number {
-            None => Err(expects(&wanted, node)),
-            Some(number) if range.contains(&number) => Ok(number),
-            Some(_) => Err(Fault::new(format!("must be {wanted}"))),
-        }
-    };
-    Kind::new(name, parse, |number| format!("{number:?}"))
-}
-
 /// `true` or `false`.
 pub(super) fn boolean() -> Kind<bool> {
     let parse = |node: &Node| match &node.value {
@@ -179,7 +159,7 @@ pub(super) fn instant() -> Kind<UtcMicros> {
     let convert = |text: &str| {
         text.parse().map_err(|_| Fault::new("must be an instant").advise("write it as in \"2026-10-26T08:00:00Z\""))
     };
-    Kind::from_text("instant", convert, |instant| quoted(instant))
+    Kind::from_text("instant", convert, quoted)
 }
 
 /// One of a few words.
@@ -211,7 +191,7 @@ pub(super) fn address() -> Kind<SocketAddr> {
             Fault::new("must be an IP address and a port").advise("as in \"127.0.0.1:8080\" or \"[::1]:8080\"")
         })
     };
-    Kind::from_text("address:port", convert, |address| quoted(address))
+    Kind::from_text("address:port", convert, quoted)
 }
 
 /// An `http` or `https` URL without user, password, query and fragment.

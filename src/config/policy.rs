@@ -4,45 +4,28 @@ use std::time::Duration;
 
 use super::kind;
 use super::reader::{Section, reloads};
+use crate::domain::policy::{OnContact, UnscheduledForbids};
 
 /// What a change must obey.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Policy {
-    /// What an agent without a shift now may not be set to.
-    pub unscheduled_forbids: Forbids,
-    /// What an agent in a mandatory break may not be set to.
-    pub mandatory_break_forbids: Forbids,
+    /// What an agent without a shift now may not be set to; a mandatory break always forbids Ready, and only that.
+    pub unscheduled_forbids: UnscheduledForbids,
     /// What happens to a change of an agent who is on a contact, unless the rule or the request says so.
     pub on_contact: OnContact,
     /// How long a held change waits at most before it expires.
     pub wait_at_most: Duration,
     /// How long an answer of the platform about a shift or break is kept.
     pub answers_kept: Duration,
-    /// The share of the budget that such questions may take, 0 to 1.
-    pub read_share: f64,
+    /// The part of the budget that such questions may take, in percent.
+    pub read_share_percent: u32,
 }
 
-/// Which target states are forbidden.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Forbids {
-    /// Ready alone.
-    Ready,
-    /// Every state.
-    All,
-}
+const FORBIDS: &[(&str, UnscheduledForbids)] =
+    &[("ready", UnscheduledForbids::Ready), ("all", UnscheduledForbids::All)];
 
-/// What happens to a change of an agent who is on a contact.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum OnContact {
-    /// It is sent now.
-    Now,
-    /// It waits for the end of the contact.
-    After,
-    /// It is refused.
-    Skip,
-}
-
-const FORBIDS: &[(&str, Forbids)] = &[("ready", Forbids::Ready), ("all", Forbids::All)];
+const ON_CONTACT: &[(&str, OnContact)] =
+    &[("now", OnContact::Now), ("after", OnContact::After), ("skip", OnContact::Skip)];
 
 impl Policy {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
@@ -50,16 +33,11 @@ impl Policy {
             unscheduled_forbids: section.value(
                 reloads("unscheduled_forbids", "Which states are forbidden to an agent without a shift now."),
                 &kind::choice(FORBIDS),
-                Forbids::Ready,
-            ),
-            mandatory_break_forbids: section.value(
-                reloads("mandatory_break_forbids", "Which states are forbidden to an agent in a mandatory break."),
-                &kind::choice(FORBIDS),
-                Forbids::Ready,
+                UnscheduledForbids::Ready,
             ),
             on_contact: section.value(
                 reloads("on_contact", "A change of an agent on a contact: sent now, after the contact, or skipped."),
-                &kind::choice(&[("now", OnContact::Now), ("after", OnContact::After), ("skip", OnContact::Skip)]),
+                &kind::choice(ON_CONTACT),
                 OnContact::After,
             ),
             wait_at_most: section.value(
@@ -72,10 +50,13 @@ impl Policy {
                 &kind::duration(Duration::from_secs(10)..=Duration::from_secs(24 * 3_600)),
                 Duration::from_secs(15 * 60),
             ),
-            read_share: section.value(
-                reloads("read_share", "The share of the budget that questions about shifts and breaks may take."),
-                &kind::number(0.0..=1.0),
-                0.2,
+            read_share_percent: section.value(
+                reloads(
+                    "read_share_percent",
+                    "The part of the budget that questions about shifts and breaks may take.",
+                ),
+                &kind::integer(0..=100),
+                20,
             ),
         }
     }

@@ -101,12 +101,12 @@ impl<'f, 'e> Section<'f, 'e> {
 
     fn of(node: Node, path: String, described_path: String, found: &'f mut Findings<'e>) -> Self {
         let origin = node.origin.clone();
-        let table = match node.value {
-            Value::Table(table) => table,
-            _ => {
-                found.complain(&origin, &path, Fault::new(format!("expects a table, not {}", node.kind())));
-                Table::new()
-            }
+        let kind = node.kind();
+        let table = if let Value::Table(table) = node.value {
+            table
+        } else {
+            found.complain(&origin, &path, Fault::new(format!("expects a table, not {kind}")));
+            Table::new()
         };
         Self { path, described_path, origin, table, known: Vec::new(), read: Vec::new(), found }
     }
@@ -222,23 +222,23 @@ impl<'f, 'e> Section<'f, 'e> {
 
     /// A secret that may be left out.
     pub(super) fn optional_secret(&mut self, key: Key) -> Option<Secret> {
-        self.secret(key, Absent::Nothing)
+        self.secret(key, &Absent::Nothing)
     }
 
     /// A secret that must be there; `None` means that a complaint was made.
     pub(super) fn required_secret(&mut self, key: Key) -> Option<Secret> {
-        self.secret(key, Absent::Refused)
+        self.secret(key, &Absent::Refused)
     }
 
-    fn secret(&mut self, key: Key, absent: Absent<Secret>) -> Option<Secret> {
-        self.describe(key, secrets::KIND, &absent, Secret::to_string);
+    fn secret(&mut self, key: Key, absent: &Absent<Secret>) -> Option<Secret> {
+        self.describe(key, secrets::KIND, absent, Secret::to_string);
         let Some(entry) = self.take(key.name) else {
             if matches!(absent, Absent::Refused) {
                 self.complain(key.name, Fault::new(Fault::MISSING).advise(secrets::ADVICE));
             }
             return None;
         };
-        let beside = self.directory(&entry.node.origin);
+        let beside = directory_of(&entry.node.origin);
         match secrets::resolve(&entry.node, self.found.environment, &beside) {
             Ok((secret, kept)) => {
                 self.record(key, Shown::Hidden { secret: secret.clone(), kept }, entry.origin);
@@ -251,14 +251,6 @@ impl<'f, 'e> Section<'f, 'e> {
                 }
                 None
             }
-        }
-    }
-
-    /// The folder that relative paths of a value are relative to: its file's, else the working directory.
-    pub(super) fn directory(&self, origin: &Origin) -> PathBuf {
-        match origin {
-            Origin::File { file, .. } => file.parent().map(Path::to_path_buf).unwrap_or_default(),
-            Origin::Default | Origin::Environment(_) | Origin::Flag(_) => PathBuf::new(),
         }
     }
 
@@ -331,5 +323,13 @@ impl<'f, 'e> Section<'f, 'e> {
             };
             self.found.complain(&entry.origin, &path, fault);
         }
+    }
+}
+
+/// The folder that relative paths of a value begin at: its file's, else the working directory.
+pub(super) fn directory_of(origin: &Origin) -> PathBuf {
+    match origin {
+        Origin::File { file, .. } => file.parent().map(Path::to_path_buf).unwrap_or_default(),
+        Origin::Default | Origin::Environment(_) | Origin::Flag(_) => PathBuf::new(),
     }
 }

@@ -62,13 +62,16 @@ pub(super) fn resolve(
 }
 
 fn from_variable(name: &str, environment: &Environment) -> Result<(Secret, String), Fault> {
+    // Most names have an underscore and most secrets that were pasted here by mistake have not: only the former are shown.
+    let shown = if name.contains('_') { name } else { "that env names" };
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     if !is_name {
-        // Whoever wrote the secret itself here must not find it in a log.
         return Err(Fault::new("env must name an environment variable: capitals, digits and '_'"));
     }
     let Some(text) = environment.get(name) else {
-        return Err(Fault::new(format!("the environment variable {name} is not set")).advise(format!("set {name}")));
+        return Err(
+            Fault::new(format!("the environment variable {shown} is not set")).advise("set it, or name another")
+        );
     };
     usable(text).map(|secret| (secret, format!("env {name}")))
 }

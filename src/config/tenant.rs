@@ -11,7 +11,7 @@ use super::complaint::Fault;
 use super::kind::{self, Kind};
 use super::policy::Policy;
 use super::reader::{Section, reloads, restarts};
-use super::retry::{Breaker, Retry};
+use super::retry::Retry;
 use super::subscription::Subscription;
 use super::webhooks::is_loopback;
 use crate::domain::ids::{AgentId, TenantId};
@@ -53,8 +53,6 @@ pub struct Tenant {
     pub policy: Policy,
     /// Trying again.
     pub retry: Retry,
-    /// Halting automation.
-    pub breaker: Breaker,
     /// Limits against flapping, and which rules are enforced.
     pub automation: Automation,
 }
@@ -230,7 +228,6 @@ impl Tenant {
         let subscription = section.table("subscription", Subscription::read);
         let policy = section.table("policy", Policy::read);
         let retry = section.table("retry", Retry::read);
-        let breaker = section.table("breaker", Breaker::read);
         let automation = section.table("automation", Automation::read);
         Some(Self {
             id: identity.id?,
@@ -249,7 +246,6 @@ impl Tenant {
             subscription,
             policy,
             retry,
-            breaker,
             automation,
         })
     }
