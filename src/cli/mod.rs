@@ -1,1 +1,5 @@
 //! One file per subcommand.
+
+pub mod check;
+pub mod config_args;
+pub mod exit;

@@ -141,6 +141,15 @@ impl Fault {
         Self { origin: None, what: what.into(), suggestion: None }
     }
 
+    /// A key that nobody asked for, among those that are known beside it.
+    pub(super) fn unknown_key(name: &str, known: &[&str]) -> Self {
+        let fault = Self::new("is not a known key");
+        match nearest(name, known.iter().copied()) {
+            Some(known) => fault.advise(format!("did you mean \"{known}\"?")),
+            None => fault.advise(format!("known here: {}", known.join(", "))),
+        }
+    }
+
     #[must_use]
     pub(super) fn advise(mut self, suggestion: impl Into<String>) -> Self {
         self.suggestion = Some(suggestion.into());

@@ -42,11 +42,11 @@ impl Config {
         for file in files {
             match read_file(file) {
                 Ok(text) => texts.push(ConfigText { file: file.clone(), text }),
-                Err(what) => unread.push(Complaint {
+                Err(fault) => unread.push(Complaint {
                     origin: start_of(file),
                     key: String::new(),
-                    what,
-                    suggestion: Some("name an existing file with --config".to_owned()),
+                    what: fault.what,
+                    suggestion: fault.suggestion,
                     concern: Concern::Configuration,
                 }),
             }
@@ -108,14 +108,14 @@ fn start_of(file: &Path) -> Origin {
     Origin::File { file: Arc::from(file), line: 1, column: 1 }
 }
 
-fn read_file(file: &Path) -> Result<String, String> {
+fn read_file(file: &Path) -> Result<String, Fault> {
     let mut bytes = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|opened| opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot be read: {}", error.kind()))?;
+    std::fs::File::open(file).and_then(|opened| opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes)).map_err(
+        |error| Fault::new(format!("cannot be read: {}", error.kind())).advise("check its path and permissions"),
+    )?;
     if bytes.len() as u64 > LARGEST_FILE {
-        return Err("is larger than 4 MiB".to_owned());
+        return Err(Fault::new("is larger than 4 MiB"));
     }
-    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
+    let text = String::from_utf8(bytes).map_err(|_| Fault::new("is not UTF-8 text"))?;
     Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
 }

@@ -5,7 +5,9 @@
 //! One module per section; [`tree`] holds what the sources say, [`reader`] asks it for keys, [`kind`] knows what keys take.
 
 mod automation;
+mod bridge;
 mod complaint;
+mod document;
 mod environment;
 mod import;
 mod kind;
@@ -20,12 +22,15 @@ mod settings;
 mod store;
 mod subscription;
 mod tenant;
+#[cfg(test)]
+mod tests;
 mod time;
 mod tree;
 mod webhooks;
 
 pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
+pub use document::reference;
 pub use environment::{Environment, Flag};
 pub use import::Import;
 pub use load::{ConfigText, Loaded};

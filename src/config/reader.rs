@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::complaint::{Complaint, Concern, Fault, Origin, nearest};
+use super::complaint::{Complaint, Concern, Fault, Origin};
 use super::environment::Environment;
 use super::kind::{Kind, is_id};
 use super::secrets;
@@ -147,7 +147,13 @@ impl<'f, 'e> Section<'f, 'e> {
     /// Says something that is allowed and probably not meant.
     pub(super) fn warn(&mut self, name: &str, what: &str) {
         if self.found.described.is_none() {
-            let warning = format!("{}: {}: {what}", self.origin_of(name), self.path_of(name));
+            let path = self.path_of(name);
+            let warning = match self.origin_of(name) {
+                Origin::Default => format!("{path}: {what}"),
+                origin @ (Origin::File { .. } | Origin::Environment(_) | Origin::Flag(_)) => {
+                    format!("{origin}: {path}: {what}")
+                }
+            };
             self.found.warnings.push(warning);
         }
     }
@@ -316,11 +322,7 @@ impl<'f, 'e> Section<'f, 'e> {
     pub(super) fn finish(self) {
         for (name, entry) in &self.table {
             let path = self.path_of(name);
-            let fault = Fault::new("is not a known key");
-            let fault = match nearest(name, self.known.iter().copied()) {
-                Some(known) => fault.advise(format!("did you mean \"{known}\"?")),
-                None => fault.advise(format!("known here: {}", self.known.join(", "))),
-            };
+            let fault = Fault::unknown_key(name, &self.known);
             self.found.complain(&entry.origin, &path, fault);
         }
     }

@@ -142,7 +142,10 @@ pub(super) fn parse(file: &Arc<Path>, text: &str) -> ParsedFile {
         complaints.push(Complaint {
             origin,
             key: String::new(),
-            what: format!("not valid TOML: {}", error.message().replace('\n', ", ")),
+            what: format!(
+                "not valid TOML: {}",
+                error.message().replace('\n', ", ").trim_end_matches(", expected nothing")
+            ),
             suggestion: None,
             concern: Concern::Configuration,
         });
