@@ -81,6 +81,11 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
+    /// Whether it sets the list of files of rules.
+    pub(super) fn names_rules_files(&self) -> bool {
+        self.path == ["rules_files"]
+    }
+
     /// Sets the value in the tree; elements of lists of tables are found by their id, in any case, `-` and `.` as `_`.
     pub(super) fn apply(self, root: &mut Node) -> Result<(), Complaint> {
         let path = self.path.join(".");

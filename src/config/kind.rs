@@ -7,11 +7,12 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use reqwest::Url;
 
 use super::complaint::{Fault, nearest};
 use super::tree::{Entry, Node, Value};
+use crate::domain::span;
+use crate::domain::state::AgentState;
 use crate::domain::time::{UtcMicros, duration_text};
 
 type Parse<T> = Rc<dyn Fn(&Node) -> Result<T, Vec<Fault>>>;
@@ -40,6 +41,15 @@ impl<T: 'static> Kind<T> {
         }
     }
 
+    /// A kind that reads the whole node by itself and can find several faults.
+    pub(super) fn whole(
+        name: &str,
+        parse: impl Fn(&Node) -> Result<T, Vec<Fault>> + 'static,
+        show: impl Fn(&T) -> String + 'static,
+    ) -> Self {
+        Self { name: name.to_owned(), parse: Rc::new(parse), show: Rc::new(show) }
+    }
+
     /// A kind that is read from a text by `convert`, whose error is a [`Fault`].
     pub(super) fn from_text(
         name: &str,
@@ -58,7 +68,8 @@ impl<T: 'static> Kind<T> {
     }
 }
 
-fn expects(what: &str, node: &Node) -> Fault {
+/// What a value of another type is told.
+pub(super) fn expects(what: &str, node: &Node) -> Fault {
     Fault::new(format!("expects {what}, not {}", node.kind()))
 }
 
@@ -137,7 +148,9 @@ pub(super) fn boolean() -> Kind<bool> {
 pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
     let limits = format!("{} to {}", duration_text(*range.start()), duration_text(*range.end()));
     let convert = move |text: &str| {
-        let duration = parse_duration(text)?;
+        let duration = span::parse(text).map_err(|_| {
+            Fault::new("must be a duration").advise("write it with units, as in \"30s\", \"5m\" or \"1h30m\"")
+        })?;
         if range.contains(&duration) {
             return Ok(duration);
         }
@@ -145,13 +158,6 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
         Err(Fault::new(format!("must be between {least} and {most}")))
     };
     Kind::from_text(&format!("duration, {limits}"), convert, |duration| quoted(&duration_text(*duration)))
-}
-
-fn parse_duration(text: &str) -> Result<Duration, Fault> {
-    let not_a_duration =
-        || Fault::new("must be a duration").advise("write it with units, as in \"30s\", \"5m\" or \"1h30m\"");
-    let signed: SignedDuration = text.parse().map_err(|_| not_a_duration())?;
-    Duration::try_from(signed).map_err(|_| not_a_duration())
 }
 
 /// An instant as RFC 3339 writes it.
@@ -182,6 +188,21 @@ pub(super) fn choice<T: Copy + PartialEq + 'static>(choices: &'static [(&'static
         choices.iter().find(|(_, other)| other == value).map_or_else(String::new, |(word, _)| quoted(word))
     };
     Kind::from_text(&format!("one of {words}"), convert, show)
+}
+
+/// One of our states, by its name.
+pub(super) fn state() -> Kind<AgentState> {
+    let convert = |text: &str| {
+        AgentState::from_name(text).ok_or_else(|| {
+            let names = AgentState::KNOWN.map(|state| state.name().to_owned());
+            let fault = Fault::new(format!("must be one of our states: {}", names.join(", ")));
+            match nearest(text, names.iter().map(String::as_str)) {
+                Some(name) => fault.advise(format!("did you mean \"{name}\"?")),
+                None => fault,
+            }
+        })
+    };
+    Kind::from_text("state", convert, quoted)
 }
 
 /// An address to listen on, with its port.

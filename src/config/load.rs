@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::Config;
 use super::complaint::{Complaint, Concern, ConfigRefused, Fault, Origin};
-use super::environment::{Environment, Flag};
+use super::environment::{Environment, Flag, Overlay};
 use super::reader::{Findings, Section};
+use super::rules;
 use super::settings::Settings;
 use super::tree::{self, Node};
 
@@ -70,11 +71,16 @@ impl Config {
             findings.complaints.extend(parsed.complaints);
             root.overlay(parsed.root);
         }
-        for overlay in environment.overlay().into_iter().chain(flags.iter().map(Flag::overlay)) {
-            if let Err(complaint) = overlay.apply(&mut root) {
-                findings.complaints.push(complaint);
-            }
-        }
+        let overlays: Vec<_> = environment.overlay().into_iter().chain(flags.iter().map(Flag::overlay)).collect();
+        // Which files of rules there are must be known before a variable can reach into their rules.
+        let (files, rest): (Vec<_>, Vec<_>) = overlays.into_iter().partition(Overlay::names_rules_files);
+        let apply = |overlays: Vec<Overlay>, root: &mut Node, findings: &mut Findings<'_>| {
+            let refused = overlays.into_iter().filter_map(|overlay| overlay.apply(root).err());
+            findings.complaints.extend(refused);
+        };
+        apply(files, &mut root, &mut findings);
+        rules::include_files(&mut root, &mut broken, &mut findings);
+        apply(rest, &mut root, &mut findings);
         let syntax = findings.complaints.len();
         let mut section = Section::root(root, &mut findings);
         let config = Self::read(&mut section);
@@ -108,7 +114,8 @@ fn start_of(file: &Path) -> Origin {
     Origin::File { file: Arc::from(file), line: 1, column: 1 }
 }
 
-fn read_file(file: &Path) -> Result<String, Fault> {
+/// A file of the configuration as text, without a byte-order mark.
+pub(super) fn read_file(file: &Path) -> Result<String, Fault> {
     let mut bytes = Vec::new();
     std::fs::File::open(file).and_then(|opened| opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes)).map_err(
         |error| Fault::new(format!("cannot be read: {}", error.kind())).advise("check its path and permissions"),

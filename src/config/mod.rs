@@ -4,8 +4,8 @@
 //!
 //! One module per section; [`tree`] holds what the sources say, [`reader`] asks it for keys, [`kind`] knows what keys take.
 
+mod adherence;
 mod automation;
-mod bridge;
 mod complaint;
 mod document;
 mod environment;
@@ -16,6 +16,7 @@ mod log;
 mod policy;
 mod reader;
 mod retry;
+mod rules;
 mod secrets;
 mod server;
 mod settings;
@@ -45,10 +46,11 @@ pub use tenant::{Dialect, Mode, Tenant, TokenSettings, TokenStyle};
 pub use time::ClockSettings;
 pub use webhooks::{Webhook, WebhookFormat};
 
-use self::complaint::Fault;
+use self::complaint::{Fault, nearest};
 use self::reader::Section;
 use self::webhooks::is_loopback;
-use crate::domain::ids::TenantId;
+use crate::domain::ids::{RuleId, TenantId};
+use crate::domain::rule::{Mode as RuleMode, Rule};
 
 /// The whole configuration, valid as a whole.
 #[derive(Clone, Debug)]
@@ -67,6 +69,8 @@ pub struct Config {
     pub import: Import,
     /// The tenants, in file order.
     pub tenants: Vec<Tenant>,
+    /// The rules, in the order in which they are tried within a class; [`Config::rules_for`] has them as a tenant wants them.
+    pub rules: Vec<Rule>,
     /// The endpoints that are told what happens.
     pub webhooks: Vec<Webhook>,
 }
@@ -77,17 +81,31 @@ impl Config {
         self.tenants.iter().find(|tenant| tenant.id == *id)
     }
 
+    /// The rules with the modes that they have for a tenant: those that its `automation.enforce` names act instead of watching.
+    pub fn rules_for(&self, tenant: &Tenant) -> Vec<Rule> {
+        let mut rules = self.rules.clone();
+        for rule in &mut rules {
+            if rule.mode == RuleMode::Watch && tenant.automation.enforce.contains(&rule.id) {
+                rule.mode = RuleMode::Enforce;
+            }
+        }
+        rules
+    }
+
     fn read(section: &mut Section<'_, '_>) -> Self {
+        let tenants = section.tables("tenants", Tenant::read);
         let config = Self {
+            rules: rules::read(section, &tenants),
             server: section.table("server", Server::read),
             client: section.table("client", Client::read),
             clock: section.table("clock", ClockSettings::read),
             store: section.table("store", Store::read),
             log: section.table("log", Log::read),
             import: section.table("import", Import::read),
-            tenants: section.tables("tenants", Tenant::read),
+            tenants,
             webhooks: section.tables("webhooks", Webhook::read),
         };
+        config.check_enforced(section);
         config.check_clock(section);
         config.check_token_tenants(section);
         config
@@ -101,6 +119,22 @@ impl Config {
             for key in ["clock.speed", "clock.start"] {
                 let fault = Fault::new("simulated time needs every URL to be loopback");
                 section.complain_where_set(key, fault.advise("remove it, or point base_url at the simulator"));
+            }
+        }
+    }
+
+    fn check_enforced(&self, section: &mut Section<'_, '_>) {
+        for tenant in &self.tenants {
+            let Enforce::Only(enforced) = &tenant.automation.enforce else { continue };
+            let known = |id: &RuleId| self.rules.iter().any(|rule| rule.id == *id);
+            for id in enforced.iter().filter(|id| !known(id)) {
+                let fault = Fault::new("names a rule that does not exist");
+                let near = nearest(id.as_str(), self.rules.iter().map(|rule| rule.id.as_str()));
+                let fault = match near {
+                    Some(near) => fault.advise(format!("did you mean \"{near}\"?")),
+                    None => fault,
+                };
+                section.complain_where_set(&format!("tenants[{}].automation.enforce", tenant.id), fault);
             }
         }
     }

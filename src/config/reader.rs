@@ -181,6 +181,20 @@ impl<'f, 'e> Section<'f, 'e> {
         });
     }
 
+    /// Describes the keys of a list of tables that another module reads: name, kind, what for.
+    pub(super) fn describe_foreign(&mut self, list: &str, keys: &[(&str, &str, &'static str)], change: Change) {
+        let path = self.described_path_of(list);
+        let Some(described) = &mut self.found.described else { return };
+        described.extend(keys.iter().map(|(name, kind, about)| DescribedKey {
+            path: format!("{path}[].{name}"),
+            kind: (*kind).to_owned(),
+            default: None,
+            required: matches!(*name, "id" | "when" | "then"),
+            change,
+            about,
+        }));
+    }
+
     fn read<T: 'static>(&mut self, key: Key, kind: &Kind<T>, absent: Absent<T>) -> Option<T> {
         self.describe(key, &kind.name, &absent, &*kind.show);
         let (value, origin) = match (self.take(key.name), absent) {

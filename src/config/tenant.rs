@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::adherence;
 use super::automation::Automation;
 use super::complaint::Fault;
 use super::kind::{self, Kind};
@@ -14,6 +15,7 @@ use super::reader::{Section, reloads, restarts};
 use super::retry::Retry;
 use super::subscription::Subscription;
 use super::webhooks::is_loopback;
+use crate::domain::adherence::AdherenceSettings;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
@@ -53,6 +55,8 @@ pub struct Tenant {
     pub policy: Policy,
     /// Trying again.
     pub retry: Retry,
+    /// Which states are in adherence with which activity.
+    pub adherence: AdherenceSettings,
     /// Limits against flapping, and which rules are enforced.
     pub automation: Automation,
 }
@@ -228,6 +232,7 @@ impl Tenant {
         let subscription = section.table("subscription", Subscription::read);
         let policy = section.table("policy", Policy::read);
         let retry = section.table("retry", Retry::read);
+        let adherence = section.table("adherence", adherence::read);
         let automation = section.table("automation", Automation::read);
         Some(Self {
             id: identity.id?,
@@ -246,6 +251,7 @@ impl Tenant {
             subscription,
             policy,
             retry,
+            adherence,
             automation,
         })
     }
@@ -257,28 +263,18 @@ fn read_state_names(section: &mut Section<'_, '_>) -> StateNames {
             "incoming",
             "The platform's own state names, in any case, and what they mean here, as in { mittag = \"Paused\" }.",
         ),
-        &kind::map(kind::text(), state()),
+        &kind::map(kind::text(), kind::state()),
         BTreeMap::new(),
     );
     let outgoing: BTreeMap<AgentState, String> = section.value(
         restarts("outgoing", "The names that the platform's state request takes, as in { Paused = \"BREAK\" }."),
-        &kind::map(state(), kind::text()),
+        &kind::map(kind::state(), kind::text()),
         BTreeMap::new(),
     );
     StateNames::default().extended(
         incoming.iter().map(|(name, state)| (name.as_str(), state.clone())),
         outgoing.iter().map(|(state, name)| (state.clone(), name.as_str())),
     )
-}
-
-fn state() -> Kind<AgentState> {
-    let convert = |text: &str| {
-        AgentState::from_name(text).ok_or_else(|| {
-            let names = AgentState::KNOWN.map(|state| state.name().to_owned()).join(", ");
-            Fault::new(format!("must be one of our states: {names}"))
-        })
-    };
-    Kind::from_text("state", convert, |state| format!("\"{state}\""))
 }
 
 fn agent_id() -> Kind<AgentId> {

@@ -60,6 +60,20 @@ impl Node {
         }
     }
 
+    /// The same value without its places.
+    pub(super) fn to_toml(&self) -> toml::Value {
+        match &self.value {
+            Value::Text(text) => toml::Value::String(text.clone()),
+            Value::Integer(number) => toml::Value::Integer(*number),
+            Value::Float(number) => toml::Value::Float(*number),
+            Value::Boolean(answer) => toml::Value::Boolean(*answer),
+            Value::List(nodes) => toml::Value::Array(nodes.iter().map(Self::to_toml).collect()),
+            Value::Table(table) => {
+                toml::Value::Table(table.iter().map(|(key, entry)| (key.clone(), entry.node.to_toml())).collect())
+            }
+        }
+    }
+
     /// The text under `id` of a table, which names it within its list.
     pub(super) fn id(&self) -> Option<&str> {
         let Value::Table(table) = &self.value else { return None };
