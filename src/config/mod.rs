@@ -1,1 +1,152 @@
-//! The config room.
+//! The configuration: TOML files, the environment and command-line options, read into plain structs and validated whole, with
+//! every mistake found in one run. Defaults < files < environment < options. It starts nothing, connects to nothing and logs
+//! nothing; a complaint never holds a value, since the value may be a secret in the wrong place.
+//!
+//! One module per section; [`tree`] holds what the sources say, [`reader`] asks it for keys, [`kind`] knows what keys take.
+
+mod adherence;
+mod automation;
+mod complaint;
+mod document;
+mod environment;
+mod import;
+mod kind;
+mod load;
+mod log;
+mod policy;
+mod reader;
+mod retry;
+mod rules;
+mod secrets;
+mod server;
+mod settings;
+mod store;
+mod subscription;
+mod tenant;
+#[cfg(test)]
+mod tests;
+mod time;
+mod tree;
+mod webhooks;
+
+pub use automation::{Automation, Enforce};
+pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
+pub use document::reference;
+pub use environment::{Environment, Flag};
+pub use import::Import;
+pub use load::{ConfigText, Loaded};
+pub use log::{Log, LogFormat, LogLevel};
+pub use policy::Policy;
+pub use retry::Retry;
+pub use server::{ApiToken, Client, Right, Server, TenantScope};
+pub use settings::{Change, ChangedKey, Changes, Setting, Settings, Shown};
+pub use store::Store;
+pub use subscription::Subscription;
+pub use tenant::{Dialect, Mode, Tenant, TokenSettings, TokenStyle};
+pub use time::ClockSettings;
+pub use webhooks::{Webhook, WebhookFormat};
+
+use self::complaint::{Fault, nearest};
+use self::reader::Section;
+use self::webhooks::is_loopback;
+use crate::domain::ids::{RuleId, TenantId};
+use crate::domain::rule::{Mode as RuleMode, Rule};
+
+/// The whole configuration, valid as a whole.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The HTTP face.
+    pub server: Server,
+    /// How the command line reaches it.
+    pub client: Client,
+    /// The daemon's clock.
+    pub clock: ClockSettings,
+    /// The database.
+    pub store: Store,
+    /// The log.
+    pub log: Log,
+    /// How shift files are read.
+    pub import: Import,
+    /// The tenants, in file order.
+    pub tenants: Vec<Tenant>,
+    /// The rules, in the order in which they are tried within a class; [`Config::rules_for`] has them as a tenant wants them.
+    pub rules: Vec<Rule>,
+    /// The endpoints that are told what happens.
+    pub webhooks: Vec<Webhook>,
+}
+
+impl Config {
+    /// One tenant.
+    pub fn tenant(&self, id: &TenantId) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.id == *id)
+    }
+
+    /// The rules with the modes that they have for a tenant: those that its `automation.enforce` names act instead of watching.
+    pub fn rules_for(&self, tenant: &Tenant) -> Vec<Rule> {
+        let mut rules = self.rules.clone();
+        for rule in &mut rules {
+            if rule.mode == RuleMode::Watch && tenant.automation.enforce.contains(&rule.id) {
+                rule.mode = RuleMode::Enforce;
+            }
+        }
+        rules
+    }
+
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let tenants = section.tables("tenants", Tenant::read);
+        let config = Self {
+            rules: rules::read(section, &tenants),
+            server: section.table("server", Server::read),
+            client: section.table("client", Client::read),
+            clock: section.table("clock", ClockSettings::read),
+            store: section.table("store", Store::read),
+            log: section.table("log", Log::read),
+            import: section.table("import", Import::read),
+            tenants,
+            webhooks: section.tables("webhooks", Webhook::read),
+        };
+        config.check_enforced(section);
+        config.check_clock(section);
+        config.check_token_tenants(section);
+        config
+    }
+
+    /// Simulated time beside a real platform would read its instants wrong and overrun its budget.
+    fn check_clock(&self, section: &mut Section<'_, '_>) {
+        let urls = self.tenants.iter().map(|tenant| &tenant.base_url).chain(self.webhooks.iter().map(|hook| &hook.url));
+        let mut urls = urls.chain(&self.client.url);
+        if self.clock.is_simulated() && urls.any(|url| !is_loopback(url)) {
+            for key in ["clock.speed", "clock.start"] {
+                let fault = Fault::new("simulated time needs every URL to be loopback");
+                section.complain_where_set(key, fault.advise("remove it, or point base_url at the simulator"));
+            }
+        }
+    }
+
+    fn check_enforced(&self, section: &mut Section<'_, '_>) {
+        for tenant in &self.tenants {
+            let Enforce::Only(enforced) = &tenant.automation.enforce else { continue };
+            let known = |id: &RuleId| self.rules.iter().any(|rule| rule.id == *id);
+            for id in enforced.iter().filter(|id| !known(id)) {
+                let fault = Fault::new("names a rule that does not exist");
+                let near = nearest(id.as_str(), self.rules.iter().map(|rule| rule.id.as_str()));
+                let fault = match near {
+                    Some(near) => fault.advise(format!("did you mean \"{near}\"?")),
+                    None => fault,
+                };
+                section.complain_where_set(&format!("tenants[{}].automation.enforce", tenant.id), fault);
+            }
+        }
+    }
+
+    fn check_token_tenants(&self, section: &mut Section<'_, '_>) {
+        for token in &self.server.tokens {
+            let TenantScope::Only(tenants) = &token.tenants else { continue };
+            if tenants.iter().any(|id| self.tenant(id).is_none()) {
+                let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
+                let fault = Fault::new("names a tenant that is not configured").advise(format!("configured: {known}"));
+                section.complain_where_set(&format!("server.tokens[{}].tenants", token.id), fault);
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! `shiftkeeper check`: is the configuration sound, rules included, and what is in force. It starts and connects to nothing.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::config_args::ConfigArgs;
+use super::exit::Exit;
+use crate::config::{Complaint, Concern, ConfigRefused, Environment, Loaded, Origin};
+
+/// Options of `check`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t = CheckOutput::Text)]
+    pub output: CheckOutput,
+    /// Print every key in force with its origin; secrets as stars.
+    #[arg(long)]
+    pub show: bool,
+}
+
+/// How `check` prints.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CheckOutput {
+    /// One mistake a line, as compilers do.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Checks, prints to standard output, and says how it went: 0, 4 where only rules are wrong, 78 where the configuration is.
+pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let exit = check(args, &Environment::of_process(), &mut io::stdout().lock())?;
+    Ok(exit.into())
+}
+
+fn check(args: &CheckArgs, environment: &Environment, out: &mut impl Write) -> io::Result<Exit> {
+    let result = args.config.load_in(environment);
+    match (&result, args.output) {
+        (Ok(loaded), CheckOutput::Text) => print_sound(loaded, args.show, out)?,
+        (Err(refused), CheckOutput::Text) => print_refused(refused, out)?,
+        (Ok(loaded), CheckOutput::Json) => writeln!(out, "{}", sound_as_json(loaded, args.show))?,
+        (Err(refused), CheckOutput::Json) => writeln!(out, "{}", refused_as_json(refused))?,
+    }
+    Ok(match result {
+        Ok(_) => Exit::Done,
+        Err(refused) if refused.is_about_rules_only() => Exit::Problems,
+        Err(_) => Exit::BadConfiguration,
+    })
+}
+
+fn print_refused(refused: &ConfigRefused, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{refused}")?;
+    let count = refused.complaints.len();
+    writeln!(out, "{count} {} found", if count == 1 { "mistake" } else { "mistakes" })
+}
+
+fn print_sound(loaded: &Loaded, show: bool, out: &mut impl Write) -> io::Result<()> {
+    if show {
+        for (key, setting) in loaded.settings.iter() {
+            writeln!(out, "{key} = {}  # {}", setting.value, setting.origin)?;
+        }
+    }
+    for warning in &loaded.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let config = &loaded.config;
+    let ids: Vec<_> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+    let agents: usize = config.tenants.iter().map(|tenant| tenant.agents.len()).sum();
+    writeln!(out, "ok: tenants: {}; agents named here: {agents}; webhooks: {}", list(&ids), config.webhooks.len())
+}
+
+fn list(words: &[&str]) -> String {
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+fn sound_as_json(loaded: &Loaded, show: bool) -> Value {
+    let config = &loaded.config;
+    let tenants: Vec<_> =
+        config.tenants.iter().map(|tenant| json!({ "id": tenant.id, "agents": tenant.agents.len() })).collect();
+    let mut object = json!({
+        "ok": true,
+        "complaints": [],
+        "warnings": loaded.warnings,
+        "tenants": tenants,
+        "webhooks": config.webhooks.len(),
+    });
+    if show {
+        let settings = loaded.settings.iter().map(|(key, setting)| {
+            let value = json!({ "value": setting.value.to_string(), "origin": setting.origin.to_string() });
+            (key.to_owned(), value)
+        });
+        object["settings"] = Value::Object(settings.collect());
+    }
+    object
+}
+
+fn refused_as_json(refused: &ConfigRefused) -> Value {
+    let complaints: Vec<_> = refused.complaints.iter().map(complaint_as_json).collect();
+    json!({ "ok": false, "complaints": complaints })
+}
+
+fn complaint_as_json(complaint: &Complaint) -> Value {
+    let (file, line, column) = match &complaint.origin {
+        Origin::File { file, line, column } => (Some(file.display().to_string()), Some(*line), Some(*column)),
+        Origin::Default | Origin::Environment(_) | Origin::Flag(_) => (None, None, None),
+    };
+    json!({
+        "origin": complaint.origin.to_string(),
+        "file": file,
+        "line": line,
+        "column": column,
+        "key": complaint.key,
+        "message": complaint.what,
+        "suggestion": complaint.suggestion,
+        "about": match complaint.concern {
+            Concern::Configuration => "configuration",
+            Concern::Rule => "rule",
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: CheckArgs,
+    }
+
+    fn run_on(toml: &str, options: &[&str]) -> (Exit, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, toml).expect("written");
+        let file = file.display().to_string();
+        let words = ["check", "--config", &file].into_iter().chain(options.iter().copied());
+        let args = Command::try_parse_from(words).expect("known options").args;
+        let environment = [("SECRET_TEXT".to_owned(), "hunter2".to_owned())].into_iter().collect();
+        let mut out = Vec::new();
+        let exit = check(&args, &environment, &mut out).expect("printed");
+        (exit, String::from_utf8(out).expect("text").replace(&file, "c.toml"))
+    }
+
+    const SOUND: &str = "[[tenants]]\nid = \"acme\"\nbase_url = \"https://na1.example\"\nclient_id = \"x\"\n\
+                         client_secret = { env = \"SECRET_TEXT\" }\nagents = [\"u_1\", \"u_2\"]\n";
+
+    #[test]
+    fn a_sound_configuration_is_summed_up() {
+        let (exit, out) = run_on(SOUND, &[]);
+        assert_eq!(exit, Exit::Done);
+        insta::assert_snapshot!(out, @r"
+    warning: server.tokens: no token is configured, so the API answers nobody
+    ok: tenants: acme; agents named here: 2; webhooks: 0
+    ");
+    }
+
+    #[test]
+    fn what_is_in_force_is_shown_with_its_origin_and_without_secrets() {
+        let (exit, out) = run_on(SOUND, &["--show", "--set", "log.level=debug"]);
+        assert_eq!(exit, Exit::Done);
+        for line in [
+            "tenants[acme].client_secret = *** (env SECRET_TEXT)  # c.toml:5:1\n",
+            "tenants[acme].urgent_reserve = 2  # default\n",
+            "log.level = \"debug\"  # option --set log.level\n",
+        ] {
+            assert!(out.contains(line), "{line}{out}");
+        }
+        let (_, json) = run_on(SOUND, &["--show", "--output", "json"]);
+        let json: Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(json["settings"]["tenants[acme].urgent_reserve"], json!({ "value": "2", "origin": "default" }));
+        assert!(!out.contains("hunter2") && !json.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn mistakes_are_printed_as_compilers_do_and_end_in_78() {
+        let broken = "[server]\nlistn = 1\n[log]\nlevel = 3\n";
+        let (exit, out) = run_on(broken, &[]);
+        assert_eq!(exit.code(), 78);
+        insta::assert_snapshot!(out, @r#"
+    c.toml:2:1: server.listn: is not a known key; did you mean "listen"?
+    c.toml:4:9: log.level: expects text (one of "error", "warn", "info", "debug", "trace"), not an integer
+    2 mistakes found
+    "#);
+        let (exit, out) = run_on(broken, &["--output", "json"]);
+        assert_eq!(exit, Exit::BadConfiguration);
+        let json: Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!(json["complaints"][0]["line"], 2);
+        assert_eq!(json["complaints"][0]["suggestion"], "did you mean \"listen\"?");
+    }
+}

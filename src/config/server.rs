@@ -1,0 +1,138 @@
+//! `[server]`, its tokens, and `[client]`: where the HTTP face listens and how the command line reaches it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use reqwest::Url;
+
+use super::complaint::Fault;
+use super::kind;
+use super::reader::{Section, reloads, restarts};
+use crate::domain::ids::TenantId;
+use crate::domain::secret::Secret;
+
+/// Characters that a bearer token needs at least, so that it cannot be guessed.
+const SHORTEST_TOKEN: usize = 16;
+
+/// The HTTP face.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Server {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Who may use it. Without tokens the API answers nobody.
+    pub tokens: Vec<ApiToken>,
+}
+
+/// A bearer token of the HTTP face.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApiToken {
+    /// Names the token in logs and audit entries.
+    pub id: String,
+    /// The token itself.
+    pub token: Secret,
+    /// The tenants that it reaches.
+    pub tenants: TenantScope,
+    /// What it may do there.
+    pub may: BTreeSet<Right>,
+}
+
+/// Which tenants a token reaches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TenantScope {
+    /// Every tenant (`["*"]`).
+    All,
+    /// The named ones.
+    Only(BTreeSet<TenantId>),
+}
+
+impl TenantScope {
+    /// Whether the tenant is within reach.
+    pub fn contains(&self, tenant: &TenantId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(tenants) => tenants.contains(tenant),
+        }
+    }
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Right {
+    /// See states, transitions and reports.
+    Read,
+    /// Ask for state changes.
+    Change,
+    /// Import schedules.
+    Import,
+}
+
+const RIGHTS: &[(&str, Right)] = &[("read", Right::Read), ("change", Right::Change), ("import", Right::Import)];
+
+impl Server {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let listen = section.value(
+            restarts("listen", "Address and port of the HTTP face; port 0 takes a free one, which `run` prints."),
+            &kind::address(),
+            SocketAddr::from(([127, 0, 0, 1], 8080)),
+        );
+        let tokens = section.tables("tokens", ApiToken::read);
+        if tokens.is_empty() {
+            section.warn("tokens", "no token is configured, so the API answers nobody");
+        }
+        Self { listen, tokens }
+    }
+}
+
+impl ApiToken {
+    fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let id = section.required(reloads("id", "Names the token in logs and audit entries."), &kind::id::<String>());
+        let token = section.required_secret(reloads("token", "The bearer token, at least 16 characters."));
+        if token.as_ref().is_some_and(|token| token.expose().chars().count() < SHORTEST_TOKEN) {
+            let fault = Fault::new(format!("is shorter than {SHORTEST_TOKEN} characters"));
+            section.complain("token", fault.advise("make one with: openssl rand -hex 32"));
+        }
+        let tenants = section.value(
+            reloads("tenants", "The tenants that the token reaches, by id; `[\"*\"]` is all of them."),
+            &kind::list(kind::text()),
+            vec!["*".to_owned()],
+        );
+        let may = section.value(
+            reloads("may", "What the token may do: read states and reports, change states, import schedules."),
+            &kind::list(kind::choice(RIGHTS)),
+            vec![Right::Read],
+        );
+        if may.is_empty() {
+            section.complain("may", Fault::new("gives no right").advise("as in [\"read\"]"));
+        }
+        let tenants = if tenants.iter().any(|tenant| tenant == "*") {
+            TenantScope::All
+        } else {
+            TenantScope::Only(tenants.into_iter().map(TenantId::from).collect())
+        };
+        Some(Self { id: id?, token: token?, tenants, may: may.into_iter().collect() })
+    }
+}
+
+/// How the command line reaches a running daemon.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Client {
+    /// The daemon's address; `None` means `server.listen`.
+    pub url: Option<Url>,
+    /// The bearer token; `None` means the first of `server.tokens` that may do what the command needs.
+    pub token: Option<Secret>,
+}
+
+impl Client {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        Self {
+            url: section.optional(
+                reloads("url", "Where the command line finds the daemon; by default `server.listen` on this machine."),
+                &kind::url(),
+            ),
+            token: section.optional_secret(reloads(
+                "token",
+                "The token of the command line; by default the first of `server.tokens` that may do what is asked.",
+            )),
+        }
+    }
+}

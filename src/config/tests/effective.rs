@@ -1,0 +1,144 @@
+//! What is in force, where it comes from, and what a reload changes.
+
+use std::time::Duration;
+
+use super::super::{Changes, Config, Enforce, Origin, Right, TenantScope};
+use super::{environment, flag, load, text, with_tenant};
+use crate::domain::ids::TenantId;
+use crate::domain::state::AgentState;
+
+#[test]
+fn the_defaults_are_those_of_the_design() {
+    let loaded = load(&with_tenant("")).expect("sound");
+    let config = loaded.config;
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.store.url, "sqlite://data/shiftkeeper.db");
+    let tenant = config.tenant(&TenantId::from("acme")).expect("configured");
+    assert_eq!((tenant.requests_per_minute, tenant.urgent_reserve), (100, 2));
+    assert_eq!(tenant.token.path, "/oauth2/token");
+    assert_eq!(tenant.client_secret.expose(), "hunter2");
+    assert_eq!(tenant.subscription.interval, Duration::from_secs(10));
+    assert_eq!(tenant.subscription.renew_after, Duration::from_secs(23 * 3600));
+    assert_eq!(tenant.retry.share_percent, 20);
+    assert_eq!(tenant.automation.max_changes_per_agent_hour, 4);
+    assert!(matches!(&tenant.automation.enforce, Enforce::Only(rules) if rules.is_empty()));
+    assert_eq!(loaded.warnings, ["server.tokens: no token is configured, so the API answers nobody"]);
+}
+
+#[test]
+fn later_sources_win_and_every_key_says_where_it_comes_from() {
+    let texts = [
+        text("base.toml", &with_tenant("requests_per_minute = 50\nagents = [\"u_1\"]\nurgent_reserve = 5")),
+        text(
+            "site.toml",
+            "[log]\nlevel = \"debug\"\n\n[[tenants]]\nid = \"acme\"\nrequests_per_minute = 60\nurgent_reserve = 6\n",
+        ),
+    ];
+    let environment = environment(&[
+        ("ACME_SECRET", "hunter2"),
+        ("SHIFTKEEPER__TENANTS__ACME__URGENT_RESERVE", "7"),
+        ("SHIFTKEEPER__TENANTS__ACME__AGENTS", "u_7, u_8"),
+        ("SHIFTKEEPER__LOG__LEVEL", "warn"),
+        ("SHIFTKEEPER__TENANTS__ACME__TOKEN__STYLE", "basic"),
+        ("SHIFTKEEPER_TEST_POSTGRES", "not ours to read"),
+    ]);
+    let loaded = Config::load_texts(&texts, &environment, &[flag("log.level", "error")]).expect("sound");
+    let shown: Vec<_> = loaded
+        .settings
+        .iter()
+        .filter(|(_, setting)| setting.origin != Origin::Default)
+        .map(|(key, setting)| format!("{key} = {}  # {}", setting.value, setting.origin))
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    log.level = "error"  # option --set log.level
+    tenants[acme].agents = ["u_7", "u_8"]  # environment variable SHIFTKEEPER__TENANTS__ACME__AGENTS
+    tenants[acme].base_url = "http://127.0.0.1:7070"  # base.toml:3:1
+    tenants[acme].client_id = "shiftkeeper"  # base.toml:4:1
+    tenants[acme].client_secret = *** (env ACME_SECRET)  # base.toml:5:1
+    tenants[acme].id = "acme"  # site.toml:5:1
+    tenants[acme].requests_per_minute = 60  # site.toml:6:1
+    tenants[acme].token.style = "basic"  # environment variable SHIFTKEEPER__TENANTS__ACME__TOKEN__STYLE
+    tenants[acme].urgent_reserve = 7  # environment variable SHIFTKEEPER__TENANTS__ACME__URGENT_RESERVE
+    "#);
+    assert_eq!(loaded.config.tenants[0].token.path, "/oauth/token", "the default goes by the style");
+}
+
+#[test]
+fn tenants_are_found_by_id_whatever_its_signs() {
+    let toml = with_tenant("").replace("\"acme\"", "\"Acme-EU.1\"");
+    let environment = environment(&[("ACME_SECRET", "x"), ("SHIFTKEEPER__TENANTS__ACME_EU_1__MODE", "dry_run")]);
+    let loaded = Config::load_texts(&[text("c.toml", &toml)], &environment, &[]).expect("sound");
+    assert_eq!(loaded.config.tenants[0].mode, super::super::Mode::DryRun);
+}
+
+#[test]
+fn a_secret_comes_from_a_file_beside_the_configuration_or_from_the_overlay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("acme.key"), "hunter2\n").expect("written");
+    let file = folder.path().join("c.toml");
+    std::fs::write(&file, with_tenant("").replace("{ env = \"ACME_SECRET\" }", "{ file = \"acme.key\" }"))
+        .expect("written");
+    let files = [file];
+    let loaded = Config::load(&files, &environment(&[]), &[]).expect("sound");
+    assert_eq!(loaded.config.tenants[0].client_secret.expose(), "hunter2");
+    assert_eq!(
+        loaded.settings.get("tenants[acme].client_secret").expect("set").value.to_string(),
+        "*** (file acme.key)"
+    );
+    assert!(!format!("{loaded:?}").contains("hunter2"));
+
+    let overlay = environment(&[("SHIFTKEEPER__TENANTS__ACME__CLIENT_SECRET", "other")]);
+    let loaded = Config::load(&files, &overlay, &[]).expect("sound");
+    assert_eq!(loaded.config.tenants[0].client_secret.expose(), "other");
+}
+
+#[test]
+fn what_a_reload_changes_is_told_from_what_waits() {
+    let old = load(&with_tenant("requests_per_minute = 50")).expect("sound");
+    let changed = with_tenant("requests_per_minute = 60\nagents = [\"u_1\"]\nrequest_timeout = \"20s\"");
+    let rotated = environment(&[("ACME_SECRET", "hunter3")]);
+    let new = Config::load_texts(&[text("c.toml", &changed)], &rotated, &[]).expect("sound");
+    let Changes { reload, restart } = old.settings.changes_to(&new.settings);
+    let lines = |keys: &[super::super::ChangedKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(lines(&reload), @r#"
+    tenants[acme].agents: [] -> ["u_1"]
+    tenants[acme].requests_per_minute: 50 -> 60
+    "#);
+    insta::assert_snapshot!(lines(&restart), @r#"
+    tenants[acme].client_secret: *** (env ACME_SECRET) -> *** (env ACME_SECRET)
+    tenants[acme].request_timeout: "10s" -> "20s"
+    "#);
+    assert!(old.settings.changes_to(&old.settings).is_empty());
+}
+
+#[test]
+fn sections_become_what_the_daemon_works_with() {
+    let toml = with_tenant(
+        r#"
+states = { incoming = { Mittag = "paused" }, outgoing = { LoggedOut = "GONE" } }
+automation = { enforce = ["all"] }
+[import]
+columns = { agent_id = "Employee" }
+delimiter = "semicolon"
+[[server.tokens]]
+id = "ops"
+token = { env = "API_TOKEN" }
+tenants = ["acme"]
+may = ["read", "change"]
+[store]
+url = "postgres://me@db/x"
+password = { env = "API_TOKEN" }
+"#,
+    );
+    let config = load(&toml).expect("sound").config;
+    let tenant = &config.tenants[0];
+    assert_eq!(tenant.states.state("MITTAG"), AgentState::Paused);
+    assert_eq!(tenant.states.platform_name(&AgentState::LoggedOut), Some("GONE"));
+    assert_eq!(tenant.automation.enforce, Enforce::All);
+    assert_eq!(config.import.delimiter, Some(b';'));
+    let token = &config.server.tokens[0];
+    assert!(matches!(&token.tenants, TenantScope::Only(only) if only.len() == 1));
+    assert!(token.may.contains(&Right::Change) && !token.may.contains(&Right::Import));
+    assert_eq!(config.store.connection_url().expose(), "postgres://me:0123456789abcdef@db/x");
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
+}
