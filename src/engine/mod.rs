@@ -4,5 +4,12 @@
 //! decides, and writes down everything that follows in one commit; only after the commit does anything leave the process. A
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
+pub mod calls;
+pub mod door;
+pub mod keeper;
+pub mod link;
+pub mod message;
 pub mod readiness;
+pub mod settings;
+pub mod sight;
 pub mod supervisor;

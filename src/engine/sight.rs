@@ -13,6 +13,7 @@ use super::calls::{CallKind, budgeted, real_millis};
 use super::link::Link;
 use super::message::{Message, Sight, SliceNotice};
 use super::settings::SightSettings;
+use crate::clock::BoxFuture;
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, SubscriptionId};
 use crate::domain::time::{UtcMicros, duration_text};
@@ -151,9 +152,9 @@ impl Slice {
         self.link.part(&format!("subscription {}", self.number))
     }
 
-    async fn wait_for_due(&self) {
+    fn wait_for_due(&self) -> BoxFuture<()> {
         let wait = self.grid.due().saturating_sub(self.link.clock.monotonic());
-        self.link.clock.sleep(wait).await;
+        self.link.clock.sleep(wait)
     }
 
     async fn subscribe_first(&mut self) -> anyhow::Result<Result<(), CallError>> {
@@ -168,7 +169,7 @@ impl Slice {
         })
     }
 
-    async fn subscribe(&mut self) -> anyhow::Result<Result<Live, CallError>> {
+    async fn subscribe(&self) -> anyhow::Result<Result<Live, CallError>> {
         let interval = self.settings.borrow().interval;
         let name = format!("shiftkeeper-{}-{}", self.link.tenant, self.number);
         let wanted =

@@ -166,11 +166,12 @@ impl Keeper {
         else {
             return;
         };
-        if !is_reversal(known, automatic.set_at, now) {
+        let (rule, transition, set_at) = (automatic.rule.clone(), automatic.transition, automatic.set_at);
+        let Some(slot) = self.roster.get(index) else { return };
+        if !is_reversal(known, set_at, now, slot.plan(), self.settings.decide.reversal_within) {
             return;
         }
-        let (rule, transition) = (automatic.rule.clone(), automatic.transition);
-        let until = pass.now + self.settings.decide.leave_alone;
+        let until = pass.now + self.settings.decide.left_alone_for;
         self.roster.note_reversal(index, until);
         let facts = json!({"rule": rule, "set": known.state, "back_to": now.state, "left_alone_until": until});
         self.audit_agent(pass, index, &Actor::Daemon, "agent.reversed_change", facts);

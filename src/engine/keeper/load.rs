@@ -1,0 +1,241 @@
+//! Rebuilds a keeper from the store: at the daemon's start, after a crash, after a failed commit. The path is always the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::book::{Book, Open};
+use super::files::{File, Zones};
+use super::record::Pass;
+use super::{AutomaticChange, Keeper, KeeperParts, PLANS_EVERY};
+use crate::domain::agent::{Agent, Observed};
+use crate::domain::ids::{AgentId, SubjectId};
+use crate::domain::roster::{AgentIndex, Roster};
+use crate::domain::schedule::AgentPlan;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Status, Step};
+use crate::engine::settings::TenantSettings;
+use crate::platform::breaker::Breaker;
+use crate::platform::share::Share;
+use crate::store::{AgentWrite, Commit, HistoryRow, RuleVersion};
+
+/// Plans are held from this long before now: the longest shift, and a break before it.
+const PLANS_BEFORE: Duration = Duration::from_secs(3 * 24 * 3600);
+/// To this long after now, plus the time until they are read anew.
+const PLANS_AFTER: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// The window that shares of the budget are counted over.
+const SHARE_WINDOW: Duration = Duration::from_secs(60);
+
+impl Keeper {
+    /// Reads everything, and puts what was under way when the process ended in doubt.
+    pub(super) async fn load(parts: &KeeperParts) -> anyhow::Result<Self> {
+        let (link, settings) = (parts.link.clone(), parts.settings.borrow().clone());
+        let now = link.clock.now();
+        let mut keeper = Self {
+            roster: Roster::new(link.tenant.clone()),
+            files: Vec::new(),
+            book: Book::default(),
+            breaker: Breaker::default(),
+            retries: Share::of_calls(SHARE_WINDOW, settings.retry.share_percent, settings.retry.at_least_per_minute),
+            reads: reads(&settings),
+            automatic: HashMap::new(),
+            held: HashMap::new(),
+            answers: Vec::new(),
+            sends: tokio::task::JoinSet::new(),
+            questions: tokio::task::JoinSet::new(),
+            roster_told: parts.roster.clone(),
+            started_at: now,
+            newest_sight: None,
+            told_stale: false,
+            plans_read: now,
+            next_slot: None,
+            link,
+            settings,
+        };
+        keeper.read_agents().await?;
+        keeper.read_picture().await?;
+        keeper.read_plans(now).await?;
+        keeper.read_open(now).await?;
+        keeper.record_start(now).await?;
+        Ok(keeper)
+    }
+
+    /// The roster: the imported agents and the tenant's own list. New ones get a subject.
+    async fn read_agents(&mut self) -> anyhow::Result<()> {
+        let mut zones = Zones::default();
+        for stored in self.link.reader.agents(&self.link.tenant).await? {
+            self.add(&mut zones, stored.agent, stored.subject);
+        }
+        let mut commit = Commit::default();
+        for id in self.settings.agents.clone() {
+            if self.roster.find(id.as_str()).is_some() {
+                continue;
+            }
+            let agent = Agent { id, name: None, team: None, zone: None };
+            let subject = SubjectId(self.link.random.opaque_id());
+            let tenant = self.link.tenant.clone();
+            commit.agents.push(AgentWrite { tenant, agent: agent.clone(), subject });
+            self.add(&mut zones, agent, subject);
+        }
+        if !commit.agents.is_empty() {
+            self.link.writer.commit(commit).await?;
+        }
+        self.tell_roster();
+        Ok(())
+    }
+
+    fn add(&mut self, zones: &mut Zones, agent: Agent, subject: SubjectId) {
+        let zone = zones.get(agent.zone.as_ref());
+        let index = self.roster.upsert(agent);
+        match self.files.get_mut(index.position()) {
+            Some(file) => file.zone = zone,
+            None => self.files.push(File::new(subject, zone)),
+        }
+    }
+
+    fn tell_roster(&self) {
+        let agents: Arc<[AgentId]> = self.roster.slots().iter().map(|slot| slot.id().clone()).collect();
+        self.roster_told.send_if_modified(|known| {
+            let changed = **known != *agents;
+            *known = agents;
+            changed
+        });
+    }
+
+    /// The last known states, the counts of the day, and what automation did lately.
+    async fn read_picture(&mut self) -> anyhow::Result<()> {
+        let (reader, tenant) = (self.link.reader.clone(), self.link.tenant.clone());
+        for row in reader.latest_states(&tenant).await? {
+            let Some(index) = self.roster.find(row.agent.as_str()) else { continue };
+            // The sight itself is not remembered: nothing is decided before a fresh one.
+            self.roster.observe(index, observed(row), UtcMicros::EPOCH);
+        }
+        for counters in reader.counters(&tenant).await? {
+            let Some(index) = self.roster.find(counters.agent.as_str()) else { continue };
+            let file = &mut self.files[index.position()];
+            file.sequence = counters.sequence;
+            file.day = counters.local_day.parse().ok();
+            file.violations = counters.violations;
+            file.not_ready = Duration::from_micros(counters.not_ready_us);
+        }
+        let since = self.link.clock.now() - Duration::from_secs(3600);
+        for change in reader.automatic_changes(&tenant, since).await? {
+            let Some(index) = self.roster.find(change.agent.as_str()) else { continue };
+            self.roster.note_act(index, &change.rule, 0, true, change.accepted_at);
+            let (rule, set_at) = (change.rule, change.accepted_at);
+            self.automatic.insert(index, AutomaticChange { transition: change.transition, rule, set_at });
+        }
+        Ok(())
+    }
+
+    /// The plans of the days around now.
+    pub(super) async fn read_plans(&mut self, now: UtcMicros) -> anyhow::Result<()> {
+        let (from, to) = (now - PLANS_BEFORE, now + PLANS_AFTER + PLANS_EVERY);
+        for plan in self.link.reader.plans(&self.link.tenant, from, to).await? {
+            let Some(index) = self.roster.find(plan.agent.as_str()) else { continue };
+            self.roster.set_plan(index, Arc::new(AgentPlan::new(plan.shifts, plan.coverage)));
+        }
+        self.plans_read = now;
+        Ok(())
+    }
+
+    async fn read_open(&mut self, now: UtcMicros) -> anyhow::Result<()> {
+        for stored in self.link.reader.open_transitions(&self.link.tenant).await? {
+            let mut open = Open::new(stored.transition);
+            open.failures = open.transition.attempts;
+            let agent = open.transition.agent.clone();
+            // What the agent was in when the last attempt left is what history says of that instant; the picture is that, or
+            // newer by a snapshot that would have settled the doubt.
+            open.baseline = self.roster.agent(agent.as_str()).and_then(|slot| slot.observed().cloned());
+            self.book.insert(open);
+            self.mark_busy(&agent);
+        }
+        let mut pass = Pass::new(now);
+        let unanswered: Vec<_> = self
+            .book
+            .iter()
+            .filter(|open| matches!(open.transition.status, Status::Sending { .. }))
+            .map(|open| open.transition.id)
+            .collect();
+        for id in unanswered {
+            let readable_after = self.readable_after(now);
+            self.step(&mut pass, id, Step::Doubt { readable_after });
+        }
+        self.commit(&mut pass).await
+    }
+
+    /// The versions of the rules in force, and the end of a halt that the last process left behind.
+    async fn record_start(&mut self, now: UtcMicros) -> anyhow::Result<()> {
+        let mut pass = Pass::new(now);
+        self.record_rules(&mut pass).await?;
+        if self.link.reader.tenant_status(&self.link.tenant).await?.halted_since.is_some() {
+            self.audit_tenant(&mut pass, "automation.resumed", json!({"because": "the daemon was started again"}));
+            self.set_halted(&mut pass, None);
+        }
+        self.commit(&mut pass).await
+    }
+
+    /// Versions of rules that were not in force before are stored and audited.
+    async fn record_rules(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
+        let known = self.link.reader.rule_versions(&self.link.tenant).await?;
+        for text in self.settings.rule_texts.clone() {
+            if known.iter().any(|row| row.rule == text.id && row.version == text.version) {
+                continue;
+            }
+            self.audit_tenant(pass, "rule.in_force", json!({"rule": text.id, "version": text.version}));
+            pass.commit.rules.push(RuleVersion {
+                tenant: self.link.tenant.clone(),
+                rule: text.id,
+                version: text.version,
+                body: text.body,
+                first_seen_at: pass.now,
+            });
+        }
+        Ok(())
+    }
+
+    /// A reloaded configuration takes effect.
+    pub(super) async fn take_settings(&mut self, settings: Arc<TenantSettings>) -> anyhow::Result<()> {
+        self.reads = reads(&settings);
+        self.retries = Share::of_calls(SHARE_WINDOW, settings.retry.share_percent, settings.retry.at_least_per_minute);
+        self.settings = settings;
+        self.held.clear();
+        self.read_agents().await?;
+        let mut pass = Pass::new(self.link.clock.now());
+        self.audit_tenant(&mut pass, "configuration.reloaded", serde_json::Value::Null);
+        self.record_rules(&mut pass).await?;
+        self.commit(&mut pass).await
+    }
+
+    /// An import took effect: new agents, new plans.
+    pub(super) async fn take_schedule(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
+        self.read_agents().await?;
+        self.read_plans(pass.now).await?;
+        let indices: Vec<AgentIndex> = self.roster.iter().map(|(index, _)| index).collect();
+        for index in indices {
+            // What the platform said was kept until the next edge of the plan that was.
+            self.roster.set_platform(index, None);
+        }
+        Ok(())
+    }
+}
+
+/// Questions about schedules and breaks stay within their share of the budget.
+fn reads(settings: &TenantSettings) -> Share {
+    let most = settings.budget.requests_per_minute * settings.budget.read_share_percent / 100;
+    Share::of_calls(SHARE_WINDOW, 0, most.max(1))
+}
+
+fn observed(row: HistoryRow) -> Observed {
+    Observed {
+        state: row.state,
+        reason: row.reason,
+        queue: row.queue,
+        entered_at: row.entered_at,
+        source: row.source,
+        transition: row.transition,
+    }
+}
