@@ -263,7 +263,7 @@ fn check(options: &SimOptions) -> Result<(), SimError> {
 }
 
 fn new_stage(options: &SimOptions, schedule: Option<&FileSchedule>, clock: &SharedClock) -> Result<Stage, SimError> {
-    Stage::new(options, schedule, clock.from_real(POLL_TOLERANCE), clock.now()).map_err(SimError::Fault)
+    Stage::new(options, schedule, clock.span_of_real(POLL_TOLERANCE), clock.now()).map_err(SimError::Fault)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, SimError> {
@@ -321,7 +321,7 @@ async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
 
 /// Moves the world on when nobody asks, so that no single question has to catch up on hours.
 async fn tick(lobby: Lobby, stop: CancellationToken) {
-    let pause = TICK.max(lobby.clock.from_real(LEAST_REAL_TICK));
+    let pause = TICK.max(lobby.clock.span_of_real(LEAST_REAL_TICK));
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
