@@ -33,7 +33,6 @@ pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
 pub use document::reference;
 pub use environment::{Environment, Flag};
-pub use import::Import;
 pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
 pub use policy::Policy;
@@ -50,6 +49,7 @@ use self::complaint::{Fault, nearest};
 use self::reader::Section;
 use self::webhooks::is_loopback;
 use crate::domain::ids::{RuleId, TenantId};
+use crate::domain::import::ImportOptions;
 use crate::domain::rule::{Mode as RuleMode, Rule};
 
 /// The whole configuration, valid as a whole.
@@ -66,7 +66,7 @@ pub struct Config {
     /// The log.
     pub log: Log,
     /// How shift files are read.
-    pub import: Import,
+    pub import: ImportOptions,
     /// The tenants, in file order.
     pub tenants: Vec<Tenant>,
     /// The rules, in the order in which they are tried within a class; [`Config::rules_for`] has them as a tenant wants them.
@@ -101,7 +101,7 @@ impl Config {
             clock: section.table("clock", ClockSettings::read),
             store: section.table("store", Store::read),
             log: section.table("log", Log::read),
-            import: section.table("import", Import::read),
+            import: section.table("import", import::read),
             tenants,
             webhooks: section.tables("webhooks", Webhook::read),
         };

@@ -37,7 +37,7 @@ pub struct Webhook {
 pub enum WebhookFormat {
     /// `{"event", "timestamp", "data"}` as guide 003 has it.
     Guide,
-    /// A CloudEvents 1.0 envelope.
+    /// A `CloudEvents` 1.0 envelope.
     CloudEvents,
 }
 
