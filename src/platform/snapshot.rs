@@ -39,7 +39,7 @@ impl fmt::Debug for SnapshotBody {
 ///
 /// It remembers what it yielded. When the caller could not keep a delta (its commit failed), [`SnapshotReader::forget`] makes
 /// the next snapshot yield every agent again; the merge takes repeats as nothing.
-pub trait SnapshotReader: Send + fmt::Debug {
+pub trait SnapshotReader: Send + Sync + fmt::Debug {
     /// Reads one snapshot, which must be of `subscription`. Keeps the body to compare the next one with.
     fn read(&mut self, subscription: &SubscriptionId, body: SnapshotBody) -> Result<SnapshotDelta, CallError>;
 

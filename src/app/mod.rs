@@ -1,0 +1,202 @@
+//! From a configuration to a running daemon, and to its orderly stop.
+//!
+//! Everything is made here and handed in; the rooms below do not know each other's makers.
+
+mod import;
+mod reload;
+mod settings;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
+use crate::config::{Config, Tenant};
+use crate::domain::ids::{AgentId, TenantId};
+use crate::engine::door::Door;
+use crate::engine::keeper::{self, KeeperParts};
+use crate::engine::link::{Link, LinkParts};
+use crate::engine::message::{INBOX, Message};
+use crate::engine::readiness::Readiness;
+use crate::engine::settings::TenantSettings;
+use crate::engine::sight;
+use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
+use crate::engine::upkeep;
+use crate::http::{self, ApiState};
+use crate::platform::budget::Budget;
+use crate::store::{Identity, Role, Store};
+
+pub use import::{ImportReport, import_file};
+pub use reload::Reload;
+pub use settings::{SettingsError, platform_of, tenant_settings};
+
+/// The window of the request budget (platform: the rows' budgets).
+const BUDGET_WINDOW: Duration = Duration::from_secs(60);
+
+/// How long tasks may take to finish what they hold at a stop, in real time.
+const DRAIN_REAL: Duration = Duration::from_secs(7);
+
+/// A daemon that is ready to run.
+pub struct App {
+    store: Store,
+    supervisor: Supervisor,
+    soft: CancellationToken,
+    reload: Reload,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What is ready and what is not.
+    pub readiness: Readiness,
+    /// The way in for changes.
+    pub door: Door,
+}
+
+/// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
+/// time does not go back at a restart.
+pub fn clock_of(config: &Config) -> SharedClock {
+    if config.clock.is_simulated() {
+        Arc::new(SystemClock::scaled(config.clock.start, config.clock.speed))
+    } else {
+        Arc::new(SystemClock::real())
+    }
+}
+
+/// Who this process is, for the next one that wants the store.
+pub fn identity() -> Identity {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    Identity {
+        host: if host.is_empty() { "unknown" } else { host }.to_owned(),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+impl App {
+    /// Opens the store, binds the address, makes every worker. Nothing runs before [`App::run`].
+    pub async fn start(config: Config, clock: SharedClock, soft: CancellationToken) -> anyhow::Result<Self> {
+        let random: SharedRandom = Arc::new(SystemRandom);
+        let url = config.store.connection_url();
+        let store = Store::open(url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
+        let listener = TcpListener::bind(config.server.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}: free the address or change [server] listen", config.server.listen))?;
+        let listen = listener.local_addr().context("the bound address")?;
+        store.writer().set_listen(&listen.to_string()).await?;
+        let readiness = Readiness::new(clock.clone());
+        readiness.ready("store");
+        let mut app = Self {
+            supervisor: Supervisor::new(soft.clone(), readiness.clone()),
+            reload: Reload::default(),
+            door: Door::new(HashMap::new()),
+            store,
+            soft,
+            listen,
+            readiness,
+        };
+        let mut inboxes = HashMap::new();
+        for tenant in &config.tenants {
+            let inbox = app.start_tenant(&config, tenant, &clock, &random).await?;
+            inboxes.insert(tenant.id.clone(), inbox);
+        }
+        app.door = Door::new(inboxes);
+        app.start_faces(&config, &clock, &random, listener);
+        Ok(app)
+    }
+
+    async fn start_tenant(
+        &mut self,
+        config: &Config,
+        tenant: &Tenant,
+        clock: &SharedClock,
+        random: &SharedRandom,
+    ) -> anyhow::Result<mpsc::Sender<Message>> {
+        let settings = Arc::new(tenant_settings(config, tenant)?);
+        let (inbox, arrivals) = mpsc::channel(INBOX);
+        let link = Arc::new(Link::new(LinkParts {
+            tenant: tenant.id.clone(),
+            platform: platform_of(tenant, clock.clone())?,
+            clock: clock.clone(),
+            random: random.clone(),
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            readiness: self.readiness.clone(),
+            inbox: inbox.clone(),
+            budget: self.restored_budget(&tenant.id, &settings, clock).await?,
+        }));
+        let (settings_in, settings) = watch::channel(settings);
+        let (roster_in, roster) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
+        let parts = KeeperParts {
+            link: link.clone(),
+            inbox: Arc::new(Mutex::new(arrivals)),
+            settings: settings.clone(),
+            roster: roster_in,
+        };
+        self.supervisor.spawn(format!("keeper {}", tenant.id), OnFailure::Restart, move |soft| {
+            keeper::run(parts.clone(), soft)
+        });
+        self.supervisor.spawn(format!("sight {}", tenant.id), OnFailure::Restart, move |soft| {
+            sight::run(link.clone(), settings.clone(), roster.clone(), soft)
+        });
+        self.reload.add(tenant.id.clone(), settings_in);
+        Ok(inbox)
+    }
+
+    /// The calls of the last minute count on over a restart.
+    async fn restored_budget(
+        &self,
+        tenant: &TenantId,
+        settings: &TenantSettings,
+        clock: &SharedClock,
+    ) -> anyhow::Result<Budget> {
+        let mut budget =
+            Budget::new(settings.budget.requests_per_minute, BUDGET_WINDOW, settings.budget.urgent_reserve);
+        let now = clock.now();
+        let calls = self.store.reader().recent_calls(tenant, now - BUDGET_WINDOW).await?;
+        // A call from after now can only mean that the clock was set back: it counts whole.
+        budget.restore(clock.monotonic(), calls.iter().map(|call| call.answered_at.map(|at| now.since(at))));
+        Ok(budget)
+    }
+
+    fn start_faces(&mut self, config: &Config, clock: &SharedClock, random: &SharedRandom, listener: TcpListener) {
+        let state = ApiState::new(http::ApiParts {
+            tokens: settings::access(&config.server),
+            door: self.door.clone(),
+            reader: self.store.reader().clone(),
+            readiness: self.readiness.clone(),
+            clock: clock.clone(),
+            imports: Arc::new(import::Importer {
+                writer: self.store.writer().clone(),
+                clock: clock.clone(),
+                random: random.clone(),
+                door: self.door.clone(),
+                options: config.import.clone(),
+            }),
+        });
+        let listener = Arc::new(listener);
+        self.supervisor.spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
+        let (writer, clock) = (self.store.writer().clone(), clock.clone());
+        let readiness = self.readiness.clone();
+        self.supervisor.spawn("upkeep", OnFailure::Restart, move |soft| {
+            upkeep::run(writer.clone(), readiness.clone(), clock.clone(), soft)
+        });
+    }
+
+    /// What a reload of the configuration goes through.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
+    /// Runs until the soft token is cancelled or a task that must not fail does; leaves the store closed.
+    pub async fn run(self) -> Ended {
+        let ended = self.supervisor.run(DRAIN_REAL).await;
+        self.soft.cancel();
+        self.store.close().await;
+        ended
+    }
+}

@@ -1,0 +1,145 @@
+//! The configuration in the shapes that the workers take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::SharedClock;
+use crate::config::{Config, Dialect, Mode, Server, Tenant, TenantScope, TokenStyle as ConfiguredStyle};
+use crate::domain::planner::DecideSettings;
+use crate::domain::rule::check::Capabilities;
+use crate::domain::rule::compile::RuleSet;
+use crate::domain::rule::{Rule, RuleComplaint};
+use crate::engine::settings::{
+    BudgetSettings, PolicySettings, RetrySettings, RuleText, SightSettings, TenantSettings,
+};
+use crate::http::Access;
+use crate::platform::client::{ClientError, ClientSettings};
+use crate::platform::dry_run::DryRun;
+use crate::platform::guide::{Guide, GuideSettings, TokenStyle};
+use crate::platform::retry::RetryCurve;
+use crate::platform::Platform;
+
+/// State POSTs of one tenant under way at once: enough to spend a minute's budget within seconds at usual latencies.
+const PARALLEL_CALLS: usize = 32;
+
+/// People are told of a subscription this old that has no successor (guide 004: at 18 hours).
+const NEAR_EXPIRY: Duration = Duration::from_secs(18 * 3600);
+
+/// A configuration that parsed and still cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The rules have mistakes.
+    #[error("the rules have mistakes: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Rules(Vec<RuleComplaint>),
+    /// No HTTP client can be made.
+    #[error("no client for the platform of tenant {tenant} can be made")]
+    Client {
+        /// The tenant.
+        tenant: String,
+        /// What is wrong.
+        #[source]
+        source: ClientError,
+    },
+}
+
+/// What the workers of a tenant go by.
+pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSettings, SettingsError> {
+    let rules = config.rules_for(tenant);
+    let compiled = RuleSet::compile(&rules, &capabilities(tenant)).map_err(SettingsError::Rules)?;
+    let interval = tenant.subscription.interval;
+    let automation = &tenant.automation;
+    Ok(TenantSettings {
+        tenant: tenant.id.clone(),
+        agents: tenant.agents.clone(),
+        budget: BudgetSettings {
+            requests_per_minute: tenant.requests_per_minute as usize,
+            urgent_reserve: tenant.urgent_reserve as usize,
+            read_share_percent: tenant.policy.read_share_percent as usize,
+            parallel_calls: PARALLEL_CALLS,
+            request_timeout_real: tenant.request_timeout,
+        },
+        sight: SightSettings {
+            interval,
+            agents_per_subscription: tenant.subscription.agents_per_subscription,
+            renew_after: tenant.subscription.renew_after,
+            near_expiry_after: NEAR_EXPIRY.max(tenant.subscription.renew_after + Duration::from_secs(600)),
+            oversize_bytes: tenant.subscription.oversize_bytes,
+        },
+        policy: PolicySettings {
+            unscheduled_forbids: tenant.policy.unscheduled_forbids,
+            on_contact: tenant.policy.on_contact,
+            deadline: tenant.policy.wait_at_most,
+            answers_kept: tenant.policy.answers_kept,
+        },
+        retry: RetrySettings {
+            attempts: tenant.retry.attempts,
+            curve: RetryCurve { first: tenant.retry.first, cap: tenant.retry.max },
+            share_percent: tenant.retry.share_percent as usize,
+            at_least_per_minute: tenant.retry.at_least_per_minute as usize,
+        },
+        rules: Arc::new(compiled),
+        rule_texts: rules.iter().filter_map(rule_text).collect(),
+        decide: DecideSettings {
+            stale_after: interval * automation.stale_intervals,
+            changes_per_hour: automation.max_changes_per_agent_hour as usize,
+            left_alone_for: automation.leave_alone,
+            unscheduled_forbids: tenant.policy.unscheduled_forbids,
+            adherence: tenant.adherence.clone(),
+            ..DecideSettings::default()
+        },
+    })
+}
+
+fn rule_text(rule: &Rule) -> Option<RuleText> {
+    let body = serde_json::to_string(rule).ok()?;
+    Some(RuleText { id: rule.id.clone(), version: rule.version().into(), body })
+}
+
+/// What the tenant's platform can be asked for, as far as it is known before it is asked.
+fn capabilities(tenant: &Tenant) -> Capabilities {
+    match tenant.dialect {
+        Dialect::Guide => Capabilities::guide(&tenant.states),
+    }
+}
+
+/// The adapter of a tenant's platform.
+pub fn platform_of(tenant: &Tenant, clock: SharedClock) -> Result<Arc<dyn Platform>, SettingsError> {
+    let style = match tenant.token.style {
+        ConfiguredStyle::Body => TokenStyle::Body,
+        ConfiguredStyle::Basic => TokenStyle::Basic,
+        ConfiguredStyle::Legacy => TokenStyle::Legacy,
+    };
+    let usual = GuideSettings::new(tenant.base_url.clone(), style, &tenant.client_id, tenant.client_secret.clone());
+    let settings = GuideSettings {
+        token_path: Some(tenant.token.path.clone()),
+        scope: tenant.token.scope.clone().unwrap_or_else(|| usual.scope.clone()),
+        tenant_id: tenant.token.tenant_id.clone(),
+        api_path: format!("/api/{}", tenant.api_version),
+        state_names: tenant.states.clone(),
+        client: ClientSettings { request_timeout: tenant.request_timeout, ..ClientSettings::default() },
+        snapshot_limit: tenant.subscription.max_body_bytes,
+        ..usual
+    };
+    let guide = Guide::new(settings, clock.clone())
+        .map_err(|source| SettingsError::Client { tenant: tenant.id.to_string(), source })?;
+    let live: Arc<dyn Platform> = Arc::new(guide);
+    Ok(match tenant.mode {
+        Mode::Live => live,
+        Mode::DryRun => Arc::new(DryRun::new(live, clock)),
+    })
+}
+
+/// The tokens of the HTTP face.
+pub(super) fn access(server: &Server) -> Vec<Access> {
+    let scope = |scope: &TenantScope| match scope {
+        TenantScope::All => None,
+        TenantScope::Only(tenants) => Some(tenants.clone()),
+    };
+    let tokens = server.tokens.iter().map(|token| Access {
+        id: token.id.as_str().into(),
+        token: token.token.clone(),
+        tenants: scope(&token.tenants),
+        rights: token.may.iter().map(|right| right.name()).collect(),
+    });
+    tokens.collect()
+}
