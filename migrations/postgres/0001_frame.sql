@@ -59,6 +59,7 @@ CREATE TABLE shifts (
     PRIMARY KEY (tenant, agent, starts_at, version_from)
 );
 
+CREATE INDEX shifts_by_end ON shifts (tenant, ends_at);
 CREATE INDEX shifts_by_version ON shifts (tenant, version_from);
 CREATE INDEX shifts_by_end_of_version ON shifts (tenant, version_to) WHERE version_to IS NOT NULL;
 
@@ -118,6 +119,7 @@ CREATE TABLE transitions (
 );
 
 CREATE INDEX transitions_by_agent ON transitions (tenant, agent, id);
+CREATE INDEX transitions_by_request ON transitions (tenant, requested_at);
 CREATE INDEX transitions_open ON transitions (tenant, id) WHERE finished_at IS NULL;
 CREATE INDEX transitions_of_rules ON transitions (tenant, accepted_at) WHERE rule IS NOT NULL AND accepted_at IS NOT NULL;
 

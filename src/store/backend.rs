@@ -156,7 +156,9 @@ impl Backend {
         let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
         match read {
             Ok(()) if &header == SQLITE_HEADER => Ok(()),
-            Ok(()) => Err(OpenError::Corrupt { place: self.place(), cause: "its first bytes are not SQLite's".into_cause() }),
+            Ok(()) => {
+                Err(OpenError::Corrupt { place: self.place(), cause: "its first bytes are not SQLite's".into_cause() })
+            }
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Err(OpenError::Corrupt { place: self.place(), cause: Arc::new(error) })
             }
@@ -243,8 +245,10 @@ impl Backend {
     /// Refuses a SQLite that can corrupt its file.
     pub(super) async fn check_version(&self, connection: &mut AnyConnection) -> Result<(), OpenError> {
         let Self::Sqlite { .. } = self else { return Ok(()) };
-        let row =
-            sqlx::query("SELECT sqlite_version()").fetch_one(connection).await.map_err(|error| self.open_error(error))?;
+        let row = sqlx::query("SELECT sqlite_version()")
+            .fetch_one(connection)
+            .await
+            .map_err(|error| self.open_error(error))?;
         let found: String = row.try_get(0).map_err(|error| self.open_error(error))?;
         if is_safe_sqlite(&found) { Ok(()) } else { Err(OpenError::EngineTooOld { found }) }
     }
@@ -305,7 +309,8 @@ mod tests {
 
     #[test]
     fn only_a_safe_sqlite_passes() {
-        for (version, safe) in [("3.51.3", true), ("3.52.0", true), ("4.0", true), ("3.51.2", false), ("3.7.0", false)] {
+        for (version, safe) in [("3.51.3", true), ("3.52.0", true), ("4.0", true), ("3.51.2", false), ("3.7.0", false)]
+        {
             assert_eq!(is_safe_sqlite(version), safe, "{version}");
         }
     }

@@ -48,7 +48,10 @@ impl<'r> Cells<'r> {
         ReadError::Decode { table: self.table, column, row: self.key(), cause }
     }
 
-    fn get<T: sqlx::Decode<'r, sqlx::Any> + sqlx::Type<sqlx::Any>>(&self, column: &'static str) -> Result<T, ReadError> {
+    fn get<T: sqlx::Decode<'r, sqlx::Any> + sqlx::Type<sqlx::Any>>(
+        &self,
+        column: &'static str,
+    ) -> Result<T, ReadError> {
         self.row.try_get(column).map_err(|error| self.bad(column, Arc::new(error)))
     }
 

@@ -23,7 +23,9 @@ pub enum OpenError {
         place: String,
     },
     /// The file or its folder cannot be written.
-    #[error("{place} is read-only: make the file and its folder writable for this user, or name another in [store] url")]
+    #[error(
+        "{place} is read-only: make the file and its folder writable for this user, or name another in [store] url"
+    )]
     ReadOnly {
         /// The file or folder.
         place: String,
@@ -42,7 +44,9 @@ pub enum OpenError {
         known: i64,
     },
     /// It has not been migrated to this version, and a reader does not write.
-    #[error("{place} is from an older version (migration {found} of {known}): start the daemon once to bring it up to date")]
+    #[error(
+        "{place} is from an older version (migration {found} of {known}): start the daemon once to bring it up to date"
+    )]
     Older {
         /// The file or server.
         place: String,
@@ -83,7 +87,9 @@ pub enum OpenError {
         place: String,
     },
     /// The SQLite that was built in can corrupt a database.
-    #[error("the built-in SQLite is {found}, and 3.51.3 is the first that is safe with a write-ahead log: build with a newer one")]
+    #[error(
+        "the built-in SQLite is {found}, and 3.51.3 is the first that is safe with a write-ahead log: build with a newer one"
+    )]
     EngineTooOld {
         /// Its version.
         found: String,

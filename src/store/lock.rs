@@ -10,7 +10,8 @@ use super::backend::Backend;
 use super::error::OpenError;
 
 /// One lock per schema of a database.
-const POSTGRES_LOCK: &str = "SELECT CASE WHEN pg_try_advisory_lock(hashtextextended(current_schema(), 20719)) THEN 1 ELSE 0 END";
+const POSTGRES_LOCK: &str =
+    "SELECT CASE WHEN pg_try_advisory_lock(hashtextextended(current_schema(), 20719)) THEN 1 ELSE 0 END";
 
 /// Held as long as it lives.
 #[derive(Debug)]

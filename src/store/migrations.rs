@@ -26,7 +26,8 @@ const SHIPPED: &[Shipped] = &[Shipped {
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";
 const SQLITE_ANY_TABLE: &str = "SELECT name FROM sqlite_schema LIMIT 1";
-const POSTGRES_TABLE: &str = "SELECT CAST(to_regclass('_sqlx_migrations') AS TEXT) AS name WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
+const POSTGRES_TABLE: &str =
+    "SELECT CAST(to_regclass('_sqlx_migrations') AS TEXT) AS name WHERE to_regclass('_sqlx_migrations') IS NOT NULL";
 const APPLIED: &str = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
 
 /// What a database has seen.

@@ -12,6 +12,7 @@ mod cells;
 mod change;
 mod control;
 mod error;
+mod import;
 mod lock;
 mod migrations;
 mod open;
@@ -28,6 +29,13 @@ pub use control::DaemonRow;
 pub use error::{Cause, CommitError, OpenError, ReadError};
 pub use open::{Identity, Role, Store};
 pub use reader::Reader;
+pub use tables::agents::StoredAgent;
+pub use tables::audit::StoredEntry;
+pub use tables::events::StoredEvent;
+pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory, TimeInState};
+pub use tables::schedule::{ScheduleVersion, StoredPlan};
+pub use tables::transition_reading::{AutomaticChange, ComplianceFigures, TransitionFilter};
+pub use tables::transitions::StoredTransition;
 pub use writer::Writer;
 
 /// The most rows of one page of a list.

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use super::backend::{Access, Backend, close_quietly};
 use super::control;
 use super::error::OpenError;
+use super::import;
 use super::lock::{self, FileLock};
 use super::migrations::{self, Seen};
 use super::reader::Reader;
@@ -113,8 +114,7 @@ impl Store {
 /// Looks at a store that is there, without leaving a trace.
 async fn look(backend: &Backend) -> Result<Seen, OpenError> {
     backend.check_header()?;
-    let mut connection =
-        backend.connect(backend.quietest_access()).await.map_err(|error| backend.open_error(error))?;
+    let mut connection = backend.connect(backend.quietest_access()).await.map_err(|error| backend.open_error(error))?;
     let seen = migrations::seen(backend, &mut connection).await;
     close_quietly(connection).await;
     seen
@@ -130,7 +130,10 @@ async fn held(backend: &Backend) -> OpenError {
         }
         Err(_) => None,
     };
-    OpenError::Held { place: backend.place(), holder: holder.unwrap_or_else(|| "a process that is just starting".to_owned()) }
+    OpenError::Held {
+        place: backend.place(),
+        holder: holder.unwrap_or_else(|| "a process that is just starting".to_owned()),
+    }
 }
 
 async fn start(
@@ -150,5 +153,8 @@ async fn start(
     }
     migrations::apply(backend, &mut connection).await?;
     let epoch = control::take_over(&mut connection, role, identity, clock.now()).await.map_err(failed)?;
+    import::clear_all_staged(&mut connection)
+        .await
+        .map_err(|error| OpenError::Unreachable { place: backend.place(), cause: Arc::new(error) })?;
     Ok(WriterTask::new(backend.clone(), lock, connection, epoch, Arc::clone(clock)))
 }

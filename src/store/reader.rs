@@ -23,11 +23,7 @@ impl Reader {
         Ok(sqlx::query_with(statement, values.into_arguments()?).fetch_all(&self.pool).await?)
     }
 
-    pub(super) async fn optional(
-        &self,
-        statement: &'static str,
-        values: Values,
-    ) -> Result<Option<AnyRow>, ReadError> {
+    pub(super) async fn optional(&self, statement: &'static str, values: Values) -> Result<Option<AnyRow>, ReadError> {
         Ok(sqlx::query_with(statement, values.into_arguments()?).fetch_optional(&self.pool).await?)
     }
 

@@ -11,14 +11,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::backend::{Access, Backend, close_quietly};
 use super::batch::{Texts, Values};
-use super::change::{Commit, Committed, HistoryWrite};
+use super::change::{AgentSchedule, Commit, Committed, HistoryWrite, Imported, ScheduleImport};
 use super::control;
 use super::error::{CommitError, Fault, fault_of};
+use super::import;
 use super::lock::{self, FileLock};
 use super::tables::{agents, audit, calls, events, history, transitions, upkeep};
 use super::tails::Tails;
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
+use crate::domain::time::UtcMicros;
 
 /// Changes that may wait for the writer; whoever brings one more waits for a place.
 const QUEUE_LENGTH: usize = 1024;
@@ -39,6 +41,7 @@ type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
 #[derive(Debug)]
 enum Job {
     Commit(Box<Commit>, Answer<Committed>),
+    Import(Box<ScheduleImport>, Answer<Imported>),
     SetListen(String, Answer<()>),
     Close(oneshot::Sender<()>),
 }
@@ -49,6 +52,13 @@ impl Writer {
     pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::Commit(Box::new(commit), answer), answered).await
+    }
+
+    /// Brings a schedule in: staged in slices, between which other changes are served, and switched in one commit. The same
+    /// content as the one in force changes nothing. Once queued it goes on even when the caller stops waiting.
+    pub async fn import(&self, import: ScheduleImport) -> Result<Imported, CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Import(Box::new(import), answer), answered).await
     }
 
     /// Records where the daemon's HTTP face listens, for commands that look for it.
@@ -119,6 +129,10 @@ impl WriterTask {
             };
             match job {
                 Some(Job::Commit(commit, answer)) => self.commit_with_all_that_waits(*commit, answer).await,
+                Some(Job::Import(import, answer)) => {
+                    let result = self.import(&import).await;
+                    let _ = answer.send(result);
+                }
                 Some(Job::SetListen(address, answer)) => {
                     let result = self.set_listen(&address).await;
                     let _ = answer.send(result);
@@ -140,19 +154,25 @@ impl WriterTask {
     async fn commit_with_all_that_waits(&mut self, commit: Commit, answer: Answer<Committed>) {
         let mut commits = vec![commit];
         let mut answers = vec![answer];
-        while commits.len() < MOST_CHANGES {
+        self.gather(&mut commits, &mut answers);
+        self.commit_group(&commits, answers).await;
+    }
+
+    /// Takes the changes that wait, up to the first job of another kind.
+    fn gather(&mut self, commits: &mut Vec<Commit>, answers: &mut Vec<Answer<Committed>>) {
+        while commits.len() < MOST_CHANGES && self.set_aside.is_empty() {
             match self.queue.try_recv() {
                 Ok(Job::Commit(commit, answer)) => {
                     commits.push(*commit);
                     answers.push(answer);
                 }
-                Ok(other) => {
-                    self.set_aside.push_back(other);
-                    break;
-                }
+                Ok(other) => self.set_aside.push_back(other),
                 Err(_) => break,
             }
         }
+    }
+
+    async fn commit_group(&mut self, commits: &[Commit], answers: Vec<Answer<Committed>>) {
         let group: Vec<&Commit> = commits.iter().collect();
         let results: Vec<_> = match self.write(&group).await {
             Ok(done) => done.into_iter().map(Ok).collect(),
@@ -174,6 +194,11 @@ impl WriterTask {
 
     /// One transaction for all of `group`.
     async fn write(&mut self, group: &[&Commit]) -> Result<Vec<Committed>, CommitError> {
+        self.transact(Work::Changes(group)).await
+    }
+
+    /// Does some work in one transaction; when it fails nothing of it is stored.
+    async fn transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
         let mut tails = self.tails.clone();
@@ -181,7 +206,7 @@ impl WriterTask {
         let mut transaction = connection.begin_with(self.backend.begin()).await.map_err(CommitError::from_engine)?;
         let written = async {
             control::check_epoch(&mut transaction, self.epoch).await?;
-            apply(&mut transaction, &mut self.texts, &mut tails, now, group).await
+            work.apply(&mut transaction, &mut self.texts, &mut tails, now).await
         }
         .await;
         match written {
@@ -199,6 +224,42 @@ impl WriterTask {
                 Err(error)
             }
         }
+    }
+
+    async fn import(&mut self, import: &ScheduleImport) -> Result<Imported, CommitError> {
+        self.connect().await?;
+        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
+        if let Some(version) = import::unchanged_version(connection, import).await? {
+            return Ok(Imported::Unchanged { version });
+        }
+        let current = import::current_version(connection, &import.tenant).await?;
+        let staged = self.stage_and_switch(import, current).await;
+        if let Err(error) = staged {
+            // What cannot be cleared now is cleared before the next import.
+            if let Err(again) = self.transact(Work::ClearStaged(&import.tenant, current)).await {
+                tracing::warn!(error = %again, "the leavings of a failed import stay until the next one");
+            }
+            return Err(error);
+        }
+        Ok(Imported::Switched {
+            version: (current + 1).unsigned_abs(),
+            agents: import.agents.len(),
+            shifts: import.shifts(),
+        })
+    }
+
+    async fn stage_and_switch(&mut self, import: &ScheduleImport, current: i64) -> Result<(), CommitError> {
+        let version = current + 1;
+        self.transact(Work::ClearStaged(&import.tenant, current)).await?;
+        for slice in import::slices(import) {
+            self.transact(Work::Stage(&import.tenant, version, slice)).await?;
+            let (mut commits, mut answers) = (Vec::new(), Vec::new());
+            self.gather(&mut commits, &mut answers);
+            if !commits.is_empty() {
+                self.commit_group(&commits, answers).await;
+            }
+        }
+        self.transact(Work::Switch(version, import, &import.switch_commit())).await.map(|_| ())
     }
 
     /// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone
@@ -257,12 +318,48 @@ impl WriterTask {
     }
 }
 
+/// What one transaction does.
+enum Work<'a> {
+    /// Stores a group of changes.
+    Changes(&'a [&'a Commit]),
+    /// Undoes what an import has staged beyond the version in force.
+    ClearStaged(&'a TenantId, i64),
+    /// Stages some agents of an import.
+    Stage(&'a TenantId, i64, &'a [AgentSchedule]),
+    /// Puts a staged version in force, with the change that goes with it.
+    Switch(i64, &'a ScheduleImport, &'a Commit),
+}
+
+impl Work<'_> {
+    async fn apply(
+        self,
+        connection: &mut AnyConnection,
+        texts: &mut Texts,
+        tails: &mut Tails,
+        now: UtcMicros,
+    ) -> Result<Vec<Committed>, CommitError> {
+        match self {
+            Self::Changes(group) => apply(connection, texts, tails, now, group).await,
+            Self::ClearStaged(tenant, current) => {
+                import::clear_staged(connection, tenant, current).await.map(|()| Vec::new())
+            }
+            Self::Stage(tenant, version, agents) => {
+                import::stage(connection, texts, tenant, version, agents).await.map(|()| Vec::new())
+            }
+            Self::Switch(version, import, with) => {
+                import::switch(connection, texts, version, now, import).await?;
+                apply(connection, texts, tails, now, &[with]).await
+            }
+        }
+    }
+}
+
 /// Writes the rows of all changes, table by table.
 async fn apply(
     connection: &mut AnyConnection,
     texts: &mut Texts,
     tails: &mut Tails,
-    now: crate::domain::time::UtcMicros,
+    now: UtcMicros,
     group: &[&Commit],
 ) -> Result<Vec<Committed>, CommitError> {
     tails.load(connection, group.iter().flat_map(|commit| numbered_tenants(commit))).await?;
@@ -290,7 +387,5 @@ fn numbered_tenants(commit: &Commit) -> impl Iterator<Item = &TenantId> {
         HistoryWrite::Enter(row) => &row.tenant,
         HistoryWrite::Retime { tenant, .. } | HistoryWrite::Remove { tenant, .. } => tenant,
     });
-    history
-        .chain(commit.audit.iter().map(|draft| &draft.tenant))
-        .chain(commit.events.iter().map(|event| &event.tenant))
+    history.chain(commit.audit.iter().map(|draft| &draft.tenant)).chain(commit.events.iter().map(|event| &event.tenant))
 }

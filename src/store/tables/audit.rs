@@ -21,7 +21,8 @@ pub(in crate::store) const ADD_NOTES: ManyRows = ManyRows {
     width: 4,
     tail: "ON CONFLICT (tenant, hash) DO NOTHING",
 };
-pub(in crate::store) const HEAD: &str = "SELECT tenant, seq, hash FROM audit_entries WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
+pub(in crate::store) const HEAD: &str =
+    "SELECT tenant, seq, hash FROM audit_entries WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
 pub(in crate::store) const PUBLISHED_HEAD: &str =
     "SELECT tenant, seq, hash FROM audit_heads WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
 pub(in crate::store) const ENTRIES: &str =
@@ -145,11 +146,7 @@ impl Reader {
     }
 
     /// The typed words that an entry names by hash; `None` when they have been erased.
-    pub async fn note(
-        &self,
-        tenant: &TenantId,
-        hash: crate::domain::audit::Hash,
-    ) -> Result<Option<String>, ReadError> {
+    pub async fn note(&self, tenant: &TenantId, hash: crate::domain::audit::Hash) -> Result<Option<String>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).bytes(&hash.0);
         match self.optional(NOTE, values).await? {

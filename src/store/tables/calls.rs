@@ -81,11 +81,7 @@ impl Reader {
     }
 
     /// The attempts of a transition, in order.
-    pub async fn attempts(
-        &self,
-        tenant: &TenantId,
-        transition: TransitionId,
-    ) -> Result<Vec<CallWrite>, ReadError> {
+    pub async fn attempts(&self, tenant: &TenantId, transition: TransitionId) -> Result<Vec<CallWrite>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(transition.to_string());
         self.all(OF_TRANSITION, values).await?.iter().map(decode).collect()

@@ -18,7 +18,8 @@ pub(in crate::store) const ADD: ManyRows = ManyRows {
     width: 8,
     tail: "",
 };
-pub(in crate::store) const LAST_NUMBER: &str = "SELECT number FROM events WHERE tenant = $1 ORDER BY number DESC LIMIT 1";
+pub(in crate::store) const LAST_NUMBER: &str =
+    "SELECT number FROM events WHERE tenant = $1 ORDER BY number DESC LIMIT 1";
 pub(in crate::store) const AFTER: &str = "SELECT tenant, number, id, at, kind, agent, sequence, body FROM events \
      WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3";
 pub(in crate::store) const COUNTS: &str =

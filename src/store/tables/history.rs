@@ -33,11 +33,8 @@ pub(in crate::store) const RETIME: ManyRows = ManyRows {
            AND state_history.entered_at = v.column3 RETURNING state_history.id",
 };
 /// Rows: tenant, agent, instant.
-pub(in crate::store) const REMOVE: ManyRows = ManyRows {
-    head: "DELETE FROM state_history WHERE (tenant, agent, entered_at) IN (VALUES",
-    width: 3,
-    tail: ")",
-};
+pub(in crate::store) const REMOVE: ManyRows =
+    ManyRows { head: "DELETE FROM state_history WHERE (tenant, agent, entered_at) IN (VALUES", width: 3, tail: ")" };
 /// Rows: tenant, agent, the earliest instant that was touched. From the row before it on, each row ends where the next begins.
 pub(in crate::store) const RELINK: ManyRows = ManyRows {
     head: "UPDATE state_history SET left_at = (SELECT MIN(n.entered_at) FROM state_history n \
@@ -179,11 +176,7 @@ async fn retime(
     ids: &mut [Option<u64>],
 ) -> Result<(), CommitError> {
     batch::run(connection, texts, &GIVE_WAY, rows, |row, values| {
-        values
-            .text(row.tenant.as_str())
-            .text(row.agent.as_str())
-            .int(row.from.as_micros())
-            .int(row.to.as_micros());
+        values.text(row.tenant.as_str()).text(row.agent.as_str()).int(row.from.as_micros()).int(row.to.as_micros());
     })
     .await?;
     let moved = batch::run_returning(connection, texts, &RETIME, rows, |row, values| {

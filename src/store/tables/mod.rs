@@ -5,7 +5,9 @@ pub(super) mod audit;
 pub(super) mod calls;
 pub(super) mod events;
 pub(super) mod history;
+pub(super) mod history_reading;
 pub(super) mod schedule;
+pub(super) mod transition_reading;
 pub(super) mod transitions;
 pub(super) mod upkeep;
 

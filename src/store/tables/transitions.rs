@@ -28,15 +28,6 @@ pub(in crate::store) const UPSERT: ManyRows = ManyRows {
            attempts = excluded.attempts, latency_ms = excluded.latency_ms, explanation = excluded.explanation",
 };
 
-/// The columns that [`decode`] reads.
-macro_rules! columns {
-    () => {
-        "tenant, id, agent, target, reason, priority, actor, standing, requested_at, deadline, accepted_at, finished_at, \
-         before, violation, attempts, latency_ms, on_contact, note, explanation"
-    };
-}
-pub(in crate::store) use columns;
-
 /// A transition with the instants that only the store keeps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredTransition {

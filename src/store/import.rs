@@ -1,0 +1,176 @@
+//! Brings a schedule in: staged in slices that nobody sees, then switched in one small commit.
+//!
+//! Between two slices the writer serves the changes that wait. What an import that was cut off has staged is cleared when the
+//! store is opened next, and before the tenant's next import.
+
+use sqlx::AnyConnection;
+
+use super::batch::{self, Texts, Values};
+use super::change::{AgentSchedule, AgentWrite, Commit, ScheduleImport};
+use super::error::CommitError;
+use super::tables::schedule::{
+    ADD_COVERAGE, ADD_SHIFTS, ADD_VERSION, CLEAR_STAGED, CURRENT, RETIRE_COVERAGE, RETIRE_IN_COVERAGE,
+    RETIRE_OVERLAPPED, STILL_IN_FORCE, TENANTS,
+};
+use crate::domain::ids::TenantId;
+use crate::domain::schedule::Shift;
+use crate::domain::time::UtcMicros;
+
+/// Shifts staged in one commit, so that a change waits tens of milliseconds at most.
+const SHIFTS_PER_SLICE: usize = 2000;
+
+/// The import cut into runs of agents.
+pub(super) fn slices(import: &ScheduleImport) -> Vec<&[AgentSchedule]> {
+    let mut slices = Vec::new();
+    let (mut start, mut shifts) = (0, 0);
+    for (index, agent) in import.agents.iter().enumerate() {
+        // An agent without shifts is a row of coverage.
+        shifts += agent.shifts.len().max(1);
+        if shifts >= SHIFTS_PER_SLICE {
+            slices.push(&import.agents[start..=index]);
+            (start, shifts) = (index + 1, 0);
+        }
+    }
+    if start < import.agents.len() {
+        slices.push(&import.agents[start..]);
+    }
+    slices
+}
+
+/// The version that brought this very content, if it is still in force as it came.
+pub(super) async fn unchanged_version(
+    connection: &mut AnyConnection,
+    import: &ScheduleImport,
+) -> Result<Option<u64>, CommitError> {
+    let mut values = Values::default();
+    values.text(import.tenant.as_str()).bytes(&import.content_hash.0);
+    Ok(one_integer(connection, STILL_IN_FORCE, values).await?.map(i64::unsigned_abs))
+}
+
+/// The version in force; 0 before the first.
+pub(super) async fn current_version(connection: &mut AnyConnection, tenant: &TenantId) -> Result<i64, CommitError> {
+    let mut values = Values::default();
+    values.text(tenant.as_str());
+    Ok(one_integer(connection, CURRENT, values).await?.unwrap_or(0))
+}
+
+async fn one_integer(
+    connection: &mut AnyConnection,
+    statement: &'static str,
+    values: Values,
+) -> Result<Option<i64>, CommitError> {
+    let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
+    let row = sqlx::query_with(statement, arguments).fetch_optional(connection).await;
+    row.and_then(|row| row.map(|row| sqlx::Row::try_get(&row, 0)).transpose()).map_err(CommitError::from_engine)
+}
+
+/// Undoes what is staged for a tenant beyond the version in force.
+pub(super) async fn clear_staged(
+    connection: &mut AnyConnection,
+    tenant: &TenantId,
+    current: i64,
+) -> Result<(), CommitError> {
+    for statement in CLEAR_STAGED {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(current);
+        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
+        sqlx::query_with(statement, arguments).execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+    }
+    Ok(())
+}
+
+/// Undoes what is staged for any tenant.
+pub(super) async fn clear_all_staged(connection: &mut AnyConnection) -> Result<(), CommitError> {
+    let rows = sqlx::query(TENANTS).fetch_all(&mut *connection).await.map_err(CommitError::from_engine)?;
+    for row in &rows {
+        let tenant = TenantId::new(sqlx::Row::try_get::<&str, _>(row, 0).map_err(CommitError::from_engine)?);
+        let current = current_version(connection, &tenant).await?;
+        clear_staged(connection, &tenant, current).await?;
+    }
+    Ok(())
+}
+
+/// Writes the rows of some agents for a version that is not in force yet.
+pub(super) async fn stage(
+    connection: &mut AnyConnection,
+    texts: &mut Texts,
+    tenant: &TenantId,
+    version: i64,
+    agents: &[AgentSchedule],
+) -> Result<(), CommitError> {
+    let span = |agent: &AgentSchedule, start: UtcMicros, end: UtcMicros, values: &mut Values| {
+        values.text(tenant.as_str()).text(agent.agent.id.as_str()).int(start.as_micros()).int(end.as_micros());
+        values.int(version);
+    };
+    for statement in [&RETIRE_IN_COVERAGE, &RETIRE_COVERAGE] {
+        batch::run(connection, texts, statement, agents, |agent, values| {
+            span(agent, agent.coverage.start, agent.coverage.end, values);
+        })
+        .await?;
+    }
+    batch::run(connection, texts, &ADD_COVERAGE, agents, |agent, values| {
+        span(agent, agent.coverage.start, agent.coverage.end, values);
+    })
+    .await?;
+    let mut shifts: Vec<(&AgentSchedule, &Shift, String)> = Vec::new();
+    for agent in agents {
+        for shift in &agent.shifts {
+            let activities = serde_json::to_string(&shift.activities)
+                .map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?;
+            shifts.push((agent, shift, activities));
+        }
+    }
+    batch::run(connection, texts, &RETIRE_OVERLAPPED, &shifts, |(agent, shift, _), values| {
+        span(agent, shift.start, shift.end, values);
+    })
+    .await?;
+    batch::run(connection, texts, &ADD_SHIFTS, &shifts, |(agent, shift, activities), values| {
+        span(agent, shift.start, shift.end, values);
+        values.text(&**activities);
+    })
+    .await
+}
+
+/// Puts a staged version in force.
+pub(super) async fn switch(
+    connection: &mut AnyConnection,
+    texts: &mut Texts,
+    version: i64,
+    now: UtcMicros,
+    import: &ScheduleImport,
+) -> Result<(), CommitError> {
+    let from = import.agents.iter().map(|agent| agent.coverage.start).min().unwrap_or(now);
+    let to = import.agents.iter().map(|agent| agent.coverage.end).max().unwrap_or(now);
+    batch::run(connection, texts, &ADD_VERSION, &[import], |import, values| {
+        values
+            .text(import.tenant.as_str())
+            .int(version)
+            .text(&*import.name)
+            .bytes(&import.content_hash.0)
+            .int(now.as_micros())
+            .text(&*import.actor)
+            .int(from.as_micros())
+            .int(to.as_micros())
+            .count(import.agents.len() as u64)
+            .count(import.shifts() as u64);
+    })
+    .await
+}
+
+impl ScheduleImport {
+    /// How many shifts it brings.
+    pub(super) fn shifts(&self) -> usize {
+        self.agents.iter().map(|agent| agent.shifts.len()).sum()
+    }
+
+    /// What is written together with the switch.
+    pub(super) fn switch_commit(&self) -> Commit {
+        let mut commit = self.with_switch.clone();
+        commit.agents.extend(self.agents.iter().map(|agent| AgentWrite {
+            tenant: self.tenant.clone(),
+            agent: agent.agent.clone(),
+            subject: agent.subject,
+        }));
+        commit
+    }
+}

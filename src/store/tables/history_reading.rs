@@ -1,0 +1,223 @@
+//! State history as it is read: the latest states, spans, what came after an id, and time in state.
+
+use std::sync::Arc;
+
+use sqlx::any::AnyRow;
+
+use crate::domain::agent::Source;
+use crate::domain::ids::{AgentId, ReasonCode, TenantId};
+use crate::domain::state::{AgentState, STATE_KINDS};
+use crate::domain::time::UtcMicros;
+use crate::store::batch::Values;
+use crate::store::cells::Cells;
+use crate::store::change::HistoryRow;
+use crate::store::error::ReadError;
+use crate::store::reader::Reader;
+
+/// The most rows of one page of history.
+pub const HISTORY_PAGE_LIMIT: u32 = 10_000;
+
+/// How many connections share the scan of time in state; the pool keeps one for everyone else.
+const SCANS: usize = 3;
+
+/// Walks from agent to agent by the key, one seek each, whatever the number of rows.
+pub(in crate::store) const AGENT_IDS: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
+     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
+     FROM a WHERE a.agent IS NOT NULL) SELECT agent FROM a WHERE agent IS NOT NULL";
+pub(in crate::store) const LATEST: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
+     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
+     FROM a WHERE a.agent IS NOT NULL) \
+     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition \
+     FROM a JOIN state_history h ON h.tenant = $1 AND h.agent = a.agent AND h.entered_at = \
+     (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent) ORDER BY h.agent";
+pub(in crate::store) const OF_AGENT: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition \
+     FROM state_history WHERE tenant = $1 AND agent = $2 AND entered_at > $3 AND entered_at < $5 \
+     AND (left_at > $4 OR left_at IS NULL) ORDER BY entered_at LIMIT $6";
+pub(in crate::store) const SPAN: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition \
+     FROM state_history WHERE tenant = $1 AND (agent, entered_at) > ($2, $3) AND entered_at < $5 \
+     AND (left_at > $4 OR left_at IS NULL) ORDER BY agent, entered_at LIMIT $6";
+pub(in crate::store) const AFTER_ID: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition \
+     FROM state_history WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3";
+
+/// The sums of one agent as text, `ready,not-ready,…` in the order of [`AgentState::index`]: a subquery gives one value, and
+/// only so is each agent's stretch of the table walked once, in its order, without a sort.
+/// `$1` tenant, `$2` from, `$3` to, `$4` and `$5` first and last agent.
+pub(in crate::store) const TIME_IN_STATE: &str = "WITH RECURSIVE a(agent) AS (\
+     SELECT MIN(agent) FROM state_history WHERE tenant = $1 AND agent >= $4 AND agent <= $5 \
+     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent AND h.agent <= $5) \
+     FROM a WHERE a.agent IS NOT NULL) \
+     SELECT a.agent, (SELECT \
+     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'Ready') AS TEXT), '0') || ',' || \
+     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'NotReady') AS TEXT), '0') || ',' || \
+     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'Paused') AS TEXT), '0') || ',' || \
+     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'Idle') AS TEXT), '0') || ',' || \
+     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'LoggedOut') AS TEXT), '0') || ',' || \
+     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'OnContact') AS TEXT), '0') || ',' || \
+     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'AfterContactWork') AS TEXT), '0') || ',' || \
+     COALESCE(CAST(SUM(d) AS TEXT), '0') \
+     FROM (SELECT h.state, CASE WHEN h.left_at < $3 THEN h.left_at ELSE $3 END \
+         - CASE WHEN h.entered_at > $2 THEN h.entered_at ELSE $2 END AS d \
+         FROM state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at < $3 AND h.entered_at >= COALESCE(\
+         (SELECT MAX(p.entered_at) FROM state_history p WHERE p.tenant = $1 AND p.agent = a.agent AND p.entered_at <= $2), $2)\
+     ) AS spans) AS sums FROM a WHERE a.agent IS NOT NULL ORDER BY a.agent";
+
+/// A row of history as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredHistory {
+    /// Its id: rises per tenant with every row that is written or corrected.
+    pub id: u64,
+    /// The row.
+    pub row: HistoryRow,
+    /// When the agent's next state began; `None` for the latest.
+    pub left_at: Option<UtcMicros>,
+}
+
+/// How long an agent was in each state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeInState {
+    /// Who.
+    pub agent: AgentId,
+    /// Microseconds by [`AgentState::index`]; the last is every unknown state together.
+    pub micros: [u64; STATE_KINDS],
+}
+
+impl TimeInState {
+    /// Microseconds in `state`; for an unknown one, in all unknown ones together.
+    pub const fn of(&self, state: &AgentState) -> u64 {
+        self.micros[state.index()]
+    }
+}
+
+impl Reader {
+    /// The latest state of every agent of a tenant that has one, by agent.
+    pub async fn latest_states(&self, tenant: &TenantId) -> Result<Vec<StoredHistory>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        self.all(LATEST, values).await?.iter().map(decode).collect()
+    }
+
+    /// One agent's states that overlap `from..to`, in order, at most `limit` (held to [`HISTORY_PAGE_LIMIT`]); the next page
+    /// begins after the `entered_at` of the last.
+    pub async fn agent_history(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        (from, to): (UtcMicros, UtcMicros),
+        after: Option<UtcMicros>,
+        limit: u32,
+    ) -> Result<Vec<StoredHistory>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(agent.as_str()).int(after.map_or(i64::MIN, UtcMicros::as_micros));
+        values.int(from.as_micros()).int(to.as_micros()).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
+        self.all(OF_AGENT, values).await?.iter().map(decode).collect()
+    }
+
+    /// All agents' states that overlap `from..to`, by agent and instant, at most `limit` (held to [`HISTORY_PAGE_LIMIT`]); the
+    /// next page begins after the agent and `entered_at` of the last.
+    pub async fn history(
+        &self,
+        tenant: &TenantId,
+        (from, to): (UtcMicros, UtcMicros),
+        after: Option<(&AgentId, UtcMicros)>,
+        limit: u32,
+    ) -> Result<Vec<StoredHistory>, ReadError> {
+        let (agent, at) = after.map_or(("", i64::MIN), |(agent, at)| (agent.as_str(), at.as_micros()));
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(agent).int(at);
+        values.int(from.as_micros()).int(to.as_micros()).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
+        self.all(SPAN, values).await?.iter().map(decode).collect()
+    }
+
+    /// Rows written or corrected after the one with id `after`, by id: how a viewer that fell behind catches up.
+    pub async fn history_after(
+        &self,
+        tenant: &TenantId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredHistory>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).count(after).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
+        self.all(AFTER_ID, values).await?.iter().map(decode).collect()
+    }
+
+    /// How long each agent was in each state within `from..to`, by agent. The latest state lasts until `to`, so a caller
+    /// who asks beyond now says now.
+    pub async fn time_in_state(
+        &self,
+        tenant: &TenantId,
+        from: UtcMicros,
+        to: UtcMicros,
+    ) -> Result<Vec<TimeInState>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        let rows = self.all(AGENT_IDS, values).await?;
+        let agents =
+            rows.iter().map(|row| Cells::of("state_history", row).text("agent")).collect::<Result<Vec<_>, _>>()?;
+        if from >= to || agents.is_empty() {
+            return Ok(Vec::new());
+        }
+        let scan = |part: usize| {
+            let share = agents.len().div_ceil(SCANS);
+            let agents = agents.get(part * share..((part + 1) * share).min(agents.len())).unwrap_or_default();
+            self.time_in_state_of(tenant, from, to, agents)
+        };
+        let (first, second, third) = tokio::try_join!(scan(0), scan(1), scan(2))?;
+        Ok([first, second, third].concat())
+    }
+
+    async fn time_in_state_of(
+        &self,
+        tenant: &TenantId,
+        from: UtcMicros,
+        to: UtcMicros,
+        agents: &[&str],
+    ) -> Result<Vec<TimeInState>, ReadError> {
+        let (Some(first), Some(last)) = (agents.first(), agents.last()) else { return Ok(Vec::new()) };
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros()).text(*first).text(*last);
+        let rows = self.all(TIME_IN_STATE, values).await?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::of("state_history", row);
+                let micros = cells.word("sums", sums)?;
+                Ok(TimeInState { agent: AgentId::new(cells.text("agent")?), micros })
+            })
+            .collect()
+    }
+}
+
+/// Seven sums by name and the sum of all, as the query writes them; what the names leave over is of unknown states.
+fn sums(text: &str) -> Option<[u64; STATE_KINDS]> {
+    let mut micros = [0; STATE_KINDS];
+    let mut parts = text.split(',');
+    for slot in &mut micros {
+        *slot = parts.next()?.parse().ok()?;
+    }
+    let known: u64 = micros[..STATE_KINDS - 1].iter().sum();
+    micros[STATE_KINDS - 1] = micros[STATE_KINDS - 1].checked_sub(known)?;
+    parts.next().is_none().then_some(micros)
+}
+
+fn decode(row: &AnyRow) -> Result<StoredHistory, ReadError> {
+    let cells = Cells::of("state_history", row);
+    Ok(StoredHistory {
+        id: cells.number("id")?,
+        left_at: cells.instant_or_null("left_at")?,
+        row: HistoryRow {
+            tenant: TenantId::new(cells.text("tenant")?),
+            agent: AgentId::new(cells.text("agent")?),
+            entered_at: cells.instant("entered_at")?,
+            state: AgentState::stored(cells.text("state")?),
+            reason: cells.text_or_null("reason")?.map(ReasonCode::new),
+            queue: cells.text_or_null("queue")?.map(Arc::from),
+            source: cells.word("source", source_of)?,
+            transition: cells.parsed_or_null("transition")?,
+        },
+    })
+}
+
+fn source_of(name: &str) -> Option<Source> {
+    [Source::Snapshot, Source::Feed, Source::Post]
+        .into_iter()
+        .find(|source| super::history::source_name(*source) == name)
+}
