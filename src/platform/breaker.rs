@@ -159,6 +159,9 @@ impl Breaker {
 mod tests {
     use super::*;
 
+    /// A name, a breaker, what happens to it, and where it stands then.
+    type Case = (&'static str, Breaker, fn(&mut Breaker), State);
+
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
@@ -198,7 +201,7 @@ mod tests {
             breaker
         };
         let open_state = |next| State::Open { since: opened, next_probe: next };
-        let table: [(&str, Breaker, fn(&mut Breaker), State); 9] = [
+        let table: [Case; 9] = [
             ("closed, success", Breaker::default(), |b| drop(b.succeeded(seconds(141))), State::Closed),
             ("closed, failure", Breaker::default(), |b| drop(b.failed(&agent(9), seconds(141))), State::Closed),
             ("closed, withdrawn", Breaker::default(), Breaker::withdrawn, State::Closed),

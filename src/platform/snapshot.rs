@@ -54,7 +54,7 @@ pub struct SnapshotDelta {
     pub generated_at: UtcMicros,
     /// Byte for byte the last snapshot again: nothing was read, nothing is new.
     pub repeated: bool,
-    /// Agents whose row differs from the last one, at most once each, in the order of the snapshot.
+    /// Agents whose row differs from the last one, at most once each.
     pub changed: Vec<Sighting>,
     /// How many rows the snapshot holds, good or bad.
     pub rows: usize,

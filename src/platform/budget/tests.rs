@@ -127,7 +127,7 @@ proptest! {
         let at = fresh().next_free(seconds(0), urgency).expect("nothing is under way");
         prop_assert!(fresh().try_take(at, urgency).is_ok());
         if at > seconds(0) {
-            prop_assert!(fresh().try_take(at - Duration::from_millis(1), urgency).is_err());
+            prop_assert!(fresh().try_take(at.saturating_sub(Duration::from_millis(1)), urgency).is_err());
         }
     }
 

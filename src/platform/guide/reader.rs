@@ -137,7 +137,7 @@ struct Reading<'r> {
     row_count: usize,
     /// By agent: not met yet, met unchanged, or met with the change at this place.
     met: Vec<Met>,
-    changed: Vec<Option<Sighting>>,
+    changed: Vec<Sighting>,
     fingerprints: Vec<(usize, u64)>,
     /// The row of the last snapshot that is expected next.
     expected: usize,
@@ -156,13 +156,15 @@ enum Met {
 impl<'r> Reading<'r> {
     fn new(reader: &'r mut GuideReader) -> Self {
         let agents = reader.agents.len();
+        // The first snapshot yields everyone; growing step by step would need up to three times the room for a moment.
+        let expected_changes = if reader.last.is_none() { agents } else { 0 };
         Self {
             reader,
             layout: Layout { rows: Vec::with_capacity(agents), of_agent: vec![None; agents] },
             row_count: 0,
             met: vec![Met::Not; agents],
-            changed: Vec::new(),
-            fingerprints: Vec::new(),
+            changed: Vec::with_capacity(expected_changes),
+            fingerprints: Vec::with_capacity(expected_changes),
             expected: 0,
             complaints: Vec::new(),
             more_complaints: 0,
@@ -258,19 +260,25 @@ impl<'r> Reading<'r> {
             self.duplicates = true;
             self.complain_of(agent, Fault::Duplicate);
         }
-        if let Met::Changed(place) = earlier {
-            self.changed[place] = None;
-        }
         if known && earlier == Met::Not {
             self.met[agent] = Met::Unchanged;
         } else {
             // After a duplicate the row is yielded whether or not it is new: the merge takes a repeat as nothing.
-            self.met[agent] = Met::Changed(self.changed.len());
             let sighting = self.sighting(agent, row);
-            self.changed.push(Some(sighting));
+            self.yield_once(agent, earlier, sighting);
             self.fingerprints.push((agent, fingerprint));
         }
         self.place(agent, bytes);
+    }
+
+    fn yield_once(&mut self, agent: usize, earlier: Met, sighting: Sighting) {
+        match earlier {
+            Met::Changed(place) => self.changed[place] = sighting,
+            Met::Not | Met::Unchanged => {
+                self.met[agent] = Met::Changed(self.changed.len());
+                self.changed.push(sighting);
+            }
+        }
     }
 
     fn sighting(&mut self, agent: usize, row: &Row<'_>) -> Sighting {
@@ -329,7 +337,7 @@ impl<'r> Reading<'r> {
         SnapshotDelta {
             generated_at,
             repeated: false,
-            changed: changed.into_iter().flatten().collect(),
+            changed,
             rows: row_count,
             absent,
             complaints: self.complaints,

@@ -209,7 +209,7 @@ async fn fresh_tokens_that_the_platform_refuses_open_the_circuit_and_one_that_wo
     source.accepted(&token);
     source.refused(&token);
     for _ in 0..2 {
-        source.refused(&*source.current().await.expect("the count began afresh"));
+        source.refused(&source.current().await.expect("the count began afresh"));
     }
     assert!(matches!(source.current().await, Err(Failure::CircuitOpen { .. })));
     assert_eq!(server.seen().len(), 5);

@@ -144,7 +144,7 @@ fn of_two_rows_of_an_agent_the_last_counts_whichever_goes_away_later() {
     let twice = [row(0, "idle"), row(1, "idle"), row(0, "paused")];
     let mut first = reader(2);
     let delta = read_rows(&mut first, 0, &twice);
-    assert_eq!(changed(&delta), [("u_1", "Idle"), ("u_0", "Paused")]);
+    assert_eq!(changed(&delta), [("u_0", "Paused"), ("u_1", "Idle")]);
     assert_eq!(faults(&delta), [(Some(2), Fault::Duplicate)]);
     let delta = read_rows(&mut first, 10, &twice);
     assert_eq!(changed(&delta).iter().filter(|(agent, _)| *agent == "u_0").collect::<Vec<_>>(), [&("u_0", "Paused")]);
