@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,6 +50,9 @@ pub struct SimulateArgs {
     /// Requests a minute that each tenant may make.
     #[arg(long, value_name = "N", default_value_t = 100)]
     requests_per_minute: u32,
+    /// How long the agent in a mandatory break stays in it; for ever without it.
+    #[arg(long, value_name = "MINUTES")]
+    break_minutes: Option<u32>,
     /// Nobody does anything of their own accord.
     #[arg(long)]
     quiet: bool,
@@ -70,7 +74,7 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    tracing::info!("stopping");
+    let _ = writeln!(std::io::stderr(), "simulator: stopping");
     simulator.stop().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -92,6 +96,7 @@ async fn options(args: SimulateArgs) -> anyhow::Result<SimOptions> {
         requests_per_minute: args.requests_per_minute,
         faults: args.fault,
         lively: !args.quiet,
+        break_lasts: args.break_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60)),
         ..SimOptions::default()
     })
 }

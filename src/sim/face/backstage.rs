@@ -48,6 +48,9 @@ async fn add_faults(State(lobby): State<Lobby>, Json(faults): Json<serde_json::V
         Ok(faults) => faults,
         Err(error) => return refuse(&error),
     };
+    if let Some(error) = faults.iter().find_map(|fault| fault.check().err()) {
+        return refuse(&error);
+    }
     for fault in faults {
         if let Err(error) = lobby.stage().add_fault(fault) {
             return refuse(&error);

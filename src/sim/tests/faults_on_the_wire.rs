@@ -98,23 +98,36 @@ async fn a_late_change_takes_effect_when_it_is_due_and_names_its_request() {
 }
 
 #[tokio::test]
-async fn a_delayed_answer_and_one_that_never_comes_outlast_a_client() {
+async fn a_delayed_answer_comes_late_and_a_silent_platform_never_answers() {
     let bench = Bench::new(quiet()).await;
     let token = bench.token(0, "").await;
-    let limit = Duration::from_millis(200);
-    bench.fault(json!({ "kind": "stop_answering", "on": "state", "count": 1, "ms": 20_000 })).await;
-    let error = bench.post(STATE, &token, &ready()).timeout(limit).send().await.expect_err("no answer");
-    assert!(error.is_timeout());
-    assert_eq!(bench.applied(), 0);
-    bench.fault(json!({ "kind": "delay_ms", "on": "state", "count": 1, "ms": 20_000 })).await;
-    let error = bench.post(STATE, &token, &ready()).timeout(limit).send().await.expect_err("no answer");
-    assert!(error.is_timeout());
-    assert_eq!(bench.applied(), 1);
-    bench.fault(json!({ "kind": "stop_answering", "on": "state", "count": 1, "ms": 1 })).await;
-    let error = bench.post(STATE, &token, &ready()).send().await.expect_err("closed");
-    assert!(!error.is_timeout());
-    bench.fault(json!({ "kind": "delay", "on": "state", "count": 1, "ms": 1 })).await;
+    let wait = Duration::from_millis(150);
+    bench.fault(json!({ "kind": "stop_answering", "on": "state", "count": 1, "ms": 150 })).await;
+    let watch = crate::clock::Stopwatch::start();
+    bench.try_ready(&token).await.expect_err("closed without an answer");
+    assert!(watch.elapsed() >= wait);
+    assert_eq!((bench.applied(), bench.last_fault()), (0, (None, Some(Kind::StopAnswering))));
+    bench.fault(json!({ "kind": "delay_ms", "on": "state", "count": 1, "ms": 150 })).await;
+    let watch = crate::clock::Stopwatch::start();
     assert_eq!(bench.try_ready(&token).await.expect("answered").0, 200);
+    assert!(watch.elapsed() >= wait);
+    assert_eq!(bench.applied(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_on_a_delayed_answer_finds_its_change_applied() {
+    let bench = Bench::new(quiet()).await;
+    let token = bench.token(0, "").await;
+    bench.fault(json!({ "kind": "delay", "on": "state", "count": 1, "ms": 600_000 })).await;
+    let applied = async {
+        while bench.applied() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        answer = bench.try_ready(&token) => panic!("answered: {answer:?}"),
+        () = applied => {}
+    }
 }
 
 #[tokio::test]
@@ -202,6 +215,11 @@ async fn the_back_door_refuses_what_it_does_not_understand() {
         assert_eq!(status, 400, "{body}");
         assert!(answered["error"].is_string(), "{body}");
     }
+    let halfway = json!([{ "kind": "html" }, { "kind": "late" }]);
+    let (status, _) = answer(bench.http.post(format!("{}/_sim/faults", bench.base)).json(&halfway)).await;
+    assert_eq!(status, 400);
+    let listed = answer(bench.http.get(format!("{}/_sim/faults", bench.base))).await.1;
+    assert_eq!(listed, json!({ "active": [] }), "all of them or none");
     bench.fault(json!({ "kind": "html", "on": "token" })).await;
     let cleared = answer(bench.http.delete(format!("{}/_sim/faults", bench.base))).await.1;
     assert_eq!(cleared, json!({ "active": [] }));

@@ -166,3 +166,30 @@ fn ten_thousand_agents_live_a_busy_hour() {
     let times: Vec<_> = changes.iter().map(|change| change.step.at).collect();
     assert!(times.is_sorted());
 }
+
+#[test]
+fn an_automation_that_acts_is_obeyed() {
+    let mut world = world(1, 300, true, start());
+    let (mut asked, mut applied) = (BTreeMap::new(), 0);
+    for tick in 1..=360 {
+        let now = start() + Duration::from_secs(tick * 10);
+        world.step(now);
+        let due: Vec<_> = world
+            .agents()
+            .iter()
+            .filter(|agent| agent.person.lives)
+            .filter_map(|agent| Some((agent.person.id.clone(), occasion(agent, now)?)))
+            .collect();
+        for (id, what) in due {
+            let state = match what {
+                "break not begun" | "ready after the shift" => SimState::Unavailable,
+                _ => SimState::Available,
+            };
+            world.request(id.as_str(), state, tick, Duration::ZERO).expect("nothing forbids it");
+            *asked.entry(what).or_insert(0_u32) += 1;
+        }
+        applied += world.take_changes().iter().filter(|change| change.step.cause == Cause::Api).count();
+    }
+    assert!(applied >= 150, "{applied} of {asked:?}");
+    assert!(asked.len() >= 5, "{asked:?}");
+}
