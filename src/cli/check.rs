@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
-use crate::config::{Complaint, Concern, ConfigRefused, Environment, Loaded, Origin};
+use crate::config::{Complaint, Concern, Config, ConfigRefused, Environment, Loaded, Origin, Tenant};
+use crate::domain::rule::Mode as RuleMode;
 
 /// Options of `check`.
 #[derive(clap::Args, Clone, Debug)]
@@ -71,7 +72,20 @@ fn print_sound(loaded: &Loaded, show: bool, out: &mut impl Write) -> io::Result<
     let config = &loaded.config;
     let ids: Vec<_> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
     let agents: usize = config.tenants.iter().map(|tenant| tenant.agents.len()).sum();
-    writeln!(out, "ok: tenants: {}; agents named here: {agents}; webhooks: {}", list(&ids), config.webhooks.len())
+    let webhooks = config.webhooks.len();
+    writeln!(out, "ok: tenants: {}; agents named here: {agents}; webhooks: {webhooks}", list(&ids))?;
+    for tenant in &config.tenants {
+        let counts = modes(config, tenant).map(|(mode, count)| format!("{count} {}", mode.name()));
+        writeln!(out, "rules for {}: {}", tenant.id, counts.join(", "))?;
+    }
+    Ok(())
+}
+
+/// How many rules a tenant has of each mode.
+fn modes(config: &Config, tenant: &Tenant) -> [(RuleMode, usize); 3] {
+    let rules = config.rules_for(tenant);
+    [RuleMode::Enforce, RuleMode::Approve, RuleMode::Watch]
+        .map(|mode| (mode, rules.iter().filter(|rule| rule.mode == mode).count()))
 }
 
 fn list(words: &[&str]) -> String {
@@ -80,13 +94,16 @@ fn list(words: &[&str]) -> String {
 
 fn sound_as_json(loaded: &Loaded, show: bool) -> Value {
     let config = &loaded.config;
-    let tenants: Vec<_> =
-        config.tenants.iter().map(|tenant| json!({ "id": tenant.id, "agents": tenant.agents.len() })).collect();
+    let tenants = config.tenants.iter().map(|tenant| {
+        let rules: serde_json::Map<String, Value> =
+            modes(config, tenant).into_iter().map(|(mode, count)| (mode.name().to_owned(), count.into())).collect();
+        json!({ "id": tenant.id, "agents": tenant.agents.len(), "rules": rules })
+    });
     let mut object = json!({
         "ok": true,
         "complaints": [],
         "warnings": loaded.warnings,
-        "tenants": tenants,
+        "tenants": tenants.collect::<Vec<_>>(),
         "webhooks": config.webhooks.len(),
     });
     if show {
@@ -159,7 +176,18 @@ mod tests {
         insta::assert_snapshot!(out, @r"
     warning: server.tokens: no token is configured, so the API answers nobody
     ok: tenants: acme; agents named here: 2; webhooks: 0
+    rules for acme: 0 enforce, 0 approve, 0 watch
     ");
+    }
+
+    #[test]
+    fn mistakes_in_rules_alone_end_in_4() {
+        let rule = "[[rules]]\nid = \"r\"\nwhen = { state = \"Redy\" }\nthen = { set_state = \"NotReady\" }\n";
+        let (exit, out) = run_on(&format!("{SOUND}{rule}"), &[]);
+        assert_eq!(exit, Exit::Problems);
+        assert!(out.starts_with("c.toml:9:10: rules[r].when.state: "), "{out}");
+        let (exit, _) = run_on(&format!("{SOUND}mod = 1\n{rule}"), &[]);
+        assert_eq!(exit, Exit::BadConfiguration);
     }
 
     #[test]

@@ -98,12 +98,14 @@ impl Config {
 }
 
 /// Beside broken lines, keys may be missing only because their line was not understood, and what was understood of such a line
-/// may be nonsense. Complaints of either kind are left out; they come back when the syntax is mended.
+/// may be nonsense; rules of such a file may be cut short. Complaints of these kinds are left out; they come back when the syntax
+/// is mended.
 fn keep_what_is_certain(complaints: &mut Vec<Complaint>, syntax: usize, broken: &BTreeSet<(Arc<Path>, usize)>) {
     let rest = complaints.split_off(syntax.min(complaints.len()));
     complaints.extend(rest.into_iter().filter(|complaint| match &complaint.origin {
         Origin::File { file, line, .. } => {
-            !broken.contains(&(Arc::clone(file), *line)) && complaint.what != Fault::MISSING
+            let cut_short = complaint.concern == Concern::Rule && broken.iter().any(|(broken, _)| broken == file);
+            !broken.contains(&(Arc::clone(file), *line)) && complaint.what != Fault::MISSING && !cut_short
         }
         Origin::Environment(_) | Origin::Flag(_) => true,
         Origin::Default => false,

@@ -67,7 +67,7 @@ events = ["AGENT_STATE_CHANGED"]
     c.toml:24:18: tenants[acme].agents: must be an agent's id: up to 128 characters, no blanks
     c.toml:24:22: tenants[acme].agents: expects text (agent id), not an integer
     c.toml:25:1: tenants[acme].polcy: is not a known key; did you mean "policy"?
-    c.toml:28:23: tenants[acme].states.incoming: must be one of our states: Ready, NotReady, Paused, Idle, LoggedOut, OnContact, AfterContactWork
+    c.toml:28:23: tenants[acme].states.incoming: must be one of our states: Ready, NotReady, Paused, Idle, LoggedOut, OnContact, AfterContactWork; did you mean "Paused"?
     c.toml:30:1: tenants[acme]: has an id that is already taken
     c.toml:34:17: tenants[#2].client_secret: the environment variable NOT_SET is not set; set it, or name another
     c.toml:37:6: webhooks[#1].id: must be 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit

@@ -2,6 +2,7 @@
 
 mod broken;
 mod effective;
+mod rules;
 mod sample;
 
 use super::{Config, ConfigRefused, ConfigText, Environment, Flag, Loaded};
