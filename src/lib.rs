@@ -18,6 +18,7 @@
 //! | `app`, `cli` | putting it together | all |
 
 pub mod cli;
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod domain;

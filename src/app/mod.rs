@@ -27,12 +27,11 @@ use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::sight;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
-use crate::engine::upkeep;
 use crate::http::{self, ApiState};
 use crate::platform::budget::Budget;
 use crate::store::{Identity, Role, Store};
 
-pub use import::{ImportReport, import_file};
+pub use import::{Importer, wanted_from_file};
 pub use reload::Reload;
 pub use settings::{SettingsError, platform_of, tenant_settings};
 
@@ -180,11 +179,6 @@ impl App {
         });
         let listener = Arc::new(listener);
         self.supervisor.spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
-        let (writer, clock) = (self.store.writer().clone(), clock.clone());
-        let readiness = self.readiness.clone();
-        self.supervisor.spawn("upkeep", OnFailure::Restart, move |soft| {
-            upkeep::run(writer.clone(), readiness.clone(), clock.clone(), soft)
-        });
     }
 
     /// What a reload of the configuration goes through.

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::SharedClock;
-use crate::config::{Config, Dialect, Mode, Server, Tenant, TenantScope, TokenStyle as ConfiguredStyle};
+use crate::config::{self, Config, Dialect, Mode, Server, Tenant, TenantScope, TokenStyle as ConfiguredStyle};
 use crate::domain::planner::DecideSettings;
 use crate::domain::rule::check::Capabilities;
 use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::{Rule, RuleComplaint};
+use crate::domain::sets::StateSet;
+use crate::domain::state::AgentState;
 use crate::engine::settings::{
     BudgetSettings, PolicySettings, RetrySettings, RuleText, SightSettings, TenantSettings,
 };
-use crate::http::Access;
+use crate::http::{Access, Right};
 use crate::platform::client::{ClientError, ClientSettings};
 use crate::platform::dry_run::DryRun;
 use crate::platform::guide::{Guide, GuideSettings, TokenStyle};
@@ -62,7 +64,7 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
             interval,
             agents_per_subscription: tenant.subscription.agents_per_subscription,
             renew_after: tenant.subscription.renew_after,
-            near_expiry_after: NEAR_EXPIRY.max(tenant.subscription.renew_after + Duration::from_secs(600)),
+            near_expiry_after: NEAR_EXPIRY,
             oversize_bytes: tenant.subscription.oversize_bytes,
         },
         policy: PolicySettings {
@@ -92,13 +94,17 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
 
 fn rule_text(rule: &Rule) -> Option<RuleText> {
     let body = serde_json::to_string(rule).ok()?;
-    Some(RuleText { id: rule.id.clone(), version: rule.version().into(), body })
+    Some(RuleText { id: rule.id.clone(), version: rule.version().ok()?, body })
 }
 
 /// What the tenant's platform can be asked for, as far as it is known before it is asked.
 fn capabilities(tenant: &Tenant) -> Capabilities {
     match tenant.dialect {
-        Dialect::Guide => Capabilities::guide(&tenant.states),
+        Dialect::Guide => {
+            let settable: Vec<AgentState> =
+                AgentState::KNOWN.into_iter().filter(|state| tenant.states.platform_name(state).is_some()).collect();
+            Capabilities { settable: StateSet::of(&settable), can_log_out: false }
+        }
     }
 }
 
@@ -139,7 +145,15 @@ pub(super) fn access(server: &Server) -> Vec<Access> {
         id: token.id.as_str().into(),
         token: token.token.clone(),
         tenants: scope(&token.tenants),
-        rights: token.may.iter().map(|right| right.name()).collect(),
+        rights: token.may.iter().map(|right| right_of(*right)).collect(),
     });
     tokens.collect()
+}
+
+const fn right_of(right: config::Right) -> Right {
+    match right {
+        config::Right::Read => Right::Read,
+        config::Right::Change => Right::Change,
+        config::Right::Import => Right::Import,
+    }
 }

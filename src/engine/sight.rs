@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::calls::{CallKind, budgeted, real_millis};
 use super::link::Link;
 use super::message::{Message, Sight, SliceNotice};
-use super::settings::SightSettings;
+use super::settings::TenantSettings;
 use crate::clock::BoxFuture;
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, SubscriptionId};
@@ -26,7 +26,7 @@ use crate::store::{Commit, SubscriptionRow, SubscriptionWrite};
 /// The worker of one tenant: one loop per subscription, made anew when the roster changes.
 pub async fn run(
     link: Arc<Link>,
-    settings: watch::Receiver<SightSettings>,
+    settings: watch::Receiver<Arc<TenantSettings>>,
     mut roster: watch::Receiver<Arc<[AgentId]>>,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -52,13 +52,13 @@ pub async fn run(
 
 async fn start_slices(
     link: &Arc<Link>,
-    settings: &watch::Receiver<SightSettings>,
+    settings: &watch::Receiver<Arc<TenantSettings>>,
     agents: &[AgentId],
     soft: &CancellationToken,
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let stored = link.reader.subscriptions(&link.tenant).await?;
     let mut slices = JoinSet::new();
-    let per_slice = settings.borrow().agents_per_subscription.max(1);
+    let per_slice = settings.borrow().sight.agents_per_subscription.max(1);
     for (number, agents) in (0_u32..).zip(agents.chunks(per_slice)) {
         let hash = agents_hash(agents);
         let live = stored
@@ -73,7 +73,7 @@ async fn start_slices(
             agents: agents.into(),
             live,
             successor: None,
-            grid: PollGrid::new(link.clock.monotonic(), settings.borrow().interval),
+            grid: PollGrid::new(link.clock.monotonic(), settings.borrow().sight.interval),
             failures: 0,
             next_renewal: Duration::ZERO,
             told_near_expiry: false,
@@ -101,7 +101,7 @@ struct Live {
 
 struct Slice {
     link: Arc<Link>,
-    settings: watch::Receiver<SightSettings>,
+    settings: watch::Receiver<Arc<TenantSettings>>,
     number: u32,
     agents: Arc<[AgentId]>,
     reader: Box<dyn SnapshotReader>,
@@ -170,7 +170,7 @@ impl Slice {
     }
 
     async fn subscribe(&self) -> anyhow::Result<Result<Live, CallError>> {
-        let interval = self.settings.borrow().interval;
+        let interval = self.settings.borrow().sight.interval;
         let name = format!("shiftkeeper-{}-{}", self.link.tenant, self.number);
         let wanted =
             SubscriptionRequest { name: &name, interval, agents: &self.agents, detail: Detail::Full };
@@ -204,7 +204,7 @@ impl Slice {
     async fn renew_if_due(&mut self, live: &Live) -> anyhow::Result<()> {
         let (renew_after, alert_after) = {
             let settings = self.settings.borrow();
-            (settings.renew_after, settings.near_expiry_after)
+            (settings.sight.renew_after, settings.sight.near_expiry_after)
         };
         let now = self.link.clock.now();
         let age = now.since(live.created_at);
@@ -238,7 +238,7 @@ impl Slice {
         };
         self.link.learn_offset(&answer);
         let bytes = answer.value.bytes.len();
-        if bytes > self.settings.borrow().oversize_bytes {
+        if bytes > self.settings.borrow().sight.oversize_bytes {
             let notice = SliceNotice::Oversize { slice: self.number, bytes };
             self.link.inbox.send(Message::SliceNotice(notice)).await?;
         }

@@ -45,6 +45,38 @@ pub struct Commit {
     pub tenant_status: Vec<TenantStatus>,
 }
 
+impl Commit {
+    /// Nothing would be written.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            agents,
+            history,
+            transitions,
+            calls,
+            audit,
+            notes,
+            events,
+            counters,
+            subscriptions,
+            idempotency,
+            rules,
+            tenant_status,
+        } = self;
+        agents.is_empty()
+            && history.is_empty()
+            && transitions.is_empty()
+            && calls.is_empty()
+            && audit.is_empty()
+            && notes.is_empty()
+            && events.is_empty()
+            && counters.is_empty()
+            && subscriptions.is_empty()
+            && idempotency.is_empty()
+            && rules.is_empty()
+            && tenant_status.is_empty()
+    }
+}
+
 /// An agent and the random name for the audit chain. A subject that is stored already stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentWrite {

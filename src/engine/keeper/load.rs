@@ -108,7 +108,7 @@ impl Keeper {
     /// The last known states, the counts of the day, and what automation did lately.
     async fn read_picture(&mut self) -> anyhow::Result<()> {
         let (reader, tenant) = (self.link.reader.clone(), self.link.tenant.clone());
-        for row in reader.latest_states(&tenant).await? {
+        for row in reader.latest_states(&tenant).await?.into_iter().map(|stored| stored.row) {
             let Some(index) = self.roster.find(row.agent.as_str()) else { continue };
             // The sight itself is not remembered: nothing is decided before a fresh one.
             self.roster.observe(index, observed(row), UtcMicros::EPOCH);
@@ -134,7 +134,7 @@ impl Keeper {
     /// The plans of the days around now.
     pub(super) async fn read_plans(&mut self, now: UtcMicros) -> anyhow::Result<()> {
         let (from, to) = (now - PLANS_BEFORE, now + PLANS_AFTER + PLANS_EVERY);
-        for plan in self.link.reader.plans(&self.link.tenant, from, to).await? {
+        for plan in self.link.reader.plans(&self.link.tenant, (from, to), None).await? {
             let Some(index) = self.roster.find(plan.agent.as_str()) else { continue };
             self.roster.set_plan(index, Arc::new(AgentPlan::new(plan.shifts, plan.coverage)));
         }

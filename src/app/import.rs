@@ -1,0 +1,151 @@
+//! Takes a schedule file in: read, checked whole, stored as a new version in one switch, the keeper told.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::clock::{BoxFuture, SharedClock, SharedRandom};
+use crate::domain::agent::Agent;
+use crate::domain::audit::{AuditDraft, Hash};
+use crate::domain::event::{Event, EventKind};
+use crate::domain::ids::{EventId, SubjectId};
+use crate::domain::import::{DraftAgent, ImportOptions, ImportRefused, ScheduleDraft, read_schedule};
+use crate::engine::door::Door;
+use crate::http::{ImportAnswer, ImportError, Imports, WantedImport, file_name};
+use crate::store::{AgentSchedule, Commit, Imported, ScheduleImport, Writer};
+
+/// Reads files and stores what they say; used by the daemon and, where none runs, by the command.
+#[derive(Clone)]
+pub struct Importer {
+    /// The one writer.
+    pub writer: Writer,
+    /// The daemon's clock.
+    pub clock: SharedClock,
+    /// Ids.
+    pub random: SharedRandom,
+    /// The keepers to tell; none of them where no daemon runs.
+    pub door: Door,
+    /// How files are read.
+    pub options: ImportOptions,
+}
+
+impl Imports for Importer {
+    fn import(&self, wanted: WantedImport) -> BoxFuture<Result<ImportAnswer, ImportError>> {
+        let importer = self.clone();
+        Box::pin(async move { importer.run(wanted).await })
+    }
+}
+
+impl Importer {
+    /// Imports a file: whole or not at all.
+    pub async fn run(&self, wanted: WantedImport) -> Result<ImportAnswer, ImportError> {
+        let options = ImportOptions { move_weeks: wanted.move_weeks, ..self.options.clone() };
+        let (name, bytes) = (wanted.name.clone(), wanted.bytes.clone());
+        // Parsing a large file takes long enough to be kept off the workers that answer.
+        let read = tokio::task::spawn_blocking(move || read_schedule(&name, &bytes, &options)).await;
+        let draft = match read {
+            Ok(Ok(draft)) => draft,
+            Ok(Err(refused)) => return Err(refusal(&wanted, refused)),
+            Err(panicked) => {
+                tracing::error!(error = %panicked, "reading a schedule file panicked");
+                let complaint = "it could not be read; please report this file";
+                return Err(ImportError::Refused { name: format!("{} ({complaint})", wanted.name), faults: 1, complaints: vec![] });
+            }
+        };
+        let imported = self.writer.import(self.schedule(&wanted, &draft)).await.map_err(ImportError::Store)?;
+        let (version, changed) = match imported {
+            Imported::Switched { version, .. } => (version, true),
+            Imported::Unchanged { version } => (version, false),
+        };
+        if changed && let Err(error) = self.door.schedule_changed(&wanted.tenant).await {
+            tracing::warn!(tenant = %wanted.tenant, %error, "the keeper will see the schedule when it next reads plans");
+        }
+        Ok(ImportAnswer {
+            tenant: wanted.tenant,
+            version,
+            changed,
+            agents: draft.agents.len(),
+            shifts: draft.shifts,
+            rows: draft.rows,
+            first_day: draft.first_day.to_string(),
+            last_day: draft.last_day.to_string(),
+            warnings: draft.warnings.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn schedule(&self, wanted: &WantedImport, draft: &ScheduleDraft) -> ScheduleImport {
+        let now = self.clock.now();
+        let (first_day, last_day) = (draft.first_day.to_string(), draft.last_day.to_string());
+        let hash = Hash(draft.content_hash);
+        let facts = json!({
+            "file": wanted.name, "content": hash.to_string(), "agents": draft.agents.len(), "shifts": draft.shifts,
+            "first_day": first_day, "last_day": last_day,
+        });
+        let audit = AuditDraft {
+            tenant: wanted.tenant.clone(),
+            at: now,
+            actor: wanted.actor.clone(),
+            action: "schedule.imported",
+            subject: None,
+            transition: None,
+            before: None,
+            after: None,
+            outcome: None,
+            why: facts,
+            note: None,
+        };
+        let event = Event {
+            id: EventId(self.random.id_at(now)),
+            tenant: wanted.tenant.clone(),
+            at: now,
+            kind: EventKind::ScheduleImported,
+            agent: None,
+            sequence: None,
+            data: json!({
+                "name": wanted.name, "agents": draft.agents.len(), "shifts": draft.shifts,
+                "firstDay": first_day, "lastDay": last_day,
+            }),
+        };
+        ScheduleImport {
+            tenant: wanted.tenant.clone(),
+            name: wanted.name.clone(),
+            content_hash: hash,
+            agents: draft.agents.iter().map(|agent| self.agent_schedule(agent)).collect(),
+            actor: wanted.actor.clone(),
+            with_switch: Commit { audit: vec![audit], events: vec![event], ..Commit::default() },
+        }
+    }
+
+    fn agent_schedule(&self, draft: &DraftAgent) -> AgentSchedule {
+        let text = |text: &str| (!text.is_empty()).then(|| Arc::<str>::from(text));
+        AgentSchedule {
+            agent: Agent {
+                id: draft.id.clone(),
+                name: text(&draft.name),
+                team: (!draft.team.as_str().is_empty()).then(|| draft.team.clone()),
+                zone: text(&draft.zone),
+            },
+            subject: SubjectId(self.random.opaque_id()),
+            shifts: draft.shifts.clone(),
+            coverage: draft.coverage,
+        }
+    }
+}
+
+fn refusal(wanted: &WantedImport, refused: ImportRefused) -> ImportError {
+    ImportError::Refused { name: wanted.name.clone(), faults: refused.faults, complaints: refused.complaints }
+}
+
+/// Reads a file from disk for an import.
+pub fn wanted_from_file(path: &Path, tenant: &str, move_weeks: i32, actor: &str) -> anyhow::Result<WantedImport> {
+    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(WantedImport {
+        tenant: tenant.into(),
+        name: file_name(path),
+        bytes: bytes.into(),
+        move_weeks,
+        actor: actor.to_owned(),
+    })
+}

@@ -1,0 +1,49 @@
+//! A reload of the configuration: what can change without a restart changes, the rest is named.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use super::settings::{SettingsError, tenant_settings};
+use crate::config::Loaded;
+use crate::domain::ids::TenantId;
+use crate::engine::settings::TenantSettings;
+
+/// Hands new settings to the workers. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Reload {
+    tenants: Arc<Mutex<HashMap<TenantId, watch::Sender<Arc<TenantSettings>>>>>,
+}
+
+impl Reload {
+    pub(super) fn add(&self, tenant: TenantId, settings: watch::Sender<Arc<TenantSettings>>) {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, settings);
+    }
+
+    /// Puts a new configuration in force as far as that can be done while the daemon runs, and logs the rest as what needs a
+    /// restart. Nothing changes when any part of it is wrong.
+    pub fn apply(&self, running: &Loaded, newer: &Loaded) -> Result<(), SettingsError> {
+        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = Vec::new();
+        for tenant in &newer.config.tenants {
+            if let Some(sender) = tenants.get(&tenant.id) {
+                ready.push((sender, Arc::new(tenant_settings(&newer.config, tenant)?)));
+            }
+        }
+        for (sender, settings) in ready {
+            sender.send_replace(settings);
+        }
+        let changes = running.settings.changes_to(&newer.settings);
+        for change in &changes.reload {
+            tracing::info!(key = change.key, "configuration reloaded: {change}");
+        }
+        for change in &changes.restart {
+            tracing::warn!(key = change.key, "configuration changed, takes effect after a restart: {change}");
+        }
+        if changes.is_empty() {
+            tracing::info!("configuration reloaded: nothing changed");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! The API, a file per resource. Handlers check rights, ask the engine or read the store, and shape answers.
+
+pub(super) mod health;
+pub(super) mod imports;
+pub(super) mod transitions;

@@ -1,0 +1,201 @@
+//! Transitions: asked for, looked at, called off.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
+use crate::domain::policy::OnContact;
+use crate::domain::state::AgentState;
+use crate::domain::transition::STATUS_NAMES;
+use crate::engine::door::{ChangeRequest, IdempotencyKey, MOST_AGENTS_PER_REQUEST, Taken};
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::problem::Problem;
+use crate::store::{CallWrite, PAGE_LIMIT, StoredTransition, TransitionFilter};
+
+/// Longest accepted idempotency key, note and reason.
+const LONGEST_TEXT: usize = 1000;
+
+/// The body of `POST /api/v1/transitions`.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct NewTransitions {
+    tenant: TenantId,
+    agents: Vec<AgentId>,
+    to: String,
+    #[serde(default)]
+    reason: Option<ReasonCode>,
+    #[serde(default)]
+    on_contact: Option<OnContact>,
+    /// How long the change may wait before it leaves.
+    #[serde(default)]
+    deadline_s: Option<u64>,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+/// Asks for a change of one agent or many. 202 with one entry per agent, in the order asked; where the change stands is
+/// followed by `GET /api/v1/transitions/{id}`.
+pub(in crate::http) async fn create(
+    State(state): State<ApiState>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Result<Json<NewTransitions>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let Json(body) = body?;
+    caller.check(Right::Change, &body.tenant)?;
+    let request = request_of(&body, &caller, &headers)?;
+    let transitions: Vec<Taken> = state.door.request(&body.tenant, request).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({"transitions": transitions}))))
+}
+
+fn request_of(body: &NewTransitions, caller: &Caller, headers: &HeaderMap) -> Result<ChangeRequest, Problem> {
+    let target = AgentState::from_name(&body.to).ok_or_else(|| {
+        let known: Vec<_> = AgentState::KNOWN.iter().map(AgentState::name).collect();
+        Problem::bad_request(format!("to: there is no state {:?}; there are {}", body.to, known.join(", ")))
+    })?;
+    if body.agents.is_empty() || body.agents.len() > MOST_AGENTS_PER_REQUEST {
+        return Err(Problem::bad_request(format!("agents: name 1 to {MOST_AGENTS_PER_REQUEST}")));
+    }
+    let too_long = |text: Option<&str>| text.is_some_and(|text| text.chars().count() > LONGEST_TEXT);
+    if too_long(body.note.as_deref()) || too_long(body.reason.as_ref().map(ReasonCode::as_str)) {
+        return Err(Problem::bad_request(format!("note and reason hold at most {LONGEST_TEXT} characters")));
+    }
+    let mut agents = body.agents.clone();
+    let mut seen = std::collections::HashSet::new();
+    agents.retain(|agent| seen.insert(agent.clone()));
+    Ok(ChangeRequest {
+        agents,
+        target,
+        reason: body.reason.clone(),
+        on_contact: body.on_contact,
+        deadline: body.deadline_s.map(Duration::from_secs),
+        note: body.note.clone(),
+        actor: caller.id(),
+        idempotency: idempotency(body, headers)?,
+    })
+}
+
+fn idempotency(body: &NewTransitions, headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= LONGEST_TEXT);
+    let key = key.ok_or_else(|| Problem::bad_request("Idempotency-Key holds 1 to 1000 visible ASCII characters"))?;
+    let canonical = serde_json::to_vec(body).map_err(|_| Problem::bad_request("the body cannot be read"))?;
+    Ok(Some(IdempotencyKey { key: key.to_owned(), request_hash: Sha256::digest(canonical).into() }))
+}
+
+/// Which tenant a request for one transition is about.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct OfTenant {
+    tenant: TenantId,
+}
+
+/// One transition with its attempts and the explanation.
+pub(in crate::http) async fn show(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    query: Result<Query<OfTenant>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(OfTenant { tenant }) = query?;
+    caller.check(Right::Read, &tenant)?;
+    let id = parse_id(&id)?;
+    let stored = state.reader.transition(&tenant, id).await?.ok_or_else(|| unknown(id))?;
+    let attempts = state.reader.attempts(&tenant, id).await?;
+    let mut body = shape(&stored);
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("attempt_log".to_owned(), attempts.iter().map(attempt).collect());
+    }
+    Ok(Json(body))
+}
+
+/// Filters of the list; `cursor` is the `next` of the page before.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ListQuery {
+    tenant: TenantId,
+    agent: Option<AgentId>,
+    status: Option<String>,
+    rule: Option<crate::domain::ids::RuleId>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+/// Transitions, newest first.
+pub(in crate::http) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(query) = query?;
+    caller.check(Right::Read, &query.tenant)?;
+    if let Some(status) = &query.status
+        && !STATUS_NAMES.contains(&status.as_str())
+    {
+        return Err(Problem::bad_request(format!("status: one of {}", STATUS_NAMES.join(", "))));
+    }
+    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let before = query.cursor.as_deref().map(parse_id).transpose()?;
+    let filter =
+        TransitionFilter { agent: query.agent, status: query.status, rule: query.rule, before, ..TransitionFilter::default() };
+    let rows = state.reader.transitions(&query.tenant, &filter, limit).await?;
+    let full = rows.len() == limit as usize;
+    let next = rows.last().filter(|_| full).map(|row| row.transition.id);
+    Ok(Json(json!({"transitions": rows.iter().map(shape).collect::<Vec<_>>(), "next": next})))
+}
+
+/// Calls a transition off that has not left.
+pub(in crate::http) async fn cancel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    query: Result<Query<OfTenant>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(OfTenant { tenant }) = query?;
+    caller.check(Right::Change, &tenant)?;
+    let id = parse_id(&id)?;
+    match state.door.cancel(&tenant, id, caller.id()).await? {
+        Some(transition) => Ok(Json(json!(transition))),
+        None => {
+            let stored = state.reader.transition(&tenant, id).await?.ok_or_else(|| unknown(id))?;
+            let detail = format!("it is {} and cannot be called off any more", stored.transition.status);
+            Err(Problem::new(StatusCode::CONFLICT, "too_late", detail))
+        }
+    }
+}
+
+fn parse_id(text: &str) -> Result<TransitionId, Problem> {
+    text.parse().map_err(|_| Problem::bad_request(format!("{text:?} is not the id of a transition")))
+}
+
+fn unknown(id: TransitionId) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no_such_transition", format!("there is no transition {id}"))
+}
+
+fn shape(stored: &StoredTransition) -> Value {
+    let mut body = json!(stored.transition);
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("accepted_at".to_owned(), json!(stored.accepted_at));
+        fields.insert("finished_at".to_owned(), json!(stored.finished_at));
+    }
+    body
+}
+
+fn attempt(call: &CallWrite) -> Value {
+    json!({
+        "attempt": call.attempt,
+        "sent_at": call.sent_at,
+        "answered_at": call.answered_at,
+        "outcome": call.outcome,
+        "latency_ms": call.latency_ms,
+        "error": call.error,
+    })
+}

@@ -1,0 +1,115 @@
+//! Bearer tokens from the configuration: who is asking, for which tenants, with which rights.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::ApiState;
+use super::problem::Problem;
+use crate::domain::ids::TenantId;
+use crate::domain::secret::Secret;
+
+/// What a token may do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Right {
+    /// Look.
+    Read,
+    /// Ask for state changes.
+    Change,
+    /// Import schedules.
+    Import,
+}
+
+impl Right {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Change => "change",
+            Self::Import => "import",
+        }
+    }
+}
+
+/// One token and what it may do.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Its name, in logs and in the audit chain.
+    pub id: Arc<str>,
+    /// The token.
+    pub token: Secret,
+    /// The tenants it is for; every one when there is no list.
+    pub tenants: Option<BTreeSet<TenantId>>,
+    /// What it may do.
+    pub rights: BTreeSet<Right>,
+}
+
+/// All tokens, by the hash of their text: comparing hashes takes as long for a near miss as for a far one.
+pub(super) struct Tokens(Vec<([u8; 32], Access)>);
+
+impl Tokens {
+    pub(super) fn new(tokens: Vec<Access>) -> Self {
+        Self(tokens.into_iter().map(|access| (digest(access.token.expose()), access)).collect())
+    }
+
+    fn find(&self, token: &str) -> Option<&Access> {
+        let wanted = digest(token);
+        let mut found = None;
+        for (hash, access) in &self.0 {
+            if bool::from(hash.ct_eq(&wanted)) {
+                found = Some(access);
+            }
+        }
+        found
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// Whoever asks, known by a token.
+#[derive(Clone, Debug)]
+pub(super) struct Caller(Access);
+
+impl Caller {
+    /// The token's name.
+    pub(super) fn id(&self) -> Arc<str> {
+        self.0.id.clone()
+    }
+
+    /// Whether the caller may do this to the tenant. A tenant out of reach looks like one that does not exist.
+    pub(super) fn check(&self, right: Right, tenant: &TenantId) -> Result<(), Problem> {
+        if self.0.tenants.as_ref().is_some_and(|tenants| !tenants.contains(tenant)) {
+            let detail = format!("there is no tenant {tenant} within reach of the token {}", self.0.id);
+            return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_tenant", detail));
+        }
+        if self.0.rights.contains(&right) {
+            return Ok(());
+        }
+        let detail = format!("the token {} may not {}; give it the right in [[server.tokens]]", self.0.id, right.name());
+        Err(Problem::new(StatusCode::FORBIDDEN, "not_permitted", detail))
+    }
+}
+
+impl FromRequestParts<ApiState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let token = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+        let token = token.ok_or_else(|| unauthorized("send `Authorization: Bearer TOKEN` with a token of [[server.tokens]]"))?;
+        let access = state.tokens.find(token).ok_or_else(|| unauthorized("this token is not known"))?;
+        Ok(Self(access.clone()))
+    }
+}
