@@ -20,11 +20,12 @@ use crate::domain::state::{AgentState, StateNames};
 use super::address::below;
 use super::client::{self, ClientError, ClientSettings, Reply, exchange};
 use super::error::{CallError, CallSite, Failure, excerpt};
-use super::token::{Token, TokenSettings, TokenSource, TokenStyle};
+use super::token::{Token, TokenSettings, TokenSource};
 use super::{
     Answer, Call, Capabilities, Detail, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
 };
 
+pub use super::token::TokenStyle;
 pub use reader::GuideReader;
 
 /// The shortest interval that the platform takes (source: guide 004).
@@ -91,7 +92,7 @@ pub const DEFAULT_SCOPE: &str = "users:state:view users:state:write schedules:vi
 
 /// The guide dialect for one tenant.
 #[derive(Debug)]
-pub struct GuidePlatform {
+pub struct Guide {
     client: Client,
     clock: SharedClock,
     tokens: TokenSource,
@@ -111,7 +112,7 @@ struct Question<'a> {
     limit: usize,
 }
 
-impl GuidePlatform {
+impl Guide {
     /// Sends nothing yet.
     pub fn new(settings: GuideSettings, clock: SharedClock) -> Result<Self, ClientError> {
         let client = client::build(&settings.client)?;
@@ -250,7 +251,7 @@ impl GuidePlatform {
     }
 }
 
-impl Platform for GuidePlatform {
+impl Platform for Guide {
     fn capabilities(&self) -> Capabilities {
         let settable = AgentState::KNOWN.into_iter().filter(|state| self.state_names.platform_name(state).is_some());
         let settable: Vec<AgentState> = settable.collect();

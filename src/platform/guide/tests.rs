@@ -22,8 +22,8 @@ fn settings(url: &Url) -> GuideSettings {
     settings
 }
 
-fn platform(url: &Url) -> GuidePlatform {
-    GuidePlatform::new(settings(url), clock()).expect("a platform")
+fn platform(url: &Url) -> Guide {
+    Guide::new(settings(url), clock()).expect("a platform")
 }
 
 /// A server that gives a token, and `answer` to everything else.
@@ -83,7 +83,7 @@ async fn every_url_is_built_on_the_base_that_came_with_the_token() {
     let mut settings = settings(&server.url);
     settings.token_style = TokenStyle::Legacy;
     settings.api_path = "api/v3/".to_owned();
-    let platform = GuidePlatform::new(settings, clock()).expect("a platform");
+    let platform = Guide::new(settings, clock()).expect("a platform");
     set_ready(&platform).await.expect("accepted");
     assert_eq!(server.paths(), ["/InContactAuthorizationServer/Token"]);
     assert_eq!(other.paths(), ["/eu1/api/v3/users/u_1/state"]);
@@ -278,7 +278,7 @@ async fn snapshots_are_passed_on_unread_up_to_their_limit() {
     .await;
     let mut settings = settings(&server.url);
     settings.snapshot_limit = 600_000;
-    let platform = GuidePlatform::new(settings, clock()).expect("a platform");
+    let platform = Guide::new(settings, clock()).expect("a platform");
     let read = async |id: &str| {
         let answer = platform.snapshot(&SubscriptionId::new(id)).await;
         answer
