@@ -17,8 +17,8 @@
 //! | `sim` | the stand-in platform | domain's ids, clock |
 //! | `app`, `cli` | putting it together | all |
 
-pub mod cli;
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

@@ -168,7 +168,6 @@ impl App {
             door: self.door.clone(),
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
-            clock: clock.clone(),
             imports: Arc::new(import::Importer {
                 writer: self.store.writer().clone(),
                 clock: clock.clone(),

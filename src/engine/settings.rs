@@ -24,8 +24,6 @@ pub struct TenantSettings {
     pub policy: PolicySettings,
     /// Tries of one transition.
     pub retry: RetrySettings,
-    /// When automation halts.
-    pub breaker: BreakerSettings,
     /// The rules in force.
     pub rules: Arc<RuleSet>,
     /// Their texts, for the store.
@@ -99,15 +97,4 @@ pub struct RetrySettings {
     pub share_percent: usize,
     /// Retries a minute that are always allowed.
     pub at_least_per_minute: usize,
-}
-
-/// When automation of a tenant halts.
-#[derive(Clone, Debug)]
-pub struct BreakerSettings {
-    /// Agents whose changes persistently fail.
-    pub agents: usize,
-    /// Failures in a row that count as persistent.
-    pub tries: u32,
-    /// The pause between probes while halted.
-    pub probe_every: Duration,
 }

@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use self::auth::Tokens;
-use crate::clock::{BoxFuture, SharedClock};
+use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
 use crate::domain::import::Complaint;
 use crate::engine::door::Door;
@@ -103,7 +103,6 @@ pub struct ApiState {
     door: Door,
     reader: Reader,
     readiness: Readiness,
-    clock: SharedClock,
     imports: Arc<dyn Imports>,
 }
 
@@ -117,8 +116,6 @@ pub struct ApiParts {
     pub reader: Reader,
     /// What is ready.
     pub readiness: Readiness,
-    /// The daemon's clock.
-    pub clock: SharedClock,
     /// Takes schedule files in.
     pub imports: Arc<dyn Imports>,
 }
@@ -131,7 +128,6 @@ impl ApiState {
             door: parts.door,
             reader: parts.reader,
             readiness: parts.readiness,
-            clock: parts.clock,
             imports: parts.imports,
         }
     }

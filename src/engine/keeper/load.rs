@@ -56,6 +56,8 @@ impl Keeper {
             settings,
         };
         keeper.read_agents().await?;
+        // Also when it is the same: the worker then reads its next snapshots whole, as a keeper that knows no rows needs.
+        keeper.roster_told.send_modify(|_| ());
         keeper.read_picture().await?;
         keeper.read_plans(now).await?;
         keeper.read_open(now).await?;
