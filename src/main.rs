@@ -1,3 +1,17 @@
 //! The command line: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use shiftkeeper::cli::{Cli, talk};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(cli.run()),
+        Err(error) => {
+            talk::say(format!("error: the system gives no threads: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

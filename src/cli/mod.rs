@@ -1,6 +1,80 @@
-//! One file per subcommand.
+//! The command line: one file per subcommand. Data goes to standard output, talk to standard error.
 
+pub mod audit;
+pub mod change;
 pub mod check;
 pub mod config_args;
+pub mod daemon;
+pub mod demo;
 pub mod exit;
+pub mod import;
+pub mod output;
+pub mod plan;
+pub mod report;
+pub mod run;
 pub mod simulate;
+pub mod talk;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps a contact centre's agents in the state that their shifts, breaks and rules call for, and proves what it did.
+#[derive(Parser, Debug)]
+#[command(name = "shiftkeeper", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  shiftkeeper demo --for 60s
+  shiftkeeper check --config config/shiftkeeper.toml
+  shiftkeeper run --config config/shiftkeeper.toml
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part, 4 a check found problems,
+69 not reachable, 75 try later, 77 not permitted, 78 bad configuration.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Watch it keep a simulated contact centre in its plan.
+    Demo(demo::DemoArgs),
+    /// Run the daemon.
+    Run(run::RunArgs),
+    /// Check configuration and rules; start nothing.
+    Check(check::CheckArgs),
+    /// Show what the rules would do now, and why.
+    Plan(plan::PlanArgs),
+    /// Import shifts from a CSV or iCalendar file.
+    Import(import::ImportArgs),
+    /// Change the state of one agent or many.
+    Change(change::ChangeArgs),
+    /// Print a report.
+    #[command(subcommand)]
+    Report(report::ReportCommand),
+    /// Verify or export the audit trail.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Run the stand-in platform.
+    Simulate(simulate::SimulateArgs),
+}
+
+impl Cli {
+    /// Runs the command; errors come back as what to print and how to exit.
+    pub async fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Demo(args) => demo::run(args).await,
+            Command::Run(args) => run::run(args).await,
+            Command::Check(args) => check::run(&args),
+            Command::Plan(args) => plan::run(args).await,
+            Command::Import(args) => import::run(args).await,
+            Command::Change(args) => change::run(args).await,
+            Command::Report(command) => report::run(command).await,
+            Command::Audit(command) => audit::run(command).await,
+            Command::Simulate(args) => simulate::run(args).await,
+        };
+        result.unwrap_or_else(|error| {
+            talk::complain(&error);
+            talk::exit_of(&error).into()
+        })
+    }
+}

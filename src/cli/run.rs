@@ -1,0 +1,123 @@
+//! `shiftkeeper run`: the daemon, until it is told to stop.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::config_args::ConfigArgs;
+use super::exit::Exit;
+use super::output::print_json;
+use super::talk::say;
+use crate::app::{App, Reload, clock_of};
+use crate::config::{Loaded, Log, LogFormat};
+use crate::engine::supervisor::Ended;
+
+/// Runs the daemon. Prints one line of JSON on standard output when it serves: {"ready": true, "listen": "IP:PORT"}.
+///
+/// SIGTERM and Ctrl-C stop it in order; SIGHUP reloads the configuration.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  shiftkeeper run --config config/shiftkeeper.toml
+  shiftkeeper run --set tenants.acme.mode=dry_run")]
+pub struct RunArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+}
+
+/// Runs until a signal comes or a task fails for good.
+pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load()?;
+    start_log(&loaded.config.log);
+    for warning in &loaded.warnings {
+        say(format!("warning: {warning}"));
+    }
+    let soft = CancellationToken::new();
+    // Asked for before anything runs, so that a stop that comes early is not lost.
+    let mut signals = Signals::new()?;
+    let clock = clock_of(&loaded.config);
+    let app = App::start(loaded.config.clone(), clock, soft.clone()).await?;
+    print_json(&json!({"ready": true, "listen": app.listen.to_string()}))?;
+    tracing::info!(listen = %app.listen, version = env!("CARGO_PKG_VERSION"), "serving");
+    let reload = app.reload();
+    let daemon = app.run();
+    tokio::pin!(daemon);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut daemon => break ended,
+            signal = signals.next() => match signal {
+                Signal::Stop => soft.cancel(),
+                Signal::Reload => reload_configuration(&args.config, &loaded, &reload),
+            },
+        }
+    };
+    match ended {
+        Ended::Asked => {
+            tracing::info!("stopped");
+            Ok(Exit::Done.into())
+        }
+        Ended::TaskFailed(task) => {
+            say(format!("error: {task} failed for good; see the log"));
+            Ok(Exit::Failed.into())
+        }
+    }
+}
+
+enum Signal {
+    Stop,
+    Reload,
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hangup.recv() => Signal::Reload,
+        }
+    }
+}
+
+/// A configuration with mistakes leaves the running one in force.
+fn reload_configuration(args: &ConfigArgs, running: &Loaded, reload: &Reload) {
+    match args.load() {
+        Ok(newer) => {
+            if let Err(error) = reload.apply(running, &newer) {
+                tracing::error!(%error, "the configuration was not reloaded");
+            }
+        }
+        Err(refused) => tracing::error!("the configuration was not reloaded: {refused}"),
+    }
+}
+
+/// Logs go to standard error, as the configuration says.
+pub(super) fn start_log(log: &Log) {
+    let level = log.level.name();
+    let filter = tracing_subscriber::EnvFilter::new(format!("warn,shiftkeeper={level}"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let ansi = std::io::stderr().is_terminal();
+    // A log that is there already (a test's) stays.
+    let _ = match log.format {
+        LogFormat::Text => builder.with_ansi(ansi).with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}
