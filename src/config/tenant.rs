@@ -257,6 +257,19 @@ impl Tenant {
     }
 }
 
+impl Tenant {
+    /// Takes over what needs no restart.
+    pub(super) fn reload(&mut self, newer: &Self) {
+        self.requests_per_minute = newer.requests_per_minute;
+        self.urgent_reserve = newer.urgent_reserve;
+        self.agents.clone_from(&newer.agents);
+        self.policy = newer.policy;
+        self.retry = newer.retry;
+        self.adherence = newer.adherence.clone();
+        self.automation = newer.automation.clone();
+    }
+}
+
 fn read_state_names(section: &mut Section<'_, '_>) -> StateNames {
     let incoming: BTreeMap<String, AgentState> = section.value(
         restarts(
