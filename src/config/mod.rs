@@ -2,7 +2,7 @@
 //! every mistake found in one run. Defaults < files < environment < options. It starts nothing, connects to nothing and logs
 //! nothing; a complaint never holds a value, since the value may be a secret in the wrong place.
 //!
-//! One module per section; [`tree`] holds what the sources say, [`reader`] asks it for keys, [`kind`] knows what keys take.
+//! One module per section; `tree` holds what the sources say, `reader` asks it for keys, `kind` knows what keys take.
 
 mod adherence;
 mod automation;
@@ -133,18 +133,16 @@ impl Config {
     }
 
     fn read(section: &mut Section<'_, '_>) -> Self {
+        let server = section.table("server", Server::read);
+        let client = section.table("client", Client::read);
+        let clock = section.table("clock", ClockSettings::read);
+        let store = section.table("store", Store::read);
+        let log = section.table("log", Log::read);
+        let import = section.table("import", import::read);
         let tenants = section.tables("tenants", Tenant::read);
-        let config = Self {
-            rules: rules::read(section, &tenants),
-            server: section.table("server", Server::read),
-            client: section.table("client", Client::read),
-            clock: section.table("clock", ClockSettings::read),
-            store: section.table("store", Store::read),
-            log: section.table("log", Log::read),
-            import: section.table("import", import::read),
-            tenants,
-            webhooks: section.tables("webhooks", Webhook::read),
-        };
+        let rules = rules::read(section, &tenants);
+        let webhooks = section.tables("webhooks", Webhook::read);
+        let config = Self { server, client, clock, store, log, import, tenants, rules, webhooks };
         config.check_enforced(section);
         config.check_clock(section);
         config.check_token_tenants(section);
