@@ -53,7 +53,7 @@ fn every_mistake_is_named_with_its_place_and_the_way_out() {
         (format!("when = {{ verdict_for = \"2m\" }}\n{then}"), "when.verdict_for", "name the `verdict`"),
         (format!("when = {{ weekdays = \"mond\" }}\n{then}"), "when.weekdays", "mon to sun"),
         (
-            format!("when = {{ local_time = {{ from = \"25:00\", to = \"26:00\" }} }}\n{then}"),
+            format!("when = {{ local_time = {{ from = \"25:00\", to = \"09:00\" }} }}\n{then}"),
             "when.local_time.from",
             "08:30",
         ),
