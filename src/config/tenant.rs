@@ -115,7 +115,11 @@ impl TokenStyle {
 impl TokenSettings {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let style = section.value(
-            restarts("style", "Where the credentials go: into the form, into Basic, or the legacy form whose answer names the base URL."),
+            restarts(
+                "style",
+                "Where the credentials go: into the form (body), into Basic, or the legacy form whose answer names the \
+                 base URL.",
+            ),
             &kind::choice(&[("body", TokenStyle::Body), ("basic", TokenStyle::Basic), ("legacy", TokenStyle::Legacy)]),
             TokenStyle::Body,
         );
