@@ -2,7 +2,7 @@
 //! every mistake found in one run. Defaults < files < environment < options. It starts nothing, connects to nothing and logs
 //! nothing; a complaint never holds a value, since the value may be a secret in the wrong place.
 //!
-//! One module per section; [`tree`] holds what the sources say, [`reader`] asks it for keys, [`kind`] knows what keys take.
+//! One module per section; `tree` holds what the sources say, `reader` asks it for keys, `kind` knows what keys take.
 
 mod adherence;
 mod automation;
@@ -45,12 +45,15 @@ pub use tenant::{Dialect, Mode, Tenant, TokenSettings, TokenStyle};
 pub use time::ClockSettings;
 pub use webhooks::{Webhook, WebhookFormat};
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use self::complaint::{Fault, nearest};
 use self::reader::Section;
 use self::webhooks::is_loopback;
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::import::ImportOptions;
 use crate::domain::rule::{Mode as RuleMode, Rule};
+use crate::domain::secret::Secret;
 
 /// The whole configuration, valid as a whole.
 #[derive(Clone, Debug)]
@@ -81,6 +84,43 @@ impl Config {
         self.tenants.iter().find(|tenant| tenant.id == *id)
     }
 
+    /// This configuration with everything of `newer` that needs no restart: what the daemon has in force after a reload.
+    #[must_use]
+    pub fn reloaded(&self, newer: &Self) -> Self {
+        let mut config = self.clone();
+        config.server.tokens.clone_from(&newer.server.tokens);
+        config.client = newer.client.clone();
+        config.log.level = newer.log.level;
+        config.import = newer.import.clone();
+        config.rules.clone_from(&newer.rules);
+        config.webhooks.clone_from(&newer.webhooks);
+        for tenant in &mut config.tenants {
+            if let Some(newer) = newer.tenant(&tenant.id) {
+                tenant.reload(newer);
+            }
+        }
+        config
+    }
+
+    /// Where the command line finds the daemon: `client.url`, else `server.listen` on this machine; `None` where the port is left to
+    /// the daemon.
+    pub fn client_url(&self) -> Option<String> {
+        if let Some(url) = &self.client.url {
+            return Some(url.as_str().trim_end_matches('/').to_owned());
+        }
+        let mut address = self.server.listen;
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        (address.port() != 0).then(|| format!("http://{address}"))
+    }
+
+    /// The token of the command line: `client.token`, else the first of `server.tokens` that has the right at the tenant.
+    pub fn client_token(&self, right: Right, tenant: &TenantId) -> Option<&Secret> {
+        let fits = |token: &&ApiToken| token.may.contains(&right) && token.tenants.contains(tenant);
+        self.client.token.as_ref().or_else(|| self.server.tokens.iter().find(fits).map(|token| &token.token))
+    }
+
     /// The rules with the modes that they have for a tenant: those that its `automation.enforce` names act instead of watching.
     pub fn rules_for(&self, tenant: &Tenant) -> Vec<Rule> {
         let mut rules = self.rules.clone();
@@ -93,18 +133,16 @@ impl Config {
     }
 
     fn read(section: &mut Section<'_, '_>) -> Self {
+        let server = section.table("server", Server::read);
+        let client = section.table("client", Client::read);
+        let clock = section.table("clock", ClockSettings::read);
+        let store = section.table("store", Store::read);
+        let log = section.table("log", Log::read);
+        let import = section.table("import", import::read);
         let tenants = section.tables("tenants", Tenant::read);
-        let config = Self {
-            rules: rules::read(section, &tenants),
-            server: section.table("server", Server::read),
-            client: section.table("client", Client::read),
-            clock: section.table("clock", ClockSettings::read),
-            store: section.table("store", Store::read),
-            log: section.table("log", Log::read),
-            import: section.table("import", import::read),
-            tenants,
-            webhooks: section.tables("webhooks", Webhook::read),
-        };
+        let rules = rules::read(section, &tenants);
+        let webhooks = section.tables("webhooks", Webhook::read);
+        let config = Self { server, client, clock, store, log, import, tenants, rules, webhooks };
         config.check_enforced(section);
         config.check_clock(section);
         config.check_token_tenants(section);

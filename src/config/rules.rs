@@ -105,7 +105,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<Rul
     // What is checked are the rules that could be read; their places are those of the ones that were not left out.
     let unread: BTreeSet<usize> = complaints.iter().filter(|c| c.field.is_empty()).map(|c| c.index).collect();
     let places: Vec<usize> = (0..nodes.len()).filter(|index| !unread.contains(index)).collect();
-    let checked = check(&rules, &capabilities(tenants)).into_iter();
+    let checked = check(&rules, capabilities(tenants)).into_iter();
     complaints.extend(checked.map(|c| RuleComplaint { index: places.get(c.index).copied().unwrap_or(c.index), ..c }));
     for complaint in complaints {
         complain(section, &nodes, complaint);

@@ -77,7 +77,14 @@ impl Settings {
             if old.map(|setting| &setting.value) == new.map(|setting| &setting.value) {
                 continue;
             }
-            let kind = old.or(new).map_or(Change::Restart, |setting| setting.change);
+            let is_one_sided = old.is_none() || new.is_none();
+            let whole = tenant_of(key).filter(|id| is_one_sided && self.0.contains_key(id) != newer.0.contains_key(id));
+            let kind = match whole {
+                // A tenant that comes or goes is one change.
+                Some(id) if id == *key => Change::Restart,
+                Some(_) => continue,
+                None => old.or(new).map_or(Change::Restart, |setting| setting.change),
+            };
             let line = ChangedKey {
                 key: key.clone(),
                 before: old.map(|setting| setting.value.to_string()),
@@ -90,6 +97,12 @@ impl Settings {
         }
         changes
     }
+}
+
+/// The key of the id of the tenant that a key belongs to.
+fn tenant_of(key: &str) -> Option<String> {
+    let end = key.starts_with("tenants[").then(|| key.find(']')).flatten()?;
+    Some(format!("{}].id", key.get(..end)?))
 }
 
 /// One key that differs. Displayed as `key: before -> after`, secrets as stars.

@@ -115,7 +115,11 @@ impl TokenStyle {
 impl TokenSettings {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let style = section.value(
-            restarts("style", "Where the credentials go: into the form, into Basic, or the legacy form whose answer names the base URL."),
+            restarts(
+                "style",
+                "Where the credentials go: into the form (body), into Basic, or the legacy form whose answer names the \
+                 base URL.",
+            ),
             &kind::choice(&[("body", TokenStyle::Body), ("basic", TokenStyle::Basic), ("legacy", TokenStyle::Legacy)]),
             TokenStyle::Body,
         );
@@ -254,6 +258,19 @@ impl Tenant {
             adherence,
             automation,
         })
+    }
+}
+
+impl Tenant {
+    /// Takes over what needs no restart.
+    pub(super) fn reload(&mut self, newer: &Self) {
+        self.requests_per_minute = newer.requests_per_minute;
+        self.urgent_reserve = newer.urgent_reserve;
+        self.agents.clone_from(&newer.agents);
+        self.policy = newer.policy;
+        self.retry = newer.retry;
+        self.adherence = newer.adherence.clone();
+        self.automation = newer.automation.clone();
     }
 }
 

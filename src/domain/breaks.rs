@@ -107,3 +107,90 @@ pub fn worked(slot: &AgentSlot, now: UtcMicros) -> Duration {
     let since = slot.last_rest_ended_at().map_or(shift_start, |ended| ended.max(shift_start));
     now.since(since)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::agent::{Agent, Source};
+    use crate::domain::ids::TenantId;
+    use crate::domain::roster::{AgentIndex, Roster};
+    use crate::domain::schedule::{Activity, Shift, ShiftActivity};
+
+    fn at(minute: i64) -> UtcMicros {
+        UtcMicros::from_micros(minute * 60_000_000)
+    }
+
+    /// A shift from 0 to 300 with a mandatory lunch at 100, a meeting at 130 and a break at 200.
+    fn roster() -> (Roster, AgentIndex) {
+        let activity =
+            |activity, start, end, mandatory| ShiftActivity { activity, start: at(start), end: at(end), mandatory };
+        let activities = vec![
+            activity(Activity::Lunch, 100, 130, true),
+            activity(Activity::Meeting, 130, 150, false),
+            activity(Activity::Break, 200, 215, false),
+        ];
+        let later =
+            Shift { start: at(1000), end: at(1100), activities: vec![activity(Activity::Break, 1050, 1060, false)] };
+        let plan = AgentPlan::new(vec![Shift { start: at(0), end: at(300), activities }, later], vec![]);
+        let mut roster = Roster::new(TenantId::new("acme"));
+        let index = roster.upsert(Agent { id: "a".into(), name: None, team: None, zone: None });
+        roster.set_plan(index, Arc::new(plan));
+        (roster, index)
+    }
+
+    fn enter(roster: &mut Roster, index: AgentIndex, state: AgentState, minute: i64) {
+        let (entered_at, source) = (at(minute), Source::Snapshot);
+        let observed = Observed { state, reason: None, queue: None, entered_at, source, transition: None };
+        roster.observe(index, observed, at(minute));
+    }
+
+    #[test]
+    fn a_break_is_due_running_and_over() {
+        use AgentState::{NotReady, OnContact, Paused, Ready};
+        // (state, since), now → (running, overdue, over, next)
+        for (state, since, now, running, overdue, over, next) in [
+            (Ready, 0, 99, false, None, None, Some(100)),
+            (Ready, 0, 100, true, Some(100), None, Some(200)),
+            (OnContact, 90, 110, true, Some(100), None, Some(200)),
+            (NotReady, 101, 110, true, None, None, Some(200)),
+            (NotReady, 101, 130, false, None, Some(130), Some(200)),
+            (NotReady, 201, 214, true, None, None, None),
+            (NotReady, 201, 230, false, None, Some(215), None),
+            (Ready, 214, 230, false, None, None, None),
+            (Paused, 216, 230, false, None, None, None),
+            (NotReady, 201, 301, false, None, None, None),
+        ] {
+            let (mut roster, index) = roster();
+            enter(&mut roster, index, state.clone(), since);
+            let slot = roster.get(index).expect("there");
+            let facts = BreakFacts::of(slot, at(now));
+            let found = (facts.running.is_some(), facts.overdue_since, facts.over_since, facts.next_due_at);
+            assert_eq!(found, (running, overdue.map(at), over.map(at), next.map(at)), "{state} since {since} at {now}");
+            assert_eq!(facts.mandatory, (100..130).contains(&now));
+        }
+    }
+
+    #[test]
+    fn continuous_work_counts_from_the_last_rest_and_stands_still_without_a_shift() {
+        use AgentState::{NotReady, Ready};
+        let (mut roster, index) = roster();
+        let worked_at = |roster: &Roster, minute| roster.get(index).map(|slot| worked(slot, at(minute)).as_secs() / 60);
+        assert_eq!(worked_at(&roster, 50), Some(0), "never seen");
+        enter(&mut roster, index, Ready, -20);
+        assert_eq!(worked_at(&roster, 60), Some(60), "not before the shift's start");
+        enter(&mut roster, index, NotReady, 60);
+        assert_eq!(worked_at(&roster, 62), Some(0), "resting");
+        enter(&mut roster, index, Ready, 63);
+        assert_eq!(worked_at(&roster, 70), Some(70), "three minutes are no rest");
+        enter(&mut roster, index, NotReady, 101);
+        enter(&mut roster, index, Ready, 125);
+        assert_eq!(worked_at(&roster, 128), Some(3));
+        enter(&mut roster, index, NotReady, 131);
+        assert_eq!(worked_at(&roster, 149), Some(24), "a meeting is no rest");
+        enter(&mut roster, index, Ready, 150);
+        assert_eq!(worked_at(&roster, 160), Some(35));
+        assert_eq!(worked_at(&roster, 300), Some(0), "the shift is over");
+    }
+}

@@ -69,6 +69,9 @@ pub struct Conditions {
     /// The least time in the planned activity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned_for: Option<String>,
+    /// The least time that is left of the planned activity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned_left: Option<String>,
     /// `due`: planned now, and the agent does not rest; `running`: planned now; `over`: planned until now, and the agent rests.
     #[serde(rename = "break", skip_serializing_if = "Option::is_none")]
     pub break_is: Option<String>,

@@ -107,11 +107,6 @@ impl PlanSet {
                 || activity().is_some_and(|activity| self.others.iter().any(|own| **own == *activity.name())))
     }
 
-    /// Whether every member of this set is of a kind that `holds` accepts.
-    pub fn all(&self, holds: impl Fn(PlanKind) -> bool) -> bool {
-        PlanKind::ALL.into_iter().all(|kind| !self.has_kind(kind) || holds(kind))
-    }
-
     /// Whether every member of `other` is a member of this set.
     pub fn covers(&self, other: &Self) -> bool {
         other.bits & !self.bits == 0 && other.others.iter().all(|own| self.others.contains(own))
@@ -150,6 +145,18 @@ impl StateSet {
     /// Whether every member of `other` is a member of this set.
     pub const fn covers(self, other: Self) -> bool {
         other.0 & !self.0 == 0
+    }
+
+    /// The members of both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Every state that is not a member, the unknown ones included.
+    #[must_use]
+    pub const fn complement(self) -> Self {
+        Self(!self.0 & ((1 << STATE_KINDS) - 1))
     }
 
     /// Whether there is no member.

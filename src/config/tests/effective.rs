@@ -1,10 +1,13 @@
 //! What is in force, where it comes from, and what a reload changes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::{Changes, Config, Enforce, Origin, Right, TenantScope};
+use super::super::document::described_keys;
+use super::super::{Change, Changes, Config, Enforce, Origin, Right, TenantScope};
 use super::{environment, flag, load, text, with_tenant};
 use crate::domain::ids::TenantId;
+use crate::domain::secret::Secret;
 use crate::domain::state::AgentState;
 
 #[test]
@@ -141,4 +144,104 @@ password = { env = "API_TOKEN" }
     assert!(token.may.contains(&Right::Change) && !token.may.contains(&Right::Import));
     assert_eq!(config.store.connection_url().expose(), "postgres://me:0123456789abcdef@db/x");
     assert!(!format!("{config:?}").contains("0123456789abcdef"));
+}
+
+/// Every key that a reload picks up and that has a default, with another value.
+const ALL_RELOADABLE: &str = r#"
+requests_per_minute = 60
+urgent_reserve = 3
+agents = ["u_1"]
+[tenants.policy]
+unscheduled_forbids = "all"
+on_contact = "now"
+wait_at_most = "1m"
+answers_kept = "1m"
+read_share_percent = 30
+[tenants.retry]
+first = "2s"
+max = "30s"
+attempts = 3
+share_percent = 10
+at_least_per_minute = 5
+[tenants.adherence]
+tolerance = "1m"
+activities = { lunch = { tolerance = "5m" } }
+[tenants.automation]
+enforce = ["all"]
+max_changes_per_agent_hour = 2
+leave_alone = "1h"
+stale_intervals = 5
+[log]
+level = "warn"
+[import]
+columns = { agent_id = "Employee" }
+delimiter = "tab"
+max_shift = "12h"
+max_bytes = 1000
+max_rows = 10
+max_days = 7
+"#;
+
+#[test]
+fn a_reload_takes_over_exactly_the_keys_that_say_so() {
+    let old = load(&with_tenant("")).expect("sound");
+    let new = load(&with_tenant(ALL_RELOADABLE)).expect("sound");
+    let changes = old.settings.changes_to(&new.settings);
+    let changed: BTreeSet<_> = changes.reload.iter().map(|change| change.key.replace("[acme]", "[]")).collect();
+    let elsewhere =
+        |path: &str| ["rules", "server.tokens", "client", "webhooks"].iter().any(|name| path.starts_with(name));
+    let reloadable = described_keys().into_iter().filter(|key| key.change == Change::Reload && key.default.is_some());
+    let expected: BTreeSet<_> = reloadable.map(|key| key.path).filter(|path| !elsewhere(path)).collect();
+    assert_eq!(changed, expected, "a key was added: name it in ALL_RELOADABLE, and take it over in a reload");
+    assert!(changes.restart.is_empty());
+    let in_force = old.config.reloaded(&new.config);
+    assert_eq!(format!("{in_force:?}"), format!("{:?}", new.config));
+
+    let fixed = "mode = \"dry_run\"\nrequest_timeout = \"20s\"\n[tenants.subscription]\ninterval = \"30s\"\n\
+                 [server]\nlisten = \"127.0.0.1:9\"\n[store]\nreader_connections = 2\n[log]\nformat = \"json\"\n";
+    let new = load(&with_tenant(fixed)).expect("sound");
+    assert_eq!(old.settings.changes_to(&new.settings).restart.len(), 6);
+    assert_eq!(format!("{:?}", old.config.reloaded(&new.config)), format!("{:?}", old.config));
+}
+
+#[test]
+fn a_tenant_that_comes_is_one_change_that_waits() {
+    let old = load(&with_tenant("")).expect("sound");
+    let two = format!("{}{}", with_tenant(""), with_tenant("").replace("\"acme\"", "\"bravo\""));
+    let new = load(&two).expect("sound");
+    for (from, to, line) in [
+        (&old, &new, "tenants[bravo].id: nothing -> \"bravo\""),
+        (&new, &old, "tenants[bravo].id: \"bravo\" -> nothing"),
+    ] {
+        let changes = from.settings.changes_to(&to.settings);
+        assert_eq!(changes.restart.iter().map(ToString::to_string).collect::<Vec<_>>(), [line]);
+        assert!(changes.reload.is_empty());
+    }
+    assert_eq!(old.config.reloaded(&new.config).tenants.len(), 1);
+}
+
+#[test]
+fn the_command_line_finds_the_daemon_and_a_token_that_fits() {
+    let tokens = "[[server.tokens]]\nid = \"r\"\ntoken = { env = \"API_TOKEN\" }\n\
+                  [[server.tokens]]\nid = \"c\"\ntoken = { env = \"OTHER_TOKEN\" }\nmay = [\"change\"]\ntenants = [\"acme\"]\n";
+    let environment =
+        environment(&[("ACME_SECRET", "x"), ("API_TOKEN", "0123456789abcdef"), ("OTHER_TOKEN", "fedcba9876543210")]);
+    let listening = |listen: &str| {
+        let toml = with_tenant(&format!("[server]\nlisten = \"{listen}\"\n{tokens}"));
+        Config::load_texts(&[text("c.toml", &toml)], &environment, &[]).expect("sound").config
+    };
+    for (listen, url) in [
+        ("127.0.0.1:8080", Some("http://127.0.0.1:8080")),
+        ("0.0.0.0:81", Some("http://127.0.0.1:81")),
+        ("[::]:81", Some("http://[::1]:81")),
+        ("127.0.0.1:0", None),
+    ] {
+        assert_eq!(listening(listen).client_url().as_deref(), url);
+    }
+    let config = listening("127.0.0.1:8080");
+    let token = |right, tenant: &str| config.client_token(right, &TenantId::from(tenant)).map(Secret::expose);
+    assert_eq!(token(Right::Read, "acme"), Some("0123456789abcdef"));
+    assert_eq!(token(Right::Change, "acme"), Some("fedcba9876543210"));
+    assert_eq!(token(Right::Change, "bravo"), None);
+    assert_eq!(token(Right::Import, "acme"), None);
 }

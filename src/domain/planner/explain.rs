@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::domain::ids::{AgentId, RuleId};
 use crate::domain::roster::Roster;
+use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::rule::Mode;
 use crate::domain::rule::compile::{CompiledRule, RuleSet};
 use crate::domain::rule::condition::Condition;
@@ -150,7 +151,7 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
             let open = slot.busy().map_or("open", |priority| priority.name());
             format!("a transition of priority {open} is open")
         }
-        Guard::LeftAlone => match slot.memory().and_then(|memory| memory.left_alone_until()) {
+        Guard::LeftAlone => match slot.memory().and_then(AutomationMemory::left_alone_until) {
             Some(until) => format!("the agent reversed a change and is left alone until {until}"),
             None => "the agent is left alone".to_owned(),
         },

@@ -84,6 +84,7 @@ impl<'a> View<'a> {
             Test::After(set) => set.contains(standing.before(), || standing.activity_before(plan)),
             Test::Next(set) => set.contains(standing.next(), || standing.activity_next(plan)),
             Test::PlannedFor(least) => standing.since().is_some_and(|since| now.since(since) >= *least),
+            Test::PlannedLeft(least) => standing.until().since(now) >= *least,
             Test::Mandatory(wanted) => standing.mandatory() == *wanted,
             Test::State(set) => self.observed(|observed| set.contains(&observed.state)),
             Test::OnContact(wanted) => self.observed(|observed| observed.state.is_on_contact() == *wanted),
@@ -132,6 +133,8 @@ impl<'a> View<'a> {
             Test::After(_) => planned_name(standing.before(), standing.activity_before(plan)),
             Test::Next(_) => planned_name(standing.next(), standing.activity_next(plan)),
             Test::PlannedFor(_) => lasted(standing.since()),
+            Test::PlannedLeft(_) if standing.until() == UtcMicros::MAX => "no end".to_owned(),
+            Test::PlannedLeft(_) => duration_text(standing.until().since(now)),
             Test::Mandatory(_) => standing.mandatory().to_string(),
             Test::State(_) => self.slot.observed().map_or_else(unknown, |observed| observed.state.to_string()),
             Test::OnContact(_) => {

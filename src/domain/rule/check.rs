@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use crate::domain::ids::{ReasonCode, RuleId, TeamName};
 use crate::domain::policy::OnContact;
-use crate::domain::sets::{PlanKind, PlanSet, StateSet};
+use crate::domain::sets::{PlanKind, StateSet};
 use crate::domain::span;
 use crate::domain::state::AgentState;
 
 use super::compile::{Action, CompiledRule, Limits, MOST_RULES};
-use super::condition::{BreakIs, Condition, ShiftIs, Test};
+use super::condition::{Condition, ShiftIs, Test};
 use super::translate::{Translation, unknown_state};
 use super::{Complaints, Limit, Rule, RuleComplaint, Wish};
 
@@ -41,14 +41,14 @@ const LONGEST_TEXT: usize = 500;
 const MOST_PER_MINUTE: i64 = 10_000;
 
 /// Everything that is wrong with the rules; empty when they can be used.
-pub fn check(rules: &[Rule], capabilities: &Capabilities) -> Vec<RuleComplaint> {
+pub fn check(rules: &[Rule], capabilities: Capabilities) -> Vec<RuleComplaint> {
     translate_all(rules, capabilities, &mut Vec::new()).1
 }
 
 /// Translates and checks in one go, so that what is checked is what will run.
 pub(super) fn translate_all(
     rules: &[Rule],
-    capabilities: &Capabilities,
+    capabilities: Capabilities,
     teams: &mut Vec<TeamName>,
 ) -> (Vec<CompiledRule>, Vec<RuleComplaint>) {
     let mut compiled = Vec::with_capacity(rules.len());
@@ -71,7 +71,7 @@ pub(super) fn translate_all(
 
 fn translate_one(
     rule: &Rule,
-    capabilities: &Capabilities,
+    capabilities: Capabilities,
     teams: &mut Vec<TeamName>,
     complaints: &mut Complaints,
 ) -> Option<CompiledRule> {
@@ -125,7 +125,7 @@ fn check_id(id: &RuleId, complaints: &mut Complaints) {
     }
 }
 
-fn action(wish: &Wish, capabilities: &Capabilities, complaints: &mut Complaints) -> Option<Action> {
+fn action(wish: &Wish, capabilities: Capabilities, complaints: &mut Complaints) -> Option<Action> {
     let named = [wish.set_state.is_some(), wish.log_out.is_some(), wish.tell.is_some(), wish.ask.is_some()];
     if named.iter().filter(|named| **named).count() != 1 {
         complaints.add("then", "name exactly one of set_state, log_out, tell and ask");
@@ -162,7 +162,7 @@ fn set_state(
     name: &str,
     reason: Option<&str>,
     on_contact: OnContact,
-    capabilities: &Capabilities,
+    capabilities: Capabilities,
     complaints: &mut Complaints,
 ) -> Option<Action> {
     let Some(state) = AgentState::from_name(name) else {
@@ -209,101 +209,25 @@ fn limits(limit: Option<&Limit>, complaints: &mut Complaints) -> Limits {
     }
 }
 
-fn planned(conditions: &[Condition]) -> Option<&PlanSet> {
-    conditions.iter().find_map(|c| if let Test::Planned(set) = &c.test { Some(set) } else { None })
-}
-
+/// The states that all conditions allow; `None` where none looks at the state.
 fn states(conditions: &[Condition]) -> Option<StateSet> {
-    conditions.iter().find_map(|c| if let Test::State(set) = c.test { Some(set) } else { None })
+    conditions.iter().filter_map(|condition| condition.test.states()).reduce(StateSet::and)
 }
 
-/// Which kinds of plan a condition can hold for.
-fn possible(test: &Test) -> fn(PlanKind) -> bool {
-    use crate::domain::adherence::Verdict;
-    match test {
-        Test::Mandatory(true) => |kind| kind.is_in_shift() && kind != PlanKind::Work,
-        Test::Break(BreakIs::Due | BreakIs::Running) => PlanKind::is_rest,
-        Test::Break(BreakIs::Over) => |kind| kind.is_in_shift() && !kind.is_rest(),
-        Test::Worked(_) => PlanKind::is_in_shift,
-        Test::Shift(is, _) if is.asks_for_running() => PlanKind::is_in_shift,
-        Test::Shift(..) => |kind| !kind.is_in_shift(),
-        Test::Verdict(verdicts)
-            if verdicts.iter().all(|v| matches!(v, Verdict::In | Verdict::Out | Verdict::Neutral)) =>
-        {
-            PlanKind::is_in_shift
-        }
-        Test::Verdict(verdicts) if *verdicts == [Verdict::Unscheduled] => |kind| kind == PlanKind::Off,
-        Test::Verdict(_)
-        | Test::VerdictFor(_)
-        | Test::Planned(_)
-        | Test::After(_)
-        | Test::Next(_)
-        | Test::PlannedFor(_)
-        | Test::Mandatory(false)
-        | Test::State(_)
-        | Test::OnContact(_)
-        | Test::StateFor(_)
-        | Test::Team(_)
-        | Test::Queue(_)
-        | Test::LocalTime(..)
-        | Test::Weekdays(_) => |_| true,
-    }
-}
-
-/// Which states a condition can hold for; `None` where it does not look at the state.
-fn possible_states(test: &Test) -> Option<StateSet> {
-    use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready};
-    Some(match test {
-        Test::OnContact(true) => StateSet::of(&[OnContact, AfterContactWork]),
-        Test::OnContact(false) => StateSet::of(&[Ready, NotReady, Paused, Idle, LoggedOut]),
-        Test::Break(BreakIs::Due) => StateSet::of(&[Ready, OnContact, AfterContactWork]),
-        Test::Break(BreakIs::Over) => StateSet::of(&[NotReady, Paused, Idle, LoggedOut]),
-        Test::Break(BreakIs::Running)
-        | Test::Worked(_)
-        | Test::Shift(..)
-        | Test::Verdict(_)
-        | Test::VerdictFor(_)
-        | Test::Planned(_)
-        | Test::After(_)
-        | Test::Next(_)
-        | Test::PlannedFor(_)
-        | Test::Mandatory(_)
-        | Test::State(_)
-        | Test::StateFor(_)
-        | Test::Team(_)
-        | Test::Queue(_)
-        | Test::LocalTime(..)
-        | Test::Weekdays(_) => return None,
-    })
+fn names(conditions: &[Condition], restricts: impl Fn(&Test) -> bool) -> String {
+    let names: Vec<_> = conditions.iter().filter(|c| restricts(&c.test)).map(|c| c.name).collect();
+    names.join(", ")
 }
 
 fn check_together(prefix: &str, conditions: &[Condition], complaints: &mut Complaints) {
-    let planned = planned(conditions);
-    let kinds = |kind| planned.is_none_or(|set| set.has_kind(kind));
-    let mut agreed: Vec<(&str, fn(PlanKind) -> bool)> = Vec::new();
-    for condition in conditions {
-        let holds = possible(&condition.test);
-        let clash = agreed.iter().map(|(_, other)| *other).chain([holds]).collect::<Vec<_>>();
-        if !PlanKind::ALL.into_iter().any(|kind| kinds(kind) && clash.iter().all(|holds| holds(kind))) {
-            let other = agreed.last().map_or("planned", |(name, _)| *name);
-            let other = if planned.is_some_and(|set| set.all(|kind| !holds(kind))) { "planned" } else { other };
-            complaints.add(
-                format!("{prefix}.{}", condition.name),
-                format!("cannot hold together with `{other}`, so the rule would never match"),
-            );
-            continue;
-        }
-        agreed.push((condition.name, holds));
+    let all_hold_for = |kind| conditions.iter().all(|condition| condition.test.can_hold_for(kind));
+    if !PlanKind::ALL.into_iter().any(all_hold_for) {
+        let names = names(conditions, |test| !PlanKind::ALL.into_iter().all(|kind| test.can_hold_for(kind)));
+        complaints.add(prefix, format!("no plan lets all of these hold together: {names}; it would never hold"));
     }
-    let wanted = states(conditions);
-    for condition in conditions {
-        if let (Some(wanted), Some(possible)) = (wanted, possible_states(&condition.test))
-            && !wanted.known().any(|state| possible.contains(&state))
-            && !wanted.is_empty()
-        {
-            let field = format!("{prefix}.{}", condition.name);
-            complaints.add(field, "cannot hold in any of the states that `state` names, so the rule would never match");
-        }
+    if states(conditions).is_some_and(StateSet::is_empty) {
+        let names = names(conditions, |test| test.states().is_some());
+        complaints.add(prefix, format!("no state lets all of these hold together: {names}; it would never hold"));
     }
     check_times(prefix, conditions, complaints);
 }
@@ -333,13 +257,13 @@ fn check_times(prefix: &str, conditions: &[Condition], complaints: &mut Complain
 
 fn check_unless(when: &[Condition], unless: &[Condition], complaints: &mut Complaints) {
     let [only] = unless else { return };
+    let planned = when.iter().find_map(|c| if let Test::Planned(set) = &c.test { Some(set) } else { None });
     let always = match &only.test {
-        Test::State(set) => states(when).is_some_and(|wanted| set.covers(wanted)),
-        Test::Planned(set) => planned(when).is_some_and(|wanted| set.covers(wanted)),
-        Test::OnContact(_) => {
-            let possible = possible_states(&only.test);
-            states(when).is_some_and(|wanted| possible.is_some_and(|possible| possible.covers(wanted)))
+        Test::State(_) | Test::OnContact(_) => {
+            let let_go = only.test.states().unwrap_or_default();
+            states(when).is_some_and(|wanted| let_go.covers(wanted))
         }
+        Test::Planned(set) => planned.is_some_and(|wanted| set.covers(wanted)),
         test => when.iter().any(|condition| condition.test == *test),
     };
     if always {
@@ -352,3 +276,6 @@ fn check_wish(target: &AgentState, when: &[Condition], complaints: &mut Complain
         complaints.add("then.set_state", format!("the agent is in {target} already whenever `when` holds"));
     }
 }
+
+#[cfg(test)]
+mod tests;

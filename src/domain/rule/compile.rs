@@ -11,7 +11,7 @@ use crate::domain::sets::{PLAN_KINDS, PlanKind};
 use crate::domain::state::{AgentState, STATE_KINDS};
 
 use super::check::{Capabilities, translate_all};
-use super::condition::{Condition, Test};
+use super::condition::Condition;
 use super::{Class, Mode, Rule, RuleComplaint};
 
 /// How many rules a set holds: one bit each in the table.
@@ -96,7 +96,7 @@ pub struct RuleSet {
 
 impl RuleSet {
     /// Checks and compiles; the complaints are those of [`super::check::check`].
-    pub fn compile(rules: &[Rule], capabilities: &Capabilities) -> Result<Self, Vec<RuleComplaint>> {
+    pub fn compile(rules: &[Rule], capabilities: Capabilities) -> Result<Self, Vec<RuleComplaint>> {
         let mut teams = Vec::new();
         let (mut compiled, complaints) = translate_all(rules, capabilities, &mut teams);
         if !complaints.is_empty() {
@@ -120,7 +120,7 @@ impl RuleSet {
         &self.rules
     }
 
-    /// The teams that conditions name, by the places that [`Test::Team`] holds.
+    /// The teams that conditions name, by the places that [`super::condition::Test::Team`] holds.
     pub fn teams(&self) -> &[TeamName] {
         &self.teams
     }
@@ -136,22 +136,8 @@ impl RuleSet {
 }
 
 fn can_match(when: &[Condition], kind: PlanKind, state: usize) -> bool {
-    when.iter().all(|condition| match &condition.test {
-        Test::Planned(set) => set.has_kind(kind),
-        Test::State(set) => set.contains_index(state),
-        Test::Shift(is, _) => is.asks_for_running() == kind.is_in_shift(),
-        Test::OnContact(_) | Test::StateFor(_) => state != NEVER_SEEN,
-        Test::After(_)
-        | Test::Next(_)
-        | Test::PlannedFor(_)
-        | Test::Mandatory(_)
-        | Test::Break(_)
-        | Test::Worked(_)
-        | Test::Verdict(_)
-        | Test::VerdictFor(_)
-        | Test::Team(_)
-        | Test::Queue(_)
-        | Test::LocalTime(..)
-        | Test::Weekdays(_) => true,
+    when.iter().all(|condition| {
+        let state_fits = condition.test.states().is_none_or(|states| states.contains_index(state));
+        state_fits && condition.test.can_hold_for(kind)
     })
 }

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use crate::domain::adherence::Verdict;
-use crate::domain::sets::{PlanSet, StateSet};
+use crate::domain::sets::{PlanKind, PlanSet, StateSet};
+use crate::domain::state::AgentState;
 
 /// One condition: the test, and how a person would write it.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,6 +30,8 @@ pub enum Test {
     Next(PlanSet),
     /// Time in the planned activity.
     PlannedFor(Duration),
+    /// Time that is left of the planned activity.
+    PlannedLeft(Duration),
     /// Whether the planned activity is mandatory.
     Mandatory(bool),
     /// The state.
@@ -55,6 +58,64 @@ pub enum Test {
     LocalTime(i32, i32),
     /// Local days of the week; bit 0 is Monday.
     Weekdays(u8),
+}
+
+impl Test {
+    /// Whether it can hold while a plan of this kind runs. Never false where it can: the planner skips rules by it.
+    pub fn can_hold_for(&self, kind: PlanKind) -> bool {
+        match self {
+            Self::Planned(set) => set.has_kind(kind),
+            Self::Mandatory(true) | Self::Worked(_) => kind.is_in_shift(),
+            Self::Break(BreakIs::Due | BreakIs::Running) => kind.is_rest(),
+            Self::Break(BreakIs::Over) => kind.is_in_shift() && !kind.is_rest(),
+            Self::Shift(is, _) => is.asks_for_running() == kind.is_in_shift(),
+            Self::Verdict(wanted) => wanted.iter().any(|verdict| match verdict {
+                Verdict::In | Verdict::Out | Verdict::Neutral => kind.is_in_shift(),
+                Verdict::Unscheduled => kind == PlanKind::Off,
+                Verdict::Unknown => true,
+            }),
+            Self::After(_)
+            | Self::Next(_)
+            | Self::PlannedFor(_)
+            | Self::PlannedLeft(_)
+            | Self::Mandatory(false)
+            | Self::State(_)
+            | Self::OnContact(_)
+            | Self::StateFor(_)
+            | Self::VerdictFor(_)
+            | Self::Team(_)
+            | Self::Queue(_)
+            | Self::LocalTime(..)
+            | Self::Weekdays(_) => true,
+        }
+    }
+
+    /// The states in which it can hold; `None` where it can hold for an agent that no sight has shown yet.
+    pub fn states(&self) -> Option<StateSet> {
+        use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready};
+        Some(match self {
+            Self::State(set) => *set,
+            Self::OnContact(true) => StateSet::of(&[OnContact, AfterContactWork]),
+            Self::OnContact(false) => StateSet::of(&[OnContact, AfterContactWork]).complement(),
+            Self::Break(BreakIs::Due) => StateSet::of(&[Ready, OnContact, AfterContactWork]),
+            Self::Break(BreakIs::Over) => StateSet::of(&[NotReady, Paused, Idle, LoggedOut]),
+            Self::StateFor(_) | Self::Queue(_) => StateSet::default().complement(),
+            Self::Break(BreakIs::Running)
+            | Self::Worked(_)
+            | Self::Shift(..)
+            | Self::Verdict(_)
+            | Self::VerdictFor(_)
+            | Self::Planned(_)
+            | Self::After(_)
+            | Self::Next(_)
+            | Self::PlannedFor(_)
+            | Self::PlannedLeft(_)
+            | Self::Mandatory(_)
+            | Self::Team(_)
+            | Self::LocalTime(..)
+            | Self::Weekdays(_) => return None,
+        })
+    }
 }
 
 /// How a break stands.

@@ -17,6 +17,7 @@ const CONDITIONS: &[&str] = &[
     "state",
     "for",
     "planned_for",
+    "planned_left",
     "break",
     "mandatory",
     "worked",

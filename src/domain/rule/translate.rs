@@ -43,6 +43,7 @@ impl Translation<'_> {
         self.plan_set("after", conditions.after.as_ref(), Test::After);
         self.plan_set("next", conditions.next.as_ref(), Test::Next);
         self.time("planned_for", conditions.planned_for.as_deref(), Test::PlannedFor);
+        self.time("planned_left", conditions.planned_left.as_deref(), Test::PlannedLeft);
         self.flag("mandatory", conditions.mandatory, Test::Mandatory);
         self.flag("on_contact", conditions.on_contact, Test::OnContact);
         if let Some(shift) = &conditions.shift {
@@ -109,7 +110,9 @@ impl Translation<'_> {
                 None => self.complain("state", unknown_state(name)),
             }
         }
-        self.add("state", any_of(names), Test::State(set));
+        if !set.is_empty() {
+            self.add("state", any_of(names), Test::State(set));
+        }
     }
 
     fn span(&mut self, field: &str, text: Option<&str>) -> Option<Duration> {
@@ -161,12 +164,11 @@ impl Translation<'_> {
 
     fn break_is(&mut self, text: Option<&str>) {
         let Some(text) = text else { return };
-        match BreakIs::ALL.into_iter().find(|is| is.name() == text) {
-            Some(is) => self.add("break", text.to_owned(), Test::Break(is)),
-            None => {
-                let near = suggestion(text, BreakIs::ALL.map(BreakIs::name));
-                self.complain("break", format!("`{text}` is not one of due, running, over{near}"));
-            }
+        if let Some(is) = BreakIs::ALL.into_iter().find(|is| is.name() == text) {
+            self.add("break", text.to_owned(), Test::Break(is));
+        } else {
+            let near = suggestion(text, BreakIs::ALL.map(BreakIs::name));
+            self.complain("break", format!("`{text}` is not one of due, running, over{near}"));
         }
     }
 
@@ -174,15 +176,16 @@ impl Translation<'_> {
         let Some(names) = self.names("verdict", names) else { return };
         let mut verdicts = Vec::new();
         for name in names {
-            match Verdict::from_name(name) {
-                Some(verdict) => verdicts.push(verdict),
-                None => {
-                    let near = suggestion(name, Verdict::ALL.map(Verdict::name));
-                    self.complain("verdict", format!("`{name}` is not a verdict{near}"));
-                }
+            if let Some(verdict) = Verdict::from_name(name) {
+                verdicts.push(verdict);
+            } else {
+                let near = suggestion(name, Verdict::ALL.map(Verdict::name));
+                self.complain("verdict", format!("`{name}` is not a verdict{near}"));
             }
         }
-        self.add("verdict", any_of(names), Test::Verdict(verdicts));
+        if !verdicts.is_empty() {
+            self.add("verdict", any_of(names), Test::Verdict(verdicts));
+        }
     }
 
     fn team(&mut self, names: Option<&Names>) {
@@ -230,15 +233,16 @@ impl Translation<'_> {
         for name in names {
             let folded = name.to_lowercase();
             let day = (0..7).find(|day| WEEKDAYS[*day] == folded || LONG_WEEKDAYS[*day] == folded);
-            match day {
-                Some(day) => bits |= 1 << day,
-                None => {
-                    let near = suggestion(name, WEEKDAYS.into_iter().chain(LONG_WEEKDAYS));
-                    self.complain("weekdays", format!("`{name}` is not a day; write mon to sun{near}"));
-                }
+            if let Some(day) = day {
+                bits |= 1 << day;
+            } else {
+                let near = suggestion(name, WEEKDAYS.into_iter().chain(LONG_WEEKDAYS));
+                self.complain("weekdays", format!("`{name}` is not a day; write mon to sun{near}"));
             }
         }
-        self.add("weekdays", any_of(names), Test::Weekdays(bits));
+        if bits != 0 {
+            self.add("weekdays", any_of(names), Test::Weekdays(bits));
+        }
     }
 
     fn not_yet(&mut self, conditions: &Conditions) {

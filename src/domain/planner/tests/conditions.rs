@@ -1,0 +1,111 @@
+use super::*;
+use AgentState::{AfterContactWork, Idle, NotReady, OnContact, Paused, Ready};
+
+/// Whether a rule with this `when` wants the agent, and that the explanation agrees.
+fn matches(when: &str, state: &AgentState, since: &str, now: &str) -> bool {
+    let now = at(now);
+    let roster = roster(state, since, now);
+    let rules = rule(&format!("when = {when}\nthen = {{ tell = \"x\" }}"));
+    let settings = DecideSettings::default();
+    let decided = !decide(&roster, &rules, &settings, now).intents.is_empty();
+    let explained = explain(&roster, "a", &rules, &settings, now).expect("there");
+    assert_eq!(explained.rules[0].outcome == Outcome::Decided, decided, "{when}: {explained}");
+    let all_held = explained.rules[0].facts.conditions.iter().all(|finding| finding.held);
+    assert_eq!(all_held, decided, "{when}: {explained}");
+    decided
+}
+
+#[test]
+fn every_condition_holds_where_it_should_and_nowhere_else() {
+    // (when, holds for (state, since, now), does not hold for)
+    for (when, (state, since, now), (not_state, not_since, not_now)) in [
+        ("{ planned = 'work' }", (Ready, "09:00", "09:30"), (Ready, "09:00", "10:00")),
+        ("{ planned = ['break', 'lunch'] }", (Ready, "09:00", "12:29"), (Ready, "09:00", "12:30")),
+        ("{ planned = 'Project' }", (Ready, "09:00", "14:00"), (Ready, "09:00", "13:59")),
+        ("{ planned = 'off' }", (Ready, "09:00", "17:00"), (Ready, "09:00", "16:59")),
+        ("{ planned = 'uncovered' }", (Ready, "09:00", "23:00"), (Ready, "09:00", "22:59")),
+        ("{ next = 'lunch' }", (Ready, "09:00", "11:00"), (Ready, "09:00", "09:30")),
+        ("{ next = 'project' }", (Ready, "09:00", "13:00"), (Ready, "09:00", "11:00")),
+        ("{ after = 'break' }", (Ready, "09:00", "11:00"), (Ready, "09:00", "13:00")),
+        ("{ after = 'off' }", (Ready, "09:00", "09:10"), (Ready, "09:00", "10:10")),
+        ("{ state = ['Paused', 'NotReady'] }", (Paused, "09:00", "09:30"), (Idle, "09:00", "09:30")),
+        ("{ state = 'Paused', for = '2m' }", (Paused, "09:28", "09:30"), (Paused, "09:28:01", "09:30")),
+        ("{ planned_for = '2m' }", (Ready, "09:00", "10:02"), (Ready, "09:00", "10:01:59")),
+        ("{ planned_left = '2m' }", (Ready, "09:00", "10:13"), (Ready, "09:00", "10:13:01")),
+        ("{ mandatory = true }", (Ready, "09:00", "12:00"), (Ready, "09:00", "10:00")),
+        ("{ mandatory = false }", (Ready, "09:00", "10:00"), (Ready, "09:00", "12:00")),
+        ("{ break = 'due' }", (OnContact, "09:00", "10:05"), (Paused, "09:00", "10:05")),
+        ("{ break = 'running' }", (Paused, "09:00", "10:05"), (Paused, "09:00", "10:15")),
+        ("{ break = 'over' }", (Paused, "10:10", "10:20"), (Paused, "10:16", "10:20")),
+        ("{ worked = '2h' }", (Ready, "08:00", "11:00"), (Ready, "08:00", "10:59")),
+        ("{ shift = { started_for = '5m' } }", (Ready, "09:00", "09:05"), (Ready, "09:00", "09:04:59")),
+        ("{ shift = { started_within = '5m' } }", (Ready, "09:00", "09:05"), (Ready, "09:00", "09:05:01")),
+        ("{ shift = { ends_within = '5m' } }", (Ready, "09:00", "16:55"), (Ready, "09:00", "16:54:59")),
+        ("{ shift = { starts_within = '5m' } }", (Ready, "08:00", "08:55"), (Ready, "08:00", "08:54:59")),
+        ("{ shift = { ended_for = '5m' } }", (Ready, "09:00", "17:05"), (Ready, "09:00", "17:04:59")),
+        ("{ shift = { ended_within = '5m' } }", (Ready, "09:00", "17:05"), (Ready, "09:00", "17:05:01")),
+        ("{ verdict = 'out' }", (Paused, "09:00", "09:02:01"), (Paused, "09:00", "09:02")),
+        ("{ verdict = 'unscheduled' }", (Ready, "09:00", "17:00"), (Ready, "09:00", "16:00")),
+        ("{ verdict = 'out', verdict_for = '5m' }", (Paused, "09:00", "09:05"), (Paused, "09:00", "09:04")),
+        ("{ team = ['Red', 'Blue'] }", (Ready, "09:00", "09:30"), (Ready, "09:00", "09:30")),
+        ("{ queue = 'Support' }", (Ready, "09:00", "09:30"), (Ready, "09:00", "09:30")),
+        ("{ local_time = { from = '10:30', to = '11:00' } }", (Ready, "09:00", "09:30"), (Ready, "09:00", "10:00")),
+        ("{ local_time = { from = '22:00', to = '00:30' } }", (Ready, "09:00", "21:00"), (Ready, "09:00", "20:59")),
+        ("{ local_time = { from = '22:00', to = '24:00' } }", (Ready, "09:00", "22:59"), (Ready, "09:00", "23:00")),
+        ("{ weekdays = ['mon', 'wednesday'] }", (Ready, "09:00", "22:59"), (Ready, "09:00", "23:00")),
+        ("{ on_contact = true }", (AfterContactWork, "09:00", "09:30"), (Ready, "09:00", "09:30")),
+        ("{ on_contact = false }", (NotReady, "09:00", "09:30"), (OnContact, "09:00", "09:30")),
+    ] {
+        assert!(matches(when, &state, since, now), "{when} holds for {state} since {since} at {now}");
+        let other = when.replace("['Red', 'Blue']", "'Red'").replace("'Support'", "'Sales'");
+        let held = matches(&other, &not_state, not_since, not_now);
+        assert!(!held, "{other} does not hold for {not_state} since {not_since} at {not_now}");
+    }
+}
+
+#[test]
+fn all_conditions_of_a_rule_must_hold() {
+    let when = "{ planned = 'work', state = 'Paused', for = '2m', after = 'break' }";
+    assert!(matches(when, &Paused, "10:14", "10:16"));
+    for (state, since, now) in [(Paused, "10:15", "10:16"), (NotReady, "10:10", "10:16"), (Paused, "12:00", "12:40")] {
+        assert!(!matches(when, &state, since, now), "{state} since {since} at {now}");
+    }
+}
+
+#[test]
+fn an_agent_without_a_zone_has_no_local_time() {
+    let now = at("09:30");
+    let mut roster = roster(&Ready, "09:00", now);
+    roster.upsert(Agent { id: "a".into(), name: None, team: None, zone: None });
+    for when in ["{ local_time = { from = '00:00', to = '24:00' } }", "{ weekdays = 'mon' }"] {
+        let rules = rule(&format!("when = {when}\nthen = {{ tell = \"x\" }}"));
+        assert_eq!(decide(&roster, &rules, &DecideSettings::default(), now), Decisions::default(), "{when}");
+    }
+}
+
+#[test]
+fn decisions_read_as_sentences_and_as_json() {
+    let now = at("10:19");
+    let roster = roster(&Paused, "10:14", now);
+    let rules = rules(
+        "[[rules]]\nid = 'back-from-break'\nwhen = { planned = 'work', state = 'Paused', for = '2m', after = 'break' }\n\
+         then = { set_state = 'Ready', reason = 'WORKING' }\n\
+         [[rules]]\nid = 'lunch'\nwhen = { planned = 'lunch', state = 'Ready' }\nthen = { log_out = true }",
+    );
+    let settings = DecideSettings::default();
+    let intent = decide(&roster, &rules, &settings, now).intents.remove(0);
+    let sentence = "a: back-from-break would set Ready (WORKING): planned work since 11:15, state Paused for 5m (at least 2m), \
+                    came after break";
+    assert_eq!(intent.to_string(), sentence);
+    let explanation = explain(&roster, "a", &rules, &settings, now).expect("there");
+    assert_eq!(
+        explanation.to_string(),
+        format!("{sentence}\na: lunch does not match: planned is work (wanted lunch), state is Paused (wanted Ready)")
+    );
+    let json = serde_json::to_value(&intent).expect("JSON");
+    assert_eq!(json["action"]["set_state"]["state"], "Ready");
+    assert_eq!(json["facts"]["planned_since"], "2026-11-23T10:15:00Z");
+    let facts: Facts = serde_json::from_value(json["facts"].clone()).expect("read back");
+    assert_eq!(facts, intent.facts);
+    assert_eq!(serde_json::to_value(&explanation).expect("JSON")["rules"][1]["outcome"]["outcome"], "no_match");
+}

@@ -1,0 +1,275 @@
+use super::*;
+use crate::domain::policy::PlatformSays;
+use crate::domain::roster::PlatformAnswers;
+use AgentState::{NotReady, OnContact, Paused, Ready};
+
+const BACK: &str = "when = { planned = 'work', state = 'Paused' }\nthen = { set_state = 'Ready' }\n";
+
+fn decide_at(roster: &Roster, rules: &RuleSet, now: UtcMicros) -> Decisions {
+    decide(roster, rules, &DecideSettings::default(), now)
+}
+
+/// How the only rule came out for `a`, by the explanation; the pass must agree.
+fn guard_of(roster: &Roster, rules: &RuleSet, now: UtcMicros) -> Option<Guard> {
+    let settings = DecideSettings::default();
+    let explanation = explain(roster, "a", rules, &settings, now).expect("there");
+    let decisions = decide(roster, rules, &settings, now);
+    match &explanation.rules[0].outcome {
+        Outcome::Held { guard, why } => {
+            assert!(!why.is_empty());
+            assert_eq!(decisions.intents, [], "{explanation}");
+            let listed = if guard.is_listed() { vec![*guard] } else { vec![] };
+            assert_eq!(held(&decisions), listed, "{explanation}");
+            Some(*guard)
+        }
+        Outcome::Decided => {
+            assert_eq!(won(&decisions), [("a", "r")]);
+            None
+        }
+        Outcome::NoMatch | Outcome::Taken { .. } => panic!("{explanation}"),
+    }
+}
+
+fn mark<const N: usize>(roster: &mut Roster, times: [&str; N]) {
+    let a = roster.find("a").expect("there");
+    for time in times {
+        roster.note_act(a, &"another".into(), 0, true, at(time));
+    }
+}
+
+#[test]
+fn sight_must_be_there_fresh_and_of_a_known_state() {
+    let rules = rule("when = { planned = 'work' }\nthen = { tell = 'x' }");
+    let now = at("09:30");
+    let limit = DecideSettings::default().stale_after;
+    let mut never = Roster::new(TenantId::new("acme"));
+    add(&mut never, "a", "Blue");
+    assert_eq!(guard_of(&never, &rules, now), Some(Guard::NeverSeen));
+    for (micros, expected) in [(0, None), (1, Some(Guard::StaleSight))] {
+        let roster = roster(&Paused, "09:00", now - limit);
+        assert_eq!(guard_of(&roster, &rules, now.offset(micros)), expected, "{micros} µs");
+    }
+    let odd = AgentState::Unknown("coffee".into());
+    assert_eq!(guard_of(&roster(&odd, "09:00", now), &rules, now), Some(Guard::UnknownState));
+}
+
+#[test]
+fn what_is_as_wanted_needs_nothing() {
+    let rules = rule("when = { planned = 'work' }\nthen = { set_state = 'Ready' }");
+    let now = at("09:30");
+    assert_eq!(guard_of(&roster(&Ready, "09:00", now), &rules, now), Some(Guard::AsWanted));
+    assert_eq!(guard_of(&roster(&Paused, "09:00", now), &rules, now), None);
+}
+
+#[test]
+fn unless_lets_go() {
+    let rules = rule("when = { break = 'due' }\nunless = { on_contact = true }\nthen = { set_state = 'NotReady' }");
+    let now = at("10:05");
+    assert_eq!(guard_of(&roster(&OnContact, "09:00", now), &rules, now), Some(Guard::Unless));
+    assert_eq!(guard_of(&roster(&Ready, "09:00", now), &rules, now), None);
+}
+
+#[test]
+fn policy_and_the_platform_s_own_answers_forbid() {
+    let rules = rule("when = { state = 'Paused' }\nthen = { set_state = 'Ready' }");
+    for (time, expected) in [
+        ("09:30", None),
+        ("12:10", Some(Guard::Policy(Violation::MandatoryBreakViolation))),
+        ("17:10", Some(Guard::Policy(Violation::AgentNotScheduled))),
+        ("23:30", None),
+    ] {
+        assert_eq!(guard_of(&roster(&Paused, "09:00", at(time)), &rules, at(time)), expected, "{time}");
+    }
+    let now = at("09:30");
+    let mut roster = roster(&Paused, "09:00", now);
+    let a = roster.find("a").expect("there");
+    let says = PlatformSays { scheduled: Some(false), break_required: None };
+    roster.set_platform(a, Some(PlatformAnswers { says, good_until: now.offset(1) }));
+    assert_eq!(guard_of(&roster, &rules, now), Some(Guard::Policy(Violation::AgentNotScheduled)));
+    assert_eq!(guard_of(&roster, &rules, now.offset(1)), None, "an old answer no longer counts");
+}
+
+#[test]
+fn a_contact_is_waited_for_skipped_or_cut_short_as_the_rule_says() {
+    let now = at("09:30");
+    for (on_contact, expected) in [("after", None), ("now", None), ("skip", Some(Guard::OnContact))] {
+        let rules = rule(&format!(
+            "when = {{ planned = 'work' }}\nthen = {{ set_state = 'NotReady', on_contact = '{on_contact}' }}"
+        ));
+        assert_eq!(guard_of(&roster(&OnContact, "09:00", now), &rules, now), expected, "{on_contact}");
+    }
+}
+
+#[test]
+fn an_open_transition_holds_what_is_not_more_urgent() {
+    let now = at("12:10");
+    let urgent = "priority = 'mandatory_break'\nwhen = { state = 'Ready' }\nthen = { set_state = 'NotReady' }";
+    let plain = "when = { state = 'Ready' }\nthen = { set_state = 'NotReady' }";
+    let open = Some(Guard::OpenTransition);
+    for (body, busy, expected) in [
+        (plain, Priority::Housekeeping, None),
+        (plain, Priority::Schedule, open),
+        (plain, Priority::Person, open),
+        (urgent, Priority::Person, None),
+        (urgent, Priority::MandatoryBreak, open),
+    ] {
+        let mut roster = roster(&Ready, "09:00", now);
+        let a = roster.find("a").expect("there");
+        roster.set_busy(a, Some(busy));
+        assert_eq!(guard_of(&roster, &rule(body), now), expected, "{body} while {busy} is open");
+    }
+}
+
+#[test]
+fn an_agent_who_reversed_a_change_is_left_alone_until_the_time_is_over() {
+    let now = at("09:30");
+    let mut roster = roster(&Paused, "09:00", now);
+    let a = roster.find("a").expect("there");
+    roster.note_reversal(a, now.offset(1));
+    assert_eq!(guard_of(&roster, &rule(BACK), now), Some(Guard::LeftAlone));
+    assert_eq!(guard_of(&roster, &rule(BACK), now.offset(1)), None);
+    let tells = rule("when = { state = 'Paused' }\nthen = { tell = 'x' }");
+    assert_eq!(guard_of(&roster, &tells, now), None, "telling is not a change");
+}
+
+#[test]
+fn four_automatic_changes_in_an_hour_are_enough() {
+    let now = at("11:00");
+    let mut roster = roster(&Paused, "10:50", now);
+    mark(&mut roster, ["10:00", "10:20", "10:30"]);
+    assert_eq!(guard_of(&roster, &rule(BACK), now), None, "three");
+    mark(&mut roster, ["10:40"]);
+    assert_eq!(guard_of(&roster, &rule(BACK), now.offset(-1)), Some(Guard::Flapping), "four");
+    assert_eq!(guard_of(&roster, &rule(BACK), now), None, "the first is an hour ago");
+}
+
+#[test]
+fn a_rule_rests_between_two_acts_on_one_agent() {
+    let rules = rule(&format!("{BACK}cooldown = '10m'"));
+    let now = at("09:30");
+    let mut roster = roster(&Paused, "09:00", now);
+    let intent = decide_at(&roster, &rules, now).intents.remove(0);
+    note(&mut roster, &intent, now);
+    for (time, expected) in [("09:30:01", Some(Guard::Cooldown)), ("09:39:59", Some(Guard::Cooldown)), ("09:40", None)]
+    {
+        let a = roster.find("a").expect("there");
+        roster.seen(a, at(time));
+        assert_eq!(guard_of(&roster, &rules, at(time)), expected, "{time}");
+    }
+}
+
+#[test]
+fn what_is_only_said_is_said_once_until_the_facts_change() {
+    for body in [
+        "when = { state = 'Paused' }\nthen = { tell = 'x' }\ncooldown = '0s'".to_owned(),
+        "when = { state = 'Paused' }\nthen = { ask = 'x' }\ncooldown = '0s'".to_owned(),
+        format!("{BACK}cooldown = '0s'").replace("enforce", "watch"),
+    ] {
+        let text = format!("[[rules]]\nid = \"r\"\nmode = 'approve'\n{body}");
+        let rules = rules(&text);
+        let now = at("09:30");
+        let mut roster = roster(&Paused, "09:00", now);
+        let intent = decide_at(&roster, &rules, now).intents.remove(0);
+        note(&mut roster, &intent, now);
+        assert_eq!(guard_of(&roster, &rules, now), Some(Guard::SaidAlready), "{body}");
+        let a = roster.find("a").expect("there");
+        assert_eq!(roster.get(a).and_then(|slot| slot.memory()).map(|m| m.changes_within(HOUR, now)), Some(0));
+        roster.observe(a, seen(&Paused, "09:29"), now);
+        assert_eq!(guard_of(&roster, &rules, now), None, "paused again: {body}");
+    }
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+#[test]
+fn a_rule_s_limits_count_over_agents_passes_and_a_minute() {
+    let rules = rule(&format!("{BACK}limit = {{ per_minute = 3, share_of_team = 0.5 }}"));
+    let now = at("09:30");
+    let mut roster = Roster::new(TenantId::new("acme"));
+    for (id, team) in [("a", "Blue"), ("b", "Blue"), ("c", "Blue"), ("d", "Red"), ("e", "Green"), ("f", "Green")] {
+        let index = add(&mut roster, id, team);
+        roster.observe(index, seen(&Paused, "09:00"), now);
+    }
+    let decisions = decide_at(&roster, &rules, now);
+    assert_eq!(won(&decisions), [("a", "r"), ("d", "r"), ("e", "r")], "half of three is one; half of one is still one");
+    assert_eq!(held(&decisions), [Guard::ShareOfTeam, Guard::ShareOfTeam, Guard::PerMinute]);
+    for intent in &decisions.intents {
+        note(&mut roster, intent, now);
+        roster.set_busy(intent.index, Some(intent.priority));
+    }
+    let soon = now.offset(59_999_999);
+    let (settings, again) = (DecideSettings { stale_after: HOUR, ..DecideSettings::default() }, now.offset(60_000_000));
+    assert_eq!(won(&decide(&roster, &rules, &settings, soon)), [], "within the minute");
+    assert_eq!(won(&decide(&roster, &rules, &settings, again)), [("b", "r"), ("f", "r")], "a minute later");
+}
+
+#[test]
+fn the_first_rule_that_wants_an_agent_has_the_agent() {
+    let rule = |id: &str, extra: &str| {
+        format!("[[rules]]\nid = '{id}'\nwhen = {{ planned = 'work', state = 'Paused' }}\n{extra}\n")
+    };
+    let (to_ready, to_idle) = ("then = { set_state = 'Ready' }", "then = { set_state = 'Idle' }");
+    let enforce = |then: &str| format!("mode = 'enforce'\n{then}");
+    let now = at("09:30");
+    let wins = |text: &str, expected: &[&str]| {
+        let roster = roster(&Paused, "09:00", now);
+        let decisions = decide_at(&roster, &rules(text), now);
+        let rules: Vec<_> = won(&decisions).into_iter().map(|(_, rule)| rule.to_owned()).collect();
+        assert_eq!(rules, expected, "{text}");
+    };
+    wins(&(rule("one", &enforce(to_ready)) + &rule("two", &enforce(to_idle))), &["one"]);
+    let urgent = enforce(to_idle) + "\npriority = 'mandatory_break'";
+    let late = enforce(to_idle) + "\npriority = 'housekeeping'";
+    wins(&(rule("late", &late) + &rule("one", &enforce(to_ready)) + &rule("urgent", &urgent)), &["urgent"]);
+    wins(&(rule("watch", to_ready) + &rule("two", &enforce(to_idle))), &["watch", "two"]);
+    wins(&(rule("watch", to_ready) + &rule("watch-2", to_idle)), &["watch"]);
+    wins(&(rule("one", &enforce(to_ready)) + &rule("watch", to_idle)), &["one"]);
+    wins(&(rule("tell", &enforce("then = { tell = 'x' }")) + &rule("two", &enforce(to_idle))), &["tell", "two"]);
+    wins(&(rule("asks", &format!("mode = 'approve'\n{to_ready}")) + &rule("two", &enforce(to_idle))), &["asks"]);
+    wins(
+        &(rule("met", &enforce("then = { set_state = 'Paused' }").replace("Paused", "Idle"))
+            + &rule("two", &enforce(to_ready))),
+        &["met"],
+    );
+}
+
+#[test]
+fn a_rule_that_is_held_or_satisfied_still_keeps_the_agent_from_later_rules() {
+    let now = at("09:30");
+    let text = "[[rules]]\nid = 'stay'\nmode = 'enforce'\nwhen = { planned = 'work' }\nthen = { set_state = 'NotReady' }\n\
+                [[rules]]\nid = 'go'\nmode = 'enforce'\nwhen = { planned = 'work' }\nthen = { set_state = 'Ready' }";
+    let roster = roster(&NotReady, "09:00", now);
+    let explanation = explain(&roster, "a", &rules(text), &DecideSettings::default(), now).expect("there");
+    assert_eq!(explanation.rules[1].outcome, Outcome::Taken { by: "stay".into() });
+    assert_eq!(decide_at(&roster, &rules(text), now), Decisions::default());
+}
+
+#[test]
+fn the_key_of_a_held_wish_changes_with_its_facts_alone() {
+    let rules = rule(BACK);
+    let mut now = at("09:30");
+    let mut roster = roster(&Paused, "09:00", now);
+    let a = roster.find("a").expect("there");
+    roster.note_reversal(a, at("11:00"));
+    let key = |roster: &Roster, now| decide_at(roster, &rules, now).held[0].fact_key;
+    let first = key(&roster, now);
+    now = now.offset(5_000_000);
+    assert_eq!(key(&roster, now), first, "time passes");
+    roster.observe(a, seen(&Paused, "09:10"), now);
+    let second = key(&roster, now);
+    assert_ne!(second, first, "paused anew");
+    roster.seen(a, at("10:15"));
+    assert_ne!(key(&roster, at("10:15")), second, "another activity");
+    let listed = decide_at(&roster, &rules, at("10:15")).held.remove(0);
+    let facts = listed.facts(&roster, &rules, &DecideSettings::default(), at("10:15")).expect("the same roster");
+    assert_eq!((facts.planned.as_str(), facts.state), ("work", Some(Paused)));
+}
+
+#[test]
+fn the_transition_that_an_agent_reverses_is_the_one_that_set_the_state() {
+    let mut set = seen(&Ready, "09:10");
+    set.transition = Some(TransitionId(Uuid::nil()));
+    let settings = DecideSettings::default();
+    let reversed = is_reversal(&set, at("09:10"), &seen(&Paused, "09:12"), &plan(), settings.reversal_within);
+    assert!(reversed);
+}

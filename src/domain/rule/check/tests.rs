@@ -1,0 +1,158 @@
+use super::*;
+use crate::domain::rule::compile::RuleSet;
+use crate::domain::rule::{Class, Mode, parse};
+
+const GOOD: &str = r#"
+[[rules]]
+id = "good"
+when = { planned = "work", state = "Paused", for = "2m" }
+then = { set_state = "Ready" }
+"#;
+
+/// All complaints on a file, `field: reason` each.
+fn complaints(text: &str) -> Vec<String> {
+    let (rules, mut complaints) = parse::parse(text).expect("TOML");
+    complaints.extend(check(&rules, Capabilities::guide()));
+    complaints.into_iter().map(|complaint| format!("{}: {}", complaint.field, complaint.reason)).collect()
+}
+
+fn rule(body: &str) -> String {
+    format!("[[rules]]\nid = \"r\"\n{body}")
+}
+
+#[test]
+fn a_good_rule_has_careful_defaults() {
+    assert_eq!(complaints(GOOD), [""; 0]);
+    let (rules, _) = parse::parse(GOOD).expect("TOML");
+    let set = RuleSet::compile(&rules, Capabilities::guide()).expect("good");
+    let [rule] = set.rules() else { panic!("one rule") };
+    assert_eq!((rule.mode, rule.class, rule.cooldown), (Mode::Watch, Class::Schedule, DEFAULT_COOLDOWN));
+    let Action::SetState { reason, on_contact, .. } = &rule.action else { panic!("a state") };
+    assert_eq!((reason.as_str(), *on_contact), ("WORKING", OnContact::After));
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place_and_the_way_out() {
+    let then = "then = { set_state = \"Ready\" }";
+    let when = "when = { state = \"Paused\" }";
+    for (body, field, reason) in [
+        (format!("when = {{ state = \"Pausd\" }}\n{then}"), "when.state", "did you mean `Paused`"),
+        (format!("when = {{ planned = \"brake\" }}\n{then}"), "when.planned", "did you mean `break`"),
+        (
+            format!("when = {{ planed = \"work\", state = \"Paused\" }}\n{then}"),
+            "when.planed",
+            "did you mean `planned`",
+        ),
+        (format!("when = {{ state = [] }}\n{then}"), "when.state", "empty"),
+        (format!("when = {{}}\n{then}"), "when", "every agent"),
+        (format!("when = {{ state = \"Paused\", for = \"2\" }}\n{then}"), "when.for", "write it as"),
+        (format!("when = {{ state = \"Paused\", for = \"0s\" }}\n{then}"), "when.for", "zero"),
+        (format!("when = {{ state = \"Paused\", for = \"200h\" }}\n{then}"), "when.for", "a week"),
+        (format!("when = {{ break = \"over!\" }}\n{then}"), "when.break", "did you mean `over`"),
+        (format!("when = {{ verdict = \"outt\" }}\n{then}"), "when.verdict", "did you mean `out`"),
+        (format!("when = {{ verdict_for = \"2m\" }}\n{then}"), "when.verdict_for", "name the `verdict`"),
+        (format!("when = {{ weekdays = \"mond\" }}\n{then}"), "when.weekdays", "mon to sun"),
+        (
+            format!("when = {{ local_time = {{ from = \"25:00\", to = \"09:00\" }} }}\n{then}"),
+            "when.local_time.from",
+            "08:30",
+        ),
+        (
+            format!("when = {{ local_time = {{ from = \"08:00\", to = \"08:00\" }} }}\n{then}"),
+            "when.local_time",
+            "same",
+        ),
+        (format!("when = {{ shift = {{}} }}\n{then}"), "when.shift", "nothing is asked"),
+        (format!("when = {{ shift = {{ ended = \"2m\" }} }}\n{then}"), "when.shift.ended", "did you mean `ended_for`"),
+        (format!("when = {{ skill = \"sales\" }}\n{then}"), "when.skill", "live picture"),
+        (format!("when = {{ queue_figures = {{ waiting = 5 }} }}\n{then}"), "when.queue_figures", "live picture"),
+        (format!("when = {{ skill_figures = {{ waiting = 5 }} }}\n{then}"), "when.skill_figures", "live picture"),
+        (format!("when = {{ planned = \"off\", worked = \"2h\" }}\n{then}"), "when", "planned, worked"),
+        (format!("when = {{ planned = \"work\", break = \"running\" }}\n{then}"), "when", "planned, break"),
+        (
+            format!("when = {{ shift = {{ ended_for = \"2m\", ends_within = \"2m\" }} }}\n{then}"),
+            "when",
+            "shift.ended_for",
+        ),
+        (
+            format!("when = {{ shift = {{ ended_for = \"9m\", ended_within = \"2m\" }} }}\n{then}"),
+            "when.shift",
+            "no time",
+        ),
+        (format!("when = {{ state = \"Paused\", on_contact = true }}\n{then}"), "when", "state, on_contact"),
+        (format!("when = {{ state = \"Ready\" }}\n{then}"), "then.set_state", "already"),
+        (format!("{when}\nunless = {{ on_contact = false }}\n{then}"), "unless.on_contact", "never act"),
+        (format!("{when}\nunless = {{ state = [\"Paused\", \"Idle\"] }}\n{then}"), "unless.state", "never act"),
+        (format!("{when}\nunless = {{}}\n{then}"), "unless", "every agent"),
+        (format!("{when}\nthen = {{ set_state = \"Redy\" }}"), "then.set_state", "did you mean `Ready`"),
+        (format!("{when}\nthen = {{ set_state = \"OnContact\" }}"), "then.set_state", "it can set Ready, NotReady"),
+        (format!("{when}\nthen = {{ log_out = true }}"), "then.log_out", "cannot log an agent out"),
+        (format!("{when}\nthen = {{ tell = \" \" }}"), "then.tell", "1 to 500"),
+        (format!("{when}\nthen = {{ tell = \"x\", reason = \"Y\" }}"), "then.reason", "set_state alone"),
+        (format!("{when}\nthen = {{ ask = \"x\", on_contact = \"now\" }}"), "then.on_contact", "set_state or log_out"),
+        (format!("{when}\nthen = {{ tell = \"x\", ask = \"y\" }}"), "then", "exactly one"),
+        (format!("{when}\n{then}\ncooldown = \"-1m\""), "cooldown", "negative"),
+        (format!("{when}\n{then}\ncooldown = \"48h\""), "cooldown", "24h"),
+        (format!("{when}\n{then}\nlimit = {{}}"), "limit", "names no limit"),
+        (format!("{when}\n{then}\nlimit = {{ per_minute = 0 }}"), "limit.per_minute", "1 to"),
+        (format!("{when}\n{then}\nlimit = {{ per_minute = -3 }}"), "limit.per_minute", "1 to"),
+        (format!("{when}\n{then}\nlimit = {{ share_of_team = 1.5 }}"), "limit.share_of_team", "at most 1"),
+        (format!("{when}\n{then}\nlimit = {{ share_of_team = nan }}"), "limit.share_of_team", "at most 1"),
+        (format!("{when}\n{then}\nmode = \"enforced\""), "", "enforce"),
+        (format!("{when}\n{then}\npriority = \"person\""), "", "mandatory_break"),
+    ] {
+        let found = complaints(&rule(&body));
+        let [only] = found.as_slice() else { panic!("{body}: {found:#?}") };
+        assert!(only.starts_with(&format!("{field}: ")) && only.contains(reason), "{body}: {only}");
+    }
+}
+
+#[test]
+fn all_mistakes_come_in_one_run() {
+    let text = format!(
+        "{GOOD}{GOOD}\n[[rules]]\nid = \"bad id\"\nwen = 1\nwhen = {{ state = [\"Pausd\", \"Redy\"], for = \"x\" }}\n\
+         then = {{ set_state = \"OnContact\" }}\n[[rules]]\nid = \"unread\"\nmode = \"watch\"\n"
+    );
+    let fields: Vec<_> = complaints(&text).iter().map(|c| c.split(':').next().unwrap_or("").to_owned()).collect();
+    assert_eq!(fields, ["wen", "", "id", "id", "when.state", "when.state", "when.for", "then.set_state"]);
+}
+
+#[test]
+fn a_set_has_a_limit_and_says_so_once() {
+    let text: String = (0..=MOST_RULES + 1).map(|n| GOOD.replace("\"good\"", &format!("\"rule-{n}\""))).collect();
+    assert_eq!(complaints(&text), [": a set holds at most 64 rules"]);
+}
+
+#[test]
+fn what_is_no_list_of_rules_is_refused() {
+    for text in ["rules = 3", "[server]\nlisten = \"x\"", "[[rules"] {
+        assert!(parse::parse(text).is_err(), "{text}");
+    }
+    assert_eq!(parse::parse("").expect("no rules at all").0, []);
+}
+
+#[test]
+fn a_rule_survives_json_and_its_version_tells_changes_apart() {
+    let (rules, _) = parse::parse(GOOD).expect("TOML");
+    let json = serde_json::to_string(&rules[0]).expect("JSON");
+    let mut back: Rule = serde_json::from_str(&json).expect("read back");
+    assert_eq!(back, rules[0]);
+    assert_eq!(back.version().expect("JSON"), rules[0].version().expect("JSON"));
+    back.mode = Mode::Enforce;
+    assert_ne!(back.version().expect("JSON"), rules[0].version().expect("JSON"));
+    assert_eq!(back.version().expect("JSON").len(), 12);
+}
+
+#[test]
+fn names_of_a_centre_s_own_activities_pass() {
+    assert_eq!(complaints(&rule("when = { planned = [\"coaching\", \"off\"] }\nthen = { tell = \"x\" }")), [""; 0]);
+}
+
+#[test]
+fn a_platform_that_can_log_out_is_allowed_to() {
+    let (rules, _) = parse::parse(&rule("when = { state = \"Idle\" }\nthen = { log_out = true }")).expect("TOML");
+    let able = Capabilities { can_log_out: true, ..Capabilities::guide() };
+    assert_eq!(check(&rules, able), []);
+    let (rules, _) = parse::parse(&rule("when = { state = \"Idle\" }\nthen = { log_out = false }")).expect("TOML");
+    assert_eq!(check(&rules, able)[0].field, "then.log_out");
+}
