@@ -321,7 +321,12 @@ fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Strin
 
 fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = name.to_lowercase();
+    let known: Vec<&str> = known.into_iter().collect();
     let distance = |other: &str| strsim::damerau_levenshtein(&folded, &other.to_lowercase());
-    let (near, far) = known.into_iter().map(|other| (other, distance(other))).min_by_key(|(_, far)| *far)?;
-    (far <= 2 && far < folded.chars().count()).then_some(near)
+    let (near, far) = known.iter().map(|other| (*other, distance(other))).min_by_key(|(_, far)| *far)?;
+    if far <= 2 && far < folded.chars().count() {
+        return Some(near);
+    }
+    // `ended` for `ended_for`.
+    known.into_iter().find(|other| folded.len() >= 4 && other.to_lowercase().starts_with(&folded))
 }

@@ -8,11 +8,9 @@ mod shipped;
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::*;
 use crate::domain::agent::{Agent, Observed, Source};
-use crate::domain::ids::{TenantId, TransitionId};
+use crate::domain::ids::TenantId;
 use crate::domain::rule::check::Capabilities;
 use crate::domain::rule::parse;
 use crate::domain::schedule::{Activity, AgentPlan, Coverage, Shift, ShiftActivity};

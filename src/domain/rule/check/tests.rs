@@ -31,11 +31,22 @@ fn a_good_rule_has_careful_defaults() {
     assert_eq!((reason.as_str(), *on_contact), ("WORKING", OnContact::After));
 }
 
+const THEN: &str = "then = { set_state = \"Ready\" }";
+const WHEN: &str = "when = { state = \"Paused\" }";
+
+/// Each body has one mistake, which is named with its place and the way out.
+fn each_has_one<const N: usize>(mistakes: [(String, &str, &str); N]) {
+    for (body, field, reason) in mistakes {
+        let found = complaints(&rule(&body));
+        let [only] = found.as_slice() else { panic!("{body}: {found:#?}") };
+        assert!(only.starts_with(&format!("{field}: ")) && only.contains(reason), "{body}: {only}");
+    }
+}
+
 #[test]
-fn every_mistake_is_named_with_its_place_and_the_way_out() {
-    let then = "then = { set_state = \"Ready\" }";
-    let when = "when = { state = \"Paused\" }";
-    for (body, field, reason) in [
+fn conditions_that_cannot_be_read_are_named_with_the_way_out() {
+    let then = THEN;
+    each_has_one([
         (format!("when = {{ state = \"Pausd\" }}\n{then}"), "when.state", "did you mean `Paused`"),
         (format!("when = {{ planned = \"brake\" }}\n{then}"), "when.planned", "did you mean `break`"),
         (
@@ -63,10 +74,21 @@ fn every_mistake_is_named_with_its_place_and_the_way_out() {
             "same",
         ),
         (format!("when = {{ shift = {{}} }}\n{then}"), "when.shift", "nothing is asked"),
-        (format!("when = {{ shift = {{ ended = \"2m\" }} }}\n{then}"), "when.shift.ended", "did you mean `ended_for`"),
+        (
+            format!("when = {{ shift = {{ ended = \"2m\", started_for = \"2m\" }} }}\n{then}"),
+            "when.shift.ended",
+            "did you mean `ended_for`",
+        ),
         (format!("when = {{ skill = \"sales\" }}\n{then}"), "when.skill", "live picture"),
         (format!("when = {{ queue_figures = {{ waiting = 5 }} }}\n{then}"), "when.queue_figures", "live picture"),
         (format!("when = {{ skill_figures = {{ waiting = 5 }} }}\n{then}"), "when.skill_figures", "live picture"),
+    ]);
+}
+
+#[test]
+fn conditions_that_never_hold_are_named() {
+    let (when, then) = (WHEN, THEN);
+    each_has_one([
         (format!("when = {{ planned = \"off\", worked = \"2h\" }}\n{then}"), "when", "planned, worked"),
         (format!("when = {{ planned = \"work\", break = \"running\" }}\n{then}"), "when", "planned, break"),
         (
@@ -84,6 +106,13 @@ fn every_mistake_is_named_with_its_place_and_the_way_out() {
         (format!("{when}\nunless = {{ on_contact = false }}\n{then}"), "unless.on_contact", "never act"),
         (format!("{when}\nunless = {{ state = [\"Paused\", \"Idle\"] }}\n{then}"), "unless.state", "never act"),
         (format!("{when}\nunless = {{}}\n{then}"), "unless", "every agent"),
+    ]);
+}
+
+#[test]
+fn wishes_and_limits_that_cannot_be_met_are_named() {
+    let (when, then) = (WHEN, THEN);
+    each_has_one([
         (format!("{when}\nthen = {{ set_state = \"Redy\" }}"), "then.set_state", "did you mean `Ready`"),
         (format!("{when}\nthen = {{ set_state = \"OnContact\" }}"), "then.set_state", "it can set Ready, NotReady"),
         (format!("{when}\nthen = {{ log_out = true }}"), "then.log_out", "cannot log an agent out"),
@@ -100,11 +129,7 @@ fn every_mistake_is_named_with_its_place_and_the_way_out() {
         (format!("{when}\n{then}\nlimit = {{ share_of_team = nan }}"), "limit.share_of_team", "at most 1"),
         (format!("{when}\n{then}\nmode = \"enforced\""), "", "enforce"),
         (format!("{when}\n{then}\npriority = \"person\""), "", "mandatory_break"),
-    ] {
-        let found = complaints(&rule(&body));
-        let [only] = found.as_slice() else { panic!("{body}: {found:#?}") };
-        assert!(only.starts_with(&format!("{field}: ")) && only.contains(reason), "{body}: {only}");
-    }
+    ]);
 }
 
 #[test]
