@@ -192,7 +192,7 @@ impl Agent {
                 self.pending = Some(Pending { state, request_seq });
                 None
             }
-            // An answer that came late finds an agent who has gone home.
+            // A change that takes effect late may find that the agent has gone home.
             SimState::LoggedOut => None,
             current if current == state => None,
             SimState::Available | SimState::Unavailable | SimState::Paused | SimState::Idle | SimState::Acw => {
