@@ -10,6 +10,8 @@ mod backend;
 mod batch;
 mod cells;
 mod change;
+#[cfg(test)]
+mod conformance;
 mod control;
 mod error;
 mod import;

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sqlx::{AnyConnection, Connection};
+use sqlx::AnyConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::backend::{Access, Backend, close_quietly};
@@ -43,6 +43,8 @@ enum Job {
     Commit(Box<Commit>, Answer<Committed>),
     Import(Box<ScheduleImport>, Answer<Imported>),
     SetListen(String, Answer<()>),
+    #[cfg(test)]
+    Set(&'static str, oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -75,6 +77,13 @@ impl Writer {
             // An error means that it was closed already.
             let _ = answered.await;
         }
+    }
+
+    /// Changes a setting of the writer's connection, to bring about what a full disk brings about.
+    #[cfg(test)]
+    pub(super) async fn set(&self, pragma: &'static str) {
+        let (answer, answered) = oneshot::channel();
+        assert!(self.queue.send(Job::Set(pragma, answer)).await.is_ok() && answered.await.is_ok());
     }
 
     async fn send<T>(&self, job: Job, answered: oneshot::Receiver<Result<T, CommitError>>) -> Result<T, CommitError> {
@@ -136,6 +145,13 @@ impl WriterTask {
                 Some(Job::SetListen(address, answer)) => {
                     let result = self.set_listen(&address).await;
                     let _ = answer.send(result);
+                }
+                #[cfg(test)]
+                Some(Job::Set(pragma, answer)) => {
+                    self.connect().await.expect("connects");
+                    let connection = self.connection.as_mut().expect("connected");
+                    sqlx::raw_sql(pragma).execute(connection).await.expect("a setting");
+                    let _ = answer.send(());
                 }
                 Some(Job::Close(answer)) => {
                     self.queue.close();
@@ -203,26 +219,40 @@ impl WriterTask {
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
         let mut tails = self.tails.clone();
         let now = self.clock.now();
-        let mut transaction = connection.begin_with(self.backend.begin()).await.map_err(CommitError::from_engine)?;
         let written = async {
-            control::check_epoch(&mut transaction, self.epoch).await?;
-            work.apply(&mut transaction, &mut self.texts, &mut tails, now).await
+            sqlx::query(self.backend.begin()).execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+            control::check_epoch(connection, self.epoch).await?;
+            work.apply(connection, &mut self.texts, &mut tails, now).await
         }
         .await;
         match written {
-            Ok(done) => match transaction.commit().await {
-                Ok(()) => {
+            Ok(done) => match sqlx::query("COMMIT").execute(connection).await {
+                Ok(_) => {
                     self.tails = tails;
                     Ok(done)
                 }
-                Err(error) => Err(self.commit_failed(error)),
+                Err(error) => {
+                    self.roll_back().await;
+                    Err(commit_failed(error))
+                }
             },
             Err(error) => {
-                if transaction.rollback().await.is_err() {
-                    self.forget_connection();
-                }
+                self.roll_back().await;
                 Err(error)
             }
+        }
+    }
+
+    /// Ends a transaction that failed, and forgets what was known of a connection that may be lost: the next change connects
+    /// anew. `sqlx`'s own transactions are not used, since SQLite ends one by itself when the disk is full, and they would
+    /// not notice.
+    async fn roll_back(&mut self) {
+        self.tails = Tails::default();
+        let Some(connection) = self.connection.as_mut() else { return };
+        let Err(error) = sqlx::query("ROLLBACK").execute(&mut *connection).await else { return };
+        let ended_already = matches!(self.backend, Backend::Sqlite { .. }) && fault_of(&error) == Fault::Other;
+        if !ended_already {
+            self.connection = None;
         }
     }
 
@@ -260,20 +290,6 @@ impl WriterTask {
             }
         }
         self.transact(Work::Switch(version, import, &import.switch_commit())).await.map(|_| ())
-    }
-
-    /// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone
-    /// through.
-    fn commit_failed(&mut self, error: sqlx::Error) -> CommitError {
-        let lost = fault_of(&error) == Fault::ConnectionLost;
-        self.forget_connection();
-        if lost { CommitError::Unknown(Arc::new(error)) } else { CommitError::from_engine(error) }
-    }
-
-    /// The next change connects anew and reads the tails again.
-    fn forget_connection(&mut self) {
-        self.connection = None;
-        self.tails = Tails::default();
     }
 
     async fn connect(&mut self) -> Result<(), CommitError> {
@@ -315,6 +331,15 @@ impl WriterTask {
             close_quietly(connection).await;
         }
         self.lock = None;
+    }
+}
+
+/// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone through.
+fn commit_failed(error: sqlx::Error) -> CommitError {
+    if fault_of(&error) == Fault::ConnectionLost {
+        CommitError::Unknown(Arc::new(error))
+    } else {
+        CommitError::from_engine(error)
     }
 }
 

@@ -78,7 +78,7 @@ pub(in crate::store) const COVERAGE: &str = "SELECT tenant, agent, starts_at, en
      AND version_from <= $2 AND (version_to IS NULL OR version_to > $2) AND ends_at > $3 AND starts_at < $4 \
      ORDER BY agent, starts_at";
 pub(in crate::store) const VERSIONS: &str = "SELECT tenant, version, name, content_hash, imported_at, actor, covers_from, covers_to, agents, \
-     shifts FROM schedule_versions WHERE tenant = $1 AND ($2 IS NULL OR version < $2) ORDER BY version DESC LIMIT $3";
+     shifts FROM schedule_versions WHERE tenant = $1 AND (CAST($2 AS BIGINT) IS NULL OR version < $2) ORDER BY version DESC LIMIT $3";
 pub(in crate::store) const VERSION_AT: &str =
     "SELECT version FROM schedule_versions WHERE tenant = $1 AND imported_at <= $2 ORDER BY version DESC LIMIT 1";
 

@@ -29,13 +29,13 @@ pub(in crate::store) const ONE: &str = selecting!("WHERE tenant = $1 AND id = $2
 pub(in crate::store) const OPEN: &str = selecting!("WHERE tenant = $1 AND finished_at IS NULL ORDER BY id");
 /// `$2` before this id, `$3` status, `$4` rule, `$5` and `$6` span of the request; each may be NULL.
 pub(in crate::store) const LIST: &str = selecting!(
-    "WHERE tenant = $1 AND ($2 IS NULL OR id < $2) AND ($3 IS NULL OR status = $3) AND ($4 IS NULL OR rule = $4) \
-     AND ($5 IS NULL OR requested_at >= $5) AND ($6 IS NULL OR requested_at < $6) ORDER BY id DESC LIMIT $7"
+    "WHERE tenant = $1 AND (CAST($2 AS TEXT) IS NULL OR id < $2) AND (CAST($3 AS TEXT) IS NULL OR status = $3) AND (CAST($4 AS TEXT) IS NULL OR rule = $4) \
+     AND (CAST($5 AS BIGINT) IS NULL OR requested_at >= $5) AND (CAST($6 AS BIGINT) IS NULL OR requested_at < $6) ORDER BY id DESC LIMIT $7"
 );
 /// Like [`LIST`], of one agent.
 pub(in crate::store) const LIST_OF_AGENT: &str = selecting!(
-    "WHERE tenant = $1 AND ($2 IS NULL OR id < $2) AND ($3 IS NULL OR status = $3) AND ($4 IS NULL OR rule = $4) \
-     AND ($5 IS NULL OR requested_at >= $5) AND ($6 IS NULL OR requested_at < $6) AND agent = $8 ORDER BY id DESC LIMIT $7"
+    "WHERE tenant = $1 AND (CAST($2 AS TEXT) IS NULL OR id < $2) AND (CAST($3 AS TEXT) IS NULL OR status = $3) AND (CAST($4 AS TEXT) IS NULL OR rule = $4) \
+     AND (CAST($5 AS BIGINT) IS NULL OR requested_at >= $5) AND (CAST($6 AS BIGINT) IS NULL OR requested_at < $6) AND agent = $8 ORDER BY id DESC LIMIT $7"
 );
 pub(in crate::store) const AUTOMATIC: &str = "SELECT tenant, id, agent, rule, target, accepted_at FROM transitions \
      WHERE tenant = $1 AND rule IS NOT NULL AND accepted_at IS NOT NULL AND accepted_at >= $2 ORDER BY accepted_at, id";

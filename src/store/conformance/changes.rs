@@ -1,0 +1,301 @@
+//! Changes: whole or not at all, in order, through groups, cancellations, foreign hands and restarts.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::{
+    Commit, CommitError, HistoryWrite, Place, acme, agent_write, at, change, draft, event, on_each_engine, row,
+    transition, uuid, verified_length,
+};
+use crate::domain::audit::{Hash, note_hash};
+use crate::domain::ids::{TenantId, TransitionId};
+use crate::domain::state::AgentState;
+use crate::domain::transition::Status;
+use crate::store::{
+    AgentCounters, CallWrite, IdempotencyRow, NoteWrite, ReadError, RuleVersion, SubscriptionRow, SubscriptionWrite,
+    TenantStatus,
+};
+
+on_each_engine!(
+    a_change_is_read_back_as_it_was_written,
+    a_refused_change_leaves_nothing_and_the_chain_goes_on,
+    a_bad_change_does_not_fail_its_neighbours,
+    entries_cannot_be_changed_and_deleted_only_below_a_checkpoint,
+    a_writer_that_lost_its_epoch_writes_nothing_more,
+    a_change_whose_caller_left_is_stored,
+    tenants_do_not_see_each_other,
+    a_value_of_another_hand_is_named_by_table_column_and_row,
+);
+
+fn call(answered: bool) -> CallWrite {
+    CallWrite {
+        tenant: acme(),
+        id: uuid(70),
+        kind: "state".into(),
+        agent: Some("u_0001".into()),
+        transition: Some(TransitionId(uuid(3))),
+        attempt: Some(1),
+        sent_at: at(20),
+        answered_at: answered.then(|| at(21)),
+        outcome: answered.then(|| "applied".into()),
+        status_code: answered.then_some(202),
+        latency_ms: answered.then_some(40),
+        error: None,
+    }
+}
+
+fn full_change() -> Commit {
+    let counters = AgentCounters {
+        tenant: acme(),
+        agent: "u_0001".into(),
+        sequence: 4,
+        local_day: "2026-10-26".into(),
+        violations: 1,
+        not_ready_us: 5,
+    };
+    let subscription = SubscriptionRow {
+        tenant: acme(),
+        slice: 0,
+        id: "sub-1".into(),
+        created_at: at(1),
+        interval_ms: 5000,
+        agents_hash: Hash::of(b"agents"),
+    };
+    Commit {
+        agents: vec![agent_write("u_0001", 9)],
+        history: vec![HistoryWrite::Enter(row("u_0001", 10, AgentState::Unknown("Mittag".into())))],
+        transitions: vec![transition(3, "u_0001", Status::Accepted { at: at(21) })],
+        calls: vec![call(false), call(true)],
+        audit: vec![draft("transition.accepted"), draft("transition.confirmed")],
+        notes: vec![NoteWrite {
+            tenant: acme(),
+            hash: note_hash(&[7; 16], "please"),
+            salt: [7; 16],
+            text: "please".into(),
+        }],
+        events: vec![event(1)],
+        counters: vec![counters],
+        subscriptions: vec![SubscriptionWrite::Set(subscription)],
+        idempotency: vec![IdempotencyRow {
+            tenant: acme(),
+            token: "ops".into(),
+            key: "k".into(),
+            request_hash: Hash::of(b"r"),
+            status: 202,
+            answer: "{}".into(),
+            at: at(1),
+        }],
+        rules: vec![RuleVersion {
+            tenant: acme(),
+            rule: "back-from-break".into(),
+            version: "1".into(),
+            body: "…".into(),
+            first_seen_at: at(1),
+        }],
+        tenant_status: vec![TenantStatus { tenant: acme(), halted_since: Some(at(2)), reason: Some("429s".into()) }],
+    }
+}
+
+async fn a_change_is_read_back_as_it_was_written(place: Place) {
+    let store = place.open().await;
+    let written = full_change();
+    let done = store.writer().commit(written.clone()).await.expect("commits");
+    assert_eq!((done.history, done.audit), (vec![Some(1)], vec![1, 2]));
+    let reader = store.reader();
+    let agents = reader.agents(&acme()).await.expect("reads");
+    assert_eq!((&agents[0].agent, agents[0].subject), (&written.agents[0].agent, written.agents[0].subject));
+    let latest = reader.latest_states(&acme()).await.expect("reads");
+    assert_eq!(HistoryWrite::Enter(latest[0].row.clone()), written.history[0]);
+    let open = reader.open_transitions(&acme()).await.expect("reads");
+    assert_eq!((&open[0].transition, open[0].accepted_at), (&written.transitions[0], Some(at(21))));
+    assert_eq!(reader.attempts(&acme(), TransitionId(uuid(3))).await.expect("reads"), [call(true)]);
+    assert_eq!(reader.audit_of_transition(&acme(), TransitionId(uuid(3))).await.expect("reads").len(), 2);
+    let note = reader.note(&acme(), written.notes[0].hash).await.expect("reads");
+    assert_eq!(note.as_deref(), Some("please"));
+    let events = reader.events(&acme(), 0, 10).await.expect("reads");
+    assert_eq!(events[0].body, written.events[0].body().to_string());
+    assert_eq!(reader.events(&acme(), events[0].number, 10).await.expect("reads"), []);
+    assert_eq!(reader.counters(&acme()).await.expect("reads"), written.counters);
+    assert_eq!(
+        reader.subscriptions(&acme()).await.expect("reads").into_iter().map(SubscriptionWrite::Set).collect::<Vec<_>>(),
+        written.subscriptions
+    );
+    let answer = reader.idempotency(&acme(), "ops", "k").await.expect("reads");
+    assert_eq!(answer.as_ref(), written.idempotency.first());
+    assert_eq!(reader.rule_versions(&acme()).await.expect("reads"), written.rules);
+    assert_eq!(reader.tenant_status(&acme()).await.expect("reads"), written.tenant_status[0]);
+    assert_eq!(verified_length(reader).await, 2);
+    store.close().await;
+}
+
+async fn a_refused_change_leaves_nothing_and_the_chain_goes_on(place: Place) {
+    let store = place.open().await;
+    store.writer().commit(change(1)).await.expect("commits");
+    let mut bad = change(2);
+    bad.events = vec![event(1001)];
+    let refused = store.writer().commit(bad).await;
+    assert!(matches!(refused, Err(CommitError::Refused(_))), "{refused:?}");
+    assert_eq!(verified_length(store.reader()).await, 1);
+    assert_eq!(store.reader().latest_states(&acme()).await.expect("reads").len(), 1);
+    let done = store.writer().commit(change(3)).await.expect("commits");
+    assert_eq!((done.history, done.audit), (vec![Some(2)], vec![2]), "numbers given back are given out again");
+    assert_eq!(verified_length(store.reader()).await, 2);
+    store.close().await;
+}
+
+async fn a_bad_change_does_not_fail_its_neighbours(place: Place) {
+    let store = place.open().await;
+    let mut bad = change(500);
+    bad.events = vec![event(1001)];
+    let mut changes: Vec<Commit> = (1..60).map(change).collect();
+    changes.insert(30, bad);
+    let mut tasks = tokio::task::JoinSet::new();
+    for (index, change) in changes.into_iter().enumerate() {
+        let writer = store.writer().clone();
+        tasks.spawn(async move { (index, writer.commit(change).await) });
+    }
+    for (index, result) in tasks.join_all().await {
+        assert_eq!(result.is_err(), index == 30, "change {index}: {result:?}");
+    }
+    assert_eq!(verified_length(store.reader()).await, 59);
+    assert_eq!(store.reader().event_counts(&acme()).await.expect("reads")[0].1, 59);
+    store.close().await;
+}
+
+async fn entries_cannot_be_changed_and_deleted_only_below_a_checkpoint(place: Place) {
+    let store = place.open().await;
+    for n in 1..=3 {
+        store.writer().commit(change(n)).await.expect("commits");
+    }
+    store.close().await;
+    for forbidden in [
+        "UPDATE audit_entries SET action = 'x' WHERE seq = 2",
+        "DELETE FROM audit_entries WHERE seq = 1",
+        "DELETE FROM audit_entries",
+    ] {
+        let error = place.by_hand(forbidden).await.expect_err("refused").to_string();
+        assert!(error.contains("audit entries"), "{forbidden}: {error}");
+    }
+    let hash = if place.url.starts_with("sqlite") {
+        "INSERT INTO audit_heads VALUES ('acme', 3, x'00', 1, x'00', 1)"
+    } else {
+        "INSERT INTO audit_heads VALUES ('acme', 3, '\\x00', 1, '\\x00', 1)"
+    };
+    place.by_hand(hash).await.expect("a checkpoint");
+    place.by_hand("DELETE FROM audit_entries WHERE seq < 3").await.expect("below the checkpoint");
+    place.by_hand("DELETE FROM audit_entries WHERE seq = 3").await.expect_err("the checkpoint's own entry stays");
+    let store = place.open().await;
+    assert_eq!(store.writer().commit(change(9)).await.expect("commits").audit, [4]);
+    store.close().await;
+}
+
+async fn a_writer_that_lost_its_epoch_writes_nothing_more(place: Place) {
+    let store = place.open().await;
+    store.writer().commit(change(1)).await.expect("commits");
+    place.by_hand("UPDATE daemon SET epoch = epoch + 1").await.expect("another daemon");
+    let lost = store.writer().commit(change(2)).await;
+    assert!(matches!(lost, Err(CommitError::LostEpoch { ours: 1, theirs: 2 })), "{lost:?}");
+    assert_eq!(verified_length(store.reader()).await, 1);
+    store.close().await;
+}
+
+async fn a_change_whose_caller_left_is_stored(place: Place) {
+    let store = place.open().await;
+    let writer = store.writer().clone();
+    {
+        let mut left = std::pin::pin!(writer.commit(change(1)));
+        std::future::poll_fn(|context| {
+            let _ = left.as_mut().poll(context);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    let done = store.writer().commit(change(2)).await.expect("commits");
+    assert_eq!(done.audit, [2], "the change before it is in the chain");
+    assert_eq!(verified_length(store.reader()).await, 2);
+    store.close().await;
+    assert!(matches!(writer.commit(change(3)).await, Err(CommitError::Closed)));
+}
+
+async fn tenants_do_not_see_each_other(place: Place) {
+    let store = place.open().await;
+    let mut other = full_change();
+    store.writer().commit(full_change()).await.expect("commits");
+    let bravo = || TenantId::from("bravo");
+    other.agents[0].tenant = bravo();
+    other.transitions[0].tenant = bravo();
+    other.events[0].tenant = bravo();
+    other.counters[0].tenant = bravo();
+    other.idempotency[0].tenant = bravo();
+    for draft in &mut other.audit {
+        draft.tenant = bravo();
+    }
+    for step in &mut other.history {
+        if let HistoryWrite::Enter(row) = step {
+            row.tenant = bravo();
+        }
+    }
+    let done = store.writer().commit(other).await.expect("the same ids are another tenant's");
+    assert_eq!((done.history, done.audit), (vec![Some(1)], vec![1, 2]));
+    assert_eq!(store.reader().agents(&acme()).await.expect("reads").len(), 1);
+    assert_eq!(store.reader().audited_tenants().await.expect("reads"), ["acme".into(), "bravo".into()]);
+    assert_eq!(verified_length(store.reader()).await, 2);
+    store.close().await;
+}
+
+async fn a_value_of_another_hand_is_named_by_table_column_and_row(place: Place) {
+    let store = place.open().await;
+    store.writer().commit(full_change()).await.expect("commits");
+    place.by_hand("UPDATE transitions SET priority = 'soonish'").await.expect("another hand");
+    let error = store.reader().open_transitions(&acme()).await.expect_err("not known");
+    assert!(matches!(&error, ReadError::Decode { table: "transitions", column: "priority", .. }), "{error:?}");
+    assert!(error.to_string().contains(&uuid(3).to_string()), "{error}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_changes_and_goes_on_when_there_is_space() {
+    let place = Place::sqlite();
+    let store = place.open().await;
+    store.writer().commit(change(1)).await.expect("commits");
+    store.writer().set("PRAGMA max_page_count = 1").await;
+    let mut large = change(2);
+    large.notes.push(NoteWrite { tenant: acme(), hash: Hash::of(b"n"), salt: [0; 16], text: "x".repeat(100_000) });
+    let refused = store.writer().commit(large.clone()).await;
+    assert!(matches!(refused, Err(CommitError::Full)), "{refused:?}");
+    store.writer().set("PRAGMA max_page_count = 1000000").await;
+    assert_eq!(store.writer().commit(large).await.expect("commits").audit, [2]);
+    assert_eq!(verified_length(store.reader()).await, 2);
+    store.close().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_changes_are_the_same_after_a_restart(groups in prop::collection::vec(prop::collection::vec((0_u32..40, any::<bool>()), 1..12), 1..6)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let place = Place::sqlite();
+            let mut stored = 0;
+            let mut before = Vec::new();
+            for group in groups {
+                let store = place.open().await;
+                assert_eq!(store.reader().latest_states(&acme()).await.expect("reads"), before);
+                let mut tasks = tokio::task::JoinSet::new();
+                for (n, entry) in group {
+                    let writer = Arc::new(store.writer().clone());
+                    let mut one = change(n);
+                    if !entry { one.audit.clear(); }
+                    let entries = one.audit.len() as u64;
+                    tasks.spawn(async move { writer.commit(one).await.map_or(0, |_| entries) });
+                }
+                stored += tasks.join_all().await.into_iter().sum::<u64>();
+                before = store.reader().latest_states(&acme()).await.expect("reads");
+                assert_eq!(verified_length(store.reader()).await, stored);
+                store.close().await;
+            }
+        });
+    }
+}

@@ -1,0 +1,166 @@
+//! State history against a simple model of it.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::{Commit, HistoryWrite, Place, Reader, acme, agent_id, at, on_each_engine, row};
+use crate::domain::agent::Source;
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+use crate::store::Store;
+
+on_each_engine!(
+    rows_are_entered_replaced_retimed_and_removed,
+    history_is_read_in_pages,
+    time_in_state_is_cut_to_the_span,
+);
+
+fn enter(agent: &str, seconds: i64, state: AgentState) -> HistoryWrite {
+    HistoryWrite::Enter(row(agent, seconds, state))
+}
+
+fn retime(agent: &str, from: i64, to: i64) -> HistoryWrite {
+    HistoryWrite::Retime { tenant: acme(), agent: agent.into(), from: at(from), to: at(to), source: Source::Snapshot }
+}
+
+fn remove(agent: &str, seconds: i64) -> HistoryWrite {
+    HistoryWrite::Remove { tenant: acme(), agent: agent.into(), entered_at: at(seconds) }
+}
+
+async fn write(store: &Store, history: Vec<HistoryWrite>) -> Vec<Option<u64>> {
+    store.writer().commit(Commit { history, ..Commit::default() }).await.expect("commits").history
+}
+
+/// Start, end and state of each row of an agent, in seconds.
+async fn rows_of(reader: &Reader, agent: &str) -> Vec<(i64, Option<i64>, AgentState)> {
+    let all = (UtcMicros::from_micros(i64::MIN), UtcMicros::MAX);
+    let rows = reader.agent_history(&acme(), &agent_id(agent), all, None, 10_000).await.expect("reads");
+    let seconds = |instant: UtcMicros| instant.as_micros() / 1_000_000;
+    rows.into_iter().map(|row| (seconds(row.row.entered_at), row.left_at.map(seconds), row.row.state)).collect()
+}
+
+async fn rows_are_entered_replaced_retimed_and_removed(place: Place) {
+    use AgentState::{Idle, Paused, Ready};
+    let store = place.open().await;
+    let reader = store.reader();
+    write(&store, vec![enter("a", 10, Ready), enter("b", 10, Ready), enter("a", 20, Paused)]).await;
+    assert_eq!(rows_of(reader, "a").await, [(10, Some(20), Ready), (20, None, Paused)]);
+    // Late news lies between, a row of the same instant is replaced and gets a new id.
+    assert_eq!(write(&store, vec![enter("a", 15, Idle), enter("a", 20, Ready)]).await, [Some(4), Some(5)]);
+    assert_eq!(rows_of(reader, "a").await, [(10, Some(15), Ready), (15, Some(20), Idle), (20, None, Ready)]);
+    // A better instant; one that nobody has written is reported.
+    assert_eq!(write(&store, vec![retime("a", 20, 18), retime("b", 99, 1)]).await, [Some(6), None]);
+    assert_eq!(rows_of(reader, "a").await, [(10, Some(15), Ready), (15, Some(18), Idle), (18, None, Ready)]);
+    assert_eq!(rows_of(reader, "b").await, [(10, None, Ready)]);
+    // What stands there gives way.
+    write(&store, vec![retime("a", 18, 15)]).await;
+    assert_eq!(rows_of(reader, "a").await, [(10, Some(15), Ready), (15, None, Ready)]);
+    write(&store, vec![remove("a", 15), enter("a", 30, Paused), remove("b", 10)]).await;
+    assert_eq!(rows_of(reader, "a").await, [(10, Some(30), Ready), (30, None, Paused)]);
+    assert_eq!(rows_of(reader, "b").await, []);
+    assert_eq!(reader.latest_states(&acme()).await.expect("reads").len(), 1);
+    store.close().await;
+}
+
+async fn history_is_read_in_pages(place: Place) {
+    let store = place.open().await;
+    let steps = (0..30).flat_map(|n| [enter("a", n * 10, AgentState::Ready), enter("b", n * 10 + 5, AgentState::Idle)]);
+    write(&store, steps.collect()).await;
+    let span = (at(100), at(200));
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let cursor = after.as_ref().map(|(agent, at)| (agent, *at));
+        let page = store.reader().history(&acme(), span, cursor, 7).await.expect("reads");
+        let Some(last) = page.last() else { break };
+        after = Some((last.row.agent.clone(), last.row.entered_at));
+        seen.extend(page);
+    }
+    assert_eq!(seen.len(), 10 + 11, "a's row of 90 ends where the span begins, b's of 95 reaches into it");
+    assert!(seen.iter().all(|row| row.row.entered_at < at(200) && row.left_at.is_some_and(|left| left > at(100))));
+    let newest = store.reader().history_after(&acme(), 55, 100).await.expect("reads");
+    assert_eq!(newest.iter().map(|row| row.id).collect::<Vec<_>>(), [56, 57, 58, 59, 60]);
+    store.close().await;
+}
+
+async fn time_in_state_is_cut_to_the_span(place: Place) {
+    let store = place.open().await;
+    let steps = vec![
+        enter("a", 0, AgentState::Ready),
+        enter("a", 100, AgentState::Paused),
+        enter("a", 150, AgentState::Unknown("Mittag".into())),
+        enter("b", 120, AgentState::OnContact),
+        enter("c", 500, AgentState::Ready),
+    ];
+    write(&store, steps).await;
+    let times = store.reader().time_in_state(&acme(), at(50), at(200)).await.expect("reads");
+    let seconds = |agent: usize, state: &AgentState| times[agent].of(state) / 1_000_000;
+    assert_eq!(times.iter().map(|time| time.agent.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(seconds(0, &AgentState::Ready), 50);
+    assert_eq!(seconds(0, &AgentState::Paused), 50);
+    assert_eq!(seconds(0, &AgentState::Unknown("any".into())), 50);
+    assert_eq!(seconds(1, &AgentState::OnContact), 80);
+    assert_eq!(times[2].micros, [0; 8]);
+    assert_eq!(store.reader().time_in_state(&acme(), at(9), at(9)).await.expect("reads"), []);
+    store.close().await;
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Enter(usize, i64, usize),
+    Retime(usize, i64, i64),
+    Remove(usize, i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (agent, second) = (0_usize..3, 0_i64..15);
+    prop_oneof![
+        4 => (agent.clone(), second.clone(), 0_usize..7).prop_map(|(agent, at, state)| Step::Enter(agent, at, state)),
+        1 => (agent.clone(), second.clone(), second.clone()).prop_map(|(agent, from, to)| Step::Retime(agent, from, to)),
+        1 => (agent, second).prop_map(|(agent, at)| Step::Remove(agent, at)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn any_steps_leave_what_a_plain_map_leaves(changes in prop::collection::vec(prop::collection::vec(step(), 1..8), 1..8)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let place = Place::sqlite();
+            let store = place.open().await;
+            let names = ["a", "b", "c"];
+            let mut model: [BTreeMap<i64, AgentState>; 3] = Default::default();
+            for steps in changes {
+                let mut history = Vec::new();
+                for step in steps {
+                    match step {
+                        Step::Enter(agent, at, state) => {
+                            let state = AgentState::KNOWN[state].clone();
+                            history.push(enter(names[agent], at, state.clone()));
+                            model[agent].insert(at, state);
+                        }
+                        Step::Retime(agent, from, to) => {
+                            history.push(retime(names[agent], from, to));
+                            if let Some(state) = model[agent].remove(&from) {
+                                model[agent].insert(to, state);
+                            }
+                        }
+                        Step::Remove(agent, at) => {
+                            history.push(remove(names[agent], at));
+                            model[agent].remove(&at);
+                        }
+                    }
+                }
+                write(&store, history).await;
+            }
+            for (name, rows) in names.into_iter().zip(model) {
+                let ends = rows.keys().skip(1).copied().map(Some).chain([None]);
+                let expected: Vec<_> = rows.iter().zip(ends).map(|((at, state), end)| (*at, end, state.clone())).collect();
+                assert_eq!(rows_of(store.reader(), name).await, expected);
+            }
+            store.close().await;
+        });
+    }
+}

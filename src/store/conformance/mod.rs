@@ -1,0 +1,214 @@
+//! One suite of behaviours for every engine: on SQLite always, on PostgreSQL when `SHIFTKEEPER_TEST_POSTGRES` names a server.
+//! Each test has a database of its own.
+
+mod changes;
+mod figures;
+mod history;
+mod opening;
+mod schedules;
+mod statements;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, ConnectOptions};
+
+use super::*;
+use crate::clock::{ManualClock, SharedClock};
+use crate::domain::agent::{Agent, Source};
+use crate::domain::audit::{AuditDraft, ChainCheck, ChainHead};
+use crate::domain::event::{Event, EventKind};
+use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId, TransitionId};
+use crate::domain::policy::OnContact;
+use crate::domain::priority::Priority;
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Actor, Status, Transition};
+
+/// Makes a test per engine of every function named.
+macro_rules! on_each_engine {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $test() { super::$test(crate::store::conformance::Place::sqlite()).await; })+
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $test() {
+                if let Some(place) = crate::store::conformance::Place::postgres().await { super::$test(place).await; }
+            })+
+        }
+    };
+}
+pub(super) use on_each_engine;
+
+/// A database that is this test's alone.
+pub(super) struct Place {
+    pub(super) url: String,
+    pub(super) folder: tempfile::TempDir,
+}
+
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+impl Place {
+    pub(super) fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { url: format!("sqlite://{}", folder.path().join("keeper.db").display()), folder }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the server is named by the environment, and no configuration is loaded"
+    )]
+    pub(super) async fn postgres() -> Option<Self> {
+        let server = std::env::var("SHIFTKEEPER_TEST_POSTGRES").ok()?;
+        let name = format!("keeper_{}_{}", std::process::id(), DATABASES.fetch_add(1, Ordering::Relaxed));
+        sqlx::any::install_default_drivers();
+        let options: sqlx::any::AnyConnectOptions = server.parse().expect("a URL");
+        let mut connection = options.connect().await.expect("the named server answers");
+        for statement in [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")] {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.expect("a database");
+        }
+        let (base, options) = server.split_once('?').unwrap_or((&server, ""));
+        let host = base.rsplit_once('/').expect("a database in the URL").0;
+        Some(Self { url: format!("{host}/{name}?{options}"), folder: tempfile::tempdir().expect("a folder") })
+    }
+
+    pub(super) async fn open(&self) -> Store {
+        self.try_open(Role::Daemon).await.expect("opens")
+    }
+
+    pub(super) async fn try_open(&self, role: Role) -> Result<Store, OpenError> {
+        Store::open(&self.url, role, clock(), &identity()).await
+    }
+
+    /// A connection past the writer, as somebody with a database tool has.
+    pub(super) async fn by_hand(&self, statement: &'static str) -> Result<u64, sqlx::Error> {
+        let backend = backend::Backend::from_url(&self.url).expect("a URL");
+        let mut connection = backend.connect(backend::Access::Write).await?;
+        let done = sqlx::raw_sql(statement).execute(&mut connection).await.map(|done| done.rows_affected());
+        backend::close_quietly(connection).await;
+        done
+    }
+
+    pub(super) fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("keeper.db")
+    }
+}
+
+pub(super) fn clock() -> SharedClock {
+    Arc::new(ManualClock::at(at(1_000_000)))
+}
+
+pub(super) fn identity() -> Identity {
+    Identity { host: "desk-7".into(), pid: 4711, version: "0.1.0".into() }
+}
+
+/// Seconds since the epoch.
+pub(super) const fn at(seconds: i64) -> UtcMicros {
+    UtcMicros::from_micros(seconds * 1_000_000)
+}
+
+pub(super) fn acme() -> TenantId {
+    "acme".into()
+}
+
+pub(super) const fn uuid(n: u128) -> uuid::Uuid {
+    uuid::Uuid::from_u128(n)
+}
+
+pub(super) fn agent_write(id: &str, subject: u128) -> AgentWrite {
+    let agent = Agent { id: id.into(), name: Some("Ida".into()), team: Some("blue".into()), zone: None };
+    AgentWrite { tenant: acme(), agent, subject: SubjectId(uuid(subject)) }
+}
+
+pub(super) fn row(agent: &str, seconds: i64, state: AgentState) -> HistoryRow {
+    HistoryRow {
+        tenant: acme(),
+        agent: agent.into(),
+        entered_at: at(seconds),
+        state,
+        reason: None,
+        queue: None,
+        source: Source::Snapshot,
+        transition: None,
+    }
+}
+
+pub(super) fn draft(action: &'static str) -> AuditDraft {
+    AuditDraft {
+        tenant: acme(),
+        at: at(5),
+        actor: "daemon".into(),
+        action,
+        subject: Some(SubjectId(uuid(9))),
+        transition: Some(TransitionId(uuid(3))),
+        before: Some("Paused".into()),
+        after: None,
+        outcome: None,
+        why: json!({"planned": "work"}),
+        note: None,
+    }
+}
+
+pub(super) fn event(id: u128) -> Event {
+    Event {
+        id: EventId(uuid(id)),
+        tenant: acme(),
+        at: at(5),
+        kind: EventKind::AgentStateChanged,
+        agent: Some("u_0001".into()),
+        sequence: Some(1),
+        data: json!({"userId": "u_0001", "newState": "Ready"}),
+    }
+}
+
+pub(super) fn transition(id: u128, agent: &str, status: Status) -> Transition {
+    Transition {
+        id: TransitionId(uuid(id)),
+        tenant: acme(),
+        agent: agent.into(),
+        target: AgentState::Ready,
+        reason: "WORKING".into(),
+        priority: Priority::Schedule,
+        actor: Actor::Rule { id: "back-from-break".into(), version: "1".into() },
+        note: Some("please".into()),
+        on_contact: OnContact::After,
+        requested_at: at(10),
+        deadline: at(100),
+        before: Some(AgentState::Paused),
+        explanation: json!({"for_s": 120}),
+        attempts: 1,
+        violation: None,
+        latency_ms: Some(40),
+        status,
+    }
+}
+
+/// A change with an entry of history, one of audit, and an event.
+pub(super) fn change(n: u32) -> Commit {
+    Commit {
+        history: vec![HistoryWrite::Enter(row(&format!("u_{:04}", n % 7), i64::from(n) * 10, AgentState::Ready))],
+        audit: vec![draft("state.observed")],
+        events: vec![event(u128::from(n) + 1000)],
+        ..Commit::default()
+    }
+}
+
+/// Checks a tenant's chain from its start; gives its length.
+pub(super) async fn verified_length(reader: &Reader) -> u64 {
+    let mut check = ChainCheck::from(acme(), ChainHead::default());
+    loop {
+        let page = reader.audit_entries(&acme(), check.head().seq, PAGE_LIMIT).await.expect("reads");
+        if page.is_empty() {
+            assert_eq!(reader.chain_head(&acme()).await.expect("reads"), check.head());
+            return check.head().seq;
+        }
+        for entry in page {
+            check.next(entry.seq, &entry.body, &entry.hash).expect("the entry holds");
+        }
+    }
+}
+
+pub(super) fn agent_id(id: &str) -> AgentId {
+    id.into()
+}

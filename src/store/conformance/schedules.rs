@@ -1,0 +1,161 @@
+//! Schedules: staged unseen, switched at once, kept by version.
+
+use super::{
+    AgentSchedule, Commit, CommitError, Imported, OpenError, Place, Reader, Role, ScheduleImport, Store, acme,
+    agent_write, at, change, draft, event, on_each_engine, verified_length,
+};
+use crate::domain::audit::Hash;
+use crate::domain::schedule::{Activity, Coverage, Shift, ShiftActivity};
+use crate::domain::time::UtcMicros;
+
+on_each_engine!(
+    an_import_replaces_what_it_covers_and_leaves_the_rest,
+    the_same_content_again_changes_nothing,
+    a_failed_import_changes_nothing,
+    an_import_that_is_cut_off_is_not_seen_and_is_cleared,
+);
+
+fn shift(start: i64, end: i64) -> Shift {
+    let lunch = ShiftActivity { activity: Activity::Lunch, start: at(start + 1), end: at(start + 2), mandatory: true };
+    Shift { start: at(start), end: at(end), activities: vec![lunch] }
+}
+
+fn import(name: &str, agents: &[(&str, &[(i64, i64)])], coverage: (i64, i64)) -> ScheduleImport {
+    let agents = agents
+        .iter()
+        .map(|(id, shifts)| {
+            let subject = id.bytes().fold(0, |number, byte| number * 256 + u128::from(byte));
+            let write = agent_write(id, subject);
+            AgentSchedule {
+                agent: write.agent,
+                subject: write.subject,
+                shifts: shifts.iter().map(|(start, end)| shift(*start, *end)).collect(),
+                coverage: Coverage { start: at(coverage.0), end: at(coverage.1) },
+            }
+        })
+        .collect();
+    ScheduleImport {
+        tenant: acme(),
+        name: name.into(),
+        content_hash: Hash::of(name.as_bytes()),
+        agents,
+        actor: "person:anna".into(),
+        with_switch: Commit { audit: vec![draft("schedule.imported")], ..Commit::default() },
+    }
+}
+
+/// Starts and ends of the shifts of each agent, in seconds.
+async fn shifts(reader: &Reader, as_of: Option<u64>) -> Vec<(String, Vec<(i64, i64)>)> {
+    let all = (UtcMicros::from_micros(i64::MIN), UtcMicros::MAX);
+    let plans = reader.plans(&acme(), all, as_of).await.expect("reads");
+    let seconds = |instant: UtcMicros| instant.as_micros() / 1_000_000;
+    let spans = |shifts: &[Shift]| shifts.iter().map(|shift| (seconds(shift.start), seconds(shift.end))).collect();
+    plans.iter().map(|plan| (plan.agent.to_string(), spans(&plan.shifts))).collect()
+}
+
+async fn an_import_replaces_what_it_covers_and_leaves_the_rest(place: Place) {
+    let store = place.open().await;
+    let week = import("week", &[("a", &[(10, 20), (110, 120), (190, 230)]), ("b", &[(10, 20)])], (0, 200));
+    let done = store.writer().import(week).await.expect("imports");
+    assert_eq!(done, Imported::Switched { version: 1, agents: 2, shifts: 4 });
+    // The next week begins at 200; the shift that reaches over from the last night gives way where the new one lies on it.
+    let next = import("next", &[("a", &[(105, 115), (220, 250)])], (100, 300));
+    assert_eq!(
+        store.writer().import(next).await.expect("imports"),
+        Imported::Switched { version: 2, agents: 1, shifts: 2 }
+    );
+    let (a, b) = ("a".to_owned(), "b".to_owned());
+    let old = vec![(a.clone(), vec![(10, 20), (110, 120), (190, 230)]), (b.clone(), vec![(10, 20)])];
+    let new = vec![(a, vec![(10, 20), (105, 115), (220, 250)]), (b, vec![(10, 20)])];
+    assert_eq!(shifts(store.reader(), Some(1)).await, old);
+    assert_eq!(shifts(store.reader(), None).await, new);
+    let plans = store.reader().plans(&acme(), (at(100), at(120)), None).await.expect("reads");
+    assert_eq!(plans[0].shifts, [shift(105, 115)]);
+    assert_eq!(plans[0].coverage.len(), 2, "both spans speak for this time");
+    let versions = store.reader().schedule_versions(&acme(), None, 10).await.expect("reads");
+    assert_eq!(versions.iter().map(|version| (version.version, version.shifts)).collect::<Vec<_>>(), [(2, 2), (1, 4)]);
+    assert_eq!(store.reader().schedule_version_at(&acme(), at(999_999)).await.expect("reads"), None);
+    assert_eq!(store.reader().agents(&acme()).await.expect("reads").len(), 2);
+    assert_eq!(verified_length(store.reader()).await, 2);
+    store.close().await;
+}
+
+async fn the_same_content_again_changes_nothing(place: Place) {
+    let store = place.open().await;
+    let blue = || import("blue", &[("a", &[(10, 20)])], (0, 100));
+    let red = || import("red", &[("b", &[(10, 20)])], (0, 100));
+    let over = || import("over", &[("a", &[(60, 70)])], (50, 100));
+    for (one, expected) in [(blue(), 1), (red(), 2)] {
+        assert_eq!(
+            store.writer().import(one).await.expect("imports"),
+            Imported::Switched { version: expected, agents: 1, shifts: 1 }
+        );
+    }
+    for (one, expected) in [(blue(), 1), (red(), 2), (blue(), 1)] {
+        assert_eq!(store.writer().import(one).await.expect("imports"), Imported::Unchanged { version: expected });
+    }
+    store.writer().import(over()).await.expect("imports");
+    assert_eq!(
+        store.writer().import(blue()).await.expect("imports"),
+        Imported::Switched { version: 4, agents: 1, shifts: 1 },
+        "something was laid over it, so that it is news again"
+    );
+    assert_eq!(shifts(store.reader(), None).await[0].1, [(10, 20)]);
+    store.close().await;
+}
+
+async fn a_failed_import_changes_nothing(place: Place) {
+    let store = place.open().await;
+    store.writer().commit(change(1)).await.expect("commits");
+    store.writer().import(import("week", &[("a", &[(10, 20)])], (0, 100))).await.expect("imports");
+    let before = shifts(store.reader(), None).await;
+    let mut bad = import("bad", &[("a", &[(30, 40)])], (0, 100));
+    bad.with_switch.events = vec![event(1001)];
+    assert!(matches!(store.writer().import(bad).await, Err(CommitError::Refused(_))));
+    assert_eq!(shifts(store.reader(), None).await, before);
+    assert_eq!(
+        store.writer().import(import("good", &[("a", &[(50, 60)])], (0, 100))).await.expect("imports"),
+        Imported::Switched { version: 2, agents: 1, shifts: 1 }
+    );
+    assert_eq!(shifts(store.reader(), None).await, [("a".to_owned(), vec![(50, 60)])]);
+    store.close().await;
+}
+
+/// Opens again once the dropped store's task has let go.
+async fn reopen(place: &Place) -> Store {
+    for _ in 0..10_000 {
+        match place.try_open(Role::Daemon).await {
+            Ok(store) => return store,
+            Err(OpenError::Held { .. }) => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the lock was never let go");
+}
+
+async fn an_import_that_is_cut_off_is_not_seen_and_is_cleared(place: Place) {
+    let store = place.open().await;
+    store.writer().import(import("week", &[("a", &[(10, 20)])], (0, 100_000))).await.expect("imports");
+    let before = shifts(store.reader(), None).await;
+    let many: Vec<(i64, i64)> = (0..2000).map(|n| (n * 10, n * 10 + 5)).collect();
+    let names: Vec<String> = (0..10).map(|n| format!("u{n}")).collect();
+    let mut agents: Vec<(&str, &[(i64, i64)])> = names.iter().map(|name| (name.as_str(), &many[..])).collect();
+    agents.insert(0, ("a", &many[1..]));
+    let large = import("large", &agents, (0, 100_000));
+    let writer = store.writer().clone();
+    let mut task = tokio::task::JoinSet::new();
+    task.spawn(async move { writer.import(large).await });
+    // Cut it off as soon as something of it is staged.
+    let staged = || async {
+        let plans = store.reader().plans(&acme(), (at(0), at(100_000)), Some(2)).await.expect("reads");
+        plans.iter().any(|plan| plan.shifts.len() > 1)
+    };
+    while !staged().await {}
+    assert_eq!(shifts(store.reader(), None).await, before, "what is staged is not seen");
+    drop(store);
+    let store = reopen(&place).await;
+    assert_eq!(shifts(store.reader(), None).await, before);
+    assert_eq!(shifts(store.reader(), Some(2)).await, before, "nothing of version 2 is left");
+    assert!(matches!(task.join_next().await, Some(Ok(Err(CommitError::Closed)))));
+    store.close().await;
+}

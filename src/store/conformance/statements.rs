@@ -1,0 +1,124 @@
+//! Every statement is prepared on a migrated database, so that a misspelt one fails here.
+
+use sqlx::{AssertSqlSafe, Executor, SqlSafeStr, SqlStr};
+
+use super::{Place, on_each_engine};
+use crate::store::backend::{Access, Backend, close_quietly};
+use crate::store::batch::ManyRows;
+use crate::store::control;
+use crate::store::tables::{
+    agents, audit, calls, events, history, history_reading, schedule, transition_reading, transitions, upkeep,
+};
+
+const SINGLE: &[&str] = &[
+    agents::AGENTS,
+    audit::HEAD,
+    audit::PUBLISHED_HEAD,
+    audit::ENTRIES,
+    audit::ENTRIES_OF_TRANSITION,
+    audit::TENANTS,
+    audit::NOTE,
+    calls::RECENT,
+    calls::OF_TRANSITION,
+    control::TAKE_OVER,
+    control::EPOCH,
+    control::SET_LISTEN,
+    control::STOP,
+    control::DAEMON,
+    events::LAST_NUMBER,
+    events::AFTER,
+    events::COUNTS,
+    history::LAST_ID,
+    history_reading::AGENT_IDS,
+    history_reading::LATEST,
+    history_reading::OF_AGENT,
+    history_reading::SPAN,
+    history_reading::AFTER_ID,
+    history_reading::TIME_IN_STATE,
+    schedule::CURRENT,
+    schedule::STILL_IN_FORCE,
+    schedule::TENANTS,
+    schedule::CLEAR_STAGED[0],
+    schedule::CLEAR_STAGED[1],
+    schedule::CLEAR_STAGED[2],
+    schedule::CLEAR_STAGED[3],
+    schedule::SHIFTS,
+    schedule::COVERAGE,
+    schedule::VERSIONS,
+    schedule::VERSION_AT,
+    transition_reading::ONE,
+    transition_reading::OPEN,
+    transition_reading::LIST,
+    transition_reading::LIST_OF_AGENT,
+    transition_reading::AUTOMATIC,
+    transition_reading::FIGURES,
+    upkeep::COUNTERS,
+    upkeep::SUBSCRIPTIONS,
+    upkeep::IDEMPOTENCY,
+    upkeep::RULES,
+    upkeep::STATUS,
+];
+
+const MANY: &[ManyRows] = &[
+    agents::UPSERT_AGENTS,
+    agents::ADD_SUBJECTS,
+    audit::ADD_ENTRIES,
+    audit::ADD_NOTES,
+    calls::UPSERT,
+    events::ADD,
+    history::ENTER,
+    history::GIVE_WAY,
+    history::RETIME,
+    history::REMOVE,
+    history::RELINK,
+    schedule::RETIRE_IN_COVERAGE,
+    schedule::RETIRE_OVERLAPPED,
+    schedule::RETIRE_COVERAGE,
+    schedule::ADD_COVERAGE,
+    schedule::ADD_SHIFTS,
+    schedule::ADD_VERSION,
+    transitions::UPSERT,
+    upkeep::SET_COUNTERS,
+    upkeep::SET_SUBSCRIPTIONS,
+    upkeep::DROP_SUBSCRIPTIONS,
+    upkeep::ADD_IDEMPOTENCY,
+    upkeep::ADD_RULES,
+    upkeep::SET_STATUS,
+];
+
+on_each_engine!(every_statement_is_understood);
+
+async fn every_statement_is_understood(place: Place) {
+    place.open().await.close().await;
+    let backend = Backend::from_url(&place.url).expect("a URL");
+    let mut connection = backend.connect(Access::Read).await.expect("connects");
+    // PostgreSQL learns the types in a list of values only from what is bound to them; the other tests bind them all.
+    let many = if let Backend::Sqlite { .. } = backend { MANY } else { &[] };
+    let many = many.iter().map(|statement| AssertSqlSafe(statement.text(2)).into_sql_str());
+    for text in SINGLE.iter().map(|text| SqlStr::from_static(text)).chain(many) {
+        if let Err(error) = (&mut connection).prepare(text.clone()).await {
+            panic!("{error}: {}", text.as_str());
+        }
+    }
+    close_quietly(connection).await;
+}
+
+/// The statements of this list are all there are: a `$1` in the sources that is in none of them is a statement nobody prepares.
+#[test]
+fn no_statement_is_left_out() {
+    let sources = concat!(
+        include_str!("../control.rs"),
+        include_str!("../tables/agents.rs"),
+        include_str!("../tables/audit.rs"),
+        include_str!("../tables/calls.rs"),
+        include_str!("../tables/events.rs"),
+        include_str!("../tables/history.rs"),
+        include_str!("../tables/history_reading.rs"),
+        include_str!("../tables/schedule.rs"),
+        include_str!("../tables/transition_reading.rs"),
+        include_str!("../tables/transitions.rs"),
+        include_str!("../tables/upkeep.rs"),
+    );
+    let constants = sources.matches(": &str =").count() + sources.matches(": ManyRows =").count();
+    assert_eq!(constants, SINGLE.len() - schedule::CLEAR_STAGED.len() + MANY.len());
+}
