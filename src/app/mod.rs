@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
 use crate::config::{Config, Tenant};
 use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::import::ImportOptions;
 use crate::engine::door::Door;
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::{Link, LinkParts};
@@ -47,6 +48,9 @@ pub struct App {
     supervisor: Supervisor,
     soft: CancellationToken,
     reload: Reload,
+    clock: SharedClock,
+    random: SharedRandom,
+    import_options: ImportOptions,
     /// Where it listens.
     pub listen: SocketAddr,
     /// What is ready and what is not.
@@ -93,6 +97,9 @@ impl App {
             supervisor: Supervisor::new(soft.clone(), readiness.clone()),
             reload: Reload::default(),
             door: Door::new(HashMap::new()),
+            clock: clock.clone(),
+            random: random.clone(),
+            import_options: config.import.clone(),
             store,
             soft,
             listen,
@@ -104,7 +111,7 @@ impl App {
             inboxes.insert(tenant.id.clone(), inbox);
         }
         app.door = Door::new(inboxes);
-        app.start_faces(&config, &clock, &random, listener);
+        app.start_faces(&config, listener);
         Ok(app)
     }
 
@@ -162,19 +169,24 @@ impl App {
         Ok(budget)
     }
 
-    fn start_faces(&mut self, config: &Config, clock: &SharedClock, random: &SharedRandom, listener: TcpListener) {
+    /// Takes schedule files in.
+    pub fn importer(&self) -> Importer {
+        Importer {
+            writer: self.store.writer().clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            door: self.door.clone(),
+            options: self.import_options.clone(),
+        }
+    }
+
+    fn start_faces(&mut self, config: &Config, listener: TcpListener) {
         let state = ApiState::new(http::ApiParts {
             tokens: settings::access(&config.server),
             door: self.door.clone(),
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
-            imports: Arc::new(import::Importer {
-                writer: self.store.writer().clone(),
-                clock: clock.clone(),
-                random: random.clone(),
-                door: self.door.clone(),
-                options: config.import.clone(),
-            }),
+            imports: Arc::new(self.importer()),
         });
         let listener = Arc::new(listener);
         self.supervisor.spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));

@@ -1,1 +1,193 @@
-//! x
+//! `shiftkeeper demo`: a simulated contact centre and the daemon beside it, on this machine's own address.
+//!
+//! Both speak real HTTP with each other; the summary's platform figures are the simulator's own count.
+
+mod status;
+mod summary;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::exit::Exit;
+use super::output::{Output, print, print_json};
+use super::talk::say;
+use crate::app::{App, Importer};
+use crate::clock::{RealTime, SharedClock, Stopwatch, SystemClock, SystemRandom};
+use crate::config::{Config, ConfigText, Environment, Loaded};
+use crate::domain::ids::TenantId;
+use crate::domain::span;
+use crate::domain::time::UtcMicros;
+use crate::engine::supervisor::Ended;
+use crate::http::WantedImport;
+use crate::sim::{ScheduleFile, SimOptions, Simulator};
+
+/// Where simulated time starts: a Monday on which breaks, lunches and shift changes of five time zones fall together.
+const START: &str = "2026-10-26T13:30:00Z";
+
+/// The sample schedule; its days hold the start.
+const SCHEDULE: &[u8] = include_bytes!("../../config/samples/schedule-300.csv");
+const SCHEDULE_NAME: &str = "schedule-300.csv";
+
+/// The rules that ship, all of them enforced here.
+const RULES: &str = include_str!("../../config/rules.toml");
+
+/// Where the demo's only secret comes from.
+const SECRET: &str = "SHIFTKEEPER_DEMO_CLIENT_SECRET";
+
+/// How often the status line is drawn, in real time.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// Starts a simulated contact centre of 300 agents and the daemon on this machine, at 60 times real speed, and shows how it
+/// keeps them in their plan. Ctrl-C stops it and prints a summary.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  shiftkeeper demo
+  shiftkeeper demo --for 60s --output json")]
+pub struct DemoArgs {
+    /// Stop after this long, as in 60s or 5m.
+    #[arg(long = "for", value_name = "SPAN", value_parser = span::parse)]
+    for_: Option<Duration>,
+    /// How to print the summary.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+    /// How many times faster than real time.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=600))]
+    speed: u32,
+    /// Decides the agents' lives.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// The folder for the database; a new one without it.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+}
+
+/// A demo that runs.
+struct Demo {
+    clock: SharedClock,
+    tenant: TenantId,
+    start: UtcMicros,
+    store_url: String,
+    simulator: Simulator,
+}
+
+/// Runs it until the time is over or somebody stops it.
+pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let watch = Stopwatch::start();
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be listened to")?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be listened to")?;
+    let start: UtcMicros = START.parse().context("the demo's start")?;
+    let clock: SharedClock = Arc::new(SystemClock::scaled(Some(start), args.speed));
+    let folder = folder(&args)?;
+    let simulator = start_simulator(&args, clock.clone()).await?;
+    let loaded = configuration(&args, &simulator, &folder)?;
+    let soft = CancellationToken::new();
+    let app = App::start(loaded.config.clone(), clock.clone(), soft.clone()).await?;
+    let tenant = loaded.config.tenants.first().map(|tenant| tenant.id.clone()).context("the demo's tenant")?;
+    let store_url = loaded.config.store.connection_url().expose().to_owned();
+    let demo = Demo { clock, tenant, start, store_url, simulator };
+    import(&demo, &app).await?;
+    introduce(&demo, &folder, app.listen, args.speed);
+    let mut line = status::StatusLine::open(&demo, args.output).await?;
+    let daemon = app.run();
+    tokio::pin!(daemon);
+    let limit = RealTime::sleep(args.for_.unwrap_or(Duration::MAX));
+    tokio::pin!(limit);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut daemon => break ended,
+            () = &mut limit, if !soft.is_cancelled() => soft.cancel(),
+            _ = interrupt.recv() => soft.cancel(),
+            _ = terminate.recv() => soft.cancel(),
+            () = RealTime::sleep(STATUS_EVERY), if !soft.is_cancelled() => line.draw(&demo).await?,
+        }
+    };
+    line.close().await;
+    if let Ended::TaskFailed(task) = ended {
+        say(format!("error: {task} failed for good"));
+        return Ok(Exit::Failed.into());
+    }
+    let summary = summary::collect(&demo, watch.elapsed()).await?;
+    demo.simulator.stop().await;
+    match args.output {
+        Output::Json => print_json(&summary)?,
+        Output::Table => print(summary.to_string())?,
+    }
+    Ok(if summary.audit.verified { Exit::Done } else { Exit::Problems }.into())
+}
+
+fn folder(args: &DemoArgs) -> anyhow::Result<PathBuf> {
+    let folder = args.data.clone().unwrap_or_else(|| {
+        let name = format!("shiftkeeper-demo-{}", crate::clock::Random::opaque_id(&SystemRandom).simple());
+        std::env::temp_dir().join(name)
+    });
+    std::fs::create_dir_all(&folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    let database = folder.join("shiftkeeper.db");
+    anyhow::ensure!(!database.exists(), "{} is there already: name a fresh folder with --data", database.display());
+    Ok(folder)
+}
+
+async fn start_simulator(args: &DemoArgs, clock: SharedClock) -> anyhow::Result<Simulator> {
+    let options = SimOptions {
+        schedule: Some(ScheduleFile { name: SCHEDULE_NAME.to_owned(), bytes: SCHEDULE.to_vec() }),
+        seed: args.seed,
+        // Their break and their absence are not in the sample schedule: they are for `simulate`.
+        special_users: false,
+        ..SimOptions::default()
+    };
+    Simulator::start(options, clock).await.context("the simulator")
+}
+
+/// The configuration of the demo: what an operator would write, with the rules enforced.
+fn configuration(args: &DemoArgs, simulator: &Simulator, folder: &std::path::Path) -> anyhow::Result<Loaded> {
+    let description = simulator.description();
+    let tenant = description.tenants.first().context("the simulator's tenant")?;
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n\
+         [clock]\nspeed = {speed}\n\
+         [store]\nurl = {url:?}\n\
+         [log]\nlevel = \"warn\"\n\
+         [[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = \"{SECRET}\" }}\n\
+         [tenants.automation]\nenforce = [\"all\"]\n",
+        speed = args.speed,
+        url = format!("sqlite://{}", folder.join("shiftkeeper.db").display()),
+        id = tenant.id.as_str(),
+        base = description.base_url,
+        client = tenant.client_id,
+    );
+    let environment: Environment = [(SECRET.to_owned(), tenant.client_secret.clone())].into_iter().collect();
+    let texts = [
+        ConfigText { file: PathBuf::from("demo.toml"), text },
+        ConfigText { file: PathBuf::from("rules.toml"), text: RULES.to_owned() },
+    ];
+    let loaded = Config::load_texts(&texts, &environment, &[])?;
+    super::run::start_log(&loaded.config.log);
+    Ok(loaded)
+}
+
+async fn import(demo: &Demo, app: &App) -> anyhow::Result<()> {
+    let importer: Importer = app.importer();
+    let wanted = WantedImport {
+        tenant: demo.tenant.clone(),
+        name: SCHEDULE_NAME.to_owned(),
+        bytes: SCHEDULE.into(),
+        move_weeks: 0,
+        actor: "person:demo".to_owned(),
+    };
+    importer.run(wanted).await.context("the sample schedule")?;
+    Ok(())
+}
+
+fn introduce(demo: &Demo, folder: &std::path::Path, listen: std::net::SocketAddr, speed: u32) {
+    say(format!(
+        "Shiftkeeper demo: 300 simulated agents from {start}, {speed} times real speed.\n\
+         Database in {folder}; API on http://{listen} (see /readyz). Ctrl-C stops it.",
+        start = demo.start,
+        folder = folder.display(),
+    ));
+}
