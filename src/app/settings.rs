@@ -47,7 +47,7 @@ pub enum SettingsError {
 /// What the workers of a tenant go by.
 pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSettings, SettingsError> {
     let rules = config.rules_for(tenant);
-    let compiled = RuleSet::compile(&rules, &capabilities(tenant)).map_err(SettingsError::Rules)?;
+    let compiled = RuleSet::compile(&rules, capabilities(tenant)).map_err(SettingsError::Rules)?;
     let interval = tenant.subscription.interval;
     let automation = &tenant.automation;
     Ok(TenantSettings {

@@ -9,6 +9,7 @@ pub mod door;
 pub mod keeper;
 pub mod link;
 pub mod message;
+pub mod picture;
 pub mod readiness;
 pub mod settings;
 pub mod sight;

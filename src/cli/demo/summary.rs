@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Demo;
 use crate::cli::audit;
 use crate::domain::ids::RuleId;
+use crate::domain::state::AgentState;
 use crate::store::{Reader, Store, TransitionFilter};
 
 /// The summary; its JSON shape is part of the command's interface.
@@ -77,7 +78,11 @@ pub(super) async fn collect(demo: &Demo, ran: Duration) -> anyhow::Result<Summar
         figures.by_rule.iter().map(|(rule, by_status)| (rule.clone(), by_status.values().sum())).collect();
     let chain = audit::verify_tenant(&reader, &demo.tenant).await?;
     let times = reader.time_in_state(&demo.tenant, demo.start, now).await?;
-    let not_ready: u64 = times.iter().filter(|time| time.state.counts_as_not_ready()).map(|time| time.micros).sum();
+    let not_ready: u64 = AgentState::KNOWN
+        .iter()
+        .filter(|state| state.counts_as_not_ready())
+        .map(|state| times.iter().map(|time| time.of(state)).sum::<u64>())
+        .sum();
     let sim = demo.simulator.counts(&demo.tenant);
     let events = reader.event_counts(&demo.tenant).await?.iter().map(|(_, count)| count).sum();
     let summary = Summary {

@@ -9,22 +9,17 @@ use serde_json::json;
 use super::book::{Book, Open};
 use super::files::{File, Zones};
 use super::record::Pass;
-use super::{AutomaticChange, Keeper, KeeperParts, PLANS_EVERY};
-use crate::domain::agent::{Agent, Observed};
+use super::{AutomaticChange, Keeper, KeeperParts};
+use crate::domain::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId};
 use crate::domain::roster::{AgentIndex, Roster};
-use crate::domain::schedule::AgentPlan;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Step};
+use crate::engine::picture::{read_picture, read_plans};
 use crate::engine::settings::TenantSettings;
 use crate::platform::breaker::Breaker;
 use crate::platform::share::Share;
-use crate::store::{AgentWrite, Commit, HistoryRow, RuleVersion};
-
-/// Plans are held from this long before now: the longest shift, and a break before it.
-const PLANS_BEFORE: Duration = Duration::from_secs(3 * 24 * 3600);
-/// To this long after now, plus the time until they are read anew.
-const PLANS_AFTER: Duration = Duration::from_secs(3 * 24 * 3600);
+use crate::store::{AgentWrite, Commit, RuleVersion, StoredTransition};
 
 /// The window that shares of the budget are counted over.
 const SHARE_WINDOW: Duration = Duration::from_secs(60);
@@ -55,17 +50,56 @@ impl Keeper {
             link,
             settings,
         };
-        keeper.read_agents().await?;
-        // Also when it is the same: the worker then reads its next snapshots whole, as a keeper that knows no rows needs.
-        keeper.roster_told.send_modify(|_| ());
-        keeper.read_picture().await?;
-        keeper.read_plans(now).await?;
-        keeper.read_open(now).await?;
+        keeper.read_store(now).await?;
         keeper.record_start(now).await?;
         Ok(keeper)
     }
 
-    /// The roster: the imported agents and the tenant's own list. New ones get a subject.
+    /// The roster (the imported agents and the tenant's own list), the picture, the open transitions.
+    async fn read_store(&mut self, now: UtcMicros) -> anyhow::Result<()> {
+        let picture = read_picture(&self.link.reader, &self.link.tenant, now, &self.settings.agents).await?;
+        self.roster = picture.roster;
+        self.open_files(&picture.subjects).await?;
+        for counters in self.link.reader.counters(&self.link.tenant).await? {
+            let Some(index) = self.roster.find(counters.agent.as_str()) else { continue };
+            let file = &mut self.files[index.position()];
+            file.sequence = counters.sequence;
+            file.day = counters.local_day.parse().ok();
+            file.violations = counters.violations;
+            file.not_ready = Duration::from_micros(counters.not_ready_us);
+        }
+        for change in picture.automatic {
+            let Some(index) = self.roster.find(change.agent.as_str()) else { continue };
+            let (rule, set_at) = (change.rule, change.accepted_at);
+            self.automatic.insert(index, AutomaticChange { transition: change.transition, rule, set_at });
+        }
+        self.take_open(picture.open, now).await?;
+        // Also when it is the same: the worker then reads its next snapshots whole, as a keeper that knows no rows needs.
+        self.roster_told.send_replace(self.agents());
+        Ok(())
+    }
+
+    /// A file for every agent; those of the configuration that the store does not know yet get a subject.
+    async fn open_files(&mut self, subjects: &[Option<SubjectId>]) -> anyhow::Result<()> {
+        let mut zones = Zones::default();
+        let mut commit = Commit::default();
+        self.files.clear();
+        for (slot, subject) in self.roster.slots().iter().zip(subjects) {
+            let subject = subject.unwrap_or_else(|| {
+                let subject = SubjectId(self.link.random.opaque_id());
+                let (tenant, agent) = (self.link.tenant.clone(), slot.agent().clone());
+                commit.agents.push(AgentWrite { tenant, agent, subject });
+                subject
+            });
+            self.files.push(File::new(subject, zones.get(slot.agent().zone.as_ref())));
+        }
+        if !commit.is_empty() {
+            self.link.writer.commit(commit).await?;
+        }
+        Ok(())
+    }
+
+    /// Agents that came with an import or with a reloaded configuration; those that are known keep what is known of them.
     async fn read_agents(&mut self) -> anyhow::Result<()> {
         let mut zones = Zones::default();
         for stored in self.link.reader.agents(&self.link.tenant).await? {
@@ -73,19 +107,23 @@ impl Keeper {
         }
         let mut commit = Commit::default();
         for id in self.settings.agents.clone() {
-            if self.roster.find(id.as_str()).is_some() {
-                continue;
+            if self.roster.find(id.as_str()).is_none() {
+                let agent = Agent { id, name: None, team: None, zone: None };
+                let subject = SubjectId(self.link.random.opaque_id());
+                let tenant = self.link.tenant.clone();
+                commit.agents.push(AgentWrite { tenant, agent: agent.clone(), subject });
+                self.add(&mut zones, agent, subject);
             }
-            let agent = Agent { id, name: None, team: None, zone: None };
-            let subject = SubjectId(self.link.random.opaque_id());
-            let tenant = self.link.tenant.clone();
-            commit.agents.push(AgentWrite { tenant, agent: agent.clone(), subject });
-            self.add(&mut zones, agent, subject);
         }
-        if !commit.agents.is_empty() {
+        if !commit.is_empty() {
             self.link.writer.commit(commit).await?;
         }
-        self.tell_roster();
+        let agents = self.agents();
+        self.roster_told.send_if_modified(|known| {
+            let changed = **known != *agents;
+            *known = agents;
+            changed
+        });
         Ok(())
     }
 
@@ -98,54 +136,20 @@ impl Keeper {
         }
     }
 
-    fn tell_roster(&self) {
-        let agents: Arc<[AgentId]> = self.roster.slots().iter().map(|slot| slot.id().clone()).collect();
-        self.roster_told.send_if_modified(|known| {
-            let changed = **known != *agents;
-            *known = agents;
-            changed
-        });
-    }
-
-    /// The last known states, the counts of the day, and what automation did lately.
-    async fn read_picture(&mut self) -> anyhow::Result<()> {
-        let (reader, tenant) = (self.link.reader.clone(), self.link.tenant.clone());
-        for row in reader.latest_states(&tenant).await?.into_iter().map(|stored| stored.row) {
-            let Some(index) = self.roster.find(row.agent.as_str()) else { continue };
-            // The sight itself is not remembered: nothing is decided before a fresh one.
-            self.roster.observe(index, observed(row), UtcMicros::EPOCH);
-        }
-        for counters in reader.counters(&tenant).await? {
-            let Some(index) = self.roster.find(counters.agent.as_str()) else { continue };
-            let file = &mut self.files[index.position()];
-            file.sequence = counters.sequence;
-            file.day = counters.local_day.parse().ok();
-            file.violations = counters.violations;
-            file.not_ready = Duration::from_micros(counters.not_ready_us);
-        }
-        let since = self.link.clock.now() - Duration::from_secs(3600);
-        for change in reader.automatic_changes(&tenant, since).await? {
-            let Some(index) = self.roster.find(change.agent.as_str()) else { continue };
-            self.roster.note_act(index, &change.rule, 0, true, change.accepted_at);
-            let (rule, set_at) = (change.rule, change.accepted_at);
-            self.automatic.insert(index, AutomaticChange { transition: change.transition, rule, set_at });
-        }
-        Ok(())
+    fn agents(&self) -> Arc<[AgentId]> {
+        self.roster.slots().iter().map(|slot| slot.id().clone()).collect()
     }
 
     /// The plans of the days around now.
     pub(super) async fn read_plans(&mut self, now: UtcMicros) -> anyhow::Result<()> {
-        let (from, to) = (now - PLANS_BEFORE, now + PLANS_AFTER + PLANS_EVERY);
-        for plan in self.link.reader.plans(&self.link.tenant, (from, to), None).await? {
-            let Some(index) = self.roster.find(plan.agent.as_str()) else { continue };
-            self.roster.set_plan(index, Arc::new(AgentPlan::new(plan.shifts, plan.coverage)));
-        }
+        read_plans(&self.link.reader, &mut self.roster, now).await?;
         self.plans_read = now;
         Ok(())
     }
 
-    async fn read_open(&mut self, now: UtcMicros) -> anyhow::Result<()> {
-        for stored in self.link.reader.open_transitions(&self.link.tenant).await? {
+    /// What was under way when the process ended is in doubt.
+    async fn take_open(&mut self, stored: Vec<StoredTransition>, now: UtcMicros) -> anyhow::Result<()> {
+        for stored in stored {
             let mut open = Open::new(stored.transition);
             open.failures = open.transition.attempts;
             let agent = open.transition.agent.clone();
@@ -229,15 +233,4 @@ impl Keeper {
 fn reads(settings: &TenantSettings) -> Share {
     let most = settings.budget.requests_per_minute * settings.budget.read_share_percent / 100;
     Share::of_calls(SHARE_WINDOW, 0, most.max(1))
-}
-
-fn observed(row: HistoryRow) -> Observed {
-    Observed {
-        state: row.state,
-        reason: row.reason,
-        queue: row.queue,
-        entered_at: row.entered_at,
-        source: row.source,
-        transition: row.transition,
-    }
 }

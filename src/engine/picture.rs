@@ -1,0 +1,106 @@
+//! Rebuilds a tenant's picture from the store: for the keeper at its start, and for whoever looks without deciding.
+//!
+//! It reads and nothing else. What only the platform can tell (how fresh a sight is) is not in the store: an agent whose state
+//! is known counts as last seen when that state was entered, and nothing is decided on it before a fresh sight.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::agent::{Agent, Observed};
+use crate::domain::ids::{AgentId, SubjectId, TenantId};
+use crate::domain::roster::Roster;
+use crate::domain::schedule::AgentPlan;
+use crate::domain::time::UtcMicros;
+use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, StoredTransition};
+
+/// Plans are held from this long before now: the longest shift, and a break before it.
+const PLANS_BEFORE: Duration = Duration::from_secs(3 * 24 * 3600);
+/// To this long after now; the keeper reads them anew long before that.
+const PLANS_AFTER: Duration = Duration::from_secs(4 * 24 * 3600);
+
+/// Automatic changes are remembered for as long as the guard against flapping looks back.
+const AUTOMATIC_WITHIN: Duration = Duration::from_secs(3600);
+
+/// A tenant as the store knows it.
+#[derive(Debug)]
+pub struct Picture {
+    /// The agents with their last known states, plans, what automation did, and who has an open transition.
+    pub roster: Roster,
+    /// The names of the agents in the audit chain, by place in the roster; `None` for one that is only in the configuration.
+    pub subjects: Vec<Option<SubjectId>>,
+    /// The transitions that have not ended.
+    pub open: Vec<StoredTransition>,
+    /// Automatic changes of the last hour, oldest first.
+    pub automatic: Vec<AutomaticChange>,
+    /// The newest instant of the history.
+    pub newest: Option<UtcMicros>,
+}
+
+/// Reads it. `listed` are agents of the configuration beside the stored ones.
+pub async fn read_picture(
+    reader: &Reader,
+    tenant: &TenantId,
+    now: UtcMicros,
+    listed: &[AgentId],
+) -> Result<Picture, ReadError> {
+    let mut picture = Picture {
+        roster: Roster::new(tenant.clone()),
+        subjects: Vec::new(),
+        open: reader.open_transitions(tenant).await?,
+        automatic: reader.automatic_changes(tenant, now - AUTOMATIC_WITHIN).await?,
+        newest: None,
+    };
+    for stored in reader.agents(tenant).await? {
+        picture.roster.upsert(stored.agent);
+        picture.subjects.push(Some(stored.subject));
+    }
+    for id in listed {
+        if picture.roster.find(id.as_str()).is_none() {
+            picture.roster.upsert(Agent { id: id.clone(), name: None, team: None, zone: None });
+            picture.subjects.push(None);
+        }
+    }
+    for stored in reader.latest_states(tenant).await? {
+        let entered_at = stored.row.entered_at;
+        picture.newest = picture.newest.max(Some(entered_at));
+        if let Some(index) = picture.roster.find(stored.row.agent.as_str()) {
+            picture.roster.observe(index, observed(stored.row), entered_at);
+        }
+    }
+    for change in &picture.automatic {
+        if let Some(index) = picture.roster.find(change.agent.as_str()) {
+            picture.roster.note_act(index, &change.rule, 0, true, change.accepted_at);
+        }
+    }
+    for stored in &picture.open {
+        let transition = &stored.transition;
+        if let Some(index) = picture.roster.find(transition.agent.as_str()) {
+            let busy = picture.roster.get(index).and_then(|slot| slot.busy());
+            picture.roster.set_busy(index, busy.max(Some(transition.priority)));
+        }
+    }
+    read_plans(reader, &mut picture.roster, now).await?;
+    Ok(picture)
+}
+
+/// Puts the plans of the days around now into a roster.
+pub async fn read_plans(reader: &Reader, roster: &mut Roster, now: UtcMicros) -> Result<(), ReadError> {
+    let tenant = roster.tenant().clone();
+    for plan in reader.plans(&tenant, (now - PLANS_BEFORE, now + PLANS_AFTER), None).await? {
+        if let Some(index) = roster.find(plan.agent.as_str()) {
+            roster.set_plan(index, Arc::new(AgentPlan::new(plan.shifts, plan.coverage)));
+        }
+    }
+    Ok(())
+}
+
+fn observed(row: HistoryRow) -> Observed {
+    Observed {
+        state: row.state,
+        reason: row.reason,
+        queue: row.queue,
+        entered_at: row.entered_at,
+        source: row.source,
+        transition: row.transition,
+    }
+}
