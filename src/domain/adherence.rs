@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::agent::Observed;
-use super::schedule::{ACTIVITY_KINDS, Activity, Planned};
-use super::sets::StateSet;
+use super::schedule::{ACTIVITY_KINDS, Activity};
+use super::sets::{PlanKind, StateSet};
 use super::span;
 use super::state::AgentState;
 use super::time::UtcMicros;
@@ -168,25 +168,40 @@ impl AdherenceSettings {
         }
     }
 
-    /// The verdict at `now` on an agent for whom `planned` is planned since `planned_since`. The sight behind `observed` must be
-    /// fresh: see [`AdherenceSettings::judge_sight`].
-    pub fn judge(
+    /// The same for a kind of plan; `activity` is asked only where its own name decides. `None` outside of shifts.
+    fn allowed_for<'p>(&self, kind: PlanKind, activity: impl FnOnce() -> Option<&'p Activity>) -> Option<&Allowed> {
+        match kind {
+            PlanKind::Off | PlanKind::Uncovered => None,
+            PlanKind::Other => activity().map(|activity| self.allowed(activity)),
+            PlanKind::Work | PlanKind::Break | PlanKind::Lunch | PlanKind::Meeting | PlanKind::Training => {
+                Some(&self.known[kind.index()])
+            }
+        }
+    }
+
+    /// The verdict at `now`. Sight that is missing, or older than `stale_after`, gives `Unknown`.
+    pub fn judge<'p>(
         &self,
-        planned: Planned<'_>,
-        planned_since: Option<UtcMicros>,
-        observed: &Observed,
+        planned: PlannedNow<impl FnOnce() -> Option<&'p Activity>>,
+        sight: (Option<&Observed>, Option<UtcMicros>),
+        stale_after: Duration,
         now: UtcMicros,
     ) -> LiveVerdict {
+        let (Some(observed), Some(seen_at)) = sight else {
+            return LiveVerdict { verdict: Verdict::Unknown, since: None };
+        };
+        if now.since(seen_at) > stale_after {
+            return LiveVerdict { verdict: Verdict::Unknown, since: Some(seen_at + stale_after) };
+        }
         if matches!(observed.state, AgentState::Unknown(_)) {
             return LiveVerdict { verdict: Verdict::Unknown, since: Some(observed.entered_at) };
         }
-        let segment = match planned {
-            Planned::NotCovered => return LiveVerdict { verdict: Verdict::Unknown, since: planned_since },
-            Planned::Off => return LiveVerdict { verdict: Verdict::Unscheduled, since: planned_since },
-            Planned::In(segment) => segment,
+        let Some(allowed) = self.allowed_for(planned.kind, planned.activity) else {
+            let off = planned.kind == PlanKind::Off;
+            let verdict = if off { Verdict::Unscheduled } else { Verdict::Unknown };
+            return LiveVerdict { verdict, since: planned.since };
         };
-        let allowed = self.allowed(&segment.activity);
-        let since = observed.entered_at.max(segment.start);
+        let since = planned.since.map_or(observed.entered_at, |start| start.max(observed.entered_at));
         let verdict = if allowed.states.contains(&observed.state) {
             Verdict::In
         } else if allowed.contact_is_neutral && observed.state.is_on_contact() {
@@ -198,24 +213,17 @@ impl AdherenceSettings {
         };
         LiveVerdict { verdict, since: Some(since) }
     }
+}
 
-    /// The verdict at `now` where sight may be missing, or older than `stale_after`: both are `Unknown`.
-    pub fn judge_sight(
-        &self,
-        planned: Planned<'_>,
-        planned_since: Option<UtcMicros>,
-        sight: (Option<&Observed>, Option<UtcMicros>),
-        stale_after: Duration,
-        now: UtcMicros,
-    ) -> LiveVerdict {
-        let (Some(observed), Some(seen_at)) = sight else {
-            return LiveVerdict { verdict: Verdict::Unknown, since: None };
-        };
-        if now.since(seen_at) > stale_after {
-            return LiveVerdict { verdict: Verdict::Unknown, since: Some(seen_at + stale_after) };
-        }
-        self.judge(planned, planned_since, observed, now)
-    }
+/// What is planned now, as far as a verdict needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct PlannedNow<F> {
+    /// What.
+    pub kind: PlanKind,
+    /// Gives the activity; asked only for one with a name of its own, so that most verdicts need not look into the plan.
+    pub activity: F,
+    /// Since when, where that can be said.
+    pub since: Option<UtcMicros>,
 }
 
 #[cfg(test)]

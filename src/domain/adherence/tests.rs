@@ -1,6 +1,5 @@
 use super::*;
 use crate::domain::agent::Source;
-use crate::domain::schedule::Segment;
 
 fn at(minute: i64) -> UtcMicros {
     UtcMicros::from_micros(minute * 60_000_000)
@@ -10,19 +9,16 @@ fn seen(state: AgentState, entered_at: UtcMicros) -> Observed {
     Observed { state, reason: None, queue: None, entered_at, source: Source::Snapshot, transition: None }
 }
 
-fn segment(activity: Activity) -> Segment {
-    Segment { activity, start: at(60), end: at(120), mandatory: false, shift_start: at(0), shift_end: at(500) }
-}
-
+/// The verdict on an agent for whom `activity` is planned since minute 60, freshly seen.
 fn judge(
     settings: &AdherenceSettings,
-    activity: Activity,
+    activity: &Activity,
     state: AgentState,
     entered: UtcMicros,
     now: UtcMicros,
 ) -> Verdict {
-    let segment = segment(activity);
-    settings.judge(Planned::In(&segment), Some(segment.start), &seen(state, entered), now).verdict
+    let planned = PlannedNow { kind: PlanKind::of(activity), since: Some(at(60)), activity: || Some(activity) };
+    settings.judge(planned, (Some(&seen(state, entered)), Some(now)), Duration::ZERO, now).verdict
 }
 
 #[test]
@@ -31,7 +27,7 @@ fn a_deviation_counts_once_it_has_lasted_longer_than_the_tolerance() {
     // Entered within the activity, and before it: the tolerance starts with whichever was later.
     for (entered, edge) in [(at(70), at(72)), (at(10), at(62)), (at(60), at(62))] {
         for (micros, expected) in [(-1, Verdict::In), (0, Verdict::In), (1, Verdict::Out)] {
-            let verdict = judge(&settings, Activity::Work, AgentState::Paused, entered, edge.offset(micros));
+            let verdict = judge(&settings, &Activity::Work, AgentState::Paused, entered, edge.offset(micros));
             assert_eq!(verdict, expected, "entered {entered}, {micros} µs from the tolerance's end");
         }
     }
@@ -60,7 +56,7 @@ fn every_activity_allows_its_states_and_no_others() {
             (Activity::Training, in_meeting),
             (other(), in_meeting),
         ] {
-            let verdict = judge(&settings, activity.clone(), state.clone(), at(50), at(100));
+            let verdict = judge(&settings, &activity, state.clone(), at(50), at(100));
             assert_eq!(verdict, expected, "{state} during {activity}");
         }
     }
@@ -70,21 +66,21 @@ fn every_activity_allows_its_states_and_no_others() {
 fn without_shift_schedule_sight_or_a_known_state_there_is_no_in_or_out() {
     let settings = AdherenceSettings::default();
     let paused = seen(AgentState::Paused, at(10));
-    let work = segment(Activity::Work);
     let stale_after = Duration::from_secs(30);
-    let judge = |planned, observed, seen_at| {
-        settings.judge_sight(planned, Some(at(60)), (observed, seen_at), stale_after, at(100))
+    let judge = |kind, observed, seen_at| {
+        let planned = PlannedNow { kind, since: Some(at(60)), activity: || None };
+        settings.judge(planned, (observed, seen_at), stale_after, at(100))
     };
     let live = |verdict, since| LiveVerdict { verdict, since };
     let fresh = Some(at(100) - stale_after);
-    assert_eq!(judge(Planned::Off, Some(&paused), fresh), live(Verdict::Unscheduled, Some(at(60))));
-    assert_eq!(judge(Planned::NotCovered, Some(&paused), fresh), live(Verdict::Unknown, Some(at(60))));
-    assert_eq!(judge(Planned::In(&work), Some(&paused), fresh), live(Verdict::Out, Some(at(60))));
-    assert_eq!(judge(Planned::In(&work), None, None), live(Verdict::Unknown, None));
+    assert_eq!(judge(PlanKind::Off, Some(&paused), fresh), live(Verdict::Unscheduled, Some(at(60))));
+    assert_eq!(judge(PlanKind::Uncovered, Some(&paused), fresh), live(Verdict::Unknown, Some(at(60))));
+    assert_eq!(judge(PlanKind::Work, Some(&paused), fresh), live(Verdict::Out, Some(at(60))));
+    assert_eq!(judge(PlanKind::Work, None, None), live(Verdict::Unknown, None));
     let stale = at(100).offset(-30_000_001);
-    assert_eq!(judge(Planned::In(&work), Some(&paused), Some(stale)), live(Verdict::Unknown, Some(at(100).offset(-1))));
+    assert_eq!(judge(PlanKind::Work, Some(&paused), Some(stale)), live(Verdict::Unknown, Some(at(100).offset(-1))));
     let odd = seen(AgentState::Unknown("coffee".into()), at(70));
-    assert_eq!(judge(Planned::In(&work), Some(&odd), fresh), live(Verdict::Unknown, Some(at(70))));
+    assert_eq!(judge(PlanKind::Work, Some(&odd), fresh), live(Verdict::Unknown, Some(at(70))));
 }
 
 #[test]
@@ -102,9 +98,9 @@ fn a_centre_sets_its_own_states_and_tolerances() {
     .expect("valid settings");
     assert_eq!(settings.allowed(&Activity::Work).tolerance, Duration::from_mins(5));
     assert_eq!(settings.allowed(&Activity::Lunch).tolerance, Duration::from_mins(1));
-    assert_eq!(judge(&settings, Activity::Lunch, AgentState::Paused, at(60), at(62)), Verdict::Out);
+    assert_eq!(judge(&settings, &Activity::Lunch, AgentState::Paused, at(60), at(62)), Verdict::Out);
     let project = Activity::Other("project".into());
-    assert_eq!(judge(&settings, project.clone(), AgentState::Ready, at(60), at(100)), Verdict::In);
+    assert_eq!(judge(&settings, &project, AgentState::Ready, at(60), at(100)), Verdict::In);
     assert_eq!(settings.allowed(&project).tolerance, Duration::from_mins(5));
     assert_eq!(settings.allowed(&Activity::Other("drill".into())), settings.allowed(&Activity::Other("x".into())));
 }

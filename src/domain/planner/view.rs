@@ -1,6 +1,6 @@
 //! One agent at one instant, as conditions see it: whether each holds, and what was found there.
 
-use crate::domain::adherence::LiveVerdict;
+use crate::domain::adherence::{LiveVerdict, PlannedNow};
 use crate::domain::agent::Observed;
 use crate::domain::breaks;
 use crate::domain::roster::standing::Standing;
@@ -67,8 +67,9 @@ impl<'a> View<'a> {
     fn verdict(&self) -> LiveVerdict {
         let settings = self.context.settings;
         let sight = (self.slot.observed(), self.slot.seen_at());
-        let planned = self.standing.planned(self.slot.plan());
-        settings.adherence.judge_sight(planned, self.standing.since(), sight, settings.stale_after, self.now())
+        let (kind, since) = (self.standing.kind(), self.standing.since());
+        let planned = PlannedNow { kind, since, activity: || self.standing.activity(self.slot.plan()) };
+        settings.adherence.judge(planned, sight, settings.stale_after, self.now())
     }
 
     fn observed(&self, holds: impl FnOnce(&Observed) -> bool) -> bool {
