@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::agent::Observed;
-use super::schedule::{ACTIVITY_KINDS, Activity};
+use super::schedule::{ACTIVITY_KINDS, Activity, Planned};
 use super::sets::{PlanKind, StateSet};
 use super::span;
 use super::state::AgentState;
@@ -179,8 +179,24 @@ impl AdherenceSettings {
         }
     }
 
+    /// The verdict at `now` on an agent who was seen just now.
+    pub fn judge(
+        &self,
+        planned: Planned<'_>,
+        planned_since: Option<UtcMicros>,
+        observed: &Observed,
+        now: UtcMicros,
+    ) -> LiveVerdict {
+        let (kind, activity) = match planned {
+            Planned::NotCovered => (PlanKind::Uncovered, None),
+            Planned::Off => (PlanKind::Off, None),
+            Planned::In(segment) => (PlanKind::of(&segment.activity), Some(&segment.activity)),
+        };
+        self.judge_seen(PlannedNow { kind, activity: || activity, since: planned_since }, observed, now)
+    }
+
     /// The verdict at `now`. Sight that is missing, or older than `stale_after`, gives `Unknown`.
-    pub fn judge<'p>(
+    pub fn judge_sight<'p>(
         &self,
         planned: PlannedNow<impl FnOnce() -> Option<&'p Activity>>,
         sight: (Option<&Observed>, Option<UtcMicros>),
@@ -193,6 +209,15 @@ impl AdherenceSettings {
         if now.since(seen_at) > stale_after {
             return LiveVerdict { verdict: Verdict::Unknown, since: Some(seen_at + stale_after) };
         }
+        self.judge_seen(planned, observed, now)
+    }
+
+    fn judge_seen<'p>(
+        &self,
+        planned: PlannedNow<impl FnOnce() -> Option<&'p Activity>>,
+        observed: &Observed,
+        now: UtcMicros,
+    ) -> LiveVerdict {
         if matches!(observed.state, AgentState::Unknown(_)) {
             return LiveVerdict { verdict: Verdict::Unknown, since: Some(observed.entered_at) };
         }

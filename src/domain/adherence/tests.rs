@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::agent::Source;
+use crate::domain::schedule::Segment;
 
 fn at(minute: i64) -> UtcMicros {
     UtcMicros::from_micros(minute * 60_000_000)
@@ -9,7 +10,7 @@ fn seen(state: AgentState, entered_at: UtcMicros) -> Observed {
     Observed { state, reason: None, queue: None, entered_at, source: Source::Snapshot, transition: None }
 }
 
-/// The verdict on an agent for whom `activity` is planned since minute 60, freshly seen.
+/// The verdict on an agent for whom `activity` is planned since minute 60, just seen.
 fn judge(
     settings: &AdherenceSettings,
     activity: &Activity,
@@ -17,8 +18,9 @@ fn judge(
     entered: UtcMicros,
     now: UtcMicros,
 ) -> Verdict {
-    let planned = PlannedNow { kind: PlanKind::of(activity), since: Some(at(60)), activity: || Some(activity) };
-    settings.judge(planned, (Some(&seen(state, entered)), Some(now)), Duration::ZERO, now).verdict
+    let (start, end, shift_start, shift_end) = (at(60), at(120), at(0), at(500));
+    let segment = Segment { activity: activity.clone(), start, end, mandatory: false, shift_start, shift_end };
+    settings.judge(Planned::In(&segment), Some(start), &seen(state, entered), now).verdict
 }
 
 #[test]
@@ -69,7 +71,7 @@ fn without_shift_schedule_sight_or_a_known_state_there_is_no_in_or_out() {
     let stale_after = Duration::from_secs(30);
     let judge = |kind, observed, seen_at| {
         let planned = PlannedNow { kind, since: Some(at(60)), activity: || None };
-        settings.judge(planned, (observed, seen_at), stale_after, at(100))
+        settings.judge_sight(planned, (observed, seen_at), stale_after, at(100))
     };
     let live = |verdict, since| LiveVerdict { verdict, since };
     let fresh = Some(at(100) - stale_after);

@@ -69,7 +69,7 @@ impl<'a> View<'a> {
         let sight = (self.slot.observed(), self.slot.seen_at());
         let (kind, since) = (self.standing.kind(), self.standing.since());
         let planned = PlannedNow { kind, since, activity: || self.standing.activity(self.slot.plan()) };
-        settings.adherence.judge(planned, sight, settings.stale_after, self.now())
+        settings.adherence.judge_sight(planned, sight, settings.stale_after, self.now())
     }
 
     fn observed(&self, holds: impl FnOnce(&Observed) -> bool) -> bool {
