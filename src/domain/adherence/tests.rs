@@ -1,3 +1,5 @@
+//! Boundaries of tolerance, states per activity, and what is no verdict.
+
 use super::*;
 use crate::domain::agent::Source;
 use crate::domain::schedule::Segment;

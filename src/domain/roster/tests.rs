@@ -1,3 +1,5 @@
+//! The roster keeps what it derives in step with what it derives it from.
+
 use std::time::Duration;
 
 use super::*;

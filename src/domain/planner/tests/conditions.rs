@@ -1,3 +1,5 @@
+//! Every condition of a rule: where it holds, where it does not, and how it reads.
+
 use super::*;
 use AgentState::{AfterContactWork, Idle, NotReady, OnContact, Paused, Ready};
 

@@ -1,3 +1,5 @@
+//! Every guard, the order of rules, and what their limits count.
+
 use super::*;
 use crate::domain::policy::PlatformSays;
 use crate::domain::roster::PlatformAnswers;

@@ -1,3 +1,5 @@
+//! What holds of every roster: explaining is deciding, old sight decides nothing, open changes are not repeated.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Every mistake in a rule is named, all in one run.
+
 use super::*;
 use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::{Class, Mode, parse};
