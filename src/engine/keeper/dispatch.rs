@@ -9,11 +9,11 @@ use super::answers::{Answered, Told};
 use super::files::Asked;
 use super::record::Pass;
 use crate::domain::ids::TransitionId;
-use crate::domain::policy::{PlatformSays, PolicyFacts, Ruling, Violation, rule_on};
+use crate::domain::policy::{OnContact, PlatformSays, PolicyFacts, Ruling, Violation, rule_on};
 use crate::domain::roster::AgentIndex;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, Step, WaitReason};
+use crate::domain::transition::{Actor, Status, Step, WaitReason};
 use crate::engine::calls::{CallKind, HeldSlot, budgeted, call_row};
 use crate::platform::CallError;
 use crate::platform::breaker::Permission;
@@ -72,6 +72,9 @@ impl Keeper {
         let Some(index) = self.roster.find(transition.agent.as_str()) else {
             return Verdict::Take(Step::Cancel("the agent is no longer in the roster".to_owned()));
         };
+        if let Some(verdict) = self.rule_on_sight(index, id, pass.now) {
+            return verdict;
+        }
         match self.ruling(index, id, pass.now) {
             Ruling::Allow => self.find_room(id, room),
             Ruling::AskPlatform => {
@@ -89,6 +92,22 @@ impl Keeper {
             }
             Ruling::SkipOnContact => Verdict::Take(Step::Cancel("the agent is on a contact".to_owned())),
         }
+    }
+
+    /// A rule acts on what was seen: not on old sight, and not when the agent has moved since the rule looked.
+    fn rule_on_sight(&self, index: AgentIndex, id: TransitionId, now: UtcMicros) -> Option<Verdict> {
+        let (slot, transition) = (self.roster.get(index)?, &self.book.get(id)?.transition);
+        match transition.actor {
+            Actor::Person { .. } | Actor::Daemon => return None,
+            Actor::Rule { .. } => {}
+        }
+        if slot.seen_at().is_none_or(|seen_at| now.since(seen_at) > self.settings.decide.stale_after) {
+            return Some(self.hold(id, WaitReason::Sight, None));
+        }
+        let (before, seen) = (transition.before.as_ref()?, &slot.observed()?.state);
+        let contact_ended = before.is_on_contact() && transition.on_contact == OnContact::After;
+        (before != seen && !contact_ended)
+            .then(|| Verdict::Take(Step::Cancel(format!("the agent went from {before} to {seen} meanwhile"))))
     }
 
     fn was_told(&self, agent: &crate::domain::ids::AgentId, now: UtcMicros) -> bool {
