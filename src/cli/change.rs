@@ -1,1 +1,212 @@
-//! x
+//! `shiftkeeper change`: asks the running daemon for a change of one agent or many, and can wait until each has ended.
+
+mod follow;
+mod words;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::config_args::ConfigArgs;
+use super::daemon::{Ask, Daemon, DaemonError};
+use super::exit::Exit;
+use super::output::{Output, print, print_json};
+use super::scope::one_tenant;
+use super::talk::say;
+use crate::clock::{Random as _, SystemRandom};
+use crate::config::{Config, Right};
+use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
+use crate::domain::policy::OnContact;
+use crate::domain::state::AgentState;
+use crate::engine::door::Taken;
+
+/// Options of `change`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Ends with 0 when every change is confirmed (without --wait: taken), with 3 when some are, with 1 when none is,
+and with 75 when all of them are still open at the end of the wait. Needs a running daemon.
+
+Examples:
+  shiftkeeper change u_0001 --to Ready --wait 60s
+  shiftkeeper change u_0001 u_0002 --tenant acme --to NotReady --reason TRAINING --on-contact after --deadline 30m
+  shiftkeeper change u_0001 --to Paused --note \"asked by phone\" --output json")]
+pub struct ChangeArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The agents, by their ids on the platform.
+    #[arg(value_name = "AGENT", required = true)]
+    pub agents: Vec<AgentId>,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// The wanted state: Ready, `NotReady`, Paused or Idle.
+    #[arg(long, value_name = "STATE", value_parser = parse_state)]
+    pub to: AgentState,
+    /// The reason code; the state's own without it.
+    #[arg(long, value_name = "CODE")]
+    pub reason: Option<ReasonCode>,
+    /// What to do while an agent is on a contact; the tenant's setting without it.
+    #[arg(long, value_name = "WHEN", value_enum)]
+    pub on_contact: Option<WhenOnContact>,
+    /// How long a change may wait before it leaves, such as 30m; the tenant's setting without it.
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub deadline: Option<Duration>,
+    /// A note for the record; kept apart from the audit chain.
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Waits until every change has ended, at most so long, in real time.
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub wait: Option<Duration>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// What to do while an agent is on a contact.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenOnContact {
+    /// Send the change all the same.
+    Now,
+    /// Wait until the contact is over.
+    After,
+    /// Leave the agent alone.
+    Skip,
+}
+
+impl From<WhenOnContact> for OnContact {
+    fn from(when: WhenOnContact) -> Self {
+        match when {
+            WhenOnContact::Now => Self::Now,
+            WhenOnContact::After => Self::After,
+            WhenOnContact::Skip => Self::Skip,
+        }
+    }
+}
+
+/// One agent of the request; its JSON shape is part of the command's interface.
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+struct Row {
+    /// The transition; none where the agent is unknown.
+    id: Option<TransitionId>,
+    agent: AgentId,
+    status: String,
+    /// Which policy holds or refuses it and why, or what else went wrong.
+    error: Option<String>,
+    #[serde(skip)]
+    standing: Standing,
+}
+
+/// What counts for the exit code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Standing {
+    Open,
+    Confirmed,
+    Lost,
+}
+
+/// Asks, waits where that is wanted, and prints.
+pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load()?;
+    let config = &loaded.config;
+    let tenant = one_tenant(config, args.tenant.as_ref())?.id.clone();
+    let daemon = Daemon::find(config).await?;
+    let mut rows = ask(config, &daemon, &tenant, &args).await.map_err(DaemonError::into_failure)?;
+    let exit = match args.wait {
+        None => exit_when_taken(&rows),
+        Some(wait) => {
+            follow::until_final(config, &daemon, &tenant, &mut rows, wait).await.map_err(DaemonError::into_failure)?;
+            exit_when_followed(&rows)
+        }
+    };
+    match args.output {
+        Output::Json => print_json(&rows)?,
+        Output::Table => print(table(&rows))?,
+    }
+    if exit == Exit::TryLater {
+        say("still open: the daemon goes on with it; see `error`, or wait longer with --wait");
+    }
+    Ok(exit.into())
+}
+
+async fn ask(config: &Config, daemon: &Daemon, tenant: &TenantId, args: &ChangeArgs) -> Result<Vec<Row>, DaemonError> {
+    let ask = Ask {
+        method: Method::POST,
+        path: "/api/v1/transitions",
+        right: Right::Change,
+        tenant,
+        query: &[],
+    };
+    let key = SystemRandom.opaque_id().to_string();
+    let body = body(tenant, args);
+    let answer = daemon.ask(config, ask, |request| request.header("Idempotency-Key", key).json(&body)).await?;
+    let taken: Option<Vec<Taken>> =
+        answer.get("transitions").and_then(|taken| serde_json::from_value(taken.clone()).ok());
+    taken.map(|taken| taken.into_iter().map(Row::of_taken).collect()).ok_or_else(|| DaemonError::NotShiftkeeper {
+        url: daemon.url().to_owned(),
+        status: reqwest::StatusCode::ACCEPTED,
+    })
+}
+
+fn body(tenant: &TenantId, args: &ChangeArgs) -> Value {
+    let whole_seconds = |span: Duration| span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    json!({
+        "tenant": tenant,
+        "agents": args.agents,
+        "to": args.to.name(),
+        "reason": args.reason,
+        "on_contact": args.on_contact.map(OnContact::from),
+        "deadline_s": args.deadline.map(whole_seconds),
+        "note": args.note,
+    })
+}
+
+/// How it ends without a wait: by what was taken.
+fn exit_when_taken(rows: &[Row]) -> Exit {
+    exit_by(rows, |row| row.standing != Standing::Lost)
+}
+
+/// How it ends after a wait: by what was confirmed.
+fn exit_when_followed(rows: &[Row]) -> Exit {
+    if rows.iter().all(|row| row.standing == Standing::Open) {
+        return Exit::TryLater;
+    }
+    exit_by(rows, |row| row.standing == Standing::Confirmed)
+}
+
+fn exit_by(rows: &[Row], went_well: impl Fn(&Row) -> bool) -> Exit {
+    match rows.iter().filter(|row| went_well(row)).count() {
+        0 => Exit::Failed,
+        well if well == rows.len() => Exit::Done,
+        _ => Exit::Partly,
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["AGENT", "STATUS", "TRANSITION", "WHY"]);
+    for row in rows {
+        let id = row.id.map(|id| id.to_string()).unwrap_or_default();
+        table.add_row([row.agent.as_str(), &row.status, &id, row.error.as_deref().unwrap_or_default()]);
+    }
+    table.trim_fmt()
+}
+
+/// A state by our name, in any case of letters, with or without separators.
+fn parse_state(text: &str) -> Result<AgentState, String> {
+    let plain = |text: &str| text.replace(['_', '-', ' '], "").to_ascii_lowercase();
+    let found = AgentState::KNOWN.into_iter().find(|state| plain(state.name()) == plain(text));
+    found.ok_or_else(|| {
+        let known: Vec<_> = AgentState::KNOWN.iter().map(AgentState::name).collect();
+        format!("there is no such state; there are {}", known.join(", "))
+    })
+}
+
+/// A span as `90s`, `30m`, `1h30m`.
+fn parse_span(text: &str) -> Result<Duration, String> {
+    let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
+    span.ok_or_else(|| "write a span such as 90s, 30m or 1h30m".to_owned())
+}

@@ -1,1 +1,226 @@
-//! x
+//! The client of the running daemon: finds it, asks it as the configuration's token may, and says what to do when it does not
+//! answer or refuses.
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde_json::Value;
+
+use super::exit::Exit;
+use super::scope::open_reader;
+use super::talk::Failure;
+use crate::config::{Config, Right};
+use crate::domain::ids::TenantId;
+use crate::platform::client::{ClientSettings, build};
+
+/// An answer is awaited so long, in real time; imports get [`IMPORT_TIMEOUT`].
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A large schedule takes its time to be read and stored.
+pub const IMPORT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The largest answer that is read: a list of the thousand faults that a refused import names fits many times over.
+const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
+
+/// A way to the running daemon. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    client: reqwest::Client,
+    url: String,
+}
+
+/// Why the daemon did not do what was asked.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Nothing answers there; nothing was changed.
+    #[error(
+        "no daemon answers at {url} ({reason}): start one with `shiftkeeper run --config FILE`, or name its address in \
+         [client] url"
+    )]
+    NotReachable {
+        /// Where it was sought.
+        url: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The connection broke or timed out after the request may have left; whether it was carried out is not known.
+    #[error(
+        "the daemon at {url} did not answer ({reason}); the request may have been carried out: look before repeating it"
+    )]
+    NoAnswer {
+        /// Where it was asked.
+        url: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The configuration has no token for this.
+    #[error(
+        "no token of the configuration may {right} for tenant {tenant}: set [client] token, or give one of [[server.tokens]] \
+         the right"
+    )]
+    NoToken {
+        /// What is to be done.
+        right: &'static str,
+        /// For whom.
+        tenant: TenantId,
+    },
+    /// It refused.
+    #[error("{detail}")]
+    Refused {
+        /// The HTTP status.
+        status: StatusCode,
+        /// What is wrong, from the problem document.
+        detail: String,
+        /// The whole document.
+        problem: Value,
+    },
+    /// Something else answers there.
+    #[error("what answers at {url} is not a Shiftkeeper of this version (HTTP {status}): check [client] url and [server] listen")]
+    NotShiftkeeper {
+        /// Where.
+        url: String,
+        /// The HTTP status.
+        status: StatusCode,
+    },
+}
+
+impl DaemonError {
+    /// How the process ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::NotReachable { .. } | Self::NoAnswer { .. } | Self::NotShiftkeeper { .. } => Exit::Unreachable,
+            Self::NoToken { .. } => Exit::NotPermitted,
+            Self::Refused { status, .. } => match *status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NotPermitted,
+                StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Exit::TryLater,
+                _ => Exit::Failed,
+            },
+        }
+    }
+
+    /// It may go away by itself.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.exit(), Exit::Unreachable | Exit::TryLater)
+    }
+
+    /// As the end of a command.
+    pub fn into_failure(self) -> anyhow::Error {
+        Failure::new(self.exit(), self.to_string())
+    }
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// How.
+    pub method: Method,
+    /// What, from the root on, such as `/api/v1/transitions`.
+    pub path: &'a str,
+    /// The right that it takes.
+    pub right: Right,
+    /// For whom.
+    pub tenant: &'a TenantId,
+    /// The query.
+    pub query: &'a [(&'a str, &'a str)],
+}
+
+impl Daemon {
+    /// The daemon at an address.
+    pub fn at(url: impl Into<String>) -> anyhow::Result<Self> {
+        let settings = ClientSettings { request_timeout: ANSWER_TIMEOUT, ..ClientSettings::default() };
+        Ok(Self { client: build(&settings)?, url: url.into() })
+    }
+
+    /// The daemon of a configuration: `[client] url`, else `[server] listen`, else, where the port was left to the daemon, what the
+    /// store says of the process that has it.
+    pub async fn find(config: &Config) -> anyhow::Result<Self> {
+        if let Some(url) = config.client_url() {
+            return Self::at(url);
+        }
+        let reader = open_reader(config).await?;
+        let row = reader.daemon().await?;
+        reader.close().await;
+        match row.filter(|row| row.stopped_at.is_none()).and_then(|row| row.listen) {
+            Some(listen) => Self::at(format!("http://{listen}")),
+            None => Err(Failure::new(
+                Exit::Unreachable,
+                "no daemon runs on the configured store: start one with `shiftkeeper run --config FILE`",
+            )),
+        }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Asks, with the token that the configuration has for it; gives the answer's JSON.
+    pub async fn ask(
+        &self,
+        config: &Config,
+        ask: Ask<'_>,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Value, DaemonError> {
+        let Some(token) = config.client_token(ask.right, ask.tenant) else {
+            return Err(DaemonError::NoToken { right: name(ask.right), tenant: ask.tenant.clone() });
+        };
+        let mut url = Url::parse(&format!("{}{}", self.url, ask.path))
+            .map_err(|error| DaemonError::NotReachable { url: self.url.clone(), reason: error.to_string() })?;
+        if !ask.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(ask.query);
+        }
+        let request = self.client.request(ask.method, url).bearer_auth(token.expose());
+        let response = fill(request).send().await.map_err(|error| self.failure_of(&error))?;
+        self.read(response).await
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Value, DaemonError> {
+        let status = response.status();
+        let foreign = || DaemonError::NotShiftkeeper { url: self.url.clone(), status };
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure_of(&error))? {
+            if body.len() + chunk.len() > ANSWER_LIMIT {
+                return Err(foreign());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let answer: Value = serde_json::from_slice(&body).map_err(|_| foreign())?;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        match (answer.get("code"), answer.get("detail").and_then(Value::as_str)) {
+            (Some(_), Some(detail)) => {
+                Err(DaemonError::Refused { status, detail: detail.to_owned(), problem: answer.clone() })
+            }
+            _ => Err(foreign()),
+        }
+    }
+
+    fn failure_of(&self, error: &reqwest::Error) -> DaemonError {
+        let (url, reason) = (self.url.clone(), reason(error));
+        if error.is_connect() || error.is_builder() {
+            DaemonError::NotReachable { url, reason }
+        } else {
+            DaemonError::NoAnswer { url, reason }
+        }
+    }
+}
+
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "not in time".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+const fn name(right: Right) -> &'static str {
+    match right {
+        Right::Read => "read",
+        Right::Change => "change",
+        Right::Import => "import",
+    }
+}

@@ -1,1 +1,207 @@
-//! x
+//! `shiftkeeper import`: hands a schedule file to the running daemon, or stores it itself where none runs. Whole or not at all.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::config_args::ConfigArgs;
+use super::daemon::{Ask, Daemon, DaemonError, IMPORT_TIMEOUT};
+use super::exit::Exit;
+use super::output::{Output, print, print_json};
+use super::scope::{daemon_runs, one_tenant, open_reader};
+use super::talk::say;
+use crate::app::{Importer, clock_of, identity, wanted_from_file};
+use crate::clock::SystemRandom;
+use crate::config::{Config, Right};
+use crate::domain::ids::TenantId;
+use crate::domain::import::Complaint;
+use crate::engine::door::Door;
+use crate::http::{ImportAnswer, ImportError, WantedImport};
+use crate::store::{Role, Store};
+
+/// Who imports, in the audit trail, where no daemon and so no token has a part in it.
+const ACTOR: &str = "command:import";
+
+/// Options of `import`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Ends with 0 when the schedule is in force, also when it was already; with 1 when the file has faults:
+each of them is named, and nothing is changed.
+
+Examples:
+  shiftkeeper import week-44.csv --tenant acme
+  shiftkeeper import week-44.ics --output json
+  shiftkeeper import config/samples/schedule-300.csv --move-weeks 2")]
+pub struct ImportArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// A CSV or iCalendar file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// Moves every local date by whole weeks; earlier with a minus.
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    pub move_weeks: i32,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// What came of it.
+#[derive(Debug)]
+enum Came {
+    Imported(ImportAnswer),
+    Refused { complaints: Vec<Complaint>, faults: usize },
+}
+
+/// Imports, prints what came of it.
+pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load()?;
+    let config = &loaded.config;
+    let tenant = &one_tenant(config, args.tenant.as_ref())?.id;
+    let wanted = wanted_from_file(&args.file, tenant.as_str(), args.move_weeks, ACTOR)?;
+    let came = match daemon_for(config).await? {
+        None => import_here(config, wanted).await?,
+        Some(daemon) => match import_there(config, &daemon, &wanted).await {
+            Ok(came) => came,
+            // A daemon that crashed still stands in the store; where one does run after all, the store's lock says so.
+            Err(DaemonError::NotReachable { .. }) if config.client.url.is_none() => import_here(config, wanted).await?,
+            Err(error) => return Err(error.into_failure()),
+        },
+    };
+    let file = args.file.display().to_string();
+    tell(&came, &file);
+    match args.output {
+        Output::Json => print_json(&as_json(&came))?,
+        Output::Table => {
+            if let Came::Imported(answer) = &came {
+                print(summary(answer, &file))?;
+            }
+        }
+    }
+    Ok(exit_for(&came).into())
+}
+
+/// The daemon to go through: the one that the configuration names as elsewhere, or the one that has the store.
+async fn daemon_for(config: &Config) -> anyhow::Result<Option<Daemon>> {
+    if config.client.url.is_some() {
+        return Ok(Some(Daemon::find(config).await?));
+    }
+    // A store that is not there or cannot be read is the importer's to make, or to complain about.
+    let Ok(reader) = open_reader(config).await else { return Ok(None) };
+    let runs = daemon_runs(&reader).await?;
+    let listen = reader.daemon().await?.and_then(|row| row.listen);
+    reader.close().await;
+    match listen.filter(|_| runs) {
+        None => Ok(None),
+        Some(listen) => Ok(Some(Daemon::at(config.client_url().unwrap_or_else(|| format!("http://{listen}")))?)),
+    }
+}
+
+async fn import_there(config: &Config, daemon: &Daemon, wanted: &WantedImport) -> Result<Came, DaemonError> {
+    let weeks = wanted.move_weeks.to_string();
+    let ask = Ask {
+        method: Method::POST,
+        path: "/api/v1/schedule-imports",
+        right: Right::Import,
+        tenant: &wanted.tenant,
+        query: &[("tenant", wanted.tenant.as_str()), ("name", &wanted.name), ("move_weeks", &weeks)],
+    };
+    let body = wanted.bytes.to_vec();
+    match daemon.ask(config, ask, |request| request.timeout(IMPORT_TIMEOUT).body(body)).await {
+        Ok(answer) => match serde_json::from_value(answer) {
+            Ok(answer) => Ok(Came::Imported(answer)),
+            Err(_) => Err(DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK }),
+        },
+        Err(DaemonError::Refused { status, detail, problem }) => {
+            refusal(&problem).ok_or(DaemonError::Refused { status, detail, problem })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The faults of the file, where that is what the daemon refused it for.
+fn refusal(problem: &Value) -> Option<Came> {
+    if problem.get("code")? != "schedule_refused" {
+        return None;
+    }
+    let complaints: Vec<Complaint> = serde_json::from_value(problem.get("complaints")?.clone()).ok()?;
+    let faults = problem.get("faults").and_then(Value::as_u64).and_then(|faults| usize::try_from(faults).ok());
+    Some(Came::Refused { faults: faults.unwrap_or(complaints.len()), complaints })
+}
+
+async fn import_here(config: &Config, wanted: WantedImport) -> anyhow::Result<Came> {
+    let clock = clock_of(config);
+    let url = config.store.connection_url();
+    let store = Store::open(url.expose(), Role::Import, clock.clone(), &identity()).await?;
+    let importer = Importer {
+        writer: store.writer().clone(),
+        clock,
+        random: Arc::new(SystemRandom),
+        door: Door::new(HashMap::new()),
+        options: config.import.clone(),
+    };
+    let imported = importer.run(wanted).await;
+    // The importer holds a writer, and the store closes when the last of them is gone.
+    drop(importer);
+    store.close().await;
+    match imported {
+        Ok(answer) => Ok(Came::Imported(answer)),
+        Err(ImportError::Refused { complaints, faults, .. }) => Ok(Came::Refused { complaints, faults }),
+        Err(error @ ImportError::Store(_)) => Err(error.into()),
+    }
+}
+
+/// Warnings and faults, one a line, as compilers do.
+fn tell(came: &Came, file: &str) {
+    match came {
+        Came::Imported(answer) => answer.warnings.iter().for_each(|warning| say(format!("{file}: warning: {warning}"))),
+        Came::Refused { complaints, faults } => refused_lines(complaints, *faults, file).iter().for_each(say),
+    }
+}
+
+fn refused_lines(complaints: &[Complaint], faults: usize, file: &str) -> Vec<String> {
+    let mut lines: Vec<_> = complaints.iter().map(|complaint| format!("{file}: {complaint}")).collect();
+    if faults > complaints.len() {
+        lines.push(format!("{file}: {} more faults are not listed", faults - complaints.len()));
+    }
+    let noun = if faults == 1 { "fault" } else { "faults" };
+    lines.push(format!("{file} is not imported: {faults} {noun}; nothing was changed"));
+    lines
+}
+
+fn summary(answer: &ImportAnswer, file: &str) -> String {
+    let ImportAnswer { tenant, version, agents, shifts, first_day, last_day, .. } = answer;
+    let what = format!("{agents} agents, {shifts} shifts, {first_day} to {last_day}");
+    if answer.changed {
+        format!("{file}: imported for {tenant} as version {version}: {what}")
+    } else {
+        format!("{file}: unchanged, in force for {tenant} as version {version} already: {what}")
+    }
+}
+
+fn as_json(came: &Came) -> Value {
+    match came {
+        Came::Imported(answer) => {
+            let mut object = json!(answer);
+            object["imported"] = true.into();
+            object
+        }
+        Came::Refused { complaints, faults } => {
+            json!({ "imported": false, "changed": false, "faults": faults, "complaints": complaints })
+        }
+    }
+}
+
+const fn exit_for(came: &Came) -> Exit {
+    match came {
+        Came::Imported(_) => Exit::Done,
+        Came::Refused { .. } => Exit::Failed,
+    }
+}

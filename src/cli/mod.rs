@@ -12,6 +12,7 @@ pub mod output;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod scope;
 pub mod simulate;
 pub mod talk;
 

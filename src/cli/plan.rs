@@ -1,1 +1,240 @@
-//! x
+//! `shiftkeeper plan`: what the rules would do now, and why. Reads the store alone, beside a running daemon or without one, and
+//! decides with the planner that the daemon decides with.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::config_args::ConfigArgs;
+use super::exit::Exit;
+use super::output::{Output, print, print_json};
+use super::scope::{daemon_runs, open_reader, tenants};
+use super::talk::{Failure, say};
+use crate::app::{clock_of, tenant_settings};
+use crate::config::{Config, Tenant};
+use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::planner::{Explanation, Guard, Held, Intent, Wanted, decide, explain};
+use crate::domain::roster::{AgentIndex, Roster};
+use crate::domain::rule::compile::RuleSet;
+use crate::domain::time::{UtcMicros, duration_text};
+use crate::engine::picture::{Picture, read_picture};
+use crate::engine::settings::TenantSettings;
+use crate::store::Reader;
+
+/// Options of `plan`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Nothing is changed. What the store knows last of each agent counts as seen now; a running daemon decides on fresh
+sight alone.
+
+Examples:
+  shiftkeeper plan
+  shiftkeeper plan --tenant acme --all
+  shiftkeeper plan --agent u_0001
+  shiftkeeper plan --output json")]
+pub struct PlanArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// One tenant; all of them without it.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// One agent, with what every rule says of it.
+    #[arg(long, value_name = "AGENT")]
+    pub agent: Option<AgentId>,
+    /// Also what is wanted and held back, and by what.
+    #[arg(long)]
+    pub all: bool,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// What the rules would do for one tenant; its JSON shape is part of the command's interface.
+#[derive(Serialize, Debug)]
+struct TenantPlan {
+    tenant: TenantId,
+    /// The instant that was decided for.
+    at: UtcMicros,
+    agents: usize,
+    /// When the newest known state began.
+    newest_history: Option<UtcMicros>,
+    /// Whether a daemon has the store, so that history goes on.
+    daemon_runs: bool,
+    open_transitions: usize,
+    intents: Vec<Intent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<Vec<HeldWish>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explanation>,
+}
+
+/// A wish that is held back, with what it is.
+#[derive(Serialize, Debug)]
+struct HeldWish {
+    #[serde(flatten)]
+    held: Held,
+    wish: Option<Wanted>,
+    because: Option<String>,
+}
+
+/// Decides and prints.
+pub async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load()?;
+    let config = &loaded.config;
+    let wanted = tenants(config, args.tenant.as_ref())?;
+    let reader = open_reader(config).await?;
+    let runs = daemon_runs(&reader).await?;
+    let mut plans = Vec::new();
+    for tenant in wanted {
+        plans.push(plan(&reader, config, tenant, &args, runs).await?);
+    }
+    reader.close().await;
+    if let Some(agent) = &args.agent {
+        plans.retain(|plan| plan.explanation.is_some());
+        if plans.is_empty() {
+            let known = "neither an imported schedule nor a tenant's `agents` names it";
+            return Err(Failure::new(Exit::Failed, format!("there is no agent {agent}: {known}")));
+        }
+    }
+    plans.iter().filter_map(TenantPlan::caution).for_each(say);
+    match args.output {
+        Output::Json => print_json(&serde_json::json!({ "tenants": plans }))?,
+        Output::Table => print(plans.iter().map(TenantPlan::text).collect::<Vec<_>>().join("\n\n"))?,
+    }
+    Ok(Exit::Done.into())
+}
+
+async fn plan(
+    reader: &Reader,
+    config: &Config,
+    tenant: &Tenant,
+    args: &PlanArgs,
+    daemon_runs: bool,
+) -> anyhow::Result<TenantPlan> {
+    let settings = tenant_settings(config, tenant)?;
+    let now = now(reader, config, &tenant.id).await?;
+    let mut picture = read_picture(reader, &tenant.id, now, &settings.agents).await?;
+    count_as_seen(&mut picture.roster, now);
+    Ok(decided(&picture, &settings, args, now, daemon_runs))
+}
+
+/// The instant to decide for. Simulated time is the daemon's own; what it recorded last tells how far it has come.
+async fn now(reader: &Reader, config: &Config, tenant: &TenantId) -> anyhow::Result<UtcMicros> {
+    let now = clock_of(config).now();
+    if !config.clock.is_simulated() {
+        return Ok(now);
+    }
+    let head = reader.chain_head(tenant).await?;
+    let last = reader.audit_entries(tenant, head.seq.saturating_sub(1), 1).await?;
+    Ok(last.first().map_or(now, |entry| entry.columns.at))
+}
+
+/// When a sight was generated is not stored, and on old sight nothing is decided: every known state counts as seen now.
+fn count_as_seen(roster: &mut Roster, now: UtcMicros) {
+    let known: Vec<AgentIndex> =
+        roster.iter().filter(|(_, slot)| slot.observed().is_some()).map(|(index, _)| index).collect();
+    for index in known {
+        roster.seen(index, now);
+    }
+    roster.advance(now);
+}
+
+fn decided(
+    picture: &Picture,
+    settings: &TenantSettings,
+    args: &PlanArgs,
+    now: UtcMicros,
+    daemon_runs: bool,
+) -> TenantPlan {
+    let (roster, rules) = (&picture.roster, &*settings.rules);
+    let decisions = decide(roster, rules, &settings.decide, now);
+    let about = |agent: &AgentId| args.agent.as_ref().is_none_or(|wanted| wanted == agent);
+    let held = |held: Held| HeldWish {
+        wish: wish_of(rules, &held),
+        because: held.facts(roster, rules, &settings.decide, now).map(|facts| facts.to_string()),
+        held,
+    };
+    TenantPlan {
+        tenant: roster.tenant().clone(),
+        at: now,
+        agents: roster.len(),
+        newest_history: picture.newest,
+        daemon_runs,
+        open_transitions: picture.open.len(),
+        intents: decisions.intents.into_iter().filter(|intent| about(&intent.agent)).collect(),
+        held: args.all.then(|| decisions.held.into_iter().filter(|held| about(&held.agent)).map(held).collect()),
+        explanation: args
+            .agent
+            .as_ref()
+            .and_then(|agent| explain(roster, agent.as_str(), rules, &settings.decide, now)),
+    }
+}
+
+fn wish_of(rules: &RuleSet, held: &Held) -> Option<Wanted> {
+    rules.rules().iter().find(|rule| rule.id == held.rule).map(|rule| Wanted::from(&rule.action))
+}
+
+impl TenantPlan {
+    /// What to bear in mind when reading it.
+    fn caution(&self) -> Option<String> {
+        let tenant = &self.tenant;
+        if self.agents == 0 {
+            return Some(format!("note: {tenant} has no agents: import a schedule, or list them in the tenant's `agents`"));
+        }
+        let Some(newest) = self.newest_history else {
+            return Some(format!("note: no agent of {tenant} has been seen yet, so nothing is decided"));
+        };
+        let age = duration_text(std::time::Duration::from_secs(self.at.since(newest).as_secs()));
+        (!self.daemon_runs)
+            .then(|| format!("note: no daemon runs; the newest state of {tenant} is {age} old and counts as seen now"))
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{} at {}: {} agents, {} intents", self.tenant, self.at, self.agents, self.intents.len());
+        if let Some(held) = &self.held {
+            let _ = write!(text, ", {} held back", held.len());
+        }
+        if self.open_transitions > 0 {
+            let _ = write!(text, ", {} transitions open already", self.open_transitions);
+        }
+        if let Some(explanation) = &self.explanation {
+            let _ = write!(text, "\n{explanation}");
+        } else {
+            self.intents.iter().for_each(|intent| drop(write!(text, "\n{intent}")));
+        }
+        for held in self.held.iter().flatten() {
+            let _ = write!(text, "\n{}", held.line());
+        }
+        text
+    }
+}
+
+impl HeldWish {
+    fn line(&self) -> String {
+        let Held { agent, rule, guard, .. } = &self.held;
+        let wish = self.wish.as_ref().map(ToString::to_string).unwrap_or_default();
+        let because = self.because.as_deref().unwrap_or_default();
+        format!("{agent}: {rule} wants to {wish} and is held, {}: {because}", by(*guard))
+    }
+}
+
+/// A guard as what holds a wish back.
+fn by(guard: Guard) -> String {
+    match guard {
+        Guard::Unless => "its `unless` holds".to_owned(),
+        Guard::NeverSeen => "no sight has shown the agent yet".to_owned(),
+        Guard::StaleSight => "the newest sight is too old".to_owned(),
+        Guard::UnknownState => "no table knows the agent's state".to_owned(),
+        Guard::AsWanted => "the agent is in that state already".to_owned(),
+        Guard::Policy(violation) => format!("policy forbids it: {violation}"),
+        Guard::OnContact => "the agent is with a contact".to_owned(),
+        Guard::OpenTransition => "a transition is open".to_owned(),
+        Guard::LeftAlone => "the agent reversed a change and is left alone".to_owned(),
+        Guard::Flapping => "the agent had as many automatic changes in the last hour as are allowed".to_owned(),
+        Guard::SaidAlready => "it was said already".to_owned(),
+        Guard::Cooldown => "its cooldown runs".to_owned(),
+        Guard::PerMinute => "its limit a minute is reached".to_owned(),
+        Guard::ShareOfTeam => "its limit for the team is reached".to_owned(),
+    }
+}

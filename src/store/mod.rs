@@ -32,7 +32,7 @@ pub use error::{Cause, CommitError, OpenError, ReadError};
 pub use open::{Identity, Role, Store};
 pub use reader::Reader;
 pub use tables::agents::StoredAgent;
-pub use tables::audit::StoredEntry;
+pub use tables::audit::{ChainVerdict, EntryColumns, StoredEntry};
 pub use tables::events::StoredEvent;
 pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory, TimeInState};
 pub use tables::schedule::{ScheduleVersion, StoredPlan};

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The longest excerpt of a value that a complaint repeats, in characters.
 const EXCERPT: usize = 60;
@@ -13,7 +13,7 @@ const EXCERPT: usize = 60;
 pub(super) const LISTED: usize = 1_000;
 
 /// One fault of a file, or one warning about it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Complaint {
     /// The physical line it stands on, from 1; `None` for the file as a whole.
     pub line: Option<u64>,

@@ -2,8 +2,9 @@
 
 use sqlx::{AnyConnection, Row};
 
-use crate::domain::audit::{AuditDraft, ChainHead, SealedEntry};
+use crate::domain::audit::{AuditBody, AuditDraft, BadEntry, ChainCheck, ChainHead, SealedEntry};
 use crate::domain::ids::{TenantId, TransitionId};
+use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Texts, Values};
 use crate::store::cells::Cells;
 use crate::store::change::NoteWrite;
@@ -26,9 +27,9 @@ pub(in crate::store) const HEAD: &str =
 pub(in crate::store) const PUBLISHED_HEAD: &str =
     "SELECT tenant, seq, hash FROM audit_heads WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
 pub(in crate::store) const ENTRIES: &str =
-    "SELECT tenant, seq, body, hash FROM audit_entries WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+    "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
 pub(in crate::store) const ENTRIES_OF_TRANSITION: &str =
-    "SELECT tenant, seq, body, hash FROM audit_entries WHERE tenant = $1 AND transition = $2 ORDER BY seq LIMIT $3";
+    "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND transition = $2 ORDER BY seq LIMIT $3";
 pub(in crate::store) const TENANTS: &str = "WITH RECURSIVE t(tenant) AS (SELECT MIN(tenant) FROM audit_entries UNION ALL \
      SELECT (SELECT MIN(a.tenant) FROM audit_entries a WHERE a.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL) \
      SELECT tenant FROM t WHERE tenant IS NOT NULL ORDER BY tenant";
@@ -39,10 +40,49 @@ pub(in crate::store) const NOTE: &str = "SELECT tenant, hash, text FROM notes WH
 pub struct StoredEntry {
     /// Its number.
     pub seq: u64,
+    /// What the table's own columns say beside the body: the hash does not vouch for them.
+    pub columns: EntryColumns,
     /// Its body as stored.
     pub body: String,
     /// Its hash as stored, of whatever length.
     pub hash: Vec<u8>,
+}
+
+/// What lists and look-ups go by. Copies of what the body says, as text just as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryColumns {
+    /// When it happened.
+    pub at: UtcMicros,
+    /// What was done.
+    pub action: String,
+    /// The agent concerned.
+    pub subject: Option<String>,
+    /// The transition concerned.
+    pub transition: Option<String>,
+}
+
+impl EntryColumns {
+    /// The first column that does not say what the body says.
+    fn first_unlike(&self, body: &AuditBody) -> Option<&'static str> {
+        let same = |column: &Option<String>, body: Option<String>| *column == body;
+        [
+            (self.at == body.at, "at"),
+            (self.action == body.action, "action"),
+            (same(&self.subject, body.subject.map(|id| id.to_string())), "subject"),
+            (same(&self.transition, body.transition.map(|id| id.to_string())), "transition"),
+        ]
+        .into_iter()
+        .find_map(|(same, column)| (!same).then_some(column))
+    }
+}
+
+/// How far a chain holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainVerdict {
+    /// Entries that were looked at, the bad one included.
+    pub entries: u64,
+    /// The first that does not hold; the rest was not looked at.
+    pub first_bad: Option<BadEntry>,
 }
 
 pub(in crate::store) async fn stored_head(
@@ -134,6 +174,30 @@ impl Reader {
         self.all(ENTRIES, values).await?.iter().map(entry).collect()
     }
 
+    /// Checks a tenant's whole chain from its start, page by page: numbers, links, hashes, and that the table's own columns say
+    /// what the bodies say. What is committed meanwhile is checked too.
+    pub async fn verify_chain(&self, tenant: &TenantId) -> Result<ChainVerdict, ReadError> {
+        let mut check = ChainCheck::from(tenant.clone(), ChainHead::default());
+        loop {
+            let page = self.audit_entries(tenant, check.head().seq, u32::MAX).await?;
+            if page.is_empty() {
+                return Ok(ChainVerdict { entries: check.head().seq, first_bad: None });
+            }
+            for (entry, looked_at) in page.iter().zip(check.head().seq + 1..) {
+                let bad = match check.next(entry.seq, &entry.body, &entry.hash) {
+                    Err(bad) => Some(bad),
+                    Ok(body) => entry.columns.first_unlike(&body).map(|column| BadEntry {
+                        seq: entry.seq,
+                        reason: format!("its column `{column}` does not say what its body says"),
+                    }),
+                };
+                if bad.is_some() {
+                    return Ok(ChainVerdict { entries: looked_at, first_bad: bad });
+                }
+            }
+        }
+    }
+
     /// The entries about one transition, in order; at most [`super::super::PAGE_LIMIT`].
     pub async fn audit_of_transition(
         &self,
@@ -160,6 +224,12 @@ fn entry(row: &sqlx::any::AnyRow) -> Result<StoredEntry, ReadError> {
     let cells = Cells::of("audit_entries", row);
     Ok(StoredEntry {
         seq: cells.number("seq")?,
+        columns: EntryColumns {
+            at: cells.instant("at")?,
+            action: cells.text("action")?.to_owned(),
+            subject: cells.text_or_null("subject")?.map(str::to_owned),
+            transition: cells.text_or_null("transition")?.map(str::to_owned),
+        },
         body: cells.text("body")?.to_owned(),
         hash: cells.bytes("hash")?.to_vec(),
     })

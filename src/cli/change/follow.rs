@@ -1,0 +1,86 @@
+//! Follows transitions until each has ended or the wait is over. In real time; it asks rarely and never for more than a few at
+//! once.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use tokio::task::JoinSet;
+
+use super::{Row, Standing};
+use crate::cli::daemon::{Ask, Daemon, DaemonError};
+use crate::clock::{RealTime, Stopwatch};
+use crate::config::{Config, Right};
+use crate::domain::ids::{TenantId, TransitionId};
+use crate::domain::transition::Transition;
+
+/// The pause between two rounds of questions.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Questions under way at once.
+const AT_ONCE: usize = 8;
+
+/// Asks about every open row until none is left or `wait` is over. A daemon that is away for a while (a restart) is waited
+/// for; when it is still away at the end and nothing is known, that is the error.
+pub(super) async fn until_final(
+    config: &Config,
+    daemon: &Daemon,
+    tenant: &TenantId,
+    rows: &mut [Row],
+    wait: Duration,
+) -> Result<(), DaemonError> {
+    let watch = Stopwatch::start();
+    loop {
+        let trouble = round(config, daemon, tenant, rows).await?;
+        if rows.iter().all(|row| row.standing != Standing::Open) {
+            return Ok(());
+        }
+        let left = wait.saturating_sub(watch.elapsed());
+        if left.is_zero() {
+            return trouble.map_or(Ok(()), Err);
+        }
+        RealTime::sleep(PAUSE.min(left)).await;
+    }
+}
+
+/// One question about each open row; gives the trouble that may pass, if there was some.
+async fn round(
+    config: &Config,
+    daemon: &Daemon,
+    tenant: &TenantId,
+    rows: &mut [Row],
+) -> Result<Option<DaemonError>, DaemonError> {
+    let mut open = rows
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| row.standing == Standing::Open)
+        .filter_map(|(place, row)| row.id.map(|id| (place, id)))
+        .collect::<Vec<_>>()
+        .into_iter();
+    let mut asked = JoinSet::new();
+    let mut trouble = None;
+    loop {
+        while asked.len() < AT_ONCE
+            && let Some((place, id)) = open.next()
+        {
+            let (config, daemon, tenant) = (config.clone(), daemon.clone(), tenant.clone());
+            asked.spawn(async move { (place, look(&config, &daemon, &tenant, id).await) });
+        }
+        match asked.join_next().await {
+            None => return Ok(trouble),
+            Some(Ok((place, Ok(transition)))) => rows[place] = Row::of_transition(&transition),
+            Some(Ok((_, Err(error)))) if error.may_pass() => trouble = Some(error),
+            Some(Ok((_, Err(error)))) => return Err(error),
+            // A question is not cancelled while its set lives, and does not panic; its row stays open for the next round.
+            Some(Err(_)) => {}
+        }
+    }
+}
+
+async fn look(config: &Config, daemon: &Daemon, tenant: &TenantId, id: TransitionId) -> Result<Transition, DaemonError> {
+    let path = format!("/api/v1/transitions/{id}");
+    let query = [("tenant", tenant.as_str())];
+    let ask = Ask { method: Method::GET, path: &path, right: Right::Read, tenant, query: &query };
+    let answer = daemon.ask(config, ask, |request| request).await?;
+    serde_json::from_value(answer)
+        .map_err(|_| DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK })
+}

@@ -1,0 +1,110 @@
+//! What is said of a change: where it stands, and which policy holds or refuses it and why.
+
+use super::{Row, Standing};
+use crate::domain::ids::AgentId;
+use crate::domain::policy::Violation;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Status, Transition, WaitReason};
+use crate::engine::door::Taken;
+
+impl Row {
+    /// As the daemon took it in. The answer names the policy; the words are added here.
+    pub(super) fn of_taken(taken: Taken) -> Self {
+        let lost = taken.id.is_none() || ["refused", "failed", "cancelled", "superseded", "expired"].contains(&&*taken.status);
+        let error = taken.error.map(|error| match Violation::from_code(&error) {
+            Some(violation) => format!("{violation}: {}", refused(violation, &taken.agent)),
+            None => error,
+        });
+        let standing = if lost { Standing::Lost } else { Standing::Open };
+        Self { id: taken.id, status: taken.status, error, standing, agent: taken.agent }
+    }
+
+    /// As it stands now.
+    pub(super) fn of_transition(transition: &Transition) -> Self {
+        Self {
+            id: Some(transition.id),
+            agent: transition.agent.clone(),
+            status: transition.status.name().to_owned(),
+            error: hindrance(transition),
+            standing: match transition.status {
+                Status::Confirmed { .. } => Standing::Confirmed,
+                Status::Requested
+                | Status::Waiting { .. }
+                | Status::Sending { .. }
+                | Status::InDoubt { .. }
+                | Status::Accepted { .. } => Standing::Open,
+                Status::Unconfirmed { .. }
+                | Status::Refused { .. }
+                | Status::Failed { .. }
+                | Status::Cancelled { .. }
+                | Status::Superseded { .. }
+                | Status::Expired { .. } => Standing::Lost,
+            },
+        }
+    }
+}
+
+/// What stands in a change's way or ended it; with the policy's code before it where policy did. `None` where nothing does.
+fn hindrance(transition: &Transition) -> Option<String> {
+    let words = match &transition.status {
+        Status::Requested | Status::Sending { .. } | Status::Accepted { .. } | Status::Confirmed { .. } => return None,
+        Status::Waiting { why, until } => waits(*why, *until, transition.deadline),
+        Status::InDoubt { .. } => "sent, and not known yet whether it took effect; a snapshot will tell".to_owned(),
+        Status::Unconfirmed { .. } => "the platform accepted it, and no snapshot showed it".to_owned(),
+        Status::Refused { violation } => return Some(format!("{violation}: {}", refused(*violation, &transition.agent))),
+        Status::Failed { error } => error.clone(),
+        Status::Cancelled { by } => format!("called off: {by}"),
+        Status::Superseded { by } => format!("a newer change took its place: {by}"),
+        Status::Expired { waiting_for } => match waiting_for {
+            Some(why) => format!("its deadline {} passed while it waited for {}", transition.deadline, object(*why)),
+            None => format!("its deadline {} passed", transition.deadline),
+        },
+    };
+    Some(match transition.violation.filter(|violation| is_behind(*violation, &transition.status)) {
+        Some(violation) => format!("{violation}: {words}"),
+        None => words,
+    })
+}
+
+/// Whether a violation that was counted for a transition is what its present status is about: one that was held by a break
+/// may wait for the budget by now.
+const fn is_behind(violation: Violation, status: &Status) -> bool {
+    let (Status::Waiting { why, .. } | Status::Expired { waiting_for: Some(why) }) = status else {
+        return matches!(status, Status::Failed { .. });
+    };
+    match violation {
+        Violation::MandatoryBreakViolation => matches!(why, WaitReason::MandatoryBreak | WaitReason::Conflict),
+        Violation::AgentNotScheduled | Violation::PlatformConflict => matches!(why, WaitReason::Conflict),
+    }
+}
+
+fn refused(violation: Violation, agent: &AgentId) -> String {
+    match violation {
+        Violation::AgentNotScheduled => format!("{agent} has no shift now"),
+        Violation::MandatoryBreakViolation => format!("{agent} is in a mandatory break"),
+        Violation::PlatformConflict => format!("the platform does not allow it for {agent} now (HTTP 409)"),
+    }
+}
+
+fn waits(why: WaitReason, until: Option<UtcMicros>, deadline: UtcMicros) -> String {
+    let object = object(why);
+    match until {
+        Some(until) => format!("waits for {object}, until {until} (given up at {deadline})"),
+        None => format!("waits for {object} (given up at {deadline})"),
+    }
+}
+
+const fn object(why: WaitReason) -> &'static str {
+    match why {
+        WaitReason::Budget => "a free slot of the request budget",
+        WaitReason::InFlight => "another change of the agent that is under way",
+        WaitReason::MandatoryBreak => "the mandatory break to end",
+        WaitReason::Contact => "the contact to end",
+        WaitReason::Retry => "the next try after a failed one",
+        WaitReason::PlatformAnswer => "the platform to say whether the agent is scheduled",
+        WaitReason::Conflict => "the platform to allow what it refused (HTTP 409)",
+        WaitReason::Halted => "automation, which is halted, to resume",
+        WaitReason::Approval => "a person to approve it",
+        WaitReason::Sight => "fresh sight of the agent",
+    }
+}

@@ -1,0 +1,199 @@
+//! The compliance report: guide 003's figures over the transitions of a tenant, and what they are made of.
+//!
+//! Every transition counts once, by the instant of its request (`from ≤ requested < to`), whatever wanted it and however it
+//! ended; open ones count too.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::domain::ids::{AgentId, RuleId, TenantId, TransitionId};
+use crate::domain::policy::Violation;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Status, WaitReason};
+use crate::store::{ComplianceFigures, PAGE_LIMIT, ReadError, Reader, StoredTransition, TransitionFilter};
+
+/// Of which requests: from the first instant up to, but not including, the second. `None` is no bound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Span {
+    /// Requested at or after.
+    pub from: Option<UtcMicros>,
+    /// Requested before.
+    pub to: Option<UtcMicros>,
+}
+
+/// The figures. The first three have guide 003's names and formulas.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Compliance {
+    /// Transitions requested in the span. Formula: the count of the log lines.
+    pub total_transitions: u64,
+    /// The share of transitions that policy refused or held, from 0 to 1. Formula: log lines with a `policyViolation` ÷
+    /// `totalTransitions`; 0 when there is none.
+    pub violation_frequency: f64,
+    /// Milliseconds of real time from the send of a transition's last attempt to the platform's answer. Formula: the mean of the
+    /// log lines' `latencyMs`, those without one left out, rounded half up to whole milliseconds; 0 when none has one.
+    pub average_latency_ms: u64,
+    /// Log lines by `policyViolation`. Formula: the count of each; a transition has at most one.
+    pub violations: BTreeMap<Violation, u64>,
+    /// Transitions by where they stand. Formula: the count of each; they add up to `totalTransitions`.
+    pub outcomes: BTreeMap<&'static str, u64>,
+    /// Transitions that each rule wanted, by where they stand. Formula: the count of each; people's changes are in none.
+    pub rules: BTreeMap<RuleId, BTreeMap<&'static str, u64>>,
+}
+
+/// What each figure of the table means, in its order.
+pub const DEFINITIONS: [(&str, &str); 6] = [
+    ("totalTransitions", "state changes requested within the span, by rules and people, open ones included"),
+    ("violationFrequency", "those that policy refused or held, divided by totalTransitions"),
+    ("averageLatencyMs", "mean time from send to answer of their last attempts, in ms; those never answered left out"),
+    ("violations", "those that policy refused or held, by policy; each counts once"),
+    ("outcomes", "where they stand; adds up to totalTransitions"),
+    ("rules", "those that a rule wanted, by rule and where they stand"),
+];
+
+impl Compliance {
+    /// From the store's sums.
+    pub fn of(figures: &ComplianceFigures) -> Self {
+        let violations: u64 = figures.violations.values().sum();
+        Self {
+            total_transitions: figures.total,
+            violation_frequency: share(violations, figures.total),
+            average_latency_ms: rounded_mean(figures.latency_ms, figures.timed),
+            violations: figures.violations.clone(),
+            outcomes: figures.by_status.clone(),
+            rules: figures.by_rule.clone(),
+        }
+    }
+
+    /// Of a tenant's transitions within the span.
+    pub async fn read(reader: &Reader, tenant: &TenantId, span: Span) -> Result<Self, ReadError> {
+        let from = span.from.unwrap_or(UtcMicros::from_micros(i64::MIN));
+        Ok(Self::of(&reader.compliance(tenant, from, span.to.unwrap_or(UtcMicros::MAX)).await?))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of transitions stay far below 2^52")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn rounded_mean(sum: u64, count: u64) -> u64 {
+    let (sum, count) = (u128::from(sum), u128::from(count));
+    (2 * sum + count).checked_div(2 * count).and_then(|mean| u64::try_from(mean).ok()).unwrap_or(0)
+}
+
+/// One transition as guide 003's log has it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogLine {
+    /// The transition.
+    pub id: TransitionId,
+    /// When it was requested.
+    pub timestamp: UtcMicros,
+    /// The agent.
+    pub user_id: AgentId,
+    /// The wanted state.
+    pub new_state: String,
+    /// The platform accepted it, and nothing spoke against it since: it is accepted or confirmed.
+    pub success: bool,
+    /// Real milliseconds from the last attempt's send to its answer; null when none was answered.
+    pub latency_ms: Option<u64>,
+    /// The policy that refused or held it; null when none did.
+    pub policy_violation: Option<Violation>,
+    /// How it went wrong or what it waits for; null where it did not and does not.
+    pub error_message: Option<String>,
+}
+
+/// The columns of a log as a table, in the order of [`LogLine::cells`].
+pub const LOG_COLUMNS: [&str; 8] =
+    ["id", "timestamp", "userId", "newState", "success", "latencyMs", "policyViolation", "errorMessage"];
+
+impl LogLine {
+    /// The line as text, in the order of [`LOG_COLUMNS`]; null is empty.
+    pub fn cells(&self) -> [String; LOG_COLUMNS.len()] {
+        [
+            self.id.to_string(),
+            self.timestamp.to_string(),
+            self.user_id.to_string(),
+            self.new_state.clone(),
+            self.success.to_string(),
+            self.latency_ms.map(|ms| ms.to_string()).unwrap_or_default(),
+            self.policy_violation.map(|violation| violation.to_string()).unwrap_or_default(),
+            self.error_message.clone().unwrap_or_default(),
+        ]
+    }
+}
+
+impl From<&StoredTransition> for LogLine {
+    fn from(stored: &StoredTransition) -> Self {
+        let it = &stored.transition;
+        Self {
+            id: it.id,
+            timestamp: it.requested_at,
+            user_id: it.agent.clone(),
+            new_state: it.target.name().to_owned(),
+            success: match it.status {
+                Status::Accepted { .. } | Status::Confirmed { .. } => true,
+                Status::Requested
+                | Status::Waiting { .. }
+                | Status::Sending { .. }
+                | Status::InDoubt { .. }
+                | Status::Unconfirmed { .. }
+                | Status::Refused { .. }
+                | Status::Failed { .. }
+                | Status::Cancelled { .. }
+                | Status::Superseded { .. }
+                | Status::Expired { .. } => false,
+            },
+            latency_ms: it.latency_ms,
+            policy_violation: it.violation,
+            error_message: error_message(&it.status),
+        }
+    }
+}
+
+fn error_message(status: &Status) -> Option<String> {
+    let waited = |why: &WaitReason| why.name();
+    match status {
+        Status::Requested | Status::Sending { .. } | Status::Accepted { .. } | Status::Confirmed { .. } => None,
+        Status::Waiting { why, .. } => Some(format!("waits for {}", why.name())),
+        Status::InDoubt { .. } => Some("sent, and not known whether it took effect".to_owned()),
+        Status::Unconfirmed { .. } => Some("accepted, and no snapshot showed it".to_owned()),
+        Status::Refused { violation } => Some(violation.code().to_owned()),
+        Status::Failed { error } => Some(error.clone()),
+        Status::Cancelled { by } => Some(format!("called off: {by}")),
+        Status::Superseded { by } => Some(format!("superseded by {by}")),
+        Status::Expired { waiting_for } => {
+            Some(format!("its deadline passed while it waited for {}", waiting_for.as_ref().map_or("its turn", waited)))
+        }
+    }
+}
+
+/// The log of a span, newest first, a page at a time, so that a long one needs no more memory than a short one.
+#[derive(Debug)]
+pub struct Log<'a> {
+    reader: &'a Reader,
+    tenant: &'a TenantId,
+    filter: TransitionFilter,
+    done: bool,
+}
+
+impl<'a> Log<'a> {
+    /// The log of a tenant's transitions within the span.
+    pub fn new(reader: &'a Reader, tenant: &'a TenantId, span: Span) -> Self {
+        let filter = TransitionFilter { from: span.from, to: span.to, ..TransitionFilter::default() };
+        Self { reader, tenant, filter, done: false }
+    }
+
+    /// The next lines; empty at the end.
+    pub async fn next_page(&mut self) -> Result<Vec<LogLine>, ReadError> {
+        if self.done {
+            return Ok(Vec::new());
+        }
+        let rows = self.reader.transitions(self.tenant, &self.filter, PAGE_LIMIT).await?;
+        self.filter.before = rows.last().map(|row| row.transition.id);
+        self.done = rows.len() < PAGE_LIMIT as usize;
+        Ok(rows.iter().map(LogLine::from).collect())
+    }
+}
