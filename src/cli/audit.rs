@@ -45,13 +45,15 @@ pub struct VerifyArgs {
 
 /// Options of `audit export`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "A line is {\"seq\": …, \"hash\": …, \"body\": …}. The body is text, byte for byte what was hashed, so that anyone can check
+#[command(
+    after_help = "A line is {\"seq\": …, \"hash\": …, \"body\": …}. The body is text, byte for byte what was hashed, so that anyone can check
 an entry: SHA-256 of the body is the hash, and the `prev` in it is the hash of the entry before.
 
 Examples:
   shiftkeeper audit export --tenant acme > acme.jsonl
   shiftkeeper audit export --from 1001 --to 2000
-  shiftkeeper audit export | head -1 | jq -j .body | sha256sum")]
+  shiftkeeper audit export | head -1 | jq -j .body | sha256sum"
+)]
 pub struct ExportArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -136,7 +138,10 @@ async fn audited(config: &Config, reader: &Reader, named: Option<TenantId>) -> a
         Some(named) if tenants.contains(&named) => Ok(vec![named]),
         Some(named) => {
             let known: Vec<_> = tenants.iter().map(TenantId::as_str).collect();
-            Err(usage(format!("neither the configuration nor the store has a tenant {named}; there are: {}", known.join(", "))))
+            Err(usage(format!(
+                "neither the configuration nor the store has a tenant {named}; there are: {}",
+                known.join(", ")
+            )))
         }
     }
 }

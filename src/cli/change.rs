@@ -26,13 +26,15 @@ use crate::engine::door::Taken;
 
 /// Options of `change`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Ends with 0 when every change is confirmed (without --wait: taken), with 3 when some are, with 1 when none is,
+#[command(
+    after_help = "Ends with 0 when every change is confirmed (without --wait: taken), with 3 when some are, with 1 when none is,
 and with 75 when all of them are still open at the end of the wait. Needs a running daemon.
 
 Examples:
   shiftkeeper change u_0001 --to Ready --wait 60s
   shiftkeeper change u_0001 u_0002 --tenant acme --to NotReady --reason TRAINING --on-contact after --deadline 30m
-  shiftkeeper change u_0001 --to Paused --note \"asked by phone\" --output json")]
+  shiftkeeper change u_0001 --to Paused --note \"asked by phone\" --output json"
+)]
 pub struct ChangeArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -133,13 +135,7 @@ pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(config: &Config, daemon: &Daemon, tenant: &TenantId, args: &ChangeArgs) -> Result<Vec<Row>, DaemonError> {
-    let ask = Ask {
-        method: Method::POST,
-        path: "/api/v1/transitions",
-        right: Right::Change,
-        tenant,
-        query: &[],
-    };
+    let ask = Ask { method: Method::POST, path: "/api/v1/transitions", right: Right::Change, tenant, query: &[] };
     let key = SystemRandom.opaque_id().to_string();
     let body = body(tenant, args);
     let answer = daemon.ask(config, ask, |request| request.header("Idempotency-Key", key).json(&body)).await?;

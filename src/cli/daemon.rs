@@ -75,7 +75,9 @@ pub enum DaemonError {
         problem: Value,
     },
     /// Something else answers there.
-    #[error("what answers at {url} is not a Shiftkeeper of this version (HTTP {status}): check [client] url and [server] listen")]
+    #[error(
+        "what answers at {url} is not a Shiftkeeper of this version (HTTP {status}): check [client] url and [server] listen"
+    )]
     NotShiftkeeper {
         /// Where.
         url: String,

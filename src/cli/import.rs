@@ -28,13 +28,15 @@ const ACTOR: &str = "command:import";
 
 /// Options of `import`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Ends with 0 when the schedule is in force, also when it was already; with 1 when the file has faults:
+#[command(
+    after_help = "Ends with 0 when the schedule is in force, also when it was already; with 1 when the file has faults:
 each of them is named, and nothing is changed.
 
 Examples:
   shiftkeeper import week-44.csv --tenant acme
   shiftkeeper import week-44.ics --output json
-  shiftkeeper import config/samples/schedule-300.csv --move-weeks 2")]
+  shiftkeeper import config/samples/schedule-300.csv --move-weeks 2"
+)]
 pub struct ImportArgs {
     /// Where the configuration comes from.
     #[command(flatten)]

@@ -24,14 +24,16 @@ use crate::store::Reader;
 
 /// Options of `plan`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Nothing is changed. What the store knows last of each agent counts as seen now; a running daemon decides on fresh
+#[command(
+    after_help = "Nothing is changed. What the store knows last of each agent counts as seen now; a running daemon decides on fresh
 sight alone.
 
 Examples:
   shiftkeeper plan
   shiftkeeper plan --tenant acme --all
   shiftkeeper plan --agent u_0001
-  shiftkeeper plan --output json")]
+  shiftkeeper plan --output json"
+)]
 pub struct PlanArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -180,7 +182,9 @@ impl TenantPlan {
     fn caution(&self) -> Option<String> {
         let tenant = &self.tenant;
         if self.agents == 0 {
-            return Some(format!("note: {tenant} has no agents: import a schedule, or list them in the tenant's `agents`"));
+            return Some(format!(
+                "note: {tenant} has no agents: import a schedule, or list them in the tenant's `agents`"
+            ));
         }
         let Some(newest) = self.newest_history else {
             return Some(format!("note: no agent of {tenant} has been seen yet, so nothing is decided"));
@@ -191,7 +195,8 @@ impl TenantPlan {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{} at {}: {} agents, {} intents", self.tenant, self.at, self.agents, self.intents.len());
+        let mut text =
+            format!("{} at {}: {} agents, {} intents", self.tenant, self.at, self.agents, self.intents.len());
         if let Some(held) = &self.held {
             let _ = write!(text, ", {} held back", held.len());
         }
@@ -201,7 +206,9 @@ impl TenantPlan {
         if let Some(explanation) = &self.explanation {
             let _ = write!(text, "\n{explanation}");
         } else {
-            self.intents.iter().for_each(|intent| drop(write!(text, "\n{intent}")));
+            for intent in &self.intents {
+                let _ = write!(text, "\n{intent}");
+            }
         }
         for held in self.held.iter().flatten() {
             let _ = write!(text, "\n{}", held.line());

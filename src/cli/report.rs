@@ -26,12 +26,14 @@ pub enum ReportCommand {
 
 /// Options of `report compliance`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "The span holds what was requested at or after --from and before --to; a date is its midnight in UTC.
+#[command(
+    after_help = "The span holds what was requested at or after --from and before --to; a date is its midnight in UTC.
 
 Examples:
   shiftkeeper report compliance
   shiftkeeper report compliance --tenant acme --from 2026-10-26 --to 2026-11-02 --output json
-  shiftkeeper report compliance --from 2026-10-26T08:00:00Z --output csv > log.csv")]
+  shiftkeeper report compliance --from 2026-10-26T08:00:00Z --output csv > log.csv"
+)]
 pub struct ComplianceArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -97,7 +99,9 @@ async fn write(
 ) -> anyhow::Result<()> {
     let mut log = Log::new(reader, tenant, span);
     match args.output {
-        ReportOutput::Json => write_json(&Compliance::read(reader, tenant, span).await?, tenant, span, &mut log, out).await,
+        ReportOutput::Json => {
+            write_json(&Compliance::read(reader, tenant, span).await?, tenant, span, &mut log, out).await
+        }
         ReportOutput::Csv => write_csv(&mut log, out).await,
         ReportOutput::Table => {
             let figures = Compliance::read(reader, tenant, span).await?;

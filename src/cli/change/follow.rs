@@ -76,7 +76,12 @@ async fn round(
     }
 }
 
-async fn look(config: &Config, daemon: &Daemon, tenant: &TenantId, id: TransitionId) -> Result<Transition, DaemonError> {
+async fn look(
+    config: &Config,
+    daemon: &Daemon,
+    tenant: &TenantId,
+    id: TransitionId,
+) -> Result<Transition, DaemonError> {
     let path = format!("/api/v1/transitions/{id}");
     let query = [("tenant", tenant.as_str())];
     let ask = Ask { method: Method::GET, path: &path, right: Right::Read, tenant, query: &query };

@@ -10,7 +10,8 @@ use crate::engine::door::Taken;
 impl Row {
     /// As the daemon took it in. The answer names the policy; the words are added here.
     pub(super) fn of_taken(taken: Taken) -> Self {
-        let lost = taken.id.is_none() || ["refused", "failed", "cancelled", "superseded", "expired"].contains(&&*taken.status);
+        let lost =
+            taken.id.is_none() || ["refused", "failed", "cancelled", "superseded", "expired"].contains(&&*taken.status);
         let error = taken.error.map(|error| match Violation::from_code(&error) {
             Some(violation) => format!("{violation}: {}", refused(violation, &taken.agent)),
             None => error,
@@ -51,7 +52,9 @@ fn hindrance(transition: &Transition) -> Option<String> {
         Status::Waiting { why, until } => waits(*why, *until, transition.deadline),
         Status::InDoubt { .. } => "sent, and not known yet whether it took effect; a snapshot will tell".to_owned(),
         Status::Unconfirmed { .. } => "the platform accepted it, and no snapshot showed it".to_owned(),
-        Status::Refused { violation } => return Some(format!("{violation}: {}", refused(*violation, &transition.agent))),
+        Status::Refused { violation } => {
+            return Some(format!("{violation}: {}", refused(*violation, &transition.agent)));
+        }
         Status::Failed { error } => error.clone(),
         Status::Cancelled { by } => format!("called off: {by}"),
         Status::Superseded { by } => format!("a newer change took its place: {by}"),

@@ -26,10 +26,8 @@ pub(in crate::store) const HEAD: &str =
     "SELECT tenant, seq, hash FROM audit_entries WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
 pub(in crate::store) const PUBLISHED_HEAD: &str =
     "SELECT tenant, seq, hash FROM audit_heads WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
-pub(in crate::store) const ENTRIES: &str =
-    "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-pub(in crate::store) const ENTRIES_OF_TRANSITION: &str =
-    "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND transition = $2 ORDER BY seq LIMIT $3";
+pub(in crate::store) const ENTRIES: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+pub(in crate::store) const ENTRIES_OF_TRANSITION: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND transition = $2 ORDER BY seq LIMIT $3";
 pub(in crate::store) const TENANTS: &str = "WITH RECURSIVE t(tenant) AS (SELECT MIN(tenant) FROM audit_entries UNION ALL \
      SELECT (SELECT MIN(a.tenant) FROM audit_entries a WHERE a.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL) \
      SELECT tenant FROM t WHERE tenant IS NOT NULL ORDER BY tenant";
