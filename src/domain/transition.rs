@@ -133,6 +133,7 @@ pub enum Status {
     /// Policy forbade it.
     Refused {
         /// Which policy.
+        #[serde(rename = "policy")]
         violation: Violation,
     },
     /// It cannot be done, or was tried as often as allowed.
@@ -526,6 +527,34 @@ mod tests {
         for status in statuses() {
             let text = serde_json::to_string(&status).expect("plain data");
             assert_eq!(serde_json::from_str::<Status>(&text).expect("own shape"), status, "{text}");
+        }
+    }
+
+    /// The status stands beside the other members in the row's JSON: no name may be used twice.
+    #[test]
+    fn a_transition_survives_json_in_every_status() {
+        for status in statuses() {
+            let transition = Transition {
+                id: TransitionId(uuid::Uuid::nil()),
+                tenant: "acme".into(),
+                agent: "u_0001".into(),
+                target: AgentState::Ready,
+                reason: "WORKING".into(),
+                priority: Priority::Person,
+                actor: Actor::Daemon,
+                note: None,
+                on_contact: OnContact::After,
+                requested_at: at(1),
+                deadline: at(2),
+                before: None,
+                explanation: Value::Null,
+                attempts: 1,
+                violation: Some(Violation::AgentNotScheduled),
+                latency_ms: None,
+                status,
+            };
+            let text = serde_json::to_string(&transition).expect("plain data");
+            assert_eq!(serde_json::from_str::<Transition>(&text).expect("own shape"), transition, "{text}");
         }
     }
 
