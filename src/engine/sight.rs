@@ -72,16 +72,25 @@ async fn start_slices(
             number,
             reader: link.platform.reader(agents),
             agents: agents.into(),
-            live,
             successor: None,
-            grid: PollGrid::new(link.clock.monotonic(), settings.borrow().sight.interval),
+            grid: first_grid(link, live.as_ref(), settings.borrow().sight.interval),
+            live,
             failures: 0,
+            gone: false,
             next_renewal: Duration::ZERO,
             told_near_expiry: false,
         };
         slices.spawn(slice.run(soft.clone()));
     }
     Ok(slices)
+}
+
+/// When a subscription that the process before may have polled a moment ago is polled next: one interval from now, since
+/// polling faster than the interval is refused.
+fn first_grid(link: &Link, adopted: Option<&Live>, interval: Duration) -> PollGrid {
+    let now = link.clock.monotonic();
+    let first = adopted.map_or(now, |live| now + live.interval);
+    PollGrid::new(first, adopted.map_or(interval, |live| live.interval))
 }
 
 fn agents_hash(agents: &[AgentId]) -> Hash {
@@ -111,6 +120,8 @@ struct Slice {
     successor: Option<Live>,
     grid: PollGrid,
     failures: u32,
+    /// The last subscription was gone before it gave a snapshot: the next one is not made in haste.
+    gone: bool,
     next_renewal: Duration,
     told_near_expiry: bool,
 }
@@ -136,17 +147,18 @@ impl Slice {
                 self.wait_for_due().await;
                 self.renew_if_due(&live).await?;
                 let target = self.successor.clone().unwrap_or(live);
-                self.poll(target).await?
+                let polled = self.poll(target).await?;
+                if polled.is_ok() {
+                    (self.failures, self.gone) = (0, false);
+                    self.link.readiness.restored(&self.part());
+                }
+                polled
             }
         };
         match result {
-            Ok(()) => {
-                self.failures = 0;
-                self.link.readiness.restored(&self.part());
-            }
-            Err(error) => self.failed(error).await?,
+            Ok(()) => Ok(()),
+            Err(error) => self.failed(error).await,
         }
-        Ok(())
     }
 
     fn part(&self) -> String {
@@ -274,17 +286,16 @@ impl Slice {
         tracing::warn!(tenant = %self.link.tenant, slice = self.number, error = %error, failures = self.failures,
             "no snapshot");
         self.link.readiness.degraded(&self.part(), format!("no snapshot: {error}"));
-        let gone = matches!(error.failure, Failure::NotFound);
-        let floor = error.failure.retry_after();
-        if gone {
+        if matches!(error.failure, Failure::NotFound) {
             // A successor that is gone leaves the running one; a running one that is gone is replaced at once.
             if self.successor.take().is_none() {
                 self.live = None;
             }
-            if self.failures == 1 {
+            if !std::mem::replace(&mut self.gone, true) {
                 return Ok(());
             }
         }
+        let floor = error.failure.retry_after();
         let pause = AFTER_FAILURE.delay(self.failures, floor, &*self.link.random);
         self.link.clock.sleep(pause).await;
         Ok(())
