@@ -113,7 +113,7 @@ pub async fn verify_tenant(reader: &Reader, tenant: &TenantId) -> anyhow::Result
 }
 
 async fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load()?;
+    let loaded = args.config.load_for_command()?;
     let reader = open_reader(&loaded.config).await?;
     let mut audits = Vec::new();
     for tenant in audited(&loaded.config, &reader, args.tenant).await? {
@@ -160,7 +160,7 @@ impl TenantAudit {
 }
 
 async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load()?;
+    let loaded = args.config.load_for_command()?;
     let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
     let last = args.to.unwrap_or(u64::MAX);
     if last < args.from {

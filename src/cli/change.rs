@@ -112,7 +112,7 @@ enum Standing {
 
 /// Asks, waits where that is wanted, and prints.
 pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load()?;
+    let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
     let tenant = one_tenant(config, args.tenant.as_ref())?.id.clone();
     let daemon = Daemon::find(config).await?;

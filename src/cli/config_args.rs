@@ -27,6 +27,11 @@ impl ConfigArgs {
         self.load_in(&Environment::of_process())
     }
 
+    /// Loads it for a command beside the daemon, which needs no secrets of platforms and webhooks.
+    pub fn load_for_command(&self) -> Result<Loaded, ConfigRefused> {
+        self.load_in(&Environment::of_process().for_command())
+    }
+
     /// Loads it, with this environment.
     pub fn load_in(&self, environment: &Environment) -> Result<Loaded, ConfigRefused> {
         Config::load(&self.files, environment, &self.set)

@@ -64,7 +64,7 @@ enum Came {
 
 /// Imports, prints what came of it.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load()?;
+    let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
     let tenant = &one_tenant(config, args.tenant.as_ref())?.id;
     let wanted = wanted_from_file(&args.file, tenant.as_str(), args.move_weeks, ACTOR)?;

@@ -82,7 +82,7 @@ struct HeldWish {
 
 /// Decides and prints.
 pub async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load()?;
+    let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
     let wanted = tenants(config, args.tenant.as_ref())?;
     let reader = open_reader(config).await?;

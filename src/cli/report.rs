@@ -70,7 +70,7 @@ pub enum ReportOutput {
 /// Prints it.
 pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
     let ReportCommand::Compliance(args) = command;
-    let loaded = args.config.load()?;
+    let loaded = args.config.load_for_command()?;
     let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
     let span = Span { from: args.from, to: args.to };
     if let (Some(from), Some(to)) = (span.from, span.to)

@@ -12,7 +12,10 @@ const PREFIX: &str = "SHIFTKEEPER__";
 
 /// The environment as it was when it was read.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    command: bool,
+}
 
 impl Environment {
     /// The environment of this process. Variables that are not Unicode are left out.
@@ -23,13 +26,24 @@ impl Environment {
             .collect()
     }
 
+    /// For a command beside the daemon: the secrets that only the daemon uses (of platforms and webhooks) may be kept elsewhere.
+    #[must_use]
+    pub fn for_command(self) -> Self {
+        Self { command: true, ..self }
+    }
+
+    /// Whether the secrets that only the daemon uses may be absent.
+    pub(super) const fn is_for_command(&self) -> bool {
+        self.command
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.variables.get(name).map(String::as_str)
     }
 
     /// The variables of the overlay as options: keys in lower case, one for each `__`.
     pub(super) fn overlay(&self) -> Vec<Overlay> {
-        let ours = self.0.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)));
+        let ours = self.variables.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)));
         ours.map(|(name, path, value)| Overlay {
             origin: Origin::Environment(Arc::from(name.as_str())),
             path: path.to_lowercase().split("__").map(str::to_owned).collect(),
@@ -42,13 +56,13 @@ impl Environment {
 /// Its values may be secrets: the names alone are shown.
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.variables.keys()).finish()
     }
 }
 
 impl FromIterator<(String, String)> for Environment {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
-        Self(variables.into_iter().collect())
+        Self { variables: variables.into_iter().collect(), command: false }
     }
 }
 

@@ -250,6 +250,21 @@ impl<'f, 'e> Section<'f, 'e> {
         self.secret(key, &Absent::Refused)
     }
 
+    /// A secret that must be there for the daemon; a command beside it, which has no use for it, takes an empty one.
+    pub(super) fn daemon_secret(&mut self, key: Key) -> Option<Secret> {
+        let elsewhere = self.found.environment.is_for_command()
+            && self.table.get(key.name).is_some_and(|entry| {
+                secrets::is_kept_elsewhere(&entry.node, self.found.environment, &directory_of(&entry.node.origin))
+            });
+        if !elsewhere {
+            return self.required_secret(key);
+        }
+        let entry = self.take(key.name)?;
+        let secret = Secret::new("");
+        self.record(key, Shown::Hidden { secret: secret.clone(), kept: "kept elsewhere".to_owned() }, entry.origin);
+        Some(secret)
+    }
+
     fn secret(&mut self, key: Key, absent: &Absent<Secret>) -> Option<Secret> {
         self.describe(key, secrets::KIND, absent, Secret::to_string);
         let Some(entry) = self.take(key.name) else {

@@ -61,6 +61,20 @@ pub(super) fn resolve(
     }
 }
 
+/// Whether the node names a variable that is not set here, or a file that this user cannot read.
+pub(super) fn is_kept_elsewhere(node: &Node, environment: &Environment, directory: &Path) -> bool {
+    let Value::Table(table) = &node.value else { return false };
+    let named = |key: &str| match table.get(key).map(|entry| &entry.node.value) {
+        Some(Value::Text(text)) => Some(text.as_str()),
+        Some(_) | None => None,
+    };
+    match (table.len(), named("env"), named("file")) {
+        (1, Some(name), None) => environment.get(name).is_none(),
+        (1, None, Some(path)) => std::fs::File::open(directory.join(path)).is_err(),
+        _ => false,
+    }
+}
+
 fn from_variable(name: &str, environment: &Environment) -> Result<(Secret, String), Fault> {
     // Most names have an underscore and most secrets that were pasted here by mistake have not: only the former are shown.
     let shown = if name.contains('_') { name } else { "that env names" };

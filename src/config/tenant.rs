@@ -172,7 +172,7 @@ impl Identity {
             section.complain("base_url", fault);
         }
         let client_id = section.required(restarts("client_id", "The client id of the credentials."), &kind::text());
-        let client_secret = section.required_secret(restarts("client_secret", "The client secret of the credentials."));
+        let client_secret = section.daemon_secret(restarts("client_secret", "The client secret of the credentials."));
         Self { id, base_url, client_id, client_secret }
     }
 }

@@ -46,8 +46,8 @@ impl Webhook {
         let id = section.required(reloads("id", "Names the endpoint in deliveries, logs and metrics."), &kind::id());
         let url = section.required(reloads("url", "Where deliveries go."), &kind::url());
         let secret =
-            section.required_secret(reloads("secret", "Signs deliveries: `whsec_` and base64 of 24 to 64 bytes."));
-        if secret.as_ref().is_some_and(|secret| !is_signing_key(secret)) {
+            section.daemon_secret(reloads("secret", "Signs deliveries: `whsec_` and base64 of 24 to 64 bytes."));
+        if secret.as_ref().is_some_and(|secret| !secret.expose().is_empty() && !is_signing_key(secret)) {
             let fault = Fault::new("must be whsec_ and the base64 of 24 to 64 bytes");
             section.complain("secret", fault.advise("make one with: echo whsec_$(openssl rand -base64 32)"));
         }

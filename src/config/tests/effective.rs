@@ -245,3 +245,16 @@ fn the_command_line_finds_the_daemon_and_a_token_that_fits() {
     assert_eq!(token(Right::Change, "bravo"), None);
     assert_eq!(token(Right::Import, "acme"), None);
 }
+
+#[test]
+fn a_command_beside_the_daemon_needs_no_secret_of_a_platform_or_a_webhook() {
+    let webhook = "[[webhooks]]\nid = \"wfm\"\nurl = \"https://wfm.example/hooks\"\nsecret = { file = \"no-such-file\" }\n";
+    let texts = [text("c.toml", &with_tenant(webhook))];
+    let bare = environment(&[("API_TOKEN", "0123456789abcdef")]);
+    let refused = Config::load_texts(&texts, &bare, &[]).expect_err("the daemon needs both");
+    assert_eq!(refused.complaints.len(), 2, "{refused}");
+    let loaded = Config::load_texts(&texts, &bare.clone().for_command(), &[]).expect("a command needs neither");
+    assert_eq!(loaded.config.tenants.len(), 1);
+    let clear = with_tenant("").replace("{ env = \"ACME_SECRET\" }", "\"hunter2\"");
+    Config::load_texts(&[text("c.toml", &clear)], &bare.for_command(), &[]).expect_err("clear text is refused all the same");
+}
