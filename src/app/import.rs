@@ -51,7 +51,11 @@ impl Importer {
             Err(panicked) => {
                 tracing::error!(error = %panicked, "reading a schedule file panicked");
                 let complaint = "it could not be read; please report this file";
-                return Err(ImportError::Refused { name: format!("{} ({complaint})", wanted.name), faults: 1, complaints: vec![] });
+                return Err(ImportError::Refused {
+                    name: format!("{} ({complaint})", wanted.name),
+                    faults: 1,
+                    complaints: vec![],
+                });
             }
         };
         let imported = self.writer.import(self.schedule(&wanted, &draft)).await.map_err(ImportError::Store)?;

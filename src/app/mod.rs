@@ -82,9 +82,9 @@ impl App {
         let random: SharedRandom = Arc::new(SystemRandom);
         let url = config.store.connection_url();
         let store = Store::open(url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
-        let listener = TcpListener::bind(config.server.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}: free the address or change [server] listen", config.server.listen))?;
+        let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
+            format!("cannot listen on {}: free the address or change [server] listen", config.server.listen)
+        })?;
         let listen = listener.local_addr().context("the bound address")?;
         store.writer().set_listen(&listen.to_string()).await?;
         let readiness = Readiness::new(clock.clone());
@@ -136,9 +136,8 @@ impl App {
             settings: settings.clone(),
             roster: roster_in,
         };
-        self.supervisor.spawn(format!("keeper {}", tenant.id), OnFailure::Restart, move |soft| {
-            keeper::run(parts.clone(), soft)
-        });
+        self.supervisor
+            .spawn(format!("keeper {}", tenant.id), OnFailure::Restart, move |soft| keeper::run(parts.clone(), soft));
         self.supervisor.spawn(format!("sight {}", tenant.id), OnFailure::Restart, move |soft| {
             sight::run(link.clone(), settings.clone(), roster.clone(), soft)
         });
@@ -177,7 +176,8 @@ impl App {
             }),
         });
         let listener = Arc::new(listener);
-        self.supervisor.spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
+        self.supervisor
+            .spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
     }
 
     /// What a reload of the configuration goes through.

@@ -11,15 +11,13 @@ use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::{Rule, RuleComplaint};
 use crate::domain::sets::StateSet;
 use crate::domain::state::AgentState;
-use crate::engine::settings::{
-    BudgetSettings, PolicySettings, RetrySettings, RuleText, SightSettings, TenantSettings,
-};
+use crate::engine::settings::{BudgetSettings, PolicySettings, RetrySettings, RuleText, SightSettings, TenantSettings};
 use crate::http::{Access, Right};
+use crate::platform::Platform;
 use crate::platform::client::{ClientError, ClientSettings};
 use crate::platform::dry_run::DryRun;
 use crate::platform::guide::{Guide, GuideSettings, TokenStyle};
 use crate::platform::retry::RetryCurve;
-use crate::platform::Platform;
 
 /// State POSTs of one tenant under way at once: enough to spend a minute's budget within seconds at usual latencies.
 const PARALLEL_CALLS: usize = 32;

@@ -61,10 +61,11 @@ async fn start_slices(
     let per_slice = settings.borrow().sight.agents_per_subscription.max(1);
     for (number, agents) in (0_u32..).zip(agents.chunks(per_slice)) {
         let hash = agents_hash(agents);
-        let live = stored
-            .iter()
-            .find(|row| row.slice == number && row.agents_hash == hash)
-            .map(|row| Live { id: row.id.clone(), created_at: row.created_at, interval: Duration::from_millis(row.interval_ms) });
+        let live = stored.iter().find(|row| row.slice == number && row.agents_hash == hash).map(|row| Live {
+            id: row.id.clone(),
+            created_at: row.created_at,
+            interval: Duration::from_millis(row.interval_ms),
+        });
         let slice = Slice {
             link: link.clone(),
             settings: settings.clone(),
@@ -172,8 +173,7 @@ impl Slice {
     async fn subscribe(&self) -> anyhow::Result<Result<Live, CallError>> {
         let interval = self.settings.borrow().sight.interval;
         let name = format!("shiftkeeper-{}-{}", self.link.tenant, self.number);
-        let wanted =
-            SubscriptionRequest { name: &name, interval, agents: &self.agents, detail: Detail::Full };
+        let wanted = SubscriptionRequest { name: &name, interval, agents: &self.agents, detail: Detail::Full };
         let call = self.link.platform.subscribe(wanted);
         // Sight is what every decision rests on: it does not queue behind the changes it is needed for.
         let made = match budgeted(&self.link, CallKind::Subscribe, Urgency::Urgent, None, call).await? {
@@ -196,7 +196,10 @@ impl Slice {
             interval_ms: real_millis(live.interval),
             agents_hash: agents_hash(&self.agents),
         };
-        self.link.writer.commit(Commit { subscriptions: vec![SubscriptionWrite::Set(row)], ..Commit::default() }).await?;
+        self.link
+            .writer
+            .commit(Commit { subscriptions: vec![SubscriptionWrite::Set(row)], ..Commit::default() })
+            .await?;
         Ok(())
     }
 

@@ -91,7 +91,8 @@ impl Caller {
         if self.0.rights.contains(&right) {
             return Ok(());
         }
-        let detail = format!("the token {} may not {}; give it the right in [[server.tokens]]", self.0.id, right.name());
+        let detail =
+            format!("the token {} may not {}; give it the right in [[server.tokens]]", self.0.id, right.name());
         Err(Problem::new(StatusCode::FORBIDDEN, "not_permitted", detail))
     }
 }
@@ -108,7 +109,8 @@ impl FromRequestParts<ApiState> for Caller {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
-        let token = token.ok_or_else(|| unauthorized("send `Authorization: Bearer TOKEN` with a token of [[server.tokens]]"))?;
+        let token = token
+            .ok_or_else(|| unauthorized("send `Authorization: Bearer TOKEN` with a token of [[server.tokens]]"))?;
         let access = state.tokens.find(token).ok_or_else(|| unauthorized("this token is not known"))?;
         Ok(Self(access.clone()))
     }

@@ -78,9 +78,7 @@ impl From<DoorError> for Problem {
             DoorError::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail),
             DoorError::NotSettable { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "state_not_settable", detail),
             DoorError::TooMany { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_agents", detail),
-            DoorError::Unavailable => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2)
-            }
+            DoorError::Unavailable => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2),
         }
     }
 }
@@ -123,5 +121,6 @@ pub(super) async fn no_such_method() -> Problem {
 pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("of another type"), "a request handler panicked");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here; see the log").into_response()
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here; see the log")
+        .into_response()
 }

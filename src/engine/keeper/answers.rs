@@ -173,7 +173,8 @@ impl Keeper {
         }
         // A token that was refused once is new at the next try; that one need not wait.
         let first_refusal = matches!(error.failure, Failure::Unauthorized) && failures == 1;
-        let delay = if first_refusal { Duration::ZERO } else { self.retry_delay(failures, error.failure.retry_after()) };
+        let delay =
+            if first_refusal { Duration::ZERO } else { self.retry_delay(failures, error.failure.retry_after()) };
         let until = Some(pass.now + delay);
         self.step(pass, id, Step::NotApplied { why: WaitReason::Retry, until });
     }
@@ -216,9 +217,10 @@ impl Keeper {
             }
             Err(error) => {
                 self.files[told.agent.position()].asked = Asked::Never;
-                let waiting = self.book.waiting(&agent).filter(|open| {
-                    open.transition.status.waits_for() == Some(WaitReason::PlatformAnswer)
-                });
+                let waiting = self
+                    .book
+                    .waiting(&agent)
+                    .filter(|open| open.transition.status.waits_for() == Some(WaitReason::PlatformAnswer));
                 if let Some(id) = waiting.map(|open| open.transition.id) {
                     self.step(pass, id, Step::Fail(format!("no plan speaks for now, and {error}")));
                 }

@@ -62,7 +62,9 @@ impl Keeper {
                 WaitReason::Approval => return Verdict::Stay,
                 WaitReason::Retry if must_wait => return Verdict::Stay,
                 // Asked at once; the answer may come before the pause is over.
-                WaitReason::Conflict if must_wait && !self.was_told(&transition.agent, pass.now) => return Verdict::Stay,
+                WaitReason::Conflict if must_wait && !self.was_told(&transition.agent, pass.now) => {
+                    return Verdict::Stay;
+                }
                 _ => {}
             }
         }
@@ -203,7 +205,8 @@ impl Keeper {
                 continue;
             }
             let Some(slot) = self.roster.get(agent) else { continue };
-            let wants_ready = self.book.waiting(slot.id()).is_some_and(|open| open.transition.target == AgentState::Ready);
+            let wants_ready =
+                self.book.waiting(slot.id()).is_some_and(|open| open.transition.target == AgentState::Ready);
             if !self.reads.try_take(now) || (wants_ready && !self.reads.try_take(now)) {
                 file.asked = Asked::NotBefore(self.reads.next_free(now).max(now + Duration::from_millis(100)));
                 continue;
@@ -211,13 +214,8 @@ impl Keeper {
             file.asked = Asked::UnderWay;
             let (link, id) = (self.link.clone(), slot.id().clone());
             self.questions.spawn(async move {
-                let scheduled = budgeted(
-                    &link,
-                    CallKind::Schedule,
-                    Urgency::Ordinary,
-                    Some(&id),
-                    link.platform.is_scheduled(&id),
-                );
+                let scheduled =
+                    budgeted(&link, CallKind::Schedule, Urgency::Ordinary, Some(&id), link.platform.is_scheduled(&id));
                 let scheduled = scheduled.await?.map(|answer| answer.value);
                 let break_required = match &scheduled {
                     Ok(true) if wants_ready => {

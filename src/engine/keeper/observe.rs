@@ -105,7 +105,14 @@ impl Keeper {
     }
 
     /// The platform's own instant takes the place of an estimate.
-    fn settle_instant(&mut self, pass: &mut Pass, index: AgentIndex, now: Observed, was: UtcMicros, seen_at: UtcMicros) {
+    fn settle_instant(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        now: Observed,
+        was: UtcMicros,
+        seen_at: UtcMicros,
+    ) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         pass.commit.history.push(HistoryWrite::Retime {
             tenant: self.link.tenant.clone(),
@@ -305,7 +312,9 @@ impl Keeper {
         let part = self.link.part("picture");
         if stale {
             let age_s = age.as_secs();
-            self.link.readiness.degraded(&part, format!("the picture is {age_s} s old; automation waits for fresh sight"));
+            self.link
+                .readiness
+                .degraded(&part, format!("the picture is {age_s} s old; automation waits for fresh sight"));
         }
         if stale == self.told_stale {
             return;

@@ -129,7 +129,14 @@ impl Keeper {
     }
 
     /// An entry that is about an agent and no transition.
-    pub(super) fn audit_agent(&self, pass: &mut Pass, index: AgentIndex, actor: &Actor, action: &'static str, why: Value) {
+    pub(super) fn audit_agent(
+        &self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        actor: &Actor,
+        action: &'static str,
+        why: Value,
+    ) {
         let draft = AuditDraft {
             tenant: self.link.tenant.clone(),
             at: pass.now,
@@ -298,7 +305,9 @@ impl Keeper {
     pub(super) fn finish_commit(&self, pass: &mut Pass) -> Commit {
         pass.commit.transitions.extend(std::mem::take(&mut pass.rows).into_values());
         for index in &pass.counted {
-            let (Some(slot), Some(file)) = (self.roster.get(*index), self.files.get(index.position())) else { continue };
+            let (Some(slot), Some(file)) = (self.roster.get(*index), self.files.get(index.position())) else {
+                continue;
+            };
             pass.commit.counters.push(AgentCounters {
                 tenant: self.link.tenant.clone(),
                 agent: slot.id().clone(),

@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
 use serde::Deserialize;
 
 use crate::domain::ids::TenantId;

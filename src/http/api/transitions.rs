@@ -144,8 +144,13 @@ pub(in crate::http) async fn list(
     }
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
     let before = query.cursor.as_deref().map(parse_id).transpose()?;
-    let filter =
-        TransitionFilter { agent: query.agent, status: query.status, rule: query.rule, before, ..TransitionFilter::default() };
+    let filter = TransitionFilter {
+        agent: query.agent,
+        status: query.status,
+        rule: query.rule,
+        before,
+        ..TransitionFilter::default()
+    };
     let rows = state.reader.transitions(&query.tenant, &filter, limit).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row.transition.id);
