@@ -120,7 +120,7 @@ CREATE TABLE transitions (
 
 CREATE INDEX transitions_by_agent ON transitions (tenant, agent, id);
 CREATE INDEX transitions_by_request ON transitions (tenant, requested_at);
-CREATE INDEX transitions_open ON transitions (tenant, id) WHERE finished_at IS NULL;
+CREATE INDEX transitions_open ON transitions (tenant, finished_at, id) WHERE finished_at IS NULL;
 CREATE INDEX transitions_of_rules ON transitions (tenant, accepted_at) WHERE rule IS NOT NULL AND accepted_at IS NOT NULL;
 
 -- The budget's log of calls and the attempts of transitions are the same rows.
@@ -141,7 +141,7 @@ CREATE TABLE platform_calls (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX platform_calls_by_sending ON platform_calls (tenant, sent_at);
-CREATE INDEX platform_calls_unanswered ON platform_calls (tenant, id) WHERE answered_at IS NULL;
+CREATE INDEX platform_calls_unanswered ON platform_calls (tenant, answered_at, id) WHERE answered_at IS NULL;
 CREATE INDEX platform_calls_of_transition ON platform_calls (tenant, transition) WHERE transition IS NOT NULL;
 
 CREATE TABLE audit_entries (

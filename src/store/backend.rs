@@ -88,12 +88,12 @@ impl Backend {
         }
     }
 
-    /// How a writing transaction begins: on SQLite with the write lock, since a deferred one can fail when it turns to
-    /// writing (pitfalls P1).
+    /// How a writing transaction begins, and the epoch inside it: on SQLite with the write lock, since a deferred one can fail
+    /// when it turns to writing (pitfalls P1).
     pub(super) const fn begin(&self) -> &'static str {
         match self {
-            Self::Sqlite { .. } => "BEGIN IMMEDIATE",
-            Self::Postgres { .. } => "BEGIN",
+            Self::Sqlite { .. } => "BEGIN IMMEDIATE; SELECT epoch FROM daemon WHERE only_row = 1",
+            Self::Postgres { .. } => "BEGIN; SELECT epoch FROM daemon WHERE only_row = 1",
         }
     }
 
@@ -278,10 +278,14 @@ fn percent_encoded(path: &Path) -> String {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            text.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
         }
     }
     text
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).map_or('0', |digit| digit.to_ascii_uppercase())
 }
 
 /// Closes without caring how: the caller already has a worse problem, or none.

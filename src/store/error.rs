@@ -188,11 +188,11 @@ pub(super) fn fault_of(error: &sqlx::Error) -> Fault {
     let code = database.code().unwrap_or_default();
     if code.len() == 5 && database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
         return match &code[..2] {
-            "23" | "22" => Fault::Constraint,
+            // Integrity, data, and what a trigger raises.
+            "23" | "22" | "P0" => Fault::Constraint,
             "53" => Fault::Full,
             "25" if code == "25006" => Fault::ReadOnly,
             "08" | "57" => Fault::ConnectionLost,
-            "P0" => Fault::Constraint,
             "XX" => Fault::Corrupt,
             _ => Fault::Other,
         };

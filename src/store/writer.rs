@@ -17,7 +17,7 @@ use super::error::{CommitError, Fault, fault_of};
 use super::import;
 use super::lock::{self, FileLock};
 use super::tables::{agents, audit, calls, events, history, transitions, upkeep};
-use super::tails::Tails;
+use super::tails::{Latest, LatestNews, Tails};
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -101,6 +101,7 @@ pub(super) struct WriterTask {
     epoch: i64,
     clock: SharedClock,
     tails: Tails,
+    latest: Latest,
     texts: Texts,
     queue: mpsc::Receiver<Job>,
     set_aside: VecDeque<Job>,
@@ -122,6 +123,7 @@ impl WriterTask {
             epoch,
             clock,
             tails: Tails::default(),
+            latest: Latest::default(),
             texts: Texts::default(),
             queue,
             set_aside: VecDeque::new(),
@@ -218,17 +220,19 @@ impl WriterTask {
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
         let mut tails = self.tails.clone();
+        let mut news = LatestNews::new();
+        let mut memory = Memory { texts: &mut self.texts, tails: &mut tails, latest: &self.latest, news: &mut news };
         let now = self.clock.now();
         let written = async {
-            sqlx::query(self.backend.begin()).execute(&mut *connection).await.map_err(CommitError::from_engine)?;
-            control::check_epoch(connection, self.epoch).await?;
-            work.apply(connection, &mut self.texts, &mut tails, now).await
+            control::begin(connection, self.backend.begin(), self.epoch).await?;
+            work.apply(connection, &mut memory, now).await
         }
         .await;
         match written {
             Ok(done) => match sqlx::query("COMMIT").execute(connection).await {
                 Ok(_) => {
                     self.tails = tails;
+                    self.latest.learn(news);
                     Ok(done)
                 }
                 Err(error) => {
@@ -248,6 +252,7 @@ impl WriterTask {
     /// not notice.
     async fn roll_back(&mut self) {
         self.tails = Tails::default();
+        self.latest = Latest::default();
         let Some(connection) = self.connection.as_mut() else { return };
         let Err(error) = sqlx::query("ROLLBACK").execute(&mut *connection).await else { return };
         let ended_already = matches!(self.backend, Backend::Sqlite { .. }) && fault_of(&error) == Fault::Other;
@@ -343,6 +348,16 @@ fn commit_failed(error: sqlx::Error) -> CommitError {
     }
 }
 
+/// What the writer remembers, as one transaction sees it.
+struct Memory<'a> {
+    texts: &'a mut Texts,
+    /// A copy, taken over when the transaction is committed.
+    tails: &'a mut Tails,
+    latest: &'a Latest,
+    /// Taken over into `latest` when the transaction is committed.
+    news: &'a mut LatestNews,
+}
+
 /// What one transaction does.
 enum Work<'a> {
     /// Stores a group of changes.
@@ -359,21 +374,20 @@ impl Work<'_> {
     async fn apply(
         self,
         connection: &mut AnyConnection,
-        texts: &mut Texts,
-        tails: &mut Tails,
+        memory: &mut Memory<'_>,
         now: UtcMicros,
     ) -> Result<Vec<Committed>, CommitError> {
         match self {
-            Self::Changes(group) => apply(connection, texts, tails, now, group).await,
+            Self::Changes(group) => apply(connection, memory, now, group).await,
             Self::ClearStaged(tenant, current) => {
                 import::clear_staged(connection, tenant, current).await.map(|()| Vec::new())
             }
             Self::Stage(tenant, version, agents) => {
-                import::stage(connection, texts, tenant, version, agents).await.map(|()| Vec::new())
+                import::stage(connection, memory.texts, tenant, version, agents).await.map(|()| Vec::new())
             }
             Self::Switch(version, import, with) => {
-                import::switch(connection, texts, version, now, import).await?;
-                apply(connection, texts, tails, now, &[with]).await
+                import::switch(connection, memory.texts, version, now, import).await?;
+                apply(connection, memory, now, &[with]).await
             }
         }
     }
@@ -382,21 +396,34 @@ impl Work<'_> {
 /// Writes the rows of all changes, table by table.
 async fn apply(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
-    tails: &mut Tails,
+    memory: &mut Memory<'_>,
     now: UtcMicros,
     group: &[&Commit],
 ) -> Result<Vec<Committed>, CommitError> {
+    let Memory { texts, tails, latest, news } = memory;
     tails.load(connection, group.iter().flat_map(|commit| numbered_tenants(commit))).await?;
-    agents::write(connection, texts, group.iter().flat_map(|commit| &commit.agents)).await?;
-    let ids = history::write(connection, texts, tails, group.iter().flat_map(|commit| &commit.history)).await?;
+    let Tails { heads, history: history_ids, events: event_numbers } = tails;
+    let states = async {
+        agents::write(connection, texts, group.iter().flat_map(|commit| &commit.agents)).await?;
+        let steps = group.iter().flat_map(|commit| &commit.history);
+        history::write(connection, texts, history_ids, latest, steps).await
+    };
+    // Polled after the first statement is on its way: the engine writes history while this thread hashes and formats.
+    let worded = async {
+        let sealed = audit::seal(heads, group.iter().flat_map(|commit| &commit.audit))?;
+        let numbered = events::number(event_numbers, group.iter().flat_map(|commit| &commit.events))?;
+        Ok::<_, CommitError>((sealed, numbered))
+    };
+    let (states, worded) = tokio::join!(biased; states, worded);
+    let ((ids, learnt), (sealed, numbered)) = (states?, worded?);
+    **news = learnt;
     transitions::write(connection, texts, now, group.iter().flat_map(|commit| &commit.transitions)).await?;
     calls::write(connection, texts, group.iter().flat_map(|commit| &commit.calls)).await?;
-    let seqs = audit::write(connection, texts, tails, group.iter().flat_map(|commit| &commit.audit)).await?;
+    audit::write(connection, texts, &sealed).await?;
     audit::write_notes(connection, texts, group.iter().flat_map(|commit| &commit.notes)).await?;
-    events::write(connection, texts, tails, group.iter().flat_map(|commit| &commit.events)).await?;
+    events::write(connection, texts, &numbered).await?;
     upkeep::write(connection, texts, group).await?;
-    let (mut ids, mut seqs) = (ids.into_iter(), seqs.into_iter());
+    let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()
         .map(|commit| Committed {

@@ -1,5 +1,8 @@
 //! The audit chain and the typed notes that it names by hash.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use sqlx::{AnyConnection, Row};
 
 use crate::domain::audit::{AuditBody, AuditDraft, BadEntry, ChainCheck, ChainHead, SealedEntry};
@@ -10,7 +13,6 @@ use crate::store::cells::Cells;
 use crate::store::change::NoteWrite;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tails::Tails;
 
 pub(in crate::store) const ADD_ENTRIES: ManyRows = ManyRows {
     head: "INSERT INTO audit_entries (tenant, seq, at, action, subject, transition, body, hash) VALUES",
@@ -94,7 +96,7 @@ pub(in crate::store) async fn stored_head(
         let found = sqlx::query_with(statement, arguments).fetch_optional(&mut *connection).await;
         if let Some(row) = found.map_err(CommitError::from_engine)? {
             let cells = Cells::of("audit_entries", &row);
-            return head(&cells).map_err(|error| CommitError::Broken(std::sync::Arc::new(error)));
+            return head(&cells).map_err(|error| CommitError::Broken(Arc::new(error)));
         }
     }
     Ok(ChainHead::default())
@@ -104,19 +106,28 @@ fn head(cells: &Cells<'_>) -> Result<ChainHead, ReadError> {
     Ok(ChainHead { seq: cells.number("seq")?, hash: cells.hash("hash")? })
 }
 
-/// Links the drafts in their order and stores them; gives their numbers.
+/// A draft and what the chain made of it.
+pub(in crate::store) type Sealed<'a> = (&'a AuditDraft, SealedEntry);
+
+/// Links the drafts in their order.
+pub(in crate::store) fn seal<'a>(
+    heads: &mut HashMap<TenantId, ChainHead>,
+    drafts: impl Iterator<Item = &'a AuditDraft>,
+) -> Result<Vec<Sealed<'a>>, CommitError> {
+    let mut sealed = Vec::new();
+    for draft in drafts {
+        let entry = heads.entry(draft.tenant.clone()).or_default().seal(draft);
+        sealed.push((draft, entry.map_err(|error| CommitError::Refused(Arc::new(error)))?));
+    }
+    Ok(sealed)
+}
+
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
     texts: &mut Texts,
-    tails: &mut Tails,
-    drafts: impl Iterator<Item = &AuditDraft>,
-) -> Result<Vec<u64>, CommitError> {
-    let mut rows: Vec<(&AuditDraft, SealedEntry)> = Vec::new();
-    for draft in drafts {
-        let sealed = tails.of(&draft.tenant).head.seal(draft);
-        rows.push((draft, sealed.map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?));
-    }
-    batch::run(connection, texts, &ADD_ENTRIES, &rows, |(draft, sealed), values| {
+    rows: &[Sealed<'_>],
+) -> Result<(), CommitError> {
+    batch::run(connection, texts, &ADD_ENTRIES, rows, |(draft, sealed), values| {
         values
             .text(draft.tenant.as_str())
             .count(sealed.seq)
@@ -127,8 +138,7 @@ pub(in crate::store) async fn write(
             .text(&*sealed.body)
             .bytes(&sealed.hash.0);
     })
-    .await?;
-    Ok(rows.iter().map(|(_, sealed)| sealed.seq).collect())
+    .await
 }
 
 pub(in crate::store) async fn write_notes(

@@ -11,7 +11,7 @@ use crate::store::batch::{self, ManyRows, Texts, Values};
 use crate::store::cells::Cells;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
-use crate::store::tails::Tails;
+use crate::store::tails::Numbers;
 
 pub(in crate::store) const ADD: ManyRows = ManyRows {
     head: "INSERT INTO events (tenant, number, id, at, kind, agent, sequence, body) VALUES",
@@ -59,19 +59,29 @@ pub(in crate::store) async fn last_number(
     super::last_integer(connection, LAST_NUMBER, tenant).await
 }
 
-pub(in crate::store) async fn write(
-    connection: &mut AnyConnection,
-    texts: &mut Texts,
-    tails: &mut Tails,
-    events: impl Iterator<Item = &Event>,
-) -> Result<(), CommitError> {
-    let mut rows: Vec<(&Event, i64, String)> = Vec::new();
+/// An event with its number and its body.
+pub(in crate::store) type Numbered<'a> = (&'a Event, i64, String);
+
+/// Numbers the events in their order and writes their bodies.
+pub(in crate::store) fn number<'a>(
+    numbers: &mut Numbers,
+    events: impl Iterator<Item = &'a Event>,
+) -> Result<Vec<Numbered<'a>>, CommitError> {
+    let mut rows = Vec::new();
     for event in events {
         let body = Body { data: &event.data, event: event.kind.wire_name(), timestamp: event.at };
         let body = serde_json::to_string(&body).map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?;
-        rows.push((event, tails.of(&event.tenant).next_event(), body));
+        rows.push((event, numbers.next(&event.tenant), body));
     }
-    batch::run(connection, texts, &ADD, &rows, |(event, number, body), values| {
+    Ok(rows)
+}
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    texts: &mut Texts,
+    rows: &[Numbered<'_>],
+) -> Result<(), CommitError> {
+    batch::run(connection, texts, &ADD, rows, |(event, number, body), values| {
         values
             .text(event.tenant.as_str())
             .int(*number)

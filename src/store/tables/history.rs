@@ -8,9 +8,10 @@ use crate::domain::agent::Source;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Texts};
+use crate::store::cells::Cells;
 use crate::store::change::{HistoryRow, HistoryWrite};
 use crate::store::error::CommitError;
-use crate::store::tails::Tails;
+use crate::store::tails::{Latest, LatestNews, Numbers};
 
 pub(in crate::store) const ENTER: ManyRows = ManyRows {
     head: "INSERT INTO state_history (tenant, agent, entered_at, id, state, source, reason, queue, transition) VALUES",
@@ -43,7 +44,16 @@ pub(in crate::store) const RELINK: ManyRows = ManyRows {
     width: 3,
     tail: ") AS v WHERE state_history.tenant = v.column1 AND state_history.agent = v.column2 \
            AND state_history.entered_at >= COALESCE((SELECT MAX(p.entered_at) FROM state_history p \
-           WHERE p.tenant = v.column1 AND p.agent = v.column2 AND p.entered_at < v.column3), v.column3)",
+           WHERE p.tenant = v.column1 AND p.agent = v.column2 AND p.entered_at < v.column3), v.column3) \
+           RETURNING state_history.tenant, state_history.agent, state_history.entered_at, state_history.left_at",
+};
+/// Rows: tenant, agent, instant of a row, instant of the row that follows it. What [`RELINK`] does for rows that come after
+/// all others.
+pub(in crate::store) const CLOSE: ManyRows = ManyRows {
+    head: "UPDATE state_history SET left_at = v.column4 FROM (VALUES",
+    width: 4,
+    tail: ") AS v WHERE state_history.tenant = v.column1 AND state_history.agent = v.column2 \
+           AND state_history.entered_at = v.column3",
 };
 pub(in crate::store) const LAST_ID: &str = "SELECT id FROM state_history WHERE tenant = $1 ORDER BY id DESC LIMIT 1";
 
@@ -69,30 +79,88 @@ struct Retiming<'a> {
     place: usize,
 }
 
-/// Writes the steps in their order; gives for each the id of the row that it left behind.
+/// How the rows of the touched agents are put in step again.
+#[derive(Default)]
+struct Links<'a> {
+    /// Rows that came after all others of their agent, with the one before each.
+    closed: Vec<(RowKey<'a>, UtcMicros, UtcMicros)>,
+    /// The latest row of each agent whose steps so far all came after all others.
+    appended: HashMap<RowKey<'a>, UtcMicros>,
+    /// The earliest instant touched of each agent that needs a closer look.
+    touched: HashMap<RowKey<'a>, UtcMicros>,
+}
+
+/// Writes the steps in their order; gives for each the id of the row that it left behind, and what became of the agents'
+/// latest rows.
 pub(in crate::store) async fn write<'a>(
     connection: &mut AnyConnection,
     texts: &mut Texts,
-    tails: &mut Tails,
+    numbers: &mut Numbers,
+    latest: &Latest,
     steps: impl Iterator<Item = &'a HistoryWrite> + Send,
-) -> Result<Vec<Option<u64>>, CommitError> {
+) -> Result<(Vec<Option<u64>>, LatestNews), CommitError> {
     let mut ids = Vec::new();
-    let mut touched: HashMap<RowKey<'a>, UtcMicros> = HashMap::new();
+    let mut links = Links::default();
     let mut pending = Pending::default();
     for step in steps {
         if !pending.can_take(step) {
             flush(connection, texts, std::mem::take(&mut pending), &mut ids).await?;
         }
-        let (key, low) = pending.take(step, tails, &mut ids);
-        touched.entry(key).and_modify(|known| *known = low.min(*known)).or_insert(low);
+        let (key, low) = pending.take(step, numbers, &mut ids);
+        links.note(step, key, low, latest);
     }
     flush(connection, texts, pending, &mut ids).await?;
-    let rows: Vec<_> = touched.into_iter().collect();
-    batch::run(connection, texts, &RELINK, &rows, |((tenant, agent), low), values| {
-        values.text(tenant.as_str()).text(agent.as_str()).int(low.as_micros());
-    })
-    .await?;
-    Ok(ids)
+    Ok((ids, links.put_in_step(connection, texts).await?))
+}
+
+impl<'a> Links<'a> {
+    fn note(&mut self, step: &HistoryWrite, key: RowKey<'a>, low: UtcMicros, latest: &Latest) {
+        if let Some(known) = self.touched.get_mut(&key) {
+            *known = low.min(*known);
+            return;
+        }
+        let before = self.appended.get(&key).copied().or_else(|| latest.of(key.0, key.1));
+        match (step, before) {
+            (HistoryWrite::Enter(_), Some(before)) if before < low => {
+                self.closed.push((key, before, low));
+                self.appended.insert(key, low);
+            }
+            (HistoryWrite::Enter(_) | HistoryWrite::Retime { .. } | HistoryWrite::Remove { .. }, _) => {
+                // What was appended before this step is looked at again with the rest.
+                self.appended.remove(&key);
+                let first = self.closed.iter().filter(|(other, ..)| *other == key).map(|(_, before, _)| *before).min();
+                self.closed.retain(|(other, ..)| *other != key);
+                self.touched.insert(key, first.map_or(low, |first| first.min(low)));
+            }
+        }
+    }
+
+    async fn put_in_step(self, connection: &mut AnyConnection, texts: &mut Texts) -> Result<LatestNews, CommitError> {
+        batch::run(connection, texts, &CLOSE, &self.closed, |((tenant, agent), at, next), values| {
+            values.text(tenant.as_str()).text(agent.as_str()).int(at.as_micros()).int(next.as_micros());
+        })
+        .await?;
+        let rows: Vec<_> = self.touched.into_iter().collect();
+        let linked = batch::run_returning(connection, texts, &RELINK, &rows, |((tenant, agent), low), values| {
+            values.text(tenant.as_str()).text(agent.as_str()).int(low.as_micros());
+        })
+        .await?;
+        let owned = |(tenant, agent): RowKey<'_>| (tenant.clone(), agent.clone());
+        let mut news: LatestNews = rows.iter().map(|(key, _)| (owned(*key), None)).collect();
+        news.extend(self.appended.into_iter().map(|(key, at)| (owned(key), Some(at))));
+        for row in &linked {
+            let cells = Cells::of("state_history", row);
+            let broken = |error| CommitError::Broken(std::sync::Arc::new(error));
+            if cells.int_or_null("left_at").map_err(broken)?.is_none() {
+                let key = (
+                    TenantId::new(cells.text("tenant").map_err(broken)?),
+                    AgentId::new(cells.text("agent").map_err(broken)?),
+                );
+                news.push((key, Some(cells.instant("entered_at").map_err(broken)?)));
+            }
+        }
+        Ok(news)
+    }
 }
 
 impl<'a> Pending<'a> {
@@ -117,17 +185,17 @@ impl<'a> Pending<'a> {
     fn take(
         &mut self,
         step: &'a HistoryWrite,
-        tails: &mut Tails,
+        numbers: &mut Numbers,
         ids: &mut Vec<Option<u64>>,
     ) -> (RowKey<'a>, UtcMicros) {
         let (key, low, id) = match step {
             HistoryWrite::Enter(row) => {
-                let id = tails.of(&row.tenant).next_history();
+                let id = numbers.next(&row.tenant);
                 self.enter.push((row, id));
                 ((&row.tenant, &row.agent), row.entered_at, Some(id.unsigned_abs()))
             }
             HistoryWrite::Retime { tenant, agent, from, to, source } => {
-                let id = tails.of(tenant).next_history();
+                let id = numbers.next(tenant);
                 let place = ids.len();
                 self.retime.push(Retiming { tenant, agent, from: *from, to: *to, source: *source, id, place });
                 ((tenant, agent), *from.min(to), Some(id.unsigned_abs()))

@@ -58,7 +58,7 @@ pub(in crate::store) const CURRENT: &str =
     "SELECT version FROM schedule_versions WHERE tenant = $1 ORDER BY version DESC LIMIT 1";
 /// The version that brought this very content, if all of it is still in force and nothing was laid over it.
 pub(in crate::store) const STILL_IN_FORCE: &str = "SELECT v.version FROM schedule_versions v WHERE v.tenant = $1 AND v.content_hash = $2 \
-     AND NOT EXISTS (SELECT 1 FROM shifts s WHERE s.tenant = $1 AND s.version_from = v.version AND s.version_to IS NOT NULL) \
+     AND NOT EXISTS (SELECT 1 FROM shifts s WHERE s.tenant = $1 AND s.version_from = v.version AND +s.version_to IS NOT NULL) \
      AND NOT EXISTS (SELECT 1 FROM schedule_coverage c JOIN schedule_coverage n ON n.tenant = c.tenant AND n.agent = c.agent \
      AND n.version_from > c.version_from AND n.starts_at < c.ends_at AND n.ends_at > c.starts_at \
      WHERE c.tenant = $1 AND c.version_from = v.version) ORDER BY v.version DESC LIMIT 1";
@@ -71,11 +71,12 @@ pub(in crate::store) const CLEAR_STAGED: [&str; 4] = [
     "UPDATE shifts SET version_to = NULL WHERE tenant = $1 AND version_to > $2",
     "UPDATE schedule_coverage SET version_to = NULL WHERE tenant = $1 AND version_to > $2",
 ];
+/// The `+` keeps SQLite from walking every version's rows by their version instead of the few by their end.
 pub(in crate::store) const SHIFTS: &str = "SELECT tenant, agent, starts_at, ends_at, activities FROM shifts WHERE tenant = $1 \
-     AND version_from <= $2 AND (version_to IS NULL OR version_to > $2) AND ends_at > $3 AND starts_at < $4 \
+     AND +version_from <= $2 AND (version_to IS NULL OR version_to > $2) AND ends_at > $3 AND starts_at < $4 \
      ORDER BY agent, starts_at";
 pub(in crate::store) const COVERAGE: &str = "SELECT tenant, agent, starts_at, ends_at FROM schedule_coverage WHERE tenant = $1 \
-     AND version_from <= $2 AND (version_to IS NULL OR version_to > $2) AND ends_at > $3 AND starts_at < $4 \
+     AND +version_from <= $2 AND (version_to IS NULL OR version_to > $2) AND ends_at > $3 AND starts_at < $4 \
      ORDER BY agent, starts_at";
 pub(in crate::store) const VERSIONS: &str = "SELECT tenant, version, name, content_hash, imported_at, actor, covers_from, covers_to, agents, \
      shifts FROM schedule_versions WHERE tenant = $1 AND (CAST($2 AS BIGINT) IS NULL OR version < $2) ORDER BY version DESC LIMIT $3";
