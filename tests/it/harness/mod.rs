@@ -85,8 +85,21 @@ impl Default for Setup {
             schedule: None,
             request_timeout: Duration::from_secs(1),
             tenant_keys: "",
-            tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\n[tenants.automation]\nstale_intervals = 30\n",
+            tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
+                            [tenants.automation]\nstale_intervals = 30\n",
             rules: "",
+        }
+    }
+}
+
+impl Setup {
+    /// So many agents who are all on shift the whole day, by a schedule that the platform has.
+    pub fn team(count: usize) -> Self {
+        let usual = Self::default();
+        Self {
+            sim: SimOptions { agents: count, special_users: false, ..usual.sim },
+            schedule: Some(schedule(agents(count), &[])),
+            ..usual
         }
     }
 }
@@ -116,6 +129,19 @@ impl Scenario {
     pub async fn start(setup: Setup) -> Self {
         let mut scenario = Self::without_daemon(setup).await;
         scenario.start_daemon().await;
+        scenario
+    }
+
+    /// A world of [`Setup::team`]: everyone is held not ready, the daemon has the schedule and has seen everyone.
+    pub async fn start_team(setup: Setup) -> Self {
+        let mut scenario = Self::without_daemon(setup).await;
+        for agent in agents(scenario.setup.sim.agents) {
+            scenario.put(&agent, SimState::Unavailable);
+        }
+        scenario.start_daemon().await;
+        let schedule = scenario.setup.schedule.clone().expect("a team has a schedule");
+        scenario.import(&schedule).await;
+        scenario.until_in_sight().await;
         scenario
     }
 
@@ -149,7 +175,7 @@ impl Scenario {
         );
         let mut environment = vec![("OPERATOR".to_owned(), OPERATOR.to_owned()), ("VIEWER".to_owned(), VIEWER.to_owned())];
         for tenant in &description.tenants {
-            let secret = format!("SECRET_{}", tenant.id);
+            let secret = format!("SECRET_{}", tenant.id.as_str().to_uppercase());
             let agents = if self.setup.listed { tenant.agents.clone() } else { Vec::new() };
             text.push_str(&self.tenant_text(tenant, &description.base_url, &secret, &agents));
             environment.push((secret, tenant.client_secret.clone()));
@@ -407,7 +433,7 @@ where
             Ok(found) => return found,
             Err(seen) => seen,
         };
-        assert!(watch.elapsed() < limit, "not within {limit:?}: {what}; instead: {seen}");
+        assert!(watch.elapsed() < limit, "not within {limit:?}: {what}; instead: {}", seen.chars().take(3000).collect::<String>());
         RealTime::sleep(LOOK_EVERY).await;
     }
 }

@@ -65,8 +65,7 @@ async fn a_newer_request_takes_the_place_of_a_waiting_one_and_the_audit_names_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_under_the_same_key_is_one_request() {
-    let scenario = Scenario::start(Setup::default()).await;
-    scenario.until_in_sight().await;
+    let scenario = Scenario::start_team(Setup::team(4)).await;
     let ask = |agents: &[&str], key: &str| {
         let body = json!({"tenant": scenario.tenant, "agents": agents, "to": "Paused"});
         answer(scenario.request(Method::POST, "/api/v1/transitions").header("idempotency-key", key).json(&body))
@@ -88,8 +87,7 @@ async fn the_same_request_under_the_same_key_is_one_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_asked_many_times_at_once_is_one_request() {
-    let scenario = Scenario::start(Setup::default()).await;
-    scenario.until_in_sight().await;
+    let scenario = Scenario::start_team(Setup::team(5)).await;
     let body = json!({"tenant": scenario.tenant, "agents": agents(5), "to": "Paused"});
     let mut asked = tokio::task::JoinSet::new();
     for _ in 0..10 {
@@ -106,5 +104,24 @@ async fn the_same_key_asked_many_times_at_once_is_one_request() {
     for agent in agents(5) {
         assert_eq!(scenario.posts_for(&agent).len(), 1, "one POST for {agent}");
     }
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_that_nothing_explains_is_tried_again_after_ever_longer_pauses() {
+    let scenario = Scenario::start_team(Setup::team(4)).await;
+    scenario.put("u_0001", SimState::LoggedOut);
+    let taken = scenario.change(&["u_0001"], "Ready").await.remove(0);
+    scenario.until("it was refused three times", || async {
+        let posts = scenario.posts_for("u_0001").len();
+        if posts >= 3 { Ok(()) } else { Err(format!("{posts} POSTs")) }
+    })
+    .await;
+    let posts = scenario.posts_for("u_0001");
+    let pauses: Vec<u64> = posts.windows(2).map(|pair| pair[1].at.since(pair[0].at).as_secs()).collect();
+    assert!(pauses[0] >= 60 && pauses[1] >= 120, "{pauses:?}");
+    scenario.put("u_0001", SimState::Unavailable);
+    let done = scenario.until_status(&taken, "confirmed").await;
+    assert_eq!(done["violation"], "PLATFORM_CONFLICT", "{done}");
     scenario.assert_nothing_left_over().await;
 }
