@@ -169,7 +169,9 @@ impl Keeper {
         let Some(open) = self.book.get_mut(id) else { return };
         open.failures += 1;
         let failures = open.failures;
-        if open.transition.attempts >= self.settings.retry.attempts {
+        if !error.failure.was_sent() {
+            open.unsent += 1;
+        } else if open.transition.attempts.saturating_sub(open.unsent) >= self.settings.retry.attempts {
             let text = format!("given up after {} attempts: {error}", open.transition.attempts);
             self.step(pass, id, Step::Fail(text));
             return;
