@@ -1,3 +1,6 @@
 //! Everything that is tested from outside the modules, in one binary: a folder or file per capability.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
+
+mod harness;
+mod scenarios;

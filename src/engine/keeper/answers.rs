@@ -19,8 +19,11 @@ use crate::platform::breaker::Change;
 use crate::platform::{Answer, CallError, Effect, Failure};
 use crate::store::{CallWrite, TenantStatus};
 
-/// A conflict whose reason the platform's answers do not show is tried again after this.
+/// A conflict whose reason the platform's answers do not show is tried again after this; the pause doubles with each one.
 const CONFLICT_PAUSE: Duration = Duration::from_secs(60);
+
+/// The longest such pause: as long as the platform's answers are kept by default.
+const LONGEST_CONFLICT_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// A state POST that came to its end.
 #[derive(Debug)]
@@ -166,7 +169,9 @@ impl Keeper {
         let Some(open) = self.book.get_mut(id) else { return };
         open.failures += 1;
         let failures = open.failures;
-        if open.transition.attempts >= self.settings.retry.attempts {
+        if !error.failure.was_sent() {
+            open.unsent += 1;
+        } else if open.transition.attempts.saturating_sub(open.unsent) >= self.settings.retry.attempts {
             let text = format!("given up after {} attempts: {error}", open.transition.attempts);
             self.step(pass, id, Step::Fail(text));
             return;
@@ -187,7 +192,10 @@ impl Keeper {
     fn conflicted(&mut self, pass: &mut Pass, id: TransitionId, code: Option<&str>) {
         let violation = code.and_then(Violation::from_code).unwrap_or(Violation::PlatformConflict);
         self.note_violation(pass, id, violation);
-        let until = Some(pass.now + CONFLICT_PAUSE);
+        let Some(open) = self.book.get_mut(id) else { return };
+        let pause = CONFLICT_PAUSE.saturating_mul(2_u32.saturating_pow(open.failures)).min(LONGEST_CONFLICT_PAUSE);
+        open.failures = open.failures.saturating_add(1);
+        let until = Some(pass.now + pause);
         self.step(pass, id, Step::NotApplied { why: WaitReason::Conflict, until });
         let agent = self.book.get(id).map(|open| open.transition.agent.clone());
         if let Some(index) = agent.and_then(|agent| self.roster.find(agent.as_str())) {

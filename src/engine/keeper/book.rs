@@ -20,13 +20,15 @@ pub(super) struct Open {
     pub baseline: Option<Observed>,
     /// Failed tries in a row.
     pub failures: u32,
+    /// Tries that never reached the platform; they do not count against the limit, the deadline alone ends them.
+    pub unsent: u32,
     /// Snapshots after the acceptance that did not show it.
     pub unshown: u32,
 }
 
 impl Open {
     pub(super) fn new(transition: Transition) -> Self {
-        Self { transition, baseline: None, failures: 0, unshown: 0 }
+        Self { transition, baseline: None, failures: 0, unsent: 0, unshown: 0 }
     }
 }
 

@@ -61,8 +61,9 @@ impl Keeper {
             match why {
                 WaitReason::Approval => return Verdict::Stay,
                 WaitReason::Retry if must_wait => return Verdict::Stay,
-                // Asked at once; the answer may come before the pause is over.
-                WaitReason::Conflict if must_wait && !self.was_told(&transition.agent, pass.now) => {
+                // The platform is asked at once; what it says may settle the change before the pause is over. What explains
+                // nothing does not shorten the pause.
+                WaitReason::Conflict if must_wait && !self.was_forbidden(&transition.agent, pass.now) => {
                     return Verdict::Stay;
                 }
                 _ => {}
@@ -112,8 +113,10 @@ impl Keeper {
             .then(|| Verdict::Take(Step::Cancel(format!("the agent went from {before} to {seen} meanwhile"))))
     }
 
-    fn was_told(&self, agent: &crate::domain::ids::AgentId, now: UtcMicros) -> bool {
-        self.roster.agent(agent.as_str()).is_some_and(|slot| slot.platform(now) != PlatformSays::default())
+    /// Whether the platform's own answers say what stands against the change.
+    fn was_forbidden(&self, agent: &crate::domain::ids::AgentId, now: UtcMicros) -> bool {
+        let said = self.roster.agent(agent.as_str()).map(|slot| slot.platform(now)).unwrap_or_default();
+        said.scheduled == Some(false) || said.break_required == Some(true)
     }
 
     fn ruling(&self, index: AgentIndex, id: TransitionId, now: UtcMicros) -> Ruling {

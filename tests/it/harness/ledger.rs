@@ -1,0 +1,268 @@
+//! The reckoning at the end of a scenario: what the daemon's store says must be what the simulator's own log says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+use shiftkeeper::domain::audit::{ChainCheck, ChainHead};
+use shiftkeeper::domain::ids::AgentId;
+use shiftkeeper::domain::state::AgentState;
+use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::sim::{Cause, ChangeEntry, Kind, LogPage, RequestEntry, SimState};
+use shiftkeeper::store::{PAGE_LIMIT, Reader, StoredEvent, StoredHistory};
+
+use super::{INTERVAL, Scenario};
+
+/// How far an instant of history may be from the simulator's own: `Date` headers are in whole seconds.
+const ABOUT: Duration = Duration::from_secs(30);
+
+/// The budget that the simulator grants where a test does not change it.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// The statuses that an ended scenario must not hold: nothing is under way, nothing is unknown.
+const UNSETTLED: [&str; 3] = ["requested", "sending", "in_doubt"];
+
+impl Scenario {
+    /// Ends the scenario: waits until nothing is under way, stops the daemon in order, and reckons.
+    pub async fn assert_nothing_left_over(mut self) {
+        self.until_settled().await;
+        self.stop_daemon().await;
+        let (reader, log) = (self.reader().await, self.log());
+        self.assert_outcomes_add_up(&reader).await;
+        self.assert_history_is_the_platforms(&reader, &log).await;
+        self.assert_sequences_have_no_hole(&reader).await;
+        assert_read_back_before_repeating(&self, &log);
+        reader.close().await;
+        self.sim.stop().await;
+    }
+
+    /// Waits until no transition is under way or unknown.
+    pub async fn until_settled(&self) {
+        let reader = self.reader().await;
+        self.until("no transition is under way or in doubt", || async {
+            let open = reader.open_transitions(&self.tenant).await.expect("readable");
+            let unsettled: Vec<_> = open
+                .iter()
+                .map(|stored| (stored.transition.agent.to_string(), stored.transition.status.name()))
+                .filter(|(_, status)| UNSETTLED.contains(status) || *status == "accepted")
+                .collect();
+            if unsettled.is_empty() { Ok(()) } else { Err(format!("{unsettled:?}")) }
+        })
+        .await;
+    }
+
+    /// The simulator's whole log.
+    pub fn log(&self) -> LogPage {
+        let mut whole = LogPage::default();
+        loop {
+            let page = self.sim.log(whole.next, 10_000);
+            assert_eq!(page.dropped, 0, "the simulator's log is cut");
+            if page.next == whole.next {
+                return whole;
+            }
+            whole.next = page.next;
+            whole.requests.extend(page.requests);
+            whole.changes.extend(page.changes);
+        }
+    }
+
+    /// The state POSTs for an agent, in order.
+    pub fn posts_for(&self, agent: &str) -> Vec<RequestEntry> {
+        state_posts(&self.log()).filter(|post| post.agent.as_ref().is_some_and(|id| id.as_str() == agent)).cloned().collect()
+    }
+
+    /// Every audit entry, checked against the chain.
+    pub async fn audit(&self, reader: &Reader) -> Vec<shiftkeeper::domain::audit::AuditBody> {
+        let mut check = ChainCheck::from(self.tenant.clone(), ChainHead::default());
+        let mut bodies = Vec::new();
+        loop {
+            let page = reader.audit_entries(&self.tenant, check.head().seq, PAGE_LIMIT).await.expect("readable");
+            if page.is_empty() {
+                return bodies;
+            }
+            for entry in page {
+                bodies.push(check.next(entry.seq, &entry.body, &entry.hash).expect("the chain holds"));
+            }
+        }
+    }
+
+    /// Every event of the outbox.
+    pub async fn events(&self, reader: &Reader) -> Vec<StoredEvent> {
+        let mut events: Vec<StoredEvent> = Vec::new();
+        loop {
+            let after = events.last().map_or(0, |event| event.number);
+            let page = reader.events(&self.tenant, after, PAGE_LIMIT).await.expect("readable");
+            if page.is_empty() {
+                return events;
+            }
+            events.extend(page);
+        }
+    }
+
+    /// An agent's history, oldest first.
+    pub async fn history(&self, reader: &Reader, agent: &AgentId) -> Vec<StoredHistory> {
+        let ever = (UtcMicros::EPOCH, UtcMicros::MAX);
+        reader.agent_history(&self.tenant, agent, ever, None, 10_000).await.expect("readable")
+    }
+
+    /// What was requested is what ended and what is open, by the table and by the audit chain.
+    async fn assert_outcomes_add_up(&self, reader: &Reader) {
+        let figures = reader.compliance(&self.tenant, UtcMicros::EPOCH, UtcMicros::MAX).await.expect("readable");
+        for status in UNSETTLED {
+            assert_eq!(figures.by_status[status], 0, "{status} at the end: {:?}", figures.by_status);
+        }
+        let entries = self.audit(reader).await;
+        let with = |actions: &[&str]| entries.iter().filter(|entry| actions.contains(&entry.action.as_str())).count() as u64;
+        assert_eq!(with(&["transition.requested"]), figures.total, "one entry for each request");
+        for outcome in ["confirmed", "unconfirmed", "refused", "failed", "cancelled", "superseded", "expired"] {
+            let audited = with(&[&format!("transition.{outcome}")]);
+            assert_eq!(audited, figures.by_status[outcome], "one entry for each that is {outcome}");
+        }
+        let open = reader.open_transitions(&self.tenant).await.expect("readable").len() as u64;
+        let ended: u64 = ["confirmed", "unconfirmed", "refused", "failed", "cancelled", "superseded", "expired"]
+            .iter()
+            .map(|outcome| figures.by_status[outcome])
+            .sum();
+        assert_eq!(figures.total, ended + open, "requested is the sum of outcomes and open ones");
+    }
+
+    /// History holds what the platform did, each change by the API exactly once, and nothing else.
+    async fn assert_history_is_the_platforms(&self, reader: &Reader, log: &LogPage) {
+        for world in self.sim.world().into_iter().filter(|world| world.id == self.tenant) {
+            for view in world.agents {
+                let changes: Vec<_> =
+                    log.changes.iter().filter(|change| change.tenant == self.tenant && change.agent == view.id).collect();
+                let rows = self.history(reader, &view.id).await;
+                if self.setup.sim.lively {
+                    assert_one_row_per_transition(&view.id, &rows);
+                } else {
+                    assert_same_story(&view.id, view.state, &changes, &rows);
+                }
+            }
+        }
+    }
+
+    async fn assert_sequences_have_no_hole(&self, reader: &Reader) {
+        let mut last: BTreeMap<AgentId, u64> = BTreeMap::new();
+        for event in self.events(reader).await {
+            let body: Value = serde_json::from_str(&event.body).expect("JSON");
+            let (Some(agent), Some(sequence)) = (event.agent, event.sequence) else { continue };
+            let before = last.insert(agent.clone(), sequence).unwrap_or(0);
+            assert_eq!(sequence, before + 1, "the events of {agent} have a hole or a repeat");
+            assert_eq!(body["data"]["sequence"], sequence, "the body says what the row says");
+        }
+    }
+
+    /// No window of the platform's minute held more calls than its budget, and none was turned away.
+    pub fn assert_within_budget(&self, budget: usize) {
+        let log = self.log();
+        let calls: Vec<UtcMicros> = log.requests.iter().filter(|call| is_budgeted(call)).map(|call| call.at).collect();
+        for (first, at) in calls.iter().enumerate() {
+            let within = calls[first..].iter().take_while(|later| later.since(*at) < WINDOW).count();
+            assert!(within <= budget, "{within} calls within a minute of {at}");
+        }
+        assert_eq!(self.sim.counts(&self.tenant).throttled, 0, "no 429");
+    }
+}
+
+/// The state POSTs of a log, in order.
+pub fn state_posts(log: &LogPage) -> impl Iterator<Item = &RequestEntry> {
+    log.requests.iter().filter(|call| call.method == "POST" && call.path.ends_with("/state"))
+}
+
+fn is_budgeted(call: &RequestEntry) -> bool {
+    let subscribes = call.method == "POST" && call.path.ends_with("/subscription");
+    call.agent.is_some() || subscribes
+}
+
+/// A snapshot that was served whole.
+fn is_good_snapshot(call: &RequestEntry) -> bool {
+    call.method == "GET"
+        && call.path.contains("/realtime/subscription/")
+        && call.status == Some(200)
+        && matches!(call.fault, None | Some(Kind::ClockSkew | Kind::TimestampJitter))
+}
+
+/// Nobody who sent this POST could tell whether it took effect.
+fn is_unanswered(post: &RequestEntry, kills: &[UtcMicros]) -> bool {
+    let garbled = match post.fault {
+        None | Some(Kind::Status | Kind::Late | Kind::ClockSkew | Kind::TimestampJitter) => false,
+        Some(Kind::RevokeTokens | Kind::ExpireSubscriptions | Kind::WrongTypes | Kind::Nonsense) => false,
+        Some(
+            Kind::Delay
+            | Kind::ResetBefore
+            | Kind::ResetMid
+            | Kind::LostAnswer
+            | Kind::Truncated
+            | Kind::Html
+            | Kind::StopAnswering,
+        ) => true,
+    };
+    let killed = kills.iter().any(|kill| *kill >= post.at && kill.since(post.at) < Duration::from_secs(5));
+    garbled || killed || post.status.is_none_or(|status| status >= 500)
+}
+
+/// design: what must always hold, 2. Between a POST that nobody can tell the effect of and the next one for the agent, a
+/// snapshot was read that was generated after the send plus the request timeout plus one interval.
+fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage) {
+    let wait = scenario.clock.span_of_real(scenario.setup.request_timeout) + INTERVAL;
+    let mut last: BTreeMap<&AgentId, &RequestEntry> = BTreeMap::new();
+    for post in state_posts(log).filter(|post| post.tenant.as_ref() == Some(&scenario.tenant)) {
+        let Some(agent) = post.agent.as_ref() else { continue };
+        let Some(before) = last.insert(agent, post) else { continue };
+        if !is_unanswered(before, scenario.kills()) {
+            continue;
+        }
+        let read_back = log
+            .requests
+            .iter()
+            .filter(|call| call.seq > before.seq && call.seq < post.seq && is_good_snapshot(call))
+            .any(|call| call.at >= before.at + wait);
+        assert!(read_back, "{agent}: the POST at {} ({:?}) was followed by one at {} without a read-back", before.at, before.fault, post.at);
+    }
+}
+
+fn assert_one_row_per_transition(agent: &AgentId, rows: &[StoredHistory]) {
+    let mut seen = BTreeSet::new();
+    for row in rows {
+        if let Some(transition) = row.row.transition {
+            assert!(seen.insert(transition), "{agent}: two rows of {transition}");
+        }
+    }
+}
+
+/// Walks the agent's story by the simulator's log beside its history. What was done by the API must be in history, once;
+/// what a script did between two snapshots may be missing; nothing may be in history that did not happen.
+fn assert_same_story(agent: &AgentId, now: SimState, changes: &[&ChangeEntry], rows: &[StoredHistory]) {
+    let story = || {
+        let told: Vec<_> = changes.iter().map(|change| format!("{} {:?} by {:?}", change.at, change.to, change.cause)).collect();
+        let kept: Vec<_> = rows.iter().map(|row| format!("{} {} by {:?}", row.row.entered_at, row.row.state, row.row.source)).collect();
+        format!("{agent}\n  happened: {told:#?}\n  history: {kept:#?}")
+    };
+    let mut rows_left = rows.iter().peekable();
+    let first = changes.first().map_or(now, |change| change.from);
+    rows_left.next_if(|row| row.row.state == ours(first));
+    for change in changes {
+        let same = |row: &&StoredHistory| row.row.state == ours(change.to) && apart(row.row.entered_at, change.at) <= ABOUT;
+        let found = rows_left.next_if(same).is_some();
+        assert!(found || change.cause != Cause::Api, "a change by the API is not in history: {}", story());
+    }
+    assert!(rows_left.next().is_none(), "history holds what did not happen: {}", story());
+}
+
+fn apart(one: UtcMicros, other: UtcMicros) -> Duration {
+    one.since(other).max(other.since(one))
+}
+
+/// The daemon's word for a state of the simulator.
+pub fn ours(state: SimState) -> AgentState {
+    match state {
+        SimState::Available => AgentState::Ready,
+        SimState::Unavailable => AgentState::NotReady,
+        SimState::Paused => AgentState::Paused,
+        SimState::Idle => AgentState::Idle,
+        SimState::OnContact => AgentState::OnContact,
+        SimState::Acw => AgentState::AfterContactWork,
+        SimState::LoggedOut => AgentState::LoggedOut,
+    }
+}

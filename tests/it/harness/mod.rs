@@ -1,0 +1,464 @@
+//! A whole small world for one test: the simulator and the daemon on one fast clock, real HTTP between them, a database file.
+//!
+//! Both run in the test's process, so that a kill is a kill (tasks are dropped where they stand) and every clock is the same.
+//! What comes out is judged by the simulator's own log, in [`ledger`]. `process` drives the real binary instead.
+
+pub mod ledger;
+pub mod process;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use shiftkeeper::app::{App, Importer};
+use shiftkeeper::clock::{RealTime, SharedClock, Stopwatch, SystemClock};
+use shiftkeeper::config::{Config, ConfigText, Environment, Loaded};
+use shiftkeeper::domain::ids::{AgentId, TenantId};
+use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::engine::supervisor::Ended;
+use shiftkeeper::http::{ImportAnswer, WantedImport};
+use shiftkeeper::platform::client::{ClientSettings, build};
+use shiftkeeper::sim::{AgentScript, ScheduleFile, SimOptions, SimState, Simulator, TenantDescription};
+use shiftkeeper::store::{OpenError, Reader, Store};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Where simulated time starts: a Monday afternoon.
+pub const START: &str = "2026-10-26T13:30:00Z";
+
+/// From one snapshot to the next.
+pub const INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long a condition is waited for, in real time, where the test does not say. Generous: it costs only a test that fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at a condition, in real time.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Tokens of the API: everything, looking alone, and everything at another tenant.
+pub const OPERATOR: &str = "operator-token-of-the-scenario";
+pub const VIEWER: &str = "viewer-token-of-the-scenario";
+
+/// Whether the full-size scenarios were asked for (`SHIFTKEEPER_TEST_FULL=1`); see `docs/testing.md`.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch, which the product must not know")]
+pub fn full_size() -> bool {
+    std::env::var("SHIFTKEEPER_TEST_FULL").is_ok_and(|value| value == "1")
+}
+
+/// The start of simulated time.
+pub fn start() -> UtcMicros {
+    START.parse().expect("a valid instant")
+}
+
+/// What a world is made of.
+#[derive(Clone)]
+pub struct Setup {
+    /// How many times faster than real time.
+    pub speed: u32,
+    /// The platform.
+    pub sim: SimOptions,
+    /// Whether the tenants' own lists name every agent of the simulator.
+    pub listed: bool,
+    /// A schedule for the platform and, by [`Scenario::import`], for the daemon.
+    pub schedule: Option<String>,
+    /// How long the platform may take to answer, in real time.
+    pub request_timeout: Duration,
+    /// More keys of every `[[tenants]]`.
+    pub tenant_keys: &'static str,
+    /// More tables of every tenant.
+    pub tenant_tables: &'static str,
+    /// The rules.
+    pub rules: &'static str,
+}
+
+impl Default for Setup {
+    /// Eight agents who do nothing by themselves, a hundred times as fast, no rules.
+    fn default() -> Self {
+        Self {
+            speed: 100,
+            sim: SimOptions { agents: 8, lively: false, reversal: 0.0, ..SimOptions::default() },
+            listed: true,
+            schedule: None,
+            request_timeout: Duration::from_secs(1),
+            tenant_keys: "",
+            tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
+                            [tenants.automation]\nstale_intervals = 30\n",
+            rules: "",
+        }
+    }
+}
+
+impl Setup {
+    /// So many agents who are all on shift the whole day, by a schedule that the platform has.
+    pub fn team(count: usize) -> Self {
+        let usual = Self::default();
+        Self {
+            sim: SimOptions { agents: count, special_users: false, ..usual.sim },
+            schedule: Some(schedule(agents(count), &[])),
+            ..usual
+        }
+    }
+}
+
+/// A running daemon.
+struct Daemon {
+    base: String,
+    importer: Importer,
+    soft: CancellationToken,
+    tasks: JoinSet<Ended>,
+}
+
+/// A world.
+pub struct Scenario {
+    pub clock: SharedClock,
+    pub sim: Simulator,
+    pub tenant: TenantId,
+    pub setup: Setup,
+    pub folder: TempDir,
+    kills: Vec<UtcMicros>,
+    daemon: Option<Daemon>,
+    http: reqwest::Client,
+}
+
+impl Scenario {
+    /// The simulator and the daemon, both serving.
+    pub async fn start(setup: Setup) -> Self {
+        let mut scenario = Self::without_daemon(setup).await;
+        scenario.start_daemon().await;
+        scenario
+    }
+
+    /// A world of [`Setup::team`]: everyone is held not ready, the daemon has the schedule and has seen everyone.
+    pub async fn start_team(setup: Setup) -> Self {
+        let mut scenario = Self::without_daemon(setup).await;
+        for agent in agents(scenario.setup.sim.agents) {
+            scenario.put(&agent, SimState::Unavailable);
+        }
+        scenario.start_daemon().await;
+        let schedule = scenario.setup.schedule.clone().expect("a team has a schedule");
+        scenario.import(&schedule).await;
+        scenario.until_in_sight().await;
+        scenario
+    }
+
+    /// The simulator alone.
+    pub async fn without_daemon(setup: Setup) -> Self {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+        let clock: SharedClock = Arc::new(SystemClock::scaled(Some(start()), setup.speed));
+        let schedule = setup.schedule.clone().map(|text| ScheduleFile { name: "schedule.csv".to_owned(), bytes: text.into_bytes() });
+        let options = SimOptions { schedule, ..setup.sim.clone() };
+        let sim = Simulator::start(options, clock.clone()).await.expect("the simulator starts");
+        let tenant = sim.description().tenants.first().expect("a tenant").id.clone();
+        let http = build(&ClientSettings { request_timeout: Duration::from_secs(30), ..ClientSettings::default() }).expect("a client");
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { clock, sim, tenant, setup, folder, kills: Vec::new(), daemon: None, http }
+    }
+
+    /// The configuration, as an operator would write it.
+    pub fn configuration(&self) -> Loaded {
+        let description = self.sim.description();
+        let mut text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n\
+             [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"OPERATOR\" }}\nmay = [\"read\", \"change\", \"import\"]\n\
+             [[server.tokens]]\nid = \"viewer\"\ntoken = {{ env = \"VIEWER\" }}\ntenants = [{first:?}]\nmay = [\"read\"]\n\
+             [clock]\nspeed = {speed}\n[store]\nurl = {url:?}\n[log]\nlevel = \"error\"\n",
+            first = self.tenant.as_str(),
+            speed = self.setup.speed,
+            url = self.store_url(),
+        );
+        let mut environment = vec![("OPERATOR".to_owned(), OPERATOR.to_owned()), ("VIEWER".to_owned(), VIEWER.to_owned())];
+        for tenant in &description.tenants {
+            let secret = format!("SECRET_{}", tenant.id.as_str().to_uppercase());
+            let agents = if self.setup.listed { tenant.agents.clone() } else { Vec::new() };
+            text.push_str(&self.tenant_text(tenant, &description.base_url, &secret, &agents));
+            environment.push((secret, tenant.client_secret.clone()));
+        }
+        let texts = [
+            ConfigText { file: PathBuf::from("scenario.toml"), text },
+            ConfigText { file: PathBuf::from("rules.toml"), text: self.setup.rules.to_owned() },
+        ];
+        let environment: Environment = environment.into_iter().collect();
+        Config::load_texts(&texts, &environment, &[]).unwrap_or_else(|refused| panic!("the scenario's configuration:\n{refused}"))
+    }
+
+    fn tenant_text(&self, tenant: &TenantDescription, base: &str, secret: &str, agents: &[AgentId]) -> String {
+        format!(
+            "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = {secret:?} }}\n\
+             request_timeout = \"{timeout}ms\"\nagents = {agents}\n{keys}\n{tables}\n",
+            id = tenant.id.as_str(),
+            client = tenant.client_id,
+            timeout = self.setup.request_timeout.as_millis(),
+            agents = json!(agents),
+            keys = self.setup.tenant_keys,
+            tables = self.setup.tenant_tables,
+        )
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("shiftkeeper.db")
+    }
+
+    pub fn store_url(&self) -> String {
+        format!("sqlite://{}", self.database().display())
+    }
+
+    /// Starts the daemon on the database; the one before may still be letting go of it.
+    pub async fn start_daemon(&mut self) {
+        assert!(self.daemon.is_none(), "the daemon runs");
+        let config = self.configuration().config;
+        let watch = Stopwatch::start();
+        let (app, soft) = loop {
+            let soft = CancellationToken::new();
+            match App::start(config.clone(), self.clock.clone(), soft.clone()).await {
+                Ok(app) => break (app, soft),
+                Err(error) if matches!(error.downcast_ref(), Some(OpenError::Held { .. })) && watch.elapsed() < PATIENCE => {
+                    RealTime::sleep(LOOK_EVERY).await;
+                }
+                Err(error) => panic!("the daemon does not start: {error:#}"),
+            }
+        };
+        let (base, importer) = (format!("http://{}", app.listen), app.importer());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(app.run());
+        self.daemon = Some(Daemon { base, importer, soft, tasks });
+    }
+
+    /// Ends the daemon in order.
+    pub async fn stop_daemon(&mut self) {
+        let mut daemon = self.daemon.take().expect("a daemon");
+        daemon.soft.cancel();
+        let ended = daemon.tasks.join_next().await.expect("its task").expect("no panic");
+        assert!(matches!(ended, Ended::Asked), "{ended:?}");
+        self.kills.push(self.clock.now());
+    }
+
+    /// Ends the daemon where it stands, as a crash would: nothing is drained, closed or said.
+    pub async fn kill_daemon(&mut self) {
+        let mut daemon = self.daemon.take().expect("a daemon");
+        daemon.tasks.shutdown().await;
+        self.kills.push(self.clock.now());
+    }
+
+    /// Reads the daemon's database beside it.
+    pub async fn reader(&self) -> Reader {
+        Store::read(&self.store_url()).await.expect("the store can be read")
+    }
+
+    /// Imports a schedule into the daemon that runs.
+    pub async fn import(&self, csv: &str) -> ImportAnswer {
+        let wanted = WantedImport {
+            tenant: self.tenant.clone(),
+            name: "schedule.csv".to_owned(),
+            bytes: csv.as_bytes().into(),
+            move_weeks: 0,
+            actor: "person:scenario".to_owned(),
+        };
+        self.daemon().importer.run(wanted).await.expect("the schedule is sound")
+    }
+
+    fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("the daemon runs")
+    }
+
+    /// A request to the daemon's API with the operator's token.
+    pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.request_as(OPERATOR, method, path)
+    }
+
+    /// A request to the daemon's API with a token.
+    pub fn request_as(&self, token: &str, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.daemon().base)).bearer_auth(token)
+    }
+
+    /// `GET` with the operator's token.
+    pub async fn get(&self, path: &str) -> (StatusCode, Value) {
+        answer(self.request(reqwest::Method::GET, path)).await
+    }
+
+    /// Asks for a change and gives what became of each agent, in the order asked.
+    pub async fn change(&self, agents: &[impl AsRef<str>], to: &str) -> Vec<Value> {
+        let agents: Vec<&str> = agents.iter().map(AsRef::as_ref).collect();
+        let body = json!({"tenant": self.tenant, "agents": agents, "to": to});
+        let (status, answer) = answer(self.request(reqwest::Method::POST, "/api/v1/transitions").json(&body)).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        let taken = answer["transitions"].as_array().expect("an entry per agent").clone();
+        assert_eq!(taken.len(), agents.len());
+        taken
+    }
+
+    /// One transition as the API shows it.
+    pub async fn transition(&self, taken: &Value) -> Value {
+        let id = taken["id"].as_str().expect("an id");
+        let (status, body) = self.get(&format!("/api/v1/transitions/{id}?tenant={}", self.tenant)).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body
+    }
+
+    /// Waits until a transition stands somewhere.
+    pub async fn until_status(&self, taken: &Value, status: &str) -> Value {
+        let what = format!("{} is {status}", taken["agent"]);
+        self.until(&what, || async {
+            let now = self.transition(taken).await;
+            if now["status"] == status { Ok(now) } else { Err(now.to_string()) }
+        })
+        .await
+    }
+
+    /// Waits until every one of these stands somewhere; looks at the store, since there may be many.
+    pub async fn until_all(&self, taken: &[Value], status: &str) {
+        let reader = self.reader().await;
+        let ids: Vec<_> = taken.iter().map(|one| one["id"].as_str().expect("an id").parse().expect("an id")).collect();
+        let look = || async {
+            let mut others = std::collections::BTreeMap::<String, usize>::new();
+            for id in &ids {
+                let stored = reader.transition(&self.tenant, *id).await.expect("readable").expect("stored");
+                if stored.transition.status.name() != status {
+                    *others.entry(format!("{}", stored.transition.status)).or_default() += 1;
+                }
+            }
+            if others.is_empty() { Ok(()) } else { Err(format!("{others:?}")) }
+        };
+        self.until_within(&format!("{} transitions are {status}", ids.len()), PATIENCE * 4, look).await;
+    }
+
+    /// The body of `/readyz`, whatever its status.
+    pub async fn readiness(&self) -> Value {
+        self.get("/readyz").await.1
+    }
+
+    /// Waits until the daemon says that it is `ready`, `degraded` or `not_ready`; gives the report.
+    pub async fn until_readiness(&self, status: &str) -> Value {
+        self.until(&format!("readiness is {status}"), || async {
+            let report = self.readiness().await;
+            if report["status"] == status { Ok(report) } else { Err(report.to_string()) }
+        })
+        .await
+    }
+
+    /// Waits until a part that is not ready says something with `words` in it.
+    pub async fn until_complaint(&self, words: &str) -> Value {
+        self.until(&format!("readiness complains of {words:?}"), || async {
+            let report = self.readiness().await;
+            let complains = |part: &Value| part["ready"] == false && part["detail"].as_str().is_some_and(|detail| detail.contains(words));
+            if report["parts"].as_array().is_some_and(|parts| parts.iter().any(complains)) { Ok(report) } else { Err(report.to_string()) }
+        })
+        .await
+    }
+
+    /// Waits until a condition holds, for [`PATIENCE`].
+    pub async fn until<T, F, L>(&self, what: &str, look: L) -> T
+    where
+        L: FnMut() -> F,
+        F: Future<Output = Result<T, String>>,
+    {
+        self.until_within(what, PATIENCE, look).await
+    }
+
+    /// Waits until a condition holds, at most so long in real time; the look says what it saw instead.
+    pub async fn until_within<T, F, L>(&self, what: &str, limit: Duration, look: L) -> T
+    where
+        L: FnMut() -> F,
+        F: Future<Output = Result<T, String>>,
+    {
+        until(what, limit, look).await
+    }
+
+    /// Lets at least so much simulated time pass, where the passing of time is itself the condition.
+    pub async fn pass(&self, time: Duration) {
+        let due = self.clock.now() + time;
+        let clock = self.clock.clone();
+        self.until("time passes", || async { if clock.now() >= due { Ok(()) } else { Err(clock.now().to_string()) } }).await;
+    }
+
+    /// Puts an agent of the first tenant into a state, held there.
+    pub fn put(&self, agent: &str, state: SimState) {
+        self.script(AgentScript { state: Some(state), hold: Some(true), ..Self::script_of(agent) });
+    }
+
+    /// A script that changes nothing yet.
+    pub fn script_of(agent: &str) -> AgentScript {
+        AgentScript { tenant: None, agent: agent.into(), state: None, hold: None, scheduled: None, mandatory_break: None }
+    }
+
+    pub fn script(&self, script: AgentScript) {
+        self.sim.script(&script).expect("a known agent");
+    }
+
+    /// The state that an agent is in, by the platform.
+    pub fn state_of(&self, agent: &str) -> SimState {
+        let worlds = self.sim.world();
+        let world = worlds.iter().find(|world| world.id == self.tenant).expect("the tenant");
+        world.agents.iter().find(|view| view.id.as_str() == agent).expect("a known agent").state
+    }
+
+    /// Adds a fault, in the short form.
+    pub fn fault(&self, text: &str) {
+        self.sim.add_fault(text.parse().expect("a fault")).expect("a sound fault");
+    }
+
+    /// Waits until the daemon has seen every agent and says that it is ready.
+    pub async fn until_in_sight(&self) {
+        let reader = self.reader().await;
+        let wanted = self.sim.world().iter().find(|world| world.id == self.tenant).expect("the tenant").agents.len();
+        self.until("every agent is seen", || async {
+            let seen = reader.latest_states(&self.tenant).await.expect("readable").len();
+            if seen >= wanted { Ok(()) } else { Err(format!("{seen} of {wanted}; {}", self.readiness().await)) }
+        })
+        .await;
+        self.until_readiness("ready").await;
+    }
+
+    pub fn kills(&self) -> &[UtcMicros] {
+        &self.kills
+    }
+}
+
+/// Waits until a condition holds; looks a bounded number of times.
+pub async fn until<T, F, L>(what: &str, limit: Duration, mut look: L) -> T
+where
+    L: FnMut() -> F,
+    F: Future<Output = Result<T, String>>,
+{
+    let watch = Stopwatch::start();
+    loop {
+        let seen = match look().await {
+            Ok(found) => return found,
+            Err(seen) => seen,
+        };
+        assert!(watch.elapsed() < limit, "not within {limit:?}: {what}; instead: {}", seen.chars().take(3000).collect::<String>());
+        RealTime::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Sends a request; the body is null where it is not JSON.
+pub async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.expect("answered");
+    (response.status(), response.json().await.unwrap_or(Value::Null))
+}
+
+/// A schedule of one shift a day for each agent over the days around the start, in UTC: the whole day but for what `breaks`
+/// name as `(activity, start, end, mandatory)` on the day of the start.
+pub fn schedule(agents: impl IntoIterator<Item = String>, breaks: &[(&str, &str, &str, bool)]) -> String {
+    let mut text = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n".to_owned();
+    for (number, agent) in agents.into_iter().enumerate() {
+        let who = format!("{agent},Agent {number},Team {},UTC", number % 4);
+        text.push_str(&format!("{who},shift,2026-10-26T00:30,2026-10-26T23:30,false\n"));
+        for (activity, start, end, mandatory) in breaks {
+            text.push_str(&format!("{who},{activity},2026-10-26T{start},2026-10-26T{end},{mandatory}\n"));
+        }
+    }
+    text
+}
+
+/// `u_0001` to `u_…`.
+pub fn agents(count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("u_{number:04}")).collect()
+}

@@ -1,0 +1,1 @@
+//! The real binary, as a person or a service manager runs it.

@@ -1,0 +1,123 @@
+//! The API at its edges: shapes of errors, limits, and news of the platform that people should have.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use shiftkeeper::domain::event::EventKind;
+
+use crate::harness::{Scenario, Setup, VIEWER, answer};
+
+/// Checks that an answer is a problem document with this status and code.
+async fn problem(request: reqwest::RequestBuilder, status: StatusCode, code: &str) -> Value {
+    let response = request.send().await.expect("answered");
+    let (found, kind) = (response.status(), response.headers().get("content-type").cloned());
+    let body: Value = response.json().await.expect("JSON");
+    assert_eq!((found, &body["code"], &body["status"]), (status, &json!(code), &json!(status.as_u16())), "{body}");
+    assert_eq!(kind.as_ref().and_then(|kind| kind.to_str().ok()), Some("application/problem+json"), "{body}");
+    assert!(body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{body}");
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_are_problem_documents_that_say_what_to_do() {
+    let mut setup = Setup::default();
+    setup.sim.tenants = 2;
+    let scenario = Scenario::start(setup).await;
+    scenario.until_in_sight().await;
+    let ask = |token: &str, body: &Value| scenario.request_as(token, Method::POST, "/api/v1/transitions").json(body);
+    let sound = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused"});
+    let path = "/api/v1/transitions";
+    let get = |path: &str| scenario.request(Method::GET, path);
+
+    problem(ask("wrong-token-wrong-token", &sound), StatusCode::UNAUTHORIZED, "unauthorized").await;
+    problem(ask(VIEWER, &sound), StatusCode::FORBIDDEN, "not_permitted").await;
+    let elsewhere = json!({"tenant": "bravo", "agents": ["u_0001"], "to": "Paused"});
+    problem(ask(VIEWER, &elsewhere), StatusCode::NOT_FOUND, "no_such_tenant").await;
+    let nowhere = json!({"tenant": "nobody", "agents": ["u_0001"], "to": "Paused"});
+    problem(scenario.request(Method::POST, path).json(&nowhere), StatusCode::NOT_FOUND, "no_such_tenant").await;
+    let hovering = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Hovering"});
+    problem(scenario.request(Method::POST, path).json(&hovering), StatusCode::BAD_REQUEST, "bad_request").await;
+    let unsettable = json!({"tenant": "acme", "agents": ["u_0001"], "to": "LoggedOut"});
+    problem(scenario.request(Method::POST, path).json(&unsettable), StatusCode::UNPROCESSABLE_ENTITY, "state_not_settable").await;
+    let unknown_key = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused", "colour": "red"});
+    problem(scenario.request(Method::POST, path).json(&unknown_key), StatusCode::UNPROCESSABLE_ENTITY, "bad_body").await;
+    problem(get("/api/v1/nothing"), StatusCode::NOT_FOUND, "no_such_place").await;
+    problem(scenario.request(Method::DELETE, path), StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed").await;
+    let missing = "/api/v1/transitions/01a17867-8856-72c9-b800-1bbdb913b733?tenant=acme";
+    problem(get(missing), StatusCode::NOT_FOUND, "no_such_transition").await;
+    problem(get("/api/v1/transitions/nonsense?tenant=acme"), StatusCode::BAD_REQUEST, "bad_request").await;
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_over_the_limit_is_refused_and_an_unknown_agent_is_an_entry_of_its_own() {
+    let scenario = Scenario::start(Setup::default()).await;
+    scenario.until_in_sight().await;
+    let note = "x".repeat(2 * 1024 * 1024);
+    let huge = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused", "note": note});
+    let request = scenario.request(Method::POST, "/api/v1/transitions").json(&huge);
+    problem(request, StatusCode::PAYLOAD_TOO_LARGE, "bad_body").await;
+    let too_many: Vec<String> = (0..10_001).map(|number| format!("u_{number}")).collect();
+    let many = json!({"tenant": "acme", "agents": too_many, "to": "Paused"});
+    problem(scenario.request(Method::POST, "/api/v1/transitions").json(&many), StatusCode::BAD_REQUEST, "bad_request").await;
+
+    let taken = scenario.change(&["u_0001", "u_9999"], "Paused").await;
+    scenario.until_status(&taken[0], "confirmed").await;
+    assert_eq!((&taken[1]["id"], &taken[1]["status"]), (&Value::Null, &json!("refused")));
+    assert!(taken[1]["error"].as_str().is_some_and(|error| error.contains("u_9999")), "{}", taken[1]);
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_the_platform_does_not_know_fails_by_name() {
+    let mut setup = Setup::default();
+    setup.tenant_keys = "";
+    setup.listed = false;
+    setup.tenant_keys = "";
+    let mut scenario = Scenario::without_daemon(setup).await;
+    scenario.start_daemon().await;
+    let csv = crate::harness::schedule(["u_0001".to_owned(), "u_4711".to_owned()], &[]);
+    scenario.import(&csv).await;
+    scenario.until_readiness("ready").await;
+    let taken = scenario.change(&["u_0001", "u_4711"], "Paused").await;
+    scenario.until_status(&taken[0], "confirmed").await;
+    let failed = scenario.until_status(&taken[1], "failed").await;
+    assert!(failed["error"].as_str().is_some_and(|error| error.contains("404")), "{failed}");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_over_the_limit_is_told_and_taken_all_the_same() {
+    let mut setup = Setup::team(120);
+    setup.tenant_tables = "[tenants.subscription]\noversize_bytes = 10000\n";
+    let scenario = Scenario::start_team(setup).await;
+    let reader = scenario.reader().await;
+    let told = scenario
+        .until("the size is told", || async {
+            let events = scenario.events(&reader).await;
+            events.into_iter().find(|event| event.kind == EventKind::SnapshotOversize).ok_or_else(|| "not yet".to_owned())
+        })
+        .await;
+    let body: Value = serde_json::from_str(&told.body).expect("JSON");
+    assert!(body["data"]["bytes"].as_u64().is_some_and(|bytes| bytes > 10_000), "{body}");
+    let taken = scenario.change(&["u_0001"], "Ready").await.remove(0);
+    scenario.until_status(&taken, "confirmed").await;
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_not_left_can_be_called_off_and_what_has_cannot() {
+    let scenario = Scenario::start(Setup::default()).await;
+    scenario.until_in_sight().await;
+    let resting = scenario.sim.description().tenants.remove(0).break_user.expect("one").to_string();
+    let taken = scenario.change(&[resting.as_str(), "u_0001"], "Ready").await;
+    scenario.until_status(&taken[1], "confirmed").await;
+    let cancel = |taken: &Value| {
+        let path = format!("/api/v1/transitions/{}/cancel?tenant=acme", taken["id"].as_str().expect("an id"));
+        scenario.request(Method::POST, &path)
+    };
+    let (status, body) = answer(cancel(&taken[0])).await;
+    assert_eq!((status, &body["status"], &body["by"]), (StatusCode::OK, &json!("cancelled"), &json!("person:operator")), "{body}");
+    problem(cancel(&taken[1]), StatusCode::CONFLICT, "too_late").await;
+    assert!(scenario.posts_for(&resting).is_empty());
+    scenario.assert_nothing_left_over().await;
+}

@@ -1,0 +1,44 @@
+//! Failures that persist over several agents halt automation; probes resume it.
+
+use std::time::Duration;
+
+use shiftkeeper::domain::event::EventKind;
+
+use crate::harness::ledger::state_posts;
+use crate::harness::{Scenario, Setup, agents};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_three_agents_three_times_halt_automation_and_a_probe_resumes_it() {
+    let mut setup = Setup::team(10);
+    setup.request_timeout = Duration::from_millis(300);
+    setup.tenant_tables = "[tenants.policy]\nwait_at_most = \"12h\"\n[tenants.retry]\nattempts = 20\nmax = \"5s\"\n";
+    let scenario = Scenario::start_team(setup).await;
+    scenario.fault("status:on=state,code=503");
+    let taken = scenario.change(&agents(5), "Ready").await;
+    let report = scenario.until_complaint("halted").await;
+    assert_eq!(report["status"], "degraded", "a platform in trouble is no reason to restart the daemon: {report}");
+    let halted_at = scenario.clock.now();
+
+    // What is asked for meanwhile waits; probes are all that leaves.
+    let late = scenario.change(&agents(10)[5..], "Ready").await;
+    scenario.pass(Duration::from_secs(300)).await;
+    let log = scenario.log();
+    let probes: Vec<_> = state_posts(&log).map(|post| post.at).filter(|at| *at > halted_at).collect();
+    assert!(!probes.is_empty(), "probes are sent");
+    for (first, at) in probes.iter().enumerate() {
+        let within = probes[first..].iter().take_while(|later| later.since(*at) < Duration::from_secs(59)).count();
+        assert!(within <= 2, "{within} probes within a minute of {at}");
+    }
+
+    scenario.sim.clear_faults();
+    scenario.until_all(&taken, "confirmed").await;
+    scenario.until_all(&late, "confirmed").await;
+    scenario.until_readiness("ready").await;
+    let reader = scenario.reader().await;
+    let events = scenario.events(&reader).await;
+    let told = |kind| events.iter().filter(|event| event.kind == kind).count();
+    assert_eq!((told(EventKind::AutomationHalted), told(EventKind::AutomationResumed)), (1, 1));
+    let halt = events.iter().find(|event| event.kind == EventKind::AutomationHalted).expect("one");
+    assert!(halt.body.contains("AUTOMATION_HALTED"), "{}", halt.body);
+    scenario.assert_nothing_left_over().await;
+}

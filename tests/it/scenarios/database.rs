@@ -1,0 +1,53 @@
+//! A database that must not be written is refused by name, and is the same byte for byte afterwards.
+
+use std::path::Path;
+
+use shiftkeeper::app::App;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Scenario, Setup};
+
+async fn refusal(scenario: &Scenario) -> String {
+    let config = scenario.configuration().config;
+    match App::start(config, scenario.clock.clone(), CancellationToken::new()).await {
+        Ok(_) => panic!("the daemon started"),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+fn bytes(path: &Path) -> Vec<u8> {
+    std::fs::read(path).expect("readable")
+}
+
+/// A world whose daemon has been and gone.
+async fn after_a_daemon() -> Scenario {
+    let mut scenario = Scenario::start(Setup::default()).await;
+    scenario.until_in_sight().await;
+    scenario.stop_daemon().await;
+    scenario
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_held_by_another_daemon_is_refused_by_name() {
+    let scenario = Scenario::start(Setup::default()).await;
+    scenario.until_in_sight().await;
+    let told = refusal(&scenario).await;
+    assert!(told.contains("shiftkeeper.db") && told.contains("is held by"), "{told}");
+    assert!(told.contains(&format!("process {}", std::process::id())), "it names the holder: {told}");
+    // The one that holds it goes on.
+    let taken = scenario.change(&["u_0001"], "Paused").await.remove(0);
+    scenario.until_status(&taken, "confirmed").await;
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_database_is_refused_by_name_and_left_as_it_is() {
+    let scenario = after_a_daemon().await;
+    let (path, before) = (scenario.database(), bytes(&scenario.database()));
+    let mut permissions = std::fs::metadata(&path).expect("there").permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&path, permissions).expect("ours");
+    let told = refusal(&scenario).await;
+    assert!(told.contains("shiftkeeper.db") && told.contains("is read-only"), "{told}");
+    assert!(bytes(&path) == before, "nothing was written");
+}

@@ -1,0 +1,12 @@
+//! The whole daemon against the simulator, over real HTTP, on a fast clock. Each ends by reckoning the daemon's store against
+//! the simulator's log; `docs/testing.md` says how they are run and what the full-size ones took.
+
+mod api;
+mod breaker;
+mod budget;
+mod database;
+mod lost_answers;
+mod outage;
+mod people;
+mod rules;
+mod trouble;

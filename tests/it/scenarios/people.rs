@@ -1,0 +1,127 @@
+//! People ask for changes: what is done, what is held, what is refused, and what asking again does.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use shiftkeeper::sim::SimState;
+
+use crate::harness::{Scenario, Setup, answer, agents};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_confirms_a_break_holds_it_and_no_shift_refuses_it() {
+    let scenario = Scenario::start(Setup::default()).await;
+    scenario.until_in_sight().await;
+    let tenant = scenario.sim.description().tenants.remove(0);
+    let (resting, off) = (tenant.break_user.expect("one"), tenant.off_user.expect("one"));
+
+    let taken = scenario.change(&["u_0001", resting.as_str(), off.as_str()], "Ready").await;
+    let done = scenario.until_status(&taken[0], "confirmed").await;
+    assert_eq!((&done["attempts"], scenario.state_of("u_0001")), (&json!(1), SimState::Available), "{done}");
+    assert_eq!(done["attempt_log"][0]["outcome"], "ok", "{done}");
+
+    let held = scenario.until("the break holds it", || async {
+        let now = scenario.transition(&taken[1]).await;
+        if now["violation"] == "MANDATORY_BREAK_VIOLATION" { Ok(now) } else { Err(now.to_string()) }
+    });
+    let held = held.await;
+    assert_eq!((&held["status"], &held["why"]), (&json!("waiting"), &json!("mandatory_break")), "{held}");
+
+    let refused = scenario.until_status(&taken[2], "refused").await;
+    assert_eq!(refused["violation"], "AGENT_NOT_SCHEDULED", "{refused}");
+
+    // No imported schedule speaks for them, so the platform was asked, and nothing forbidden was sent.
+    assert!(scenario.posts_for(resting.as_str()).is_empty() && scenario.posts_for(off.as_str()).is_empty());
+    let asked = |path: String| scenario.log().requests.iter().any(|call| call.path == path);
+    assert!(asked(format!("/api/v2/schedules/users/{off}")) && asked(format!("/api/v2/breaks/users/{resting}/status")));
+
+    // When the break is over, the change is made.
+    scenario.script(shiftkeeper::sim::AgentScript { mandatory_break: Some(false), ..Scenario::script_of(resting.as_str()) });
+    scenario.until_status(&taken[1], "confirmed").await;
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_request_takes_the_place_of_a_waiting_one_and_the_audit_names_it() {
+    let scenario = Scenario::start(Setup::default()).await;
+    scenario.until_in_sight().await;
+    let resting = scenario.sim.description().tenants.remove(0).break_user.expect("one").to_string();
+    let first = scenario.change(&[&resting], "Ready").await.remove(0);
+    scenario.until("it is held", || async {
+        let now = scenario.transition(&first).await;
+        if now["why"] == "mandatory_break" { Ok(()) } else { Err(now.to_string()) }
+    })
+    .await;
+    let second = scenario.change(&[&resting], "Paused").await.remove(0);
+    scenario.until_status(&second, "confirmed").await;
+    let superseded = scenario.until_status(&first, "superseded").await;
+    assert_eq!(superseded["by"], second["id"]);
+    let reader = scenario.reader().await;
+    let by = format!("superseded by {}", second["id"].as_str().expect("an id"));
+    let entries = scenario.audit(&reader).await;
+    let told = entries.iter().find(|entry| entry.action == "transition.superseded").expect("an entry");
+    assert_eq!(told.outcome.as_deref(), Some(&*by));
+    assert_eq!(scenario.posts_for(&resting).len(), 1, "the superseded one was never sent");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_request_under_the_same_key_is_one_request() {
+    let scenario = Scenario::start_team(Setup::team(4)).await;
+    let ask = |agents: &[&str], key: &str| {
+        let body = json!({"tenant": scenario.tenant, "agents": agents, "to": "Paused"});
+        answer(scenario.request(Method::POST, "/api/v1/transitions").header("idempotency-key", key).json(&body))
+    };
+    let (status, first) = ask(&["u_0001", "u_0002"], "monday").await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{first}");
+    for taken in first["transitions"].as_array().expect("a list") {
+        scenario.until_status(taken, "confirmed").await;
+    }
+    let (status, again) = ask(&["u_0001", "u_0002"], "monday").await;
+    assert_eq!((status, &again), (StatusCode::ACCEPTED, &first), "the first answer again");
+    let (status, other) = ask(&["u_0001"], "monday").await;
+    assert_eq!((status, &other["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("idempotency_key_reused")), "{other}");
+    for agent in ["u_0001", "u_0002"] {
+        assert_eq!(scenario.posts_for(agent).len(), 1, "one POST for {agent}");
+    }
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_asked_many_times_at_once_is_one_request() {
+    let scenario = Scenario::start_team(Setup::team(5)).await;
+    let body = json!({"tenant": scenario.tenant, "agents": agents(5), "to": "Paused"});
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let request = scenario.request(Method::POST, "/api/v1/transitions").header("idempotency-key", "rush");
+        asked.spawn(answer(request.json(&body)));
+    }
+    let answers: Vec<(StatusCode, Value)> = asked.join_all().await;
+    let first = &answers[0];
+    assert_eq!(first.0, StatusCode::ACCEPTED, "{first:?}");
+    assert!(answers.iter().all(|answer| answer == first), "{answers:#?}");
+    for taken in first.1["transitions"].as_array().expect("a list") {
+        scenario.until_status(taken, "confirmed").await;
+    }
+    for agent in agents(5) {
+        assert_eq!(scenario.posts_for(&agent).len(), 1, "one POST for {agent}");
+    }
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_that_nothing_explains_is_tried_again_after_ever_longer_pauses() {
+    let scenario = Scenario::start_team(Setup::team(4)).await;
+    scenario.put("u_0001", SimState::LoggedOut);
+    let taken = scenario.change(&["u_0001"], "Ready").await.remove(0);
+    scenario.until("it was refused three times", || async {
+        let posts = scenario.posts_for("u_0001").len();
+        if posts >= 3 { Ok(()) } else { Err(format!("{posts} POSTs")) }
+    })
+    .await;
+    let posts = scenario.posts_for("u_0001");
+    let pauses: Vec<u64> = posts.windows(2).map(|pair| pair[1].at.since(pair[0].at).as_secs()).collect();
+    assert!(pauses[0] >= 60 && pauses[1] >= 120, "{pauses:?}");
+    scenario.put("u_0001", SimState::Unavailable);
+    let done = scenario.until_status(&taken, "confirmed").await;
+    assert_eq!(done["violation"], "PLATFORM_CONFLICT", "{done}");
+    scenario.assert_nothing_left_over().await;
+}
