@@ -23,12 +23,14 @@ impl Reload {
 
     /// Puts a new configuration in force as far as that can be done while the daemon runs, and logs the rest as what needs a
     /// restart. Nothing changes when any part of it is wrong.
-    pub fn apply(&self, running: &Loaded, newer: &Loaded) -> Result<(), SettingsError> {
+    pub fn apply(&self, running: &mut Loaded, newer: Loaded) -> Result<(), SettingsError> {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        // What needs a restart stays as it is, also where a setting that is reloaded rests on it.
+        let config = running.config.reloaded(&newer.config);
         let mut ready = Vec::new();
-        for tenant in &newer.config.tenants {
+        for tenant in &config.tenants {
             if let Some(sender) = tenants.get(&tenant.id) {
-                ready.push((sender, Arc::new(tenant_settings(&newer.config, tenant)?)));
+                ready.push((sender, Arc::new(tenant_settings(&config, tenant)?)));
             }
         }
         for (sender, settings) in ready {
@@ -44,6 +46,7 @@ impl Reload {
         if changes.is_empty() {
             tracing::info!("configuration reloaded: nothing changed");
         }
+        (running.config, running.settings) = (config, newer.settings);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
-use crate::config::{Complaint, Concern, Config, ConfigRefused, Environment, Loaded, Origin, Tenant};
+use crate::config::{Complaint, Concern, Config, ConfigRefused, Environment, Loaded, Origin, Tenant, reference};
 use crate::domain::rule::Mode as RuleMode;
 
 /// Options of `check`.
@@ -22,6 +22,9 @@ pub struct CheckArgs {
     /// Print every key in force with its origin; secrets as stars.
     #[arg(long)]
     pub show: bool,
+    /// Print the reference of all keys instead, as docs/configuration.md holds it.
+    #[arg(long, exclusive = true)]
+    pub reference: bool,
 }
 
 /// How `check` prints.
@@ -35,6 +38,10 @@ pub enum CheckOutput {
 
 /// Checks, prints to standard output, and says how it went: 0, 4 where only rules are wrong, 78 where the configuration is.
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    if args.reference {
+        io::stdout().lock().write_all(reference().as_bytes())?;
+        return Ok(Exit::Done.into());
+    }
     let exit = check(args, &Environment::of_process(), &mut io::stdout().lock())?;
     Ok(exit.into())
 }

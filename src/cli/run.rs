@@ -31,7 +31,7 @@ pub struct RunArgs {
 
 /// Runs until a signal comes or a task fails for good.
 pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load()?;
+    let mut loaded = args.config.load()?;
     start_log(&loaded.config.log);
     for warning in &loaded.warnings {
         say(format!("warning: {warning}"));
@@ -51,7 +51,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             ended = &mut daemon => break ended,
             signal = signals.next() => match signal {
                 Signal::Stop => soft.cancel(),
-                Signal::Reload => reload_configuration(&args.config, &loaded, &reload),
+                Signal::Reload => reload_configuration(&args.config, &mut loaded, &reload),
             },
         }
     };
@@ -98,10 +98,10 @@ impl Signals {
 }
 
 /// A configuration with mistakes leaves the running one in force.
-fn reload_configuration(args: &ConfigArgs, running: &Loaded, reload: &Reload) {
+fn reload_configuration(args: &ConfigArgs, running: &mut Loaded, reload: &Reload) {
     match args.load() {
         Ok(newer) => {
-            if let Err(error) = reload.apply(running, &newer) {
+            if let Err(error) = reload.apply(running, newer) {
                 tracing::error!(%error, "the configuration was not reloaded");
             }
         }

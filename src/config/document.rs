@@ -14,7 +14,7 @@ const INTRODUCTION: &str = "\
 # Configuration
 
 <!-- Written from the code (src/config/document.rs); a test compares. To renew it:
-     cargo test --lib write_the_reference -- --ignored -->
+     cargo run -- check --reference > docs/configuration.md -->
 
 `shiftkeeper check --config FILE` reads a configuration as `run` would and prints every mistake with line and column;
 `--show` prints every key in force and where its value comes from. `config/shiftkeeper.toml` is a sample with all keys.

@@ -113,9 +113,3 @@ fn the_reference_is_that_of_the_code() {
     let written = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap_or_default();
     assert!(written == reference(), "docs/configuration.md is out of date; renew it as its first lines say");
 }
-
-#[test]
-#[ignore = "writes docs/configuration.md"]
-fn write_the_reference() {
-    std::fs::write(root().join("docs/configuration.md"), reference()).expect("written");
-}

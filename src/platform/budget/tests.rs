@@ -1,3 +1,5 @@
+//! Tests of the request budget.
+
 use proptest::prelude::*;
 
 use super::*;
