@@ -1,5 +1,6 @@
 //! `shiftkeeper report`: prints reports over the store. Reads alone; long logs go out page by page.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -191,7 +192,7 @@ fn table(figures: &Compliance, tenant: &TenantId, span: Span) -> String {
         rows.trim_fmt(),
     );
     for (figure, meaning) in DEFINITIONS {
-        text.push_str(&format!("{figure}: {meaning}\n"));
+        let _ = writeln!(text, "{figure}: {meaning}");
     }
     text
 }
