@@ -18,7 +18,7 @@ use crate::app::{Importer, clock_of, identity, wanted_from_file};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
-use crate::domain::import::Complaint;
+use crate::domain::import::{Complaint, ImportOptions, ImportRefused, read_schedule};
 use crate::engine::door::Door;
 use crate::http::{ImportAnswer, ImportError, WantedImport};
 use crate::store::{Role, Store};
@@ -139,6 +139,11 @@ fn refusal(problem: &Value) -> Option<Came> {
 }
 
 async fn import_here(config: &Config, wanted: WantedImport) -> anyhow::Result<Came> {
+    // A file with faults is turned away before a store is made or taken for it.
+    let options = ImportOptions { move_weeks: wanted.move_weeks, ..config.import.clone() };
+    if let Err(ImportRefused { complaints, faults }) = read_schedule(&wanted.name, &wanted.bytes, &options) {
+        return Ok(Came::Refused { complaints, faults });
+    }
     let clock = clock_of(config);
     let url = config.store.connection_url();
     let store = Store::open(url.expose(), Role::Import, clock.clone(), &identity()).await?;

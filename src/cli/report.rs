@@ -128,7 +128,8 @@ async fn write_json(
         head.extend(figures);
     }
     let head = head.to_string();
-    write!(out, "{},\"logs\":[", head.trim_end_matches('}'))?;
+    // The object goes on: its last brace comes after the log.
+    write!(out, "{},\"logs\":[", head.strip_suffix('}').unwrap_or(&head))?;
     let mut first = true;
     loop {
         let page = log.next_page().await?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::domain::ids::{AgentId, RuleId, TenantId, TransitionId};
 use crate::domain::policy::Violation;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, WaitReason};
+use crate::domain::transition::Status;
 use crate::store::{ComplianceFigures, PAGE_LIMIT, ReadError, Reader, StoredTransition, TransitionFilter};
 
 /// Of which requests: from the first instant up to, but not including, the second. `None` is no bound.
@@ -154,19 +154,19 @@ impl From<&StoredTransition> for LogLine {
 }
 
 fn error_message(status: &Status) -> Option<String> {
-    let waited = |why: &WaitReason| why.name();
     match status {
         Status::Requested | Status::Sending { .. } | Status::Accepted { .. } | Status::Confirmed { .. } => None,
-        Status::Waiting { why, .. } => Some(format!("waits for {}", why.name())),
+        Status::Waiting { why, .. } => Some(format!("waits for {}", why.words())),
         Status::InDoubt { .. } => Some("sent, and not known whether it took effect".to_owned()),
         Status::Unconfirmed { .. } => Some("accepted, and no snapshot showed it".to_owned()),
         Status::Refused { violation } => Some(violation.code().to_owned()),
         Status::Failed { error } => Some(error.clone()),
         Status::Cancelled { by } => Some(format!("called off: {by}")),
         Status::Superseded { by } => Some(format!("superseded by {by}")),
-        Status::Expired { waiting_for } => {
-            Some(format!("its deadline passed while it waited for {}", waiting_for.as_ref().map_or("its turn", waited)))
-        }
+        Status::Expired { waiting_for } => Some(match waiting_for {
+            Some(why) => format!("its deadline passed while it waited for {}", why.words()),
+            None => "its deadline passed".to_owned(),
+        }),
     }
 }
 
