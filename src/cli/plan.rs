@@ -245,3 +245,6 @@ fn by(guard: Guard) -> String {
         Guard::ShareOfTeam => "its limit for the team is reached".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

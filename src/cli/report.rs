@@ -226,3 +226,6 @@ fn parse_instant(text: &str) -> Result<UtcMicros, String> {
         .map(|midnight| midnight.timestamp().into())
         .ok_or_else(|| "write a date or an instant, such as 2026-10-26 or 2026-10-26T08:00:00Z".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
