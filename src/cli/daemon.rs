@@ -12,6 +12,7 @@ use super::talk::Failure;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
 use crate::platform::client::{ClientSettings, build};
+use crate::store::OpenError;
 
 /// An answer is awaited so long, in real time; imports get [`IMPORT_TIMEOUT`].
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -139,9 +140,16 @@ impl Daemon {
         if let Some(url) = config.client_url() {
             return Self::at(url);
         }
-        let reader = open_reader(config).await?;
-        let row = reader.daemon().await?;
-        reader.close().await;
+        let row = match open_reader(config).await {
+            // A store that nobody has made yet has no daemon.
+            Err(OpenError::NotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+            Ok(reader) => {
+                let row = reader.daemon().await?;
+                reader.close().await;
+                row
+            }
+        };
         match row.filter(|row| row.stopped_at.is_none()).and_then(|row| row.listen) {
             Some(listen) => Self::at(format!("http://{listen}")),
             None => Err(Failure::new(

@@ -201,7 +201,7 @@ impl TenantPlan {
             let _ = write!(text, ", {} held back", held.len());
         }
         if self.open_transitions > 0 {
-            let _ = write!(text, ", {} transitions open already", self.open_transitions);
+            let _ = write!(text, ", {} open already", count(self.open_transitions, "transition"));
         }
         if let Some(explanation) = &self.explanation {
             let _ = write!(text, "\n{explanation}");
@@ -215,6 +215,10 @@ impl TenantPlan {
         }
         text
     }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 impl HeldWish {

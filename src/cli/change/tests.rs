@@ -77,6 +77,11 @@ fn an_answer_of_the_daemon_is_said_in_words_with_the_policy_before_them() {
             "MANDATORY_BREAK_VIOLATION: its deadline 2026-10-26T13:30:00Z passed while it waited for the mandatory break to \
              end",
         ),
+        (
+            waiting(WaitReason::Retry),
+            Some(PlatformConflict),
+            "PLATFORM_CONFLICT: waits for the next try after a failed one (given up at 2026-10-26T13:30:00Z)",
+        ),
         (Status::Failed { error: "no such agent (404)".into() }, None, "no such agent (404)"),
     ] {
         let row = Row::of_transition(&transition(status, violation));

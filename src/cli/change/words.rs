@@ -20,6 +20,18 @@ impl Row {
         Self { id: taken.id, status: taken.status, error, standing, agent: taken.agent }
     }
 
+    /// With how the last attempt failed, where that is what it waits or waited for.
+    pub(super) fn with_last_error(mut self, status: &Status, last_error: Option<&str>) -> Self {
+        let (Status::Waiting { why, .. } | Status::Expired { waiting_for: Some(why) }) = status else { return self };
+        if matches!(why, WaitReason::Retry | WaitReason::Conflict)
+            && let (Some(words), Some(last)) = (&mut self.error, last_error)
+        {
+            words.push_str("; the last try: ");
+            words.push_str(last);
+        }
+        self
+    }
+
     /// As it stands now.
     pub(super) fn of_transition(transition: &Transition) -> Self {
         Self {
@@ -76,8 +88,12 @@ const fn is_behind(violation: Violation, status: &Status) -> bool {
         return matches!(status, Status::Failed { .. });
     };
     match violation {
-        Violation::MandatoryBreakViolation => matches!(why, WaitReason::MandatoryBreak | WaitReason::Conflict),
-        Violation::AgentNotScheduled | Violation::PlatformConflict => matches!(why, WaitReason::Conflict),
+        Violation::MandatoryBreakViolation => {
+            matches!(why, WaitReason::MandatoryBreak | WaitReason::Conflict | WaitReason::Retry)
+        }
+        Violation::AgentNotScheduled | Violation::PlatformConflict => {
+            matches!(why, WaitReason::Conflict | WaitReason::Retry)
+        }
     }
 }
 
