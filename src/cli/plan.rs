@@ -195,8 +195,8 @@ impl TenantPlan {
     }
 
     fn text(&self) -> String {
-        let mut text =
-            format!("{} at {}: {} agents, {} intents", self.tenant, self.at, self.agents, self.intents.len());
+        let (agents, intents) = (count(self.agents, "agent"), count(self.intents.len(), "intent"));
+        let mut text = format!("{} at {}: {agents}, {intents}", self.tenant, self.at);
         if let Some(held) = &self.held {
             let _ = write!(text, ", {} held back", held.len());
         }
