@@ -206,3 +206,6 @@ fn parse_span(text: &str) -> Result<Duration, String> {
     let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
     span.ok_or_else(|| "write a span such as 90s, 30m or 1h30m".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

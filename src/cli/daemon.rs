@@ -12,6 +12,7 @@ use super::talk::Failure;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
 use crate::platform::client::{ClientSettings, build};
+use crate::store::OpenError;
 
 /// An answer is awaited so long, in real time; imports get [`IMPORT_TIMEOUT`].
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -139,9 +140,16 @@ impl Daemon {
         if let Some(url) = config.client_url() {
             return Self::at(url);
         }
-        let reader = open_reader(config).await?;
-        let row = reader.daemon().await?;
-        reader.close().await;
+        let row = match open_reader(config).await {
+            // A store that nobody has made yet has no daemon.
+            Err(OpenError::NotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+            Ok(reader) => {
+                let row = reader.daemon().await?;
+                reader.close().await;
+                row
+            }
+        };
         match row.filter(|row| row.stopped_at.is_none()).and_then(|row| row.listen) {
             Some(listen) => Self::at(format!("http://{listen}")),
             None => Err(Failure::new(
@@ -224,5 +232,100 @@ const fn name(right: Right) -> &'static str {
         Right::Read => "read",
         Right::Change => "change",
         Right::Import => "import",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::http::{HeaderMap, Uri};
+    use serde_json::json;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::config::{ConfigText, Environment};
+
+    fn config(more: &str) -> Config {
+        let text = format!(
+            "[[tenants]]\nid = \"acme\"\nbase_url = \"http://127.0.0.1:9\"\nclient_id = \"x\"\n\
+             client_secret = {{ env = \"SOME_SECRET\" }}\n{more}"
+        );
+        let environment: Environment =
+            [("SOME_SECRET".to_owned(), "0123456789abcdef".to_owned())].into_iter().collect();
+        let texts = [ConfigText { file: "c.toml".into(), text }];
+        Config::load_texts(&texts, &environment, &[]).expect("sound").config
+    }
+
+    const TOKEN: &str = "[[server.tokens]]\nid = \"ops\"\ntoken = { env = \"SOME_SECRET\" }\nmay = [\"read\"]\n";
+
+    async fn ask(config: &Config, url: &str) -> Result<Value, DaemonError> {
+        let tenant = TenantId::from("acme");
+        let query = [("tenant", "acme"), ("name", "a&b c")];
+        let ask = Ask { method: Method::GET, path: "/api/x", right: Right::Read, tenant: &tenant, query: &query };
+        Daemon::at(url).expect("a client").ask(config, ask, |request| request).await
+    }
+
+    /// A server that gives one answer, and what it answers to: the query and the token.
+    async fn serve(status: StatusCode, body: &'static str) -> (String, JoinSet<()>) {
+        let answer = move |uri: Uri, headers: HeaderMap| async move {
+            assert_eq!(uri.query(), Some("tenant=acme&name=a%26b+c"));
+            assert_eq!(headers["authorization"], "Bearer 0123456789abcdef");
+            (status, body)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            axum::serve(listener, Router::new().fallback(answer)).await.expect("serves");
+        });
+        (url, task)
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_its_json() {
+        let (url, _task) = serve(StatusCode::OK, "{\"a\":1}").await;
+        assert_eq!(ask(&config(TOKEN), &url).await, Ok(json!({"a": 1})));
+    }
+
+    #[tokio::test]
+    async fn refusals_are_told_in_the_daemons_words_and_end_each_in_its_own_way() {
+        let problem = "{\"code\":\"x\",\"detail\":\"the token ops may not change\"}";
+        for (status, exit) in
+            [(401, Exit::NotPermitted), (403, Exit::NotPermitted), (503, Exit::TryLater), (422, Exit::Failed)]
+        {
+            let (url, _task) = serve(StatusCode::from_u16(status).expect("a status"), problem).await;
+            let error = ask(&config(TOKEN), &url).await.expect_err("refused");
+            assert_eq!((error.to_string().as_str(), error.exit()), ("the token ops may not change", exit));
+        }
+    }
+
+    #[tokio::test]
+    async fn another_server_at_the_address_is_not_taken_for_the_daemon() {
+        for (status, body) in [(200, "<html>"), (404, "<html>"), (404, "{\"error\":\"no\"}")] {
+            let (url, _task) = serve(StatusCode::from_u16(status).expect("a status"), body).await;
+            let error = ask(&config(TOKEN), &url).await.expect_err("foreign");
+            assert!(matches!(error, DaemonError::NotShiftkeeper { .. }), "{status} {body}: {error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_names_the_address_and_the_way_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        drop(listener);
+        let error = ask(&config(TOKEN), &url).await.expect_err("nobody");
+        assert_eq!(error.exit(), Exit::Unreachable);
+        assert!(error.to_string().starts_with(&format!("no daemon answers at {url} (")), "{error}");
+        assert!(error.to_string().contains("shiftkeeper run"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn without_a_token_that_may_nothing_is_asked() {
+        let error = ask(&config(""), "http://127.0.0.1:9").await.expect_err("no token");
+        assert_eq!(
+            (error.exit(), error),
+            (Exit::NotPermitted, DaemonError::NoToken { right: "read", tenant: "acme".into() })
+        );
     }
 }

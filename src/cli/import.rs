@@ -18,7 +18,7 @@ use crate::app::{Importer, clock_of, identity, wanted_from_file};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
-use crate::domain::import::Complaint;
+use crate::domain::import::{Complaint, ImportOptions, ImportRefused, read_schedule};
 use crate::engine::door::Door;
 use crate::http::{ImportAnswer, ImportError, WantedImport};
 use crate::store::{Role, Store};
@@ -57,8 +57,10 @@ pub struct ImportArgs {
 
 /// What came of it.
 #[derive(Debug)]
-enum Came {
+pub(super) enum Came {
+    /// It is in force.
     Imported(ImportAnswer),
+    /// It has faults: the first of them, and how many there are.
     Refused { complaints: Vec<Complaint>, faults: usize },
 }
 
@@ -138,7 +140,12 @@ fn refusal(problem: &Value) -> Option<Came> {
     Some(Came::Refused { faults: faults.unwrap_or(complaints.len()), complaints })
 }
 
-async fn import_here(config: &Config, wanted: WantedImport) -> anyhow::Result<Came> {
+pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow::Result<Came> {
+    // A file with faults is turned away before a store is made or taken for it.
+    let options = ImportOptions { move_weeks: wanted.move_weeks, ..config.import.clone() };
+    if let Err(ImportRefused { complaints, faults }) = read_schedule(&wanted.name, &wanted.bytes, &options) {
+        return Ok(Came::Refused { complaints, faults });
+    }
     let clock = clock_of(config);
     let url = config.store.connection_url();
     let store = Store::open(url.expose(), Role::Import, clock.clone(), &identity()).await?;
@@ -205,5 +212,78 @@ const fn exit_for(came: &Came) -> Exit {
     match came {
         Came::Imported(_) => Exit::Done,
         Came::Refused { .. } => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: ImportArgs,
+    }
+
+    const HEAD: &str = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n";
+    const ROW: &str = "u_1,Ida,blue,Europe/Berlin,shift,2026-10-26T09:00,2026-10-26T17:30,false\n";
+
+    /// Imports `text` without a daemon into a fresh folder; the exit code, and whether there is a store afterwards.
+    async fn import(text: &str, times: u32) -> (Vec<ExitCode>, bool) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = |name: &str| folder.path().join(name);
+        let config = format!(
+            "[store]\nurl = \"sqlite://{}\"\n[[tenants]]\nid = \"acme\"\nbase_url = \"http://127.0.0.1:9\"\n\
+             client_id = \"x\"\nclient_secret = {{ file = \"secret\" }}\n",
+            place("keeper.db").display()
+        );
+        std::fs::write(place("c.toml"), config).expect("written");
+        std::fs::write(place("secret"), "hunter2").expect("written");
+        std::fs::write(place("week.csv"), text).expect("written");
+        let (config, file) = (place("c.toml").display().to_string(), place("week.csv").display().to_string());
+        let mut exits = Vec::new();
+        for _ in 0..times {
+            let args = Command::try_parse_from(["import", &file, "--config", &config]).expect("known options").args;
+            exits.push(run(args).await.expect("a file that can be read"));
+        }
+        (exits, place("keeper.db").exists())
+    }
+
+    #[tokio::test]
+    async fn a_file_is_imported_without_a_daemon_and_once_more_changes_nothing() {
+        let (exits, stored) = import(&format!("{HEAD}{ROW}"), 2).await;
+        assert_eq!(exits, [ExitCode::from(Exit::Done); 2]);
+        assert!(stored);
+    }
+
+    #[tokio::test]
+    async fn a_file_with_faults_ends_in_1_and_leaves_nothing() {
+        let (exits, stored) = import(&format!("{HEAD}{}", ROW.replace("Europe/Berlin", "Mars")), 1).await;
+        assert_eq!(exits, [ExitCode::from(Exit::Failed)]);
+        assert!(!stored);
+    }
+
+    #[test]
+    fn faults_are_told_one_a_line_also_those_that_the_daemon_found() {
+        let problem = json!({
+            "code": "schedule_refused", "faults": 3,
+            "complaints": [
+                {"line": 3, "column": "start", "value": "9am", "reason": "is not a date and time"},
+                {"line": null, "column": null, "value": null, "reason": "the file is empty"},
+            ],
+        });
+        let Some(Came::Refused { complaints, faults }) = refusal(&problem) else { panic!("faults") };
+        assert_eq!(
+            refused_lines(&complaints, faults, "week.csv"),
+            [
+                "week.csv: line 3, column start: \"9am\" is not a date and time",
+                "week.csv: the file is empty",
+                "week.csv: 1 more faults are not listed",
+                "week.csv is not imported: 3 faults; nothing was changed",
+            ]
+        );
+        assert!(refusal(&json!({"code": "not_permitted", "detail": "no"})).is_none());
     }
 }

@@ -195,13 +195,13 @@ impl TenantPlan {
     }
 
     fn text(&self) -> String {
-        let mut text =
-            format!("{} at {}: {} agents, {} intents", self.tenant, self.at, self.agents, self.intents.len());
+        let (agents, intents) = (count(self.agents, "agent"), count(self.intents.len(), "intent"));
+        let mut text = format!("{} at {}: {agents}, {intents}", self.tenant, self.at);
         if let Some(held) = &self.held {
             let _ = write!(text, ", {} held back", held.len());
         }
         if self.open_transitions > 0 {
-            let _ = write!(text, ", {} transitions open already", self.open_transitions);
+            let _ = write!(text, ", {} open already", count(self.open_transitions, "transition"));
         }
         if let Some(explanation) = &self.explanation {
             let _ = write!(text, "\n{explanation}");
@@ -215,6 +215,10 @@ impl TenantPlan {
         }
         text
     }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 impl HeldWish {
@@ -245,3 +249,6 @@ fn by(guard: Guard) -> String {
         Guard::ShareOfTeam => "its limit for the team is reached".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

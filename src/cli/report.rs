@@ -1,5 +1,6 @@
 //! `shiftkeeper report`: prints reports over the store. Reads alone; long logs go out page by page.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -127,7 +128,8 @@ async fn write_json(
         head.extend(figures);
     }
     let head = head.to_string();
-    write!(out, "{},\"logs\":[", head.trim_end_matches('}'))?;
+    // The object goes on: its last brace comes after the log.
+    write!(out, "{},\"logs\":[", head.strip_suffix('}').unwrap_or(&head))?;
     let mut first = true;
     loop {
         let page = log.next_page().await?;
@@ -191,7 +193,7 @@ fn table(figures: &Compliance, tenant: &TenantId, span: Span) -> String {
         rows.trim_fmt(),
     );
     for (figure, meaning) in DEFINITIONS {
-        text.push_str(&format!("{figure}: {meaning}\n"));
+        let _ = writeln!(text, "{figure}: {meaning}");
     }
     text
 }
@@ -224,3 +226,6 @@ fn parse_instant(text: &str) -> Result<UtcMicros, String> {
         .map(|midnight| midnight.timestamp().into())
         .ok_or_else(|| "write a date or an instant, such as 2026-10-26 or 2026-10-26T08:00:00Z".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,6 +88,22 @@ impl WaitReason {
             Self::Sight => "sight",
         }
     }
+
+    /// What it waits for, for a person to read: `waits for the contact to end`.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Budget => "a free slot of the request budget",
+            Self::InFlight => "another change of the agent that is under way",
+            Self::MandatoryBreak => "the mandatory break to end",
+            Self::Contact => "the contact to end",
+            Self::Retry => "the next try after a failed one",
+            Self::PlatformAnswer => "the platform to say whether the agent is scheduled",
+            Self::Conflict => "the platform to allow what it refused (409)",
+            Self::Halted => "automation, which is halted, to resume",
+            Self::Approval => "a person to approve it",
+            Self::Sight => "fresh sight of the agent",
+        }
+    }
 }
 
 /// Where a transition stands. The shape in the store and in the API: `{"status": "waiting", "why": "budget", …}`.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::domain::ids::{AgentId, RuleId, TenantId, TransitionId};
 use crate::domain::policy::Violation;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, WaitReason};
+use crate::domain::transition::Status;
 use crate::store::{ComplianceFigures, PAGE_LIMIT, ReadError, Reader, StoredTransition, TransitionFilter};
 
 /// Of which requests: from the first instant up to, but not including, the second. `None` is no bound.
@@ -154,19 +154,19 @@ impl From<&StoredTransition> for LogLine {
 }
 
 fn error_message(status: &Status) -> Option<String> {
-    let waited = |why: &WaitReason| why.name();
     match status {
         Status::Requested | Status::Sending { .. } | Status::Accepted { .. } | Status::Confirmed { .. } => None,
-        Status::Waiting { why, .. } => Some(format!("waits for {}", why.name())),
+        Status::Waiting { why, .. } => Some(format!("waits for {}", why.words())),
         Status::InDoubt { .. } => Some("sent, and not known whether it took effect".to_owned()),
         Status::Unconfirmed { .. } => Some("accepted, and no snapshot showed it".to_owned()),
         Status::Refused { violation } => Some(violation.code().to_owned()),
         Status::Failed { error } => Some(error.clone()),
         Status::Cancelled { by } => Some(format!("called off: {by}")),
         Status::Superseded { by } => Some(format!("superseded by {by}")),
-        Status::Expired { waiting_for } => {
-            Some(format!("its deadline passed while it waited for {}", waiting_for.as_ref().map_or("its turn", waited)))
-        }
+        Status::Expired { waiting_for } => Some(match waiting_for {
+            Some(why) => format!("its deadline passed while it waited for {}", why.words()),
+            None => "its deadline passed".to_owned(),
+        }),
     }
 }
 
@@ -195,5 +195,94 @@ impl<'a> Log<'a> {
         self.filter.before = rows.last().map(|row| row.transition.id);
         self.done = rows.len() < PAGE_LIMIT as usize;
         Ok(rows.iter().map(LogLine::from).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::policy::OnContact;
+    use crate::domain::priority::Priority;
+    use crate::domain::state::AgentState;
+    use crate::domain::transition::{Actor, Transition, WaitReason};
+
+    fn figures(total: u64, violations: &[(Violation, u64)], latency_ms: u64, timed: u64) -> ComplianceFigures {
+        let violations = violations.iter().copied().collect();
+        ComplianceFigures { total, violations, latency_ms, timed, ..ComplianceFigures::default() }
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "0 and quarters are exact")]
+    fn the_frequency_is_the_share_of_transitions_with_a_violation_and_0_of_none() {
+        assert_eq!(Compliance::of(&figures(0, &[], 0, 0)).violation_frequency, 0.0);
+        assert_eq!(Compliance::of(&figures(4, &[], 0, 0)).violation_frequency, 0.0);
+        let both = [(Violation::AgentNotScheduled, 2), (Violation::MandatoryBreakViolation, 1)];
+        assert_eq!(Compliance::of(&figures(4, &both, 0, 0)).violation_frequency, 0.75);
+    }
+
+    #[test]
+    fn the_mean_latency_is_rounded_half_up_and_0_of_none() {
+        for (sum, timed, mean) in [(0, 0, 0), (10, 4, 3), (9, 4, 2), (7, 2, 4), (40, 1, 40), (u64::MAX, 1, u64::MAX)] {
+            assert_eq!(Compliance::of(&figures(9, &[], sum, timed)).average_latency_ms, mean, "{sum} / {timed}");
+        }
+    }
+
+    #[test]
+    fn the_json_has_the_names_of_guide_003() {
+        let report = json!(Compliance::of(&figures(2, &[(Violation::AgentNotScheduled, 1)], 40, 1)));
+        assert_eq!(report["totalTransitions"], 2);
+        assert_eq!(report["violationFrequency"], 0.5);
+        assert_eq!(report["averageLatencyMs"], 40);
+        assert_eq!(report["violations"], json!({"AGENT_NOT_SCHEDULED": 1}));
+    }
+
+    fn line(status: Status, violation: Option<Violation>) -> LogLine {
+        LogLine::from(&StoredTransition {
+            accepted_at: None,
+            finished_at: None,
+            transition: Transition {
+                id: TransitionId(uuid::Uuid::nil()),
+                tenant: "acme".into(),
+                agent: "u_0001".into(),
+                target: AgentState::Ready,
+                reason: "WORKING".into(),
+                priority: Priority::Person,
+                actor: Actor::Person { id: "anna".into() },
+                note: None,
+                on_contact: OnContact::After,
+                requested_at: UtcMicros::EPOCH,
+                deadline: UtcMicros::EPOCH,
+                before: None,
+                explanation: json!(null),
+                attempts: 0,
+                violation,
+                latency_ms: None,
+                status,
+            },
+        })
+    }
+
+    #[test]
+    fn a_log_line_says_how_the_change_went_and_why_not() {
+        let refused =
+            line(Status::Refused { violation: Violation::AgentNotScheduled }, Some(Violation::AgentNotScheduled));
+        assert_eq!(
+            json!(refused),
+            json!({
+                "id": uuid::Uuid::nil(), "timestamp": "1970-01-01T00:00:00Z", "userId": "u_0001", "newState": "Ready",
+                "success": false, "latencyMs": null, "policyViolation": "AGENT_NOT_SCHEDULED",
+                "errorMessage": "AGENT_NOT_SCHEDULED",
+            })
+        );
+        let confirmed = line(Status::Confirmed { at: UtcMicros::EPOCH }, None);
+        assert!(confirmed.success && confirmed.error_message.is_none());
+        let held = line(
+            Status::Waiting { why: WaitReason::MandatoryBreak, until: None },
+            Some(Violation::MandatoryBreakViolation),
+        );
+        assert_eq!(held.error_message.as_deref(), Some("waits for the mandatory break to end"));
+        assert!(!held.success);
     }
 }

@@ -32,6 +32,54 @@ impl Sheet {
 
     /// What has been written.
     pub fn finish(self) -> io::Result<Vec<u8>> {
-        self.0.into_inner().map_err(|error| error.into_error())
+        self.0.into_inner().map_err(csv::IntoInnerError::into_error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sheet(rows: &[&[&str]]) -> String {
+        let mut sheet = Sheet::default();
+        for row in rows {
+            sheet.row(row.iter().copied()).expect("memory takes it");
+        }
+        String::from_utf8(sheet.finish().expect("whole")).expect("text")
+    }
+
+    #[test]
+    fn a_row_ends_with_crlf_and_quotes_what_needs_them() {
+        assert_eq!(
+            sheet(&[&["a", "b,c"], &["say \"hi\"", "two\nlines"]]),
+            "a,\"b,c\"\r\n\"say \"\"hi\"\"\",\"two\nlines\"\r\n"
+        );
+    }
+
+    #[test]
+    fn a_cell_that_a_spreadsheet_would_run_gets_an_apostrophe() {
+        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"] {
+            assert_eq!(neutral(cell), format!("'{cell}"));
+        }
+        for cell in ["", "u_0001", "a=b", " =1", "'=1"] {
+            assert_eq!(neutral(cell), cell);
+        }
+        assert_eq!(sheet(&[&["=HYPERLINK(\"x\")", "ok"]]), "\"'=HYPERLINK(\"\"x\"\")\",ok\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_and_no_cell_begins_a_formula(cells in prop::collection::vec(".*", 2..5)) {
+            let text = sheet(&[&vec!["head"; cells.len()], &cells.iter().map(String::as_str).collect::<Vec<_>>()]);
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            let row = reader.records().next().expect("a row").expect("CSV");
+            prop_assert_eq!(row.len(), cells.len());
+            for (read, cell) in row.iter().zip(&cells) {
+                prop_assert!(!read.starts_with(['=', '+', '-', '@', '\t', '\r']));
+                prop_assert!(read == cell || read.strip_prefix('\'') == Some(cell.as_str()));
+            }
+        }
     }
 }

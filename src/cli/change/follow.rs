@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use serde::Deserialize as _;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::{Row, Standing};
@@ -67,7 +69,7 @@ async fn round(
         }
         match asked.join_next().await {
             None => return Ok(trouble),
-            Some(Ok((place, Ok(transition)))) => rows[place] = Row::of_transition(&transition),
+            Some(Ok((place, Ok(row)))) => rows[place] = row,
             Some(Ok((_, Err(error)))) if error.may_pass() => trouble = Some(error),
             Some(Ok((_, Err(error)))) => return Err(error),
             // A question is not cancelled while its set lives, and does not panic; its row stays open for the next round.
@@ -76,16 +78,40 @@ async fn round(
     }
 }
 
-async fn look(
-    config: &Config,
-    daemon: &Daemon,
-    tenant: &TenantId,
-    id: TransitionId,
-) -> Result<Transition, DaemonError> {
+async fn look(config: &Config, daemon: &Daemon, tenant: &TenantId, id: TransitionId) -> Result<Row, DaemonError> {
     let path = format!("/api/v1/transitions/{id}");
     let query = [("tenant", tenant.as_str())];
     let ask = Ask { method: Method::GET, path: &path, right: Right::Read, tenant, query: &query };
     let answer = daemon.ask(config, ask, |request| request).await?;
-    serde_json::from_value(answer)
-        .map_err(|_| DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK })
+    row(&answer).ok_or_else(|| DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK })
+}
+
+fn row(answer: &Value) -> Option<Row> {
+    let transition = Transition::deserialize(answer).ok()?;
+    let last_error = answer["attempt_log"].as_array().and_then(|log| log.last()?.get("error")?.as_str());
+    Some(Row::of_transition(&transition).with_last_error(&transition.status, last_error))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_the_daemon_becomes_a_row_that_says_how_the_last_try_failed() {
+        let answer = json!({
+            "id": uuid::Uuid::nil(), "tenant": "acme", "agent": "u_1", "target": "Ready", "reason": "WORKING",
+            "priority": "person", "actor": {"kind": "person", "id": "ops"}, "note": null, "on_contact": "after",
+            "requested_at": "2026-10-26T13:00:00Z", "deadline": "2026-10-26T13:30:00Z", "before": "Paused",
+            "explanation": {"asked_by": "ops"}, "attempts": 2, "violation": null, "latency_ms": null,
+            "status": "waiting", "why": "retry", "until": null, "accepted_at": null, "finished_at": null,
+            "attempt_log": [{"attempt": 1, "error": "first"}, {"attempt": 2, "error": "it does not answer (503)"}],
+        });
+        let row = row(&answer).expect("the API's own shape");
+        assert_eq!((row.status.as_str(), row.standing), ("waiting", Standing::Open));
+        let words = "waits for the next try after a failed one (given up at 2026-10-26T13:30:00Z); the last try: it does not \
+                     answer (503)";
+        assert_eq!(row.error.as_deref(), Some(words));
+    }
 }

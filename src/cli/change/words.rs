@@ -20,6 +20,18 @@ impl Row {
         Self { id: taken.id, status: taken.status, error, standing, agent: taken.agent }
     }
 
+    /// With how the last attempt failed, where that is what it waits or waited for.
+    pub(super) fn with_last_error(mut self, status: &Status, last_error: Option<&str>) -> Self {
+        let (Status::Waiting { why, .. } | Status::Expired { waiting_for: Some(why) }) = status else { return self };
+        if matches!(why, WaitReason::Retry | WaitReason::Conflict)
+            && let (Some(words), Some(last)) = (&mut self.error, last_error)
+        {
+            words.push_str("; the last try: ");
+            words.push_str(last);
+        }
+        self
+    }
+
     /// As it stands now.
     pub(super) fn of_transition(transition: &Transition) -> Self {
         Self {
@@ -59,7 +71,7 @@ fn hindrance(transition: &Transition) -> Option<String> {
         Status::Cancelled { by } => format!("called off: {by}"),
         Status::Superseded { by } => format!("a newer change took its place: {by}"),
         Status::Expired { waiting_for } => match waiting_for {
-            Some(why) => format!("its deadline {} passed while it waited for {}", transition.deadline, object(*why)),
+            Some(why) => format!("its deadline {} passed while it waited for {}", transition.deadline, why.words()),
             None => format!("its deadline {} passed", transition.deadline),
         },
     };
@@ -76,8 +88,12 @@ const fn is_behind(violation: Violation, status: &Status) -> bool {
         return matches!(status, Status::Failed { .. });
     };
     match violation {
-        Violation::MandatoryBreakViolation => matches!(why, WaitReason::MandatoryBreak | WaitReason::Conflict),
-        Violation::AgentNotScheduled | Violation::PlatformConflict => matches!(why, WaitReason::Conflict),
+        Violation::MandatoryBreakViolation => {
+            matches!(why, WaitReason::MandatoryBreak | WaitReason::Conflict | WaitReason::Retry)
+        }
+        Violation::AgentNotScheduled | Violation::PlatformConflict => {
+            matches!(why, WaitReason::Conflict | WaitReason::Retry)
+        }
     }
 }
 
@@ -85,29 +101,14 @@ fn refused(violation: Violation, agent: &AgentId) -> String {
     match violation {
         Violation::AgentNotScheduled => format!("{agent} has no shift now"),
         Violation::MandatoryBreakViolation => format!("{agent} is in a mandatory break"),
-        Violation::PlatformConflict => format!("the platform does not allow it for {agent} now (HTTP 409)"),
+        Violation::PlatformConflict => format!("the platform does not allow it for {agent} now (409)"),
     }
 }
 
 fn waits(why: WaitReason, until: Option<UtcMicros>, deadline: UtcMicros) -> String {
-    let object = object(why);
+    let object = why.words();
     match until {
         Some(until) => format!("waits for {object}, until {until} (given up at {deadline})"),
         None => format!("waits for {object} (given up at {deadline})"),
-    }
-}
-
-const fn object(why: WaitReason) -> &'static str {
-    match why {
-        WaitReason::Budget => "a free slot of the request budget",
-        WaitReason::InFlight => "another change of the agent that is under way",
-        WaitReason::MandatoryBreak => "the mandatory break to end",
-        WaitReason::Contact => "the contact to end",
-        WaitReason::Retry => "the next try after a failed one",
-        WaitReason::PlatformAnswer => "the platform to say whether the agent is scheduled",
-        WaitReason::Conflict => "the platform to allow what it refused (HTTP 409)",
-        WaitReason::Halted => "automation, which is halted, to resume",
-        WaitReason::Approval => "a person to approve it",
-        WaitReason::Sight => "fresh sight of the agent",
     }
 }

@@ -358,8 +358,8 @@ pub(super) fn outcome(status: &Status) -> Option<String> {
     match status {
         Status::Requested | Status::Sending { .. } | Status::InDoubt { .. } | Status::Accepted { .. } => None,
         Status::Waiting { why, until } => Some(match until {
-            Some(until) => format!("waits for {} until {until}", why.name()),
-            None => format!("waits for {}", why.name()),
+            Some(until) => format!("waits for {}, until {until}", why.words()),
+            None => format!("waits for {}", why.words()),
         }),
         Status::Confirmed { .. } => Some("a snapshot showed it".to_owned()),
         Status::Unconfirmed { .. } => Some("no snapshot showed it".to_owned()),
@@ -368,7 +368,7 @@ pub(super) fn outcome(status: &Status) -> Option<String> {
         Status::Cancelled { by } => Some(format!("called off: {by}")),
         Status::Superseded { by } => Some(format!("superseded by {by}")),
         Status::Expired { waiting_for } => Some(match waiting_for {
-            Some(why) => format!("its deadline passed while it waited for {}", why.name()),
+            Some(why) => format!("its deadline passed while it waited for {}", why.words()),
             None => "its deadline passed".to_owned(),
         }),
     }

@@ -1,0 +1,159 @@
+//! Wording and exit codes.
+
+use clap::Parser;
+
+use super::*;
+use crate::domain::policy::Violation;
+use crate::domain::priority::Priority;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Actor, Status, Transition, WaitReason};
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    args: ChangeArgs,
+}
+
+fn parse(options: &[&str]) -> Result<ChangeArgs, clap::Error> {
+    Command::try_parse_from(["change"].into_iter().chain(options.iter().copied())).map(|command| command.args)
+}
+
+fn at(text: &str) -> UtcMicros {
+    text.parse().expect("an instant")
+}
+
+fn transition(status: Status, violation: Option<Violation>) -> Transition {
+    Transition {
+        id: TransitionId(uuid::Uuid::nil()),
+        tenant: "acme".into(),
+        agent: "u_0300".into(),
+        target: AgentState::Ready,
+        reason: "WORKING".into(),
+        priority: Priority::Person,
+        actor: Actor::Person { id: "anna".into() },
+        note: None,
+        on_contact: OnContact::After,
+        requested_at: at("2026-10-26T13:00:00Z"),
+        deadline: at("2026-10-26T13:30:00Z"),
+        before: None,
+        explanation: Value::Null,
+        attempts: 0,
+        violation,
+        latency_ms: None,
+        status,
+    }
+}
+
+#[test]
+fn an_answer_of_the_daemon_is_said_in_words_with_the_policy_before_them() {
+    use Violation::{AgentNotScheduled, MandatoryBreakViolation, PlatformConflict};
+    let waiting = |why| Status::Waiting { why, until: None };
+    let in_break = Status::Waiting { why: WaitReason::MandatoryBreak, until: Some(at("2026-10-26T13:15:00Z")) };
+    for (status, violation, expected) in [
+        (
+            Status::Refused { violation: AgentNotScheduled },
+            Some(AgentNotScheduled),
+            "AGENT_NOT_SCHEDULED: u_0300 has no shift now",
+        ),
+        (
+            in_break,
+            Some(MandatoryBreakViolation),
+            "MANDATORY_BREAK_VIOLATION: waits for the mandatory break to end, until 2026-10-26T13:15:00Z (given up at \
+             2026-10-26T13:30:00Z)",
+        ),
+        (
+            waiting(WaitReason::Budget),
+            Some(MandatoryBreakViolation),
+            "waits for a free slot of the request budget (given up at 2026-10-26T13:30:00Z)",
+        ),
+        (
+            waiting(WaitReason::Conflict),
+            Some(PlatformConflict),
+            "PLATFORM_CONFLICT: waits for the platform to allow what it refused (409) (given up at 2026-10-26T13:30:00Z)",
+        ),
+        (
+            Status::Expired { waiting_for: Some(WaitReason::MandatoryBreak) },
+            Some(MandatoryBreakViolation),
+            "MANDATORY_BREAK_VIOLATION: its deadline 2026-10-26T13:30:00Z passed while it waited for the mandatory break to \
+             end",
+        ),
+        (
+            waiting(WaitReason::Retry),
+            Some(PlatformConflict),
+            "PLATFORM_CONFLICT: waits for the next try after a failed one (given up at 2026-10-26T13:30:00Z)",
+        ),
+        (Status::Failed { error: "no such agent (404)".into() }, None, "no such agent (404)"),
+    ] {
+        let row = Row::of_transition(&transition(status, violation));
+        assert_eq!(row.error.as_deref(), Some(expected));
+    }
+    let confirmed = Row::of_transition(&transition(Status::Confirmed { at: UtcMicros::EPOCH }, None));
+    assert_eq!((confirmed.error, confirmed.standing), (None, Standing::Confirmed));
+}
+
+#[test]
+fn what_was_refused_at_once_is_said_in_the_same_words() {
+    let taken = |id, status: &str, error: Option<&str>| {
+        Row::of_taken(Taken { id, agent: "u_0300".into(), status: status.into(), error: error.map(str::to_owned) })
+    };
+    let id = Some(TransitionId(uuid::Uuid::nil()));
+    let refused = taken(id, "refused", Some("AGENT_NOT_SCHEDULED"));
+    assert_eq!(refused.error.as_deref(), Some("AGENT_NOT_SCHEDULED: u_0300 has no shift now"));
+    assert_eq!(refused.standing, Standing::Lost);
+    assert_eq!(taken(id, "waiting", None).standing, Standing::Open);
+    let unknown = taken(None, "refused", Some("acme has no agent u_0300"));
+    assert_eq!((unknown.standing, unknown.error.as_deref()), (Standing::Lost, Some("acme has no agent u_0300")));
+}
+
+#[test]
+fn the_exit_code_says_whether_all_some_or_none_went_well() {
+    use Standing::{Confirmed, Lost, Open};
+    let rows = |standings: &[Standing]| -> Vec<Row> {
+        let row = |standing: &Standing| Row {
+            id: None,
+            agent: "u_1".into(),
+            status: String::new(),
+            error: None,
+            standing: *standing,
+        };
+        standings.iter().map(row).collect()
+    };
+    for (standings, taken, followed) in [
+        (&[Confirmed, Confirmed][..], Exit::Done, Exit::Done),
+        (&[Confirmed, Lost], Exit::Partly, Exit::Partly),
+        (&[Confirmed, Open], Exit::Done, Exit::Partly),
+        (&[Open, Open], Exit::Done, Exit::TryLater),
+        (&[Open, Lost], Exit::Partly, Exit::Failed),
+        (&[Lost], Exit::Failed, Exit::Failed),
+    ] {
+        let rows = rows(standings);
+        assert_eq!((exit_when_taken(&rows), exit_when_followed(&rows)), (taken, followed), "{standings:?}");
+    }
+}
+
+#[test]
+fn a_row_is_printed_as_id_agent_status_and_error() {
+    let row = Row::of_transition(&transition(Status::Confirmed { at: UtcMicros::EPOCH }, None));
+    let expected = json!({ "id": uuid::Uuid::nil(), "agent": "u_0300", "status": "confirmed", "error": null });
+    assert_eq!(json!(row), expected);
+}
+
+#[test]
+fn options_become_the_body_that_the_daemon_takes() {
+    let options = ["u_1", "u_2", "--to", "not_ready", "--deadline", "1500ms", "--on-contact", "skip", "--note", "x"];
+    let args = parse(&options).expect("known options");
+    let expected = json!({
+        "tenant": "acme", "agents": ["u_1", "u_2"], "to": "NotReady", "reason": null, "on_contact": "skip",
+        "deadline_s": 2, "note": "x",
+    });
+    assert_eq!(body(&"acme".into(), &args), expected);
+}
+
+#[test]
+fn a_state_or_span_that_cannot_be_read_is_refused_with_what_can() {
+    let refusal = |options: &[&str]| parse(options).expect_err("refused").to_string();
+    assert!(refusal(&["u_1", "--to", "Redy"]).contains("Ready, NotReady, Paused"));
+    assert!(refusal(&["u_1", "--to", "Ready", "--wait", "soon"]).contains("such as 90s"));
+    assert!(refusal(&["u_1", "--to", "Ready", "--wait=-5s"]).contains("such as 90s"));
+    assert_eq!(parse(&["u_1", "--to", "READY", "--wait", "1m30s"]).expect("fits").wait, Some(Duration::from_secs(90)));
+}
