@@ -65,13 +65,12 @@ fn speed() -> u32 {
 
 async fn by_a_person(speed: u32) -> anyhow::Result<()> {
     let bench = start(speed, "").await?;
-    let agents = bench.agents();
     let (door, tenant) = (bench.app.door.clone(), bench.tenant.clone());
     let daemon = run(bench.app);
     // The subscription that a start makes is a call of the first window: this is the daemon of every day.
     bench.clock.sleep(Duration::from_secs(65)).await;
     let asked_at = bench.clock.now();
-    door.request(&tenant, request(agents)).await.context("the request")?;
+    door.request(&tenant, request(agents())).await.context("the request")?;
     let posts = wait_for(&bench.clock, &bench.simulator, &tenant, AGENTS as u64).await?;
     let last = posts.iter().map(|(at, _)| *at).max().context("a POST")?;
     let counts = bench.simulator.counts(&tenant);
@@ -88,7 +87,7 @@ async fn by_a_person(speed: u32) -> anyhow::Result<()> {
 async fn by_rules_with_an_urgent_change(speed: u32) -> anyhow::Result<()> {
     let bench = start(speed, RULE).await?;
     let (door, tenant) = (bench.app.door.clone(), bench.tenant.clone());
-    let urgent: AgentId = bench.agents().pop().context("an agent")?;
+    let urgent: AgentId = agents().pop().context("an agent")?;
     let daemon = run(bench.app);
     wait_for(&bench.clock, &bench.simulator, &tenant, 90).await?;
     bench.clock.sleep(Duration::from_secs(20)).await;
@@ -159,10 +158,8 @@ async fn start(speed: u32, rules: &str) -> anyhow::Result<Bench> {
     Ok(Bench { clock, simulator, tenant, app, soft, _folder: folder })
 }
 
-impl Bench {
-    fn agents(&self) -> Vec<AgentId> {
-        (1..=AGENTS).map(|n| AgentId::new(format!("u_{n:04}"))).collect()
-    }
+fn agents() -> Vec<AgentId> {
+    (1..=AGENTS).map(|n| AgentId::new(format!("u_{n:04}"))).collect()
 }
 
 /// Everybody works from an hour ago on.

@@ -108,7 +108,7 @@ impl DaemonError {
 
     /// As the end of a command.
     pub fn into_failure(self) -> anyhow::Error {
-        Failure::new(self.exit(), self.to_string())
+        Failure::because(self.exit(), self.to_string())
     }
 }
 
@@ -152,7 +152,7 @@ impl Daemon {
         };
         match row.filter(|row| row.stopped_at.is_none()).and_then(|row| row.listen) {
             Some(listen) => Self::at(format!("http://{listen}")),
-            None => Err(Failure::new(
+            None => Err(Failure::because(
                 Exit::Unreachable,
                 "no daemon runs on the configured store: start one with `shiftkeeper run --config FILE`",
             )),

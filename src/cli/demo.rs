@@ -166,7 +166,7 @@ fn configuration(args: &DemoArgs, simulator: &Simulator, folder: &std::path::Pat
         ConfigText { file: PathBuf::from("rules.toml"), text: RULES.to_owned() },
     ];
     let loaded = Config::load_texts(&texts, &environment, &[])?;
-    super::run::start_log(&loaded.config.log);
+    super::run::start_log(loaded.config.log);
     Ok(loaded)
 }
 

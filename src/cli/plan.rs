@@ -96,7 +96,7 @@ pub async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         plans.retain(|plan| plan.explanation.is_some());
         if plans.is_empty() {
             let known = "neither an imported schedule nor a tenant's `agents` names it";
-            return Err(Failure::new(Exit::Failed, format!("there is no agent {agent}: {known}")));
+            return Err(Failure::because(Exit::Failed, format!("there is no agent {agent}: {known}")));
         }
     }
     plans.iter().filter_map(TenantPlan::caution).for_each(say);

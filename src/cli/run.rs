@@ -32,7 +32,7 @@ pub struct RunArgs {
 /// Runs until a signal comes or a task fails for good.
 pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut loaded = args.config.load()?;
-    start_log(&loaded.config.log);
+    start_log(loaded.config.log);
     for warning in &loaded.warnings {
         say(format!("warning: {warning}"));
     }
@@ -110,7 +110,7 @@ fn reload_configuration(args: &ConfigArgs, running: &mut Loaded, reload: &Reload
 }
 
 /// Logs go to standard error, as the configuration says.
-pub(super) fn start_log(log: &Log) {
+pub(super) fn start_log(log: Log) {
     let level = log.level.name();
     let filter = tracing_subscriber::EnvFilter::new(format!("warn,shiftkeeper={level}"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

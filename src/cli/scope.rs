@@ -14,7 +14,9 @@ pub fn one_tenant<'a>(config: &'a Config, named: Option<&TenantId>) -> anyhow::R
             .tenant(id)
             .ok_or_else(|| usage(format!("there is no tenant {id} in the configuration: {}", known(config)))),
         (None, [only]) => Ok(only),
-        (None, []) => Err(Failure::new(Exit::BadConfiguration, "no tenant is configured: add one under [[tenants]]")),
+        (None, []) => {
+            Err(Failure::because(Exit::BadConfiguration, "no tenant is configured: add one under [[tenants]]"))
+        }
         (None, _) => Err(usage(format!("name a tenant with --tenant: {}", known(config)))),
     }
 }
@@ -40,7 +42,7 @@ pub async fn daemon_runs(reader: &Reader) -> anyhow::Result<bool> {
 
 /// Wrong usage.
 pub fn usage(text: String) -> anyhow::Error {
-    Failure::new(Exit::Usage, text)
+    Failure::because(Exit::Usage, text)
 }
 
 fn known(config: &Config) -> String {

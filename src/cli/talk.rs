@@ -50,7 +50,7 @@ pub struct Failure {
 
 impl Failure {
     /// An error that ends the process with `exit`.
-    pub fn new(exit: Exit, text: impl Into<String>) -> anyhow::Error {
+    pub fn because(exit: Exit, text: impl Into<String>) -> anyhow::Error {
         Self { exit, text: text.into() }.into()
     }
 }

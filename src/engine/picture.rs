@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::domain::agent::{Agent, Observed};
 use crate::domain::ids::{AgentId, SubjectId, TenantId};
-use crate::domain::roster::Roster;
+use crate::domain::roster::{AgentSlot, Roster};
 use crate::domain::schedule::AgentPlan;
 use crate::domain::time::UtcMicros;
 use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, StoredTransition};
@@ -75,7 +75,7 @@ pub async fn read_picture(
     for stored in &picture.open {
         let transition = &stored.transition;
         if let Some(index) = picture.roster.find(transition.agent.as_str()) {
-            let busy = picture.roster.get(index).and_then(|slot| slot.busy());
+            let busy = picture.roster.get(index).and_then(AgentSlot::busy);
             picture.roster.set_busy(index, busy.max(Some(transition.priority)));
         }
     }

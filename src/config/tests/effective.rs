@@ -248,7 +248,8 @@ fn the_command_line_finds_the_daemon_and_a_token_that_fits() {
 
 #[test]
 fn a_command_beside_the_daemon_needs_no_secret_of_a_platform_or_a_webhook() {
-    let webhook = "[[webhooks]]\nid = \"wfm\"\nurl = \"https://wfm.example/hooks\"\nsecret = { file = \"no-such-file\" }\n";
+    let webhook =
+        "[[webhooks]]\nid = \"wfm\"\nurl = \"https://wfm.example/hooks\"\nsecret = { file = \"no-such-file\" }\n";
     let texts = [text("c.toml", &with_tenant(webhook))];
     let bare = environment(&[("API_TOKEN", "0123456789abcdef")]);
     let refused = Config::load_texts(&texts, &bare, &[]).expect_err("the daemon needs both");
@@ -256,5 +257,6 @@ fn a_command_beside_the_daemon_needs_no_secret_of_a_platform_or_a_webhook() {
     let loaded = Config::load_texts(&texts, &bare.clone().for_command(), &[]).expect("a command needs neither");
     assert_eq!(loaded.config.tenants.len(), 1);
     let clear = with_tenant("").replace("{ env = \"ACME_SECRET\" }", "\"hunter2\"");
-    Config::load_texts(&[text("c.toml", &clear)], &bare.for_command(), &[]).expect_err("clear text is refused all the same");
+    Config::load_texts(&[text("c.toml", &clear)], &bare.for_command(), &[])
+        .expect_err("clear text is refused all the same");
 }

@@ -62,6 +62,7 @@ impl Pass {
 impl Keeper {
     /// Takes a step of a transition and records what it means. A step that the life cycle does not have is a defect of the
     /// caller: it is reported, and the transition stays as it is.
+    #[expect(clippy::needless_pass_by_value, reason = "a step is taken once; callers make it for this call")]
     pub(super) fn step(&mut self, pass: &mut Pass, id: TransitionId, step: Step) {
         let Some(open) = self.book.get(id) else { return };
         let before = open.transition.status.clone();

@@ -167,14 +167,12 @@ pub(in crate::http) async fn cancel(
     let Query(OfTenant { tenant }) = query?;
     caller.check(Right::Change, &tenant)?;
     let id = parse_id(&id)?;
-    match state.door.cancel(&tenant, id, caller.id()).await? {
-        Some(transition) => Ok(Json(json!(transition))),
-        None => {
-            let stored = state.reader.transition(&tenant, id).await?.ok_or_else(|| unknown(id))?;
-            let detail = format!("it is {} and cannot be called off any more", stored.transition.status);
-            Err(Problem::new(StatusCode::CONFLICT, "too_late", detail))
-        }
+    if let Some(transition) = state.door.cancel(&tenant, id, caller.id()).await? {
+        return Ok(Json(json!(transition)));
     }
+    let stored = state.reader.transition(&tenant, id).await?.ok_or_else(|| unknown(id))?;
+    let detail = format!("it is {} and cannot be called off any more", stored.transition.status);
+    Err(Problem::new(StatusCode::CONFLICT, "too_late", detail))
 }
 
 fn parse_id(text: &str) -> Result<TransitionId, Problem> {

@@ -68,7 +68,10 @@ impl Scenario {
 
     /// The state POSTs for an agent, in order.
     pub fn posts_for(&self, agent: &str) -> Vec<RequestEntry> {
-        state_posts(&self.log()).filter(|post| post.agent.as_ref().is_some_and(|id| id.as_str() == agent)).cloned().collect()
+        state_posts(&self.log())
+            .filter(|post| post.agent.as_ref().is_some_and(|id| id.as_str() == agent))
+            .cloned()
+            .collect()
     }
 
     /// Every audit entry, checked against the chain.
@@ -112,7 +115,8 @@ impl Scenario {
             assert_eq!(figures.by_status[status], 0, "{status} at the end: {:?}", figures.by_status);
         }
         let entries = self.audit(reader).await;
-        let with = |actions: &[&str]| entries.iter().filter(|entry| actions.contains(&entry.action.as_str())).count() as u64;
+        let with =
+            |actions: &[&str]| entries.iter().filter(|entry| actions.contains(&entry.action.as_str())).count() as u64;
         assert_eq!(with(&["transition.requested"]), figures.total, "one entry for each request");
         for outcome in ["confirmed", "unconfirmed", "refused", "failed", "cancelled", "superseded", "expired"] {
             let audited = with(&[&format!("transition.{outcome}")]);
@@ -130,8 +134,11 @@ impl Scenario {
     async fn assert_history_is_the_platforms(&self, reader: &Reader, log: &LogPage) {
         for world in self.sim.world().into_iter().filter(|world| world.id == self.tenant) {
             for view in world.agents {
-                let changes: Vec<_> =
-                    log.changes.iter().filter(|change| change.tenant == self.tenant && change.agent == view.id).collect();
+                let changes: Vec<_> = log
+                    .changes
+                    .iter()
+                    .filter(|change| change.tenant == self.tenant && change.agent == view.id)
+                    .collect();
                 let rows = self.history(reader, &view.id).await;
                 if self.setup.sim.lively {
                     assert_one_row_per_transition(&view.id, &rows);
@@ -218,7 +225,11 @@ fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage) {
             .iter()
             .filter(|call| call.seq > before.seq && call.seq < post.seq && is_good_snapshot(call))
             .any(|call| call.at >= before.at + wait);
-        assert!(read_back, "{agent}: the POST at {} ({:?}) was followed by one at {} without a read-back", before.at, before.fault, post.at);
+        assert!(
+            read_back,
+            "{agent}: the POST at {} ({:?}) was followed by one at {} without a read-back",
+            before.at, before.fault, post.at
+        );
     }
 }
 
@@ -235,15 +246,20 @@ fn assert_one_row_per_transition(agent: &AgentId, rows: &[StoredHistory]) {
 /// what a script did between two snapshots may be missing; nothing may be in history that did not happen.
 fn assert_same_story(agent: &AgentId, now: SimState, changes: &[&ChangeEntry], rows: &[StoredHistory]) {
     let story = || {
-        let told: Vec<_> = changes.iter().map(|change| format!("{} {:?} by {:?}", change.at, change.to, change.cause)).collect();
-        let kept: Vec<_> = rows.iter().map(|row| format!("{} {} by {:?}", row.row.entered_at, row.row.state, row.row.source)).collect();
+        let told: Vec<_> =
+            changes.iter().map(|change| format!("{} {:?} by {:?}", change.at, change.to, change.cause)).collect();
+        let kept: Vec<_> = rows
+            .iter()
+            .map(|row| format!("{} {} by {:?}", row.row.entered_at, row.row.state, row.row.source))
+            .collect();
         format!("{agent}\n  happened: {told:#?}\n  history: {kept:#?}")
     };
     let mut rows_left = rows.iter().peekable();
     let first = changes.first().map_or(now, |change| change.from);
     rows_left.next_if(|row| row.row.state == ours(first));
     for change in changes {
-        let same = |row: &&StoredHistory| row.row.state == ours(change.to) && apart(row.row.entered_at, change.at) <= ABOUT;
+        let same =
+            |row: &&StoredHistory| row.row.state == ours(change.to) && apart(row.row.entered_at, change.at) <= ABOUT;
         let found = rows_left.next_if(same).is_some();
         assert!(found || change.cause != Cause::Api, "a change by the API is not in history: {}", story());
     }
