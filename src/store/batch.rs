@@ -28,7 +28,7 @@ pub(super) struct ManyRows {
 
 impl ManyRows {
     /// The text for `rows` rows.
-    pub(super) fn text(&self, rows: usize) -> String {
+    pub(super) fn text(&self, rows: usize, placeholders: Placeholders) -> String {
         let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * self.width * 6);
         text.push_str(self.head);
         for row in 0..rows {
@@ -37,8 +37,13 @@ impl ManyRows {
                 if column > 0 {
                     text.push_str(", ");
                 }
-                text.push('$');
-                text.push_str(&(row * self.width + column + 1).to_string());
+                match placeholders {
+                    Placeholders::Bare => text.push('?'),
+                    Placeholders::Numbered => {
+                        text.push('$');
+                        text.push_str(&(row * self.width + column + 1).to_string());
+                    }
+                }
             }
             text.push(')');
         }
@@ -48,13 +53,31 @@ impl ManyRows {
     }
 }
 
+/// How the values of many rows are written. The order is the same; but SQLite looks a numbered one up by name among all the
+/// others each time it is bound, which for a hundred rows costs more than writing them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placeholders {
+    /// `?`
+    Bare,
+    /// `$1`
+    Numbered,
+}
+
 /// The texts made so far.
-#[derive(Debug, Default)]
-pub(super) struct Texts(HashMap<(&'static str, usize), Arc<str>>);
+#[derive(Debug)]
+pub(super) struct Texts {
+    placeholders: Placeholders,
+    made: HashMap<(&'static str, usize), Arc<str>>,
+}
 
 impl Texts {
+    pub(super) fn new(placeholders: Placeholders) -> Self {
+        Self { placeholders, made: HashMap::new() }
+    }
+
     fn get(&mut self, statement: &ManyRows, rows: usize) -> Arc<str> {
-        Arc::clone(self.0.entry((statement.head, rows)).or_insert_with(|| statement.text(rows).into()))
+        let text = || statement.text(rows, self.placeholders).into();
+        Arc::clone(self.made.entry((statement.head, rows)).or_insert_with(text))
     }
 }
 
@@ -195,6 +218,11 @@ mod tests {
     #[test]
     fn values_are_numbered_through_all_rows() {
         let statement = ManyRows { head: "INSERT INTO t (a, b) VALUES", width: 2, tail: "ON CONFLICT DO NOTHING" };
-        assert_eq!(statement.text(2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
+        for (placeholders, values) in
+            [(Placeholders::Numbered, "($1, $2), ($3, $4)"), (Placeholders::Bare, "(?, ?), (?, ?)")]
+        {
+            let text = format!("INSERT INTO t (a, b) VALUES {values} ON CONFLICT DO NOTHING");
+            assert_eq!(statement.text(2, placeholders), text);
+        }
     }
 }

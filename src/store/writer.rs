@@ -116,6 +116,7 @@ impl WriterTask {
         clock: SharedClock,
     ) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
+        let texts = Texts::new(backend.placeholders());
         let task = Self {
             backend,
             lock,
@@ -124,7 +125,7 @@ impl WriterTask {
             clock,
             tails: Tails::default(),
             latest: Latest::default(),
-            texts: Texts::default(),
+            texts,
             queue,
             set_aside: VecDeque::new(),
         };
