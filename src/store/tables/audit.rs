@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row};
 
 use crate::domain::audit::{AuditDraft, ChainHead, SealedEntry};
 use crate::domain::ids::{TenantId, TransitionId};
-use crate::store::batch::{self, ManyRows, Texts, Values};
+use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::NoteWrite;
 use crate::store::error::{CommitError, ReadError};
@@ -86,10 +86,10 @@ pub(in crate::store) fn seal<'a>(
 
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     rows: &[Sealed<'_>],
 ) -> Result<(), CommitError> {
-    batch::run(connection, texts, &ADD_ENTRIES, rows, |(draft, sealed), values| {
+    batch::run(connection, script, &ADD_ENTRIES, rows, |(draft, sealed), values| {
         values
             .text(draft.tenant.as_str())
             .count(sealed.seq)
@@ -105,11 +105,11 @@ pub(in crate::store) async fn write(
 
 pub(in crate::store) async fn write_notes(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     notes: impl Iterator<Item = &NoteWrite>,
 ) -> Result<(), CommitError> {
     let rows: Vec<_> = notes.collect();
-    batch::run(connection, texts, &ADD_NOTES, &rows, |note, values| {
+    batch::run(connection, script, &ADD_NOTES, &rows, |note, values| {
         values.text(note.tenant.as_str()).bytes(&note.hash.0).bytes(&note.salt).text(&*note.text);
     })
     .await
