@@ -15,6 +15,12 @@ use super::error::CommitError;
 /// PostgreSQL's 65,535.
 const MOST_ROWS: usize = 256;
 
+/// Rounds of at most so many rows wait for others: beyond, the combinations of lengths would be too many to stay prepared.
+const MOST_ROWS_THAT_WAIT: usize = 1;
+
+/// What waits is sent when its text has grown to this.
+const LONGEST_WAITING_TEXT: usize = 8192;
+
 /// A statement over rows of values: `head VALUES ($1, $2), ($3, $4) tail`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ManyRows {
@@ -28,7 +34,7 @@ pub(super) struct ManyRows {
 
 impl ManyRows {
     /// The text for `rows` rows.
-    pub(super) fn text(&self, rows: usize) -> String {
+    pub(super) fn text(&self, rows: usize, placeholders: Placeholders) -> String {
         let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * self.width * 6);
         text.push_str(self.head);
         for row in 0..rows {
@@ -37,8 +43,13 @@ impl ManyRows {
                 if column > 0 {
                     text.push_str(", ");
                 }
-                text.push('$');
-                text.push_str(&(row * self.width + column + 1).to_string());
+                match placeholders {
+                    Placeholders::Bare => text.push('?'),
+                    Placeholders::Numbered => {
+                        text.push('$');
+                        text.push_str(&(row * self.width + column + 1).to_string());
+                    }
+                }
             }
             text.push(')');
         }
@@ -48,13 +59,78 @@ impl ManyRows {
     }
 }
 
-/// The texts made so far.
-#[derive(Debug, Default)]
-pub(super) struct Texts(HashMap<(&'static str, usize), Arc<str>>);
+/// How the values of many rows are written. The order is the same; but SQLite looks a numbered one up by name among all the
+/// others each time it is bound, which for a hundred rows costs more than writing them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placeholders {
+    /// `?`
+    Bare,
+    /// `$1`
+    Numbered,
+}
 
-impl Texts {
-    fn get(&mut self, statement: &ManyRows, rows: usize) -> Arc<str> {
-        Arc::clone(self.0.entry((statement.head, rows)).or_insert_with(|| statement.text(rows).into()))
+/// The statements of a transaction: their texts, made once, and the small ones that wait to go out together. Each round to
+/// the engine costs more than a row, and where values are bare several statements may share one.
+#[derive(Debug)]
+pub(super) struct Script {
+    placeholders: Placeholders,
+    made: HashMap<(&'static str, usize), Arc<str>>,
+    waiting: String,
+    values: Values,
+}
+
+impl Script {
+    pub(super) fn new(placeholders: Placeholders) -> Self {
+        Self { placeholders, made: HashMap::new(), waiting: String::new(), values: Values::default() }
+    }
+
+    fn text(&mut self, statement: &ManyRows, rows: usize) -> Arc<str> {
+        let text = || statement.text(rows, self.placeholders).into();
+        Arc::clone(self.made.entry((statement.head, rows)).or_insert_with(text))
+    }
+
+    /// Forgets what waits: the transaction that it was for has failed.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.values = Values::default();
+    }
+
+    /// Sends what waits.
+    async fn flush(&mut self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let text = std::mem::take(&mut self.waiting);
+        let arguments = std::mem::take(&mut self.values).into_arguments()?;
+        sqlx::query_with(AssertSqlSafe(text), arguments).execute(connection).await.map(|_| ())
+    }
+
+    /// Sends what waits, and the end of the transaction.
+    pub(super) async fn commit(&mut self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        if self.waiting.is_empty() {
+            return sqlx::query("COMMIT").execute(connection).await.map(|_| ());
+        }
+        self.waiting.push_str("; COMMIT");
+        self.flush(connection).await
+    }
+
+    /// Lets a small round wait, if it may.
+    fn defer<R>(&mut self, statement: &ManyRows, rows: &[R], bind: &impl Fn(&R, &mut Values)) -> bool {
+        let may_wait = match self.placeholders {
+            Placeholders::Bare => rows.len() <= MOST_ROWS_THAT_WAIT && self.waiting.len() < LONGEST_WAITING_TEXT,
+            Placeholders::Numbered => false,
+        };
+        if may_wait {
+            let text = self.text(statement, rows.len());
+            if !self.waiting.is_empty() {
+                self.waiting.push_str("; ");
+            }
+            self.waiting.push_str(&text);
+            for row in rows {
+                bind(row, &mut self.values);
+            }
+        }
+        may_wait
     }
 }
 
@@ -119,17 +195,22 @@ impl Values {
     }
 }
 
-/// Runs a statement over all `rows`, in as few rounds as their count allows.
+/// Runs a statement over all `rows`, in as few rounds as their count allows. The last rounds may wait for
+/// [`Script::commit`]; the order of statements is kept.
 pub(super) async fn run<R>(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     statement: &ManyRows,
     rows: &[R],
     bind: impl Fn(&R, &mut Values),
 ) -> Result<(), CommitError> {
     for round in Rounds(rows) {
-        let query = sqlx::query_with(AssertSqlSafe(texts.get(statement, round.len())), bound(statement, round, &bind)?);
-        query.execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+        if !script.defer(statement, round, &bind) {
+            script.flush(connection).await.map_err(CommitError::from_engine)?;
+            let arguments = bound(statement, round, &bind)?;
+            let query = sqlx::query_with(AssertSqlSafe(script.text(statement, round.len())), arguments);
+            query.execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+        }
     }
     Ok(())
 }
@@ -137,14 +218,19 @@ pub(super) async fn run<R>(
 /// Like [`run`], for a statement that ends in `RETURNING`.
 pub(super) async fn run_returning<R>(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     statement: &ManyRows,
     rows: &[R],
     bind: impl Fn(&R, &mut Values),
 ) -> Result<Vec<AnyRow>, CommitError> {
     let mut returned = Vec::new();
+    if rows.is_empty() {
+        return Ok(returned);
+    }
+    script.flush(connection).await.map_err(CommitError::from_engine)?;
     for round in Rounds(rows) {
-        let query = sqlx::query_with(AssertSqlSafe(texts.get(statement, round.len())), bound(statement, round, &bind)?);
+        let arguments = bound(statement, round, &bind)?;
+        let query = sqlx::query_with(AssertSqlSafe(script.text(statement, round.len())), arguments);
         returned.extend(query.fetch_all(&mut *connection).await.map_err(CommitError::from_engine)?);
     }
     Ok(returned)
@@ -195,6 +281,11 @@ mod tests {
     #[test]
     fn values_are_numbered_through_all_rows() {
         let statement = ManyRows { head: "INSERT INTO t (a, b) VALUES", width: 2, tail: "ON CONFLICT DO NOTHING" };
-        assert_eq!(statement.text(2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
+        for (placeholders, values) in
+            [(Placeholders::Numbered, "($1, $2), ($3, $4)"), (Placeholders::Bare, "(?, ?), (?, ?)")]
+        {
+            let text = format!("INSERT INTO t (a, b) VALUES {values} ON CONFLICT DO NOTHING");
+            assert_eq!(statement.text(2, placeholders), text);
+        }
     }
 }

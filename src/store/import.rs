@@ -5,7 +5,7 @@
 
 use sqlx::AnyConnection;
 
-use super::batch::{self, Texts, Values};
+use super::batch::{self, Script, Values};
 use super::change::{AgentSchedule, AgentWrite, Commit, ScheduleImport};
 use super::error::CommitError;
 use super::tables::schedule::{
@@ -93,7 +93,7 @@ pub(super) async fn clear_all_staged(connection: &mut AnyConnection) -> Result<(
 /// Writes the rows of some agents for a version that is not in force yet.
 pub(super) async fn stage(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     tenant: &TenantId,
     version: i64,
     agents: &[AgentSchedule],
@@ -103,12 +103,12 @@ pub(super) async fn stage(
         values.int(version);
     };
     for statement in [&RETIRE_IN_COVERAGE, &RETIRE_COVERAGE] {
-        batch::run(connection, texts, statement, agents, |agent, values| {
+        batch::run(connection, script, statement, agents, |agent, values| {
             span(agent, agent.coverage.start, agent.coverage.end, values);
         })
         .await?;
     }
-    batch::run(connection, texts, &ADD_COVERAGE, agents, |agent, values| {
+    batch::run(connection, script, &ADD_COVERAGE, agents, |agent, values| {
         span(agent, agent.coverage.start, agent.coverage.end, values);
     })
     .await?;
@@ -120,11 +120,11 @@ pub(super) async fn stage(
             shifts.push((agent, shift, activities));
         }
     }
-    batch::run(connection, texts, &RETIRE_OVERLAPPED, &shifts, |(agent, shift, _), values| {
+    batch::run(connection, script, &RETIRE_OVERLAPPED, &shifts, |(agent, shift, _), values| {
         span(agent, shift.start, shift.end, values);
     })
     .await?;
-    batch::run(connection, texts, &ADD_SHIFTS, &shifts, |(agent, shift, activities), values| {
+    batch::run(connection, script, &ADD_SHIFTS, &shifts, |(agent, shift, activities), values| {
         span(agent, shift.start, shift.end, values);
         values.text(&**activities);
     })
@@ -134,14 +134,14 @@ pub(super) async fn stage(
 /// Puts a staged version in force.
 pub(super) async fn switch(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     version: i64,
     now: UtcMicros,
     import: &ScheduleImport,
 ) -> Result<(), CommitError> {
     let from = import.agents.iter().map(|agent| agent.coverage.start).min().unwrap_or(now);
     let to = import.agents.iter().map(|agent| agent.coverage.end).max().unwrap_or(now);
-    batch::run(connection, texts, &ADD_VERSION, &[import], |import, values| {
+    batch::run(connection, script, &ADD_VERSION, &[import], |import, values| {
         values
             .text(import.tenant.as_str())
             .int(version)

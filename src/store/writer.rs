@@ -10,7 +10,7 @@ use sqlx::AnyConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::backend::{Access, Backend, close_quietly};
-use super::batch::{Texts, Values};
+use super::batch::{Script, Values};
 use super::change::{AgentSchedule, Commit, Committed, HistoryWrite, Imported, ScheduleImport};
 use super::control;
 use super::error::{CommitError, Fault, fault_of};
@@ -102,7 +102,7 @@ pub(super) struct WriterTask {
     clock: SharedClock,
     tails: Tails,
     latest: Latest,
-    texts: Texts,
+    script: Script,
     queue: mpsc::Receiver<Job>,
     set_aside: VecDeque<Job>,
 }
@@ -116,6 +116,7 @@ impl WriterTask {
         clock: SharedClock,
     ) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
+        let script = Script::new(backend.placeholders());
         let task = Self {
             backend,
             lock,
@@ -124,7 +125,7 @@ impl WriterTask {
             clock,
             tails: Tails::default(),
             latest: Latest::default(),
-            texts: Texts::default(),
+            script,
             queue,
             set_aside: VecDeque::new(),
         };
@@ -221,7 +222,7 @@ impl WriterTask {
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
         let mut tails = self.tails.clone();
         let mut news = LatestNews::new();
-        let mut memory = Memory { texts: &mut self.texts, tails: &mut tails, latest: &self.latest, news: &mut news };
+        let mut memory = Memory { script: &mut self.script, tails: &mut tails, latest: &self.latest, news: &mut news };
         let now = self.clock.now();
         let written = async {
             control::begin(connection, self.backend.begin(), self.epoch).await?;
@@ -229,8 +230,8 @@ impl WriterTask {
         }
         .await;
         match written {
-            Ok(done) => match sqlx::query("COMMIT").execute(connection).await {
-                Ok(_) => {
+            Ok(done) => match self.script.commit(connection).await {
+                Ok(()) => {
                     self.tails = tails;
                     self.latest.learn(news);
                     Ok(done)
@@ -253,6 +254,7 @@ impl WriterTask {
     async fn roll_back(&mut self) {
         self.tails = Tails::default();
         self.latest = Latest::default();
+        self.script.clear();
         let Some(connection) = self.connection.as_mut() else { return };
         let Err(error) = sqlx::query("ROLLBACK").execute(&mut *connection).await else { return };
         let ended_already = matches!(self.backend, Backend::Sqlite { .. }) && fault_of(&error) == Fault::Other;
@@ -350,7 +352,7 @@ fn commit_failed(error: sqlx::Error) -> CommitError {
 
 /// What the writer remembers, as one transaction sees it.
 struct Memory<'a> {
-    texts: &'a mut Texts,
+    script: &'a mut Script,
     /// A copy, taken over when the transaction is committed.
     tails: &'a mut Tails,
     latest: &'a Latest,
@@ -383,10 +385,10 @@ impl Work<'_> {
                 import::clear_staged(connection, tenant, current).await.map(|()| Vec::new())
             }
             Self::Stage(tenant, version, agents) => {
-                import::stage(connection, memory.texts, tenant, version, agents).await.map(|()| Vec::new())
+                import::stage(connection, memory.script, tenant, version, agents).await.map(|()| Vec::new())
             }
             Self::Switch(version, import, with) => {
-                import::switch(connection, memory.texts, version, now, import).await?;
+                import::switch(connection, memory.script, version, now, import).await?;
                 apply(connection, memory, now, &[with]).await
             }
         }
@@ -400,13 +402,13 @@ async fn apply(
     now: UtcMicros,
     group: &[&Commit],
 ) -> Result<Vec<Committed>, CommitError> {
-    let Memory { texts, tails, latest, news } = memory;
+    let Memory { script, tails, latest, news } = memory;
     tails.load(connection, group.iter().flat_map(|commit| numbered_tenants(commit))).await?;
     let Tails { heads, history: history_ids, events: event_numbers } = tails;
     let states = async {
-        agents::write(connection, texts, group.iter().flat_map(|commit| &commit.agents)).await?;
+        agents::write(connection, script, group.iter().flat_map(|commit| &commit.agents)).await?;
         let steps = group.iter().flat_map(|commit| &commit.history);
-        history::write(connection, texts, history_ids, latest, steps).await
+        history::write(connection, script, history_ids, latest, steps).await
     };
     // Polled after the first statement is on its way: the engine writes history while this thread hashes and formats.
     let worded = async {
@@ -417,12 +419,12 @@ async fn apply(
     let (states, worded) = tokio::join!(biased; states, worded);
     let ((ids, learnt), (sealed, numbered)) = (states?, worded?);
     **news = learnt;
-    transitions::write(connection, texts, now, group.iter().flat_map(|commit| &commit.transitions)).await?;
-    calls::write(connection, texts, group.iter().flat_map(|commit| &commit.calls)).await?;
-    audit::write(connection, texts, &sealed).await?;
-    audit::write_notes(connection, texts, group.iter().flat_map(|commit| &commit.notes)).await?;
-    events::write(connection, texts, &numbered).await?;
-    upkeep::write(connection, texts, group).await?;
+    transitions::write(connection, script, now, group.iter().flat_map(|commit| &commit.transitions)).await?;
+    calls::write(connection, script, group.iter().flat_map(|commit| &commit.calls)).await?;
+    audit::write(connection, script, &sealed).await?;
+    audit::write_notes(connection, script, group.iter().flat_map(|commit| &commit.notes)).await?;
+    events::write(connection, script, &numbered).await?;
+    upkeep::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()

@@ -94,7 +94,7 @@ async fn every_statement_is_understood(place: Place) {
     let mut connection = backend.connect(Access::Read).await.expect("connects");
     // PostgreSQL learns the types in a list of values only from what is bound to them; the other tests bind them all.
     let many = if let Backend::Sqlite { .. } = backend { MANY } else { &[] };
-    let many = many.iter().map(|statement| AssertSqlSafe(statement.text(2)).into_sql_str());
+    let many = many.iter().map(|statement| AssertSqlSafe(statement.text(2, backend.placeholders())).into_sql_str());
     for text in SINGLE.iter().map(|text| SqlStr::from_static(text)).chain(many) {
         if let Err(error) = (&mut connection).prepare(text.clone()).await {
             panic!("{error}: {}", text.as_str());

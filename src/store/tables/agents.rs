@@ -6,7 +6,7 @@ use sqlx::AnyConnection;
 
 use crate::domain::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId, TeamName, TenantId};
-use crate::store::batch::{self, ManyRows, Texts, Values};
+use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::AgentWrite;
 use crate::store::error::{CommitError, ReadError};
@@ -37,11 +37,11 @@ pub struct StoredAgent {
 
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     writes: impl Iterator<Item = &AgentWrite> + Clone,
 ) -> Result<(), CommitError> {
     let rows = super::last_of_each(writes, |write| (&write.tenant, &write.agent.id));
-    batch::run(connection, texts, &UPSERT_AGENTS, &rows, |write, values| {
+    batch::run(connection, script, &UPSERT_AGENTS, &rows, |write, values| {
         values
             .text(write.tenant.as_str())
             .text(write.agent.id.as_str())
@@ -50,7 +50,7 @@ pub(in crate::store) async fn write(
             .text_or_null(write.agent.zone.as_deref());
     })
     .await?;
-    batch::run(connection, texts, &ADD_SUBJECTS, &rows, |write, values| {
+    batch::run(connection, script, &ADD_SUBJECTS, &rows, |write, values| {
         values.text(write.tenant.as_str()).text(write.agent.id.as_str()).text(write.subject.to_string());
     })
     .await

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row};
 use crate::domain::audit::{AuditBody, AuditDraft, BadEntry, ChainCheck, ChainHead, SealedEntry};
 use crate::domain::ids::{TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Texts, Values};
+use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::NoteWrite;
 use crate::store::error::{CommitError, ReadError};
@@ -124,10 +124,10 @@ pub(in crate::store) fn seal<'a>(
 
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     rows: &[Sealed<'_>],
 ) -> Result<(), CommitError> {
-    batch::run(connection, texts, &ADD_ENTRIES, rows, |(draft, sealed), values| {
+    batch::run(connection, script, &ADD_ENTRIES, rows, |(draft, sealed), values| {
         values
             .text(draft.tenant.as_str())
             .count(sealed.seq)
@@ -143,11 +143,11 @@ pub(in crate::store) async fn write(
 
 pub(in crate::store) async fn write_notes(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     notes: impl Iterator<Item = &NoteWrite>,
 ) -> Result<(), CommitError> {
     let rows: Vec<_> = notes.collect();
-    batch::run(connection, texts, &ADD_NOTES, &rows, |note, values| {
+    batch::run(connection, script, &ADD_NOTES, &rows, |note, values| {
         values.text(note.tenant.as_str()).bytes(&note.hash.0).bytes(&note.salt).text(&*note.text);
     })
     .await

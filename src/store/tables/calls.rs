@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use crate::domain::ids::{AgentId, TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Texts, Values};
+use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::CallWrite;
 use crate::store::error::{CommitError, ReadError};
@@ -31,11 +31,11 @@ pub(in crate::store) const OF_TRANSITION: &str = "SELECT tenant, id, kind, agent
 
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     calls: impl Iterator<Item = &CallWrite>,
 ) -> Result<(), CommitError> {
     let rows = super::last_of_each(calls, |call| (&call.tenant, call.id));
-    batch::run(connection, texts, &UPSERT, &rows, |call, values| {
+    batch::run(connection, script, &UPSERT, &rows, |call, values| {
         values
             .text(call.tenant.as_str())
             .text(call.id.to_string())

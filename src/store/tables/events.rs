@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::ids::{AgentId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Texts, Values};
+use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
@@ -78,10 +78,10 @@ pub(in crate::store) fn number<'a>(
 
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     rows: &[Numbered<'_>],
 ) -> Result<(), CommitError> {
-    batch::run(connection, texts, &ADD, rows, |(event, number, body), values| {
+    batch::run(connection, script, &ADD, rows, |(event, number, body), values| {
         values
             .text(event.tenant.as_str())
             .int(*number)

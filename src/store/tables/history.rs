@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, Row};
 use crate::domain::agent::Source;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Texts};
+use crate::store::batch::{self, ManyRows, Script};
 use crate::store::cells::Cells;
 use crate::store::change::{HistoryRow, HistoryWrite};
 use crate::store::error::CommitError;
@@ -94,7 +94,7 @@ struct Links<'a> {
 /// latest rows.
 pub(in crate::store) async fn write<'a>(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     numbers: &mut Numbers,
     latest: &Latest,
     steps: impl Iterator<Item = &'a HistoryWrite> + Send,
@@ -104,13 +104,13 @@ pub(in crate::store) async fn write<'a>(
     let mut pending = Pending::default();
     for step in steps {
         if !pending.can_take(step) {
-            flush(connection, texts, std::mem::take(&mut pending), &mut ids).await?;
+            flush(connection, script, std::mem::take(&mut pending), &mut ids).await?;
         }
         let (key, low) = pending.take(step, numbers, &mut ids);
         links.note(step, key, low, latest);
     }
-    flush(connection, texts, pending, &mut ids).await?;
-    Ok((ids, links.put_in_step(connection, texts).await?))
+    flush(connection, script, pending, &mut ids).await?;
+    Ok((ids, links.put_in_step(connection, script).await?))
 }
 
 impl<'a> Links<'a> {
@@ -135,13 +135,13 @@ impl<'a> Links<'a> {
         }
     }
 
-    async fn put_in_step(self, connection: &mut AnyConnection, texts: &mut Texts) -> Result<LatestNews, CommitError> {
-        batch::run(connection, texts, &CLOSE, &self.closed, |((tenant, agent), at, next), values| {
+    async fn put_in_step(self, connection: &mut AnyConnection, script: &mut Script) -> Result<LatestNews, CommitError> {
+        batch::run(connection, script, &CLOSE, &self.closed, |((tenant, agent), at, next), values| {
             values.text(tenant.as_str()).text(agent.as_str()).int(at.as_micros()).int(next.as_micros());
         })
         .await?;
         let rows: Vec<_> = self.touched.into_iter().collect();
-        let linked = batch::run_returning(connection, texts, &RELINK, &rows, |((tenant, agent), low), values| {
+        let linked = batch::run_returning(connection, script, &RELINK, &rows, |((tenant, agent), low), values| {
             values.text(tenant.as_str()).text(agent.as_str()).int(low.as_micros());
         })
         .await?;
@@ -213,11 +213,11 @@ impl<'a> Pending<'a> {
 
 async fn flush(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     pending: Pending<'_>,
     ids: &mut [Option<u64>],
 ) -> Result<(), CommitError> {
-    batch::run(connection, texts, &ENTER, &pending.enter, |(row, id), values| {
+    batch::run(connection, script, &ENTER, &pending.enter, |(row, id), values| {
         values
             .text(row.tenant.as_str())
             .text(row.agent.as_str())
@@ -230,8 +230,8 @@ async fn flush(
             .text_or_null(row.transition.map(|id| id.to_string()));
     })
     .await?;
-    retime(connection, texts, &pending.retime, ids).await?;
-    batch::run(connection, texts, &REMOVE, &pending.remove, |(tenant, agent, at), values| {
+    retime(connection, script, &pending.retime, ids).await?;
+    batch::run(connection, script, &REMOVE, &pending.remove, |(tenant, agent, at), values| {
         values.text(tenant.as_str()).text(agent.as_str()).int(at.as_micros());
     })
     .await
@@ -239,15 +239,15 @@ async fn flush(
 
 async fn retime(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     rows: &[Retiming<'_>],
     ids: &mut [Option<u64>],
 ) -> Result<(), CommitError> {
-    batch::run(connection, texts, &GIVE_WAY, rows, |row, values| {
+    batch::run(connection, script, &GIVE_WAY, rows, |row, values| {
         values.text(row.tenant.as_str()).text(row.agent.as_str()).int(row.from.as_micros()).int(row.to.as_micros());
     })
     .await?;
-    let moved = batch::run_returning(connection, texts, &RETIME, rows, |row, values| {
+    let moved = batch::run_returning(connection, script, &RETIME, rows, |row, values| {
         values
             .text(row.tenant.as_str())
             .text(row.agent.as_str())

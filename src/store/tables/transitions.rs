@@ -11,7 +11,7 @@ use crate::domain::priority::Priority;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Transition};
-use crate::store::batch::{self, ManyRows, Texts};
+use crate::store::batch::{self, ManyRows, Script};
 use crate::store::cells::Cells;
 use crate::store::error::{CommitError, ReadError};
 
@@ -81,7 +81,7 @@ impl<'a> Texted<'a> {
 
 pub(in crate::store) async fn write<'a>(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     now: UtcMicros,
     transitions: impl Iterator<Item = &'a Transition> + Send,
 ) -> Result<(), CommitError> {
@@ -101,7 +101,7 @@ pub(in crate::store) async fn write<'a>(
         .map(|(transition, effect)| Texted::new(transition, effect))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?;
-    batch::run(connection, texts, &UPSERT, &rows, |row, values| bind(row, now, values)).await
+    batch::run(connection, script, &UPSERT, &rows, |row, values| bind(row, now, values)).await
 }
 
 fn bind(row: &Texted<'_>, now: UtcMicros, values: &mut batch::Values) {

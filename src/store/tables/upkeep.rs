@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 
 use crate::domain::ids::{AgentId, RuleId, SubscriptionId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::store::batch::{self, ManyRows, Texts, Values};
+use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::{
     AgentCounters, Commit, IdempotencyRow, RuleVersion, SubscriptionRow, SubscriptionWrite, TenantStatus,
@@ -56,12 +56,12 @@ pub(in crate::store) const STATUS: &str = "SELECT tenant, halted_since, reason F
 
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let counters =
         super::last_of_each(commits.iter().flat_map(|commit| &commit.counters), |row| (&row.tenant, &row.agent));
-    batch::run(connection, texts, &SET_COUNTERS, &counters, |row, values| {
+    batch::run(connection, script, &SET_COUNTERS, &counters, |row, values| {
         values
             .text(row.tenant.as_str())
             .text(row.agent.as_str())
@@ -71,9 +71,9 @@ pub(in crate::store) async fn write(
             .count(row.not_ready_us);
     })
     .await?;
-    write_subscriptions(connection, texts, commits).await?;
+    write_subscriptions(connection, script, commits).await?;
     let answers: Vec<_> = commits.iter().flat_map(|commit| &commit.idempotency).collect();
-    batch::run(connection, texts, &ADD_IDEMPOTENCY, &answers, |row, values| {
+    batch::run(connection, script, &ADD_IDEMPOTENCY, &answers, |row, values| {
         values
             .text(row.tenant.as_str())
             .text(&*row.token)
@@ -85,7 +85,7 @@ pub(in crate::store) async fn write(
     })
     .await?;
     let rules: Vec<_> = commits.iter().flat_map(|commit| &commit.rules).collect();
-    batch::run(connection, texts, &ADD_RULES, &rules, |row, values| {
+    batch::run(connection, script, &ADD_RULES, &rules, |row, values| {
         values
             .text(row.tenant.as_str())
             .text(row.rule.as_str())
@@ -95,7 +95,7 @@ pub(in crate::store) async fn write(
     })
     .await?;
     let status = super::last_of_each(commits.iter().flat_map(|commit| &commit.tenant_status), |row| &row.tenant);
-    batch::run(connection, texts, &SET_STATUS, &status, |row, values| {
+    batch::run(connection, script, &SET_STATUS, &status, |row, values| {
         values
             .text(row.tenant.as_str())
             .int_or_null(row.halted_since.map(UtcMicros::as_micros))
@@ -106,7 +106,7 @@ pub(in crate::store) async fn write(
 
 async fn write_subscriptions(
     connection: &mut AnyConnection,
-    texts: &mut Texts,
+    script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let last = super::last_of_each(commits.iter().flat_map(|commit| &commit.subscriptions), |write| match write {
@@ -120,11 +120,11 @@ async fn write_subscriptions(
             SubscriptionWrite::Drop { tenant, slice } => dropped.push((tenant, *slice)),
         }
     }
-    batch::run(connection, texts, &DROP_SUBSCRIPTIONS, &dropped, |(tenant, slice), values| {
+    batch::run(connection, script, &DROP_SUBSCRIPTIONS, &dropped, |(tenant, slice), values| {
         values.text(tenant.as_str()).int(i64::from(*slice));
     })
     .await?;
-    batch::run(connection, texts, &SET_SUBSCRIPTIONS, &set, |row, values| {
+    batch::run(connection, script, &SET_SUBSCRIPTIONS, &set, |row, values| {
         values
             .text(row.tenant.as_str())
             .int(i64::from(row.slice))
