@@ -127,7 +127,8 @@ async fn write_json(
         head.extend(figures);
     }
     let head = head.to_string();
-    write!(out, "{},\"logs\":[", head.trim_end_matches('}'))?;
+    // One brace alone: the last figure may end with one of its own.
+    write!(out, "{},\"logs\":[", head.strip_suffix('}').unwrap_or(&head))?;
     let mut first = true;
     loop {
         let page = log.next_page().await?;

@@ -239,15 +239,28 @@ fn assert_same_story(agent: &AgentId, now: SimState, changes: &[&ChangeEntry], r
         let kept: Vec<_> = rows.iter().map(|row| format!("{} {} by {:?}", row.row.entered_at, row.row.state, row.row.source)).collect();
         format!("{agent}\n  happened: {told:#?}\n  history: {kept:#?}")
     };
-    let mut rows_left = rows.iter().peekable();
     let first = changes.first().map_or(now, |change| change.from);
-    rows_left.next_if(|row| row.row.state == ours(first));
+    let begins_at_once = tell_apart(changes, rows);
+    // The first row is the state that the agent began in, or already a change, where nobody looked before it.
+    let begins_before = match rows.split_first() {
+        Some((row, rest)) if row.row.state == ours(first) => tell_apart(changes, rest),
+        Some(_) | None => Err("the first row is not what the agent began with"),
+    };
+    if let (Err(one), Err(other)) = (begins_at_once, begins_before) {
+        panic!("{one}, or {other}: {}", story());
+    }
+}
+
+/// Whether every change by the API is a row, every row a change, and all in one order.
+fn tell_apart(changes: &[&ChangeEntry], rows: &[StoredHistory]) -> Result<(), &'static str> {
+    let mut rows = rows.iter().peekable();
     for change in changes {
         let same = |row: &&StoredHistory| row.row.state == ours(change.to) && apart(row.row.entered_at, change.at) <= ABOUT;
-        let found = rows_left.next_if(same).is_some();
-        assert!(found || change.cause != Cause::Api, "a change by the API is not in history: {}", story());
+        if rows.next_if(same).is_none() && change.cause == Cause::Api {
+            return Err("a change by the API is not in history");
+        }
     }
-    assert!(rows_left.next().is_none(), "history holds what did not happen: {}", story());
+    if rows.next().is_none() { Ok(()) } else { Err("history holds what did not happen") }
 }
 
 fn apart(one: UtcMicros, other: UtcMicros) -> Duration {
