@@ -63,8 +63,8 @@ pub(super) async fn take_over(
 /// Begins a transaction that writes; fails when another process has taken the store over. Asked inside the transaction, so that
 /// nothing slips between; both in one round, since each costs as much as a row.
 pub(super) async fn begin(connection: &mut AnyConnection, begin: &'static str, ours: i64) -> Result<(), CommitError> {
-    let row = sqlx::raw_sql(begin).fetch_optional(connection).await.map_err(CommitError::from_engine)?;
-    let theirs = match row {
+    let rows = sqlx::raw_sql(begin).fetch_all(connection).await.map_err(CommitError::from_engine)?;
+    let theirs = match rows.first() {
         None => 0,
         Some(row) => row.try_get(0).map_err(CommitError::from_engine)?,
     };
