@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shiftkeeper::platform::client::{ClientSettings, build};
 
 use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
-use crate::harness::{answer, until, PATIENCE};
+use crate::harness::{PATIENCE, answer, until};
 
 async fn simulator(desk: &Path) -> Server {
     Server::start(shiftkeeper(desk, &["simulate", "--listen", "127.0.0.1:0", "--agents", "8", "--quiet"])).await
@@ -41,7 +41,11 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
 
     let done = change(&desk, &["u_0001"], "Ready", "60s").await;
     let rows = done.json();
-    assert_eq!((done.code, &rows[0]["status"], &rows[0]["agent"]), (Some(0), &json!("confirmed"), &json!("u_0001")), "{done:?}");
+    assert_eq!(
+        (done.code, &rows[0]["status"], &rows[0]["agent"]),
+        (Some(0), &json!("confirmed"), &json!("u_0001")),
+        "{done:?}"
+    );
     assert!(rows[0]["id"].is_string() && rows[0]["error"].is_null(), "{rows}");
 
     let tenant = &simulator.ready["tenants"][0];
@@ -58,9 +62,14 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
     assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}: {said}");
     let unreachable = change(&desk, &["u_0001"], "Paused", "1s").await;
     assert_eq!(unreachable.code, Some(69), "{unreachable:?}");
+    assert!(unreachable.stderr.contains("daemon"), "{unreachable:?}");
     let verified = run(desk.command(&["audit", "verify", "--output", "json"])).await;
     let chain = &verified.json()["tenants"][0];
-    assert_eq!((verified.code, &chain["id"], &chain["verified"]), (Some(0), &json!("acme"), &json!(true)), "{verified:?}");
+    assert_eq!(
+        (verified.code, &chain["id"], &chain["verified"]),
+        (Some(0), &json!("acme"), &json!(true)),
+        "{verified:?}"
+    );
     let report = run(desk.command(&["report", "compliance", "--output", "json"])).await.json();
     assert_eq!(report["totalTransitions"], 3, "{report}");
 }
@@ -76,7 +85,9 @@ async fn a_stop_with_a_post_unanswered_is_in_time_and_the_next_start_settles_it(
     assert_eq!(asked.code, Some(0), "taken: {asked:?}");
     until("the POST is under way", PATIENCE, || async {
         let log = backstage(&simulator, Method::GET, "log", &Value::Null).await;
-        let posts = log["requests"].as_array().map_or(0, |all| all.iter().filter(|call| call["fault"] == "stop_answering").count());
+        let posts = log["requests"]
+            .as_array()
+            .map_or(0, |all| all.iter().filter(|call| call["fault"] == "stop_answering").count());
         if posts == 1 { Ok(()) } else { Err(format!("{posts}")) }
     })
     .await;
@@ -87,7 +98,10 @@ async fn a_stop_with_a_post_unanswered_is_in_time_and_the_next_start_settles_it(
     let id = asked.json()[0]["id"].as_str().expect("an id").to_owned();
     let again = Server::start(desk.command(&["run"])).await;
     let show = |status: &'static str, limit: Duration| {
-        let url = format!("http://{}/api/v1/transitions/{id}?tenant=acme", again.ready["listen"].as_str().expect("an address"));
+        let url = format!(
+            "http://{}/api/v1/transitions/{id}?tenant=acme",
+            again.ready["listen"].as_str().expect("an address")
+        );
         until(status, limit, move || {
             let http = build(&ClientSettings::default()).expect("a client");
             let url = url.clone();
@@ -156,7 +170,8 @@ async fn the_demo_keeps_the_plan_and_reports_it() {
     for key in ["agents", "violations", "not_ready_ms", "seconds"] {
         assert!(summary[key].is_number(), "{key}: {summary}");
     }
-    let parts = ["requested", "confirmed", "unconfirmed", "refused", "failed", "superseded", "expired", "cancelled", "open"];
+    let parts =
+        ["requested", "confirmed", "unconfirmed", "refused", "failed", "superseded", "expired", "cancelled", "open"];
     let count = |part: &str| summary["transitions"][part].as_u64().unwrap_or_else(|| panic!("{part}: {summary}"));
     assert_eq!(count("requested"), parts[1..].iter().map(|part| count(part)).sum::<u64>(), "{summary}");
     assert!(count("confirmed") > 0, "{summary}");
@@ -167,5 +182,9 @@ async fn the_demo_keeps_the_plan_and_reports_it() {
         assert!(summary["webhooks"][key].is_number(), "{key}: {summary}");
     }
     assert!(summary["rules"].as_object().is_some_and(|rules| !rules.is_empty()), "{summary}");
-    assert_eq!((&summary["platform"]["throttled"], &summary["audit"]["verified"]), (&json!(0), &json!(true)), "{summary}");
+    assert_eq!(
+        (&summary["platform"]["throttled"], &summary["audit"]["verified"]),
+        (&json!(0), &json!(true)),
+        "{summary}"
+    );
 }

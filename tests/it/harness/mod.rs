@@ -152,11 +152,15 @@ impl Scenario {
             .with_test_writer()
             .try_init();
         let clock: SharedClock = Arc::new(SystemClock::scaled(Some(start()), setup.speed));
-        let schedule = setup.schedule.clone().map(|text| ScheduleFile { name: "schedule.csv".to_owned(), bytes: text.into_bytes() });
+        let schedule = setup
+            .schedule
+            .clone()
+            .map(|text| ScheduleFile { name: "schedule.csv".to_owned(), bytes: text.into_bytes() });
         let options = SimOptions { schedule, ..setup.sim.clone() };
         let sim = Simulator::start(options, clock.clone()).await.expect("the simulator starts");
         let tenant = sim.description().tenants.first().expect("a tenant").id.clone();
-        let http = build(&ClientSettings { request_timeout: Duration::from_secs(30), ..ClientSettings::default() }).expect("a client");
+        let http = build(&ClientSettings { request_timeout: Duration::from_secs(30), ..ClientSettings::default() })
+            .expect("a client");
         let folder = tempfile::tempdir().expect("a folder");
         Self { clock, sim, tenant, setup, folder, kills: Vec::new(), daemon: None, http }
     }
@@ -173,7 +177,8 @@ impl Scenario {
             speed = self.setup.speed,
             url = self.store_url(),
         );
-        let mut environment = vec![("OPERATOR".to_owned(), OPERATOR.to_owned()), ("VIEWER".to_owned(), VIEWER.to_owned())];
+        let mut environment =
+            vec![("OPERATOR".to_owned(), OPERATOR.to_owned()), ("VIEWER".to_owned(), VIEWER.to_owned())];
         for tenant in &description.tenants {
             let secret = format!("SECRET_{}", tenant.id.as_str().to_uppercase());
             let agents = if self.setup.listed { tenant.agents.clone() } else { Vec::new() };
@@ -185,7 +190,8 @@ impl Scenario {
             ConfigText { file: PathBuf::from("rules.toml"), text: self.setup.rules.to_owned() },
         ];
         let environment: Environment = environment.into_iter().collect();
-        Config::load_texts(&texts, &environment, &[]).unwrap_or_else(|refused| panic!("the scenario's configuration:\n{refused}"))
+        Config::load_texts(&texts, &environment, &[])
+            .unwrap_or_else(|refused| panic!("the scenario's configuration:\n{refused}"))
     }
 
     fn tenant_text(&self, tenant: &TenantDescription, base: &str, secret: &str, agents: &[AgentId]) -> String {
@@ -219,7 +225,9 @@ impl Scenario {
             let soft = CancellationToken::new();
             match App::start(config.clone(), self.clock.clone(), soft.clone()).await {
                 Ok(app) => break (app, soft),
-                Err(error) if matches!(error.downcast_ref(), Some(OpenError::Held { .. })) && watch.elapsed() < PATIENCE => {
+                Err(error)
+                    if matches!(error.downcast_ref(), Some(OpenError::Held { .. })) && watch.elapsed() < PATIENCE =>
+                {
                     RealTime::sleep(LOOK_EVERY).await;
                 }
                 Err(error) => panic!("the daemon does not start: {error:#}"),
@@ -347,8 +355,14 @@ impl Scenario {
     pub async fn until_complaint(&self, words: &str) -> Value {
         self.until(&format!("readiness complains of {words:?}"), || async {
             let report = self.readiness().await;
-            let complains = |part: &Value| part["ready"] == false && part["detail"].as_str().is_some_and(|detail| detail.contains(words));
-            if report["parts"].as_array().is_some_and(|parts| parts.iter().any(complains)) { Ok(report) } else { Err(report.to_string()) }
+            let complains = |part: &Value| {
+                part["ready"] == false && part["detail"].as_str().is_some_and(|detail| detail.contains(words))
+            };
+            if report["parts"].as_array().is_some_and(|parts| parts.iter().any(complains)) {
+                Ok(report)
+            } else {
+                Err(report.to_string())
+            }
         })
         .await
     }
@@ -375,21 +389,29 @@ impl Scenario {
     pub async fn pass(&self, time: Duration) {
         let due = self.clock.now() + time;
         let clock = self.clock.clone();
-        self.until("time passes", || async { if clock.now() >= due { Ok(()) } else { Err(clock.now().to_string()) } }).await;
+        self.until("time passes", || async { if clock.now() >= due { Ok(()) } else { Err(clock.now().to_string()) } })
+            .await;
     }
 
     /// Puts an agent of the first tenant into a state, held there.
     pub fn put(&self, agent: &str, state: SimState) {
-        self.script(AgentScript { state: Some(state), hold: Some(true), ..Self::script_of(agent) });
+        self.script(&AgentScript { state: Some(state), hold: Some(true), ..Self::script_of(agent) });
     }
 
     /// A script that changes nothing yet.
     pub fn script_of(agent: &str) -> AgentScript {
-        AgentScript { tenant: None, agent: agent.into(), state: None, hold: None, scheduled: None, mandatory_break: None }
+        AgentScript {
+            tenant: None,
+            agent: agent.into(),
+            state: None,
+            hold: None,
+            scheduled: None,
+            mandatory_break: None,
+        }
     }
 
-    pub fn script(&self, script: AgentScript) {
-        self.sim.script(&script).expect("a known agent");
+    pub fn script(&self, script: &AgentScript) {
+        self.sim.script(script).expect("a known agent");
     }
 
     /// The state that an agent is in, by the platform.
@@ -433,7 +455,11 @@ where
             Ok(found) => return found,
             Err(seen) => seen,
         };
-        assert!(watch.elapsed() < limit, "not within {limit:?}: {what}; instead: {}", seen.chars().take(3000).collect::<String>());
+        assert!(
+            watch.elapsed() < limit,
+            "not within {limit:?}: {what}; instead: {}",
+            seen.chars().take(3000).collect::<String>()
+        );
         RealTime::sleep(LOOK_EVERY).await;
     }
 }
@@ -447,15 +473,15 @@ pub async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
 /// A schedule of one shift a day for each agent over the days around the start, in UTC: the whole day but for what `breaks`
 /// name as `(activity, start, end, mandatory)` on the day of the start.
 pub fn schedule(agents: impl IntoIterator<Item = String>, breaks: &[(&str, &str, &str, bool)]) -> String {
-    let mut text = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n".to_owned();
+    let mut lines = vec!["agent_id,agent_name,team,time_zone,activity,start,end,mandatory".to_owned()];
     for (number, agent) in agents.into_iter().enumerate() {
         let who = format!("{agent},Agent {number},Team {},UTC", number % 4);
-        text.push_str(&format!("{who},shift,2026-10-26T00:30,2026-10-26T23:30,false\n"));
-        for (activity, start, end, mandatory) in breaks {
-            text.push_str(&format!("{who},{activity},2026-10-26T{start},2026-10-26T{end},{mandatory}\n"));
-        }
+        lines.push(format!("{who},shift,2026-10-26T00:30,2026-10-26T23:30,false"));
+        lines.extend(breaks.iter().map(|(activity, start, end, mandatory)| {
+            format!("{who},{activity},2026-10-26T{start},2026-10-26T{end},{mandatory}")
+        }));
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 /// `u_0001` to `u_…`.

@@ -40,7 +40,8 @@ impl Ended {
 
 /// Runs a command to its end.
 pub async fn run(mut command: Command) -> Ended {
-    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("the binary starts");
+    let output =
+        tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("the binary starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
@@ -77,7 +78,8 @@ impl Server {
 
     /// Sends a signal, by its name.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill is there");
+        let status =
+            Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("kill is there");
         assert!(status.success(), "kill -s {name}: {status}");
     }
 

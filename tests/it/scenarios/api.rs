@@ -37,9 +37,15 @@ async fn errors_are_problem_documents_that_say_what_to_do() {
     let hovering = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Hovering"});
     problem(scenario.request(Method::POST, path).json(&hovering), StatusCode::BAD_REQUEST, "bad_request").await;
     let unsettable = json!({"tenant": "acme", "agents": ["u_0001"], "to": "LoggedOut"});
-    problem(scenario.request(Method::POST, path).json(&unsettable), StatusCode::UNPROCESSABLE_ENTITY, "state_not_settable").await;
+    problem(
+        scenario.request(Method::POST, path).json(&unsettable),
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "state_not_settable",
+    )
+    .await;
     let unknown_key = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused", "colour": "red"});
-    problem(scenario.request(Method::POST, path).json(&unknown_key), StatusCode::UNPROCESSABLE_ENTITY, "bad_body").await;
+    problem(scenario.request(Method::POST, path).json(&unknown_key), StatusCode::UNPROCESSABLE_ENTITY, "bad_body")
+        .await;
     problem(get("/api/v1/nothing"), StatusCode::NOT_FOUND, "no_such_place").await;
     problem(scenario.request(Method::DELETE, path), StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed").await;
     let missing = "/api/v1/transitions/01a17867-8856-72c9-b800-1bbdb913b733?tenant=acme";
@@ -58,7 +64,8 @@ async fn a_body_over_the_limit_is_refused_and_an_unknown_agent_is_an_entry_of_it
     problem(request, StatusCode::PAYLOAD_TOO_LARGE, "bad_body").await;
     let too_many: Vec<String> = (0..10_001).map(|number| format!("u_{number}")).collect();
     let many = json!({"tenant": "acme", "agents": too_many, "to": "Paused"});
-    problem(scenario.request(Method::POST, "/api/v1/transitions").json(&many), StatusCode::BAD_REQUEST, "bad_request").await;
+    problem(scenario.request(Method::POST, "/api/v1/transitions").json(&many), StatusCode::BAD_REQUEST, "bad_request")
+        .await;
 
     let taken = scenario.change(&["u_0001", "u_9999"], "Paused").await;
     scenario.until_status(&taken[0], "confirmed").await;
@@ -69,12 +76,7 @@ async fn a_body_over_the_limit_is_refused_and_an_unknown_agent_is_an_entry_of_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_the_platform_does_not_know_fails_by_name() {
-    let mut setup = Setup::default();
-    setup.tenant_keys = "";
-    setup.listed = false;
-    setup.tenant_keys = "";
-    let mut scenario = Scenario::without_daemon(setup).await;
-    scenario.start_daemon().await;
+    let scenario = Scenario::start(Setup { listed: false, ..Setup::default() }).await;
     let csv = crate::harness::schedule(["u_0001".to_owned(), "u_4711".to_owned()], &[]);
     scenario.import(&csv).await;
     scenario.until_readiness("ready").await;
@@ -94,7 +96,10 @@ async fn a_snapshot_over_the_limit_is_told_and_taken_all_the_same() {
     let told = scenario
         .until("the size is told", || async {
             let events = scenario.events(&reader).await;
-            events.into_iter().find(|event| event.kind == EventKind::SnapshotOversize).ok_or_else(|| "not yet".to_owned())
+            events
+                .into_iter()
+                .find(|event| event.kind == EventKind::SnapshotOversize)
+                .ok_or_else(|| "not yet".to_owned())
         })
         .await;
     let body: Value = serde_json::from_str(&told.body).expect("JSON");
@@ -116,7 +121,11 @@ async fn what_has_not_left_can_be_called_off_and_what_has_cannot() {
         scenario.request(Method::POST, &path)
     };
     let (status, body) = answer(cancel(&taken[0])).await;
-    assert_eq!((status, &body["status"], &body["by"]), (StatusCode::OK, &json!("cancelled"), &json!("person:operator")), "{body}");
+    assert_eq!(
+        (status, &body["status"], &body["by"]),
+        (StatusCode::OK, &json!("cancelled"), &json!("person:operator")),
+        "{body}"
+    );
     problem(cancel(&taken[1]), StatusCode::CONFLICT, "too_late").await;
     assert!(scenario.posts_for(&resting).is_empty());
     scenario.assert_nothing_left_over().await;

@@ -50,11 +50,12 @@ async fn a_daemon_killed_among_its_posts_settles_them_at_its_next_start() {
     // The first answers wait, so that the kill finds POSTs on their way: made, and not known to be made.
     scenario.fault("delay:on=state,ms=500,count=20");
     let taken = scenario.change(&agents(40), "Ready").await;
-    scenario.until("POSTs are on their way", || async {
-        let posts = scenario.log().requests.iter().filter(|call| call.path.ends_with("/state")).count();
-        if posts >= 10 { Ok(()) } else { Err(format!("{posts}")) }
-    })
-    .await;
+    scenario
+        .until("POSTs are on their way", || async {
+            let posts = scenario.log().requests.iter().filter(|call| call.path.ends_with("/state")).count();
+            if posts >= 10 { Ok(()) } else { Err(format!("{posts}")) }
+        })
+        .await;
     scenario.kill_daemon().await;
     scenario.start_daemon().await;
     scenario.until_all(&taken, "confirmed").await;
@@ -69,11 +70,12 @@ async fn a_change_in_doubt_at_an_orderly_stop_is_settled_by_the_next_start() {
     scenario.fault("stop_answering:on=state,agent=u_0001,count=1");
     scenario.fault("lost_answer:on=state,agent=u_0002,count=1");
     let taken = scenario.change(&["u_0001", "u_0002"], "Ready").await;
-    scenario.until("both left", || async {
-        let posts = scenario.posts_for("u_0001").len() + scenario.posts_for("u_0002").len();
-        if posts == 2 { Ok(()) } else { Err(format!("{posts}")) }
-    })
-    .await;
+    scenario
+        .until("both left", || async {
+            let posts = scenario.posts_for("u_0001").len() + scenario.posts_for("u_0002").len();
+            if posts == 2 { Ok(()) } else { Err(format!("{posts}")) }
+        })
+        .await;
     scenario.stop_daemon().await;
     let reader = scenario.reader().await;
     let open = reader.open_transitions(&scenario.tenant).await.expect("readable");

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shiftkeeper::sim::SimState;
 
-use crate::harness::{Scenario, Setup, answer, agents};
+use crate::harness::{Scenario, Setup, agents, answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_confirms_a_break_holds_it_and_no_shift_refuses_it() {
@@ -34,7 +34,10 @@ async fn a_change_confirms_a_break_holds_it_and_no_shift_refuses_it() {
     assert!(asked(format!("/api/v2/schedules/users/{off}")) && asked(format!("/api/v2/breaks/users/{resting}/status")));
 
     // When the break is over, the change is made.
-    scenario.script(shiftkeeper::sim::AgentScript { mandatory_break: Some(false), ..Scenario::script_of(resting.as_str()) });
+    scenario.script(&shiftkeeper::sim::AgentScript {
+        mandatory_break: Some(false),
+        ..Scenario::script_of(resting.as_str())
+    });
     scenario.until_status(&taken[1], "confirmed").await;
     scenario.assert_nothing_left_over().await;
 }
@@ -45,11 +48,12 @@ async fn a_newer_request_takes_the_place_of_a_waiting_one_and_the_audit_names_it
     scenario.until_in_sight().await;
     let resting = scenario.sim.description().tenants.remove(0).break_user.expect("one").to_string();
     let first = scenario.change(&[&resting], "Ready").await.remove(0);
-    scenario.until("it is held", || async {
-        let now = scenario.transition(&first).await;
-        if now["why"] == "mandatory_break" { Ok(()) } else { Err(now.to_string()) }
-    })
-    .await;
+    scenario
+        .until("it is held", || async {
+            let now = scenario.transition(&first).await;
+            if now["why"] == "mandatory_break" { Ok(()) } else { Err(now.to_string()) }
+        })
+        .await;
     let second = scenario.change(&[&resting], "Paused").await.remove(0);
     scenario.until_status(&second, "confirmed").await;
     let superseded = scenario.until_status(&first, "superseded").await;
@@ -78,7 +82,11 @@ async fn the_same_request_under_the_same_key_is_one_request() {
     let (status, again) = ask(&["u_0001", "u_0002"], "monday").await;
     assert_eq!((status, &again), (StatusCode::ACCEPTED, &first), "the first answer again");
     let (status, other) = ask(&["u_0001"], "monday").await;
-    assert_eq!((status, &other["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("idempotency_key_reused")), "{other}");
+    assert_eq!(
+        (status, &other["code"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("idempotency_key_reused")),
+        "{other}"
+    );
     for agent in ["u_0001", "u_0002"] {
         assert_eq!(scenario.posts_for(agent).len(), 1, "one POST for {agent}");
     }
@@ -112,11 +120,12 @@ async fn a_conflict_that_nothing_explains_is_tried_again_after_ever_longer_pause
     let scenario = Scenario::start_team(Setup::team(4)).await;
     scenario.put("u_0001", SimState::LoggedOut);
     let taken = scenario.change(&["u_0001"], "Ready").await.remove(0);
-    scenario.until("it was refused three times", || async {
-        let posts = scenario.posts_for("u_0001").len();
-        if posts >= 3 { Ok(()) } else { Err(format!("{posts} POSTs")) }
-    })
-    .await;
+    scenario
+        .until("it was refused three times", || async {
+            let posts = scenario.posts_for("u_0001").len();
+            if posts >= 3 { Ok(()) } else { Err(format!("{posts} POSTs")) }
+        })
+        .await;
     let posts = scenario.posts_for("u_0001");
     let pauses: Vec<u64> = posts.windows(2).map(|pair| pair[1].at.since(pair[0].at).as_secs()).collect();
     assert!(pauses[0] >= 60 && pauses[1] >= 120, "{pauses:?}");

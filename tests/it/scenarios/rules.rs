@@ -34,10 +34,15 @@ async fn a_break_is_overrun(mode: &str) -> Scenario {
     let schedule = scenario.setup.schedule.clone().expect("a schedule");
     scenario.import(&schedule).await;
     scenario.until_in_sight().await;
-    scenario.until("the break begins", || async {
-        if scenario.clock.now() >= "2026-10-26T13:31:05Z".parse().expect("an instant") { Ok(()) } else { Err(String::new()) }
-    })
-    .await;
+    scenario
+        .until("the break begins", || async {
+            if scenario.clock.now() >= "2026-10-26T13:31:05Z".parse().expect("an instant") {
+                Ok(())
+            } else {
+                Err(String::new())
+            }
+        })
+        .await;
     scenario.put("u_0001", SimState::Unavailable);
     scenario
 }
@@ -45,11 +50,12 @@ async fn a_break_is_overrun(mode: &str) -> Scenario {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overrun_break_is_ended_once_and_who_takes_it_back_is_left_alone() {
     let scenario = a_break_is_overrun("enforce").await;
-    scenario.until("the agent is made ready", || async {
-        let state = scenario.state_of("u_0001");
-        if state == SimState::Available { Ok(()) } else { Err(format!("{state:?} at {}", scenario.clock.now())) }
-    })
-    .await;
+    scenario
+        .until("the agent is made ready", || async {
+            let state = scenario.state_of("u_0001");
+            if state == SimState::Available { Ok(()) } else { Err(format!("{state:?} at {}", scenario.clock.now())) }
+        })
+        .await;
     let made_ready = scenario.posts_for("u_0001");
     assert_eq!(made_ready.len(), 1, "{made_ready:?}");
     let over: shiftkeeper::domain::time::UtcMicros = "2026-10-26T13:35:00Z".parse().expect("an instant");
@@ -57,13 +63,14 @@ async fn an_overrun_break_is_ended_once_and_who_takes_it_back_is_left_alone() {
     scenario.until_settled().await;
     scenario.pass(Duration::from_secs(20)).await;
 
-    scenario.script(AgentScript { state: Some(SimState::Paused), hold: Some(true), ..Scenario::script_of("u_0001") });
+    scenario.script(&AgentScript { state: Some(SimState::Paused), hold: Some(true), ..Scenario::script_of("u_0001") });
     let reader = scenario.reader().await;
-    scenario.until("the reversal is told", || async {
-        let told = scenario.events(&reader).await.iter().any(|event| event.kind == EventKind::AgentReversedChange);
-        if told { Ok(()) } else { Err("not yet".to_owned()) }
-    })
-    .await;
+    scenario
+        .until("the reversal is told", || async {
+            let told = scenario.events(&reader).await.iter().any(|event| event.kind == EventKind::AgentReversedChange);
+            if told { Ok(()) } else { Err("not yet".to_owned()) }
+        })
+        .await;
     scenario.pass(Duration::from_secs(10 * 60)).await;
     assert_eq!(scenario.posts_for("u_0001").len(), 1, "left alone");
     for other in ["u_0002", "u_0003", "u_0004"] {
@@ -71,7 +78,9 @@ async fn an_overrun_break_is_ended_once_and_who_takes_it_back_is_left_alone() {
     }
     let entries = scenario.audit(&reader).await;
     assert!(entries.iter().any(|entry| entry.action == "agent.reversed_change"));
-    assert!(entries.iter().any(|entry| entry.actor == "rule:back-from-break" && entry.action == "transition.requested"));
+    assert!(
+        entries.iter().any(|entry| entry.actor == "rule:back-from-break" && entry.action == "transition.requested")
+    );
     scenario.assert_nothing_left_over().await;
 }
 
@@ -79,16 +88,25 @@ async fn an_overrun_break_is_ended_once_and_who_takes_it_back_is_left_alone() {
 async fn a_watching_rule_records_what_it_would_have_done_and_does_nothing() {
     let scenario = a_break_is_overrun("watch").await;
     let reader = scenario.reader().await;
-    scenario.until("the rule would have acted", || async {
-        let entries = scenario.audit(&reader).await;
-        if entries.iter().any(|entry| entry.action == "rule.would_have") { Ok(()) } else { Err(format!("{} entries", entries.len())) }
-    })
-    .await;
+    scenario
+        .until("the rule would have acted", || async {
+            let entries = scenario.audit(&reader).await;
+            if entries.iter().any(|entry| entry.action == "rule.would_have") {
+                Ok(())
+            } else {
+                Err(format!("{} entries", entries.len()))
+            }
+        })
+        .await;
     scenario.pass(Duration::from_secs(60)).await;
     assert!(scenario.posts_for("u_0001").is_empty());
     assert_eq!(scenario.state_of("u_0001"), SimState::Unavailable);
     let figures = reader
-        .compliance(&scenario.tenant, shiftkeeper::domain::time::UtcMicros::EPOCH, shiftkeeper::domain::time::UtcMicros::MAX)
+        .compliance(
+            &scenario.tenant,
+            shiftkeeper::domain::time::UtcMicros::EPOCH,
+            shiftkeeper::domain::time::UtcMicros::MAX,
+        )
         .await
         .expect("readable");
     assert_eq!(figures.total, 0, "a watching rule asks for nothing");

@@ -75,8 +75,12 @@ async fn rows_that_cannot_be_read_or_true_change_nothing() {
     scenario.pass(Duration::from_secs(250)).await;
     let reader = scenario.reader().await;
     for agent in agents(12) {
-        let states: Vec<_> =
-            scenario.history(&reader, &agent.as_str().into()).await.into_iter().map(|row| row.row.state.to_string()).collect();
+        let states: Vec<_> = scenario
+            .history(&reader, &agent.as_str().into())
+            .await
+            .into_iter()
+            .map(|row| row.row.state.to_string())
+            .collect();
         let doubtful = states.iter().filter(|state| *state != "NotReady" && *state != "hovering").count();
         assert_eq!(doubtful, 0, "{agent}: {states:?}");
     }
@@ -124,6 +128,8 @@ async fn an_expired_subscription_is_made_anew_at_once() {
     let subscribed = || scenario.log().requests.iter().filter(|call| call.path.ends_with("/subscription")).count();
     let before = subscribed();
     scenario.fault("expire_subscriptions");
-    scenario.until("a new subscription", || async { if subscribed() > before { Ok(()) } else { Err("none".to_owned()) } }).await;
+    scenario
+        .until("a new subscription", || async { if subscribed() > before { Ok(()) } else { Err("none".to_owned()) } })
+        .await;
     heals(scenario, "u_0001").await;
 }
