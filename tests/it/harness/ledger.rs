@@ -209,15 +209,9 @@ fn is_unanswered(post: &RequestEntry, kills: &[UtcMicros]) -> bool {
             | Kind::WrongTypes
             | Kind::Nonsense,
         ) => false,
-        Some(
-            Kind::Delay
-            | Kind::ResetBefore
-            | Kind::ResetMid
-            | Kind::LostAnswer
-            | Kind::Truncated
-            | Kind::Html
-            | Kind::StopAnswering,
-        ) => true,
+        // Half of a refusal still says that nothing was done: its status came first.
+        Some(Kind::ResetMid | Kind::Truncated) => post.status.is_none_or(|status| status < 400),
+        Some(Kind::Delay | Kind::ResetBefore | Kind::LostAnswer | Kind::Html | Kind::StopAnswering) => true,
     };
     let killed = kills.iter().any(|kill| *kill >= post.at && kill.since(post.at) < Duration::from_secs(5));
     garbled || killed || post.status.is_none_or(|status| status >= 500)
@@ -243,8 +237,17 @@ fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage) {
             .any(|call| call.at >= before.at + least);
         assert!(
             read_back,
-            "{agent}: the POST at {} ({:?}) was followed by one at {} without a read-back",
-            before.at, before.fault, post.at
+            "{agent}: the POST of {:?} at {} ({:?}) was followed by one of {:?} at {} without a read-back; the agent: {:?}",
+            wanted_state(before),
+            before.at,
+            before.fault,
+            wanted_state(post),
+            post.at,
+            log.changes
+                .iter()
+                .filter(|change| change.agent == *agent)
+                .map(|change| (change.at, change.to, change.cause))
+                .collect::<Vec<_>>(),
         );
     }
 }
