@@ -128,7 +128,7 @@ async fn write_json(
         head.extend(figures);
     }
     let head = head.to_string();
-    // The object goes on: its last brace comes after the log.
+    // One brace alone: the last figure may end with one of its own.
     write!(out, "{},\"logs\":[", head.strip_suffix('}').unwrap_or(&head))?;
     let mut first = true;
     loop {

@@ -3,4 +3,5 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod harness;
+mod processes;
 mod scenarios;

@@ -395,7 +395,7 @@ impl Scenario {
 
     /// Puts an agent of the first tenant into a state, held there.
     pub fn put(&self, agent: &str, state: SimState) {
-        self.script(AgentScript { state: Some(state), hold: Some(true), ..Self::script_of(agent) });
+        self.script(&AgentScript { state: Some(state), hold: Some(true), ..Self::script_of(agent) });
     }
 
     /// A script that changes nothing yet.
@@ -410,8 +410,8 @@ impl Scenario {
         }
     }
 
-    pub fn script(&self, script: AgentScript) {
-        self.sim.script(&script).expect("a known agent");
+    pub fn script(&self, script: &AgentScript) {
+        self.sim.script(script).expect("a known agent");
     }
 
     /// The state that an agent is in, by the platform.
@@ -473,15 +473,15 @@ pub async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
 /// A schedule of one shift a day for each agent over the days around the start, in UTC: the whole day but for what `breaks`
 /// name as `(activity, start, end, mandatory)` on the day of the start.
 pub fn schedule(agents: impl IntoIterator<Item = String>, breaks: &[(&str, &str, &str, bool)]) -> String {
-    let mut text = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n".to_owned();
+    let mut lines = vec!["agent_id,agent_name,team,time_zone,activity,start,end,mandatory".to_owned()];
     for (number, agent) in agents.into_iter().enumerate() {
         let who = format!("{agent},Agent {number},Team {},UTC", number % 4);
-        text.push_str(&format!("{who},shift,2026-10-26T00:30,2026-10-26T23:30,false\n"));
-        for (activity, start, end, mandatory) in breaks {
-            text.push_str(&format!("{who},{activity},2026-10-26T{start},2026-10-26T{end},{mandatory}\n"));
-        }
+        lines.push(format!("{who},shift,2026-10-26T00:30,2026-10-26T23:30,false"));
+        lines.extend(breaks.iter().map(|(activity, start, end, mandatory)| {
+            format!("{who},{activity},2026-10-26T{start},2026-10-26T{end},{mandatory}")
+        }));
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 /// `u_0001` to `u_…`.

@@ -76,12 +76,7 @@ async fn a_body_over_the_limit_is_refused_and_an_unknown_agent_is_an_entry_of_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_the_platform_does_not_know_fails_by_name() {
-    let mut setup = Setup::default();
-    setup.tenant_keys = "";
-    setup.listed = false;
-    setup.tenant_keys = "";
-    let mut scenario = Scenario::without_daemon(setup).await;
-    scenario.start_daemon().await;
+    let scenario = Scenario::start(Setup { listed: false, ..Setup::default() }).await;
     let csv = crate::harness::schedule(["u_0001".to_owned(), "u_4711".to_owned()], &[]);
     scenario.import(&csv).await;
     scenario.until_readiness("ready").await;

@@ -42,7 +42,7 @@ async fn an_urgent_change_leaves_within_two_seconds_of_a_burst_of_automatic_ones
     setup.speed = 10;
     setup.rules = EVERYONE;
     let scenario = Scenario::start_team(setup).await;
-    scenario.script(AgentScript { state: Some(SimState::Paused), hold: Some(true), ..Scenario::script_of("u_0001") });
+    scenario.script(&AgentScript { state: Some(SimState::Paused), hold: Some(true), ..Scenario::script_of("u_0001") });
     scenario
         .until("the automatic ones have used up the minute", || async {
             let posts = state_posts(&scenario.log()).count();

@@ -9,4 +9,5 @@ mod lost_answers;
 mod outage;
 mod people;
 mod rules;
+mod storm;
 mod trouble;

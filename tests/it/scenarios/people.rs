@@ -34,7 +34,7 @@ async fn a_change_confirms_a_break_holds_it_and_no_shift_refuses_it() {
     assert!(asked(format!("/api/v2/schedules/users/{off}")) && asked(format!("/api/v2/breaks/users/{resting}/status")));
 
     // When the break is over, the change is made.
-    scenario.script(shiftkeeper::sim::AgentScript {
+    scenario.script(&shiftkeeper::sim::AgentScript {
         mandatory_break: Some(false),
         ..Scenario::script_of(resting.as_str())
     });

@@ -63,7 +63,7 @@ async fn an_overrun_break_is_ended_once_and_who_takes_it_back_is_left_alone() {
     scenario.until_settled().await;
     scenario.pass(Duration::from_secs(20)).await;
 
-    scenario.script(AgentScript { state: Some(SimState::Paused), hold: Some(true), ..Scenario::script_of("u_0001") });
+    scenario.script(&AgentScript { state: Some(SimState::Paused), hold: Some(true), ..Scenario::script_of("u_0001") });
     let reader = scenario.reader().await;
     scenario
         .until("the reversal is told", || async {

@@ -1,0 +1,190 @@
+//! The binary from outside: what it prints, how it ends, what signals do.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use shiftkeeper::platform::client::{ClientSettings, build};
+
+use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
+use crate::harness::{PATIENCE, answer, until};
+
+async fn simulator(desk: &Path) -> Server {
+    Server::start(shiftkeeper(desk, &["simulate", "--listen", "127.0.0.1:0", "--agents", "8", "--quiet"])).await
+}
+
+/// A request to the simulator's back door.
+async fn backstage(simulator: &Server, method: Method, path: &str, body: &Value) -> Value {
+    let http = build(&ClientSettings::default()).expect("a client");
+    let url = format!("{}/_sim/{path}", simulator.ready["base_url"].as_str().expect("a URL"));
+    let (status, body) = answer(http.request(method, url).json(body)).await;
+    assert!(status.is_success(), "{status}: {body}");
+    body
+}
+
+async fn change(desk: &Desk, agents: &[&str], to: &str, wait: &str) -> Ended {
+    let mut arguments = vec!["change"];
+    arguments.extend(agents);
+    arguments.extend(["--tenant", "acme", "--to", to, "--wait", wait, "--output", "json"]);
+    run(desk.command(&arguments)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_became_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulator = simulator(folder.path()).await;
+    let desk = Desk::new(&simulator.ready, "");
+    let daemon = Server::start(desk.command(&["run"])).await;
+    assert_eq!(daemon.ready["ready"], true);
+    assert!(daemon.ready["listen"].as_str().is_some_and(|listen| listen.starts_with("127.0.0.1:")), "{}", daemon.ready);
+
+    let done = change(&desk, &["u_0001"], "Ready", "60s").await;
+    let rows = done.json();
+    assert_eq!(
+        (done.code, &rows[0]["status"], &rows[0]["agent"]),
+        (Some(0), &json!("confirmed"), &json!("u_0001")),
+        "{done:?}"
+    );
+    assert!(rows[0]["id"].is_string() && rows[0]["error"].is_null(), "{rows}");
+
+    let tenant = &simulator.ready["tenants"][0];
+    let (resting, off) = (tenant["break_user"].as_str().expect("one"), tenant["off_user"].as_str().expect("one"));
+    let refused = change(&desk, &[off], "Ready", "20s").await;
+    assert_eq!((refused.code, &refused.json()[0]["status"]), (Some(1), &json!("refused")), "{refused:?}");
+    assert!(refused.json()[0]["error"].as_str().is_some_and(|why| why.contains("AGENT_NOT_SCHEDULED")), "{refused:?}");
+    let held = change(&desk, &[resting], "Ready", "2s").await;
+    assert_eq!((held.code, &held.json()[0]["status"]), (Some(75), &json!("waiting")), "{held:?}");
+    assert!(held.json()[0]["error"].as_str().is_some_and(|why| why.contains("MANDATORY_BREAK_VIOLATION")), "{held:?}");
+
+    daemon.signal("TERM");
+    let (status, took, said) = daemon.ended().await;
+    assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}: {said}");
+    let unreachable = change(&desk, &["u_0001"], "Paused", "1s").await;
+    assert_eq!(unreachable.code, Some(69), "{unreachable:?}");
+    assert!(unreachable.stderr.contains("daemon"), "{unreachable:?}");
+    let verified = run(desk.command(&["audit", "verify", "--output", "json"])).await;
+    let chain = &verified.json()["tenants"][0];
+    assert_eq!(
+        (verified.code, &chain["id"], &chain["verified"]),
+        (Some(0), &json!("acme"), &json!(true)),
+        "{verified:?}"
+    );
+    let report = run(desk.command(&["report", "compliance", "--output", "json"])).await.json();
+    assert_eq!(report["totalTransitions"], 3, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_with_a_post_unanswered_is_in_time_and_the_next_start_settles_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulator = simulator(folder.path()).await;
+    let desk = Desk::new(&simulator.ready, "request_timeout = \"6s\"");
+    let daemon = Server::start(desk.command(&["run"])).await;
+    backstage(&simulator, Method::POST, "faults", &json!({"kind": "stop_answering", "on": "state", "count": 1})).await;
+    let asked = run(desk.command(&["change", "u_0001", "--to", "Paused", "--output", "json"])).await;
+    assert_eq!(asked.code, Some(0), "taken: {asked:?}");
+    until("the POST is under way", PATIENCE, || async {
+        let log = backstage(&simulator, Method::GET, "log", &Value::Null).await;
+        let posts = log["requests"]
+            .as_array()
+            .map_or(0, |all| all.iter().filter(|call| call["fault"] == "stop_answering").count());
+        if posts == 1 { Ok(()) } else { Err(format!("{posts}")) }
+    })
+    .await;
+    daemon.signal("TERM");
+    let (status, took, said) = daemon.ended().await;
+    assert!(status.success() && took < Duration::from_secs(10), "{status} after {took:?}: {said}");
+
+    let id = asked.json()[0]["id"].as_str().expect("an id").to_owned();
+    let again = Server::start(desk.command(&["run"])).await;
+    let show = |status: &'static str, limit: Duration| {
+        let url = format!(
+            "http://{}/api/v1/transitions/{id}?tenant=acme",
+            again.ready["listen"].as_str().expect("an address")
+        );
+        until(status, limit, move || {
+            let http = build(&ClientSettings::default()).expect("a client");
+            let url = url.clone();
+            async move {
+                let (_, body) = answer(http.get(url).bearer_auth(crate::harness::OPERATOR)).await;
+                if body["status"] == status { Ok(body) } else { Err(body.to_string()) }
+            }
+        })
+    };
+    show("in_doubt", Duration::from_secs(10)).await;
+    let settled = show("confirmed", Duration::from_secs(90)).await;
+    assert_eq!(settled["attempts"], 2, "it had not arrived, so it was sent again: {settled}");
+    again.signal("TERM");
+    assert!(again.ended().await.0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_with_a_broken_file_changes_nothing_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulator = simulator(folder.path()).await;
+    let desk = Desk::new(&simulator.ready, "");
+    let daemon = Server::start(desk.command(&["run"])).await;
+    let sound = std::fs::read_to_string(desk.config()).expect("readable");
+    std::fs::write(desk.config(), sound.replace("[store]", "[shop]")).expect("written");
+    daemon.signal("HUP");
+    daemon.until_it_says("the configuration was not reloaded").await;
+    daemon.until_it_says("shop").await;
+    let mended = sound.replace("agents = [", "requests_per_minute = 90\nagents = [");
+    std::fs::write(desk.config(), mended).expect("written");
+    daemon.signal("HUP");
+    daemon.until_it_says("configuration").await;
+    let done = change(&desk, &["u_0001"], "Ready", "60s").await;
+    assert_eq!(done.code, Some(0), "it goes on: {done:?}\n{}", daemon.said());
+    daemon.signal("TERM");
+    assert!(daemon.ended().await.0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_configuration_is_refused_without_printing_a_secret() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let secret = "hunter2-hunter2-hunter2";
+    let text = format!(
+        "[server]\nlisten = \"{secret}\"\n[[server.tokens]]\nid = \"operator\"\ntoken = \"{secret}\"\nmay = [\"{secret}\"]\n\
+         [store]\nurl = \"postgres://user:{secret}@127.0.0.1/shiftkeeper\"\n\
+         [[tenants]]\nid = \"acme\"\nbase_url = \"https://user:{secret}@platform.example\"\nclient_id = \"x\"\n\
+         client_secret = \"{secret}\"\nrequest_timeout = \"{secret}\"\nmode = \"{secret}\"\n"
+    );
+    std::fs::write(folder.path().join("shiftkeeper.toml"), text).expect("written");
+    for arguments in [&["run"][..], &["check"], &["check", "--show"], &["check", "--output", "json"], &["plan"]] {
+        let ended = run(shiftkeeper(folder.path(), arguments)).await;
+        assert_eq!(ended.code, Some(78), "{arguments:?}: {ended:?}");
+        assert!(!format!("{ended:?}").contains("hunter2"), "{arguments:?} prints a secret: {ended:?}");
+        assert!(format!("{ended:?}").contains("client_secret"), "{arguments:?} names the place: {ended:?}");
+    }
+    assert!(!folder.path().join("shiftkeeper.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_keeps_the_plan_and_reports_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let data = data.to_str().expect("a plain path");
+    let demo = run(shiftkeeper(folder.path(), &["demo", "--for", "10s", "--output", "json", "--data", data])).await;
+    assert_eq!(demo.code, Some(0), "{demo:?}");
+    let summary = demo.json();
+    for key in ["agents", "violations", "not_ready_ms", "seconds"] {
+        assert!(summary[key].is_number(), "{key}: {summary}");
+    }
+    let parts =
+        ["requested", "confirmed", "unconfirmed", "refused", "failed", "superseded", "expired", "cancelled", "open"];
+    let count = |part: &str| summary["transitions"][part].as_u64().unwrap_or_else(|| panic!("{part}: {summary}"));
+    assert_eq!(count("requested"), parts[1..].iter().map(|part| count(part)).sum::<u64>(), "{summary}");
+    assert!(count("confirmed") > 0, "{summary}");
+    for key in ["calls", "state_posts", "calls_per_transition", "throttled"] {
+        assert!(summary["platform"][key].is_number(), "{key}: {summary}");
+    }
+    for key in ["events", "delivered", "verified", "pending"] {
+        assert!(summary["webhooks"][key].is_number(), "{key}: {summary}");
+    }
+    assert!(summary["rules"].as_object().is_some_and(|rules| !rules.is_empty()), "{summary}");
+    assert_eq!(
+        (&summary["platform"]["throttled"], &summary["audit"]["verified"]),
+        (&json!(0), &json!(true)),
+        "{summary}"
+    );
+}
