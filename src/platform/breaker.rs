@@ -127,8 +127,10 @@ impl Breaker {
             }
             // Calls that were under way when it opened, or people's: nothing new.
             State::Open { .. } => None,
-            State::Probing { since, sent } => {
-                self.state = State::Open { since, next_probe: sent + PROBE_EVERY };
+            State::Probing { since, .. } => {
+                // From the answer on: whenever a probe arrives between its sending and its answer, the next one arrives at
+                // least this much later.
+                self.state = State::Open { since, next_probe: now + PROBE_EVERY };
                 None
             }
         }
@@ -209,7 +211,7 @@ mod tests {
             ("open, failure", open(), |b| drop(b.failed(&agent(9), seconds(141))), open_state(seconds(130))),
             ("open, withdrawn", open(), Breaker::withdrawn, open_state(seconds(130))),
             ("probing, success", probing(), |b| drop(b.succeeded(seconds(141))), State::Closed),
-            ("probing, failure", probing(), |b| drop(b.failed(&agent(9), seconds(141))), open_state(seconds(170))),
+            ("probing, failure", probing(), |b| drop(b.failed(&agent(9), seconds(141))), open_state(seconds(171))),
             ("probing, withdrawn", probing(), Breaker::withdrawn, open_state(asked)),
         ];
         for (name, mut breaker, event, expected) in table {

@@ -1,3 +1,5 @@
+//! Tests of the adapter against small servers on loopback.
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! Tests of the token and its single flight.
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

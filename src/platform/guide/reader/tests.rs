@@ -1,3 +1,5 @@
+//! Tests of the snapshot reader.
+
 use serde_json::{Value, json};
 
 use super::*;
