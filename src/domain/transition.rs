@@ -157,7 +157,7 @@ pub enum Status {
         /// What went wrong, for a person to read.
         error: String,
     },
-    /// Called off before it left.
+    /// Called off before it left, or kept back by a dry run.
     Cancelled {
         /// By whom or for what.
         by: String,
@@ -377,12 +377,12 @@ impl Status {
             Step::Accept { at } => Some(Self::Accepted { at }),
             Step::Refuse(violation) => Some(Self::Refused { violation }),
             Step::Fail(error) => Some(Self::Failed { error }),
+            Step::Cancel(by) => Some(Self::Cancelled { by }),
             Step::Hold { .. }
             | Step::Send { .. }
             | Step::Confirm { .. }
             | Step::GiveUp { .. }
             | Step::ReadBack { .. }
-            | Step::Cancel(_)
             | Step::Supersede(_)
             | Step::Expire => None,
         }

@@ -1,10 +1,11 @@
-//! A platform that is read but never changed: what would have been sent is recorded and answered as accepted.
+//! A platform that is read but never changed: what would have been sent is recorded and refused as [`Failure::DryRun`].
+//!
+//! It is no acceptance: history, events and figures must not tell of changes that did not happen.
 //!
 //! Reads and subscriptions pass through to the platform behind it. It never sends a state.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::clock::SharedClock;
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
@@ -12,7 +13,7 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, CallSite, Failure};
-use super::{Answer, Call, Capabilities, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest};
+use super::{Call, Capabilities, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest};
 
 /// How many changes are remembered; the oldest go first.
 pub const MOST_RECORDED: usize = 10_000;
@@ -91,7 +92,8 @@ impl Platform for DryRun {
             }
             let at = self.clock.now();
             self.note(WouldSend { at, agent: agent.clone(), state: state.clone(), reason: reason.clone() });
-            Ok(Answer { value: (), latency: Duration::ZERO, asked_at: at, answered_at: at, platform_now: None })
+            let site = CallSite { purpose: "set the state", method: "", path: String::new() };
+            Err(CallError { site, failure: Failure::DryRun })
         })
     }
 

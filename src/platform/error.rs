@@ -106,6 +106,8 @@ pub enum Failure {
         /// The start of the answer.
         excerpt: String,
     },
+    /// Changes are only recorded here; this one was not sent.
+    DryRun,
     /// The dialect cannot do this. Nothing was sent.
     Unsupported {
         /// What it cannot do.
@@ -159,6 +161,7 @@ impl Failure {
             | Self::NotFound
             | Self::Conflict { .. }
             | Self::Rejected { .. }
+            | Self::DryRun
             | Self::Unsupported { .. } => Effect::NotApplied,
             Self::Server { .. }
             | Self::Timeout
@@ -177,6 +180,7 @@ impl Failure {
                 | Self::TokenRefused { .. }
                 | Self::TokenUnavailable { .. }
                 | Self::CircuitOpen { .. }
+                | Self::DryRun
                 | Self::Unsupported { .. }
         )
     }
@@ -199,6 +203,7 @@ impl Failure {
             | Self::NotFound
             | Self::Conflict { .. }
             | Self::Rejected { .. }
+            | Self::DryRun
             | Self::Unsupported { .. }
             | Self::TooLarge { .. } => false,
         }
@@ -221,6 +226,7 @@ impl Failure {
             | Self::NotFound
             | Self::Conflict { .. }
             | Self::Rejected { .. }
+            | Self::DryRun
             | Self::Unsupported { .. }
             | Self::TooLarge { .. } => false,
         }
@@ -240,6 +246,7 @@ impl Failure {
             | Self::NotFound
             | Self::Conflict { .. }
             | Self::Rejected { .. }
+            | Self::DryRun
             | Self::Unsupported { .. }
             | Self::Timeout
             | Self::Broken { .. }
@@ -261,6 +268,7 @@ impl Failure {
             Self::NotFound => "not_found",
             Self::Conflict { .. } => "conflict",
             Self::Rejected { .. } => "rejected",
+            Self::DryRun => "dry_run",
             Self::Unsupported { .. } => "unsupported",
             Self::Server { .. } => "server",
             Self::Timeout => "timeout",
@@ -336,6 +344,7 @@ impl fmt::Display for Failure {
                 write!(f, "the platform rejected the request ({status}); it is not repeated")?;
                 write_excerpt(f, excerpt)
             }
+            Self::DryRun => f.write_str("not sent: the tenant's mode is dry_run"),
             Self::Unsupported { what } => write!(f, "this platform cannot {what}"),
             Self::Server { status, retry_after } => {
                 write!(f, "the platform failed ({status})")?;

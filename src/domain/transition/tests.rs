@@ -50,7 +50,7 @@ fn every_pair_of_status_and_step_is_as_the_table_says() {
         //                hold send  notap doubt accep confi givup readb refus fail  cance super expir
         ("requested",   ["wai","sen","-",  "-",  "-",  "-",  "-",  "-",  "ref","fai","can","sup","exp"]),
         ("waiting",     ["wai","sen","-",  "-",  "-",  "-",  "-",  "-",  "ref","fai","can","sup","exp"]),
-        ("sending",     ["-",  "-",  "wai","in_","acc","-",  "-",  "-",  "ref","fai","-",  "-",  "-"]),
+        ("sending",     ["-",  "-",  "wai","in_","acc","-",  "-",  "-",  "ref","fai","can","-",  "-"]),
         ("in_doubt",    ["-",  "-",  "-",  "-",  "-",  "con","unc","wai","-",  "-",  "-",  "-",  "-"]),
         ("accepted",    ["-",  "-",  "-",  "-",  "-",  "con","unc","-",  "-",  "-",  "-",  "-",  "-"]),
         ("confirmed",   ["-";13]),

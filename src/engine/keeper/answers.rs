@@ -145,6 +145,7 @@ impl Keeper {
         }
         match &error.failure {
             Failure::Conflict { code } => self.conflicted(pass, id, code.as_deref()),
+            Failure::DryRun => self.step(pass, id, Step::Cancel("dry run".to_owned())),
             Failure::Forbidden { .. } | Failure::NotFound | Failure::Rejected { .. } | Failure::Unsupported { .. } => {
                 self.step(pass, id, Step::Fail(error.to_string()));
             }

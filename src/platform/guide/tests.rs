@@ -318,7 +318,8 @@ async fn what_the_dialect_cannot_set_or_address_is_refused_without_a_call() {
 async fn a_dry_run_reads_but_never_sends_a_change() {
     let server = serving(|_| loopback::json(200, &json!({ "status": "ACTIVE" }))).await;
     let dry = DryRun::new(Arc::new(platform(&server.url)), clock());
-    set_ready(&dry).await.expect("taken as accepted");
+    let kept_back = set_ready(&dry).await.expect_err("recorded, and no acceptance");
+    assert_eq!((kept_back.failure.class(), kept_back.effect()), ("dry_run", Effect::NotApplied));
     assert!(dry.set_state(&agent(), &AgentState::LoggedOut, &ReasonCode::new("X")).await.is_err());
     assert!(dry.is_scheduled(&agent()).await.expect("an answer").value);
     assert_eq!(server.paths(), ["/oauth2/token", "/api/v2/schedules/users/u_1"]);

@@ -5,6 +5,7 @@ mod api;
 mod breaker;
 mod budget;
 mod database;
+mod dry_run;
 mod lost_answers;
 mod outage;
 mod people;

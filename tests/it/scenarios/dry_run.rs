@@ -1,0 +1,23 @@
+//! A tenant whose mode is `dry_run`: everything is read and decided, nothing is sent, and nothing is told that did not happen.
+
+use shiftkeeper::domain::event::EventKind;
+
+use crate::harness::ledger::state_posts;
+use crate::harness::{Scenario, Setup};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_sends_no_change_and_records_none_as_made() {
+    let setup = Setup { tenant_keys: "mode = \"dry_run\"", ..Setup::default() };
+    let scenario = Scenario::start(setup).await;
+    scenario.until_in_sight().await;
+    let reader = scenario.reader().await;
+    let told =
+        || async { scenario.events(&reader).await.iter().filter(|e| e.kind == EventKind::AgentStateChanged).count() };
+    let before = told().await;
+    let taken = scenario.change(&["u_0001"], "Paused").await;
+    let ended = scenario.until_status(&taken[0], "cancelled").await;
+    assert_eq!(ended["by"], "dry run", "{ended}");
+    assert_eq!(state_posts(&scenario.log()).count(), 0);
+    assert_eq!(told().await, before, "no change is told that was not made");
+    scenario.assert_nothing_left_over().await;
+}
