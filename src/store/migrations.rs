@@ -2,6 +2,7 @@
 //! edited, not even by a space, since its hash is stored.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -115,10 +116,15 @@ fn judge(backend: &Backend, applied: &[(i64, Vec<u8>)]) -> Result<Seen, OpenErro
     })
 }
 
-/// Applies what is missing.
-pub(super) async fn apply(backend: &Backend, connection: &mut AnyConnection) -> Result<(), OpenError> {
-    migrator(backend).run(connection).await.map_err(|error| match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => backend.open_error(error),
-        other => OpenError::Unreachable { place: backend.place(), cause: Arc::new(other) },
+/// Applies what is missing. `run_direct` and the box, since the compiler cannot see through `run` that it may cross threads.
+pub(super) fn apply<'a>(
+    backend: &'a Backend,
+    connection: &'a mut AnyConnection,
+) -> Pin<Box<dyn Future<Output = Result<(), OpenError>> + Send + 'a>> {
+    Box::pin(async move {
+        migrator(backend).run_direct(None, connection, false).await.map_err(|error| match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => backend.open_error(error),
+            other => OpenError::Unreachable { place: backend.place(), cause: Arc::new(other) },
+        })
     })
 }

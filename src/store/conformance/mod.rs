@@ -213,3 +213,32 @@ pub(super) async fn verified_length(reader: &Reader) -> u64 {
 pub(super) fn agent_id(id: &str) -> AgentId {
     id.into()
 }
+
+/// Workers and handlers hold these futures across threads; a future that cannot go there fails to compile here.
+#[tokio::test]
+async fn what_the_store_does_can_be_awaited_in_any_task() {
+    fn can_be_spawned<T: Send + 'static>(_: impl Future<Output = T> + Send + 'static) {}
+    let place = Place::sqlite();
+    let (url, again) = (place.url.clone(), place.url.clone());
+    can_be_spawned(async move { Store::open(&url, Role::Daemon, clock(), &identity()).await.is_ok() });
+    can_be_spawned(async move { Store::read(&again).await.is_ok() });
+    let store = place.open().await;
+    let (writer, reader) = (store.writer().clone(), store.reader().clone());
+    can_be_spawned(async move { writer.commit(Commit::default()).await });
+    let writer = store.writer().clone();
+    can_be_spawned(async move { writer.set_listen("127.0.0.1:1").await });
+    let writer = store.writer().clone();
+    can_be_spawned(async move { writer.close().await });
+    can_be_spawned(async move {
+        reader.agents(&acme()).await.expect("reads");
+        reader.time_in_state(&acme(), at(0), at(1)).await.expect("reads");
+        reader.plans(&acme(), (at(0), at(1)), None).await.expect("reads");
+        reader.history(&acme(), (at(0), at(1)), None, 1).await.expect("reads");
+        reader.transitions(&acme(), &TransitionFilter::default(), 1).await.expect("reads");
+        reader.compliance(&acme(), at(0), at(1)).await.expect("reads");
+        reader.audited_tenants().await.expect("reads");
+        reader.daemon().await.expect("reads");
+        reader.close().await;
+    });
+    can_be_spawned(store.close());
+}

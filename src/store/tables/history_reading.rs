@@ -152,16 +152,19 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str());
         let rows = self.all(AGENT_IDS, values).await?;
-        let agents =
-            rows.iter().map(|row| Cells::of("state_history", row).text("agent")).collect::<Result<Vec<_>, _>>()?;
+        let agents = rows
+            .iter()
+            .map(|row| Cells::of("state_history", row).text("agent").map(AgentId::new))
+            .collect::<Result<Vec<_>, _>>()?;
         if from >= to || agents.is_empty() {
             return Ok(Vec::new());
         }
-        let scan = |part: usize| {
-            let share = agents.len().div_ceil(SCANS);
-            let agents = agents.get(part * share..((part + 1) * share).min(agents.len())).unwrap_or_default();
-            self.time_in_state_of(tenant, from, to, agents)
+        let share = agents.len().div_ceil(SCANS);
+        let ends = |part: usize| {
+            let part = agents.get(part * share..((part + 1) * share).min(agents.len()))?;
+            Some((part.first()?.clone(), part.last()?.clone()))
         };
+        let scan = |part: usize| self.time_in_state_of(tenant, from, to, ends(part));
         let (first, second, third) = tokio::try_join!(scan(0), scan(1), scan(2))?;
         Ok([first, second, third].concat())
     }
@@ -171,11 +174,11 @@ impl Reader {
         tenant: &TenantId,
         from: UtcMicros,
         to: UtcMicros,
-        agents: &[&str],
+        agents: Option<(AgentId, AgentId)>,
     ) -> Result<Vec<TimeInState>, ReadError> {
-        let (Some(first), Some(last)) = (agents.first(), agents.last()) else { return Ok(Vec::new()) };
+        let Some((first, last)) = agents else { return Ok(Vec::new()) };
         let mut values = Values::default();
-        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros()).text(*first).text(*last);
+        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros()).text(first.as_str()).text(last.as_str());
         let rows = self.all(TIME_IN_STATE, values).await?;
         rows.iter()
             .map(|row| {
