@@ -79,6 +79,8 @@ async fn start_slices(
             gone: false,
             next_renewal: Duration::ZERO,
             told_near_expiry: false,
+            told_oversize: false,
+            generated_at: None,
         };
         slices.spawn(slice.run(soft.clone()));
     }
@@ -124,6 +126,9 @@ struct Slice {
     gone: bool,
     next_renewal: Duration,
     told_near_expiry: bool,
+    told_oversize: bool,
+    /// When the last snapshot was generated, by our clock.
+    generated_at: Option<UtcMicros>,
 }
 
 /// Pauses after a poll or a subscription failed; polls keep to their grid beside it.
@@ -253,10 +258,13 @@ impl Slice {
         };
         self.link.learn_offset(&answer);
         let bytes = answer.value.bytes.len();
-        if bytes > self.settings.borrow().sight.oversize_bytes {
+        let oversize = bytes > self.settings.borrow().sight.oversize_bytes;
+        // Told when it begins; a large roster stays large.
+        if oversize && !std::mem::replace(&mut self.told_oversize, true) {
             let notice = SliceNotice::Oversize { slice: self.number, bytes };
             self.link.inbox.send(Message::SliceNotice(notice)).await?;
         }
+        self.told_oversize = oversize;
         let delta = match self.reader.read(&target.id, answer.value) {
             Ok(delta) => delta,
             Err(error) => return Ok(Err(error)),
@@ -269,9 +277,13 @@ impl Slice {
             self.live = Some(target);
         }
         let offset = self.link.offset();
+        // The same snapshot again is no newer because the offset is known better meanwhile.
+        let known = self.generated_at.filter(|_| delta.repeated);
+        let generated_at = known.unwrap_or_else(|| offset.to_ours(delta.generated_at));
+        self.generated_at = Some(generated_at);
         let sight = Sight {
             slice: self.number,
-            generated_at: offset.to_ours(delta.generated_at),
+            generated_at,
             offset_us: offset.micros(),
             changed: delta.changed,
             agents: self.agents.clone(),

@@ -46,9 +46,9 @@ impl Keeper {
             let Some(index) = self.roster.find(agent.as_str()) else { continue };
             self.roster.seen(index, sight.generated_at);
             let file = &mut self.files[index.position()];
-            if let Some(row) = &mut file.row {
-                row.generated_at = row.generated_at.max(sight.generated_at);
-            }
+            // A snapshot that is served twice shows nothing more the second time, and counts once.
+            let Some(row) = file.row.as_mut().filter(|row| row.generated_at < sight.generated_at) else { continue };
+            row.generated_at = sight.generated_at;
             if file.contradictions > 0 || self.book.of_agent(agent).next().is_some() {
                 look_at.insert(index);
             }

@@ -106,6 +106,9 @@ async fn a_snapshot_over_the_limit_is_told_and_taken_all_the_same() {
     assert!(body["data"]["bytes"].as_u64().is_some_and(|bytes| bytes > 10_000), "{body}");
     let taken = scenario.change(&["u_0001"], "Ready").await.remove(0);
     scenario.until_status(&taken, "confirmed").await;
+    let events = scenario.events(&reader).await;
+    let told = events.iter().filter(|event| event.kind == EventKind::SnapshotOversize).count();
+    assert_eq!(told, 1, "not at every snapshot");
     scenario.assert_nothing_left_over().await;
 }
 
