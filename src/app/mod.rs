@@ -28,6 +28,7 @@ use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::sight;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
+use crate::engine::upkeep;
 use crate::http::{self, ApiState};
 use crate::platform::budget::Budget;
 use crate::store::{Identity, Role, Store};
@@ -186,6 +187,11 @@ impl App {
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
             imports: Arc::new(self.importer()),
+        });
+        let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
+        let tenants: Arc<[TenantId]> = config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
+        self.supervisor.spawn("upkeep", OnFailure::Restart, move |soft| {
+            upkeep::run(writer.clone(), clock.clone(), tenants.clone(), soft)
         });
         let listener = Arc::new(listener);
         self.supervisor

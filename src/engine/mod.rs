@@ -14,3 +14,4 @@ pub mod readiness;
 pub mod settings;
 pub mod sight;
 pub mod supervisor;
+pub mod upkeep;

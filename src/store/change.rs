@@ -43,6 +43,8 @@ pub struct Commit {
     pub rules: Vec<RuleVersion>,
     /// Whether automation of a tenant is halted.
     pub tenant_status: Vec<TenantStatus>,
+    /// What has served its time and goes.
+    pub expired: Vec<Expired>,
 }
 
 impl Commit {
@@ -61,6 +63,7 @@ impl Commit {
             idempotency,
             rules,
             tenant_status,
+            expired,
         } = self;
         agents.is_empty()
             && history.is_empty()
@@ -74,6 +77,7 @@ impl Commit {
             && idempotency.is_empty()
             && rules.is_empty()
             && tenant_status.is_empty()
+            && expired.is_empty()
     }
 }
 
@@ -272,6 +276,17 @@ pub struct TenantStatus {
     pub halted_since: Option<UtcMicros>,
     /// Why.
     pub reason: Option<String>,
+}
+
+/// Rows of a tenant that nobody will ask for any more. The attempts of transitions stay as long as those.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Answers to requests with an `Idempotency-Key` given before this instant.
+    pub answers_before: UtcMicros,
+    /// Calls that are no attempt of a transition, sent before this instant.
+    pub questions_before: UtcMicros,
 }
 
 /// What a commit made known, in the order of the lists that it had.

@@ -24,8 +24,8 @@ mod tails;
 mod writer;
 
 pub use change::{
-    AgentCounters, AgentSchedule, AgentWrite, CallWrite, Commit, Committed, HistoryRow, HistoryWrite, IdempotencyRow,
-    Imported, NoteWrite, RuleVersion, ScheduleImport, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    AgentCounters, AgentSchedule, AgentWrite, CallWrite, Commit, Committed, Expired, HistoryRow, HistoryWrite,
+    IdempotencyRow, Imported, NoteWrite, RuleVersion, ScheduleImport, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 pub use control::DaemonRow;
 pub use error::{Cause, CommitError, OpenError, ReadError};

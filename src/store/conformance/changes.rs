@@ -13,11 +13,12 @@ use crate::domain::ids::{TenantId, TransitionId};
 use crate::domain::state::AgentState;
 use crate::domain::transition::Status;
 use crate::store::{
-    AgentCounters, CallWrite, IdempotencyRow, NoteWrite, ReadError, RuleVersion, SubscriptionRow, SubscriptionWrite,
-    TenantStatus,
+    AgentCounters, CallWrite, Expired, IdempotencyRow, NoteWrite, ReadError, RuleVersion, SubscriptionRow,
+    SubscriptionWrite, TenantStatus,
 };
 
 on_each_engine!(
+    what_has_served_its_time_goes_and_what_it_belongs_to_stays,
     a_change_is_read_back_as_it_was_written,
     a_refused_change_leaves_nothing_and_the_chain_goes_on,
     a_bad_change_does_not_fail_its_neighbours,
@@ -94,7 +95,32 @@ fn full_change() -> Commit {
             first_seen_at: at(1),
         }],
         tenant_status: vec![TenantStatus { tenant: acme(), halted_since: Some(at(2)), reason: Some("429s".into()) }],
+        expired: Vec::new(),
     }
+}
+
+async fn what_has_served_its_time_goes_and_what_it_belongs_to_stays(place: Place) {
+    let store = place.open().await;
+    let mut written = full_change();
+    let question = CallWrite { id: uuid(77), transition: None, attempt: None, ..call(true) };
+    written.calls.push(question.clone());
+    store.writer().commit(written).await.expect("commits");
+    let expire = |tenant, before| Commit {
+        expired: vec![Expired { tenant, answers_before: before, questions_before: before }],
+        ..Commit::default()
+    };
+    let left = || async {
+        let answer = store.reader().idempotency(&acme(), "ops", "k").await.expect("reads");
+        let calls = store.reader().recent_calls(&acme(), at(0)).await.expect("reads");
+        (answer.is_some(), calls.iter().any(|call| call.id == question.id), calls.len())
+    };
+    let (_, _, all) = left().await;
+    store.writer().commit(expire(TenantId::new("bravo"), at(1000))).await.expect("commits");
+    store.writer().commit(expire(acme(), at(0))).await.expect("commits");
+    assert_eq!(left().await, (true, true, all), "another tenant's time, and an instant before them");
+    store.writer().commit(expire(acme(), at(1000))).await.expect("commits");
+    assert_eq!(left().await, (false, false, all - 1), "the attempts of transitions stay");
+    store.close().await;
 }
 
 async fn a_change_is_read_back_as_it_was_written(place: Place) {

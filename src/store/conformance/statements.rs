@@ -84,6 +84,8 @@ const MANY: &[ManyRows] = &[
     upkeep::ADD_IDEMPOTENCY,
     upkeep::ADD_RULES,
     upkeep::SET_STATUS,
+    upkeep::FORGET_ANSWERS,
+    upkeep::FORGET_QUESTIONS,
 ];
 
 on_each_engine!(every_statement_is_understood);
