@@ -80,6 +80,8 @@ async fn start_slices(
             next_renewal: Duration::ZERO,
             told_near_expiry: false,
             told_oversize: false,
+            detail: Detail::Full,
+            wrong_detail: false,
             generated_at: None,
         };
         slices.spawn(slice.run(soft.clone()));
@@ -127,6 +129,10 @@ struct Slice {
     next_renewal: Duration,
     told_near_expiry: bool,
     told_oversize: bool,
+    /// What subscriptions ask for; leaner once a snapshot was too large.
+    detail: Detail,
+    /// The running subscription asks for more than `detail`: it is replaced at the next turn.
+    wrong_detail: bool,
     /// When the last snapshot was generated, by our clock.
     generated_at: Option<UtcMicros>,
 }
@@ -190,7 +196,7 @@ impl Slice {
     async fn subscribe(&self) -> anyhow::Result<Result<Live, CallError>> {
         let interval = self.settings.borrow().sight.interval;
         let name = format!("shiftkeeper-{}-{}", self.link.tenant, self.number);
-        let wanted = SubscriptionRequest { name: &name, interval, agents: &self.agents, detail: Detail::Full };
+        let wanted = SubscriptionRequest { name: &name, interval, agents: &self.agents, detail: self.detail };
         let call = self.link.platform.subscribe(wanted);
         // Sight is what every decision rests on: it does not queue behind the changes it is needed for.
         let made = match budgeted(&self.link, CallKind::Subscribe, Urgency::Urgent, None, call).await? {
@@ -228,7 +234,7 @@ impl Slice {
         };
         let now = self.link.clock.now();
         let age = now.since(live.created_at);
-        if self.successor.is_some() || age < renew_after.min(alert_after) {
+        if self.successor.is_some() || (age < renew_after.min(alert_after) && !self.wrong_detail) {
             return Ok(());
         }
         if age >= alert_after && !self.told_near_expiry {
@@ -236,11 +242,14 @@ impl Slice {
             let notice = SliceNotice::NearExpiry { slice: self.number, created_at: live.created_at };
             self.link.inbox.send(Message::SliceNotice(notice)).await?;
         }
-        if age < renew_after || self.link.clock.monotonic() < self.next_renewal {
+        if (age < renew_after && !self.wrong_detail) || self.link.clock.monotonic() < self.next_renewal {
             return Ok(());
         }
         match self.subscribe().await? {
-            Ok(successor) => self.successor = Some(successor),
+            Ok(successor) => {
+                self.wrong_detail = false;
+                self.successor = Some(successor);
+            }
             Err(error) => {
                 self.next_renewal = self.link.clock.monotonic() + Duration::from_secs(60);
                 tracing::warn!(tenant = %self.link.tenant, slice = self.number, error = %error,
@@ -259,8 +268,10 @@ impl Slice {
         self.link.learn_offset(&answer);
         let bytes = answer.value.bytes.len();
         let oversize = bytes > self.settings.borrow().sight.oversize_bytes;
-        // Told when it begins; a large roster stays large.
+        // Told when it begins, and answered by asking for less; a large roster stays large.
         if oversize && !std::mem::replace(&mut self.told_oversize, true) {
+            self.wrong_detail = self.detail == Detail::Full;
+            self.detail = Detail::Needed;
             let notice = SliceNotice::Oversize { slice: self.number, bytes };
             self.link.inbox.send(Message::SliceNotice(notice)).await?;
         }

@@ -4,6 +4,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shiftkeeper::domain::event::EventKind;
 
+use shiftkeeper::sim::RequestEntry;
+
 use crate::harness::{Scenario, Setup, VIEWER, answer};
 
 /// Checks that an answer is a problem document with this status and code.
@@ -88,7 +90,7 @@ async fn an_agent_that_the_platform_does_not_know_fails_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_over_the_limit_is_told_and_taken_all_the_same() {
+async fn a_snapshot_over_the_limit_is_told_taken_and_answered_by_asking_for_less() {
     let mut setup = Setup::team(120);
     setup.tenant_tables = "[tenants.subscription]\noversize_bytes = 10000\n";
     let scenario = Scenario::start_team(setup).await;
@@ -109,6 +111,9 @@ async fn a_snapshot_over_the_limit_is_told_and_taken_all_the_same() {
     let events = scenario.events(&reader).await;
     let told = events.iter().filter(|event| event.kind == EventKind::SnapshotOversize).count();
     assert_eq!(told, 1, "not at every snapshot");
+    let log = scenario.log();
+    let subscribed = |call: &&RequestEntry| call.method == "POST" && call.path.ends_with("/realtime/subscription");
+    assert_eq!(log.requests.iter().filter(subscribed).count(), 2, "a leaner one takes the place of the first");
     scenario.assert_nothing_left_over().await;
 }
 
