@@ -65,6 +65,7 @@ async fn start_slices(
             id: row.id.clone(),
             created_at: row.created_at,
             interval: Duration::from_millis(row.interval_ms),
+            detail: Detail::Full,
         });
         let slice = Slice {
             link: link.clone(),
@@ -81,7 +82,6 @@ async fn start_slices(
             told_near_expiry: false,
             told_oversize: false,
             detail: Detail::Full,
-            wrong_detail: false,
             generated_at: None,
         };
         slices.spawn(slice.run(soft.clone()));
@@ -111,6 +111,7 @@ struct Live {
     id: SubscriptionId,
     created_at: UtcMicros,
     interval: Duration,
+    detail: Detail,
 }
 
 struct Slice {
@@ -131,8 +132,6 @@ struct Slice {
     told_oversize: bool,
     /// What subscriptions ask for; leaner once a snapshot was too large.
     detail: Detail,
-    /// The running subscription asks for more than `detail`: it is replaced at the next turn.
-    wrong_detail: bool,
     /// When the last snapshot was generated, by our clock.
     generated_at: Option<UtcMicros>,
 }
@@ -203,7 +202,8 @@ impl Slice {
             Ok(answer) => answer.value,
             Err(error) => return Ok(Err(error)),
         };
-        let live = Live { id: made.id, created_at: self.link.clock.now(), interval: made.interval };
+        let live =
+            Live { id: made.id, created_at: self.link.clock.now(), interval: made.interval, detail: self.detail };
         tracing::info!(tenant = %self.link.tenant, slice = self.number, subscription = %live.id,
             agents = self.agents.len(), interval_ms = live.interval.as_millis(), "subscribed");
         self.keep(&live).await?;
@@ -234,7 +234,9 @@ impl Slice {
         };
         let now = self.link.clock.now();
         let age = now.since(live.created_at);
-        if self.successor.is_some() || (age < renew_after.min(alert_after) && !self.wrong_detail) {
+        // A subscription that asks for more than it should is replaced like one that is old.
+        let too_much = live.detail != self.detail;
+        if self.successor.is_some() || (age < renew_after.min(alert_after) && !too_much) {
             return Ok(());
         }
         if age >= alert_after && !self.told_near_expiry {
@@ -242,14 +244,11 @@ impl Slice {
             let notice = SliceNotice::NearExpiry { slice: self.number, created_at: live.created_at };
             self.link.inbox.send(Message::SliceNotice(notice)).await?;
         }
-        if (age < renew_after && !self.wrong_detail) || self.link.clock.monotonic() < self.next_renewal {
+        if (age < renew_after && !too_much) || self.link.clock.monotonic() < self.next_renewal {
             return Ok(());
         }
         match self.subscribe().await? {
-            Ok(successor) => {
-                self.wrong_detail = false;
-                self.successor = Some(successor);
-            }
+            Ok(successor) => self.successor = Some(successor),
             Err(error) => {
                 self.next_renewal = self.link.clock.monotonic() + Duration::from_secs(60);
                 tracing::warn!(tenant = %self.link.tenant, slice = self.number, error = %error,
@@ -270,7 +269,6 @@ impl Slice {
         let oversize = bytes > self.settings.borrow().sight.oversize_bytes;
         // Told when it begins, and answered by asking for less; a large roster stays large.
         if oversize && !std::mem::replace(&mut self.told_oversize, true) {
-            self.wrong_detail = self.detail == Detail::Full;
             self.detail = Detail::Needed;
             let notice = SliceNotice::Oversize { slice: self.number, bytes };
             self.link.inbox.send(Message::SliceNotice(notice)).await?;

@@ -39,7 +39,10 @@ impl StatusLine {
         }
         let line = self.line(demo).await?;
         if self.terminal {
-            // Nobody watches when standard error is gone.
+            // A line that wraps could not be drawn over. Nobody watches when standard error is gone.
+            let width =
+                terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
+            let line: String = line.chars().take(width.saturating_sub(1)).collect();
             let _ = write!(std::io::stderr(), "\r\x1b[2K{line}");
             let _ = std::io::stderr().flush();
         } else {
@@ -68,14 +71,14 @@ impl StatusLine {
         let count = |status: &str| figures.by_status.get(status).copied().unwrap_or(0);
         let sim = demo.simulator.counts(&demo.tenant);
         let mut line = now.timestamp().strftime("%a %H:%M").to_string();
-        for (state, agents) in states {
-            let _ = write!(line, " · {state} {agents}");
-        }
         let _ = write!(line, " · in adherence {within}/{judged}");
         let _ = write!(line, " · transitions {} ({} confirmed)", figures.total, count("confirmed"));
         if sim.applied_changes > 0 {
             let per_change = super::summary::ratio(sim.calls, sim.applied_changes);
-            let _ = write!(line, " · calls per change {per_change:.2}");
+            let _ = write!(line, " · calls/change {per_change:.2}");
+        }
+        for (state, agents) in states {
+            let _ = write!(line, " · {state} {agents}");
         }
         Ok(line)
     }

@@ -135,7 +135,7 @@ async fn examples(reader: &Reader, demo: &Demo, rules: &BTreeMap<RuleId, u64>) -
             let because = stored.transition.explanation.get("because")?.as_str()?.to_owned();
             Some(format!("{}: {because}", stored.transition.agent))
         });
-        lines.push(format!("{rule} ({count} times), last for {}", because.unwrap_or_default()));
+        lines.push(format!("{rule}, {count} ×; last for {}", because.unwrap_or_default()));
     }
     Ok(lines)
 }
@@ -152,7 +152,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "platform         {} calls, {} per applied change (the simulator's count); {} answers were 429",
+            "platform         calls {}, per applied change {} (the simulator's count); answers 429: {}",
             p.calls, p.calls_per_transition, p.throttled
         )?;
         writeln!(f, "violations       {}", self.violations)?;
