@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::platform::client::{ClientSettings, build};
 
 use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
@@ -80,6 +81,18 @@ async fn a_stop_with_a_post_unanswered_is_in_time_and_the_next_start_settles_it(
     let simulator = simulator(folder.path()).await;
     let desk = Desk::new(&simulator.ready, "request_timeout = \"6s\"");
     let daemon = Server::start(desk.command(&["run"])).await;
+    // The platform's clock is known to a second: a state that is no older than that could have come after the POST, which would
+    // then rightly not be repeated.
+    until("the agent's state is some seconds old", PATIENCE, || async {
+        let world = backstage(&simulator, Method::GET, "world", &Value::Null).await;
+        let instant = |value: &Value| value.as_str().and_then(|text| text.parse::<UtcMicros>().ok());
+        let (now, since) = (instant(&world["now"]), instant(&world["tenants"][0]["agents"][0]["since"]));
+        match (now, since) {
+            (Some(now), Some(since)) if now.since(since) >= Duration::from_secs(3) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
     backstage(&simulator, Method::POST, "faults", &json!({"kind": "stop_answering", "on": "state", "count": 1})).await;
     let asked = run(desk.command(&["change", "u_0001", "--to", "Paused", "--output", "json"])).await;
     assert_eq!(asked.code, Some(0), "taken: {asked:?}");
