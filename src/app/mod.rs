@@ -20,6 +20,7 @@ use crate::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
 use crate::config::{Config, Tenant};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::import::ImportOptions;
+use crate::domain::time::UtcMicros;
 use crate::engine::door::Door;
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::{Link, LinkParts};
@@ -31,7 +32,7 @@ use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::engine::upkeep;
 use crate::http::{self, ApiState};
 use crate::platform::budget::Budget;
-use crate::store::{Identity, Role, Store};
+use crate::store::{Identity, Reader, Role, Store};
 
 pub use import::{Importer, wanted_from_file};
 pub use reload::Reload;
@@ -62,12 +63,32 @@ pub struct App {
 
 /// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
 /// time does not go back at a restart.
-pub fn clock_of(config: &Config) -> SharedClock {
-    if config.clock.is_simulated() {
-        Arc::new(SystemClock::scaled(config.clock.start, config.clock.speed))
-    } else {
-        Arc::new(SystemClock::real())
+pub async fn clock_of(config: &Config) -> SharedClock {
+    if !config.clock.is_simulated() {
+        return Arc::new(SystemClock::real());
     }
+    let newest = match Store::read(config.store.connection_url().expose()).await {
+        Ok(reader) => {
+            let newest = newest_instant(&reader, config).await;
+            reader.close().await;
+            newest
+        }
+        // A store that is not there yet holds no time; one that cannot be opened is refused when it is opened for good.
+        Err(_) => None,
+    };
+    let start = config.clock.start.into_iter().chain(newest).max();
+    Arc::new(SystemClock::scaled(start, config.clock.speed))
+}
+
+async fn newest_instant(reader: &Reader, config: &Config) -> Option<UtcMicros> {
+    let stopped = reader.daemon().await.ok().flatten().and_then(|daemon| daemon.stopped_at);
+    let mut newest = stopped;
+    for tenant in &config.tenants {
+        let Ok(head) = reader.chain_head(&tenant.id).await else { continue };
+        let last = reader.audit_entries(&tenant.id, head.seq.saturating_sub(1), 1).await.unwrap_or_default();
+        newest = newest.max(last.first().map(|entry| entry.columns.at));
+    }
+    newest
 }
 
 /// Who this process is, for the next one that wants the store.
@@ -209,5 +230,34 @@ impl App {
         self.soft.cancel();
         self.store.close().await;
         ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::config::{ConfigText, Environment};
+
+    #[tokio::test]
+    async fn a_clock_that_runs_faster_goes_on_where_the_store_stands() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("s.db").display());
+        let text = format!(
+            "[clock]\nspeed = 60\nstart = \"2026-10-26T08:00:00Z\"\n[store]\nurl = {url:?}\n[[tenants]]\nid = \"acme\"\n\
+             base_url = \"http://127.0.0.1:1\"\nclient_id = \"x\"\nclient_secret = {{ env = \"SECRET\" }}\n"
+        );
+        let environment: Environment = [("SECRET".to_owned(), "x".to_owned())].into_iter().collect();
+        let texts = [ConfigText { file: "c.toml".into(), text }];
+        let config = Config::load_texts(&texts, &environment, &[]).expect("sound").config;
+        let start: UtcMicros = "2026-10-26T08:00:00Z".parse().expect("an instant");
+        let fresh = clock_of(&config).await.now();
+        assert!(fresh >= start && fresh.since(start) < Duration::from_secs(3600), "{fresh}");
+
+        let later = start + Duration::from_secs(30 * 24 * 3600);
+        let store =
+            Store::open(&url, Role::Daemon, Arc::new(ManualClock::at(later)), &identity()).await.expect("opens");
+        store.close().await;
+        assert!(clock_of(&config).await.now() >= later, "time does not go back");
     }
 }

@@ -146,7 +146,7 @@ pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow
     if let Err(ImportRefused { complaints, faults }) = read_schedule(&wanted.name, &wanted.bytes, &options) {
         return Ok(Came::Refused { complaints, faults });
     }
-    let clock = clock_of(config);
+    let clock = clock_of(config).await;
     let url = config.store.connection_url();
     let store = Store::open(url.expose(), Role::Import, clock.clone(), &identity()).await?;
     let importer = Importer {

@@ -115,21 +115,11 @@ async fn plan(
     daemon_runs: bool,
 ) -> anyhow::Result<TenantPlan> {
     let settings = tenant_settings(config, tenant)?;
-    let now = now(reader, config, &tenant.id).await?;
+    // Simulated time is the daemon's own; what it recorded last tells how far it has come.
+    let now = clock_of(config).await.now();
     let mut picture = read_picture(reader, &tenant.id, now, &settings.agents).await?;
     count_as_seen(&mut picture.roster, now);
     Ok(decided(&picture, &settings, args, now, daemon_runs))
-}
-
-/// The instant to decide for. Simulated time is the daemon's own; what it recorded last tells how far it has come.
-async fn now(reader: &Reader, config: &Config, tenant: &TenantId) -> anyhow::Result<UtcMicros> {
-    let now = clock_of(config).now();
-    if !config.clock.is_simulated() {
-        return Ok(now);
-    }
-    let head = reader.chain_head(tenant).await?;
-    let last = reader.audit_entries(tenant, head.seq.saturating_sub(1), 1).await?;
-    Ok(last.first().map_or(now, |entry| entry.columns.at))
 }
 
 /// When a sight was generated is not stored, and on old sight nothing is decided: every known state counts as seen now.

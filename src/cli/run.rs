@@ -39,7 +39,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let soft = CancellationToken::new();
     // Asked for before anything runs, so that a stop that comes early is not lost.
     let mut signals = Signals::new()?;
-    let clock = clock_of(&loaded.config);
+    let clock = clock_of(&loaded.config).await;
     let app = App::start(loaded.config.clone(), clock, soft.clone()).await?;
     print_json(&json!({"ready": true, "listen": app.listen.to_string()}))?;
     tracing::info!(listen = %app.listen, version = env!("CARGO_PKG_VERSION"), "serving");
