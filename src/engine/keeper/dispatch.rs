@@ -159,12 +159,14 @@ impl Keeper {
                 return self.hold(id, WaitReason::Halted, None);
             }
         }
-        if retry && !self.retries.try_take(now) {
+        let take = || HeldSlot::try_take(&self.link, urgency);
+        let slot = if retry { self.retries.take_with(now, take) } else { Some(take()) };
+        let Some(slot) = slot else {
             self.breaker.withdrawn();
             room.wake_at(self.retries.next_free(now));
             return self.hold(id, WaitReason::Retry, None);
-        }
-        match HeldSlot::try_take(&self.link, urgency) {
+        };
+        match slot {
             Ok(slot) => {
                 self.retries.note_call(now);
                 Verdict::Send(slot)
