@@ -226,6 +226,10 @@ impl Keeper {
         let before = slot.observed().cloned();
         pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
         self.tell_change(pass, index, before.as_ref(), &now, latency_ms);
+        if let Some(file) = self.files.get_mut(index.position()) {
+            // What contradicted the state before says nothing against this one.
+            file.contradictions = 0;
+        }
         self.roster.observe(index, now, seen_at);
     }
 
