@@ -271,14 +271,11 @@ impl Keeper {
 
     /// Gives up what no snapshot has settled for too long.
     pub(super) fn give_up_unseen(&mut self, pass: &mut Pass) {
+        let started_at = self.started_at;
         let overdue: Vec<TransitionId> = self
             .book
             .iter()
-            .filter(|open| match open.transition.status {
-                Status::Accepted { at } => pass.now.since(at) > LONGEST_UNSEEN,
-                Status::InDoubt { readable_after, .. } => pass.now.since(readable_after) > LONGEST_UNSEEN,
-                _ => false,
-            })
+            .filter(|open| is_overdue(&open.transition.status, started_at, pass.now))
             .map(|open| open.transition.id)
             .collect();
         for id in overdue {
@@ -330,11 +327,49 @@ impl Keeper {
     }
 }
 
+/// Whether no snapshot came for too long. While nobody looked, none could: the time counts from `started_at` at the earliest.
+fn is_overdue(status: &Status, started_at: UtcMicros, now: UtcMicros) -> bool {
+    let seen_after = match status {
+        Status::Accepted { at } => *at,
+        Status::InDoubt { readable_after, .. } => *readable_after,
+        Status::Requested
+        | Status::Waiting { .. }
+        | Status::Sending { .. }
+        | Status::Confirmed { .. }
+        | Status::Unconfirmed { .. }
+        | Status::Refused { .. }
+        | Status::Failed { .. }
+        | Status::Cancelled { .. }
+        | Status::Superseded { .. }
+        | Status::Expired { .. } => return false,
+    };
+    now.since(seen_after.max(started_at)) > LONGEST_UNSEEN
+}
+
 /// When the attempt under way left.
 fn sent_at(transition: &Transition) -> UtcMicros {
     match transition.status {
         Status::Sending { since } => since,
         Status::InDoubt { sent_at, .. } => sent_at,
         _ => transition.requested_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stop_left_unsettled_gets_the_whole_time_after_the_start() {
+        let at = |minute: u64| UtcMicros::EPOCH + Duration::from_secs(minute * 60);
+        let doubt = Status::InDoubt { sent_at: at(0), readable_after: at(1) };
+        let accepted = Status::Accepted { at: at(1) };
+        for status in [&doubt, &accepted] {
+            assert!(!is_overdue(status, at(0), at(16)));
+            assert!(is_overdue(status, at(0), at(17)));
+            assert!(!is_overdue(status, at(600), at(600)), "the daemon stood still for ten hours");
+            assert!(is_overdue(status, at(600), at(616)));
+        }
+        assert!(!is_overdue(&Status::Sending { since: at(0) }, at(0), at(600)));
     }
 }
