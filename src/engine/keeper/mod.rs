@@ -8,6 +8,7 @@ mod answers;
 mod book;
 mod decide;
 mod dispatch;
+mod doubt;
 mod files;
 mod load;
 mod observe;

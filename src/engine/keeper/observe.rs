@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Keeper;
+use super::doubt::{Lost, Verdict, read_back};
 use super::record::{Pass, shows};
 use crate::domain::agent::{Agent, Observed, Source};
 use crate::domain::event::EventKind;
@@ -233,8 +234,7 @@ impl Keeper {
         }
     }
 
-    /// design: what must always hold, 2. A row that shows the change settles it at any time; one that does not, only when it
-    /// was generated late enough.
+    /// design: what must always hold, 2.
     fn settle_doubt(
         &mut self,
         pass: &mut Pass,
@@ -244,29 +244,17 @@ impl Keeper {
         row: &Sighted,
     ) {
         let Some(open) = self.book.get(id) else { return };
-        let target = &open.transition.target;
-        let since_send = row.changed_at.is_none_or(|at| at + SAME_CHANGE >= sent_at);
-        let was_there = open.baseline.as_ref().is_some_and(|baseline| baseline.state == *target);
-        if row.generated_at > sent_at && shows(target, &row.state) && since_send && !was_there {
-            self.step(pass, id, Step::Confirm { at: row.generated_at });
-            return;
+        let lost =
+            Lost { target: &open.transition.target, baseline: open.baseline.as_ref(), sent_at, readable_after };
+        match read_back(lost, row) {
+            Verdict::TooEarly => {}
+            Verdict::TookEffect => self.step(pass, id, Step::Confirm { at: row.generated_at }),
+            Verdict::Moved => self.step(pass, id, Step::GiveUp { at: pass.now }),
+            Verdict::NotApplied => {
+                let until = pass.now + self.retry_delay(open.failures, None);
+                self.step(pass, id, Step::ReadBack { until: Some(until) });
+            }
         }
-        if row.generated_at <= readable_after {
-            return;
-        }
-        if row.state == *target {
-            self.step(pass, id, Step::Confirm { at: row.generated_at });
-            return;
-        }
-        let unmoved = open.baseline.as_ref().is_none_or(|baseline| baseline.state == row.state)
-            && row.changed_at.is_some_and(|at| at < sent_at);
-        if !unmoved {
-            self.step(pass, id, Step::GiveUp { at: pass.now });
-            return;
-        }
-        let failures = open.failures;
-        let until = pass.now + self.retry_delay(failures, None);
-        self.step(pass, id, Step::ReadBack { until: Some(until) });
     }
 
     /// Gives up what no snapshot has settled for too long.
