@@ -150,13 +150,11 @@ impl Keeper {
     /// What was under way when the process ended is in doubt.
     async fn take_open(&mut self, stored: Vec<StoredTransition>, now: UtcMicros) -> anyhow::Result<()> {
         for stored in stored {
-            let mut open = Open::new(stored.transition);
-            open.failures = open.transition.attempts;
-            let agent = open.transition.agent.clone();
+            let agent = stored.transition.agent.clone();
             // What the agent was in when the last attempt left is what history says of that instant; the picture is that, or
             // newer by a snapshot that would have settled the doubt.
-            open.baseline = self.roster.agent(agent.as_str()).and_then(|slot| slot.observed().cloned());
-            self.book.insert(open);
+            let baseline = self.roster.agent(agent.as_str()).and_then(|slot| slot.observed().cloned());
+            self.book.insert(Open::restored(stored.transition, baseline));
             self.mark_busy(&agent);
         }
         let mut pass = Pass::new(now);

@@ -251,8 +251,13 @@ impl Keeper {
             Verdict::TookEffect => self.step(pass, id, Step::Confirm { at: row.generated_at }),
             Verdict::Moved => self.step(pass, id, Step::GiveUp { at: pass.now }),
             Verdict::NotApplied => {
+                let (attempts, spent) = (open.transition.attempts, open.has_spent(self.settings.retry.attempts));
                 let until = pass.now + self.retry_delay(open.failures, None);
                 self.step(pass, id, Step::ReadBack { until: Some(until) });
+                if spent {
+                    let text = format!("given up after {attempts} attempts: the platform gave no answer and did nothing");
+                    self.step(pass, id, Step::Fail(text));
+                }
             }
         }
     }
