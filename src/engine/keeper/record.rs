@@ -81,7 +81,25 @@ impl Keeper {
             self.tell_finished(pass, &transition);
         }
         self.mark_busy(&transition.agent);
-        pass.keep_row(transition);
+        let came_back = !before.has_not_left() && transition.status.has_not_left();
+        pass.keep_row(transition.clone());
+        if came_back {
+            self.keep_one_waiting(pass, &transition);
+        }
+    }
+
+    /// A change that was under way waits again: what was asked for meanwhile takes its place, or gives way to it.
+    fn keep_one_waiting(&mut self, pass: &mut Pass, returned: &Transition) {
+        let newer = self
+            .book
+            .of_agent(&returned.agent)
+            .find(|open| open.transition.id != returned.id && open.transition.status.has_not_left())
+            .map(|open| (open.transition.id, open.transition.priority));
+        if let Some((newer, priority)) = newer {
+            let (loser, winner) =
+                if priority >= returned.priority { (returned.id, newer) } else { (newer, returned.id) };
+            self.step(pass, loser, Step::Supersede(winner));
+        }
     }
 
     /// Says in the roster whether the agent still has an open transition.
