@@ -175,6 +175,10 @@ impl Keeper {
     async fn record_start(&mut self, now: UtcMicros) -> anyhow::Result<()> {
         let mut pass = Pass::new(now);
         self.record_rules(&mut pass).await?;
+        // A keeper that failed may have left these complaints behind; this one starts without them.
+        for part in ["automation", "picture"] {
+            self.link.readiness.restored(&self.link.part(part));
+        }
         if self.link.reader.tenant_status(&self.link.tenant).await?.halted_since.is_some() {
             self.audit_tenant(&mut pass, "automation.resumed", json!({"because": "the daemon was started again"}));
             self.set_halted(&mut pass, None);
