@@ -45,10 +45,11 @@ impl Keeper {
         }
         for agent in sight.agents.iter().filter(|agent| !absent.contains(agent)) {
             let Some(index) = self.roster.find(agent.as_str()) else { continue };
-            self.roster.seen(index, sight.generated_at);
             let file = &mut self.files[index.position()];
+            // Without a row this keeper never heard what is unchanged: the sight was meant for the one before it.
             if let Some(row) = &mut file.row {
                 row.generated_at = row.generated_at.max(sight.generated_at);
+                self.roster.seen(index, sight.generated_at);
             }
             if file.contradictions > 0 || self.book.of_agent(agent).next().is_some() {
                 look_at.insert(index);
