@@ -42,10 +42,7 @@ impl Keeper {
         request: ChangeRequest,
         reply: Reply,
     ) -> anyhow::Result<()> {
-        let reply = match self.join_pending(pass, &request, reply) {
-            Some(reply) => reply,
-            None => return Ok(()),
-        };
+        let Some(reply) = self.join_pending(pass, &request, reply) else { return Ok(()) };
         let result = match self.known_answer(&request).await? {
             Some(known) => known,
             None => self.check_request(&request).map(|()| self.open_request(pass, &request)),
