@@ -111,11 +111,21 @@ impl Keeper {
         &mut self,
         pass: &mut Pass,
         index: AgentIndex,
-        now: Observed,
+        mut now: Observed,
         was: UtcMicros,
         seen_at: UtcMicros,
     ) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
+        let file = &mut self.files[index.position()];
+        if let Some(before) = file.before_post.take() {
+            // An instant that jitters does not put a change before the one that it followed.
+            now.entered_at = now.entered_at.max(before.entered_at.offset(1));
+            if before.state.counts_as_not_ready() {
+                file.take_not_ready(before.entered_at, was);
+                file.add_not_ready(before.entered_at, now.entered_at);
+                pass.count(index);
+            }
+        }
         pass.commit.history.push(HistoryWrite::Retime {
             tenant: self.link.tenant.clone(),
             agent,
@@ -123,7 +133,6 @@ impl Keeper {
             to: now.entered_at,
             source: now.source,
         });
-        self.files[index.position()].before_post = None;
         self.roster.observe(index, now, seen_at);
     }
 
@@ -133,7 +142,12 @@ impl Keeper {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         let (tenant, entered_at) = (self.link.tenant.clone(), posted.entered_at);
         pass.commit.history.push(HistoryWrite::Remove { tenant, agent, entered_at });
-        let before = self.files[index.position()].before_post.take();
+        let file = &mut self.files[index.position()];
+        let before = file.before_post.take();
+        if let Some(before) = before.as_ref().filter(|before| before.state.counts_as_not_ready()) {
+            file.take_not_ready(before.entered_at, entered_at);
+            pass.count(index);
+        }
         match (merge(before.as_ref(), row, 0), before) {
             (Merged::Changed(now), before) => self.enter(pass, index, before.as_ref(), now, row.generated_at),
             (_, Some(before)) => {

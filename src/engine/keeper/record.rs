@@ -53,6 +53,11 @@ impl Pass {
         self.rows.get(&id)
     }
 
+    /// Keeps the counts of an agent for the commit.
+    pub(super) fn count(&mut self, index: AgentIndex) {
+        self.counted.insert(index);
+    }
+
     /// Keeps the row of a transition for the commit.
     pub(super) fn keep_row(&mut self, transition: Transition) {
         self.rows.insert(transition.id, transition);
@@ -196,7 +201,7 @@ impl Keeper {
             file.sequence
         });
         if let Some(index) = index {
-            pass.counted.insert(index);
+            pass.count(index);
         }
         let mut data = data;
         if let (Some(sequence), Some(fields)) = (sequence, data.as_object_mut()) {
