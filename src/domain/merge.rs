@@ -69,7 +69,8 @@ pub fn merge(known: Option<&Observed>, sighted: &Sighted, contradictions: u8) ->
     if changed_at + SAME_CHANGE >= known.entered_at {
         return Merged::Changed(seen(changed_at.max(known.entered_at.offset(1))));
     }
-    if contradictions + 1 >= CONTRADICTIONS_BELIEVED {
+    // A snapshot from before the change it contradicts says nothing, however many went before it.
+    if contradictions + 1 >= CONTRADICTIONS_BELIEVED && sighted.generated_at > known.entered_at {
         return Merged::Changed(seen(sighted.generated_at.max(known.entered_at.offset(1))));
     }
     Merged::Contradiction
@@ -172,6 +173,12 @@ mod tests {
         assert_eq!(merge(Some(&snapshot), &older, 0), Merged::Contradiction);
         assert_eq!(merge(Some(&snapshot), &older, 1), Merged::Contradiction);
         assert_eq!(entered(&merge(Some(&snapshot), &older, 2)), Some(at(130)));
+    }
+
+    #[test]
+    fn a_snapshot_from_before_an_accepted_post_does_not_disprove_it() {
+        let posted = known(AgentState::Ready, 100, Source::Post);
+        assert_eq!(merge(Some(&posted), &row(AgentState::Paused, 50, 99), 2), Merged::Contradiction);
     }
 
     #[test]

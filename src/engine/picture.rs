@@ -3,6 +3,7 @@
 //! It reads and nothing else. What only the platform can tell (how fresh a sight is) is not in the store: an agent whose state
 //! is known counts as last seen when that state was entered, and nothing is decided on it before a fresh sight.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,10 +87,13 @@ pub async fn read_picture(
 /// Puts the plans of the days around now into a roster.
 pub async fn read_plans(reader: &Reader, roster: &mut Roster, now: UtcMicros) -> Result<(), ReadError> {
     let tenant = roster.tenant().clone();
-    for plan in reader.plans(&tenant, (now - PLANS_BEFORE, now + PLANS_AFTER), None).await? {
-        if let Some(index) = roster.find(plan.agent.as_str()) {
-            roster.set_plan(index, Arc::new(AgentPlan::new(plan.shifts, plan.coverage)));
-        }
+    let stored = reader.plans(&tenant, (now - PLANS_BEFORE, now + PLANS_AFTER), None).await?;
+    let mut plans: HashMap<AgentId, Arc<AgentPlan>> =
+        stored.into_iter().map(|plan| (plan.agent, Arc::new(AgentPlan::new(plan.shifts, plan.coverage)))).collect();
+    let agents: Vec<_> = roster.iter().map(|(index, slot)| (index, slot.id().clone())).collect();
+    for (index, agent) in agents {
+        // No plan speaks any more for an agent whom the schedule in force does not name.
+        roster.set_plan(index, plans.remove(&agent).unwrap_or_default());
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::domain::time::{UtcMicros, duration_text};
 use crate::platform::budget::Urgency;
 use crate::platform::poll::PollGrid;
 use crate::platform::retry::RetryCurve;
-use crate::platform::{CallError, Detail, Failure, SnapshotReader, SubscriptionRequest};
+use crate::platform::{CallError, ClockOffset, Detail, Failure, SnapshotReader, SubscriptionRequest};
 use crate::store::{Commit, SubscriptionRow, SubscriptionWrite};
 
 /// The worker of one tenant: one loop per subscription, made anew when the roster changes.
@@ -95,6 +95,12 @@ fn first_grid(link: &Link, adopted: Option<&Live>, interval: Duration) -> PollGr
     let now = link.clock.monotonic();
     let first = adopted.map_or(now, |live| now + live.interval);
     PollGrid::new(first, adopted.map_or(interval, |live| live.interval))
+}
+
+/// When a snapshot was generated, by our clock. It cannot have been after its receipt: an instant that says so would keep an
+/// old sight fresh, and let a snapshot from before a lost answer tell what became of it.
+fn generated_at(offset: ClockOffset, said: UtcMicros, received_at: UtcMicros) -> UtcMicros {
+    offset.to_ours(said).min(received_at)
 }
 
 fn agents_hash(agents: &[AgentId]) -> Hash {
@@ -265,6 +271,7 @@ impl Slice {
             Err(error) => return Ok(Err(error)),
         };
         self.link.learn_offset(&answer);
+        let received_at = answer.answered_at;
         let bytes = answer.value.bytes.len();
         let oversize = bytes > self.settings.borrow().sight.oversize_bytes;
         // Told when it begins, and answered by asking for less; a large roster stays large.
@@ -288,7 +295,7 @@ impl Slice {
         let offset = self.link.offset();
         // The same snapshot again is no newer because the offset is known better meanwhile.
         let known = self.generated_at.filter(|_| delta.repeated);
-        let generated_at = known.unwrap_or_else(|| offset.to_ours(delta.generated_at));
+        let generated_at = known.unwrap_or_else(|| generated_at(offset, delta.generated_at, received_at));
         self.generated_at = Some(generated_at);
         let sight = Sight {
             slice: self.number,
@@ -320,5 +327,19 @@ impl Slice {
         let pause = AFTER_FAILURE.delay(self.failures, floor, &*self.link.random);
         self.link.clock.sleep(pause).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_never_from_after_its_receipt() {
+        let received_at = UtcMicros::EPOCH + Duration::from_secs(1000);
+        let offset = ClockOffset::default();
+        let earlier = received_at - Duration::from_secs(5);
+        assert_eq!(generated_at(offset, earlier, received_at), earlier);
+        assert_eq!(generated_at(offset, received_at + Duration::from_secs(3600), received_at), received_at);
     }
 }

@@ -40,7 +40,10 @@ pub async fn serve(listener: Arc<TcpListener>, state: ApiState, soft: Cancellati
     http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
     loop {
         while connections.try_join_next().is_some() {}
-        let permit = room.clone().acquire_owned().await.context("the connection cap")?;
+        let permit = tokio::select! {
+            () = soft.cancelled() => break,
+            permit = room.clone().acquire_owned() => permit.context("the connection cap")?,
+        };
         let stream: TcpStream = tokio::select! {
             () = soft.cancelled() => break,
             accepted = listener.accept() => match accepted {

@@ -53,6 +53,19 @@ impl Share {
         fits
     }
 
+    /// Takes a place only where `slot` gives one too: what is not sent does not use the share up. `None` when the share is full;
+    /// `slot` is then not asked.
+    pub fn take_with<T, E>(&mut self, now: Duration, slot: impl FnOnce() -> Result<T, E>) -> Option<Result<T, E>> {
+        if !self.try_take(now) {
+            return None;
+        }
+        let taken = slot();
+        if taken.is_err() {
+            self.members.pop_back();
+        }
+        Some(taken)
+    }
+
     /// When a place comes free at the latest: `now` when there is one.
     pub fn next_free(&self, now: Duration) -> Duration {
         let live = self.members.len() - self.members.partition_point(|at| *at + self.window <= now);
@@ -98,6 +111,17 @@ mod tests {
         }
         assert_eq!(take_all(&mut retries, seconds(30)), 10, "a fifth of 100, ten of them taken before");
         assert_eq!(take_all(&mut retries, seconds(95)), 10, "the calls have left the window");
+    }
+
+    #[test]
+    fn what_gets_no_slot_uses_no_place_of_the_share() {
+        let mut retries = Share::retries();
+        for second in 0..30 {
+            assert_eq!(retries.take_with(seconds(second), || Err::<(), _>("no slot")), Some(Err("no slot")));
+        }
+        let sent = (0..20).filter_map(|_| retries.take_with(seconds(30), || Ok::<_, ()>(()))).count();
+        assert_eq!(sent, 10);
+        assert_eq!(retries.take_with(seconds(31), || Ok::<_, ()>(())), None, "the share is full");
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Keeper {
         let failures = open.failures;
         if !error.failure.was_sent() {
             open.unsent += 1;
-        } else if open.transition.attempts.saturating_sub(open.unsent) >= self.settings.retry.attempts {
+        } else if open.has_spent(self.settings.retry.attempts) {
             let text = format!("given up after {} attempts: {error}", open.transition.attempts);
             self.step(pass, id, Step::Fail(text));
             return;

@@ -30,6 +30,18 @@ impl Open {
     pub(super) fn new(transition: Transition) -> Self {
         Self { transition, baseline: None, failures: 0, unsent: 0, unshown: 0 }
     }
+
+    /// One that the store remembers. Which of its attempts reached the platform is not in its row: they count anew, and the
+    /// deadline ends them at the latest.
+    pub(super) fn restored(transition: Transition, baseline: Option<Observed>) -> Self {
+        let attempts = transition.attempts;
+        Self { baseline, failures: attempts, unsent: attempts, ..Self::new(transition) }
+    }
+
+    /// Whether so many attempts have reached the platform.
+    pub(super) fn has_spent(&self, most: u32) -> bool {
+        self.transition.attempts.saturating_sub(self.unsent) >= most
+    }
 }
 
 type Place = (Reverse<Priority>, UtcMicros, TransitionId);
@@ -122,5 +134,47 @@ impl Book {
     pub(super) fn sending(&self) -> usize {
         // Few at any time: bounded by the setting for parallel calls.
         self.open.values().filter(|open| matches!(open.transition.status, Status::Sending { .. })).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::policy::OnContact;
+    use crate::domain::state::AgentState;
+    use crate::domain::transition::Actor;
+
+    fn transition(attempts: u32) -> Transition {
+        Transition {
+            id: TransitionId(uuid::Uuid::nil()),
+            tenant: "acme".into(),
+            agent: AgentId::new("u_1"),
+            target: AgentState::Ready,
+            reason: AgentState::Ready.default_reason(),
+            priority: Priority::Person,
+            actor: Actor::Daemon,
+            note: None,
+            on_contact: OnContact::Now,
+            requested_at: UtcMicros::EPOCH,
+            deadline: UtcMicros::MAX,
+            before: None,
+            explanation: serde_json::Value::Null,
+            attempts,
+            violation: None,
+            latency_ms: None,
+            status: Status::Requested,
+        }
+    }
+
+    #[test]
+    fn attempts_that_never_arrived_do_not_count_also_after_a_restart() {
+        let mut open = Open::new(transition(6));
+        assert!(open.has_spent(5));
+        open.unsent = 2;
+        assert!(!open.has_spent(5));
+        let mut restored = Open::restored(transition(40), None);
+        assert!(!restored.has_spent(5), "an outage's forty tries may all have been refused connections");
+        restored.transition.attempts += 5;
+        assert!(restored.has_spent(5));
     }
 }

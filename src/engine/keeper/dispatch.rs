@@ -148,7 +148,7 @@ impl Keeper {
             Urgency::Urgent => room.urgent,
             Urgency::Ordinary => room.ordinary && room.urgent,
         };
-        if !has_room || room.sending >= self.settings.budget.parallel_calls {
+        if !has_room || room.sending >= most_under_way(self.settings.budget.parallel_calls, urgency) {
             return self.hold(id, WaitReason::Budget, None);
         }
         let now = self.link.clock.monotonic();
@@ -159,12 +159,14 @@ impl Keeper {
                 return self.hold(id, WaitReason::Halted, None);
             }
         }
-        if retry && !self.retries.try_take(now) {
+        let take = || HeldSlot::try_take(&self.link, urgency);
+        let slot = if retry { self.retries.take_with(now, take) } else { Some(take()) };
+        let Some(slot) = slot else {
             self.breaker.withdrawn();
             room.wake_at(self.retries.next_free(now));
             return self.hold(id, WaitReason::Retry, None);
-        }
-        match HeldSlot::try_take(&self.link, urgency) {
+        };
+        match slot {
             Ok(slot) => {
                 self.retries.note_call(now);
                 Verdict::Send(slot)
@@ -260,6 +262,15 @@ fn said(
     Ok(PlatformSays { scheduled: Some(scheduled?), break_required: break_required? })
 }
 
+/// How many POSTs may be under way at once: ordinary ones leave some room, so that an urgent one does not wait behind answers
+/// that are slow to come.
+const fn most_under_way(parallel_calls: usize, urgency: Urgency) -> usize {
+    match urgency {
+        Urgency::Urgent => parallel_calls,
+        Urgency::Ordinary => parallel_calls - parallel_calls / 4,
+    }
+}
+
 /// What is left to give in one pass.
 struct Room {
     sending: usize,
@@ -272,5 +283,16 @@ struct Room {
 impl Room {
     fn wake_at(&mut self, at: Duration) {
         self.next = Some(self.next.map_or(at, |known| known.min(at)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_calls_leave_room_for_urgent_ones_and_always_have_some() {
+        assert_eq!((most_under_way(32, Urgency::Ordinary), most_under_way(32, Urgency::Urgent)), (24, 32));
+        assert_eq!(most_under_way(1, Urgency::Ordinary), 1);
     }
 }

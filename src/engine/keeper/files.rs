@@ -66,10 +66,11 @@ impl File {
         }
     }
 
-    /// Turns the page when `now` lies on another local day than the counts are of.
+    /// Turns the page when `now` lies on a later local day than the counts are of. What is learnt late of a day before does not
+    /// turn it back.
     pub(super) fn turn_to(&mut self, now: UtcMicros) {
-        let today = now.timestamp().to_zoned(self.zone.clone()).date();
-        if self.day != Some(today) {
+        let today = self.day_of(now);
+        if self.day.is_none_or(|day| day < today) {
             (self.day, self.violations, self.not_ready) = (Some(today), 0, Duration::ZERO);
         }
     }
@@ -77,9 +78,26 @@ impl File {
     /// Counts a stay in a not-ready state that ended at `to`: the part of it that lies on `to`'s local day.
     pub(super) fn add_not_ready(&mut self, from: UtcMicros, to: UtcMicros) {
         self.turn_to(to);
+        self.not_ready += self.on_the_day(from, to);
+    }
+
+    /// Takes back what [`File::add_not_ready`] counted: the stay did not end there.
+    pub(super) fn take_not_ready(&mut self, from: UtcMicros, to: UtcMicros) {
+        self.not_ready = self.not_ready.saturating_sub(self.on_the_day(from, to));
+    }
+
+    /// The part of a stay on `to`'s local day, where that is the day of the counts.
+    fn on_the_day(&self, from: UtcMicros, to: UtcMicros) -> Duration {
+        if self.day != Some(self.day_of(to)) {
+            return Duration::ZERO;
+        }
         let midnight = to.timestamp().to_zoned(self.zone.clone()).start_of_day();
         let midnight = midnight.map_or(from, |start| UtcMicros::from(start.timestamp()));
-        self.not_ready += to.since(from.max(midnight));
+        to.since(from.max(midnight))
+    }
+
+    fn day_of(&self, instant: UtcMicros) -> Date {
+        instant.timestamp().to_zoned(self.zone.clone()).date()
     }
 
     /// The local day as the store writes it.
@@ -119,5 +137,27 @@ mod tests {
         // 23:30 to 00:20 in Berlin: twenty minutes lie on the new day.
         file.add_not_ready(at("2026-10-26T22:30:00Z"), at("2026-10-26T23:20:00Z"));
         assert_eq!((file.not_ready, file.day_text().as_str()), (Duration::from_secs(1200), "2026-10-27"));
+    }
+
+    #[test]
+    fn what_is_learnt_late_of_the_day_before_leaves_today_s_counts_alone() {
+        let mut file = File::new(SubjectId(uuid::Uuid::nil()), TimeZone::UTC);
+        let at = |text: &str| text.parse::<UtcMicros>().expect("an instant");
+        file.turn_to(at("2026-10-27T00:00:02Z"));
+        file.violations = 1;
+        file.add_not_ready(at("2026-10-26T23:00:00Z"), at("2026-10-26T23:59:58Z"));
+        assert_eq!((file.day_text().as_str(), file.violations), ("2026-10-27", 1));
+        assert_eq!(file.not_ready, Duration::ZERO, "it was yesterday's");
+    }
+
+    #[test]
+    fn a_stay_whose_end_is_disproved_is_counted_once() {
+        let mut file = File::new(SubjectId(uuid::Uuid::nil()), TimeZone::UTC);
+        let at = |text: &str| text.parse::<UtcMicros>().expect("an instant");
+        let entered = at("2026-10-26T10:00:00Z");
+        file.add_not_ready(entered, at("2026-10-26T10:05:00Z"));
+        file.take_not_ready(entered, at("2026-10-26T10:05:00Z"));
+        file.add_not_ready(entered, at("2026-10-26T10:20:00Z"));
+        assert_eq!(file.not_ready, Duration::from_secs(1200));
     }
 }

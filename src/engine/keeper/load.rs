@@ -150,13 +150,11 @@ impl Keeper {
     /// What was under way when the process ended is in doubt.
     async fn take_open(&mut self, stored: Vec<StoredTransition>, now: UtcMicros) -> anyhow::Result<()> {
         for stored in stored {
-            let mut open = Open::new(stored.transition);
-            open.failures = open.transition.attempts;
-            let agent = open.transition.agent.clone();
+            let agent = stored.transition.agent.clone();
             // What the agent was in when the last attempt left is what history says of that instant; the picture is that, or
             // newer by a snapshot that would have settled the doubt.
-            open.baseline = self.roster.agent(agent.as_str()).and_then(|slot| slot.observed().cloned());
-            self.book.insert(open);
+            let baseline = self.roster.agent(agent.as_str()).and_then(|slot| slot.observed().cloned());
+            self.book.insert(Open::restored(stored.transition, baseline));
             self.mark_busy(&agent);
         }
         let mut pass = Pass::new(now);
@@ -177,6 +175,10 @@ impl Keeper {
     async fn record_start(&mut self, now: UtcMicros) -> anyhow::Result<()> {
         let mut pass = Pass::new(now);
         self.record_rules(&mut pass).await?;
+        // A keeper that failed may have left these complaints behind; this one starts without them.
+        for part in ["automation", "picture"] {
+            self.link.readiness.restored(&self.link.part(part));
+        }
         if self.link.reader.tenant_status(&self.link.tenant).await?.halted_since.is_some() {
             self.audit_tenant(&mut pass, "automation.resumed", json!({"because": "the daemon was started again"}));
             self.set_halted(&mut pass, None);

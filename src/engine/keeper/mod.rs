@@ -8,6 +8,7 @@ mod answers;
 mod book;
 mod decide;
 mod dispatch;
+mod doubt;
 mod files;
 mod load;
 mod observe;
@@ -114,7 +115,12 @@ pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<
         let wait = keeper.next_wake();
         tokio::select! {
             biased;
-            () = soft.cancelled() => return keeper.stop().await,
+            () = soft.cancelled() => {
+                // Who still asks is told at once that nothing was taken in, while answers of POSTs are awaited.
+                inbox.close();
+                while inbox.try_recv().is_ok() {}
+                return keeper.stop().await;
+            }
             Some(answer) = keeper.sends.join_next() => arrivals.push(Arrival::Answer(answered(answer)?)),
             Some(told) = keeper.questions.join_next() => arrivals.push(Arrival::Told(answered(told)??)),
             Some(message) = inbox.recv() => arrivals.push(Arrival::Message(message)),

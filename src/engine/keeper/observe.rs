@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Keeper;
+use super::doubt::{Lost, Verdict, read_back};
 use super::record::{Pass, shows};
 use crate::domain::agent::{Agent, Observed, Source};
 use crate::domain::event::EventKind;
@@ -44,10 +45,14 @@ impl Keeper {
         }
         for agent in sight.agents.iter().filter(|agent| !absent.contains(agent)) {
             let Some(index) = self.roster.find(agent.as_str()) else { continue };
-            self.roster.seen(index, sight.generated_at);
             let file = &mut self.files[index.position()];
+            // Without a row this keeper never heard what is unchanged: the sight was meant for the one before it.
+            let Some(row) = &mut file.row else { continue };
+            self.roster.seen(index, sight.generated_at);
             // A snapshot that is served twice shows nothing more the second time, and counts once.
-            let Some(row) = file.row.as_mut().filter(|row| row.generated_at < sight.generated_at) else { continue };
+            if row.generated_at >= sight.generated_at {
+                continue;
+            }
             row.generated_at = sight.generated_at;
             if file.contradictions > 0 || self.book.of_agent(agent).next().is_some() {
                 look_at.insert(index);
@@ -109,11 +114,21 @@ impl Keeper {
         &mut self,
         pass: &mut Pass,
         index: AgentIndex,
-        now: Observed,
+        mut now: Observed,
         was: UtcMicros,
         seen_at: UtcMicros,
     ) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
+        let file = &mut self.files[index.position()];
+        if let Some(before) = file.before_post.take() {
+            // An instant that jitters does not put a change before the one that it followed.
+            now.entered_at = now.entered_at.max(before.entered_at.offset(1));
+            if before.state.counts_as_not_ready() {
+                file.take_not_ready(before.entered_at, was);
+                file.add_not_ready(before.entered_at, now.entered_at);
+                pass.count(index);
+            }
+        }
         pass.commit.history.push(HistoryWrite::Retime {
             tenant: self.link.tenant.clone(),
             agent,
@@ -121,7 +136,6 @@ impl Keeper {
             to: now.entered_at,
             source: now.source,
         });
-        self.files[index.position()].before_post = None;
         self.roster.observe(index, now, seen_at);
     }
 
@@ -131,7 +145,12 @@ impl Keeper {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         let (tenant, entered_at) = (self.link.tenant.clone(), posted.entered_at);
         pass.commit.history.push(HistoryWrite::Remove { tenant, agent, entered_at });
-        let before = self.files[index.position()].before_post.take();
+        let file = &mut self.files[index.position()];
+        let before = file.before_post.take();
+        if let Some(before) = before.as_ref().filter(|before| before.state.counts_as_not_ready()) {
+            file.take_not_ready(before.entered_at, entered_at);
+            pass.count(index);
+        }
         match (merge(before.as_ref(), row, 0), before) {
             (Merged::Changed(now), before) => self.enter(pass, index, before.as_ref(), now, row.generated_at),
             (_, Some(before)) => {
@@ -233,8 +252,7 @@ impl Keeper {
         }
     }
 
-    /// design: what must always hold, 2. A row that shows the change settles it at any time; one that does not, only when it
-    /// was generated late enough.
+    /// design: what must always hold, 2.
     fn settle_doubt(
         &mut self,
         pass: &mut Pass,
@@ -244,41 +262,31 @@ impl Keeper {
         row: &Sighted,
     ) {
         let Some(open) = self.book.get(id) else { return };
-        let target = &open.transition.target;
-        let since_send = row.changed_at.is_none_or(|at| at + SAME_CHANGE >= sent_at);
-        let was_there = open.baseline.as_ref().is_some_and(|baseline| baseline.state == *target);
-        if row.generated_at > sent_at && shows(target, &row.state) && since_send && !was_there {
-            self.step(pass, id, Step::Confirm { at: row.generated_at });
-            return;
+        let lost = Lost { target: &open.transition.target, baseline: open.baseline.as_ref(), sent_at, readable_after };
+        match read_back(lost, row) {
+            Verdict::TooEarly => {}
+            Verdict::TookEffect => self.step(pass, id, Step::Confirm { at: row.generated_at }),
+            Verdict::Moved => self.step(pass, id, Step::GiveUp { at: pass.now }),
+            Verdict::NotApplied => {
+                let (attempts, spent) = (open.transition.attempts, open.has_spent(self.settings.retry.attempts));
+                let until = pass.now + self.retry_delay(open.failures, None);
+                self.step(pass, id, Step::ReadBack { until: Some(until) });
+                if spent {
+                    let text =
+                        format!("given up after {attempts} attempts: the platform gave no answer and did nothing");
+                    self.step(pass, id, Step::Fail(text));
+                }
+            }
         }
-        if row.generated_at <= readable_after {
-            return;
-        }
-        if row.state == *target {
-            self.step(pass, id, Step::Confirm { at: row.generated_at });
-            return;
-        }
-        let unmoved = open.baseline.as_ref().is_none_or(|baseline| baseline.state == row.state)
-            && row.changed_at.is_some_and(|at| at < sent_at);
-        if !unmoved {
-            self.step(pass, id, Step::GiveUp { at: pass.now });
-            return;
-        }
-        let failures = open.failures;
-        let until = pass.now + self.retry_delay(failures, None);
-        self.step(pass, id, Step::ReadBack { until: Some(until) });
     }
 
     /// Gives up what no snapshot has settled for too long.
     pub(super) fn give_up_unseen(&mut self, pass: &mut Pass) {
+        let started_at = self.started_at;
         let overdue: Vec<TransitionId> = self
             .book
             .iter()
-            .filter(|open| match open.transition.status {
-                Status::Accepted { at } => pass.now.since(at) > LONGEST_UNSEEN,
-                Status::InDoubt { readable_after, .. } => pass.now.since(readable_after) > LONGEST_UNSEEN,
-                _ => false,
-            })
+            .filter(|open| is_overdue(&open.transition.status, started_at, pass.now))
             .map(|open| open.transition.id)
             .collect();
         for id in overdue {
@@ -330,11 +338,49 @@ impl Keeper {
     }
 }
 
+/// Whether no snapshot came for too long. While nobody looked, none could: the time counts from `started_at` at the earliest.
+fn is_overdue(status: &Status, started_at: UtcMicros, now: UtcMicros) -> bool {
+    let seen_after = match status {
+        Status::Accepted { at } => *at,
+        Status::InDoubt { readable_after, .. } => *readable_after,
+        Status::Requested
+        | Status::Waiting { .. }
+        | Status::Sending { .. }
+        | Status::Confirmed { .. }
+        | Status::Unconfirmed { .. }
+        | Status::Refused { .. }
+        | Status::Failed { .. }
+        | Status::Cancelled { .. }
+        | Status::Superseded { .. }
+        | Status::Expired { .. } => return false,
+    };
+    now.since(seen_after.max(started_at)) > LONGEST_UNSEEN
+}
+
 /// When the attempt under way left.
 fn sent_at(transition: &Transition) -> UtcMicros {
     match transition.status {
         Status::Sending { since } => since,
         Status::InDoubt { sent_at, .. } => sent_at,
         _ => transition.requested_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stop_left_unsettled_gets_the_whole_time_after_the_start() {
+        let at = |minute: u64| UtcMicros::EPOCH + Duration::from_secs(minute * 60);
+        let doubt = Status::InDoubt { sent_at: at(0), readable_after: at(1) };
+        let accepted = Status::Accepted { at: at(1) };
+        for status in [&doubt, &accepted] {
+            assert!(!is_overdue(status, at(0), at(16)));
+            assert!(is_overdue(status, at(0), at(17)));
+            assert!(!is_overdue(status, at(600), at(600)), "the daemon stood still for ten hours");
+            assert!(is_overdue(status, at(600), at(616)));
+        }
+        assert!(!is_overdue(&Status::Sending { since: at(0) }, at(0), at(600)));
     }
 }

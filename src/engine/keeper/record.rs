@@ -53,6 +53,11 @@ impl Pass {
         self.rows.get(&id)
     }
 
+    /// Keeps the counts of an agent for the commit.
+    pub(super) fn count(&mut self, index: AgentIndex) {
+        self.counted.insert(index);
+    }
+
     /// Keeps the row of a transition for the commit.
     pub(super) fn keep_row(&mut self, transition: Transition) {
         self.rows.insert(transition.id, transition);
@@ -81,7 +86,25 @@ impl Keeper {
             self.tell_finished(pass, &transition);
         }
         self.mark_busy(&transition.agent);
-        pass.keep_row(transition);
+        let came_back = !before.has_not_left() && transition.status.has_not_left();
+        pass.keep_row(transition.clone());
+        if came_back {
+            self.keep_one_waiting(pass, &transition);
+        }
+    }
+
+    /// A change that was under way waits again: what was asked for meanwhile takes its place, or gives way to it.
+    fn keep_one_waiting(&mut self, pass: &mut Pass, returned: &Transition) {
+        let newer = self
+            .book
+            .of_agent(&returned.agent)
+            .find(|open| open.transition.id != returned.id && open.transition.status.has_not_left())
+            .map(|open| (open.transition.id, open.transition.priority));
+        if let Some((newer, priority)) = newer {
+            let (loser, winner) =
+                if priority >= returned.priority { (returned.id, newer) } else { (newer, returned.id) };
+            self.step(pass, loser, Step::Supersede(winner));
+        }
     }
 
     /// Says in the roster whether the agent still has an open transition.
@@ -178,7 +201,7 @@ impl Keeper {
             file.sequence
         });
         if let Some(index) = index {
-            pass.counted.insert(index);
+            pass.count(index);
         }
         let mut data = data;
         if let (Some(sequence), Some(fields)) = (sequence, data.as_object_mut()) {
@@ -226,6 +249,10 @@ impl Keeper {
         let before = slot.observed().cloned();
         pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
         self.tell_change(pass, index, before.as_ref(), &now, latency_ms);
+        if let Some(file) = self.files.get_mut(index.position()) {
+            // What contradicted the state before says nothing against this one.
+            file.contradictions = 0;
+        }
         self.roster.observe(index, now, seen_at);
     }
 

@@ -19,6 +19,9 @@ use crate::domain::transition::{Actor, Status, Step, Transition};
 use crate::engine::door::{ChangeRequest, DoorError, Taken};
 use crate::store::IdempotencyRow;
 
+/// The way to answer a request.
+type Reply = oneshot::Sender<Result<Vec<Taken>, DoorError>>;
+
 /// What a transition is made of; the rest follows from the pass.
 pub(super) struct Wish {
     pub target: AgentState,
@@ -37,8 +40,9 @@ impl Keeper {
         &mut self,
         pass: &mut Pass,
         request: ChangeRequest,
-        reply: oneshot::Sender<Result<Vec<Taken>, DoorError>>,
+        reply: Reply,
     ) -> anyhow::Result<()> {
+        let Some(reply) = self.join_pending(pass, &request, reply) else { return Ok(()) };
         let result = match self.known_answer(&request).await? {
             Some(known) => known,
             None => self.check_request(&request).map(|()| self.open_request(pass, &request)),
@@ -49,6 +53,23 @@ impl Keeper {
             Err(error) => pass.replies.push(Box::new(move || drop(reply.send(Err(error))))),
         }
         Ok(())
+    }
+
+    /// A request under a key that this very pass has taken in gets the same answer; the store does not know it yet. Gives the
+    /// way to answer back where there is none.
+    fn join_pending(&mut self, pass: &mut Pass, request: &ChangeRequest, reply: Reply) -> Option<Reply> {
+        let key = request.idempotency.as_ref();
+        let same_key = |pending: &&mut PendingAnswer| {
+            let pending_key = pending.key.as_ref();
+            pending.actor == request.actor && key.zip(pending_key).is_some_and(|(key, other)| key.key == other.key)
+        };
+        let Some(pending) = self.answers.iter_mut().find(same_key) else { return Some(reply) };
+        if pending.key.as_ref() == key {
+            pending.replies.push(reply);
+        } else {
+            pass.replies.push(Box::new(move || drop(reply.send(Err(DoorError::KeyReused)))));
+        }
+        None
     }
 
     /// The answer that was given to this key before.
@@ -139,16 +160,11 @@ impl Keeper {
     }
 
     /// Keeps the answer to a request until the pass has gone through.
-    fn answer_later(
-        &mut self,
-        taken: Vec<Taken>,
-        request: ChangeRequest,
-        reply: oneshot::Sender<Result<Vec<Taken>, DoorError>>,
-    ) {
+    fn answer_later(&mut self, taken: Vec<Taken>, request: ChangeRequest, reply: Reply) {
         // An answer that was given before is complete, and stored.
         let fresh = taken.iter().any(|one| one.status.is_empty()) || taken.iter().all(|one| one.id.is_none());
         let key = request.idempotency.filter(|_| fresh);
-        self.answers.push(PendingAnswer { taken, key, actor: request.actor, reply });
+        self.answers.push(PendingAnswer { taken, key, actor: request.actor, replies: vec![reply] });
     }
 
     /// Fills in where the transitions of the pass's requests stand, stores the answers that have a key, and lets them leave
@@ -173,7 +189,10 @@ impl Keeper {
                     at: pass.now,
                 });
             }
-            pass.replies.push(Box::new(move || drop(pending.reply.send(Ok(pending.taken)))));
+            for reply in pending.replies {
+                let taken = pending.taken.clone();
+                pass.replies.push(Box::new(move || drop(reply.send(Ok(taken)))));
+            }
         }
     }
 
@@ -200,7 +219,8 @@ pub(super) struct PendingAnswer {
     taken: Vec<Taken>,
     key: Option<crate::engine::door::IdempotencyKey>,
     actor: Arc<str>,
-    reply: oneshot::Sender<Result<Vec<Taken>, DoorError>>,
+    /// More than one where the same request came again before it was answered.
+    replies: Vec<Reply>,
 }
 
 /// What stands in a transition's way or ended it, for whoever asked.
