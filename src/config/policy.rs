@@ -11,7 +11,7 @@ use crate::domain::policy::{OnContact, UnscheduledForbids};
 pub struct Policy {
     /// What an agent without a shift now may not be set to; a mandatory break always forbids Ready, and only that.
     pub unscheduled_forbids: UnscheduledForbids,
-    /// What happens to a change of an agent who is on a contact, unless the rule or the request says so.
+    /// What happens to a person's change of an agent who is on a contact, unless the request says so. Rules say it themselves.
     pub on_contact: OnContact,
     /// How long a held change waits at most before it expires.
     pub wait_at_most: Duration,
@@ -36,7 +36,11 @@ impl Policy {
                 UnscheduledForbids::Ready,
             ),
             on_contact: section.value(
-                reloads("on_contact", "A change of an agent on a contact: sent now, after the contact, or skipped."),
+                reloads(
+                    "on_contact",
+                    "A person's change of an agent on a contact, unless the request says: sent now, after the contact, or skipped. \
+                     A rule's own `then.on_contact` decides for it.",
+                ),
                 &kind::choice(ON_CONTACT),
                 OnContact::After,
             ),

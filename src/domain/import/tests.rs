@@ -1,6 +1,7 @@
 //! Files as centres send them, whole and broken.
 
 mod calendars;
+mod documentation;
 mod properties;
 mod tables;
 

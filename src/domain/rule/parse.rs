@@ -110,3 +110,6 @@ fn drop_unknown(value: &mut Value, path: &[&str], known: &[&str], complaints: &m
         complaints.add(field, format!("`{key}` is not known here{near}"));
     }
 }
+
+#[cfg(test)]
+mod tests;
