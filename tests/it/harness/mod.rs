@@ -18,6 +18,7 @@ use shiftkeeper::clock::{RealTime, SharedClock, Stopwatch, SystemClock};
 use shiftkeeper::config::{Config, ConfigText, Environment, Loaded};
 use shiftkeeper::domain::ids::{AgentId, TenantId};
 use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::engine::door::Door;
 use shiftkeeper::engine::supervisor::Ended;
 use shiftkeeper::http::{ImportAnswer, WantedImport};
 use shiftkeeper::platform::client::{ClientSettings, build};
@@ -270,6 +271,11 @@ impl Scenario {
             actor: "person:scenario".to_owned(),
         };
         self.daemon().importer.run(wanted).await.expect("the schedule is sound")
+    }
+
+    /// The way in for changes, without HTTP.
+    pub fn door(&self) -> Door {
+        self.daemon().importer.door.clone()
     }
 
     fn daemon(&self) -> &Daemon {

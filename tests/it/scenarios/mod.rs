@@ -9,6 +9,7 @@ mod dry_run;
 mod lost_answers;
 mod outage;
 mod people;
+mod review;
 mod rules;
 mod storm;
 mod trouble;

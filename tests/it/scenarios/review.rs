@@ -1,0 +1,128 @@
+//! Where two things meet: a change in doubt and a newer one, a stop and a request, one key twice in one pass.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shiftkeeper::domain::state::AgentState;
+use shiftkeeper::engine::door::{ChangeRequest, DoorError, IdempotencyKey};
+use shiftkeeper::sim::SimState;
+
+use crate::harness::{Scenario, Setup};
+
+fn request(agent: &str, key: Option<&str>) -> ChangeRequest {
+    ChangeRequest {
+        agents: vec![agent.into()],
+        target: AgentState::Ready,
+        reason: None,
+        on_contact: None,
+        deadline: None,
+        note: None,
+        actor: "operator".into(),
+        idempotency: key.map(|key| IdempotencyKey { key: key.to_owned(), request_hash: [7; 32] }),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_comes_back_from_doubt_gives_way_to_a_newer_one() {
+    let scenario = Scenario::start_team(Setup::team(4)).await;
+    scenario.fault("reset_before:on=state,agent=u_0001,count=1");
+    let first = scenario.change(&["u_0001"], "Ready").await.remove(0);
+    scenario.until_status(&first, "in_doubt").await;
+    let second = scenario.change(&["u_0001"], "Paused").await.remove(0);
+    let superseded = scenario.until_status(&first, "superseded").await;
+    assert_eq!(superseded["by"], second["id"]);
+    scenario.until_status(&second, "confirmed").await;
+    assert_eq!(scenario.posts_for("u_0001").len(), 2, "what was superseded is not sent again");
+    assert_eq!(scenario.state_of("u_0001"), SimState::Paused);
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_never_takes_effect_fails_after_its_attempts() {
+    let mut setup = Setup::team(4);
+    setup.tenant_tables = "[tenants.policy]\nwait_at_most = \"12h\"\n[tenants.retry]\nattempts = 3\n";
+    let scenario = Scenario::start_team(setup).await;
+    scenario.fault("reset_before:on=state,agent=u_0001");
+    let taken = scenario.change(&["u_0001"], "Ready").await.remove(0);
+    let failed = scenario.until_status(&taken, "failed").await;
+    assert_eq!(failed["attempts"], 3, "{failed}");
+    assert_eq!(scenario.posts_for("u_0001").len(), 3);
+    scenario.assert_nothing_left_over().await;
+}
+
+/// On one thread both requests are in the inbox before the keeper looks into it.
+#[tokio::test]
+async fn one_key_twice_within_one_pass_is_one_request() {
+    let scenario = Scenario::start_team(Setup::team(4)).await;
+    let door = scenario.door();
+    let other = ChangeRequest {
+        idempotency: Some(IdempotencyKey { key: "rush".to_owned(), request_hash: [8; 32] }),
+        ..request("u_0002", None)
+    };
+    let (first, again, reused) = tokio::join!(
+        door.request(&scenario.tenant, request("u_0001", Some("rush"))),
+        door.request(&scenario.tenant, request("u_0001", Some("rush"))),
+        door.request(&scenario.tenant, other),
+    );
+    let first = first.expect("taken in");
+    assert_eq!(again.as_ref(), Ok(&first), "the same answer");
+    assert_eq!(reused, Err(DoorError::KeyReused));
+    scenario.until_status(&json!(first[0]), "confirmed").await;
+    assert_eq!(scenario.posts_for("u_0001").len(), 1);
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_turned_away_at_once_while_a_stop_waits_for_answers() {
+    let mut setup = Setup::team(4);
+    setup.request_timeout = Duration::from_secs(20);
+    let mut scenario = Scenario::start_team(setup).await;
+    scenario.fault("stop_answering:on=state,agent=u_0001,count=1");
+    scenario.change(&["u_0001"], "Ready").await;
+    scenario
+        .until("it left", || async {
+            let posts = scenario.posts_for("u_0001").len();
+            if posts == 1 { Ok(()) } else { Err(format!("{posts}")) }
+        })
+        .await;
+    let (door, tenant) = (scenario.door(), scenario.tenant.clone());
+    let turned_away = async {
+        // Whatever is asked from the stop on; before it the daemon takes requests in.
+        loop {
+            if let Err(error) = door.request(&tenant, request("u_0002", None)).await {
+                return error;
+            }
+        }
+    };
+    {
+        let mut stop = std::pin::pin!(scenario.stop_daemon());
+        tokio::select! {
+            biased;
+            () = &mut stop => panic!("the request hung until the daemon had stopped"),
+            error = turned_away => assert_eq!(error, DoorError::Unavailable),
+        }
+        stop.await;
+    }
+    scenario.start_daemon().await;
+    scenario.until_settled().await;
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_in_doubt_is_settled_also_after_a_long_stop() {
+    let mut scenario = Scenario::start_team(Setup::team(4)).await;
+    scenario.fault("lost_answer:on=state,agent=u_0001,count=1");
+    let taken = scenario.change(&["u_0001"], "Ready").await;
+    scenario
+        .until("it left", || async {
+            let posts = scenario.posts_for("u_0001").len();
+            if posts == 1 { Ok(()) } else { Err(format!("{posts}")) }
+        })
+        .await;
+    scenario.stop_daemon().await;
+    scenario.pass(Duration::from_mins(20)).await;
+    scenario.start_daemon().await;
+    scenario.until_all(&taken, "confirmed").await;
+    assert_eq!(scenario.posts_for("u_0001").len(), 1);
+    scenario.assert_nothing_left_over().await;
+}
