@@ -17,7 +17,7 @@ use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::planner::{Explanation, Guard, Held, Intent, Wanted, decide, explain};
 use crate::domain::roster::{AgentIndex, Roster};
 use crate::domain::rule::compile::RuleSet;
-use crate::domain::time::{UtcMicros, duration_text};
+use crate::domain::time::{UtcMicros, rough_duration_text};
 use crate::engine::picture::{Picture, read_picture};
 use crate::engine::settings::TenantSettings;
 use crate::store::Reader;
@@ -179,7 +179,7 @@ impl TenantPlan {
         let Some(newest) = self.newest_history else {
             return Some(format!("note: no agent of {tenant} has been seen yet, so nothing is decided"));
         };
-        let age = duration_text(std::time::Duration::from_secs(self.at.since(newest).as_secs()));
+        let age = rough_duration_text(self.at.since(newest));
         (!self.daemon_runs)
             .then(|| format!("note: no daemon runs; the newest state of {tenant} is {age} old and counts as seen now"))
     }

@@ -124,6 +124,15 @@ pub fn duration_text(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// A span as people read it in a sentence: whole seconds from one second on.
+pub fn rough_duration_text(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        duration_text(duration)
+    } else {
+        duration_text(Duration::from_secs(duration.as_secs()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +156,7 @@ mod tests {
             assert_eq!(duration_text(Duration::from_secs(span)), text);
         }
         assert_eq!(duration_text(Duration::from_millis(250)), "250ms");
+        assert_eq!(rough_duration_text(Duration::from_millis(15_157)), "15s");
+        assert_eq!(rough_duration_text(Duration::from_millis(157)), "157ms");
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::rule::Mode;
 use crate::domain::rule::compile::{CompiledRule, RuleSet};
 use crate::domain::rule::condition::Condition;
-use crate::domain::time::{UtcMicros, duration_text};
+use crate::domain::time::{UtcMicros, rough_duration_text};
 
 use super::facts::{Facts, Finding};
 use super::pass::{Came, Pass, Recorder};
@@ -140,8 +140,8 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
         Guard::Unless => "its `unless` holds".to_owned(),
         Guard::NeverSeen => "no sight has shown the agent yet".to_owned(),
         Guard::StaleSight => {
-            let age = slot.seen_at().map_or_else(|| "unknown".to_owned(), |seen| duration_text(now.since(seen)));
-            format!("the newest sight is {age} old, at most {} is allowed", duration_text(settings.stale_after))
+            let age = slot.seen_at().map_or_else(|| "unknown".to_owned(), |seen| rough_duration_text(now.since(seen)));
+            format!("the newest sight is {age} old, at most {} is allowed", rough_duration_text(settings.stale_after))
         }
         Guard::UnknownState => "no table knows the agent's state".to_owned(),
         Guard::AsWanted => "the agent is in that state already".to_owned(),
@@ -159,8 +159,9 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
         Guard::SaidAlready => "it was said already, and nothing has changed since".to_owned(),
         Guard::Cooldown => {
             let last = slot.memory().and_then(|memory| memory.last_acted(&rule.id));
-            let since = last.map_or_else(|| "lately".to_owned(), |last| duration_text(now.since(last.at)) + " ago");
-            format!("it acted on the agent {since}, the cooldown is {}", duration_text(rule.cooldown))
+            let since =
+                last.map_or_else(|| "lately".to_owned(), |last| rough_duration_text(now.since(last.at)) + " ago");
+            format!("it acted on the agent {since}, the cooldown is {}", rough_duration_text(rule.cooldown))
         }
         Guard::PerMinute => {
             format!("its limit of {} a minute is reached", rule.limits.per_minute.unwrap_or_default())

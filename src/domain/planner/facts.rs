@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{AgentId, RuleId};
 use crate::domain::rule::condition::Condition;
 use crate::domain::state::AgentState;
-use crate::domain::time::{UtcMicros, duration_text};
+use crate::domain::time::{UtcMicros, rough_duration_text};
 
 use super::view::{View, planned_name};
 
@@ -95,7 +95,9 @@ impl fmt::Display for Facts {
             write!(f, " ({least})")?;
         }
         match (&self.state, self.state_since) {
-            (Some(state), Some(since)) => write!(f, ", state {state} for {}", duration_text(self.at.since(since)))?,
+            (Some(state), Some(since)) => {
+                write!(f, ", state {state} for {}", rough_duration_text(self.at.since(since)))?;
+            }
             (Some(_) | None, None) | (None, Some(_)) => f.write_str(", never seen")?,
         }
         if let Some(least) = self.wanted("for") {

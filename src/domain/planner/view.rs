@@ -9,7 +9,7 @@ use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::condition::{BreakIs, Condition, ShiftIs, Test};
 use crate::domain::schedule::Activity;
 use crate::domain::sets::PlanKind;
-use crate::domain::time::{UtcMicros, duration_text};
+use crate::domain::time::{UtcMicros, rough_duration_text};
 
 use super::DecideSettings;
 use super::facts::Finding;
@@ -128,14 +128,15 @@ impl<'a> View<'a> {
 
     fn actual(&self, test: &Test) -> String {
         let (standing, now, plan) = (&self.standing, self.now(), self.slot.plan());
-        let lasted = |since: Option<UtcMicros>| since.map_or_else(unknown, |since| duration_text(now.since(since)));
+        let lasted =
+            |since: Option<UtcMicros>| since.map_or_else(unknown, |since| rough_duration_text(now.since(since)));
         match test {
             Test::Planned(_) => planned_name(standing.kind(), standing.activity(plan)),
             Test::After(_) => planned_name(standing.before(), standing.activity_before(plan)),
             Test::Next(_) => planned_name(standing.next(), standing.activity_next(plan)),
             Test::PlannedFor(_) => lasted(standing.since()),
             Test::PlannedLeft(_) if standing.until() == UtcMicros::MAX => "no end".to_owned(),
-            Test::PlannedLeft(_) => duration_text(standing.until().since(now)),
+            Test::PlannedLeft(_) => rough_duration_text(standing.until().since(now)),
             Test::Mandatory(_) => standing.mandatory().to_string(),
             Test::State(_) => self.slot.observed().map_or_else(unknown, |observed| observed.state.to_string()),
             Test::OnContact(_) => {
@@ -143,7 +144,7 @@ impl<'a> View<'a> {
             }
             Test::StateFor(_) => lasted(self.slot.observed().map(|observed| observed.entered_at)),
             Test::Break(_) => self.break_text().to_owned(),
-            Test::Worked(_) => duration_text(breaks::worked(self.slot, now)),
+            Test::Worked(_) => rough_duration_text(breaks::worked(self.slot, now)),
             Test::Shift(is, _) => self.shift_text(*is),
             Test::Verdict(_) => self.verdict().verdict.to_string(),
             Test::VerdictFor(_) => lasted(self.verdict().since),
@@ -181,7 +182,7 @@ impl<'a> View<'a> {
             ShiftIs::StartsWithin => standing.next_shift_start().map(|start| start.since(now)),
             ShiftIs::EndedFor | ShiftIs::EndedWithin => standing.last_shift_end().map(|end| now.since(end)),
         };
-        span.map_or_else(|| if is.asks_for_running() { "no shift".to_owned() } else { unknown() }, duration_text)
+        span.map_or_else(|| if is.asks_for_running() { "no shift".to_owned() } else { unknown() }, rough_duration_text)
     }
 }
 
