@@ -1,7 +1,7 @@
 //! The deciding: what the rules want of the agents at an instant, and why, also where nothing is done.
 //!
 //! `(roster, rules, settings, now)` in, intents out; no clock, no IO, no memory of its own. Live passes, `plan`, dry runs and
-//! replays call the same [`decide`]; [`explain`] is the same pass with its findings written down.
+//! replays call the same [`decide`]; [`explain()`] is the same pass with its findings written down.
 //!
 //! - Rules are tried by class, then in file order. The first enforcing or approving rule that wants to change an agent's state
 //!   has the agent, also while a guard holds it back or its wish is met. A watching rule takes the agent from later watching
