@@ -73,7 +73,10 @@ impl Supervisor {
         T: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let factory: Factory = Arc::new(move |token| Box::pin(factory(token)));
-        self.start(Task { name: name.into(), on_failure, factory, failures: 0, runs: Stopwatch::start() }, Duration::ZERO);
+        self.start(
+            Task { name: name.into(), on_failure, factory, failures: 0, runs: Stopwatch::start() },
+            Duration::ZERO,
+        );
     }
 
     fn start(&mut self, task: Task, pause: Duration) {

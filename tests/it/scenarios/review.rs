@@ -102,7 +102,10 @@ async fn a_request_is_turned_away_at_once_while_a_stop_waits_for_answers() {
             error = turned_away => assert_eq!(error, DoorError::Unavailable),
         }
         let open = reader.open_transitions(&tenant).await.expect("readable");
-        assert!(open.iter().any(|stored| stored.transition.status.name() == "sending"), "the stop still waits: {open:?}");
+        assert!(
+            open.iter().any(|stored| stored.transition.status.name() == "sending"),
+            "the stop still waits: {open:?}"
+        );
         stop.await;
         reader.close().await;
     }
