@@ -12,12 +12,14 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::readiness::Readiness;
-use crate::clock::{BoxFuture, RealTime};
+use crate::clock::{BoxFuture, RealTime, Stopwatch};
 
 /// The first pause before a failed task is started again; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A task that ran for so long has recovered: its next failure is the first again.
+const RECOVERED_AFTER: Duration = Duration::from_secs(60);
 
 /// What happens when a task fails or panics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +38,8 @@ struct Task {
     on_failure: OnFailure,
     factory: Factory,
     failures: u32,
+    /// Since its last start.
+    runs: Stopwatch,
 }
 
 /// Why the daemon came to its end.
@@ -69,7 +73,10 @@ impl Supervisor {
         T: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let factory: Factory = Arc::new(move |token| Box::pin(factory(token)));
-        self.start(Task { name: name.into(), on_failure, factory, failures: 0 }, Duration::ZERO);
+        self.start(
+            Task { name: name.into(), on_failure, factory, failures: 0, runs: Stopwatch::start() },
+            Duration::ZERO,
+        );
     }
 
     fn start(&mut self, task: Task, pause: Duration) {
@@ -123,8 +130,9 @@ impl Supervisor {
         match task.on_failure {
             OnFailure::StopDaemon => Some(Ended::TaskFailed(task.name)),
             OnFailure::Restart => {
-                let pause = (FIRST_PAUSE * 2_u32.saturating_pow(task.failures.min(16))).min(LONGEST_PAUSE);
-                task.failures += 1;
+                let pause;
+                (task.failures, pause) = next_start(task.failures, task.runs.elapsed());
+                task.runs = Stopwatch::start();
                 self.start(task, pause);
                 None
             }
@@ -144,6 +152,12 @@ impl Supervisor {
     }
 }
 
+/// How often a task that has failed again after so long counts as failed, and the pause before its next start.
+fn next_start(failures: u32, ran: Duration) -> (u32, Duration) {
+    let before = if ran >= LONGEST_PAUSE + RECOVERED_AFTER { 0 } else { failures };
+    (before + 1, (FIRST_PAUSE * 2_u32.saturating_pow(before.min(16))).min(LONGEST_PAUSE))
+}
+
 fn part(task: &str) -> String {
     format!("task {task}")
 }
@@ -153,11 +167,20 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::clock::{ManualClock, Stopwatch};
+    use crate::clock::ManualClock;
     use crate::domain::time::UtcMicros;
 
     fn parts() -> (CancellationToken, Readiness) {
         (CancellationToken::new(), Readiness::new(Arc::new(ManualClock::at(UtcMicros::EPOCH))))
+    }
+
+    #[test]
+    fn pauses_grow_while_a_task_keeps_failing_and_start_anew_once_it_has_run_well() {
+        let soon = Duration::from_secs(1);
+        let pauses = |failures| next_start(failures, soon).1;
+        assert_eq!([0, 1, 2, 10].map(pauses), [250, 500, 1000, 15_000].map(Duration::from_millis));
+        assert_eq!(next_start(10, soon).0, 11);
+        assert_eq!(next_start(10, Duration::from_secs(3600)), (1, FIRST_PAUSE));
     }
 
     #[tokio::test]

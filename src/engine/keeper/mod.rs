@@ -28,6 +28,7 @@ use self::book::Book;
 use self::files::File;
 use self::record::Pass;
 use self::requests::PendingAnswer;
+use super::door::MOST_AGENTS_PER_REQUEST;
 use super::link::Link;
 use super::message::Message;
 use super::settings::TenantSettings;
@@ -43,7 +44,7 @@ use crate::store::CommitError;
 /// Decisions are made at least this often.
 const DECIDE_EVERY: Duration = Duration::from_secs(1);
 
-/// Arrivals that one pass takes in at most.
+/// Arrivals that one pass takes in at most; it ends sooner when their requests name as many agents as one request may.
 const MOST_ARRIVALS: usize = 512;
 
 /// Plans are read anew this often, so that the days they hold move on.
@@ -105,6 +106,20 @@ enum Arrival {
     Told(Told),
 }
 
+impl Arrival {
+    /// How many transitions it may make.
+    fn wishes(&self) -> usize {
+        match self {
+            Self::Message(Message::Request { request, .. }) => request.agents.len(),
+            Self::Message(
+                Message::Sight(_) | Message::SliceNotice(_) | Message::Cancel { .. } | Message::ScheduleChanged,
+            )
+            | Self::Answer(_)
+            | Self::Told(_) => 0,
+        }
+    }
+}
+
 /// Runs the keeper of a tenant until `soft` is cancelled, or until something fails that only a fresh start can mend.
 pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<()> {
     let mut inbox = parts.inbox.clone().lock_owned().await;
@@ -131,13 +146,16 @@ pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<
             }
             () = keeper.link.clock.sleep(wait) => {}
         }
-        while arrivals.len() < MOST_ARRIVALS {
+        let mut wishes: usize = arrivals.iter().map(Arrival::wishes).sum();
+        while arrivals.len() < MOST_ARRIVALS && wishes < MOST_AGENTS_PER_REQUEST {
             if let Some(answer) = keeper.sends.try_join_next() {
                 arrivals.push(Arrival::Answer(answered(answer)?));
             } else if let Some(told) = keeper.questions.try_join_next() {
                 arrivals.push(Arrival::Told(answered(told)??));
             } else if let Ok(message) = inbox.try_recv() {
-                arrivals.push(Arrival::Message(message));
+                let arrival = Arrival::Message(message);
+                wishes += arrival.wishes();
+                arrivals.push(arrival);
             } else {
                 break;
             }

@@ -75,7 +75,7 @@ async fn one_key_twice_within_one_pass_is_one_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_turned_away_at_once_while_a_stop_waits_for_answers() {
     let mut setup = Setup::team(4);
-    setup.request_timeout = Duration::from_secs(20);
+    setup.request_timeout = Duration::from_secs(8);
     let mut scenario = Scenario::start_team(setup).await;
     scenario.fault("stop_answering:on=state,agent=u_0001,count=1");
     scenario.change(&["u_0001"], "Ready").await;
@@ -85,7 +85,7 @@ async fn a_request_is_turned_away_at_once_while_a_stop_waits_for_answers() {
             if posts == 1 { Ok(()) } else { Err(format!("{posts}")) }
         })
         .await;
-    let (door, tenant) = (scenario.door(), scenario.tenant.clone());
+    let (door, tenant, reader) = (scenario.door(), scenario.tenant.clone(), scenario.reader().await);
     let turned_away = async {
         // Whatever is asked from the stop on; before it the daemon takes requests in.
         loop {
@@ -101,7 +101,13 @@ async fn a_request_is_turned_away_at_once_while_a_stop_waits_for_answers() {
             () = &mut stop => panic!("the request hung until the daemon had stopped"),
             error = turned_away => assert_eq!(error, DoorError::Unavailable),
         }
+        let open = reader.open_transitions(&tenant).await.expect("readable");
+        assert!(
+            open.iter().any(|stored| stored.transition.status.name() == "sending"),
+            "the stop still waits: {open:?}"
+        );
         stop.await;
+        reader.close().await;
     }
     scenario.start_daemon().await;
     scenario.until_settled().await;
