@@ -82,9 +82,9 @@ impl Keeper {
     /// The platform accepted: history knows the change from now on, as an estimate that the next snapshot settles.
     fn accepted(&mut self, pass: &mut Pass, id: TransitionId, at: UtcMicros) {
         self.step(pass, id, Step::Accept { at });
-        let Some(transition) = self.book.get_mut(id).map(|open| {
+        let Some((transition, shown)) = self.book.get_mut(id).map(|open| {
             open.failures = 0;
-            open.transition.clone()
+            (open.transition.clone(), open.shown)
         }) else {
             return;
         };
@@ -93,7 +93,8 @@ impl Keeper {
         self.remember_automatic(index, &transition, at);
         let Some(slot) = self.roster.get(index) else { return };
         let (known, seen_at) = (slot.observed().cloned(), slot.seen_at());
-        if known.as_ref().is_some_and(|known| known.state == transition.target) {
+        // A snapshot may have been quicker than the answer, and the agent may have moved on since.
+        if shown || known.as_ref().is_some_and(|known| known.state == transition.target) {
             return;
         }
         let entered_at = known.as_ref().map_or(at, |known| at.max(known.entered_at.offset(1)));

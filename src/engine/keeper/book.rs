@@ -24,18 +24,21 @@ pub(super) struct Open {
     pub unsent: u32,
     /// Snapshots after the acceptance that did not show it.
     pub unshown: u32,
+    /// A row of history holds the change already: what follows is the agent's own doing.
+    pub shown: bool,
 }
 
 impl Open {
     pub(super) fn new(transition: Transition) -> Self {
-        Self { transition, baseline: None, failures: 0, unsent: 0, unshown: 0 }
+        Self { transition, baseline: None, failures: 0, unsent: 0, unshown: 0, shown: false }
     }
 
     /// One that the store remembers. Which of its attempts reached the platform is not in its row: they count anew, and the
     /// deadline ends them at the latest.
     pub(super) fn restored(transition: Transition, baseline: Option<Observed>) -> Self {
         let attempts = transition.attempts;
-        Self { baseline, failures: attempts, unsent: attempts, ..Self::new(transition) }
+        let shown = baseline.as_ref().is_some_and(|row| row.transition == Some(transition.id));
+        Self { baseline, failures: attempts, unsent: attempts, shown, ..Self::new(transition) }
     }
 
     /// Whether so many attempts have reached the platform.

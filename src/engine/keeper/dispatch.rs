@@ -189,7 +189,7 @@ impl Keeper {
         self.step(pass, id, Step::Send { at: pass.now });
         let Some(open) = self.book.get_mut(id) else { return };
         open.transition.attempts += 1;
-        open.unshown = 0;
+        (open.unshown, open.shown) = (0, false);
         let transition = open.transition.clone();
         let index = self.roster.find(transition.agent.as_str());
         let baseline = index.and_then(|index| self.roster.get(index)).and_then(|slot| slot.observed().cloned());

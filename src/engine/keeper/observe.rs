@@ -170,12 +170,11 @@ impl Keeper {
         seen_at: UtcMicros,
     ) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
-        let ours = self.book.in_flight(&agent).map(|open| &open.transition);
-        if let Some(transition) = ours
-            && transition.target == now.state
-            && now.entered_at + SAME_CHANGE >= sent_at(transition)
-        {
+        if let Some(transition) = self.brought_about(&agent, &now) {
             (now.transition, now.reason) = (Some(transition.id), Some(transition.reason.clone()));
+            if let Some(open) = self.book.get_mut(transition.id) {
+                open.shown = true;
+            }
         }
         if let Some(known) = known
             && now.transition.is_none()
@@ -184,6 +183,15 @@ impl Keeper {
         }
         self.files[index.position()].before_post = None;
         self.record_change(pass, index, now, seen_at, None);
+    }
+
+    /// The change on its way that a row shows: once, and not where the agent was in that state before it left.
+    fn brought_about(&self, agent: &AgentId, now: &Observed) -> Option<Transition> {
+        let open = self.book.in_flight(agent)?;
+        let transition = &open.transition;
+        let was_there = open.baseline.as_ref().is_some_and(|baseline| baseline.state == transition.target);
+        let in_time = now.entered_at + SAME_CHANGE >= sent_at(transition);
+        (transition.target == now.state && in_time && !open.shown && !was_there).then(|| transition.clone())
     }
 
     /// An agent who undoes an automatic change is left alone for a while, and people are told.

@@ -237,10 +237,11 @@ fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage) {
             .any(|call| call.at >= before.at + least);
         assert!(
             read_back,
-            "{agent}: the POST of {:?} at {} ({:?}) was followed by one of {:?} at {} without a read-back; the agent: {:?}",
+            "{agent}: the POST of {:?} at {} ({:?}, {:?}) was followed by one of {:?} at {} without a read-back; the agent: {:?}",
             wanted_state(before),
             before.at,
             before.fault,
+            before.status,
             wanted_state(post),
             post.at,
             log.changes
