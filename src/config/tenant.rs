@@ -186,12 +186,12 @@ struct Budget {
 impl Budget {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let requests_per_minute = section.value(
-            reloads("requests_per_minute", "Requests in any 60 s at most, exact over every such window."),
+            restarts("requests_per_minute", "Requests in any 60 s at most, exact over every such window."),
             &kind::integer(1..=6_000),
             100,
         );
         let urgent_reserve = section.value(
-            reloads("urgent_reserve", "Of these, kept free for mandatory breaks and people's requests."),
+            restarts("urgent_reserve", "Of these, kept free for mandatory breaks and people's requests."),
             &kind::integer(0..=1_000),
             2,
         );
@@ -264,8 +264,6 @@ impl Tenant {
 impl Tenant {
     /// Takes over what needs no restart.
     pub(super) fn reload(&mut self, newer: &Self) {
-        self.requests_per_minute = newer.requests_per_minute;
-        self.urgent_reserve = newer.urgent_reserve;
         self.agents.clone_from(&newer.agents);
         self.policy = newer.policy;
         self.retry = newer.retry;

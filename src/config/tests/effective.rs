@@ -103,13 +103,11 @@ fn what_a_reload_changes_is_told_from_what_waits() {
     let new = Config::load_texts(&[text("c.toml", &changed)], &rotated, &[]).expect("sound");
     let Changes { reload, restart } = old.settings.changes_to(&new.settings);
     let lines = |keys: &[super::super::ChangedKey]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    insta::assert_snapshot!(lines(&reload), @r#"
-    tenants[acme].agents: [] -> ["u_1"]
-    tenants[acme].requests_per_minute: 50 -> 60
-    "#);
+    insta::assert_snapshot!(lines(&reload), @r#"tenants[acme].agents: [] -> ["u_1"]"#);
     insta::assert_snapshot!(lines(&restart), @r#"
     tenants[acme].client_secret: *** (env ACME_SECRET) -> *** (env ACME_SECRET)
     tenants[acme].request_timeout: "10s" -> "20s"
+    tenants[acme].requests_per_minute: 50 -> 60
     "#);
     assert!(old.settings.changes_to(&old.settings).is_empty());
 }
@@ -148,8 +146,6 @@ password = { env = "API_TOKEN" }
 
 /// Every key that a reload picks up and that has a default, with another value.
 const ALL_RELOADABLE: &str = r#"
-requests_per_minute = 60
-urgent_reserve = 3
 agents = ["u_1"]
 [tenants.policy]
 unscheduled_forbids = "all"
@@ -197,10 +193,10 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
     let in_force = old.config.reloaded(&new.config);
     assert_eq!(format!("{in_force:?}"), format!("{:?}", new.config));
 
-    let fixed = "mode = \"dry_run\"\nrequest_timeout = \"20s\"\n[tenants.subscription]\ninterval = \"30s\"\n\
+    let fixed = "requests_per_minute = 50\nurgent_reserve = 1\nmode = \"dry_run\"\nrequest_timeout = \"20s\"\n[tenants.subscription]\ninterval = \"30s\"\n\
                  [server]\nlisten = \"127.0.0.1:9\"\n[store]\nreader_connections = 2\n[log]\nformat = \"json\"\n";
     let new = load(&with_tenant(fixed)).expect("sound");
-    assert_eq!(old.settings.changes_to(&new.settings).restart.len(), 6);
+    assert_eq!(old.settings.changes_to(&new.settings).restart.len(), 8);
     assert_eq!(format!("{:?}", old.config.reloaded(&new.config)), format!("{:?}", old.config));
 }
 
