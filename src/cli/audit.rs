@@ -14,6 +14,7 @@ use super::scope::{one_tenant, open_reader, usage};
 use crate::config::Config;
 use crate::domain::audit::BadEntry;
 use crate::domain::ids::TenantId;
+use crate::domain::words::count;
 use crate::store::{PAGE_LIMIT, Reader, StoredEntry};
 
 /// What to do with the audit trail.
@@ -154,7 +155,7 @@ fn exit_for(audits: &[TenantAudit]) -> Exit {
 impl TenantAudit {
     fn line(&self) -> String {
         match &self.first_bad {
-            None => format!("{}: {} entries, all of them hold", self.id, self.entries),
+            None => format!("{}: {}, verified", self.id, count(self.entries, "entry")),
             Some(bad) => format!("{}: entry {} does not hold: {}", self.id, bad.seq, bad.reason),
         }
     }

@@ -18,6 +18,7 @@ use crate::domain::planner::{Explanation, Guard, Held, Intent, Wanted, decide, e
 use crate::domain::roster::{AgentIndex, Roster};
 use crate::domain::rule::compile::RuleSet;
 use crate::domain::time::{UtcMicros, rough_duration_text};
+use crate::domain::words::count;
 use crate::engine::picture::{Picture, read_picture};
 use crate::engine::settings::TenantSettings;
 use crate::store::Reader;
@@ -164,7 +165,7 @@ fn decided(
 }
 
 fn wish_of(rules: &RuleSet, held: &Held) -> Option<Wanted> {
-    rules.rules().iter().find(|rule| rule.id == held.rule).map(|rule| Wanted::from(&rule.action))
+    rules.rules().iter().find(|rule| rule.id == held.rule).map(|rule| rule.action.clone())
 }
 
 impl TenantPlan {
@@ -205,10 +206,6 @@ impl TenantPlan {
         }
         text
     }
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 impl HeldWish {

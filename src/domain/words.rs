@@ -5,7 +5,7 @@
 use std::fmt::Display;
 
 /// `1 agent`, `2 agents`, `0 entries`. The noun comes in the singular and may have words before it: `more fault`.
-pub fn count<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+pub fn count<N: Display + PartialEq + From<u8> + Copy>(number: N, noun: &str) -> String {
     if number == N::from(1) {
         return format!("{number} {noun}");
     }

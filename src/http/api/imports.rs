@@ -55,7 +55,7 @@ fn refused(error: ImportError) -> Problem {
         ImportError::Store(cause) => {
             let cause = anyhow::Error::from(cause);
             tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(2)
         }
     }
 }

@@ -88,9 +88,8 @@ async fn what_cannot_be_read_is_a_problem_document_too() {
     problem(get("/api/v1/transitions?tenant=acme&colour=red"), bad, "bad_request").await;
     problem(get("/api/v1/transitions?tenant=acme&limit=many"), bad, "bad_request").await;
     problem(get(path), bad, "bad_request").await;
-    let json = |body: &'static str| {
-        scenario.request(Method::POST, path).header("content-type", "application/json").body(body)
-    };
+    let json =
+        |body: &'static str| scenario.request(Method::POST, path).header("content-type", "application/json").body(body);
     problem(json("{"), bad, "bad_body").await;
     problem(json("{}"), StatusCode::UNPROCESSABLE_ENTITY, "bad_body").await;
     let no_json = scenario.request(Method::POST, path).body("tenant=acme");

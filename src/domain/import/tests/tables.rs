@@ -155,7 +155,7 @@ fn every_fault_of_every_row_is_reported_by_line_and_column() {
             "line 8, column start: \"2026-10-19T24:00\" has hour 24; midnight is 00:00 of the next day, write it as 2026-10-19T09:00",
             "line 8, column end: \"46314.375\" looks like a spreadsheet's day number; format the cells as text and write it as \
              2026-10-19T09:00",
-            "line 8, column mandatory: is neither true nor false; write true or false (yes, no, 1 and 0 are read too)",
+            "line 8, column mandatory: is empty; write true or false (yes, no, 1 and 0 are read too)",
             "line 8, column time_zone: \"Berlin\" is not a known time zone; did you mean Europe/Berlin?",
             "line 9: the row has 9 fields where the header has 8; put quotes around a text that holds the delimiter",
         ]
