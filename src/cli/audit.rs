@@ -48,8 +48,8 @@ pub struct VerifyArgs {
 /// Options of `audit export`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A line is {\"seq\": …, \"hash\": …, \"body\": …}. The body is text, byte for byte what was hashed, so that anyone can check an entry:
-SHA-256 of the body is the hash, and the `prev` in it is the hash of the entry before.
+    after_help = "A line is {\"seq\": …, \"hash\": …, \"body\": …}. The body is text, byte for byte what was hashed, so \
+                  that anyone can check an entry: SHA-256 of the body is the hash, and the `prev` in it is the hash of the entry before.
 
 Examples:
   shiftkeeper audit export --tenant acme > acme.jsonl

@@ -35,8 +35,8 @@ const ANSWER_TIMEOUT: Duration = IMPORTED_WITHIN.saturating_add(Duration::from_s
 /// Options of `import`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Ends with 0 when the schedule is in force, also when it was already; with 1 when the file has faults:
-each of them is named, and nothing is changed.
+    after_help = "Ends with 0 when the schedule is in force, also when it was already; with 1 when the file has faults: each \
+                  of them is named, and nothing is changed.
 
 Examples:
   shiftkeeper import week-44.csv --tenant acme

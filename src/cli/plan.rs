@@ -26,8 +26,8 @@ use crate::store::Reader;
 /// Options of `plan`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Nothing is changed. What the store knows last of each agent counts as seen now; a running daemon decides on fresh
-sight alone.
+    after_help = "Nothing is changed. What the store knows last of each agent counts as seen now; a running daemon decides on \
+                  fresh sight alone. Times of day are those of the agent's own time zone.
 
 Examples:
   shiftkeeper plan
@@ -187,7 +187,7 @@ impl TenantPlan {
 
     fn text(&self) -> String {
         let (agents, intents) = (count(self.agents, "agent"), count(self.intents.len(), "intent"));
-        let mut text = format!("{} at {}: {agents}, {intents}", self.tenant, self.at);
+        let mut text = format!("{} at {:.0}: {agents}, {intents}", self.tenant, self.at);
         if let Some(held) = &self.held {
             let _ = write!(text, ", {} held back", held.len());
         }

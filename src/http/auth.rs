@@ -112,7 +112,10 @@ impl FromRequestParts<ApiState> for Caller {
         let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
         let token = token
             .ok_or_else(|| unauthorized("send `Authorization: Bearer TOKEN` with a token of [[server.tokens]]"))?;
-        let access = state.tokens.find(token).ok_or_else(|| unauthorized("this token is not known"))?;
+        let access = state
+            .tokens
+            .find(token)
+            .ok_or_else(|| unauthorized("this token is none of [[server.tokens]] of the daemon at this address"))?;
         Ok(Self(access.clone()))
     }
 }

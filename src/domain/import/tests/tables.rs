@@ -383,7 +383,7 @@ fn limits_on_rows_and_days_refuse_the_file() {
     let text = |rows: &[&str]| format!("{HEADER}\n{}", rows.join("\n"));
     let options = ImportOptions { max_rows: 1, ..ImportOptions::default() };
     let faults = faults_of(read_schedule("a.csv", text(&rows[..2]).as_bytes(), &options));
-    assert_eq!(faults, ["line 3: the file has more than 1 rows; import it in parts"]);
+    assert_eq!(faults, ["line 3: the file has more than 1 row; import it in parts"]);
     let options = ImportOptions { max_rows: 2, ..ImportOptions::default() };
     assert!(read_schedule("a.csv", text(&rows[..2]).as_bytes(), &options).is_ok());
     assert_eq!(
