@@ -23,7 +23,7 @@ use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::door::Door;
 use crate::engine::keeper::{self, KeeperParts};
-use crate::engine::link::{Link, LinkParts};
+use crate::engine::link::Link;
 use crate::engine::message::{INBOX, Message};
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
@@ -146,7 +146,7 @@ impl App {
     ) -> anyhow::Result<mpsc::Sender<Message>> {
         let settings = Arc::new(tenant_settings(config, tenant)?);
         let (inbox, arrivals) = mpsc::channel(INBOX);
-        let link = Arc::new(Link::new(LinkParts {
+        let link = Arc::new(Link {
             tenant: tenant.id.clone(),
             platform: platform_of(tenant, clock.clone())?,
             clock: clock.clone(),
@@ -155,8 +155,9 @@ impl App {
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
             inbox: inbox.clone(),
-            budget: self.restored_budget(&tenant.id, &settings, clock).await?,
-        }));
+            budget: std::sync::Mutex::new(self.restored_budget(&tenant.id, &settings, clock).await?),
+            offset: std::sync::Mutex::default(),
+        });
         let (settings_in, settings) = watch::channel(settings);
         let (roster_in, roster) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let parts = KeeperParts {

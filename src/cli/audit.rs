@@ -14,6 +14,7 @@ use super::scope::{one_tenant, open_reader, usage};
 use crate::config::Config;
 use crate::domain::audit::BadEntry;
 use crate::domain::ids::TenantId;
+use crate::domain::words::count;
 use crate::store::{PAGE_LIMIT, Reader, StoredEntry};
 
 /// What to do with the audit trail.
@@ -47,8 +48,8 @@ pub struct VerifyArgs {
 /// Options of `audit export`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A line is {\"seq\": …, \"hash\": …, \"body\": …}. The body is text, byte for byte what was hashed, so that anyone can check an entry:
-SHA-256 of the body is the hash, and the `prev` in it is the hash of the entry before.
+    after_help = "A line is {\"seq\": …, \"hash\": …, \"body\": …}. The body is text, byte for byte what was hashed, so \
+                  that anyone can check an entry: SHA-256 of the body is the hash, and the `prev` in it is the hash of the entry before.
 
 Examples:
   shiftkeeper audit export --tenant acme > acme.jsonl
@@ -154,7 +155,7 @@ fn exit_for(audits: &[TenantAudit]) -> Exit {
 impl TenantAudit {
     fn line(&self) -> String {
         match &self.first_bad {
-            None => format!("{}: {} entries, all of them hold", self.id, self.entries),
+            None => format!("{}: {}, verified", self.id, count(self.entries, "entry")),
             Some(bad) => format!("{}: entry {} does not hold: {}", self.id, bad.seq, bad.reason),
         }
     }

@@ -27,8 +27,8 @@ use crate::engine::door::Taken;
 /// Options of `change`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Ends with 0 when every change is confirmed (without --wait: taken), with 3 when some are, with 1 when none is,
-and with 75 when all of them are still open at the end of the wait. Needs a running daemon.
+    after_help = "Ends with 0 when every change is confirmed (without --wait: taken), with 3 when some are, with 1 when none \
+                  is, and with 75 when all of them are still open at the end of the wait. Needs a running daemon.
 
 Examples:
   shiftkeeper change u_0001 --to Ready --wait 60s
@@ -45,8 +45,8 @@ pub struct ChangeArgs {
     /// The tenant; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// The wanted state: Ready, `NotReady`, Paused or Idle.
-    #[arg(long, value_name = "STATE", value_parser = parse_state)]
+    /// The wanted state.
+    #[arg(long, value_name = "STATE", value_parser = parse_state, help = "The wanted state: Ready, NotReady, Paused or Idle")]
     pub to: AgentState,
     /// The reason code; the state's own without it.
     #[arg(long, value_name = "CODE")]
@@ -129,7 +129,7 @@ pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
         Output::Table => print(table(&rows))?,
     }
     if exit == Exit::TryLater {
-        say("still open: the daemon goes on with it; see `error`, or wait longer with --wait");
+        say("still open at the end of the wait; the daemon goes on with it");
     }
     Ok(exit.into())
 }

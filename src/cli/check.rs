@@ -9,6 +9,7 @@ use super::config_args::ConfigArgs;
 use super::exit::Exit;
 use crate::config::{Complaint, Concern, Config, ConfigRefused, Environment, Loaded, Origin, Tenant, reference};
 use crate::domain::rule::Mode as RuleMode;
+use crate::domain::words::count;
 
 /// Options of `check`.
 #[derive(clap::Args, Clone, Debug)]
@@ -63,8 +64,7 @@ fn check(args: &CheckArgs, environment: &Environment, out: &mut impl Write) -> i
 
 fn print_refused(refused: &ConfigRefused, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{refused}")?;
-    let count = refused.complaints.len();
-    writeln!(out, "{count} {} found", if count == 1 { "mistake" } else { "mistakes" })
+    writeln!(out, "{} found", count(refused.complaints.len(), "mistake"))
 }
 
 fn print_sound(loaded: &Loaded, show: bool, out: &mut impl Write) -> io::Result<()> {

@@ -14,11 +14,8 @@ use crate::domain::ids::TenantId;
 use crate::platform::client::{ClientSettings, build};
 use crate::store::OpenError;
 
-/// An answer is awaited so long, in real time; imports get [`IMPORT_TIMEOUT`].
+/// An answer is awaited so long, in real time, unless the request has a limit of its own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A large schedule takes its time to be read and stored.
-pub const IMPORT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The largest answer that is read: a list of the thousand faults that a refused import names fits many times over.
 const ANSWER_LIMIT: usize = 16 * 1024 * 1024;
@@ -95,7 +92,9 @@ impl DaemonError {
             Self::NoToken { .. } => Exit::NotPermitted,
             Self::Refused { status, .. } => match *status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NotPermitted,
-                StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Exit::TryLater,
+                StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                    Exit::TryLater
+                }
                 _ => Exit::Failed,
             },
         }
@@ -291,9 +290,13 @@ mod tests {
     #[tokio::test]
     async fn refusals_are_told_in_the_daemons_words_and_end_each_in_its_own_way() {
         let problem = "{\"code\":\"x\",\"detail\":\"the token ops may not change\"}";
-        for (status, exit) in
-            [(401, Exit::NotPermitted), (403, Exit::NotPermitted), (503, Exit::TryLater), (422, Exit::Failed)]
-        {
+        for (status, exit) in [
+            (401, Exit::NotPermitted),
+            (403, Exit::NotPermitted),
+            (408, Exit::TryLater),
+            (503, Exit::TryLater),
+            (422, Exit::Failed),
+        ] {
             let (url, _task) = serve(StatusCode::from_u16(status).expect("a status"), problem).await;
             let error = ask(&config(TOKEN), &url).await.expect_err("refused");
             assert_eq!((error.to_string().as_str(), error.exit()), ("the token ops may not change", exit));

@@ -1,15 +1,17 @@
 //! `shiftkeeper import`: hands a schedule file to the running daemon, or stores it itself where none runs. Whole or not at all.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::config_args::ConfigArgs;
-use super::daemon::{Ask, Daemon, DaemonError, IMPORT_TIMEOUT};
+use super::daemon::{Ask, Daemon, DaemonError};
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::scope::{daemon_runs, one_tenant, open_reader};
@@ -18,19 +20,23 @@ use crate::app::{Importer, clock_of, identity, wanted_from_file};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
-use crate::domain::import::{Complaint, ImportOptions, ImportRefused, read_schedule};
+use crate::domain::import::{Complaint, ImportOptions, ImportRefused, check_size, read_schedule};
+use crate::domain::words::count;
 use crate::engine::door::Door;
-use crate::http::{ImportAnswer, ImportError, WantedImport};
+use crate::http::{IMPORTED_WITHIN, ImportAnswer, ImportError, WantedImport};
 use crate::store::{Role, Store};
 
 /// Who imports, in the audit trail, where no daemon and so no token has a part in it.
 const ACTOR: &str = "command:import";
 
+/// The daemon's answer is awaited a little longer than the daemon allows itself, so that it is the daemon that gives up.
+const ANSWER_TIMEOUT: Duration = IMPORTED_WITHIN.saturating_add(Duration::from_secs(5));
+
 /// Options of `import`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Ends with 0 when the schedule is in force, also when it was already; with 1 when the file has faults:
-each of them is named, and nothing is changed.
+    after_help = "Ends with 0 when the schedule is in force, also when it was already; with 1 when the file has faults: each \
+                  of them is named, and nothing is changed.
 
 Examples:
   shiftkeeper import week-44.csv --tenant acme
@@ -64,20 +70,20 @@ pub(super) enum Came {
     Refused { complaints: Vec<Complaint>, faults: usize },
 }
 
+impl From<ImportRefused> for Came {
+    fn from(ImportRefused { complaints, faults }: ImportRefused) -> Self {
+        Self::Refused { complaints, faults }
+    }
+}
+
 /// Imports, prints what came of it.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
     let tenant = &one_tenant(config, args.tenant.as_ref())?.id;
-    let wanted = wanted_from_file(&args.file, tenant.as_str(), args.move_weeks, ACTOR)?;
-    let came = match daemon_for(config).await? {
-        None => import_here(config, wanted).await?,
-        Some(daemon) => match import_there(config, &daemon, &wanted).await {
-            Ok(came) => came,
-            // A daemon that crashed still stands in the store; where one does run after all, the store's lock says so.
-            Err(DaemonError::NotReachable { .. }) if config.client.url.is_none() => import_here(config, wanted).await?,
-            Err(error) => return Err(error.into_failure()),
-        },
+    let came = match check_size(size_of(&args.file)?, &config.import) {
+        Err(refused) => refused.into(),
+        Ok(()) => import(config, wanted_from_file(&args.file, tenant.as_str(), args.move_weeks, ACTOR)?).await?,
     };
     let file = args.file.display().to_string();
     tell(&came, &file);
@@ -90,6 +96,23 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(exit_for(&came).into())
+}
+
+/// The size of a file, before its content is read into memory or sent anywhere.
+fn size_of(file: &Path) -> anyhow::Result<usize> {
+    let about = std::fs::metadata(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    Ok(usize::try_from(about.len()).unwrap_or(usize::MAX))
+}
+
+/// Through the daemon where there is one, straight into the store otherwise.
+async fn import(config: &Config, wanted: WantedImport) -> anyhow::Result<Came> {
+    let Some(daemon) = daemon_for(config).await? else { return import_here(config, wanted).await };
+    match import_there(config, &daemon, &wanted).await {
+        Ok(came) => Ok(came),
+        // A daemon that crashed still stands in the store; where one does run after all, the store's lock says so.
+        Err(DaemonError::NotReachable { .. }) if config.client.url.is_none() => import_here(config, wanted).await,
+        Err(error) => Err(error.into_failure()),
+    }
 }
 
 /// The daemon to go through: the one that the configuration names as elsewhere, or the one that has the store.
@@ -118,7 +141,7 @@ async fn import_there(config: &Config, daemon: &Daemon, wanted: &WantedImport) -
         query: &[("tenant", wanted.tenant.as_str()), ("name", &wanted.name), ("move_weeks", &weeks)],
     };
     let body = wanted.bytes.to_vec();
-    match daemon.ask(config, ask, |request| request.timeout(IMPORT_TIMEOUT).body(body)).await {
+    match daemon.ask(config, ask, |request| request.timeout(ANSWER_TIMEOUT).body(body)).await {
         Ok(answer) => match serde_json::from_value(answer) {
             Ok(answer) => Ok(Came::Imported(answer)),
             Err(_) => Err(DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK }),
@@ -143,8 +166,8 @@ fn refusal(problem: &Value) -> Option<Came> {
 pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow::Result<Came> {
     // A file with faults is turned away before a store is made or taken for it.
     let options = ImportOptions { move_weeks: wanted.move_weeks, ..config.import.clone() };
-    if let Err(ImportRefused { complaints, faults }) = read_schedule(&wanted.name, &wanted.bytes, &options) {
-        return Ok(Came::Refused { complaints, faults });
+    if let Err(refused) = read_schedule(&wanted.name, &wanted.bytes, &options) {
+        return Ok(refused.into());
     }
     let clock = clock_of(config).await;
     let url = config.store.connection_url();
@@ -178,16 +201,16 @@ fn tell(came: &Came, file: &str) {
 fn refused_lines(complaints: &[Complaint], faults: usize, file: &str) -> Vec<String> {
     let mut lines: Vec<_> = complaints.iter().map(|complaint| format!("{file}: {complaint}")).collect();
     if faults > complaints.len() {
-        lines.push(format!("{file}: {} more faults are not listed", faults - complaints.len()));
+        lines.push(format!("{file}: {}, not listed", count(faults - complaints.len(), "more fault")));
     }
-    let noun = if faults == 1 { "fault" } else { "faults" };
-    lines.push(format!("{file} is not imported: {faults} {noun}; nothing was changed"));
+    lines.push(format!("{file} is not imported: {}; nothing was changed", count(faults, "fault")));
     lines
 }
 
 fn summary(answer: &ImportAnswer, file: &str) -> String {
     let ImportAnswer { tenant, version, agents, shifts, first_day, last_day, .. } = answer;
-    let what = format!("{agents} agents, {shifts} shifts, {first_day} to {last_day}");
+    let (agents, shifts) = (count(*agents, "agent"), count(*shifts, "shift"));
+    let what = format!("{agents}, {shifts}, {first_day} to {last_day}");
     if answer.changed {
         format!("{file}: imported for {tenant} as version {version}: {what}")
     } else {
@@ -231,12 +254,12 @@ mod tests {
     const ROW: &str = "u_1,Ida,blue,Europe/Berlin,shift,2026-10-26T09:00,2026-10-26T17:30,false\n";
 
     /// Imports `text` without a daemon into a fresh folder; the exit code, and whether there is a store afterwards.
-    async fn import(text: &str, times: u32) -> (Vec<ExitCode>, bool) {
+    async fn import_file(text: &str, more: &str, times: u32) -> (Vec<ExitCode>, bool) {
         let folder = tempfile::tempdir().expect("a folder");
         let place = |name: &str| folder.path().join(name);
         let config = format!(
             "[store]\nurl = \"sqlite://{}\"\n[[tenants]]\nid = \"acme\"\nbase_url = \"http://127.0.0.1:9\"\n\
-             client_id = \"x\"\nclient_secret = {{ file = \"secret\" }}\n",
+             client_id = \"x\"\nclient_secret = {{ file = \"secret\" }}\n{more}",
             place("keeper.db").display()
         );
         std::fs::write(place("c.toml"), config).expect("written");
@@ -253,16 +276,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_is_imported_without_a_daemon_and_once_more_changes_nothing() {
-        let (exits, stored) = import(&format!("{HEAD}{ROW}"), 2).await;
+        let (exits, stored) = import_file(&format!("{HEAD}{ROW}"), "", 2).await;
         assert_eq!(exits, [ExitCode::from(Exit::Done); 2]);
         assert!(stored);
     }
 
     #[tokio::test]
     async fn a_file_with_faults_ends_in_1_and_leaves_nothing() {
-        let (exits, stored) = import(&format!("{HEAD}{}", ROW.replace("Europe/Berlin", "Mars")), 1).await;
+        let (exits, stored) = import_file(&format!("{HEAD}{}", ROW.replace("Europe/Berlin", "Mars")), "", 1).await;
         assert_eq!(exits, [ExitCode::from(Exit::Failed)]);
         assert!(!stored);
+    }
+
+    #[tokio::test]
+    async fn a_file_over_the_limit_is_refused_before_it_is_read_or_sent() {
+        // Nothing answers there: a file that were sent would end otherwise.
+        let more = "[import]\nmax_bytes = 1000\n[client]\nurl = \"http://127.0.0.1:9\"\n";
+        let (exits, stored) = import_file(&ROW.repeat(20), more, 1).await;
+        assert_eq!((exits.as_slice(), stored), ([ExitCode::from(Exit::Failed)].as_slice(), false));
     }
 
     #[test]
@@ -280,7 +311,7 @@ mod tests {
             [
                 "week.csv: line 3, column start: \"9am\" is not a date and time",
                 "week.csv: the file is empty",
-                "week.csv: 1 more faults are not listed",
+                "week.csv: 1 more fault, not listed",
                 "week.csv is not imported: 3 faults; nothing was changed",
             ]
         );

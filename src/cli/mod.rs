@@ -28,8 +28,8 @@ use clap::{Parser, Subcommand};
   shiftkeeper check --config config/shiftkeeper.toml
   shiftkeeper run --config config/shiftkeeper.toml
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part, 4 a check found problems,
-69 not reachable, 75 try later, 77 not permitted, 78 bad configuration.")]
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part, 4 a check found problems, \
+                       69 not reachable, 75 try later, 77 not permitted, 78 bad configuration.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -18,6 +18,7 @@ use crate::domain::planner::{Explanation, Guard, Held, Intent, Wanted, decide, e
 use crate::domain::roster::{AgentIndex, Roster};
 use crate::domain::rule::compile::RuleSet;
 use crate::domain::time::{UtcMicros, rough_duration_text};
+use crate::domain::words::count;
 use crate::engine::picture::{Picture, read_picture};
 use crate::engine::settings::TenantSettings;
 use crate::store::Reader;
@@ -25,8 +26,8 @@ use crate::store::Reader;
 /// Options of `plan`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Nothing is changed. What the store knows last of each agent counts as seen now; a running daemon decides on fresh
-sight alone.
+    after_help = "Nothing is changed. What the store knows last of each agent counts as seen now; a running daemon decides on \
+                  fresh sight alone. Times of day are those of the agent's own time zone.
 
 Examples:
   shiftkeeper plan
@@ -164,7 +165,7 @@ fn decided(
 }
 
 fn wish_of(rules: &RuleSet, held: &Held) -> Option<Wanted> {
-    rules.rules().iter().find(|rule| rule.id == held.rule).map(|rule| Wanted::from(&rule.action))
+    rules.rules().iter().find(|rule| rule.id == held.rule).map(|rule| rule.action.clone())
 }
 
 impl TenantPlan {
@@ -186,7 +187,7 @@ impl TenantPlan {
 
     fn text(&self) -> String {
         let (agents, intents) = (count(self.agents, "agent"), count(self.intents.len(), "intent"));
-        let mut text = format!("{} at {}: {agents}, {intents}", self.tenant, self.at);
+        let mut text = format!("{} at {:.0}: {agents}, {intents}", self.tenant, self.at);
         if let Some(held) = &self.held {
             let _ = write!(text, ", {} held back", held.len());
         }
@@ -205,10 +206,6 @@ impl TenantPlan {
         }
         text
     }
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 impl HeldWish {

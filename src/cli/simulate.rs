@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::{SharedClock, SystemClock};
 use crate::domain::time::UtcMicros;
+use crate::domain::words::count;
 use crate::sim::{FaultSpec, ScheduleFile, SimOptions, Simulator};
 
 /// Runs a stand-in for the platform: a small contact centre on real HTTP, with agents that live, and faults on demand.
@@ -107,7 +108,10 @@ fn say(simulator: &Simulator) {
     let _ = writeln!(err, "simulator: listening on http://{}, faults and log under /_sim/", simulator.address());
     if let Some(weeks) = simulator.moved_weeks().filter(|weeks| *weeks != 0) {
         let way = if weeks > 0 { "later" } else { "earlier" };
-        let _ =
-            writeln!(err, "simulator: the schedule is moved {} weeks {way}, so that its days hold now", weeks.abs());
+        let _ = writeln!(
+            err,
+            "simulator: the schedule is moved {} {way}, so that its days hold now",
+            count(weeks.abs(), "week")
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::complaint::{Fault, nearest};
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
-use crate::domain::import::{COLUMNS, ImportOptions};
+use crate::domain::import::{COLUMNS, ImportOptions, LARGEST_FILE};
 
 const DELIMITERS: &[(&str, Option<u8>)] =
     &[("auto", None), ("comma", Some(b',')), ("semicolon", Some(b';')), ("tab", Some(b'\t'))];
@@ -32,8 +32,8 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> ImportOptions {
             usual.max_shift,
         ),
         max_bytes: section.value(
-            reloads("max_bytes", "A larger file is refused."),
-            &kind::integer(1_000..=1_000_000_000),
+            reloads("max_bytes", "A larger file is refused, by the daemon and by the command alike."),
+            &kind::integer(1_000..=LARGEST_FILE),
             usual.max_bytes,
         ),
         max_rows: section.value(

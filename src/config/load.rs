@@ -1,7 +1,7 @@
 //! From files, environment and options to a [`Config`], or to every complaint about them.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -116,12 +116,20 @@ fn start_of(file: &Path) -> Origin {
     Origin::File { file: Arc::from(file), line: 1, column: 1 }
 }
 
+/// Why a file cannot be read, in words that do not depend on the system.
+pub(super) fn unreadable(what: &str, error: &std::io::Error) -> Fault {
+    match error.kind() {
+        ErrorKind::NotFound => Fault::new(format!("{what}: there is no such file")).advise("check its path"),
+        kind => Fault::new(format!("{what}: {kind}")).advise("check its path and permissions"),
+    }
+}
+
 /// A file of the configuration as text, without a byte-order mark.
 pub(super) fn read_file(file: &Path) -> Result<String, Fault> {
     let mut bytes = Vec::new();
-    std::fs::File::open(file).and_then(|opened| opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes)).map_err(
-        |error| Fault::new(format!("cannot be read: {}", error.kind())).advise("check its path and permissions"),
-    )?;
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable("cannot be read", &error))?;
     if bytes.len() as u64 > LARGEST_FILE {
         return Err(Fault::new("is larger than 4 MiB"));
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::complaint::Fault;
 use super::environment::Environment;
+use super::load::unreadable;
 use super::tree::{Node, Value};
 use crate::domain::secret::Secret;
 
@@ -93,11 +94,9 @@ fn from_variable(name: &str, environment: &Environment) -> Result<(Secret, Strin
 fn from_file(path: &str, directory: &Path) -> Result<(Secret, String), Fault> {
     let mut text = String::new();
     let limit = LONGEST_SECRET + 1;
-    std::fs::File::open(directory.join(path)).and_then(|file| file.take(limit).read_to_string(&mut text)).map_err(
-        |error| {
-            Fault::new(format!("its file cannot be read: {}", error.kind())).advise("check its path and permissions")
-        },
-    )?;
+    std::fs::File::open(directory.join(path))
+        .and_then(|file| file.take(limit).read_to_string(&mut text))
+        .map_err(|error| unreadable("its file cannot be read", &error))?;
     usable(&text).map(|secret| (secret, format!("file {path}")))
 }
 

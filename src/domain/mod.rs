@@ -23,3 +23,4 @@ pub mod span;
 pub mod state;
 pub mod time;
 pub mod transition;
+pub mod words;

@@ -22,15 +22,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::adherence::AdherenceSettings;
-use super::ids::{AgentId, ReasonCode, RuleId};
-use super::policy::{OnContact, UnscheduledForbids, Violation};
+use super::ids::{AgentId, RuleId};
+use super::policy::{UnscheduledForbids, Violation};
 use super::priority::Priority;
 use super::roster::{AgentIndex, Roster};
 use super::rule::Mode;
-use super::rule::compile::{Action, RuleSet};
-use super::state::AgentState;
+use super::rule::compile::RuleSet;
 use super::time::UtcMicros;
 
+pub use super::rule::compile::Wanted;
 pub use explain::{Explanation, Outcome, RuleExplanation, explain};
 pub use facts::{Facts, Finding};
 pub use reversal::is_reversal;
@@ -98,65 +98,6 @@ pub struct Intent {
     pub facts: Facts,
     /// The same for as long as rule, agent, state and planned activity are the same ones.
     pub fact_key: u64,
-}
-
-/// What is wanted, in the shape that is recorded: `{"set_state": {"state": "Ready", "reason": "WORKING", …}}`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Wanted {
-    /// Put the agent into a state.
-    SetState {
-        /// Which.
-        state: AgentState,
-        /// With which reason code.
-        reason: ReasonCode,
-        /// What to do while the agent is with a contact.
-        on_contact: OnContact,
-    },
-    /// Log the agent out.
-    LogOut {
-        /// What to do while the agent is with a contact.
-        on_contact: OnContact,
-    },
-    /// Tell people this.
-    Tell(Arc<str>),
-    /// Ask a person this.
-    Ask(Arc<str>),
-}
-
-impl From<&Action> for Wanted {
-    fn from(action: &Action) -> Self {
-        match action {
-            Action::SetState { state, reason, on_contact } => {
-                Self::SetState { state: state.clone(), reason: reason.clone(), on_contact: *on_contact }
-            }
-            Action::LogOut { on_contact } => Self::LogOut { on_contact: *on_contact },
-            Action::Tell(text) => Self::Tell(Arc::clone(text)),
-            Action::Ask(text) => Self::Ask(Arc::clone(text)),
-        }
-    }
-}
-
-impl Wanted {
-    /// Whether it changes the agent's state.
-    pub const fn changes_state(&self) -> bool {
-        match self {
-            Self::SetState { .. } | Self::LogOut { .. } => true,
-            Self::Tell(_) | Self::Ask(_) => false,
-        }
-    }
-}
-
-/// As the object of a sentence: `set Ready (WORKING)`.
-impl fmt::Display for Wanted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SetState { state, reason, .. } => write!(f, "set {state} ({reason})"),
-            Self::LogOut { .. } => f.write_str("log out"),
-            Self::Tell(text) => write!(f, "tell \"{text}\""),
-            Self::Ask(text) => write!(f, "ask \"{text}\""),
-        }
-    }
 }
 
 /// `u_0007: back-from-break would set Ready (WORKING): planned work since 13:15, …`

@@ -31,49 +31,13 @@ pub struct Link {
     pub readiness: Readiness,
     /// The keeper's inbox.
     pub inbox: mpsc::Sender<Message>,
-    budget: Mutex<Budget>,
-    offset: Mutex<ClockOffset>,
-}
-
-/// What a link is made of.
-pub struct LinkParts {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// Its platform.
-    pub platform: Arc<dyn Platform>,
-    /// The daemon's clock.
-    pub clock: SharedClock,
-    /// Jitter and ids.
-    pub random: SharedRandom,
-    /// The one writer.
-    pub writer: Writer,
-    /// The readers.
-    pub reader: Reader,
-    /// Where workers say how they are.
-    pub readiness: Readiness,
-    /// The keeper's inbox.
-    pub inbox: mpsc::Sender<Message>,
-    /// The request budget, with the calls of the last minute restored.
-    pub budget: Budget,
+    /// The request budget, with the calls of the last minute restored; [`Self::budget`] locks it.
+    pub budget: Mutex<Budget>,
+    /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.
+    pub offset: Mutex<ClockOffset>,
 }
 
 impl Link {
-    /// Nothing is known of the platform's clock yet.
-    pub fn new(parts: LinkParts) -> Self {
-        Self {
-            tenant: parts.tenant,
-            platform: parts.platform,
-            clock: parts.clock,
-            random: parts.random,
-            writer: parts.writer,
-            reader: parts.reader,
-            readiness: parts.readiness,
-            inbox: parts.inbox,
-            budget: Mutex::new(parts.budget),
-            offset: Mutex::default(),
-        }
-    }
-
     /// The request budget. Never held over an await.
     pub fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)

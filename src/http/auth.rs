@@ -83,8 +83,9 @@ impl Caller {
     }
 
     /// Whether the caller may do this to the tenant. A tenant out of reach looks like one that does not exist.
-    pub(super) fn check(&self, right: Right, tenant: &TenantId) -> Result<(), Problem> {
-        if self.0.tenants.as_ref().is_some_and(|tenants| !tenants.contains(tenant)) {
+    pub(super) fn check(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
+        let within_reach = self.0.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant));
+        if !within_reach || !state.door.tenants().any(|known| known == tenant) {
             let detail = format!("there is no tenant {tenant} within reach of the token {}", self.0.id);
             return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_tenant", detail));
         }
@@ -111,7 +112,10 @@ impl FromRequestParts<ApiState> for Caller {
         let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
         let token = token
             .ok_or_else(|| unauthorized("send `Authorization: Bearer TOKEN` with a token of [[server.tokens]]"))?;
-        let access = state.tokens.find(token).ok_or_else(|| unauthorized("this token is not known"))?;
+        let access = state
+            .tokens
+            .find(token)
+            .ok_or_else(|| unauthorized("this token is none of [[server.tokens]] of the daemon at this address"))?;
         Ok(Self(access.clone()))
     }
 }

@@ -10,16 +10,21 @@ mod serve;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::map_response;
 use axum::routing::{get, post};
 use serde::Serialize;
+use tower_http::timeout::TimeoutLayer;
 
 use self::auth::Tokens;
 use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
-use crate::domain::import::Complaint;
+use crate::domain::import::{Complaint, LARGEST_FILE};
+use crate::domain::words::count;
 use crate::engine::door::Door;
 use crate::engine::readiness::Readiness;
 use crate::store::Reader;
@@ -30,8 +35,11 @@ pub use serve::serve;
 /// The largest request body but for imports.
 const BODY_LIMIT: usize = 1024 * 1024;
 
-/// The largest schedule file that is taken in.
-const IMPORT_LIMIT: usize = 64 * 1024 * 1024;
+/// A request is answered within this, or ended with 408.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+
+/// The same for an import: a large schedule takes its time to be read and stored.
+pub const IMPORTED_WITHIN: Duration = Duration::from_secs(300);
 
 /// Takes a schedule file in. Named here and made by `app`, since reading a file and writing a schedule are no business of a
 /// request handler.
@@ -82,7 +90,7 @@ pub struct ImportAnswer {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file has faults; all of them, by line.
-    #[error("{name} is not imported, and nothing was changed: {} fault(s)", .faults)]
+    #[error("{name} is not imported, and nothing was changed: {}", count(*.faults, "fault"))]
     Refused {
         /// The file's name.
         name: String,
@@ -134,24 +142,55 @@ impl ApiState {
 }
 
 fn router(state: ApiState) -> Router {
-    let imports = Router::new()
-        .route("/api/v1/schedule-imports", post(api::imports::create))
-        .layer(DefaultBodyLimit::max(IMPORT_LIMIT));
-    Router::new()
+    let imports = Router::new().route("/api/v1/schedule-imports", post(api::imports::create));
+    let others = Router::new()
         .route("/healthz", get(api::health::alive))
         .route("/readyz", get(api::health::ready))
         .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
-        .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .merge(imports)
+        .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel));
+    limited(others, BODY_LIMIT, ANSWERED_WITHIN)
+        .merge(limited(imports, LARGEST_FILE, IMPORTED_WITHIN))
         .fallback(problem::no_such_place)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panicked))
         .with_state(state)
 }
 
+/// Routes whose requests may be so large and take so long.
+fn limited<S>(routes: Router<S>, body_bytes: usize, within: Duration) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    routes
+        .layer(DefaultBodyLimit::max(body_bytes))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, within))
+        .layer(map_response(problem::ended))
+}
+
 /// The file's own name, without the folders that it lies in.
 pub fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, header};
+    use serde_json::{Value, json};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_is_not_answered_in_time_ends_with_a_problem_document() {
+        let routes = Router::new().route("/", get(std::future::pending::<()>));
+        let request = Request::get("/").body(Body::empty()).expect("a request");
+        let answered = limited(routes, BODY_LIMIT, Duration::from_millis(1)).oneshot(request).await.expect("an answer");
+        assert_eq!(answered.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(answered.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = axum::body::to_bytes(answered.into_body(), BODY_LIMIT).await.expect("a body");
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!((&body["code"], &body["status"]), (&json!("not_in_time"), &json!(408)));
+    }
 }

@@ -3,11 +3,13 @@
 use std::any::Any;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::BODY_LIMIT;
+use crate::domain::import::LARGEST_FILE;
 use crate::engine::door::DoorError;
 use crate::store::ReadError;
 
@@ -39,7 +41,9 @@ impl Problem {
         self
     }
 
-    fn retry_after(mut self, seconds: u32) -> Self {
+    /// With a `Retry-After`.
+    #[must_use]
+    pub(super) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
     }
@@ -93,13 +97,36 @@ impl From<ReadError> for Problem {
 
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
-        Self::new(rejection.status(), "bad_body", rejection.body_text())
+        bad_body(rejection.status(), rejection.body_text())
     }
 }
 
 impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Self {
-        Self::new(rejection.status(), "bad_body", rejection.body_text())
+        bad_body(rejection.status(), rejection.body_text())
+    }
+}
+
+fn bad_body(status: StatusCode, text: String) -> Problem {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!(
+                "the body is too large: a schedule file may have {} MiB (import it in parts), anything else {} MiB",
+                LARGEST_FILE >> 20,
+                BODY_LIMIT >> 20,
+            );
+            Problem::new(status, "body_too_large", detail)
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Problem::new(status, "not_json", "send the body as JSON, with the header `Content-Type: application/json`")
+        }
+        _ => Problem::new(status, "bad_body", text),
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::bad_request(rejection.body_text())
     }
 }
 
@@ -109,12 +136,23 @@ impl From<QueryRejection> for Problem {
     }
 }
 
-pub(super) async fn no_such_place() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no_such_place", "nothing is served here")
+pub(super) async fn no_such_place(uri: Uri) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no_such_place", format!("nothing is served at {}", uri.path()))
 }
 
-pub(super) async fn no_such_method() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this place does not take that method")
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}; the Allow header names what it takes", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+/// What a request that was not answered in time becomes: the layer that ends it knows the status alone.
+pub(super) async fn ended(response: Response) -> Response {
+    if response.status() != StatusCode::REQUEST_TIMEOUT {
+        return response;
+    }
+    let detail = "it was not answered in time and may have been carried out all the same: look before repeating it; a \
+                  change with an Idempotency-Key and an import may be repeated as they are";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "not_in_time", detail).into_response()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]

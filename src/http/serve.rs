@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::http::StatusCode;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -14,7 +13,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tower_http::timeout::TimeoutLayer;
 
 use super::{ApiState, router};
 use crate::clock::RealTime;
@@ -23,8 +21,6 @@ use crate::clock::RealTime;
 const MOST_CONNECTIONS: usize = 512;
 /// A client's headers must be whole within this.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-/// A request is answered within this, or ended with 408.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// Requests under way at a stop may take this long.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
 /// After an accept that failed (too many open files, say).
@@ -32,7 +28,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `soft` is cancelled, then lets requests under way finish.
 pub async fn serve(listener: Arc<TcpListener>, state: ApiState, soft: CancellationToken) -> anyhow::Result<()> {
-    let app = router(state).layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWERED_WITHIN));
+    let app = router(state);
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();

@@ -34,7 +34,7 @@ fn transition(status: Status, violation: Option<Violation>) -> Transition {
         note: None,
         on_contact: OnContact::After,
         requested_at: at("2026-10-26T13:00:00Z"),
-        deadline: at("2026-10-26T13:30:00Z"),
+        deadline: at("2026-10-26T13:30:00.623813Z"),
         before: None,
         explanation: Value::Null,
         attempts: 0,

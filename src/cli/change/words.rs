@@ -71,8 +71,8 @@ fn hindrance(transition: &Transition) -> Option<String> {
         Status::Cancelled { by } => format!("called off: {by}"),
         Status::Superseded { by } => format!("a newer change took its place: {by}"),
         Status::Expired { waiting_for } => match waiting_for {
-            Some(why) => format!("its deadline {} passed while it waited for {}", transition.deadline, why.words()),
-            None => format!("its deadline {} passed", transition.deadline),
+            Some(why) => format!("its deadline {:.0} passed while it waited for {}", transition.deadline, why.words()),
+            None => format!("its deadline {:.0} passed", transition.deadline),
         },
     };
     Some(match transition.violation.filter(|violation| is_behind(*violation, &transition.status)) {
@@ -108,7 +108,7 @@ fn refused(violation: Violation, agent: &AgentId) -> String {
 fn waits(why: WaitReason, until: Option<UtcMicros>, deadline: UtcMicros) -> String {
     let object = why.words();
     match until {
-        Some(until) => format!("waits for {object}, until {until} (given up at {deadline})"),
-        None => format!("waits for {object} (given up at {deadline})"),
+        Some(until) => format!("waits for {object}, until {until:.0} (given up at {deadline:.0})"),
+        None => format!("waits for {object} (given up at {deadline:.0})"),
     }
 }

@@ -11,6 +11,7 @@ use super::Demo;
 use crate::cli::audit;
 use crate::domain::ids::RuleId;
 use crate::domain::state::AgentState;
+use crate::domain::words::count;
 use crate::store::{Reader, Store, TransitionFilter};
 
 /// The summary; its JSON shape is part of the command's interface.
@@ -143,7 +144,7 @@ async fn examples(reader: &Reader, demo: &Demo, rules: &BTreeMap<RuleId, u64>) -
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (t, p) = (&self.transitions, &self.platform);
-        writeln!(f, "{} agents, {} s of real time", self.agents, self.seconds)?;
+        writeln!(f, "{}, {} s of real time", count(self.agents, "agent"), self.seconds)?;
         writeln!(
             f,
             "transitions      {} requested: {} confirmed, {} unconfirmed, {} refused, {} failed, {} superseded, {} expired, \
@@ -158,7 +159,7 @@ impl fmt::Display for Summary {
         writeln!(f, "violations       {}", self.violations)?;
         writeln!(f, "events           {} recorded", self.webhooks.events)?;
         let verdict = if self.audit.verified { "verified" } else { "BROKEN" };
-        writeln!(f, "audit chain      {} entries, {verdict}", self.audit.entries)?;
+        writeln!(f, "audit chain      {}, {verdict}", count(self.audit.entries, "entry"))?;
         writeln!(f, "not-ready time   {} min over all agents", self.not_ready_ms / 60_000)?;
         writeln!(f, "busiest rules")?;
         self.because.iter().try_for_each(|line| writeln!(f, "  {line}"))

@@ -133,10 +133,7 @@ fn secrets_stand_in_the_environment_or_in_files() {
             "the environment variable NOT_SET is not set; set it, or name another",
         ),
         ("client_secret = { env = \"EMPTY_ONE\" }", "the secret is empty"),
-        (
-            "client_secret = { file = \"none\" }",
-            "its file cannot be read: entity not found; check its path and permissions",
-        ),
+        ("client_secret = { file = \"none\" }", "its file cannot be read: there is no such file; check its path"),
     ];
     let base = "[[tenants]]\nid = \"acme\"\nbase_url = \"https://na1.example\"\nclient_id = \"x\"\n";
     for (line, what) in cases {
@@ -181,7 +178,7 @@ fn a_file_that_cannot_be_read_is_named() {
     let shown = refused.replace(&folder.path().display().to_string(), "DIR");
     insta::assert_snapshot!(shown, @r"
     DIR/latin.toml:1:1: is not UTF-8 text
-    DIR/none.toml:1:1: cannot be read: entity not found; check its path and permissions
+    DIR/none.toml:1:1: cannot be read: there is no such file; check its path
     ");
 }
 

@@ -81,7 +81,7 @@ fn a_file_of_rules_holds_rules_alone() {
     let (folder, files) = beside(&config, rules);
     let refused = Config::load(&files, &usual(), &[]).expect_err("broken").to_string();
     insta::assert_snapshot!(refused.replace(&folder.path().display().to_string(), "DIR"), @r"
-    DIR/c.toml:1:1: rules_files: DIR/none.toml cannot be read: entity not found; check its path and permissions
+    DIR/c.toml:1:1: rules_files: DIR/none.toml cannot be read: there is no such file; check its path
     DIR/rules.toml:1:1: id: does not belong into a file of rules; it holds [[rules]] alone
     DIR/rules.toml:5:1: not valid TOML: missing key for inline table element, expected key
     DIR/rules.toml:6:23: not valid TOML: unclosed inline table, expected `}`

@@ -15,6 +15,7 @@ use super::{DraftAgent, ImportOptions, ScheduleDraft};
 use crate::domain::ids::{AgentId, TeamName};
 use crate::domain::schedule::{Activity, Coverage, Shift};
 use crate::domain::time::UtcMicros;
+use crate::domain::words::count;
 
 /// The activity that is a shift itself, the frame of the others.
 const SHIFT: &str = "shift";
@@ -116,7 +117,7 @@ impl<'o> Assembler<'o> {
     pub(super) fn is_full(&mut self, line: u64) -> bool {
         if self.rows.len() >= self.options.max_rows && !self.full {
             self.full = true;
-            let reason = format!("the file has more than {} rows; import it in parts", self.options.max_rows);
+            let reason = format!("the file has more than {}; import it in parts", count(self.options.max_rows, "row"));
             self.faults.push(Complaint::line(line, reason));
         }
         self.full
@@ -265,8 +266,9 @@ impl<'o> Assembler<'o> {
         };
         let limit = self.options.max_days;
         if last.duration_since(first).as_hours() / 24 >= i64::from(limit) {
+            let limit = count(limit, "day");
             let reason = format!(
-                "this shift is on {last}, more than {limit} days from {first} on line {first_line}; \
+                "this shift is on {last}, more than {limit} from {first} on line {first_line}; \
                  check the years, or import the file in parts"
             );
             self.faults.push(Complaint::column(line, self.column, reason));

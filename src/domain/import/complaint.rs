@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::words::count;
+
 /// The longest excerpt of a value that a complaint repeats, in characters.
 const EXCERPT: usize = 60;
 
@@ -74,7 +76,7 @@ fn excerpt(value: &str) -> String {
 
 /// A file that was not imported, with everything that is wrong in it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the file has {faults} {}, nothing of it was imported", if *.faults == 1 { "fault" } else { "faults" })]
+#[error("the file has {}, nothing of it was imported", count(*.faults, "fault"))]
 pub struct ImportRefused {
     /// The first thousand faults, by line.
     pub complaints: Vec<Complaint>,
@@ -126,7 +128,7 @@ impl Complaints {
         self.cut();
         let left_out = self.count - self.kept.len();
         if left_out > 0 {
-            self.kept.push(Complaint::file(format!("{left_out} more warnings are not listed")));
+            self.kept.push(Complaint::file(format!("{}, not listed", count(left_out, "more warning"))));
         }
         self.kept
     }

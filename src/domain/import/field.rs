@@ -29,6 +29,7 @@ pub(super) fn flag(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "1" => Ok(true),
         "false" | "no" | "0" => Ok(false),
+        "" => Err("is empty; write true or false (yes, no, 1 and 0 are read too)".to_owned()),
         _ => Err("is neither true nor false; write true or false (yes, no, 1 and 0 are read too)".to_owned()),
     }
 }

@@ -57,6 +57,9 @@ impl ImportFormat {
     }
 }
 
+/// The largest file that can be allowed, in bytes. A daemon takes no larger body, and holds a file in memory while it reads it.
+pub const LARGEST_FILE: usize = 64 << 20;
+
 /// How a file is to be read. The limits are there so that a wrong file is refused rather than waited for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ImportOptions {
@@ -84,7 +87,7 @@ impl Default for ImportOptions {
             columns: BTreeMap::new(),
             delimiter: None,
             max_shift: Duration::from_secs(24 * 3600),
-            max_bytes: 64 << 20,
+            max_bytes: LARGEST_FILE,
             max_rows: 2_000_000,
             max_days: 400,
             default_zone: None,
@@ -131,10 +134,7 @@ pub struct ScheduleDraft {
 
 /// Reads a shift file. `name` is the file's name, for its ending alone.
 pub fn read_schedule(name: &str, bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraft, ImportRefused> {
-    if bytes.len() > options.max_bytes {
-        let (size, limit) = (bytes.len(), options.max_bytes);
-        return Err(refuse(format!("the file has {size} bytes, more than the {limit} allowed; import it in parts")));
-    }
+    check_size(bytes.len(), options)?;
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
         return Err(refuse("the file is a spreadsheet's own format; save the sheet as CSV in UTF-8".to_owned()));
     }
@@ -145,6 +145,15 @@ pub fn read_schedule(name: &str, bytes: &[u8], options: &ImportOptions) -> Resul
         ImportFormat::Csv => table::read(without_mark(bytes), options),
         ImportFormat::ICalendar => calendar::read(without_mark(bytes), options),
     }
+}
+
+/// Whether a file of so many bytes is read at all; for whoever knows its size before its content.
+pub fn check_size(bytes: usize, options: &ImportOptions) -> Result<(), ImportRefused> {
+    let limit = options.max_bytes;
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(refuse(format!("the file has {bytes} bytes, more than the {limit} of import.max_bytes; import it in parts")))
 }
 
 fn refuse(reason: String) -> ImportRefused {

@@ -10,6 +10,7 @@ use jiff::civil::DateTime;
 use rrule::{Frequency, NWeekday, RRule, RRuleSet, Tz, Unvalidated};
 
 use super::calendar_value::{CalendarTime, calendar_time};
+use crate::domain::words::count;
 
 /// A rule that was read and is bounded.
 pub(super) struct Recurrence {
@@ -85,7 +86,7 @@ impl Recurrence {
                 break;
             }
             if local.duration_since(start).as_hours() / 24 >= i64::from(max_days) {
-                return Err(format!("reaches more than {max_days} days from its DTSTART; end it earlier"));
+                return Err(format!("reaches more than {} from its DTSTART; end it earlier", count(max_days, "day")));
             }
             times.push(local);
         }

@@ -12,6 +12,7 @@ use super::header::{Field, Header};
 use super::zones::ZoneIndex;
 use super::{ImportOptions, ScheduleDraft};
 use crate::domain::time::UtcMicros;
+use crate::domain::words;
 
 /// The most lines one row may run over by line breaks in quotes; more means that a quote was never closed.
 const LINES_PER_ROW: u64 = 100;
@@ -130,7 +131,7 @@ fn read_row(row: &RawRow, header: &Header, assembler: &mut Assembler) {
         } else {
             "write the delimiter for an empty field too"
         };
-        let count = format!("the row has {fields} fields where the header has {columns}; {advice}");
+        let count = format!("the row has {} where the header has {columns}; {advice}", words::count(fields, "field"));
         assembler.fault(Complaint::line(row.line, count));
         return;
     }

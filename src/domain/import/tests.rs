@@ -55,7 +55,8 @@ fn files_that_are_no_text_are_refused_with_the_way_out() {
     assert!(read(b"\n \n").contains("the file is empty"));
     let options = ImportOptions { max_bytes: 10, ..ImportOptions::default() };
     assert!(
-        faults_of(read_schedule("a.csv", SAMPLE_CSV, &options))[0].contains("1657431 bytes, more than the 10 allowed")
+        faults_of(read_schedule("a.csv", SAMPLE_CSV, &options))[0]
+            .contains("1657431 bytes, more than the 10 of import.max_bytes")
     );
 }
 

@@ -109,7 +109,7 @@ impl Recorder for Notebook {
             rule: rule.id.clone(),
             version: rule.version.clone(),
             mode: rule.mode,
-            wish: Wanted::from(&rule.action),
+            wish: rule.action.clone(),
             outcome: Outcome::NoMatch,
             facts: Facts::of(view, &[]),
             unless: Vec::new(),

@@ -13,7 +13,7 @@ use crate::domain::time::UtcMicros;
 
 use super::facts::{Facts, fact_key};
 use super::view::{Context, View};
-use super::{DecideSettings, Decisions, Guard, Held, Intent, Wanted};
+use super::{DecideSettings, Decisions, Guard, Held, Intent};
 
 /// The flapping guard's window.
 const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
@@ -189,7 +189,7 @@ impl Turn<'_> {
             rule_version: rule.version.clone(),
             priority: rule.class.priority(),
             mode: rule.mode,
-            action: Wanted::from(&rule.action),
+            action: rule.action.clone(),
             facts: Facts::of(view, &rule.when),
             fact_key: key,
         });

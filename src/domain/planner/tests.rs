@@ -14,6 +14,7 @@ use crate::domain::ids::TenantId;
 use crate::domain::rule::check::Capabilities;
 use crate::domain::rule::parse;
 use crate::domain::schedule::{Activity, AgentPlan, Coverage, Shift, ShiftActivity};
+use crate::domain::state::AgentState;
 
 /// An instant of the day, as `10:16` or `10:16:30`.
 fn at(time: &str) -> UtcMicros {

@@ -11,7 +11,7 @@ use crate::domain::sets::{PlanKind, StateSet};
 use crate::domain::span;
 use crate::domain::state::AgentState;
 
-use super::compile::{Action, CompiledRule, Limits, MOST_RULES};
+use super::compile::{CompiledRule, Limits, MOST_RULES, Wanted};
 use super::condition::{Condition, ShiftIs, Test};
 use super::translate::{Translation, unknown_state};
 use super::{Complaints, Limit, Rule, RuleComplaint, Wish};
@@ -94,7 +94,7 @@ fn translate_one(
         check_unless(&when, unless, complaints);
     }
     let action = action(&rule.then, capabilities, complaints);
-    if let Some(Action::SetState { state, .. }) = &action {
+    if let Some(Wanted::SetState { state, .. }) = &action {
         check_wish(state, &when, complaints);
     }
     let cooldown = cooldown(rule.cooldown.as_deref(), complaints);
@@ -125,7 +125,7 @@ fn check_id(id: &RuleId, complaints: &mut Complaints) {
     }
 }
 
-fn action(wish: &Wish, capabilities: Capabilities, complaints: &mut Complaints) -> Option<Action> {
+fn action(wish: &Wish, capabilities: Capabilities, complaints: &mut Complaints) -> Option<Wanted> {
     let named = [wish.set_state.is_some(), wish.log_out.is_some(), wish.tell.is_some(), wish.ask.is_some()];
     if named.iter().filter(|named| **named).count() != 1 {
         complaints.add("then", "name exactly one of set_state, log_out, tell and ask");
@@ -147,7 +147,7 @@ fn action(wish: &Wish, capabilities: Capabilities, complaints: &mut Complaints) 
         } else if !capabilities.can_log_out {
             complaints.add("then.log_out", "this platform cannot log an agent out; use set_state = \"NotReady\"");
         }
-        return Some(Action::LogOut { on_contact });
+        return Some(Wanted::LogOut { on_contact });
     }
     let (field, text) =
         wish.tell.as_ref().map(|text| ("then.tell", text)).or(wish.ask.as_ref().map(|t| ("then.ask", t)))?;
@@ -155,7 +155,7 @@ fn action(wish: &Wish, capabilities: Capabilities, complaints: &mut Complaints) 
         complaints.add(field, format!("the text must have 1 to {LONGEST_TEXT} characters"));
     }
     let text = text.as_str().into();
-    Some(if wish.tell.is_some() { Action::Tell(text) } else { Action::Ask(text) })
+    Some(if wish.tell.is_some() { Wanted::Tell(text) } else { Wanted::Ask(text) })
 }
 
 fn set_state(
@@ -164,7 +164,7 @@ fn set_state(
     on_contact: OnContact,
     capabilities: Capabilities,
     complaints: &mut Complaints,
-) -> Option<Action> {
+) -> Option<Wanted> {
     let Some(state) = AgentState::from_name(name) else {
         complaints.add("then.set_state", unknown_state(name));
         return None;
@@ -178,7 +178,7 @@ fn set_state(
         complaints.add("then.reason", "an empty reason code; leave it out for the state's default");
     }
     let reason = reason.map_or_else(|| state.default_reason(), ReasonCode::new);
-    Some(Action::SetState { state, reason, on_contact })
+    Some(Wanted::SetState { state, reason, on_contact })
 }
 
 fn cooldown(text: Option<&str>, complaints: &mut Complaints) -> Duration {

@@ -2,8 +2,11 @@
 //!
 //! A table over planned kind and state says which rules can match at all; only those are evaluated.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{ReasonCode, RuleId, TeamName};
 use crate::domain::policy::OnContact;
@@ -29,7 +32,7 @@ pub struct CompiledRule {
     /// Whether it acts.
     pub mode: Mode,
     /// What it wants.
-    pub action: Action,
+    pub action: Wanted,
     /// The least time between two acts on the same agent.
     pub cooldown: Duration,
     /// How much it may do within a minute.
@@ -40,9 +43,10 @@ pub struct CompiledRule {
     pub unless: Option<Vec<Condition>>,
 }
 
-/// What a rule wants of an agent.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Action {
+/// What a rule wants of an agent, in the shape that is recorded: `{"set_state": {"state": "Ready", "reason": "WORKING", …}}`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
     /// Put the agent into a state.
     SetState {
         /// Which.
@@ -57,19 +61,36 @@ pub enum Action {
         /// What to do while the agent is with a contact.
         on_contact: OnContact,
     },
-    /// Tell people.
+    /// Tell people this.
     Tell(Arc<str>),
-    /// Ask a person.
+    /// Ask a person this.
     Ask(Arc<str>),
 }
 
-impl Action {
+impl Wanted {
     /// The state it leads to and what to do during a contact; `None` for what changes no state.
     pub const fn target(&self) -> Option<(&AgentState, OnContact)> {
         match self {
             Self::SetState { state, on_contact, .. } => Some((state, *on_contact)),
             Self::LogOut { on_contact } => Some((&AgentState::LoggedOut, *on_contact)),
             Self::Tell(_) | Self::Ask(_) => None,
+        }
+    }
+
+    /// Whether it changes the agent's state.
+    pub const fn changes_state(&self) -> bool {
+        self.target().is_some()
+    }
+}
+
+/// As the object of a sentence: `set Ready (WORKING)`.
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetState { state, reason, .. } => write!(f, "set {state} ({reason})"),
+            Self::LogOut { .. } => f.write_str("log out"),
+            Self::Tell(text) => write!(f, "tell \"{text}\""),
+            Self::Ask(text) => write!(f, "ask \"{text}\""),
         }
     }
 }

@@ -29,10 +29,7 @@ pub(in crate::http) async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<ImportAnswer>, Problem> {
     let Query(query) = query?;
-    caller.check(Right::Import, &query.tenant)?;
-    if !state.door.tenants().any(|tenant| *tenant == query.tenant) {
-        return Err(crate::engine::door::DoorError::NoTenant(query.tenant).into());
-    }
+    caller.check(&state, Right::Import, &query.tenant)?;
     let wanted = WantedImport {
         tenant: query.tenant,
         name: query.name,
@@ -58,7 +55,7 @@ fn refused(error: ImportError) -> Problem {
         ImportError::Store(cause) => {
             let cause = anyhow::Error::from(cause);
             tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(2)
         }
     }
 }

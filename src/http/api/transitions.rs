@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ pub(in crate::http) async fn create(
     body: Result<Json<NewTransitions>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let Json(body) = body?;
-    caller.check(Right::Change, &body.tenant)?;
+    caller.check(&state, Right::Change, &body.tenant)?;
     let request = request_of(&body, &caller, &headers)?;
     let transitions: Vec<Taken> = state.door.request(&body.tenant, request).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"transitions": transitions}))))
@@ -94,20 +95,34 @@ fn idempotency(body: &NewTransitions, headers: &HeaderMap) -> Result<Option<Idem
 /// Which tenant a request for one transition is about.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct OfTenant {
+struct OfTenant {
     tenant: TenantId,
+}
+
+/// A request for one transition: who asks, and for which.
+pub(in crate::http) struct One {
+    caller: Caller,
+    tenant: TenantId,
+    id: TransitionId,
+}
+
+impl FromRequestParts<ApiState> for One {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let Query(OfTenant { tenant }) = Query::from_request_parts(parts, state).await?;
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await?;
+        Ok(Self { caller, tenant, id: parse_id(&id)? })
+    }
 }
 
 /// One transition with its attempts and the explanation.
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    query: Result<Query<OfTenant>, QueryRejection>,
+    One { caller, tenant, id }: One,
 ) -> Result<Json<Value>, Problem> {
-    let Query(OfTenant { tenant }) = query?;
-    caller.check(Right::Read, &tenant)?;
-    let id = parse_id(&id)?;
+    caller.check(&state, Right::Read, &tenant)?;
     let stored = state.reader.transition(&tenant, id).await?.ok_or_else(|| unknown(id))?;
     let attempts = state.reader.attempts(&tenant, id).await?;
     let mut body = shape(&stored);
@@ -136,7 +151,7 @@ pub(in crate::http) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(query) = query?;
-    caller.check(Right::Read, &query.tenant)?;
+    caller.check(&state, Right::Read, &query.tenant)?;
     if let Some(status) = &query.status
         && !STATUS_NAMES.contains(&status.as_str())
     {
@@ -160,13 +175,9 @@ pub(in crate::http) async fn list(
 /// Calls a transition off that has not left.
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
-    caller: Caller,
-    Path(id): Path<String>,
-    query: Result<Query<OfTenant>, QueryRejection>,
+    One { caller, tenant, id }: One,
 ) -> Result<Json<Value>, Problem> {
-    let Query(OfTenant { tenant }) = query?;
-    caller.check(Right::Change, &tenant)?;
-    let id = parse_id(&id)?;
+    caller.check(&state, Right::Change, &tenant)?;
     if let Some(transition) = state.door.cancel(&tenant, id, caller.id()).await? {
         return Ok(Json(json!(transition)));
     }

@@ -63,7 +63,8 @@ async fn a_body_over_the_limit_is_refused_and_an_unknown_agent_is_an_entry_of_it
     let note = "x".repeat(2 * 1024 * 1024);
     let huge = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused", "note": note});
     let request = scenario.request(Method::POST, "/api/v1/transitions").json(&huge);
-    problem(request, StatusCode::PAYLOAD_TOO_LARGE, "bad_body").await;
+    let body = problem(request, StatusCode::PAYLOAD_TOO_LARGE, "body_too_large").await;
+    assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("1 MiB")), "{body}");
     let too_many: Vec<String> = (0..10_001).map(|number| format!("u_{number}")).collect();
     let many = json!({"tenant": "acme", "agents": too_many, "to": "Paused"});
     problem(scenario.request(Method::POST, "/api/v1/transitions").json(&many), StatusCode::BAD_REQUEST, "bad_request")
@@ -74,6 +75,46 @@ async fn a_body_over_the_limit_is_refused_and_an_unknown_agent_is_an_entry_of_it
     assert_eq!((&taken[1]["id"], &taken[1]["status"]), (&Value::Null, &json!("refused")));
     assert!(taken[1]["error"].as_str().is_some_and(|error| error.contains("u_9999")), "{}", taken[1]);
     scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_a_problem_document_too() {
+    let scenario = Scenario::start(Setup::default()).await;
+    let get = |path: &str| scenario.request(Method::GET, path);
+    let path = "/api/v1/transitions";
+    let bad = StatusCode::BAD_REQUEST;
+    problem(get("/api/v1/transitions/%ff?tenant=acme"), bad, "bad_request").await;
+    problem(scenario.request(Method::POST, "/api/v1/transitions/%ff/cancel?tenant=acme"), bad, "bad_request").await;
+    problem(get("/api/v1/transitions?tenant=acme&colour=red"), bad, "bad_request").await;
+    problem(get("/api/v1/transitions?tenant=acme&limit=many"), bad, "bad_request").await;
+    problem(get(path), bad, "bad_request").await;
+    let json =
+        |body: &'static str| scenario.request(Method::POST, path).header("content-type", "application/json").body(body);
+    problem(json("{"), bad, "bad_body").await;
+    problem(json("{}"), StatusCode::UNPROCESSABLE_ENTITY, "bad_body").await;
+    let no_json = scenario.request(Method::POST, path).body("tenant=acme");
+    problem(no_json, StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json").await;
+    let refused = scenario.request(Method::PUT, "/api/v1/schedule-imports").send().await.expect("answered");
+    assert_eq!(refused.headers().get("allow").and_then(|allow| allow.to_str().ok()), Some("POST"));
+    let put = scenario.request(Method::PUT, "/api/v1/schedule-imports");
+    problem(put, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed").await;
+    for path in ["/", "/api", "/api/v1/transitions/", "/healthz/deeper"] {
+        problem(get(path), StatusCode::NOT_FOUND, "no_such_place").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_is_not_there_is_not_found_whatever_is_asked_of_it() {
+    let scenario = Scenario::start(Setup::default()).await;
+    let one = "/api/v1/transitions/01a17867-8856-72c9-b800-1bbdb913b733";
+    for (method, path) in [
+        (Method::GET, "/api/v1/transitions?tenant=nobody".to_owned()),
+        (Method::GET, format!("{one}?tenant=nobody")),
+        (Method::POST, format!("{one}/cancel?tenant=nobody")),
+        (Method::POST, "/api/v1/schedule-imports?tenant=nobody&name=week.csv".to_owned()),
+    ] {
+        problem(scenario.request(method, &path), StatusCode::NOT_FOUND, "no_such_tenant").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

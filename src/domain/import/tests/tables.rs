@@ -155,7 +155,7 @@ fn every_fault_of_every_row_is_reported_by_line_and_column() {
             "line 8, column start: \"2026-10-19T24:00\" has hour 24; midnight is 00:00 of the next day, write it as 2026-10-19T09:00",
             "line 8, column end: \"46314.375\" looks like a spreadsheet's day number; format the cells as text and write it as \
              2026-10-19T09:00",
-            "line 8, column mandatory: is neither true nor false; write true or false (yes, no, 1 and 0 are read too)",
+            "line 8, column mandatory: is empty; write true or false (yes, no, 1 and 0 are read too)",
             "line 8, column time_zone: \"Berlin\" is not a known time zone; did you mean Europe/Berlin?",
             "line 9: the row has 9 fields where the header has 8; put quotes around a text that holds the delimiter",
         ]
@@ -383,7 +383,7 @@ fn limits_on_rows_and_days_refuse_the_file() {
     let text = |rows: &[&str]| format!("{HEADER}\n{}", rows.join("\n"));
     let options = ImportOptions { max_rows: 1, ..ImportOptions::default() };
     let faults = faults_of(read_schedule("a.csv", text(&rows[..2]).as_bytes(), &options));
-    assert_eq!(faults, ["line 3: the file has more than 1 rows; import it in parts"]);
+    assert_eq!(faults, ["line 3: the file has more than 1 row; import it in parts"]);
     let options = ImportOptions { max_rows: 2, ..ImportOptions::default() };
     assert!(read_schedule("a.csv", text(&rows[..2]).as_bytes(), &options).is_ok());
     assert_eq!(

@@ -29,7 +29,7 @@ fn a_good_rule_has_careful_defaults() {
     let set = RuleSet::compile(&rules, Capabilities::guide()).expect("good");
     let [rule] = set.rules() else { panic!("one rule") };
     assert_eq!((rule.mode, rule.class, rule.cooldown), (Mode::Watch, Class::Schedule, DEFAULT_COOLDOWN));
-    let Action::SetState { reason, on_contact, .. } = &rule.action else { panic!("a state") };
+    let Wanted::SetState { reason, on_contact, .. } = &rule.action else { panic!("a state") };
     assert_eq!((reason.as_str(), *on_contact), ("WORKING", OnContact::After));
 }
 
