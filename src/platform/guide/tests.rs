@@ -94,7 +94,7 @@ async fn every_url_is_built_on_the_base_that_came_with_the_token() {
 #[tokio::test]
 async fn each_status_is_told_by_what_the_caller_can_do() {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
-    let table: [(Response, Failure, Effect); 11] = [
+    let table: [(Response, Failure, Effect); 12] = [
         (plain(429, &[("retry-after", "7")], ""), Failure::Throttled { retry_after: seconds(7) }, Effect::NotApplied),
         (plain(429, &[], ""), Failure::Throttled { retry_after: None }, Effect::NotApplied),
         (plain(401, &[], ""), Failure::Unauthorized, Effect::NotApplied),
@@ -103,6 +103,11 @@ async fn each_status_is_told_by_what_the_caller_can_do() {
         (plain(409, &[], "no JSON"), Failure::Conflict { code: None }, Effect::NotApplied),
         (
             loopback::json(409, &json!({ "code": "BREAK_WINDOW" })),
+            Failure::Conflict { code: Some("BREAK_WINDOW".to_owned()) },
+            Effect::NotApplied,
+        ),
+        (
+            loopback::json(409, &json!({ "error": { "code": "BREAK_WINDOW" } })),
             Failure::Conflict { code: Some("BREAK_WINDOW".to_owned()) },
             Effect::NotApplied,
         ),

@@ -97,7 +97,8 @@ pub(super) fn snapshot(reply: &mut Reply, secrets: &[&str]) -> Result<SnapshotBo
 /// The platform's name for the policy that stands against a change, cut to what an audit entry can hold.
 pub(super) fn conflict_code(body: &[u8], secrets: &[&str]) -> Option<String> {
     let answer: Value = serde_json::from_slice(body).ok()?;
-    let code = ["code", "errorCode", "error"].into_iter().find_map(|key| answer.get(key)?.as_str())?;
+    let code =
+        ["/code", "/errorCode", "/error", "/error/code"].into_iter().find_map(|at| answer.pointer(at)?.as_str())?;
     Some(excerpt(code.as_bytes(), secrets)).filter(|code| !code.is_empty())
 }
 
