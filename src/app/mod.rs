@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{SharedClock, SharedRandom, SystemClock, SystemRandom};
+use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRandom};
 use crate::config::{Config, Tenant};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::import::ImportOptions;
@@ -43,6 +43,10 @@ const BUDGET_WINDOW: Duration = Duration::from_secs(60);
 
 /// How long tasks may take to finish what they hold at a stop, in real time.
 const DRAIN_REAL: Duration = Duration::from_secs(7);
+
+/// How long the store may take to close after that, in real time: with the drain, less than the ten seconds after which service
+/// managers kill.
+const CLOSE_REAL: Duration = Duration::from_secs(2);
 
 /// A daemon that is ready to run.
 pub struct App {
@@ -225,12 +229,23 @@ impl App {
         self.reload.clone()
     }
 
-    /// Runs until the soft token is cancelled or a task that must not fail does; leaves the store closed.
+    /// Runs until the soft token is cancelled or a task that must not fail does; leaves the store closed, where it closes in
+    /// time.
     pub async fn run(self) -> Ended {
         let ended = self.supervisor.run(DRAIN_REAL).await;
         self.soft.cancel();
-        self.store.close().await;
+        close_in_time(self.store).await;
         ended
+    }
+}
+
+/// What was committed is durable with or without the closing: a store that was left open is read as after a crash.
+async fn close_in_time(store: Store) {
+    tokio::select! {
+        () = store.close() => {}
+        () = RealTime::sleep(CLOSE_REAL) => {
+            tracing::warn!(limit_ms = CLOSE_REAL.as_millis(), "the store did not close in time and is left as it is");
+        }
     }
 }
 

@@ -67,7 +67,11 @@ impl Automation {
                 Duration::from_secs(30 * 60),
             ),
             stale_intervals: section.value(
-                reloads("stale_intervals", "Subscription intervals after which a sight is too old to act on."),
+                reloads(
+                    "stale_intervals",
+                    "Subscription intervals after which a sight is too old to act on, and an accepted change that none showed \
+                     unconfirmed.",
+                ),
                 &kind::integer(1..=100),
                 3,
             ),

@@ -98,7 +98,8 @@ pub async fn read_plans(reader: &Reader, roster: &mut Roster, now: UtcMicros) ->
     Ok(())
 }
 
-fn observed(row: HistoryRow) -> Observed {
+/// A row of history as the picture holds it.
+pub(super) fn observed(row: HistoryRow) -> Observed {
     Observed {
         state: row.state,
         reason: row.reason,

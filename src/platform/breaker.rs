@@ -1,13 +1,16 @@
 //! The tenant's breaker: when failures persist over several agents it halts automation, and probes resume it.
 //!
 //! Pure; it neither sends nor tells anyone. Every change of its state is returned, so that the engine can tell people and
-//! write it into the audit. Times are the clock's monotonic time. Calls that people ask for may go through while it is open;
-//! their outcome is worth as much as a probe's.
+//! write it into the audit. Times are the clock's monotonic time.
+//!
+//! While it is open nothing but the probe leaves, also nothing that people ask for: their changes wait and say why, and since
+//! the most urgent change in line is the one that asks first, the probe is theirs where they ask. Calls that were under way
+//! when it opened may still end; a success of theirs is worth as much as the probe's, a failure tells nothing new.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::ids::AgentId;
+use crate::domain::ids::{AgentId, TransitionId};
 
 /// How many agents must have failed [`TRIES`] times (source: the design's part 6 and guide 003).
 const AGENTS: usize = 3;
@@ -51,10 +54,12 @@ pub enum State {
         since: Duration,
         /// When the probe was let go.
         sent: Duration,
+        /// Which call it is.
+        probe: TransitionId,
     },
 }
 
-/// What a call of automation may do now.
+/// What a call may do now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Permission {
     /// Go.
@@ -89,18 +94,18 @@ impl Breaker {
         self.state
     }
 
-    /// Asks for an automatic call. A granted probe must be followed by [`Breaker::succeeded`], [`Breaker::failed`] or
+    /// Asks for a call. A granted probe must be followed by [`Breaker::succeeded`], [`Breaker::failed`] or
     /// [`Breaker::withdrawn`].
-    pub fn permit(&mut self, now: Duration) -> Permission {
+    pub fn permit(&mut self, call: TransitionId, now: Duration) -> Permission {
         match self.state {
             State::Closed => Permission::Go,
             State::Open { since, next_probe } if next_probe <= now => {
-                self.state = State::Probing { since, sent: now };
+                self.state = State::Probing { since, sent: now, probe: call };
                 Permission::Probe
             }
             State::Open { next_probe, .. } => Permission::Halted { until: next_probe },
-            State::Probing { since, sent } if sent + LONGEST_PROBE <= now => {
-                self.state = State::Probing { since, sent: now };
+            State::Probing { since, sent, .. } if sent + LONGEST_PROBE <= now => {
+                self.state = State::Probing { since, sent: now, probe: call };
                 Permission::Probe
             }
             State::Probing { sent, .. } => {
@@ -110,7 +115,7 @@ impl Breaker {
     }
 
     /// A call for this agent failed in a way that counts ([`super::CallError::counts_for_breaker`]).
-    pub fn failed(&mut self, agent: &AgentId, now: Duration) -> Option<Change> {
+    pub fn failed(&mut self, agent: &AgentId, call: TransitionId, now: Duration) -> Option<Change> {
         match self.state {
             State::Closed => {
                 if self.failing.len() < MOST_REMEMBERED || self.failing.contains_key(agent) {
@@ -125,14 +130,14 @@ impl Breaker {
                 self.state = State::Open { since: now, next_probe: now + PROBE_EVERY };
                 Some(Change::Opened { agents })
             }
-            // Calls that were under way when it opened, or people's: nothing new.
-            State::Open { .. } => None,
-            State::Probing { since, .. } => {
+            State::Probing { since, probe, .. } if probe == call => {
                 // From the answer on: whenever a probe arrives between its sending and its answer, the next one arrives at
                 // least this much later.
                 self.state = State::Open { since, next_probe: now + PROBE_EVERY };
                 None
             }
+            // Calls that were under way when it opened: nothing new.
+            State::Open { .. } | State::Probing { .. } => None,
         }
     }
 
@@ -148,11 +153,13 @@ impl Breaker {
         }
     }
 
-    /// The granted probe was not sent after all: another call may be the probe, at once.
-    pub fn withdrawn(&mut self) {
+    /// This call was not sent after all: where it is the probe, another one may be, at once.
+    pub fn withdrawn(&mut self, call: TransitionId) {
         match self.state {
-            State::Probing { since, sent } => self.state = State::Open { since, next_probe: sent },
-            State::Closed | State::Open { .. } => {}
+            State::Probing { since, sent, probe } if probe == call => {
+                self.state = State::Open { since, next_probe: sent };
+            }
+            State::Closed | State::Open { .. } | State::Probing { .. } => {}
         }
     }
 }
@@ -172,9 +179,13 @@ mod tests {
         AgentId::new(format!("u_{n}"))
     }
 
+    fn call(n: u128) -> TransitionId {
+        TransitionId(uuid::Uuid::from_u128(n))
+    }
+
     fn open_at(now: Duration) -> Breaker {
         let mut breaker = Breaker::default();
-        let changes: Vec<_> = (0..9).filter_map(|n| breaker.failed(&agent(n % 3), now)).collect();
+        let changes: Vec<_> = (0..9).filter_map(|n| breaker.failed(&agent(n % 3), call(1), now)).collect();
         assert_eq!(changes, [Change::Opened { agents: vec![agent(0), agent(1), agent(2)] }]);
         breaker
     }
@@ -183,14 +194,14 @@ mod tests {
     fn two_failing_agents_or_a_success_in_between_do_not_open_it() {
         let mut breaker = Breaker::default();
         for n in 0..20 {
-            assert_eq!(breaker.failed(&agent(n % 2), seconds(1)), None);
+            assert_eq!(breaker.failed(&agent(n % 2), call(1), seconds(1)), None);
         }
         assert_eq!(breaker.succeeded(seconds(2)), None);
         for n in 0..8 {
-            assert_eq!(breaker.failed(&agent(n % 3), seconds(3)), None, "failure {n} after the success");
+            assert_eq!(breaker.failed(&agent(n % 3), call(1), seconds(3)), None, "failure {n} after the success");
         }
-        assert_eq!(breaker.permit(seconds(4)), Permission::Go);
-        assert!(breaker.failed(&agent(2), seconds(5)).is_some(), "the third failure of the third agent");
+        assert_eq!(breaker.permit(call(1), seconds(4)), Permission::Go);
+        assert!(breaker.failed(&agent(2), call(1), seconds(5)).is_some(), "the third failure of the third agent");
     }
 
     #[test]
@@ -199,20 +210,37 @@ mod tests {
         let open = || open_at(opened);
         let probing = || {
             let mut breaker = open();
-            assert_eq!(breaker.permit(asked), Permission::Probe);
+            assert_eq!(breaker.permit(call(1), asked), Permission::Probe);
             breaker
         };
         let open_state = |next| State::Open { since: opened, next_probe: next };
-        let table: [Case; 9] = [
+        let table: [Case; 11] = [
             ("closed, success", Breaker::default(), |b| drop(b.succeeded(seconds(141))), State::Closed),
-            ("closed, failure", Breaker::default(), |b| drop(b.failed(&agent(9), seconds(141))), State::Closed),
-            ("closed, withdrawn", Breaker::default(), Breaker::withdrawn, State::Closed),
+            (
+                "closed, failure",
+                Breaker::default(),
+                |b| drop(b.failed(&agent(9), call(1), seconds(141))),
+                State::Closed,
+            ),
+            ("closed, withdrawn", Breaker::default(), |b| b.withdrawn(call(1)), State::Closed),
             ("open, success", open(), |b| drop(b.succeeded(seconds(141))), State::Closed),
-            ("open, failure", open(), |b| drop(b.failed(&agent(9), seconds(141))), open_state(seconds(130))),
-            ("open, withdrawn", open(), Breaker::withdrawn, open_state(seconds(130))),
+            ("open, failure", open(), |b| drop(b.failed(&agent(9), call(1), seconds(141))), open_state(seconds(130))),
+            ("open, withdrawn", open(), |b| b.withdrawn(call(1)), open_state(seconds(130))),
             ("probing, success", probing(), |b| drop(b.succeeded(seconds(141))), State::Closed),
-            ("probing, failure", probing(), |b| drop(b.failed(&agent(9), seconds(141))), open_state(seconds(171))),
-            ("probing, withdrawn", probing(), Breaker::withdrawn, open_state(asked)),
+            (
+                "probing, failure",
+                probing(),
+                |b| drop(b.failed(&agent(9), call(1), seconds(141))),
+                open_state(seconds(171)),
+            ),
+            (
+                "probing, failure of another",
+                probing(),
+                |b| drop(b.failed(&agent(9), call(2), seconds(141))),
+                probing().state(),
+            ),
+            ("probing, another withdrawn", probing(), |b| b.withdrawn(call(2)), probing().state()),
+            ("probing, withdrawn", probing(), |b| b.withdrawn(call(1)), open_state(asked)),
         ];
         for (name, mut breaker, event, expected) in table {
             event(&mut breaker);
@@ -225,11 +253,11 @@ mod tests {
         let mut breaker = open_at(seconds(0));
         let mut probes = Vec::new();
         for now in (0..300).map(seconds) {
-            match breaker.permit(now) {
+            match breaker.permit(call(1), now) {
                 Permission::Probe => {
                     probes.push(now);
-                    assert!(matches!(breaker.permit(now), Permission::Halted { until } if until > now));
-                    breaker.failed(&agent(5), now);
+                    assert!(matches!(breaker.permit(call(1), now), Permission::Halted { until } if until > now));
+                    breaker.failed(&agent(5), call(1), now);
                 }
                 Permission::Halted { until } => assert!(until > now),
                 Permission::Go => panic!("it is open"),
@@ -241,17 +269,17 @@ mod tests {
     #[test]
     fn a_success_resumes_and_says_for_how_long_it_was_halted() {
         let mut breaker = open_at(seconds(100));
-        assert_eq!(breaker.permit(seconds(129)), Permission::Halted { until: seconds(130) });
-        assert_eq!(breaker.permit(seconds(130)), Permission::Probe);
+        assert_eq!(breaker.permit(call(1), seconds(129)), Permission::Halted { until: seconds(130) });
+        assert_eq!(breaker.permit(call(1), seconds(130)), Permission::Probe);
         assert_eq!(breaker.succeeded(seconds(131)), Some(Change::Resumed { after: seconds(31) }));
-        assert_eq!(breaker.permit(seconds(131)), Permission::Go);
+        assert_eq!(breaker.permit(call(1), seconds(131)), Permission::Go);
     }
 
     #[test]
     fn a_lost_probe_does_not_keep_it_open_for_ever() {
         let mut breaker = open_at(seconds(0));
-        assert_eq!(breaker.permit(seconds(30)), Permission::Probe);
-        assert!(matches!(breaker.permit(seconds(3600)), Permission::Halted { .. }));
-        assert_eq!(breaker.permit(seconds(3630)), Permission::Probe);
+        assert_eq!(breaker.permit(call(1), seconds(30)), Permission::Probe);
+        assert!(matches!(breaker.permit(call(1), seconds(3600)), Permission::Halted { .. }));
+        assert_eq!(breaker.permit(call(1), seconds(3630)), Permission::Probe);
     }
 }

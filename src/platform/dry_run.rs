@@ -88,12 +88,12 @@ impl Platform for DryRun {
         Box::pin(async move {
             if !self.inner.capabilities().settable.contains(state) {
                 let site = CallSite { purpose: "set the state", method: "", path: String::new() };
-                return Err(CallError { site, failure: Failure::cannot_set(state) });
+                return Err(CallError { site, failure: Failure::cannot_set(state), asked_at: None });
             }
             let at = self.clock.now();
             self.note(WouldSend { at, agent: agent.clone(), state: state.clone(), reason: reason.clone() });
             let site = CallSite { purpose: "set the state", method: "", path: String::new() };
-            Err(CallError { site, failure: Failure::DryRun })
+            Err(CallError { site, failure: Failure::DryRun, asked_at: None })
         })
     }
 

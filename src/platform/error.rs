@@ -22,6 +22,8 @@ pub struct CallError {
     pub site: CallSite,
     /// What happened.
     pub failure: Failure,
+    /// Our clock just before the request was made, where it came to one: not when no token was to be had.
+    pub asked_at: Option<UtcMicros>,
 }
 
 /// The request that failed.

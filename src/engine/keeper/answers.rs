@@ -11,13 +11,13 @@ use crate::domain::agent::{Observed, Source};
 use crate::domain::event::EventKind;
 use crate::domain::ids::TransitionId;
 use crate::domain::policy::{PlatformSays, Violation};
-use crate::domain::roster::{AgentIndex, PlatformAnswers};
+use crate::domain::roster::{AgentIndex, AgentSlot, PlatformAnswers};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Step, Transition, WaitReason};
 use crate::engine::calls::{HeldSlot, note_answer, real_millis};
 use crate::platform::breaker::Change;
 use crate::platform::{Answer, CallError, Effect, Failure};
-use crate::store::{CallWrite, TenantStatus};
+use crate::store::{CallWrite, HistoryWrite, TenantStatus};
 
 /// A conflict whose reason the platform's answers do not show is tried again after this; the pause doubles with each one.
 const CONFLICT_PAUSE: Duration = Duration::from_secs(60);
@@ -46,6 +46,7 @@ impl Keeper {
     pub(super) fn take_answer(&mut self, pass: &mut Pass, answered: Answered) {
         let Answered { id, mut call, slot, result } = answered;
         let answered_at = self.link.clock.now();
+        let sent_at = call.sent_at;
         note_answer(&mut call, answered_at, &result);
         slot.settle(&result);
         pass.commit.calls.push(call);
@@ -60,16 +61,16 @@ impl Keeper {
                 self.link.learn_offset(&answer);
                 let change = self.breaker.succeeded(now);
                 self.breaker_changed(pass, change);
-                self.accepted(pass, id, answered_at);
+                self.accepted(pass, id, sent_at, answered_at);
             }
             Err(error) => {
                 tracing::warn!(tenant = %self.link.tenant, transition = %id, agent = %agent, error = %error,
                     class = error.failure.class(), "state change not accepted");
                 if error.counts_for_breaker() {
-                    let change = self.breaker.failed(&agent, now);
+                    let change = self.breaker.failed(&agent, id, now);
                     self.breaker_changed(pass, change);
-                } else if matches!(error.failure, Failure::CircuitOpen { .. }) {
-                    self.breaker.withdrawn();
+                } else if !error.failure.was_sent() {
+                    self.breaker.withdrawn(id);
                 } else {
                     let change = self.breaker.succeeded(now);
                     self.breaker_changed(pass, change);
@@ -80,7 +81,7 @@ impl Keeper {
     }
 
     /// The platform accepted: history knows the change from now on, as an estimate that the next snapshot settles.
-    fn accepted(&mut self, pass: &mut Pass, id: TransitionId, at: UtcMicros) {
+    fn accepted(&mut self, pass: &mut Pass, id: TransitionId, sent_at: UtcMicros, at: UtcMicros) {
         self.step(pass, id, Step::Accept { at });
         let Some((transition, shown)) = self.book.get_mut(id).map(|open| {
             open.failures = 0;
@@ -94,9 +95,14 @@ impl Keeper {
         let Some(slot) = self.roster.get(index) else { return };
         let (known, seen_at) = (slot.observed().cloned(), slot.seen_at());
         // A snapshot may have been quicker than the answer, and the agent may have moved on since.
-        if shown || known.as_ref().is_some_and(|known| known.state == transition.target) {
+        if shown {
             return;
         }
+        if let Some(known) = known.as_ref().filter(|known| known.state == transition.target) {
+            self.claim_row(pass, index, known, &transition, sent_at);
+            return;
+        }
+        self.set_shown(id);
         let entered_at = known.as_ref().map_or(at, |known| at.max(known.entered_at.offset(1)));
         let now = Observed {
             state: transition.target.clone(),
@@ -109,6 +115,33 @@ impl Keeper {
         self.files[index.position()].before_post = known;
         // An answer is no sight: how fresh the picture is stays as it was.
         self.record_change(pass, index, now, seen_at.unwrap_or(UtcMicros::EPOCH), transition.latency_ms);
+    }
+
+    /// The agent is in the wanted state by the picture already. A row that began since the send is this change's. An older one is
+    /// the agent's own doing; where the agent had left that state unseen, the next snapshot brings the change's row.
+    fn claim_row(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        known: &Observed,
+        transition: &Transition,
+        sent_at: UtcMicros,
+    ) {
+        if known.transition.is_some() || known.entered_at < sent_at {
+            return;
+        }
+        let (reason, seen_at) = (Some(transition.reason.clone()), self.roster.get(index).and_then(AgentSlot::seen_at));
+        let now = Observed { reason, transition: Some(transition.id), ..known.clone() };
+        pass.commit.history.push(HistoryWrite::Enter(self.history_row(&transition.agent, &now)));
+        self.roster.observe(index, now, seen_at.unwrap_or(UtcMicros::EPOCH));
+        self.set_shown(transition.id);
+    }
+
+    /// History has the row of a change from now on.
+    pub(super) fn set_shown(&mut self, id: TransitionId) {
+        if let Some(open) = self.book.get_mut(id) {
+            open.shown = true;
+        }
     }
 
     /// A change that was accepted before and that no snapshot has shown will not be shown any more.
@@ -140,7 +173,7 @@ impl Keeper {
         let Some(open) = self.book.get_mut(id) else { return };
         if error.effect() == Effect::Unknown {
             open.failures += 1;
-            let readable_after = self.readable_after(pass.now);
+            let readable_after = self.readable_after(error.asked_at.unwrap_or(pass.now));
             self.step(pass, id, Step::Doubt { readable_after });
             return;
         }

@@ -22,7 +22,7 @@ pub(super) struct Open {
     pub failures: u32,
     /// Tries that never reached the platform; they do not count against the limit, the deadline alone ends them.
     pub unsent: u32,
-    /// Snapshots after the acceptance that did not show it.
+    /// Snapshots that could have shown it and did not: since the acceptance, or since the doubt became readable.
     pub unshown: u32,
     /// A row of history holds the change already: what follows is the agent's own doing.
     pub shown: bool,
@@ -35,9 +35,8 @@ impl Open {
 
     /// One that the store remembers. Which of its attempts reached the platform is not in its row: they count anew, and the
     /// deadline ends them at the latest.
-    pub(super) fn restored(transition: Transition, baseline: Option<Observed>) -> Self {
+    pub(super) fn restored(transition: Transition, baseline: Option<Observed>, shown: bool) -> Self {
         let attempts = transition.attempts;
-        let shown = baseline.as_ref().is_some_and(|row| row.transition == Some(transition.id));
         Self { baseline, failures: attempts, unsent: attempts, shown, ..Self::new(transition) }
     }
 
@@ -175,7 +174,7 @@ mod tests {
         assert!(open.has_spent(5));
         open.unsent = 2;
         assert!(!open.has_spent(5));
-        let mut restored = Open::restored(transition(40), None);
+        let mut restored = Open::restored(transition(40), None, false);
         assert!(!restored.has_spent(5), "an outage's forty tries may all have been refused connections");
         restored.transition.attempts += 5;
         assert!(restored.has_spent(5));

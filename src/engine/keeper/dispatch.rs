@@ -63,7 +63,7 @@ impl Keeper {
                 WaitReason::Retry if must_wait => return Verdict::Stay,
                 // The platform is asked at once; what it says may settle the change before the pause is over. What explains
                 // nothing does not shorten the pause.
-                WaitReason::Conflict if must_wait && !self.was_forbidden(&transition.agent, pass.now) => {
+                WaitReason::Conflict if must_wait && !self.is_forbidden(id, pass.now) => {
                     return Verdict::Stay;
                 }
                 _ => {}
@@ -113,10 +113,14 @@ impl Keeper {
             .then(|| Verdict::Take(Step::Cancel(format!("the agent went from {before} to {seen} meanwhile"))))
     }
 
-    /// Whether the platform's own answers say what stands against the change.
-    fn was_forbidden(&self, agent: &crate::domain::ids::AgentId, now: UtcMicros) -> bool {
-        let said = self.roster.agent(agent.as_str()).map(|slot| slot.platform(now)).unwrap_or_default();
-        said.scheduled == Some(false) || said.break_required == Some(true)
+    /// Whether policy, which knows the platform's answers by now, says what stands against the change. What they forbid to
+    /// another change explains nothing about this one.
+    fn is_forbidden(&self, id: TransitionId, now: UtcMicros) -> bool {
+        let index = self.book.get(id).and_then(|open| self.roster.find(open.transition.agent.as_str()));
+        index.is_some_and(|index| match self.ruling(index, id, now) {
+            Ruling::Refuse(_) | Ruling::HoldForBreak(_) => true,
+            Ruling::Allow | Ruling::AskPlatform | Ruling::HoldForContact | Ruling::SkipOnContact => false,
+        })
     }
 
     fn ruling(&self, index: AgentIndex, id: TransitionId, now: UtcMicros) -> Ruling {
@@ -152,7 +156,7 @@ impl Keeper {
             return self.hold(id, WaitReason::Budget, None);
         }
         let now = self.link.clock.monotonic();
-        match self.breaker.permit(now) {
+        match self.breaker.permit(id, now) {
             Permission::Go | Permission::Probe => {}
             Permission::Halted { until } => {
                 room.wake_at(until);
@@ -162,7 +166,7 @@ impl Keeper {
         let take = || HeldSlot::try_take(&self.link, urgency);
         let slot = if retry { self.retries.take_with(now, take) } else { Some(take()) };
         let Some(slot) = slot else {
-            self.breaker.withdrawn();
+            self.breaker.withdrawn(id);
             room.wake_at(self.retries.next_free(now));
             return self.hold(id, WaitReason::Retry, None);
         };
@@ -172,7 +176,7 @@ impl Keeper {
                 Verdict::Send(slot)
             }
             Err(next) => {
-                self.breaker.withdrawn();
+                self.breaker.withdrawn(id);
                 match urgency {
                     Urgency::Urgent => room.urgent = false,
                     Urgency::Ordinary => room.ordinary = false,

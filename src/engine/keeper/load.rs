@@ -1,6 +1,6 @@
 //! Rebuilds a keeper from the store: at the daemon's start, after a crash, after a failed commit. The path is always the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +10,17 @@ use super::book::{Book, Open};
 use super::files::{File, Zones};
 use super::record::Pass;
 use super::{AutomaticChange, Keeper, KeeperParts};
-use crate::domain::agent::Agent;
+use crate::domain::agent::{Agent, Source};
 use crate::domain::ids::{AgentId, SubjectId};
+use crate::domain::merge::SAME_CHANGE;
 use crate::domain::roster::{AgentIndex, Roster};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, Step};
-use crate::engine::picture::{read_picture, read_plans};
+use crate::domain::transition::{Status, Step, Transition};
+use crate::engine::picture::{observed, read_picture, read_plans};
 use crate::engine::settings::TenantSettings;
 use crate::platform::breaker::Breaker;
 use crate::platform::share::Share;
-use crate::store::{AgentWrite, Commit, RuleVersion, StoredTransition};
+use crate::store::{AgentWrite, Commit, HISTORY_PAGE_LIMIT, RuleVersion, StoredTransition};
 
 /// The window that shares of the budget are counted over.
 const SHARE_WINDOW: Duration = Duration::from_secs(60);
@@ -43,8 +44,9 @@ impl Keeper {
             questions: tokio::task::JoinSet::new(),
             roster_told: parts.roster.clone(),
             started_at: now,
-            newest_sight: None,
-            told_stale: false,
+            newest_sights: BTreeMap::new(),
+            looking_since: now,
+            told_stale: BTreeSet::new(),
             plans_read: now,
             next_slot: None,
             link,
@@ -73,6 +75,7 @@ impl Keeper {
             let (rule, set_at) = (change.rule, change.accepted_at);
             self.automatic.insert(index, AutomaticChange { transition: change.transition, rule, set_at });
         }
+        self.restore_estimates().await?;
         self.take_open(picture.open, now).await?;
         // Also when it is the same: the worker then reads its next snapshots whole, as a keeper that knows no rows needs.
         self.roster_told.send_replace(self.agents());
@@ -119,11 +122,14 @@ impl Keeper {
             self.link.writer.commit(commit).await?;
         }
         let agents = self.agents();
-        self.roster_told.send_if_modified(|known| {
+        let changed = self.roster_told.send_if_modified(|known| {
             let changed = **known != *agents;
             *known = agents;
             changed
         });
+        if changed {
+            self.looking_since = self.link.clock.now();
+        }
         Ok(())
     }
 
@@ -147,14 +153,49 @@ impl Keeper {
         Ok(())
     }
 
+    /// What stood before an estimate that no snapshot has settled yet.
+    async fn restore_estimates(&mut self) -> anyhow::Result<()> {
+        for (slot, file) in self.roster.slots().iter().zip(&mut self.files) {
+            let Some(estimate) = slot.observed().filter(|observed| observed.source == Source::Post) else { continue };
+            let just_before = (estimate.entered_at.offset(-1), estimate.entered_at);
+            let rows = self.link.reader.agent_history(&self.link.tenant, slot.id(), just_before, None, 1).await?;
+            file.before_post = rows.into_iter().next().map(|stored| observed(stored.row));
+        }
+        Ok(())
+    }
+
+    /// An open transition with what the process before remembered of it, as history tells it: what the agent was in when the
+    /// last attempt left, and whether a row shows the change.
+    async fn restored(&self, transition: Transition) -> anyhow::Result<Open> {
+        let left_at = match transition.status {
+            Status::Sending { since } => since,
+            Status::InDoubt { sent_at, .. } => sent_at,
+            Status::Accepted { at } => at,
+            Status::Requested
+            | Status::Waiting { .. }
+            | Status::Confirmed { .. }
+            | Status::Unconfirmed { .. }
+            | Status::Refused { .. }
+            | Status::Failed { .. }
+            | Status::Cancelled { .. }
+            | Status::Superseded { .. }
+            | Status::Expired { .. } => return Ok(Open::restored(transition, None, false)),
+        };
+        let (tenant, agent, id) = (&self.link.tenant, &transition.agent, transition.id);
+        let since = (left_at - SAME_CHANGE, UtcMicros::MAX);
+        let stored = self.link.reader.agent_history(tenant, agent, since, None, HISTORY_PAGE_LIMIT).await?;
+        let (ours, others): (Vec<_>, Vec<_>) =
+            stored.into_iter().map(|stored| stored.row).partition(|row| row.transition == Some(id));
+        let baseline = others.into_iter().rfind(|row| row.entered_at <= left_at).map(observed);
+        Ok(Open::restored(transition, baseline, !ours.is_empty()))
+    }
+
     /// What was under way when the process ended is in doubt.
     async fn take_open(&mut self, stored: Vec<StoredTransition>, now: UtcMicros) -> anyhow::Result<()> {
         for stored in stored {
             let agent = stored.transition.agent.clone();
-            // What the agent was in when the last attempt left is what history says of that instant; the picture is that, or
-            // newer by a snapshot that would have settled the doubt.
-            let baseline = self.roster.agent(agent.as_str()).and_then(|slot| slot.observed().cloned());
-            self.book.insert(Open::restored(stored.transition, baseline));
+            let open = self.restored(stored.transition).await?;
+            self.book.insert(open);
             self.mark_busy(&agent);
         }
         let mut pass = Pass::new(now);

@@ -15,7 +15,7 @@ mod observe;
 mod record;
 mod requests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,8 +92,12 @@ struct Keeper {
     questions: JoinSet<Result<Told, CommitError>>,
     roster_told: watch::Sender<Arc<[AgentId]>>,
     started_at: UtcMicros,
-    newest_sight: Option<UtcMicros>,
-    told_stale: bool,
+    /// When the newest snapshot of each subscription was generated, by the subscription's number.
+    newest_sights: BTreeMap<u32, UtcMicros>,
+    /// Since when the subscriptions have their agents.
+    looking_since: UtcMicros,
+    /// The subscriptions that people were told are stale.
+    told_stale: BTreeSet<u32>,
     plans_read: UtcMicros,
     /// When the budget, the breaker or an allowance may let something through, in monotonic time.
     next_slot: Option<Duration>,
@@ -242,9 +246,17 @@ impl Keeper {
         self.commit(&mut pass).await
     }
 
-    /// A snapshot generated after this instant tells what became of a POST that left before `now`.
-    fn readable_after(&self, now: UtcMicros) -> UtcMicros {
-        let timeout = self.link.clock.span_of_real(self.settings.budget.request_timeout_real);
-        now + timeout + self.settings.sight.interval
+    /// A snapshot generated after this instant tells what became of a POST that left at `sent_at`. After a stop or a crash
+    /// nobody knows when it left, only that it was before the instant at which that is found; then that one counts.
+    fn readable_after(&self, sent_at: UtcMicros) -> UtcMicros {
+        sent_at + self.request_timeout() + self.settings.sight.interval
+    }
+
+    /// How long an answer is awaited, in the clock's time.
+    fn request_timeout(&self) -> Duration {
+        self.link.clock.span_of_real(self.settings.budget.request_timeout_real)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Keeper;
+use super::book::Open;
 use super::doubt::{Lost, Verdict, read_back};
 use super::record::{Pass, shows};
 use crate::domain::agent::{Agent, Observed, Source};
@@ -23,7 +24,7 @@ use crate::engine::message::{Sight, SliceNotice};
 use crate::platform::Sighting;
 use crate::store::{AgentWrite, HistoryWrite};
 
-/// With no snapshot at all, an accepted change or one in doubt is given up this long after it could first have been seen.
+/// With no snapshot at all, a change in doubt is given up this long after it could first have been read back.
 const LONGEST_UNSEEN: Duration = Duration::from_secs(15 * 60);
 
 impl Keeper {
@@ -62,7 +63,28 @@ impl Keeper {
             self.merge_row(pass, index);
             self.settle(pass, index);
         }
-        self.newest_sight = self.newest_sight.max(Some(sight.generated_at));
+        let newest = self.newest_sights.entry(sight.slice).or_insert(UtcMicros::EPOCH);
+        if *newest < sight.generated_at {
+            *newest = sight.generated_at;
+            for agent in sight.absent.iter() {
+                self.note_absent(pass, agent, sight.generated_at);
+            }
+        }
+    }
+
+    /// A snapshot without the agent tells nothing of a change that it should show. After three of them none is awaited any more:
+    /// the agent is out of sight, and other changes must not wait for ever.
+    fn note_absent(&mut self, pass: &mut Pass, agent: &AgentId, generated_at: UtcMicros) {
+        let awaited = |open: &&Open| shown_from(&open.transition.status).is_some_and(|from| generated_at > from);
+        let unseen: Vec<TransitionId> =
+            self.book.of_agent(agent).filter(awaited).map(|open| open.transition.id).collect();
+        for id in unseen {
+            let Some(open) = self.book.get_mut(id) else { continue };
+            open.unshown += 1;
+            if open.unshown >= u32::from(CONTRADICTIONS_BELIEVED) {
+                self.step(pass, id, Step::GiveUp { at: pass.now });
+            }
+        }
     }
 
     /// What only the platform knows of who an agent is; an imported name or team is not overwritten.
@@ -172,9 +194,7 @@ impl Keeper {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         if let Some(transition) = self.brought_about(&agent, &now) {
             (now.transition, now.reason) = (Some(transition.id), Some(transition.reason.clone()));
-            if let Some(open) = self.book.get_mut(transition.id) {
-                open.shown = true;
-            }
+            self.set_shown(transition.id);
         }
         if let Some(known) = known
             && now.transition.is_none()
@@ -185,13 +205,12 @@ impl Keeper {
         self.record_change(pass, index, now, seen_at, None);
     }
 
-    /// The change on its way that a row shows: once, and not where the agent was in that state before it left.
+    /// The change that a row shows, where no row has shown it yet: one on its way, or one that was accepted while the picture had
+    /// the agent in the wanted state already.
     fn brought_about(&self, agent: &AgentId, now: &Observed) -> Option<Transition> {
-        let open = self.book.in_flight(agent)?;
-        let transition = &open.transition;
-        let was_there = open.baseline.as_ref().is_some_and(|baseline| baseline.state == transition.target);
-        let in_time = now.entered_at + SAME_CHANGE >= sent_at(transition);
-        (transition.target == now.state && in_time && !open.shown && !was_there).then(|| transition.clone())
+        let shown =
+            |open: &&Open| !open.shown && open.transition.target == now.state && began_with(open, now.entered_at);
+        self.book.of_agent(agent).find(shown).map(|open| open.transition.clone())
     }
 
     /// An agent who undoes an automatic change is left alone for a while, and people are told.
@@ -291,10 +310,12 @@ impl Keeper {
     /// Gives up what no snapshot has settled for too long.
     pub(super) fn give_up_unseen(&mut self, pass: &mut Pass) {
         let started_at = self.started_at;
+        // A snapshot that was generated in time may take a time limit to arrive.
+        let longest_accepted = self.settings.decide.stale_after + self.request_timeout();
         let overdue: Vec<TransitionId> = self
             .book
             .iter()
-            .filter(|open| is_overdue(&open.transition.status, started_at, pass.now))
+            .filter(|open| is_overdue(&open.transition.status, started_at, longest_accepted, pass.now))
             .map(|open| open.transition.id)
             .collect();
         for id in overdue {
@@ -317,40 +338,45 @@ impl Keeper {
         }
     }
 
-    /// Says once when the picture becomes older than decisions allow, and when it is fresh again.
+    /// Says once when a subscription's part of the picture becomes older than decisions allow, and when all of it is fresh again.
     pub(super) fn watch_staleness(&mut self, pass: &mut Pass) {
-        if self.roster.is_empty() {
-            return;
-        }
         let limit = self.settings.decide.stale_after;
-        let age = pass.now.since(self.newest_sight.unwrap_or(self.started_at));
-        let stale = age > limit;
+        let slices = self.roster.len().div_ceil(self.settings.sight.agents_per_subscription.max(1));
+        let ages = (0_u32..).take(slices).map(|slice| {
+            let newest = self.newest_sights.get(&slice).copied();
+            (slice, newest, pass.now.since(newest.unwrap_or(self.looking_since).max(self.looking_since)))
+        });
+        let stale: Vec<_> = ages.filter(|(_, _, age)| *age > limit).collect();
         let part = self.link.part("picture");
-        if stale {
+        if let Some((slice, _, age)) = stale.iter().max_by_key(|(_, _, age)| *age) {
             let age_s = age.as_secs();
-            self.link
-                .readiness
-                .degraded(&part, format!("the picture is {age_s} s old; automation waits for fresh sight"));
-        }
-        if stale == self.told_stale {
-            return;
-        }
-        self.told_stale = stale;
-        if stale {
-            tracing::warn!(tenant = %self.link.tenant, age_ms = age.as_millis(), "the picture is stale");
-            let data = json!({"newestSight": self.newest_sight, "ageMs": real_millis(age)});
-            self.tell(pass, EventKind::PictureStale, None, data);
-        } else {
+            let detail = format!(
+                "what subscription {slice} shows is {age_s} s old; automation of its agents waits for fresh sight"
+            );
+            self.link.readiness.degraded(&part, detail);
+        } else if !self.told_stale.is_empty() {
             self.link.readiness.restored(&part);
+        }
+        let told = std::mem::replace(&mut self.told_stale, stale.iter().map(|(slice, _, _)| *slice).collect());
+        for (slice, newest, age) in stale.into_iter().filter(|(slice, _, _)| !told.contains(slice)) {
+            tracing::warn!(tenant = %self.link.tenant, slice, age_ms = age.as_millis(), "the picture is stale");
+            let data = json!({"subscription": slice, "newestSight": newest, "ageMs": real_millis(age)});
+            self.tell(pass, EventKind::PictureStale, None, data);
         }
     }
 }
 
 /// Whether no snapshot came for too long. While nobody looked, none could: the time counts from `started_at` at the earliest.
-fn is_overdue(status: &Status, started_at: UtcMicros, now: UtcMicros) -> bool {
-    let seen_after = match status {
-        Status::Accepted { at } => *at,
-        Status::InDoubt { readable_after, .. } => *readable_after,
+fn is_overdue(status: &Status, started_at: UtcMicros, longest_accepted: Duration, now: UtcMicros) -> bool {
+    let longest = if status.is_in_flight() { LONGEST_UNSEEN } else { longest_accepted };
+    shown_from(status).is_some_and(|from| now.since(from.max(started_at)) > longest)
+}
+
+/// A snapshot generated after this instant should show what became of it.
+fn shown_from(status: &Status) -> Option<UtcMicros> {
+    match status {
+        Status::Accepted { at } => Some(*at),
+        Status::InDoubt { readable_after, .. } => Some(*readable_after),
         Status::Requested
         | Status::Waiting { .. }
         | Status::Sending { .. }
@@ -360,17 +386,28 @@ fn is_overdue(status: &Status, started_at: UtcMicros, now: UtcMicros) -> bool {
         | Status::Failed { .. }
         | Status::Cancelled { .. }
         | Status::Superseded { .. }
-        | Status::Expired { .. } => return false,
-    };
-    now.since(seen_after.max(started_at)) > LONGEST_UNSEEN
+        | Status::Expired { .. } => None,
+    }
 }
 
-/// When the attempt under way left.
-fn sent_at(transition: &Transition) -> UtcMicros {
-    match transition.status {
-        Status::Sending { since } => since,
-        Status::InDoubt { sent_at, .. } => sent_at,
-        _ => transition.requested_at,
+/// Whether a row that began at `entered_at`, in the wanted state, can be the change's. On the way it is, unless the agent was in
+/// that state before it left; accepted it is when the row began with the acceptance.
+fn began_with(open: &Open, entered_at: UtcMicros) -> bool {
+    let was_there = open.baseline.as_ref().is_some_and(|baseline| baseline.state == open.transition.target);
+    match open.transition.status {
+        Status::Sending { since: sent_at } | Status::InDoubt { sent_at, .. } => {
+            !was_there && entered_at + SAME_CHANGE >= sent_at
+        }
+        Status::Accepted { at } => at.since(entered_at).max(entered_at.since(at)) <= SAME_CHANGE,
+        Status::Requested
+        | Status::Waiting { .. }
+        | Status::Confirmed { .. }
+        | Status::Unconfirmed { .. }
+        | Status::Refused { .. }
+        | Status::Failed { .. }
+        | Status::Cancelled { .. }
+        | Status::Superseded { .. }
+        | Status::Expired { .. } => false,
     }
 }
 
@@ -383,12 +420,13 @@ mod tests {
         let at = |minute: u64| UtcMicros::EPOCH + Duration::from_secs(minute * 60);
         let doubt = Status::InDoubt { sent_at: at(0), readable_after: at(1) };
         let accepted = Status::Accepted { at: at(1) };
-        for status in [&doubt, &accepted] {
-            assert!(!is_overdue(status, at(0), at(16)));
-            assert!(is_overdue(status, at(0), at(17)));
-            assert!(!is_overdue(status, at(600), at(600)), "the daemon stood still for ten hours");
-            assert!(is_overdue(status, at(600), at(616)));
+        let limit = Duration::from_secs(60);
+        for (status, longest) in [(&doubt, 15), (&accepted, 1)] {
+            assert!(!is_overdue(status, at(0), limit, at(1 + longest)));
+            assert!(is_overdue(status, at(0), limit, at(2 + longest)));
+            assert!(!is_overdue(status, at(600), limit, at(600)), "the daemon stood still for ten hours");
+            assert!(is_overdue(status, at(600), limit, at(601 + longest)));
         }
-        assert!(!is_overdue(&Status::Sending { since: at(0) }, at(0), at(600)));
+        assert!(!is_overdue(&Status::Sending { since: at(0) }, at(0), limit, at(600)));
     }
 }

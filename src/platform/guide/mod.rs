@@ -16,6 +16,7 @@ use crate::clock::SharedClock;
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
+use crate::domain::time::UtcMicros;
 
 use super::address::below;
 use super::client::{self, ClientError, ClientSettings, Reply, exchange};
@@ -147,13 +148,16 @@ impl Guide {
             method: if question.method == Method::GET { "GET" } else { "POST" },
             path: format!("{}/{}", self.api_path.trim_end_matches('/'), question.segments.join("/")),
         };
-        self.try_ask(question, read).await.map_err(|failure| CallError { site, failure })
+        let mut asked_at = None;
+        let answer = self.try_ask(question, read, &mut asked_at).await;
+        answer.map_err(|failure| CallError { site, failure, asked_at })
     }
 
     async fn try_ask<T>(
         &self,
         question: Question<'_>,
         read: impl FnOnce(&mut Reply, &[&str]) -> Result<T, Failure>,
+        asked_at: &mut Option<UtcMicros>,
     ) -> Result<Answer<T>, Failure> {
         let token = self.tokens.current().await?;
         let url = below(token.base(), &self.api_path, question.segments)?;
@@ -162,6 +166,7 @@ impl Guide {
         if let Some(body) = question.body {
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
         }
+        *asked_at = Some(self.clock.now());
         let mut reply = exchange(request, &self.clock, question.limit).await?;
         let secrets = [token.text().expose(), self.tokens.client_secret().expose()];
         self.judge(&reply, &token, question.scope, &secrets)?;
@@ -215,7 +220,7 @@ impl Guide {
         };
         let Some(name) = self.state_names.platform_name(state) else {
             let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
-            return Err(CallError { site, failure: Failure::cannot_set(state) });
+            return Err(CallError { site, failure: Failure::cannot_set(state), asked_at: None });
         };
         question.body = Some(wire::state_body(name, reason));
         self.ask(question, wire::accepted).await
@@ -233,7 +238,7 @@ impl Guide {
         if wanted.agents.is_empty() {
             let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
             let what = "subscribe to no agents: without a filter it would send all of them".to_owned();
-            return Err(CallError { site, failure: Failure::Unsupported { what } });
+            return Err(CallError { site, failure: Failure::Unsupported { what }, asked_at: None });
         }
         let interval = wanted.interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         let lean = match wanted.detail {

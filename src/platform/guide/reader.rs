@@ -113,6 +113,7 @@ impl SnapshotReader for GuideReader {
         self.read_new(subscription, body).map_err(|excerpt| CallError {
             site: CallSite { purpose: "read a snapshot", method: "", path: String::new() },
             failure: Failure::Nonsense { status: 200, excerpt },
+            asked_at: None,
         })
     }
 

@@ -177,7 +177,7 @@ async fn a_refused_connection_was_not_sent_and_everything_after_it_is_in_doubt()
         let server = tokens(&url).await;
         let error = set_ready(&platform(&server.url)).await.expect_err(class);
         assert_eq!((error.failure.class(), error.effect(), error.failure.was_sent()), (class, effect, sent), "{error}");
-        assert!(error.counts_for_breaker() && error.is_retryable_read());
+        assert!(error.counts_for_breaker() && error.is_retryable_read() && error.asked_at.is_some());
         let shown = error.to_string();
         assert!(shown.starts_with("set the state (POST /api/v2/users/u_1/state): "), "{shown}");
         assert!(!shown.contains(&url.port().expect("a port").to_string()), "the path says enough: {shown}");
@@ -189,7 +189,7 @@ async fn without_a_token_nothing_was_sent() {
     let server = Server::start(Duration::ZERO, |_: &Seen| plain(500, &[], "")).await;
     let error = set_ready(&platform(&server.url)).await.expect_err("no token");
     assert_eq!((error.failure.class(), error.effect()), ("token_unavailable", Effect::NotApplied));
-    assert_eq!(server.paths(), ["/oauth2/token"]);
+    assert_eq!((error.asked_at, server.paths()), (None, vec!["/oauth2/token".to_owned()]));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use shiftkeeper::domain::ids::AgentId;
 use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{Cause, ChangeEntry, Kind, LogPage, RequestEntry, SimState};
-use shiftkeeper::store::{PAGE_LIMIT, Reader, StoredEvent, StoredHistory};
+use shiftkeeper::store::{CallWrite, PAGE_LIMIT, Reader, StoredEvent, StoredHistory};
 
 use super::{INTERVAL, Scenario};
 
@@ -22,6 +22,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// The statuses that an ended scenario must not hold: nothing is under way, nothing is unknown.
 const UNSETTLED: [&str; 3] = ["requested", "sending", "in_doubt"];
 
+/// The outcomes of a call after which its sender cannot tell whether it took effect.
+const UNKNOWN_EFFECT: [&str; 5] = ["server", "timeout", "broken", "nonsense", "too_large"];
+
 impl Scenario {
     /// Ends the scenario: waits until nothing is under way, stops the daemon in order, and reckons.
     pub async fn assert_nothing_left_over(mut self) {
@@ -31,7 +34,8 @@ impl Scenario {
         self.assert_outcomes_add_up(&reader).await;
         self.assert_history_is_the_platforms(&reader, &log).await;
         self.assert_sequences_have_no_hole(&reader).await;
-        assert_read_back_before_repeating(&self, &log);
+        let attempts = reader.recent_calls(&self.tenant, UtcMicros::EPOCH).await.expect("readable");
+        assert_read_back_before_repeating(&self, &log, &attempts);
         reader.close().await;
         self.sim.stop().await;
     }
@@ -195,8 +199,10 @@ fn is_good_snapshot(call: &RequestEntry) -> bool {
         && matches!(call.fault, None | Some(Kind::ClockSkew | Kind::TimestampJitter))
 }
 
-/// Nobody who sent this POST could tell whether it took effect.
-fn is_unanswered(post: &RequestEntry, kills: &[UtcMicros]) -> bool {
+/// Whoever sent this POST could not tell whether it took effect. A crash soon after it leaves that open unless the answer is in
+/// the sender's own books: what is durable was known, and a refusal (401, 409, 429) that is known may be followed by a repetition
+/// at once, also by the next process.
+fn is_unanswered(post: &RequestEntry, attempt: &CallWrite, kills: &[UtcMicros]) -> bool {
     let garbled = match post.fault {
         None
         | Some(
@@ -214,34 +220,54 @@ fn is_unanswered(post: &RequestEntry, kills: &[UtcMicros]) -> bool {
         Some(Kind::Delay | Kind::ResetBefore | Kind::LostAnswer | Kind::Html | Kind::StopAnswering) => true,
     };
     let killed = kills.iter().any(|kill| *kill >= post.at && kill.since(post.at) < Duration::from_secs(5));
-    garbled || killed || post.status.is_none_or(|status| status >= 500)
+    let unknown = attempt.outcome.as_deref().is_some_and(|class| UNKNOWN_EFFECT.contains(&class));
+    garbled || unknown || (killed && attempt.answered_at.is_none()) || post.status.is_none_or(|status| status >= 500)
 }
 
-/// design: what must always hold, 2. Between a POST that nobody can tell the effect of and its repetition, a snapshot was read
-/// that was generated after the send plus the request timeout plus one interval. A POST for another state may leave as soon as
-/// a snapshot showed that the one before took effect.
-fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage) {
+/// design: what must always hold, 2. Before a POST its attempt is durable. Between a POST whose sender cannot tell the effect of
+/// it and its repetition, a snapshot was read that was generated after the send plus the request timeout plus one interval. A
+/// POST for another state may leave as soon as a snapshot showed that the one before took effect; so may one of another
+/// transition for the same state, where by the platform's own log the one before did take effect by then: nothing is repeated.
+///
+/// The send is the attempt's own instant: the platform's log knows the arrival, which is later by what the way takes.
+fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage, calls: &[CallWrite]) {
     let wait = scenario.clock.span_of_real(scenario.setup.request_timeout) + INTERVAL;
-    let mut last: BTreeMap<&AgentId, &RequestEntry> = BTreeMap::new();
+    let mut last: BTreeMap<&AgentId, (&RequestEntry, &CallWrite)> = BTreeMap::new();
+    let mut attempts: BTreeMap<&AgentId, Vec<&CallWrite>> = BTreeMap::new();
+    for call in calls.iter().filter(|call| call.transition.is_some()) {
+        attempts.entry(call.agent.as_ref().expect("an attempt is for an agent")).or_default().push(call);
+    }
     for post in state_posts(log).filter(|post| post.tenant.as_ref() == Some(&scenario.tenant)) {
         let Some(agent) = post.agent.as_ref() else { continue };
-        let Some(before) = last.insert(agent, post) else { continue };
-        if !is_unanswered(before, scenario.kills()) {
+        let made = attempts.get(agent).and_then(|made| made.iter().rfind(|attempt| attempt.sent_at <= post.at));
+        let attempt = *made.unwrap_or_else(|| panic!("{agent}: the POST at {} has no durable attempt", post.at));
+        let Some((before, its_attempt)) = last.insert(agent, (post, attempt)) else { continue };
+        assert_ne!(its_attempt.id, attempt.id, "{agent}: the POST at {} has no durable attempt of its own", post.at);
+        if !is_unanswered(before, its_attempt, scenario.kills()) {
             continue;
         }
-        let least = if wanted_state(before) == wanted_state(post) { wait } else { Duration::ZERO };
+        let took_effect =
+            log.changes.iter().find(|change| change.request_seq == Some(before.seq)).map(|change| change.at);
+        let another = attempt.transition != its_attempt.transition;
+        let readable_after = match took_effect {
+            _ if wanted_state(before) != wanted_state(post) => before.at,
+            Some(at) if another => at,
+            Some(_) | None => its_attempt.sent_at + wait,
+        };
         let read_back = log
             .requests
             .iter()
             .filter(|call| call.seq > before.seq && call.seq < post.seq && is_good_snapshot(call))
-            .any(|call| call.at >= before.at + least);
+            .any(|call| call.at >= readable_after);
         assert!(
             read_back,
-            "{agent}: the POST of {:?} at {} ({:?}, {:?}) was followed by one of {:?} at {} without a read-back; the agent: {:?}",
+            "{agent}: the POST of {:?} at {} ({:?}, {:?}, in the books: {:?}) was followed by one of {:?} at {} (another \
+             transition: {another}) without a read-back; the agent: {:?}",
             wanted_state(before),
             before.at,
             before.fault,
             before.status,
+            its_attempt.outcome,
             wanted_state(post),
             post.at,
             log.changes

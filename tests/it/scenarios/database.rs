@@ -1,8 +1,12 @@
-//! A database that must not be written is refused by name, and is the same byte for byte afterwards.
+//! A database that must not be written is refused by name, and is the same byte for byte afterwards; one that somebody else
+//! locks does not hold up a stop.
 
 use std::path::Path;
+use std::time::Duration;
 
 use shiftkeeper::app::App;
+use shiftkeeper::clock::Stopwatch;
+use shiftkeeper::sim::SimState;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Scenario, Setup};
@@ -50,4 +54,22 @@ async fn a_read_only_database_is_refused_by_name_and_left_as_it_is() {
     let told = refusal(&scenario).await;
     assert!(told.contains("shiftkeeper.db") && told.contains("is read-only"), "{told}");
     assert!(bytes(&path) == before, "nothing was written");
+}
+
+/// A backup, or somebody with a shell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_while_another_program_locks_the_database_is_in_time() {
+    let mut scenario = Scenario::start_team(Setup::team(4)).await;
+    let locking = rusqlite::Connection::open(scenario.database()).expect("opens");
+    locking.execute_batch("BEGIN IMMEDIATE").expect("locks");
+    // The keeper has something to commit, and waits for it.
+    scenario.put("u_0001", SimState::Paused);
+    scenario.pass(Duration::from_secs(30)).await;
+    let watch = Stopwatch::start();
+    scenario.stop_daemon().await;
+    assert!(watch.elapsed() < Duration::from_secs(10), "{:?}", watch.elapsed());
+    drop(locking);
+    scenario.start_daemon().await;
+    scenario.until_readiness("ready").await;
+    scenario.assert_nothing_left_over().await;
 }

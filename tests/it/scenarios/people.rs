@@ -1,8 +1,10 @@
 //! People ask for changes: what is done, what is held, what is refused, and what asking again does.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shiftkeeper::sim::SimState;
+use shiftkeeper::sim::{AgentScript, SimState};
 
 use crate::harness::{Scenario, Setup, agents, answer};
 
@@ -132,5 +134,31 @@ async fn a_conflict_that_nothing_explains_is_tried_again_after_ever_longer_pause
     scenario.put("u_0001", SimState::Unavailable);
     let done = scenario.until_status(&taken, "confirmed").await;
     assert_eq!(done["violation"], "PLATFORM_CONFLICT", "{done}");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_platform_refuses_for_a_reason_of_its_own_is_not_repeated_before_the_pause_is_over() {
+    let mut setup = Setup::team(4);
+    setup.schedule = None;
+    let scenario = Scenario::start(setup).await;
+    scenario.until_in_sight().await;
+    // Not scheduled forbids Ready and nothing else; it is the logout that stands against this change.
+    scenario.script(&AgentScript { scheduled: Some(false), ..Scenario::script_of("u_0001") });
+    scenario.put("u_0001", SimState::LoggedOut);
+    let taken = scenario.change(&["u_0001"], "NotReady").await.remove(0);
+    scenario
+        .until("it was refused", || async {
+            if scenario.posts_for("u_0001").is_empty() { Err("no POST".to_owned()) } else { Ok(()) }
+        })
+        .await;
+    scenario.pass(Duration::from_secs(600)).await;
+    let posts: Vec<_> = scenario.posts_for("u_0001").into_iter().map(|post| (post.at, post.status)).collect();
+    assert!(posts.iter().all(|(_, status)| *status == Some(409)), "{posts:?}");
+    for pair in posts.windows(2) {
+        assert!(pair[1].0.since(pair[0].0) >= Duration::from_secs(60), "{posts:?}");
+    }
+    scenario.put("u_0001", SimState::Available);
+    scenario.until_status(&taken, "confirmed").await;
     scenario.assert_nothing_left_over().await;
 }

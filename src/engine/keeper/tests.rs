@@ -1,0 +1,258 @@
+//! The life of an accepted and of a doubtful change, pass by pass.
+
+mod desk;
+
+use self::desk::{Desk, INTERVAL, TIMEOUT, Told, at};
+use crate::domain::event::EventKind;
+use crate::domain::ids::TransitionId;
+use crate::domain::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
+use crate::domain::transition::Status;
+use crate::platform::Failure;
+use crate::store::{HistoryRow, StoredEvent};
+
+/// What history tells of an agent, without who did it.
+fn told(rows: &[HistoryRow]) -> Vec<(AgentState, i64)> {
+    rows.iter().map(|row| (row.state.clone(), row.entered_at.as_micros() - at(0).as_micros())).collect()
+}
+
+fn rows_of(rows: &[HistoryRow], id: TransitionId) -> Vec<AgentState> {
+    rows.iter().filter(|row| row.transition == Some(id)).map(|row| row.state.clone()).collect()
+}
+
+/// The agent's counted not-ready time, in seconds.
+async fn not_ready_s(desk: &Desk) -> u64 {
+    let counters = desk.store.reader().counters(&"acme".into()).await.expect("readable");
+    counters.first().map_or(0, |counters| counters.not_ready_us / 1_000_000)
+}
+
+#[tokio::test]
+async fn an_estimate_is_settled_after_a_crash_as_without_one() {
+    let mut outcomes = Vec::new();
+    for crashes in [false, true] {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(99, &[("u_1", NotReady, 98)]).await;
+        desk.go_to(100);
+        let id = desk.ask_and_accept("u_1", Paused).await;
+        if crashes {
+            desk.crash().await;
+        }
+        // The platform's instant jitters to before the state that was left.
+        desk.see(110, &[("u_1", Paused, 97)]).await;
+        desk.see(200, &[("u_1", Ready, 198)]).await;
+        let rows = desk.history("u_1").await;
+        assert_eq!(rows_of(&rows, id), [Paused]);
+        assert_eq!(told(&rows)[0].0, NotReady, "no change stands before the one that it followed");
+        outcomes.push((told(&rows), not_ready_s(&desk).await));
+    }
+    assert_eq!(outcomes[0], outcomes[1], "without and with a crash");
+}
+
+#[tokio::test]
+async fn a_disproved_estimate_is_taken_back_after_a_crash_as_without_one() {
+    let mut outcomes = Vec::new();
+    for crashes in [false, true] {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", NotReady, 0)]).await;
+        desk.go_to(100);
+        let id = desk.ask_and_accept("u_1", Ready).await;
+        if crashes {
+            desk.crash().await;
+        }
+        for second in [110, 120, 130] {
+            // Within the jitter of the instant that was seen before.
+            desk.see(second, &[("u_1", NotReady, 1)]).await;
+        }
+        assert_eq!(desk.status(id).await.name(), "unconfirmed");
+        desk.see(200, &[("u_1", Ready, 200)]).await;
+        outcomes.push((told(&desk.history("u_1").await), not_ready_s(&desk).await));
+    }
+    assert_eq!(outcomes[0].1, 200, "the stay is counted once");
+    assert_eq!(outcomes[0], outcomes[1], "without and with a crash");
+}
+
+#[tokio::test]
+async fn a_doubt_after_a_crash_is_judged_by_what_the_agent_was_in_before_the_send() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(50, &[("u_1", NotReady, 0)]).await;
+    desk.go_to(100);
+    let id = desk.ask("u_1", Ready).await.id.expect("an id");
+    desk.see(105, &[("u_1", Ready, 101)]).await;
+    assert_eq!(desk.status(id).await.name(), "sending");
+    desk.crash().await;
+    desk.see(150, &[("u_1", OnContact, 104)]).await;
+    assert_eq!(desk.status(id).await.name(), "confirmed", "only an agent who was made ready gets a contact");
+}
+
+#[tokio::test]
+async fn a_change_that_a_row_shows_is_shown_once_also_after_a_crash() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(50, &[("u_1", NotReady, 0)]).await;
+    desk.go_to(100);
+    let id = desk.ask("u_1", Paused).await.id.expect("an id");
+    desk.see(102, &[("u_1", Paused, 101)]).await;
+    desk.see(110, &[("u_1", Idle, 109)]).await;
+    desk.crash().await;
+    desk.see(120, &[("u_1", Paused, 119)]).await;
+    assert_eq!(rows_of(&desk.history("u_1").await, id), [Paused], "the second time is the agent's own doing");
+}
+
+#[tokio::test]
+async fn an_accepted_change_to_the_state_that_was_seen_has_its_row_when_the_agent_had_left_it() {
+    // The snapshot after the answer, and the snapshot before it.
+    for snapshot_first in [false, true] {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", Paused, 0)]).await;
+        desk.go_to(100);
+        desk.tell(Told::Accept);
+        let id = desk.ask("u_1", Paused).await.id.expect("an id");
+        desk.go_to(101);
+        if snapshot_first {
+            desk.see(101, &[("u_1", Paused, 100)]).await;
+            desk.take_answer().await;
+        } else {
+            desk.take_answer().await;
+        }
+        desk.see(110, &[("u_1", Paused, 100)]).await;
+        assert_eq!(desk.status(id).await.name(), "confirmed");
+        let rows = desk.history("u_1").await;
+        assert_eq!(told(&rows), [(Paused, 0), (Paused, 100_000_000)], "the snapshot first: {snapshot_first}");
+        assert_eq!(rows[1].transition, Some(id), "the snapshot first: {snapshot_first}");
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_change_that_changed_nothing_has_no_row() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(50, &[("u_1", Paused, 0)]).await;
+    desk.go_to(100);
+    let id = desk.ask_and_accept("u_1", Paused).await;
+    desk.see(110, &[("u_1", Paused, 0)]).await;
+    assert_eq!(desk.status(id).await.name(), "confirmed");
+    let rows = desk.history("u_1").await;
+    assert_eq!((told(&rows), rows[0].transition), (vec![(Paused, 0)], None), "the state is the agent's own doing");
+}
+
+#[tokio::test]
+async fn three_snapshots_without_the_agent_end_what_is_accepted() {
+    let mut desk = Desk::of(&["u_1", "u_2"]).await;
+    desk.see(50, &[("u_1", NotReady, 0), ("u_2", NotReady, 0)]).await;
+    desk.go_to(100);
+    let id = desk.ask_and_accept("u_1", Paused).await;
+    for (second, expected) in [(105, "accepted"), (106, "accepted"), (107, "unconfirmed")] {
+        desk.see(second, &[("u_2", NotReady, 0)]).await;
+        assert_eq!(desk.status(id).await.name(), expected, "after the snapshot of second {second}");
+    }
+}
+
+#[tokio::test]
+async fn three_intervals_without_a_snapshot_end_what_is_accepted_and_not_what_is_in_doubt() {
+    let mut desk = Desk::of(&["u_1", "u_2"]).await;
+    desk.see(50, &[("u_1", NotReady, 0), ("u_2", NotReady, 0)]).await;
+    desk.go_to(100);
+    let accepted = desk.ask_and_accept("u_1", Paused).await;
+    desk.tell(Told::Fail(Failure::Timeout));
+    let doubtful = desk.ask("u_2", Paused).await.id.expect("an id");
+    desk.take_answer().await;
+    let standing = async |desk: &Desk| (desk.status(accepted).await.name(), desk.status(doubtful).await.name());
+    // The third interval's snapshot may take the time limit of a request to arrive.
+    desk.go_to(135);
+    desk.pass().await;
+    assert_eq!(standing(&desk).await, ("accepted", "in_doubt"));
+    desk.go_to(136);
+    desk.pass().await;
+    assert_eq!(standing(&desk).await, ("unconfirmed", "in_doubt"), "nobody looked: the doubt waits for sight");
+    desk.go_to(100 + 15 + 15 * 60);
+    desk.pass().await;
+    assert_eq!(standing(&desk).await.1, "in_doubt");
+    desk.go_to(100 + 15 + 15 * 60 + 1);
+    desk.pass().await;
+    assert_eq!(standing(&desk).await.1, "unconfirmed", "and not for ever");
+}
+
+#[tokio::test]
+async fn three_readable_snapshots_without_the_agent_end_a_doubt() {
+    let mut desk = Desk::of(&["u_1", "u_2"]).await;
+    desk.see(50, &[("u_1", NotReady, 0), ("u_2", NotReady, 0)]).await;
+    desk.go_to(100);
+    desk.tell(Told::Fail(Failure::Timeout));
+    let id = desk.ask("u_1", Paused).await.id.expect("an id");
+    desk.take_answer().await;
+    for (second, expected) in [
+        (105, "in_doubt"),
+        (110, "in_doubt"),
+        (115, "in_doubt"),
+        (120, "in_doubt"),
+        (130, "in_doubt"),
+        (140, "unconfirmed"),
+    ] {
+        desk.see(second, &[("u_2", NotReady, 0)]).await;
+        assert_eq!(desk.status(id).await.name(), expected, "after the snapshot of second {second}");
+    }
+}
+
+#[tokio::test]
+async fn a_doubt_is_readable_one_time_limit_and_one_interval_after_the_send() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(50, &[("u_1", NotReady, 0)]).await;
+    desk.go_to(100);
+    desk.tell(Told::Fail(Failure::Timeout));
+    let id = desk.ask("u_1", Paused).await.id.expect("an id");
+    // The POST leaves now; that no answer came is known a time limit later.
+    tokio::task::yield_now().await;
+    desk.go_to(105);
+    desk.take_answer().await;
+    let expected = at(100) + TIMEOUT + INTERVAL;
+    assert_eq!(desk.status(id).await, Status::InDoubt { sent_at: at(100), readable_after: expected });
+}
+
+#[tokio::test]
+async fn each_subscription_is_as_fresh_as_its_own_snapshots() {
+    let mut desk = Desk::of(&["u_1", "u_2", "u_3"]).await;
+    let first = || vec!["u_1".into(), "u_2".into()];
+    let second = || vec!["u_3".into()];
+    let stale = |events: &[StoredEvent]| events.iter().filter(|event| event.kind == EventKind::PictureStale).count();
+    for now in [10, 20] {
+        desk.see_slice(0, now, &[("u_1", NotReady, 0), ("u_2", NotReady, 0)], first()).await;
+        desk.see_slice(1, now, &[("u_3", NotReady, 0)], second()).await;
+    }
+    for now in [30, 40, 50] {
+        desk.see_slice(0, now, &[("u_1", NotReady, 0), ("u_2", NotReady, 0)], first()).await;
+    }
+    assert_eq!(stale(&desk.events().await), 0, "the second is 30 s old");
+    assert!(desk.complaint().is_none());
+    desk.see_slice(0, 60, &[("u_1", NotReady, 0), ("u_2", NotReady, 0)], first()).await;
+    assert_eq!(stale(&desk.events().await), 1, "the second is 40 s old, whatever the first shows");
+    assert!(desk.complaint().is_some_and(|detail| detail.contains("40 s")), "{:?}", desk.complaint());
+    desk.see_slice(1, 61, &[("u_3", NotReady, 0)], second()).await;
+    assert!(desk.complaint().is_none(), "{:?}", desk.complaint());
+    assert_eq!(stale(&desk.events().await), 1);
+}
+
+#[tokio::test]
+async fn while_automation_is_halted_a_persons_change_waits_and_says_why_and_the_first_in_line_is_the_probe() {
+    let mut desk = Desk::of(&["u_1", "u_2", "u_3", "u_4", "u_5"]).await;
+    for (second, agent) in [(1, "u_1"), (2, "u_2"), (3, "u_3")] {
+        desk.go_to(second);
+        for _ in 0..3 {
+            desk.tell(Told::Fail(Failure::NotSent { reason: "refused".to_owned() }));
+        }
+        desk.ask(agent, Paused).await;
+    }
+    for second in [3, 7, 11] {
+        desk.go_to(second);
+        desk.pass().await;
+        while !desk.keeper.sends.is_empty() {
+            desk.take_answer().await;
+        }
+    }
+    let halted = desk.ask("u_4", Paused).await;
+    let words = halted.error.as_deref();
+    assert_eq!((halted.status.as_str(), words), ("waiting", Some("waits for automation, which is halted, to resume")));
+    desk.go_to(42);
+    desk.tell(Told::Accept);
+    desk.pass().await;
+    assert_eq!(desk.keeper.sends.len(), 1, "one probe");
+    desk.take_answer().await;
+    assert_eq!(desk.history("u_1").await.len(), 1, "the oldest of the most urgent was the probe");
+    assert_eq!(desk.keeper.sends.len(), 3, "and the others follow");
+}

@@ -1,0 +1,311 @@
+//! A keeper on a desk: a clock that stands still, a platform that answers as it is told, snapshots by hand.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::{Clock, ManualClock, SeededRandom, SharedClock};
+use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TenantId, TransitionId};
+use crate::domain::planner::DecideSettings;
+use crate::domain::policy::{OnContact, PlatformSays, UnscheduledForbids};
+use crate::domain::roster::PlatformAnswers;
+use crate::domain::rule::check::Capabilities as RuleCapabilities;
+use crate::domain::rule::compile::RuleSet;
+use crate::domain::sets::StateSet;
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::Status;
+use crate::engine::door::{ChangeRequest, Taken};
+use crate::engine::keeper::{Arrival, Keeper, KeeperParts};
+use crate::engine::link::{Link, LinkParts};
+use crate::engine::message::{Message, Sight};
+use crate::engine::readiness::Readiness;
+use crate::engine::settings::{BudgetSettings, PolicySettings, RetrySettings, SightSettings, TenantSettings};
+use crate::platform::budget::Budget;
+use crate::platform::error::CallSite;
+use crate::platform::retry::RetryCurve;
+use crate::platform::{
+    Answer, Call, CallError, Capabilities, Failure, Platform, Sighting, SnapshotBody, SnapshotReader, Subscription,
+    SubscriptionRequest,
+};
+use crate::store::{HistoryRow, Identity, Role, Store, StoredEvent};
+
+/// From one snapshot to the next.
+pub(super) const INTERVAL: Duration = Duration::from_secs(10);
+/// How long an answer is awaited.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+/// Instants of a story are seconds after this.
+const START: UtcMicros = UtcMicros::from_micros(1_793_000_000_000_000);
+
+/// So many seconds into the story.
+pub(super) fn at(second: i64) -> UtcMicros {
+    START.offset(second * 1_000_000)
+}
+
+/// What the platform does with a state POST.
+#[derive(Clone, Debug)]
+pub(super) enum Told {
+    Accept,
+    Fail(Failure),
+}
+
+/// A platform that answers as it is told, and not at all where it is told nothing.
+#[derive(Debug)]
+struct Puppet {
+    clock: SharedClock,
+    told: Mutex<VecDeque<Told>>,
+}
+
+impl Platform for Puppet {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            settable: AgentState::KNOWN.to_vec(),
+            can_log_out: true,
+            tells_schedule: true,
+            tells_breaks: true,
+            shortest_interval: INTERVAL,
+            subscription_life: Duration::from_secs(86_400),
+        }
+    }
+
+    fn set_state<'a>(&'a self, _: &'a AgentId, _: &'a AgentState, _: &'a ReasonCode) -> Call<'a, ()> {
+        let told = self.told.lock().expect("a lock").pop_front();
+        let now = self.clock.now();
+        Box::pin(async move {
+            match told {
+                None => std::future::pending().await,
+                Some(Told::Accept) => {
+                    Ok(Answer { value: (), latency: TIMEOUT, asked_at: now, answered_at: now, platform_now: None })
+                }
+                Some(Told::Fail(failure)) => {
+                    let site = CallSite { purpose: "set the state", method: "POST", path: "/".to_owned() };
+                    Err(CallError { site, failure, asked_at: Some(now) })
+                }
+            }
+        })
+    }
+
+    fn is_scheduled<'a>(&'a self, _: &'a AgentId) -> Call<'a, bool> {
+        Box::pin(std::future::pending())
+    }
+
+    fn break_required<'a>(&'a self, _: &'a AgentId) -> Call<'a, bool> {
+        Box::pin(std::future::pending())
+    }
+
+    fn subscribe<'a>(&'a self, _: SubscriptionRequest<'a>) -> Call<'a, Subscription> {
+        Box::pin(std::future::pending())
+    }
+
+    fn snapshot<'a>(&'a self, _: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
+        Box::pin(std::future::pending())
+    }
+
+    fn reader(&self, _: &[AgentId]) -> Box<dyn SnapshotReader> {
+        unreachable!("no worker polls here")
+    }
+}
+
+/// The desk.
+pub(super) struct Desk {
+    pub keeper: Keeper,
+    pub clock: ManualClock,
+    pub store: Store,
+    puppet: Arc<Puppet>,
+    parts: KeeperParts,
+    agents: Vec<AgentId>,
+    _settings: watch::Sender<Arc<TenantSettings>>,
+    _folder: TempDir,
+}
+
+impl Desk {
+    /// A keeper of these agents, at second 0.
+    pub(super) async fn of(agents: &[&str]) -> Self {
+        let agents: Vec<AgentId> = agents.iter().copied().map(AgentId::new).collect();
+        let clock = ManualClock::at(START);
+        let shared: SharedClock = Arc::new(clock.clone());
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("s.db").display());
+        let identity = Identity { host: "desk".to_owned(), pid: 1, version: "0".to_owned() };
+        let store = Store::open(&url, Role::Daemon, shared.clone(), &identity).await.expect("opens");
+        let puppet = Arc::new(Puppet { clock: shared.clone(), told: Mutex::default() });
+        let (inbox, arrivals) = mpsc::channel(16);
+        let link = Arc::new(Link::new(LinkParts {
+            tenant: TenantId::from("acme"),
+            platform: puppet.clone(),
+            clock: shared.clone(),
+            random: Arc::new(SeededRandom::new(1)),
+            writer: store.writer().clone(),
+            reader: store.reader().clone(),
+            readiness: Readiness::new(shared),
+            inbox,
+            budget: Budget::new(1000, Duration::from_secs(60), 0),
+        }));
+        let (sender, settings) = watch::channel(Arc::new(settings(&agents)));
+        let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
+        let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
+        let keeper = Keeper::load(&parts).await.expect("loads");
+        let mut desk = Self { keeper, clock, store, puppet, parts, agents, _settings: sender, _folder: folder };
+        desk.let_all_be_scheduled();
+        desk
+    }
+
+    /// The keeper ends where it stands, as at a crash, and another one reads the store.
+    pub(super) async fn crash(&mut self) {
+        self.keeper = Keeper::load(&self.parts).await.expect("loads");
+        self.let_all_be_scheduled();
+    }
+
+    fn let_all_be_scheduled(&mut self) {
+        let says = PlatformSays { scheduled: Some(true), break_required: Some(false) };
+        for agent in &self.agents {
+            let index = self.keeper.roster.find(agent.as_str()).expect("known");
+            self.keeper.roster.set_platform(index, Some(PlatformAnswers { says, good_until: UtcMicros::MAX }));
+        }
+    }
+
+    /// Moves the clock to a second of the story, without a pass.
+    pub(super) fn go_to(&self, second: i64) {
+        let now = self.clock.now();
+        assert!(at(second) >= now, "time does not go back");
+        self.clock.advance(at(second).since(now));
+    }
+
+    /// A pass in which nothing arrives.
+    pub(super) async fn pass(&mut self) {
+        self.keeper.pass(Vec::new()).await.expect("a pass");
+    }
+
+    /// What becomes of the next state POST that is told nothing yet.
+    pub(super) fn tell(&self, told: Told) {
+        self.puppet.told.lock().expect("a lock").push_back(told);
+    }
+
+    /// A person asks for a change.
+    pub(super) async fn ask(&mut self, agent: &str, target: AgentState) -> Taken {
+        let request = ChangeRequest {
+            agents: vec![agent.into()],
+            target,
+            reason: None,
+            on_contact: None,
+            deadline: None,
+            note: None,
+            actor: "anna".into(),
+            idempotency: None,
+        };
+        let (reply, answered) = oneshot::channel();
+        let arrival = Arrival::Message(Message::Request { request, reply });
+        self.keeper.pass(vec![arrival]).await.expect("a pass");
+        answered.await.expect("answered").expect("taken in").remove(0)
+    }
+
+    /// Takes in the next answer of a state POST.
+    pub(super) async fn take_answer(&mut self) {
+        let answer = self.keeper.sends.join_next().await.expect("a POST is under way").expect("no panic");
+        self.keeper.pass(vec![Arrival::Answer(answer)]).await.expect("a pass");
+    }
+
+    /// A change that the platform accepts at once.
+    pub(super) async fn ask_and_accept(&mut self, agent: &str, target: AgentState) -> TransitionId {
+        self.tell(Told::Accept);
+        let id = self.ask(agent, target).await.id.expect("an id");
+        self.take_answer().await;
+        id
+    }
+
+    /// A snapshot of the first subscription, generated at this second: who is in which state since which second. Who is not in
+    /// it is absent.
+    pub(super) async fn see(&mut self, second: i64, rows: &[(&str, AgentState, i64)]) {
+        self.see_slice(0, second, rows, self.agents.clone()).await;
+    }
+
+    /// The same of any subscription, whose agents are `agents`.
+    pub(super) async fn see_slice(
+        &mut self,
+        slice: u32,
+        second: i64,
+        rows: &[(&str, AgentState, i64)],
+        agents: Vec<AgentId>,
+    ) {
+        self.go_to(second);
+        let changed: Vec<Sighting> = rows
+            .iter()
+            .map(|(agent, state, since)| Sighting {
+                agent: (*agent).into(),
+                state: state.clone(),
+                queue: None,
+                changed_at: Some(at(*since)),
+                team: None,
+                name: None,
+            })
+            .collect();
+        let absent = agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
+        let sight = Sight { slice, generated_at: at(second), offset_us: 0, changed, agents: agents.into(), absent };
+        self.keeper.pass(vec![Arrival::Message(Message::Sight(sight))]).await.expect("a pass");
+    }
+
+    /// Where a transition stands, by the store.
+    pub(super) async fn status(&self, id: TransitionId) -> Status {
+        let tenant = TenantId::from("acme");
+        let stored = self.store.reader().transition(&tenant, id).await.expect("readable").expect("stored");
+        stored.transition.status
+    }
+
+    /// The history of an agent, by the store.
+    pub(super) async fn history(&self, agent: &str) -> Vec<HistoryRow> {
+        let ever = (UtcMicros::EPOCH, UtcMicros::MAX);
+        let rows = self.store.reader().agent_history(&"acme".into(), &agent.into(), ever, None, 100).await;
+        rows.expect("readable").into_iter().map(|stored| stored.row).collect()
+    }
+
+    /// What the picture complains of.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let report = self.parts.link.readiness.report();
+        report.parts.into_iter().find(|part| part.name.ends_with(": picture") && !part.ready).map(|part| part.detail)
+    }
+
+    /// The events so far.
+    pub(super) async fn events(&self) -> Vec<StoredEvent> {
+        self.store.reader().events(&"acme".into(), 0, 1000).await.expect("readable")
+    }
+}
+
+fn settings(agents: &[AgentId]) -> TenantSettings {
+    let capabilities = RuleCapabilities { settable: StateSet::of(&AgentState::KNOWN), can_log_out: true };
+    TenantSettings {
+        tenant: TenantId::from("acme"),
+        agents: agents.to_vec(),
+        budget: BudgetSettings {
+            requests_per_minute: 1000,
+            urgent_reserve: 0,
+            read_share_percent: 20,
+            parallel_calls: 32,
+            request_timeout_real: TIMEOUT,
+        },
+        sight: SightSettings {
+            interval: INTERVAL,
+            agents_per_subscription: 2,
+            renew_after: Duration::from_secs(72_000),
+            near_expiry_after: Duration::from_secs(80_000),
+            oversize_bytes: 1_000_000,
+        },
+        policy: PolicySettings {
+            unscheduled_forbids: UnscheduledForbids::Ready,
+            on_contact: OnContact::Now,
+            deadline: Duration::from_secs(36_000),
+            answers_kept: Duration::from_secs(900),
+        },
+        retry: RetrySettings {
+            attempts: 5,
+            curve: RetryCurve { first: Duration::from_secs(1), cap: Duration::from_secs(1) },
+            share_percent: 20,
+            at_least_per_minute: 100,
+        },
+        rules: Arc::new(RuleSet::compile(&[], capabilities).expect("no rule")),
+        rule_texts: Vec::new(),
+        decide: DecideSettings { stale_after: INTERVAL * 3, ..DecideSettings::default() },
+    }
+}
