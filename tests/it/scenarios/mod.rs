@@ -9,6 +9,8 @@ mod dry_run;
 mod lost_answers;
 mod outage;
 mod people;
+mod reload;
+mod restart;
 mod review;
 mod rules;
 mod storm;
