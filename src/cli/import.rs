@@ -35,6 +35,7 @@ each of them is named, and nothing is changed.
 Examples:
   shiftkeeper import week-44.csv --tenant acme
   shiftkeeper import week-44.ics --output json
+  shiftkeeper import everybody-44.csv --whole
   shiftkeeper import config/samples/schedule-300.csv --move-weeks 2"
 )]
 pub struct ImportArgs {
@@ -50,6 +51,9 @@ pub struct ImportArgs {
     /// Moves every local date by whole weeks; earlier with a minus.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub move_weeks: i32,
+    /// The file is the whole schedule of its days: who is not named in it has no shift on them.
+    #[arg(long)]
+    pub whole: bool,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -69,7 +73,8 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
     let tenant = &one_tenant(config, args.tenant.as_ref())?.id;
-    let wanted = wanted_from_file(&args.file, tenant.as_str(), args.move_weeks, ACTOR)?;
+    let wanted = wanted_from_file(&args.file, tenant.clone(), ACTOR)?;
+    let wanted = WantedImport { move_weeks: args.move_weeks, whole: args.whole, ..wanted };
     let came = match daemon_for(config).await? {
         None => import_here(config, wanted).await?,
         Some(daemon) => match import_there(config, &daemon, &wanted).await {
@@ -109,13 +114,13 @@ async fn daemon_for(config: &Config) -> anyhow::Result<Option<Daemon>> {
 }
 
 async fn import_there(config: &Config, daemon: &Daemon, wanted: &WantedImport) -> Result<Came, DaemonError> {
-    let weeks = wanted.move_weeks.to_string();
+    let (weeks, whole) = (wanted.move_weeks.to_string(), wanted.whole.to_string());
     let ask = Ask {
         method: Method::POST,
         path: "/api/v1/schedule-imports",
         right: Right::Import,
         tenant: &wanted.tenant,
-        query: &[("tenant", wanted.tenant.as_str()), ("name", &wanted.name), ("move_weeks", &weeks)],
+        query: &[("tenant", wanted.tenant.as_str()), ("name", &wanted.name), ("move_weeks", &weeks), ("whole", &whole)],
     };
     let body = wanted.bytes.to_vec();
     match daemon.ask(config, ask, |request| request.timeout(IMPORT_TIMEOUT).body(body)).await {
@@ -151,6 +156,7 @@ pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow
     let store = Store::open(url.expose(), Role::Import, clock.clone(), &identity()).await?;
     let importer = Importer {
         writer: store.writer().clone(),
+        reader: store.reader().clone(),
         clock,
         random: Arc::new(SystemRandom),
         door: Door::new(HashMap::new()),
@@ -163,7 +169,7 @@ pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow
     match imported {
         Ok(answer) => Ok(Came::Imported(answer)),
         Err(ImportError::Refused { complaints, faults, .. }) => Ok(Came::Refused { complaints, faults }),
-        Err(error @ ImportError::Store(_)) => Err(error.into()),
+        Err(error @ (ImportError::Store(_) | ImportError::Read(_))) => Err(error.into()),
     }
 }
 
@@ -186,8 +192,11 @@ fn refused_lines(complaints: &[Complaint], faults: usize, file: &str) -> Vec<Str
 }
 
 fn summary(answer: &ImportAnswer, file: &str) -> String {
-    let ImportAnswer { tenant, version, agents, shifts, first_day, last_day, .. } = answer;
-    let what = format!("{agents} agents, {shifts} shifts, {first_day} to {last_day}");
+    let ImportAnswer { tenant, version, agents, others_off, shifts, first_day, last_day, .. } = answer;
+    let mut what = format!("{agents} agents, {shifts} shifts, {first_day} to {last_day}");
+    if *others_off > 0 {
+        what += &format!("; {others_off} whom it does not name are off on these days");
+    }
     if answer.changed {
         format!("{file}: imported for {tenant} as version {version}: {what}")
     } else {

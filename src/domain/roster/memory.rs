@@ -157,7 +157,10 @@ mod tests {
             memory.act(&RuleId::new(format!("rule-{n}")), at(n), 0);
             assert!(memory.hold(&RuleId::new(format!("rule-{n}")), 0));
         }
-        assert_eq!((memory.changes.len(), memory.acted.len(), memory.held.len()), (MOST_CHANGES, MOST_RULES, MOST_RULES));
+        assert_eq!(
+            (memory.changes.len(), memory.acted.len(), memory.held.len()),
+            (MOST_CHANGES, MOST_RULES, MOST_RULES)
+        );
         assert!(memory.last_acted(&RuleId::new("rule-199")).is_some());
         assert!(memory.last_acted(&RuleId::new("rule-0")).is_none());
         for _ in 0..=MOST_ACTS {

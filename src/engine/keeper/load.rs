@@ -126,7 +126,8 @@ impl Keeper {
         if !newcomers.is_empty() {
             self.recall(&newcomers).await?;
         }
-        self.leaving = self.roster.slots().iter().map(|slot| slot.id()).filter(|id| !named.contains(*id)).cloned().collect();
+        self.leaving =
+            self.roster.slots().iter().map(|slot| slot.id()).filter(|id| !named.contains(*id)).cloned().collect();
         let agents = self.agents();
         self.roster_told.send_if_modified(|known| {
             let changed = **known != *agents;
@@ -139,7 +140,8 @@ impl Keeper {
     /// What the store remembers of agents who come into the roster, perhaps not for the first time.
     async fn recall(&mut self, newcomers: &HashSet<AgentId>) -> anyhow::Result<()> {
         let (reader, tenant) = (self.link.reader.clone(), self.link.tenant.clone());
-        for stored in reader.latest_states(&tenant).await?.into_iter().filter(|row| newcomers.contains(&row.row.agent)) {
+        for stored in reader.latest_states(&tenant).await?.into_iter().filter(|row| newcomers.contains(&row.row.agent))
+        {
             let entered_at = stored.row.entered_at;
             if let Some(index) = self.roster.find(stored.row.agent.as_str()) {
                 self.roster.observe(index, observed(stored.row), entered_at);

@@ -277,11 +277,17 @@ impl Scenario {
 
     /// Imports a schedule into the daemon that runs.
     pub async fn import(&self, csv: &str) -> ImportAnswer {
+        self.import_as(csv, false).await
+    }
+
+    /// Imports a schedule, as the whole one of its days or as one of several.
+    pub async fn import_as(&self, csv: &str, whole: bool) -> ImportAnswer {
         let wanted = WantedImport {
             tenant: self.tenant.clone(),
             name: "schedule.csv".to_owned(),
             bytes: csv.as_bytes().into(),
             move_weeks: 0,
+            whole,
             actor: "person:scenario".to_owned(),
         };
         self.daemon().importer.run(wanted).await.expect("the schedule is sound")

@@ -6,6 +6,7 @@ mod breaker;
 mod budget;
 mod database;
 mod dry_run;
+mod imports;
 mod lost_answers;
 mod outage;
 mod people;

@@ -47,9 +47,8 @@ async fn who_took_a_change_back_is_left_alone_after_a_restart_too() {
 async fn what_a_watching_rule_found_is_recorded_once_over_a_restart() {
     let mut scenario = a_break_is_overrun("watch").await;
     let reader = scenario.reader().await;
-    let found = || async {
-        scenario.audit(&reader).await.iter().filter(|entry| entry.action == "rule.would_have").count()
-    };
+    let found =
+        || async { scenario.audit(&reader).await.iter().filter(|entry| entry.action == "rule.would_have").count() };
     scenario
         .until("the rule would have acted", || async { if found().await == 1 { Ok(()) } else { Err(String::new()) } })
         .await;
@@ -76,9 +75,7 @@ cooldown = "30m"
 "#;
     let mut scenario = Scenario::start_team(setup).await;
     let reader = scenario.reader().await;
-    let told = || async {
-        scenario.audit(&reader).await.iter().filter(|entry| entry.action == "rule.told").count()
-    };
+    let told = || async { scenario.audit(&reader).await.iter().filter(|entry| entry.action == "rule.told").count() };
     scenario.put("u_0001", SimState::Idle);
     scenario.until("the rule tells", || async { if told().await == 1 { Ok(()) } else { Err(String::new()) } }).await;
     scenario.put("u_0001", SimState::Available);
