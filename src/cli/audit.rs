@@ -55,7 +55,7 @@ Examples:
   shiftkeeper audit export --tenant acme > acme.jsonl
   shiftkeeper audit export --from 1001 --to 2000
   shiftkeeper audit export | head -1 | jq -j .body | sha256sum
-  shiftkeeper audit export --agents | jq -c 'select(.body | contains(\"rule.would_have\")) | [.agent, (.body | fromjson).why.because]'"
+  shiftkeeper audit export --agents | jq -r '.agent'"
 )]
 pub struct ExportArgs {
     /// Where the configuration comes from.

@@ -41,9 +41,9 @@ impl Keeper {
         }
     }
 
-    /// When a fresh snapshot was generated that shows the agent where the change leads, with the reason code that was asked for
-    /// as far as one was. Where policy has something to say it says it, and while another change of the agent is under way, what
-    /// is shown is about to change.
+    /// When a fresh snapshot was generated that shows the agent where the change leads. No snapshot shows a reason code, so one
+    /// that was asked for is sent. Where policy has something to say it says it, and while another change of the agent is under
+    /// way, what is shown is about to change.
     fn shown_there(&self, open: &Open, now: UtcMicros) -> Option<UtcMicros> {
         let transition = &open.transition;
         let index = self.roster.find(transition.agent.as_str())?;
@@ -51,7 +51,6 @@ impl Keeper {
         let row = self.files.get(index.position())?.row.as_ref()?;
         let fresh = now.since(row.generated_at) <= self.settings.decide.stale_after;
         let there = observed.state == transition.target && row.state == transition.target;
-        let as_asked = open.any_reason || observed.reason.as_ref() == Some(&transition.reason);
         let alone = self
             .book
             .of_agent(&transition.agent)
@@ -60,7 +59,7 @@ impl Keeper {
             Ruling::Allow | Ruling::AskPlatform => true,
             Ruling::HoldForBreak(_) | Ruling::HoldForContact | Ruling::Refuse(_) | Ruling::SkipOnContact => false,
         };
-        (fresh && there && as_asked && alone && free).then_some(row.generated_at)
+        (fresh && there && open.any_reason && alone && free).then_some(row.generated_at)
     }
 
     /// What is left of agents who leave: no snapshot will show what became of it. Who has nothing left goes with this commit.

@@ -12,38 +12,42 @@ async fn planned(scenario: &Scenario, reader: &Reader) -> Vec<(String, &'static 
     let plans = reader.plans(&scenario.tenant, (at, at.offset(1)), None).await.expect("readable");
     let of = |plan: shiftkeeper::store::StoredPlan| {
         let agent = plan.agent.to_string();
-        match AgentPlan::new(plan.shifts, plan.coverage).planned(at) {
-            Planned::In(_) => (agent, "in"),
-            Planned::Off => (agent, "off"),
-            Planned::NotCovered => (agent, "uncovered"),
-        }
+        let planned = match AgentPlan::new(plan.shifts, plan.coverage).at(at) {
+            Planned::In(_) => "in",
+            Planned::Off => "off",
+            Planned::NotCovered => "uncovered",
+        };
+        (agent, planned)
     };
     plans.into_iter().map(of).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_schedule_takes_the_shifts_of_whom_it_leaves_out() {
-    let scenario = Scenario::start_team(Setup::team(3)).await;
+    let scenario = Scenario::start_team(Setup::team(4)).await;
     let reader = scenario.reader().await;
-    let is = |agent: &str, planned| (agent.to_owned(), planned);
-    let (two, three) = (schedule(agents(2), &[]), schedule(agents(3), &[]));
+    let three_and = |last| {
+        let planned = agents(4).into_iter().zip(["in", "in", "in", last]);
+        planned.collect::<Vec<_>>()
+    };
+    let (three, four) = (schedule(agents(3), &[]), schedule(agents(4), &[]));
 
-    let part = scenario.import(&two).await;
+    let part = scenario.import(&three).await;
     assert!(part.changed && part.others_off == 0, "{part:?}");
-    assert_eq!(planned(&scenario, &reader).await, [is("u_0001", "in"), is("u_0002", "in"), is("u_0003", "in")]);
+    assert_eq!(planned(&scenario, &reader).await, three_and("in"));
 
-    let whole = scenario.import_as(&two, true).await;
+    let whole = scenario.import_as(&three, true).await;
     assert!(whole.changed, "the same content, and more is meant by it: {whole:?}");
     assert_eq!(whole.others_off, 1);
-    assert_eq!(planned(&scenario, &reader).await, [is("u_0001", "in"), is("u_0002", "in"), is("u_0003", "off")]);
-    let again = scenario.import_as(&two, true).await;
+    assert_eq!(planned(&scenario, &reader).await, three_and("off"));
+    let again = scenario.import_as(&three, true).await;
     assert_eq!((again.changed, again.version), (false, whole.version), "{again:?}");
 
     // Whom no schedule speaks for on these days is nobody that it leaves out.
-    let moved = three.replace("2026-10-26", "2026-11-26");
+    let moved = four.replace("2026-10-26", "2026-11-26");
     let later = scenario.import_as(&moved, true).await;
     assert_eq!(later.others_off, 0);
-    assert_eq!(planned(&scenario, &reader).await, [is("u_0001", "in"), is("u_0002", "in"), is("u_0003", "off")]);
+    assert_eq!(planned(&scenario, &reader).await, three_and("off"));
     reader.close().await;
     scenario.assert_nothing_left_over().await;
 }

@@ -10,7 +10,17 @@ use crate::harness::{Scenario, Setup};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_took_a_change_back_is_left_alone_after_a_restart_too() {
-    let mut scenario = a_break_is_overrun("enforce").await;
+    let mut setup = Setup::team(4);
+    setup.speed = 60;
+    setup.rules = r#"
+[[rules]]
+id = "back"
+when = { planned = "work", state = ["NotReady", "Paused"], for = "1m" }
+then = { set_state = "Ready" }
+mode = "enforce"
+cooldown = "1m"
+"#;
+    let mut scenario = Scenario::start_team(setup).await;
     scenario
         .until("the agent is made ready", || async {
             let state = scenario.state_of("u_0001");
@@ -33,7 +43,7 @@ async fn who_took_a_change_back_is_left_alone_after_a_restart_too() {
         entries.iter().filter(|entry| entry.action == "rule.held").count()
     };
     // Longer than the rule's cooldown and the time in the state that it asks for.
-    scenario.pass(Duration::from_secs(10 * 60)).await;
+    scenario.pass(Duration::from_secs(5 * 60)).await;
     assert_eq!(scenario.posts_for("u_0001").len(), 1, "left alone");
     assert_eq!(held(&scenario.audit(&reader).await), 1, "that it is held is recorded once");
     scenario.stop_daemon().await;

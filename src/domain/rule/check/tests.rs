@@ -58,7 +58,11 @@ fn conditions_that_cannot_be_read_are_named_with_the_way_out() {
         ),
         (format!("when = {{ state = [] }}\n{then}"), "when.state", "empty"),
         (format!("when = {{ shift = {{ ended_for = \"73h\" }} }}\n{then}"), "when.shift.ended_for", "72h at most"),
-        (format!("when = {{ shift = {{ ended_within = \"96h\" }} }}\n{then}"), "when.shift.ended_within", "72h at most"),
+        (
+            format!("when = {{ shift = {{ ended_within = \"96h\" }} }}\n{then}"),
+            "when.shift.ended_within",
+            "72h at most",
+        ),
         (
             format!("when = {{ shift = {{ starts_within = \"97h\" }} }}\n{then}"),
             "when.shift.starts_within",
