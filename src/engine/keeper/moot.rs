@@ -116,3 +116,60 @@ fn no_longer_given(rule: Option<&CompiledRule>, version: &str, asked: &Transitio
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::policy::OnContact;
+    use crate::domain::priority::Priority;
+    use crate::domain::rule::check::Capabilities;
+    use crate::domain::rule::parse::parse;
+    use crate::domain::state::AgentState;
+
+    fn asked(status: Status) -> Transition {
+        Transition {
+            id: TransitionId(uuid::Uuid::nil()),
+            tenant: "acme".into(),
+            agent: "u_1".into(),
+            target: AgentState::Ready,
+            reason: AgentState::Ready.default_reason(),
+            priority: Priority::Schedule,
+            actor: Actor::Daemon,
+            note: None,
+            on_contact: OnContact::After,
+            requested_at: UtcMicros::EPOCH,
+            deadline: UtcMicros::MAX,
+            before: None,
+            explanation: serde_json::Value::Null,
+            attempts: 0,
+            violation: None,
+            latency_ms: None,
+            status,
+        }
+    }
+
+    #[test]
+    fn what_an_older_version_asked_for_stands_only_while_the_rule_would_ask_for_it_the_same_way() {
+        let waits = |why| Status::Waiting { why, until: None };
+        let (budget, approval) = (waits(WaitReason::Budget), waits(WaitReason::Approval));
+        for (mode, state, status, expected) in [
+            ("enforce", "Ready", &budget, None),
+            ("approve", "Ready", &approval, None),
+            ("watch", "Ready", &budget, Some("only watches now")),
+            ("watch", "Ready", &approval, Some("only watches now")),
+            ("approve", "Ready", &budget, Some("asks a person first now")),
+            ("enforce", "Ready", &approval, Some("acts by itself now")),
+            ("enforce", "Idle", &budget, Some("wants something else now")),
+        ] {
+            let text = format!(
+                "[[rules]]\nid = \"r\"\nwhen = {{ state = \"Paused\" }}\nthen = {{ set_state = \"{state}\" }}\nmode = \"{mode}\"\n"
+            );
+            let (rules, _) = parse(&text).expect("TOML");
+            let set = RuleSet::compile(&rules, Capabilities::guide()).expect("sound");
+            let (rule, asked) = (set.rules().first().expect("one"), asked(status.clone()));
+            assert_eq!(no_longer_given(Some(rule), "older", &asked), expected, "{mode} {state} {status:?}");
+            assert_eq!(no_longer_given(Some(rule), &rule.version, &asked), None, "the version is the same");
+            assert_eq!(no_longer_given(None, "older", &asked), Some("is no longer there"));
+        }
+    }
+}
