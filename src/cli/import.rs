@@ -195,7 +195,7 @@ fn summary(answer: &ImportAnswer, file: &str) -> String {
     let ImportAnswer { tenant, version, agents, others_off, shifts, first_day, last_day, .. } = answer;
     let mut what = format!("{agents} agents, {shifts} shifts, {first_day} to {last_day}");
     if *others_off > 0 {
-        what += &format!("; {others_off} whom it does not name are off on these days");
+        what = format!("{what}; {others_off} whom it does not name are off on these days");
     }
     if answer.changed {
         format!("{file}: imported for {tenant} as version {version}: {what}")

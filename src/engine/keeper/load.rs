@@ -12,7 +12,7 @@ use super::record::Pass;
 use super::{AutomaticChange, Keeper, KeeperParts};
 use crate::domain::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId};
-use crate::domain::roster::{AgentIndex, Roster};
+use crate::domain::roster::{AgentIndex, AgentSlot, Roster};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Step};
 use crate::engine::picture::{observed, read_picture, read_plans, remember};
@@ -127,7 +127,7 @@ impl Keeper {
             self.recall(&newcomers).await?;
         }
         self.leaving =
-            self.roster.slots().iter().map(|slot| slot.id()).filter(|id| !named.contains(*id)).cloned().collect();
+            self.roster.slots().iter().map(AgentSlot::id).filter(|id| !named.contains(*id)).cloned().collect();
         let agents = self.agents();
         self.roster_told.send_if_modified(|known| {
             let changed = **known != *agents;
@@ -176,7 +176,7 @@ impl Keeper {
 
     /// Whom to look at.
     fn agents(&self) -> Arc<[AgentId]> {
-        let ids = self.roster.slots().iter().map(|slot| slot.id());
+        let ids = self.roster.slots().iter().map(AgentSlot::id);
         ids.filter(|id| !self.leaving.contains(*id)).cloned().collect()
     }
 

@@ -58,12 +58,12 @@ fn refused(error: ImportError) -> Problem {
                 .with("complaints", lines)
                 .with("faults", faults.into())
         }
-        ImportError::Store(cause) => unavailable(cause.into(), detail),
-        ImportError::Read(cause) => unavailable(cause.into(), detail),
+        ImportError::Store(cause) => unavailable(&cause.into(), detail),
+        ImportError::Read(cause) => unavailable(&cause.into(), detail),
     }
 }
 
-fn unavailable(cause: anyhow::Error, detail: String) -> Problem {
+fn unavailable(cause: &anyhow::Error, detail: String) -> Problem {
     tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
 }
