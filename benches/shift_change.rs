@@ -152,6 +152,7 @@ async fn start(speed: u32, rules: &str) -> anyhow::Result<Bench> {
         name: "bench.csv".to_owned(),
         bytes: shifts.into_bytes().into(),
         move_weeks: 0,
+        whole: false,
         actor: "person:bench".to_owned(),
     };
     app.importer().run(wanted).await?;

@@ -1,5 +1,6 @@
 //! Takes a schedule file in: read, checked whole, stored as a new version in one switch, the keeper told.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,17 +11,19 @@ use crate::clock::{BoxFuture, SharedClock, SharedRandom};
 use crate::domain::agent::Agent;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::{Event, EventKind};
-use crate::domain::ids::{EventId, SubjectId};
+use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId};
 use crate::domain::import::{DraftAgent, ImportOptions, ImportRefused, ScheduleDraft, read_schedule};
 use crate::engine::door::Door;
 use crate::http::{ImportAnswer, ImportError, Imports, WantedImport, file_name};
-use crate::store::{AgentSchedule, Commit, Imported, ScheduleImport, Writer};
+use crate::store::{AgentSchedule, Commit, Imported, Reader, ScheduleImport, Writer};
 
 /// Reads files and stores what they say; used by the daemon and, where none runs, by the command.
 #[derive(Clone)]
 pub struct Importer {
     /// The one writer.
     pub writer: Writer,
+    /// What is in force.
+    pub reader: Reader,
     /// The daemon's clock.
     pub clock: SharedClock,
     /// Ids.
@@ -58,7 +61,9 @@ impl Importer {
                 });
             }
         };
-        let imported = self.writer.import(self.schedule(&wanted, &draft)).await.map_err(ImportError::Store)?;
+        let others = if wanted.whole { self.left_out(&wanted.tenant, &draft).await? } else { Vec::new() };
+        let others_off = others.len();
+        let imported = self.writer.import(self.schedule(&wanted, &draft, others)).await.map_err(ImportError::Store)?;
         let (version, changed) = match imported {
             Imported::Switched { version, .. } => (version, true),
             Imported::Unchanged { version } => (version, false),
@@ -71,6 +76,7 @@ impl Importer {
             version,
             changed,
             agents: draft.agents.len(),
+            others_off,
             shifts: draft.shifts,
             rows: draft.rows,
             first_day: draft.first_day.to_string(),
@@ -79,14 +85,46 @@ impl Importer {
         })
     }
 
-    fn schedule(&self, wanted: &WantedImport, draft: &ScheduleDraft) -> ScheduleImport {
+    /// The agents for whom a schedule speaks on the file's days and whom the file does not name, without shifts on them.
+    async fn left_out(&self, tenant: &TenantId, draft: &ScheduleDraft) -> Result<Vec<AgentSchedule>, ImportError> {
+        let named: HashSet<&AgentId> = draft.agents.iter().map(|agent| &agent.id).collect();
+        let mut days = HashMap::new();
+        for stored in self.reader.agents(tenant).await.map_err(ImportError::Read)? {
+            let zone = stored.agent.zone.as_deref().unwrap_or("UTC");
+            if !named.contains(&stored.agent.id)
+                && let Some(coverage) = draft.days_in(zone)
+            {
+                days.insert(stored.agent.id.clone(), (stored, coverage));
+            }
+        }
+        let spans = || days.values().map(|(_, coverage)| *coverage);
+        let Some(from) = spans().map(|span| span.start).min() else { return Ok(Vec::new()) };
+        let to = spans().map(|span| span.end).max().unwrap_or(from);
+        let plans = self.reader.plans(tenant, (from, to), None).await.map_err(ImportError::Read)?;
+        let spoken_for = plans.into_iter().filter_map(|plan| {
+            let (stored, coverage) = days.remove(&plan.agent)?;
+            let overlaps = plan.coverage.iter().any(|span| span.start < coverage.end && span.end > coverage.start);
+            overlaps.then(|| AgentSchedule {
+                agent: stored.agent,
+                subject: stored.subject,
+                shifts: Vec::new(),
+                coverage,
+            })
+        });
+        Ok(spoken_for.collect())
+    }
+
+    fn schedule(&self, wanted: &WantedImport, draft: &ScheduleDraft, others: Vec<AgentSchedule>) -> ScheduleImport {
         let now = self.clock.now();
         let (first_day, last_day) = (draft.first_day.to_string(), draft.last_day.to_string());
-        let hash = Hash(draft.content_hash);
-        let facts = json!({
+        let hash = Hash(draft.hash_with(others.iter().map(|other| &other.agent.id)));
+        let mut facts = json!({
             "file": wanted.name, "content": hash.to_string(), "agents": draft.agents.len(), "shifts": draft.shifts,
             "first_day": first_day, "last_day": last_day,
         });
+        if wanted.whole {
+            facts["others_off"] = others.len().into();
+        }
         let audit = AuditDraft {
             tenant: wanted.tenant.clone(),
             at: now,
@@ -116,7 +154,7 @@ impl Importer {
             tenant: wanted.tenant.clone(),
             name: wanted.name.clone(),
             content_hash: hash,
-            agents: draft.agents.iter().map(|agent| self.agent_schedule(agent)).collect(),
+            agents: draft.agents.iter().map(|agent| self.agent_schedule(agent)).chain(others).collect(),
             actor: wanted.actor.clone(),
             with_switch: Commit { audit: vec![audit], events: vec![event], ..Commit::default() },
         }
@@ -143,13 +181,14 @@ fn refusal(wanted: &WantedImport, refused: ImportRefused) -> ImportError {
 }
 
 /// Reads a file from disk for an import.
-pub fn wanted_from_file(path: &Path, tenant: &str, move_weeks: i32, actor: &str) -> anyhow::Result<WantedImport> {
+pub fn wanted_from_file(path: &Path, tenant: TenantId, actor: &str) -> anyhow::Result<WantedImport> {
     let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(WantedImport {
-        tenant: tenant.into(),
+        tenant,
         name: file_name(path),
         bytes: bytes.into(),
-        move_weeks,
+        move_weeks: 0,
+        whole: false,
         actor: actor.to_owned(),
     })
 }

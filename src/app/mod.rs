@@ -199,6 +199,7 @@ impl App {
     pub fn importer(&self) -> Importer {
         Importer {
             writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
             door: self.door.clone(),

@@ -1,5 +1,6 @@
 //! `shiftkeeper audit`: check the audit trail, or write it out so that others can. Reads the store alone.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use super::output::{Output, print, print_json};
 use super::scope::{one_tenant, open_reader, usage};
 use crate::config::Config;
 use crate::domain::audit::BadEntry;
-use crate::domain::ids::TenantId;
+use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::words::count;
 use crate::store::{PAGE_LIMIT, Reader, StoredEntry};
 
@@ -54,7 +55,8 @@ pub struct VerifyArgs {
 Examples:
   shiftkeeper audit export --tenant acme > acme.jsonl
   shiftkeeper audit export --from 1001 --to 2000
-  shiftkeeper audit export | head -1 | jq -j .body | sha256sum"
+  shiftkeeper audit export | head -1 | jq -j .body | sha256sum
+  shiftkeeper audit export --agents | jq -r '.agent'"
 )]
 pub struct ExportArgs {
     /// Where the configuration comes from.
@@ -69,6 +71,9 @@ pub struct ExportArgs {
     /// The last entry, by its number; the last there is without it.
     #[arg(long, value_name = "SEQ")]
     pub to: Option<u64>,
+    /// Add the agent's id to each line whose subject is still known; `null` where it was erased or the entry is about none.
+    #[arg(long)]
+    pub agents: bool,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: ExportOutput,
@@ -170,11 +175,16 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     }
     let ExportOutput::Jsonl = args.output;
     let reader = open_reader(&loaded.config).await?;
+    let mut names = None;
+    if args.agents {
+        let agents = reader.agents(tenant).await?;
+        names = Some(agents.into_iter().map(|one| (one.subject.to_string(), one.agent.id)).collect::<Names>());
+    }
     let mut after = args.from - 1;
     loop {
         let page = reader.audit_entries(tenant, after, PAGE_LIMIT).await?;
         let Some(newest) = page.last().map(|entry| entry.seq) else { break };
-        if !write_page(page.iter().filter(|entry| entry.seq <= last))? || newest >= last {
+        if !write_page(page.iter().filter(|entry| entry.seq <= last), names.as_ref())? || newest >= last {
             break;
         }
         after = newest;
@@ -183,11 +193,14 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
+/// Agents by their subjects.
+type Names = HashMap<String, AgentId>;
+
 /// False when the reader of the output has gone away.
-fn write_page<'a>(entries: impl Iterator<Item = &'a StoredEntry>) -> io::Result<bool> {
+fn write_page<'a>(entries: impl Iterator<Item = &'a StoredEntry>, names: Option<&Names>) -> io::Result<bool> {
     let mut text = String::new();
     for entry in entries {
-        text.push_str(&line(entry));
+        text.push_str(&line(entry, names));
         text.push('\n');
     }
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -196,11 +209,15 @@ fn write_page<'a>(entries: impl Iterator<Item = &'a StoredEntry>) -> io::Result<
     }
 }
 
-fn line(entry: &StoredEntry) -> String {
+fn line(entry: &StoredEntry, names: Option<&Names>) -> String {
     // As it stands, also where a forger's is not of 32 bytes.
     let hash = entry.hash.iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     });
-    json!({ "seq": entry.seq, "hash": hash, "body": entry.body }).to_string()
+    let mut line = json!({ "seq": entry.seq, "hash": hash, "body": entry.body });
+    if let Some(names) = names {
+        line["agent"] = json!(entry.columns.subject.as_ref().and_then(|subject| names.get(subject)));
+    }
+    line.to_string()
 }

@@ -177,6 +177,7 @@ async fn import(demo: &Demo, app: &App) -> anyhow::Result<()> {
         name: SCHEDULE_NAME.to_owned(),
         bytes: SCHEDULE.into(),
         move_weeks: 0,
+        whole: false,
         actor: "person:demo".to_owned(),
     };
     importer.run(wanted).await.context("the sample schedule")?;

@@ -41,6 +41,7 @@ const ANSWER_TIMEOUT: Duration = IMPORTED_WITHIN.saturating_add(Duration::from_s
 Examples:
   shiftkeeper import week-44.csv --tenant acme
   shiftkeeper import week-44.ics --output json
+  shiftkeeper import everybody-44.csv --whole
   shiftkeeper import config/samples/schedule-300.csv --move-weeks 2"
 )]
 pub struct ImportArgs {
@@ -56,6 +57,9 @@ pub struct ImportArgs {
     /// Moves every local date by whole weeks; earlier with a minus.
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     pub move_weeks: i32,
+    /// The file is the whole schedule of its days: who is not named in it has no shift on them.
+    #[arg(long)]
+    pub whole: bool,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Output,
@@ -83,7 +87,10 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let tenant = &one_tenant(config, args.tenant.as_ref())?.id;
     let came = match check_size(size_of(&args.file)?, &config.import) {
         Err(refused) => refused.into(),
-        Ok(()) => import(config, wanted_from_file(&args.file, tenant.as_str(), args.move_weeks, ACTOR)?).await?,
+        Ok(()) => {
+            let wanted = wanted_from_file(&args.file, tenant.clone(), ACTOR)?;
+            import(config, WantedImport { move_weeks: args.move_weeks, whole: args.whole, ..wanted }).await?
+        }
     };
     let file = args.file.display().to_string();
     tell(&came, &file);
@@ -132,13 +139,13 @@ async fn daemon_for(config: &Config) -> anyhow::Result<Option<Daemon>> {
 }
 
 async fn import_there(config: &Config, daemon: &Daemon, wanted: &WantedImport) -> Result<Came, DaemonError> {
-    let weeks = wanted.move_weeks.to_string();
+    let (weeks, whole) = (wanted.move_weeks.to_string(), wanted.whole.to_string());
     let ask = Ask {
         method: Method::POST,
         path: "/api/v1/schedule-imports",
         right: Right::Import,
         tenant: &wanted.tenant,
-        query: &[("tenant", wanted.tenant.as_str()), ("name", &wanted.name), ("move_weeks", &weeks)],
+        query: &[("tenant", wanted.tenant.as_str()), ("name", &wanted.name), ("move_weeks", &weeks), ("whole", &whole)],
     };
     let body = wanted.bytes.to_vec();
     match daemon.ask(config, ask, |request| request.timeout(ANSWER_TIMEOUT).body(body)).await {
@@ -174,6 +181,7 @@ pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow
     let store = Store::open(url.expose(), Role::Import, clock.clone(), &identity()).await?;
     let importer = Importer {
         writer: store.writer().clone(),
+        reader: store.reader().clone(),
         clock,
         random: Arc::new(SystemRandom),
         door: Door::new(HashMap::new()),
@@ -186,7 +194,7 @@ pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow
     match imported {
         Ok(answer) => Ok(Came::Imported(answer)),
         Err(ImportError::Refused { complaints, faults, .. }) => Ok(Came::Refused { complaints, faults }),
-        Err(error @ ImportError::Store(_)) => Err(error.into()),
+        Err(error @ (ImportError::Store(_) | ImportError::Read(_))) => Err(error.into()),
     }
 }
 
@@ -208,9 +216,12 @@ fn refused_lines(complaints: &[Complaint], faults: usize, file: &str) -> Vec<Str
 }
 
 fn summary(answer: &ImportAnswer, file: &str) -> String {
-    let ImportAnswer { tenant, version, agents, shifts, first_day, last_day, .. } = answer;
+    let ImportAnswer { tenant, version, agents, others_off, shifts, first_day, last_day, .. } = answer;
     let (agents, shifts) = (count(*agents, "agent"), count(*shifts, "shift"));
-    let what = format!("{agents}, {shifts}, {first_day} to {last_day}");
+    let mut what = format!("{agents}, {shifts}, {first_day} to {last_day}");
+    if *others_off > 0 {
+        what = format!("{what}; {others_off} whom it does not name are off on these days");
+    }
     if answer.changed {
         format!("{file}: imported for {tenant} as version {version}: {what}")
     } else {

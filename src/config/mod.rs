@@ -121,12 +121,16 @@ impl Config {
         self.client.token.as_ref().or_else(|| self.server.tokens.iter().find(fits).map(|token| &token.token))
     }
 
-    /// The rules with the modes that they have for a tenant: those that its `automation.enforce` names act instead of watching.
+    /// The rules as they are for a tenant: those that its `automation.enforce` names act instead of watching, and those that do
+    /// not say what to do with an agent on a contact do as its policy says.
     pub fn rules_for(&self, tenant: &Tenant) -> Vec<Rule> {
         let mut rules = self.rules.clone();
         for rule in &mut rules {
             if rule.mode == RuleMode::Watch && tenant.automation.enforce.contains(&rule.id) {
                 rule.mode = RuleMode::Enforce;
+            }
+            if rule.then.set_state.is_some() || rule.then.log_out.is_some() {
+                rule.then.on_contact.get_or_insert(tenant.policy.on_contact);
             }
         }
         rules

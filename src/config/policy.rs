@@ -11,7 +11,7 @@ use crate::domain::policy::{OnContact, UnscheduledForbids};
 pub struct Policy {
     /// What an agent without a shift now may not be set to; a mandatory break always forbids Ready, and only that.
     pub unscheduled_forbids: UnscheduledForbids,
-    /// What happens to a person's change of an agent who is on a contact, unless the request says so. Rules say it themselves.
+    /// What happens to a change of an agent who is on a contact, unless the request or the rule says so.
     pub on_contact: OnContact,
     /// How long a held change waits at most before it expires.
     pub wait_at_most: Duration,
@@ -38,8 +38,8 @@ impl Policy {
             on_contact: section.value(
                 reloads(
                     "on_contact",
-                    "A person's change of an agent on a contact, unless the request says: sent now, after the contact, or skipped. \
-                     A rule's own `then.on_contact` decides for it.",
+                    "A change of an agent on a contact, unless the request or the rule (`then.on_contact`) says: sent now, after \
+                     the contact, or skipped.",
                 ),
                 &kind::choice(ON_CONTACT),
                 OnContact::After,

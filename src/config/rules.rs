@@ -14,7 +14,7 @@ use super::tenant::Tenant;
 use super::tree::{self, Entry, Node, Value};
 use crate::domain::rule::check::{Capabilities, check};
 use crate::domain::rule::parse::read as read_rules;
-use crate::domain::rule::{Rule, RuleComplaint};
+use crate::domain::rule::{Mode, Rule, RuleComplaint};
 use crate::domain::sets::StateSet;
 use crate::domain::state::AgentState;
 
@@ -115,6 +115,10 @@ pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<Rul
             let value = Shown::Plain(node.to_toml().to_string());
             let setting = Setting { value, origin: node.origin.clone(), change: Change::Reload };
             section.found.settings.insert(format!("rules[{}]", rule.id), setting);
+            if rule.mode == Mode::Approve {
+                let what = "nobody can approve yet, so what the rule asks for expires; use \"watch\"";
+                section.found.warnings.push(format!("{}: rules[{}].mode: {what}", place(node, "mode"), rule.id));
+            }
         }
     }
     rules

@@ -21,6 +21,7 @@ use super::priority::Priority;
 use super::schedule::AgentPlan;
 use super::sets::PlanKind;
 use super::time::UtcMicros;
+use super::transition::{Transition, WaitReason};
 
 /// An agent's place in the roster; good until the next [`Roster::upsert`] or [`Roster::remove`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -56,6 +57,28 @@ pub struct PlatformAnswers {
     pub good_until: UtcMicros,
 }
 
+/// An open transition, as far as it keeps rules off its agent. Of two, the greater one keeps off all that the other does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Busy {
+    /// Its priority.
+    pub priority: Priority,
+    /// Whether it goes its way by itself; one that waits for a person to approve it gives way to its own class too.
+    pub goes_on: bool,
+}
+
+impl Busy {
+    /// What a transition keeps off.
+    pub fn of(transition: &Transition) -> Self {
+        let goes_on = transition.status.waits_for() != Some(WaitReason::Approval);
+        Self { priority: transition.priority, goes_on }
+    }
+
+    /// Whether a rule of this class has to wait for it.
+    pub fn keeps_off(self, class: Priority) -> bool {
+        if self.goes_on { self.priority >= class } else { self.priority > class }
+    }
+}
+
 /// All that is known of one agent. Changed through [`Roster`] alone.
 #[derive(Clone, Debug)]
 pub struct AgentSlot {
@@ -68,7 +91,7 @@ pub struct AgentSlot {
     plan: Arc<AgentPlan>,
     team: TeamIndex,
     zone: u16,
-    busy: Option<Priority>,
+    busy: Option<Busy>,
     agent: Agent,
 }
 
@@ -116,8 +139,8 @@ impl AgentSlot {
             .map_or_else(PlatformSays::default, |a| a.says)
     }
 
-    /// The priority of the agent's open transition.
-    pub const fn busy(&self) -> Option<Priority> {
+    /// The agent's open transition that keeps most rules off.
+    pub const fn busy(&self) -> Option<Busy> {
         self.busy
     }
 
@@ -330,8 +353,8 @@ impl Roster {
         }
     }
 
-    /// Says that the agent has an open transition of this priority, or none.
-    pub fn set_busy(&mut self, index: AgentIndex, busy: Option<Priority>) {
+    /// Says which open transition the agent has, or none.
+    pub fn set_busy(&mut self, index: AgentIndex, busy: Option<Busy>) {
         if let Some(slot) = self.slots.get_mut(index.position()) {
             slot.busy = busy;
         }
@@ -341,15 +364,34 @@ impl Roster {
     /// counts for cooldown and limits, and not as an automatic change.
     pub fn note_act(&mut self, index: AgentIndex, rule: &RuleId, fact_key: u64, changes_state: bool, now: UtcMicros) {
         let Some(slot) = self.slots.get_mut(index.position()) else { return };
-        let memory = slot.memory.get_or_insert_default();
-        memory.act(rule, now, fact_key);
-        if changes_state {
-            memory.change(now);
-        }
+        slot.memory.get_or_insert_default().act(rule, now, fact_key);
         let team = slot.team;
+        if changes_state {
+            self.note_change(index, now);
+        }
         match self.rules.get_mut(rule) {
             Some(known) => known.act(team, now),
             None => self.rules.entry(rule.clone()).or_default().act(team, now),
+        }
+    }
+
+    /// Remembers an automatic change of the agent, for the guard against flapping.
+    pub fn note_change(&mut self, index: AgentIndex, at: UtcMicros) {
+        if let Some(slot) = self.slots.get_mut(index.position()) {
+            slot.memory.get_or_insert_default().change(at);
+        }
+    }
+
+    /// Remembers on which facts a rule was held back from an agent; gives whether that is news.
+    pub fn note_held(&mut self, index: AgentIndex, rule: &RuleId, fact_key: u64) -> bool {
+        let slot = self.slots.get_mut(index.position());
+        slot.is_some_and(|slot| slot.memory.get_or_insert_default().hold(rule, fact_key))
+    }
+
+    /// Forgets what was held back: it is news again.
+    pub fn forget_held(&mut self) {
+        for memory in self.slots.iter_mut().filter_map(|slot| slot.memory.as_mut()) {
+            memory.forget_held();
         }
     }
 

@@ -5,10 +5,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::time::UtcMicros;
+
+/// How far back a rule can look for a shift that ended: plans are held from so long before now. It covers the longest usual
+/// shift and a break before it.
+pub const LOOKS_BACK: Duration = Duration::from_hours(3 * 24);
+
+/// How far ahead a rule can look for a shift that starts.
+pub const LOOKS_AHEAD: Duration = Duration::from_hours(4 * 24);
 
 /// What a planned span is for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -222,7 +222,7 @@ pub enum Step {
         /// When.
         at: UtcMicros,
     },
-    /// A snapshot showed that it took effect.
+    /// A snapshot showed that it took effect, or that the agent was there already.
     Confirm {
         /// When that snapshot was generated.
         at: UtcMicros,
@@ -361,10 +361,11 @@ impl Status {
             Step::Cancel(by) => Some(Self::Cancelled { by }),
             Step::Supersede(by) => Some(Self::Superseded { by }),
             Step::Expire => Some(Self::Expired { waiting_for: self.waits_for() }),
+            // The agent is there already.
+            Step::Confirm { at } => Some(Self::Confirmed { at }),
             Step::NotApplied { .. }
             | Step::Doubt { .. }
             | Step::Accept { .. }
-            | Step::Confirm { .. }
             | Step::GiveUp { .. }
             | Step::ReadBack { .. } => None,
         }

@@ -3,21 +3,20 @@
 //! It reads and nothing else. What only the platform can tell (how fresh a sight is) is not in the store: an agent whose state
 //! is known counts as last seen when that state was entered, and nothing is decided on it before a fresh sight.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::agent::{Agent, Observed};
 use crate::domain::ids::{AgentId, SubjectId, TenantId};
-use crate::domain::roster::{AgentSlot, Roster};
-use crate::domain::schedule::AgentPlan;
+use crate::domain::roster::memory::AutomationMemory;
+use crate::domain::roster::{AgentSlot, Busy, Roster};
+use crate::domain::schedule::{AgentPlan, LOOKS_AHEAD, LOOKS_BACK};
 use crate::domain::time::UtcMicros;
-use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, StoredTransition};
+use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RemembersWrite, StoredTransition};
 
-/// Plans are held from this long before now: the longest shift, and a break before it.
-const PLANS_BEFORE: Duration = Duration::from_secs(3 * 24 * 3600);
-/// To this long after now; the keeper reads them anew long before that.
-const PLANS_AFTER: Duration = Duration::from_secs(4 * 24 * 3600);
+/// The keeper reads plans anew this often, so that the days they hold move on.
+pub const PLANS_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// Automatic changes are remembered for as long as the guard against flapping looks back.
 const AUTOMATIC_WITHIN: Duration = Duration::from_secs(3600);
@@ -31,6 +30,8 @@ pub struct Picture {
     pub subjects: Vec<Option<SubjectId>>,
     /// The transitions that have not ended.
     pub open: Vec<StoredTransition>,
+    /// Those of the roster whom neither a schedule nor the list names any more: they are there for their open transitions alone.
+    pub leaving: HashSet<AgentId>,
     /// Automatic changes of the last hour, oldest first.
     pub automatic: Vec<AutomaticChange>,
     /// The newest instant of the history.
@@ -48,10 +49,19 @@ pub async fn read_picture(
         roster: Roster::new(tenant.clone()),
         subjects: Vec::new(),
         open: reader.open_transitions(tenant).await?,
+        leaving: HashSet::new(),
         automatic: reader.automatic_changes(tenant, now - AUTOMATIC_WITHIN).await?,
         newest: None,
     };
+    let named: HashSet<&AgentId> = listed.iter().collect();
     for stored in reader.agents(tenant).await? {
+        let id = &stored.agent.id;
+        if !stored.imported && !named.contains(id) {
+            if !picture.open.iter().any(|open| open.transition.agent == *id) {
+                continue;
+            }
+            picture.leaving.insert(id.clone());
+        }
         picture.roster.upsert(stored.agent);
         picture.subjects.push(Some(stored.subject));
     }
@@ -70,14 +80,17 @@ pub async fn read_picture(
     }
     for change in &picture.automatic {
         if let Some(index) = picture.roster.find(change.agent.as_str()) {
-            picture.roster.note_act(index, &change.rule, 0, true, change.accepted_at);
+            picture.roster.note_change(index, change.accepted_at);
         }
+    }
+    for remembered in reader.automation_memory(tenant).await? {
+        remember(&mut picture.roster, &remembered);
     }
     for stored in &picture.open {
         let transition = &stored.transition;
         if let Some(index) = picture.roster.find(transition.agent.as_str()) {
             let busy = picture.roster.get(index).and_then(AgentSlot::busy);
-            picture.roster.set_busy(index, busy.max(Some(transition.priority)));
+            picture.roster.set_busy(index, busy.max(Some(Busy::of(transition))));
         }
     }
     read_plans(reader, &mut picture.roster, now).await?;
@@ -87,7 +100,7 @@ pub async fn read_picture(
 /// Puts the plans of the days around now into a roster.
 pub async fn read_plans(reader: &Reader, roster: &mut Roster, now: UtcMicros) -> Result<(), ReadError> {
     let tenant = roster.tenant().clone();
-    let stored = reader.plans(&tenant, (now - PLANS_BEFORE, now + PLANS_AFTER), None).await?;
+    let stored = reader.plans(&tenant, (now - LOOKS_BACK, now + LOOKS_AHEAD + PLANS_EVERY), None).await?;
     let mut plans: HashMap<AgentId, Arc<AgentPlan>> =
         stored.into_iter().map(|plan| (plan.agent, Arc::new(AgentPlan::new(plan.shifts, plan.coverage)))).collect();
     let agents: Vec<_> = roster.iter().map(|(index, slot)| (index, slot.id().clone())).collect();
@@ -98,8 +111,24 @@ pub async fn read_plans(reader: &Reader, roster: &mut Roster, now: UtcMicros) ->
     Ok(())
 }
 
-/// A row of history as the picture holds it.
-pub(super) fn observed(row: HistoryRow) -> Observed {
+/// Puts what automation remembers of an agent and a rule into a roster.
+pub fn remember(roster: &mut Roster, row: &RemembersWrite) {
+    let Some(index) = roster.find(row.agent.as_str()) else { return };
+    if let Some((at, fact_key)) = row.acted {
+        roster.note_act(index, &row.rule, fact_key, false, at);
+    }
+    if let Some(fact_key) = row.held_key {
+        roster.note_held(index, &row.rule, fact_key);
+    }
+    let memory = roster.get(index).and_then(AgentSlot::memory);
+    let known = memory.and_then(AutomationMemory::left_alone_until);
+    if let Some(until) = row.left_alone_until.filter(|until| Some(*until) > known) {
+        roster.note_reversal(index, until);
+    }
+}
+
+/// A row of history as the roster holds it.
+pub fn observed(row: HistoryRow) -> Observed {
     Observed {
         state: row.state,
         reason: row.reason,

@@ -59,6 +59,8 @@ pub struct WantedImport {
     pub bytes: Arc<[u8]>,
     /// Whole weeks to move every local date by.
     pub move_weeks: i32,
+    /// The file is the whole schedule of its days: agents whom it does not name have no shift on them.
+    pub whole: bool,
     /// Who asks.
     pub actor: String,
 }
@@ -74,6 +76,9 @@ pub struct ImportAnswer {
     pub changed: bool,
     /// Agents that the file names.
     pub agents: usize,
+    /// Agents whom it does not name and who are off on its days now, since it is the whole schedule of them.
+    #[serde(default)]
+    pub others_off: usize,
     /// Shifts in it.
     pub shifts: usize,
     /// Its rows.
@@ -99,6 +104,9 @@ pub enum ImportError {
         /// The first of them, by line.
         complaints: Vec<Complaint>,
     },
+    /// What is in force could not be read.
+    #[error("the schedule in force could not be read; nothing was changed")]
+    Read(#[source] crate::store::ReadError),
     /// The store did not take it.
     #[error("the schedule could not be stored; nothing was changed")]
     Store(#[source] crate::store::CommitError),

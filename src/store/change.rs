@@ -35,6 +35,8 @@ pub struct Commit {
     pub events: Vec<Event>,
     /// Whole rows, inserted or replaced.
     pub counters: Vec<AgentCounters>,
+    /// Whole rows, inserted or replaced.
+    pub memory: Vec<RemembersWrite>,
     /// Subscriptions on the platform.
     pub subscriptions: Vec<SubscriptionWrite>,
     /// Answers to requests with an `Idempotency-Key`. A key that is already stored refuses the change.
@@ -59,6 +61,7 @@ impl Commit {
             notes,
             events,
             counters,
+            memory,
             subscriptions,
             idempotency,
             rules,
@@ -73,6 +76,7 @@ impl Commit {
             && notes.is_empty()
             && events.is_empty()
             && counters.is_empty()
+            && memory.is_empty()
             && subscriptions.is_empty()
             && idempotency.is_empty()
             && rules.is_empty()
@@ -200,6 +204,23 @@ pub struct AgentCounters {
     pub violations: u32,
     /// Not-ready time on that day, in microseconds.
     pub not_ready_us: u64,
+}
+
+/// What automation remembers of one agent and one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemembersWrite {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Of whom.
+    pub agent: AgentId,
+    /// Which rule.
+    pub rule: RuleId,
+    /// When it last acted on the agent, and the key of the facts that it acted on.
+    pub acted: Option<(UtcMicros, u64)>,
+    /// The key of the facts that it was last recorded as held on.
+    pub held_key: Option<u64>,
+    /// The agent is left alone until then, by every rule.
+    pub left_alone_until: Option<UtcMicros>,
 }
 
 /// A subscription on the platform; its id survives restarts, since a snapshot of it settles what is in doubt.

@@ -25,7 +25,8 @@ mod writer;
 
 pub use change::{
     AgentCounters, AgentSchedule, AgentWrite, CallWrite, Commit, Committed, Expired, HistoryRow, HistoryWrite,
-    IdempotencyRow, Imported, NoteWrite, RuleVersion, ScheduleImport, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    IdempotencyRow, Imported, NoteWrite, RemembersWrite, RuleVersion, ScheduleImport, SubscriptionRow,
+    SubscriptionWrite, TenantStatus,
 };
 pub use control::DaemonRow;
 pub use error::{Cause, CommitError, OpenError, ReadError};

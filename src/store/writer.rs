@@ -16,7 +16,7 @@ use super::control;
 use super::error::{CommitError, Fault, fault_of};
 use super::import;
 use super::lock::{self, FileLock};
-use super::tables::{agents, audit, calls, events, history, transitions, upkeep};
+use super::tables::{agents, audit, calls, events, history, memory as automation, transitions, upkeep};
 use super::tails::{Latest, LatestNews, Tails};
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
@@ -424,6 +424,7 @@ async fn apply(
     audit::write(connection, script, &sealed).await?;
     audit::write_notes(connection, script, group.iter().flat_map(|commit| &commit.notes)).await?;
     events::write(connection, script, &numbered).await?;
+    automation::write(connection, script, group.iter().flat_map(|commit| &commit.memory)).await?;
     upkeep::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group

@@ -71,6 +71,18 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
         (Some(0), &json!("acme"), &json!(true)),
         "{verified:?}"
     );
+    // The chain names subjects; who they are is said when it is asked for, beside the untouched entry.
+    let lines = |ended: Ended| -> Vec<Value> {
+        ended.stdout.lines().map(|line| serde_json::from_str(line).expect("an entry")).collect()
+    };
+    let plain = lines(run(desk.command(&["audit", "export"])).await);
+    let named = lines(run(desk.command(&["audit", "export", "--agents"])).await);
+    assert!(plain.iter().all(|line| line.get("agent").is_none()) && plain.len() == named.len());
+    for (plain, named) in plain.iter().zip(&named) {
+        assert_eq!((&plain["seq"], &plain["hash"], &plain["body"]), (&named["seq"], &named["hash"], &named["body"]));
+    }
+    let agents: Vec<_> = named.iter().filter_map(|line| line["agent"].as_str()).collect();
+    assert!(agents.contains(&"u_0001") && agents.contains(&off), "{agents:?}");
     let report = run(desk.command(&["report", "compliance", "--output", "json"])).await.json();
     assert_eq!(report["totalTransitions"], 3, "{report}");
 }

@@ -61,6 +61,7 @@ async fn plan_with(options: &[&str]) -> TenantPlan {
         name: "week.csv".into(),
         bytes: SHIFTS.as_bytes().into(),
         move_weeks: 0,
+        whole: false,
         actor: "test".into(),
     };
     import_here(&config, wanted).await.expect("imported");

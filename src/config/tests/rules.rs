@@ -2,6 +2,7 @@
 
 use super::super::{Config, Loaded};
 use super::{environment, load, text, usual, with_tenant};
+use crate::domain::policy::OnContact;
 use crate::domain::rule::Mode;
 
 const RULE: &str = r#"
@@ -100,6 +101,25 @@ fn a_tenant_enforces_watching_rules_and_unknown_ones_are_refused() {
     let refused = with("[\"bakc\"]").expect_err("unknown").to_string();
     let what = "names a rule that does not exist; did you mean \"back\"?";
     assert_eq!(refused, format!("c.toml:6:16: tenants[acme].automation.enforce: {what}"));
+}
+
+#[test]
+fn a_rule_that_does_not_say_what_to_do_on_a_contact_does_as_the_tenant_s_policy_says() {
+    let own = RULE.replace("back", "own").replace("\"Ready\" }", "\"Ready\", on_contact = \"after\" }");
+    let tell = "[[rules]]\nid = \"tell\"\nwhen = { state = \"Paused\" }\nthen = { tell = \"x\" }\n";
+    let policy = "policy = { on_contact = \"skip\" }";
+    let config = load(&format!("{}\n{RULE}{own}{tell}", with_tenant(policy))).expect("sound").config;
+    let found = config.rules_for(&config.tenants[0]).into_iter().map(|rule| rule.then.on_contact);
+    assert_eq!(found.collect::<Vec<_>>(), [Some(OnContact::Skip), Some(OnContact::After), None]);
+}
+
+#[test]
+fn a_rule_that_asks_for_approval_is_warned_of_since_nobody_can_give_it() {
+    let rule = RULE.replace("then =", "mode = \"approve\"\nthen =");
+    let loaded = load(&with_tenant(&rule)).expect("sound");
+    let warned: Vec<_> = loaded.warnings.iter().filter(|warning| warning.contains("approve")).collect();
+    assert_eq!(warned.len(), 1, "{:?}", loaded.warnings);
+    assert!(warned[0].starts_with("c.toml:10:1: rules[back].mode: "), "{warned:?}");
 }
 
 #[test]

@@ -26,12 +26,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
 
 pub use complaint::{Complaint, ImportRefused};
 pub use header::COLUMNS;
 
 use super::ids::{AgentId, TeamName};
 use super::schedule::{Coverage, Shift};
+use super::time::UtcMicros;
 
 /// How a shift file is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,6 +133,31 @@ pub struct ScheduleDraft {
     pub shifts: usize,
     /// What is odd and was imported all the same, by line.
     pub warnings: Vec<Complaint>,
+}
+
+impl ScheduleDraft {
+    /// The file's days in a zone; `None` where the zone is not known.
+    pub fn days_in(&self, zone: &str) -> Option<Coverage> {
+        let zone = TimeZone::get(zone).ok()?;
+        let midnight = |day: Date| day.to_zoned(zone.clone()).ok().map(|start| UtcMicros::from(start.timestamp()));
+        Some(Coverage { start: midnight(self.first_day)?, end: midnight(self.last_day.tomorrow().ok()?)? })
+    }
+
+    /// The hash of the content together with agents whom it leaves out on purpose; without any, the content's own.
+    pub fn hash_with<'a>(&self, left_out: impl Iterator<Item = &'a AgentId>) -> [u8; 32] {
+        let mut left_out: Vec<&AgentId> = left_out.collect();
+        if left_out.is_empty() {
+            return self.content_hash;
+        }
+        left_out.sort();
+        let mut hash = Sha256::new();
+        hash.update(self.content_hash);
+        for agent in left_out {
+            hash.update((agent.as_str().len() as u64).to_be_bytes());
+            hash.update(agent.as_str());
+        }
+        hash.finalize().into()
+    }
 }
 
 /// Reads a shift file. `name` is the file's name, for its ending alone.

@@ -148,7 +148,7 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
         Guard::Policy(violation) => format!("policy forbids it: {violation}"),
         Guard::OnContact => "the agent is with a contact".to_owned(),
         Guard::OpenTransition => {
-            let open = slot.busy().map_or("open", |priority| priority.name());
+            let open = slot.busy().map_or("open", |open| open.priority.name());
             format!("a transition of priority {open} is open")
         }
         Guard::LeftAlone => match slot.memory().and_then(AutomationMemory::left_alone_until) {

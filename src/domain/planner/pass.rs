@@ -275,7 +275,7 @@ fn change_guard(rule: &CompiledRule, state: &AgentState, view: &View<'_>) -> Opt
     if state == target {
         return Some(Guard::AsWanted);
     }
-    if slot.busy().is_some_and(|open| open >= rule.class.priority()) {
+    if slot.busy().is_some_and(|open| open.keeps_off(rule.class.priority())) {
         return Some(Guard::OpenTransition);
     }
     let facts =

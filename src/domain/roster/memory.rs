@@ -37,6 +37,8 @@ pub struct Acted {
 pub struct AutomationMemory {
     changes: VecDeque<UtcMicros>,
     acted: Vec<Acted>,
+    /// The keys of the facts on which rules were last recorded as held.
+    held: Vec<(RuleId, u64)>,
     left_alone_until: Option<UtcMicros>,
 }
 
@@ -49,6 +51,11 @@ impl AutomationMemory {
     /// When the rule last acted on this agent.
     pub fn last_acted(&self, rule: &RuleId) -> Option<&Acted> {
         self.acted.iter().find(|acted| acted.rule == *rule)
+    }
+
+    /// The key of the facts on which the rule was last recorded as held.
+    pub fn held_key(&self, rule: &RuleId) -> Option<u64> {
+        self.held.iter().find(|(held, _)| held == rule).map(|(_, key)| *key)
     }
 
     /// The agent is left alone until this instant, after having reversed a change.
@@ -76,6 +83,22 @@ impl AutomationMemory {
             self.acted.swap_remove(oldest);
         }
         self.acted.push(Acted { rule: rule.clone(), at: now, fact_key });
+    }
+
+    /// Gives whether the key is another than the one before.
+    pub(super) fn hold(&mut self, rule: &RuleId, fact_key: u64) -> bool {
+        if let Some((_, known)) = self.held.iter_mut().find(|(held, _)| held == rule) {
+            return std::mem::replace(known, fact_key) != fact_key;
+        }
+        if self.held.len() >= MOST_RULES {
+            self.held.remove(0);
+        }
+        self.held.push((rule.clone(), fact_key));
+        true
+    }
+
+    pub(super) fn forget_held(&mut self) {
+        self.held.clear();
     }
 
     pub(super) const fn leave_alone(&mut self, until: UtcMicros) {
@@ -132,8 +155,12 @@ mod tests {
         for n in 0..200 {
             memory.change(at(n));
             memory.act(&RuleId::new(format!("rule-{n}")), at(n), 0);
+            assert!(memory.hold(&RuleId::new(format!("rule-{n}")), 0));
         }
-        assert_eq!((memory.changes.len(), memory.acted.len()), (MOST_CHANGES, MOST_RULES));
+        assert_eq!(
+            (memory.changes.len(), memory.acted.len(), memory.held.len()),
+            (MOST_CHANGES, MOST_RULES, MOST_RULES)
+        );
         assert!(memory.last_acted(&RuleId::new("rule-199")).is_some());
         assert!(memory.last_acted(&RuleId::new("rule-0")).is_none());
         for _ in 0..=MOST_ACTS {

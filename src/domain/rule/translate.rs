@@ -8,7 +8,7 @@ use jiff::civil::Time;
 
 use crate::domain::adherence::Verdict;
 use crate::domain::ids::TeamName;
-use crate::domain::schedule::Activity;
+use crate::domain::schedule::{Activity, LOOKS_AHEAD, LOOKS_BACK};
 use crate::domain::sets::{PlanSet, StateSet};
 use crate::domain::span;
 use crate::domain::state::AgentState;
@@ -118,6 +118,11 @@ impl Translation<'_> {
     fn span(&mut self, field: &str, text: Option<&str>) -> Option<Duration> {
         match span::parse(text?) {
             Ok(span) if span.is_zero() => self.complain(field, "a time of zero says nothing; leave it out"),
+            Ok(span) if within_plans(field).is_some_and(|(most, _)| span > most) => {
+                let (most, way) = within_plans(field).unwrap_or_default();
+                let most = duration_text(most);
+                self.complain(field, format!("plans are held {most} {way}, so a time may be {most} at most here"));
+            }
             Ok(span) if span > LONGEST_SPAN => self.complain(field, "a time may be 168h (a week) at most"),
             Ok(span) => return Some(span),
             Err(reason) => self.complain(field, reason),
@@ -255,6 +260,15 @@ impl Translation<'_> {
         if conditions.queue_figures.is_some() {
             self.complain("queue_figures", "needs queue figures, which come with the live picture; leave it out");
         }
+    }
+}
+
+/// How far a condition can see in the plan, and which way; `None` for what does not look at other days.
+fn within_plans(field: &str) -> Option<(Duration, &'static str)> {
+    match field {
+        "planned_for" | "verdict_for" | "shift.ended_for" | "shift.ended_within" => Some((LOOKS_BACK, "back")),
+        "planned_left" | "shift.starts_within" => Some((LOOKS_AHEAD, "ahead")),
+        _ => None,
     }
 }
 

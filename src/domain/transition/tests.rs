@@ -48,8 +48,8 @@ fn every_pair_of_status_and_step_is_as_the_table_says() {
     #[rustfmt::skip]
     let table = [
         //                hold send  notap doubt accep confi givup readb refus fail  cance super expir
-        ("requested",   ["wai","sen","-",  "-",  "-",  "-",  "-",  "-",  "ref","fai","can","sup","exp"]),
-        ("waiting",     ["wai","sen","-",  "-",  "-",  "-",  "-",  "-",  "ref","fai","can","sup","exp"]),
+        ("requested",   ["wai","sen","-",  "-",  "-",  "con",  "-",  "-",  "ref","fai","can","sup","exp"]),
+        ("waiting",     ["wai","sen","-",  "-",  "-",  "con",  "-",  "-",  "ref","fai","can","sup","exp"]),
         ("sending",     ["-",  "-",  "wai","in_","acc","-",  "-",  "-",  "ref","fai","can","-",  "-"]),
         ("in_doubt",    ["-",  "-",  "-",  "-",  "-",  "con","unc","wai","-",  "-",  "-",  "-",  "-"]),
         ("accepted",    ["-",  "-",  "-",  "-",  "-",  "con","unc","-",  "-",  "-",  "-",  "-",  "-"]),

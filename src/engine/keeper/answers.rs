@@ -9,7 +9,7 @@ use super::record::Pass;
 use super::{AutomaticChange, Keeper};
 use crate::domain::agent::{Observed, Source};
 use crate::domain::event::EventKind;
-use crate::domain::ids::TransitionId;
+use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::policy::{PlatformSays, Violation};
 use crate::domain::roster::{AgentIndex, AgentSlot, PlatformAnswers};
 use crate::domain::time::UtcMicros;
@@ -37,7 +37,7 @@ pub(super) struct Answered {
 /// What asking the platform about an agent gave.
 #[derive(Debug)]
 pub(super) struct Told {
-    pub agent: AgentIndex,
+    pub agent: AgentId,
     pub says: Result<PlatformSays, CallError>,
 }
 
@@ -91,7 +91,7 @@ impl Keeper {
         };
         self.overtake_accepted(pass, &transition);
         let Some(index) = self.roster.find(transition.agent.as_str()) else { return };
-        self.remember_automatic(index, &transition, at);
+        self.remember_automatic(&transition, at);
         let Some(slot) = self.roster.get(index) else { return };
         let (known, seen_at) = (slot.observed().cloned(), slot.seen_at());
         // A snapshot may have been quicker than the answer, and the agent may have moved on since.
@@ -157,14 +157,14 @@ impl Keeper {
         }
     }
 
-    fn remember_automatic(&mut self, index: AgentIndex, transition: &Transition, at: UtcMicros) {
+    fn remember_automatic(&mut self, transition: &Transition, at: UtcMicros) {
         match &transition.actor {
             Actor::Rule { id: rule, .. } => {
                 let change = AutomaticChange { transition: transition.id, rule: rule.clone(), set_at: at };
-                self.automatic.insert(index, change);
+                self.automatic.insert(transition.agent.clone(), change);
             }
             Actor::Person { .. } | Actor::Daemon => {
-                self.automatic.remove(&index);
+                self.automatic.remove(&transition.agent);
             }
         }
     }
@@ -243,23 +243,24 @@ impl Keeper {
     /// Takes what the platform says of an agent in; the next dispatch rules on it.
     pub(super) fn take_told(&mut self, pass: &mut Pass, told: Told) {
         let now = self.link.clock.monotonic();
-        let Some(slot) = self.roster.get(told.agent) else { return };
-        let agent = slot.id().clone();
-        match told.says {
+        let Told { agent, says } = told;
+        let Some(index) = self.roster.find(agent.as_str()) else { return };
+        let Some(slot) = self.roster.get(index) else { return };
+        match says {
             Ok(says) => {
                 let edge = slot.plan().next_edge(pass.now).unwrap_or(UtcMicros::MAX);
                 let good_until = edge.min(pass.now + self.settings.policy.answers_kept);
-                self.report_disagreement(pass, told.agent, says);
-                self.roster.set_platform(told.agent, Some(PlatformAnswers { says, good_until }));
-                self.files[told.agent.position()].asked = Asked::Never;
+                self.report_disagreement(pass, index, says);
+                self.roster.set_platform(index, Some(PlatformAnswers { says, good_until }));
+                self.files[index.position()].asked = Asked::Never;
             }
             Err(error) if error.is_retryable_read() || error.failure == Failure::Unauthorized => {
                 tracing::warn!(tenant = %self.link.tenant, agent = %agent, error = %error, "could not ask the platform");
                 let pause = self.retry_delay(1, error.failure.retry_after()).max(Duration::from_secs(1));
-                self.files[told.agent.position()].asked = Asked::NotBefore(now + pause);
+                self.files[index.position()].asked = Asked::NotBefore(now + pause);
             }
             Err(error) => {
-                self.files[told.agent.position()].asked = Asked::Never;
+                self.files[index.position()].asked = Asked::Never;
                 let waiting = self
                     .book
                     .waiting(&agent)

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::domain::agent::Observed;
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::priority::Priority;
+use crate::domain::roster::Busy;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Transition};
 
@@ -24,13 +25,15 @@ pub(super) struct Open {
     pub unsent: u32,
     /// Snapshots that could have shown it and did not: since the acceptance, or since the doubt became readable.
     pub unshown: u32,
+    /// Whoever asked named no reason code: any that the agent has will do.
+    pub any_reason: bool,
     /// A row of history holds the change already: what follows is the agent's own doing.
     pub shown: bool,
 }
 
 impl Open {
     pub(super) fn new(transition: Transition) -> Self {
-        Self { transition, baseline: None, failures: 0, unsent: 0, unshown: 0, shown: false }
+        Self { transition, baseline: None, failures: 0, unsent: 0, unshown: 0, any_reason: false, shown: false }
     }
 
     /// One that the store remembers. Which of its attempts reached the platform is not in its row: they count anew, and the
@@ -117,9 +120,9 @@ impl Book {
         self.of_agent(agent).find(|open| open.transition.status.has_not_left())
     }
 
-    /// The highest priority among those of an agent that are not settled yet.
-    pub(super) fn busy(&self, agent: &AgentId) -> Option<Priority> {
-        self.of_agent(agent).map(|open| open.transition.priority).max()
+    /// The one of an agent's open transitions that keeps most rules off.
+    pub(super) fn busy(&self, agent: &AgentId) -> Option<Busy> {
+        self.of_agent(agent).map(|open| Busy::of(&open.transition)).max()
     }
 
     /// Those that have not left, the most urgent and oldest first.

@@ -11,9 +11,6 @@ use crate::domain::rule::Mode;
 use crate::domain::state::AgentState;
 use crate::domain::transition::{Actor, Step, WaitReason};
 
-/// What is remembered of held wishes; beyond it the oldest knowledge goes, and one may be recorded again.
-const MOST_HELD: usize = 200_000;
-
 impl Keeper {
     /// One decide pass.
     pub(super) fn decide(&mut self, pass: &mut Pass) {
@@ -33,7 +30,7 @@ impl Keeper {
         let facts = explanation(intent);
         if intent.mode == Mode::Watch {
             self.audit_agent(pass, intent.index, &actor, "rule.would_have", facts);
-            note(&mut self.roster, intent, pass.now);
+            self.note(pass, intent);
             return;
         }
         match &intent.action {
@@ -41,6 +38,7 @@ impl Keeper {
                 let wish = Wish {
                     target: state.clone(),
                     reason: reason.clone(),
+                    any_reason: true,
                     priority: intent.priority,
                     actor,
                     note: None,
@@ -54,6 +52,7 @@ impl Keeper {
                 let wish = Wish {
                     target: AgentState::LoggedOut,
                     reason: AgentState::LoggedOut.default_reason(),
+                    any_reason: true,
                     priority: intent.priority,
                     actor,
                     note: None,
@@ -72,7 +71,13 @@ impl Keeper {
                 self.tell(pass, EventKind::RuleTold, Some(intent.index), data);
             }
         }
+        self.note(pass, intent);
+    }
+
+    /// Remembers the act, over a restart too.
+    fn note(&mut self, pass: &mut Pass, intent: &Intent) {
         note(&mut self.roster, intent, pass.now);
+        pass.remember(intent.index, &intent.rule);
     }
 
     fn open_intent(&mut self, pass: &mut Pass, intent: &Intent, wish: Wish) {
@@ -104,13 +109,10 @@ impl Keeper {
             | Guard::PerMinute
             | Guard::ShareOfTeam => false,
         };
-        if !told || self.held.get(&(held.index, held.rule.clone())) == Some(&held.fact_key) {
+        if !told || !self.roster.note_held(held.index, &held.rule, held.fact_key) {
             return;
         }
-        if self.held.len() >= MOST_HELD {
-            self.held.clear();
-        }
-        self.held.insert((held.index, held.rule.clone()), held.fact_key);
+        pass.remember(held.index, &held.rule);
         let (rules, settings) = (self.settings.rules.clone(), self.settings.decide.clone());
         let facts = held.facts(&self.roster, &rules, &settings, pass.now);
         let actor = Actor::Rule { id: held.rule.clone(), version: held.rule_version.clone() };

@@ -123,7 +123,7 @@ impl Keeper {
         })
     }
 
-    fn ruling(&self, index: AgentIndex, id: TransitionId, now: UtcMicros) -> Ruling {
+    pub(super) fn ruling(&self, index: AgentIndex, id: TransitionId, now: UtcMicros) -> Ruling {
         let (Some(slot), Some(open)) = (self.roster.get(index), self.book.get(id)) else { return Ruling::Allow };
         let standing = slot.standing(now);
         let facts = PolicyFacts {
@@ -253,7 +253,7 @@ impl Keeper {
                     }
                     Ok(_) | Err(_) => Ok(None),
                 };
-                Ok(Told { agent, says: said(scheduled, break_required) })
+                Ok(Told { agent: id, says: said(scheduled, break_required) })
             });
         }
     }

@@ -1,6 +1,6 @@
 //! Rebuilds a keeper from the store: at the daemon's start, after a crash, after a failed commit. The path is always the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use super::{AutomaticChange, Keeper, KeeperParts};
 use crate::domain::agent::{Agent, Source};
 use crate::domain::ids::{AgentId, SubjectId};
 use crate::domain::merge::SAME_CHANGE;
-use crate::domain::roster::{AgentIndex, Roster};
+use crate::domain::roster::{AgentIndex, AgentSlot, Roster};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Step, Transition};
-use crate::engine::picture::{observed, read_picture, read_plans};
+use crate::engine::picture::{observed, read_picture, read_plans, remember};
 use crate::engine::settings::TenantSettings;
 use crate::platform::breaker::Breaker;
 use crate::platform::share::Share;
-use crate::store::{AgentWrite, Commit, HISTORY_PAGE_LIMIT, RuleVersion, StoredTransition};
+use crate::store::{AgentCounters, AgentWrite, Commit, HISTORY_PAGE_LIMIT, RuleVersion, StoredTransition};
 
 /// The window that shares of the budget are counted over.
 const SHARE_WINDOW: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ impl Keeper {
             retries: Share::of_calls(SHARE_WINDOW, settings.retry.share_percent, settings.retry.at_least_per_minute),
             reads: reads(&settings),
             automatic: HashMap::new(),
-            held: HashMap::new(),
+            leaving: HashSet::new(),
             answers: Vec::new(),
             sends: tokio::task::JoinSet::new(),
             questions: tokio::task::JoinSet::new(),
@@ -60,20 +60,14 @@ impl Keeper {
     /// The roster (the imported agents and the tenant's own list), the picture, the open transitions.
     async fn read_store(&mut self, now: UtcMicros) -> anyhow::Result<()> {
         let picture = read_picture(&self.link.reader, &self.link.tenant, now, &self.settings.agents).await?;
-        self.roster = picture.roster;
+        (self.roster, self.leaving) = (picture.roster, picture.leaving);
         self.open_files(&picture.subjects).await?;
         for counters in self.link.reader.counters(&self.link.tenant).await? {
-            let Some(index) = self.roster.find(counters.agent.as_str()) else { continue };
-            let file = &mut self.files[index.position()];
-            file.sequence = counters.sequence;
-            file.day = counters.local_day.parse().ok();
-            file.violations = counters.violations;
-            file.not_ready = Duration::from_micros(counters.not_ready_us);
+            self.take_counters(&counters);
         }
         for change in picture.automatic {
-            let Some(index) = self.roster.find(change.agent.as_str()) else { continue };
             let (rule, set_at) = (change.rule, change.accepted_at);
-            self.automatic.insert(index, AutomaticChange { transition: change.transition, rule, set_at });
+            self.automatic.insert(change.agent, AutomaticChange { transition: change.transition, rule, set_at });
         }
         self.restore_estimates().await?;
         self.take_open(picture.open, now).await?;
@@ -102,10 +96,21 @@ impl Keeper {
         Ok(())
     }
 
-    /// Agents that came with an import or with a reloaded configuration; those that are known keep what is known of them.
+    /// The roster anew, after an import or a reload: those that are known keep what is known of them, those that come get what
+    /// the store remembers of them, those whom neither a schedule nor the list names leave.
     async fn read_agents(&mut self) -> anyhow::Result<()> {
         let mut zones = Zones::default();
+        let listed: HashSet<AgentId> = self.settings.agents.iter().cloned().collect();
+        let (mut named, mut newcomers) = (listed.clone(), HashSet::new());
         for stored in self.link.reader.agents(&self.link.tenant).await? {
+            let id = stored.agent.id.clone();
+            if !stored.imported && !listed.contains(&id) {
+                continue;
+            }
+            if self.roster.find(id.as_str()).is_none() {
+                newcomers.insert(id.clone());
+            }
+            named.insert(id);
             self.add(&mut zones, stored.agent, stored.subject);
         }
         let mut commit = Commit::default();
@@ -121,6 +126,11 @@ impl Keeper {
         if !commit.is_empty() {
             self.link.writer.commit(commit).await?;
         }
+        if !newcomers.is_empty() {
+            self.recall(&newcomers).await?;
+        }
+        self.leaving =
+            self.roster.slots().iter().map(AgentSlot::id).filter(|id| !named.contains(*id)).cloned().collect();
         let agents = self.agents();
         let changed = self.roster_told.send_if_modified(|known| {
             let changed = **known != *agents;
@@ -133,6 +143,34 @@ impl Keeper {
         Ok(())
     }
 
+    /// What the store remembers of agents who come into the roster, perhaps not for the first time.
+    async fn recall(&mut self, newcomers: &HashSet<AgentId>) -> anyhow::Result<()> {
+        let (reader, tenant) = (self.link.reader.clone(), self.link.tenant.clone());
+        for stored in reader.latest_states(&tenant).await?.into_iter().filter(|row| newcomers.contains(&row.row.agent))
+        {
+            let entered_at = stored.row.entered_at;
+            if let Some(index) = self.roster.find(stored.row.agent.as_str()) {
+                self.roster.observe(index, observed(stored.row), entered_at);
+            }
+        }
+        for row in reader.automation_memory(&tenant).await?.iter().filter(|row| newcomers.contains(&row.agent)) {
+            remember(&mut self.roster, row);
+        }
+        for counters in reader.counters(&tenant).await?.into_iter().filter(|row| newcomers.contains(&row.agent)) {
+            self.take_counters(&counters);
+        }
+        Ok(())
+    }
+
+    fn take_counters(&mut self, counters: &AgentCounters) {
+        let Some(index) = self.roster.find(counters.agent.as_str()) else { return };
+        let file = &mut self.files[index.position()];
+        file.sequence = counters.sequence;
+        file.day = counters.local_day.parse().ok();
+        file.violations = counters.violations;
+        file.not_ready = Duration::from_micros(counters.not_ready_us);
+    }
+
     fn add(&mut self, zones: &mut Zones, agent: Agent, subject: SubjectId) {
         let zone = zones.get(agent.zone.as_ref());
         let index = self.roster.upsert(agent);
@@ -142,8 +180,10 @@ impl Keeper {
         }
     }
 
+    /// Whom to look at.
     fn agents(&self) -> Arc<[AgentId]> {
-        self.roster.slots().iter().map(|slot| slot.id().clone()).collect()
+        let ids = self.roster.slots().iter().map(AgentSlot::id);
+        ids.filter(|id| !self.leaving.contains(*id)).cloned().collect()
     }
 
     /// The plans of the days around now.
@@ -251,7 +291,7 @@ impl Keeper {
         self.reads = reads(&settings);
         self.retries = Share::of_calls(SHARE_WINDOW, settings.retry.share_percent, settings.retry.at_least_per_minute);
         self.settings = settings;
-        self.held.clear();
+        self.roster.forget_held();
         self.read_agents().await?;
         let mut pass = Pass::new(self.link.clock.now());
         self.audit_tenant(&mut pass, "configuration.reloaded", serde_json::Value::Null);

@@ -11,11 +11,12 @@ mod dispatch;
 mod doubt;
 mod files;
 mod load;
+mod moot;
 mod observe;
 mod record;
 mod requests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,10 +32,11 @@ use self::requests::PendingAnswer;
 use super::door::MOST_AGENTS_PER_REQUEST;
 use super::link::Link;
 use super::message::Message;
+use super::picture::PLANS_EVERY;
 use super::settings::TenantSettings;
 use crate::clock::RealTime;
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
-use crate::domain::roster::{AgentIndex, Roster};
+use crate::domain::roster::Roster;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Step};
 use crate::platform::breaker::Breaker;
@@ -46,9 +48,6 @@ const DECIDE_EVERY: Duration = Duration::from_secs(1);
 
 /// Arrivals that one pass takes in at most; it ends sooner when their requests name as many agents as one request may.
 const MOST_ARRIVALS: usize = 512;
-
-/// Plans are read anew this often, so that the days they hold move on.
-const PLANS_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// How long POSTs that are under way are awaited at a stop, in real time.
 const STOP_REAL: Duration = Duration::from_secs(5);
@@ -85,8 +84,9 @@ struct Keeper {
     breaker: Breaker,
     retries: Share,
     reads: Share,
-    automatic: HashMap<AgentIndex, AutomaticChange>,
-    held: HashMap<(AgentIndex, RuleId), u64>,
+    automatic: HashMap<AgentId, AutomaticChange>,
+    /// Agents who leave the roster as soon as nothing of theirs is under way.
+    leaving: HashSet<AgentId>,
     answers: Vec<PendingAnswer>,
     sends: JoinSet<Answered>,
     questions: JoinSet<Result<Told, CommitError>>,
@@ -190,11 +190,14 @@ impl Keeper {
         self.watch_staleness(&mut pass);
         self.give_up_unseen(&mut pass);
         self.decide(&mut pass);
+        self.end_what_is_moot(&mut pass);
         self.dispatch(&mut pass);
+        self.see_off(&mut pass);
         self.finish_answers(&mut pass);
         self.commit(&mut pass).await?;
         self.send(&mut pass);
         self.ask(&mut pass);
+        self.forget_leavers(&pass);
         for reply in std::mem::take(&mut pass.replies) {
             reply();
         }

@@ -215,17 +215,16 @@ impl Keeper {
 
     /// An agent who undoes an automatic change is left alone for a while, and people are told.
     fn notice_reversal(&mut self, pass: &mut Pass, index: AgentIndex, known: &Observed, now: &Observed) {
-        let Some(automatic) = self.automatic.get(&index).filter(|change| known.transition == Some(change.transition))
-        else {
-            return;
-        };
-        let (rule, transition, set_at) = (automatic.rule.clone(), automatic.transition, automatic.set_at);
         let Some(slot) = self.roster.get(index) else { return };
+        let automatic = self.automatic.get(slot.id()).filter(|change| known.transition == Some(change.transition));
+        let Some(automatic) = automatic else { return };
+        let (rule, transition, set_at) = (automatic.rule.clone(), automatic.transition, automatic.set_at);
         if !is_reversal(known, set_at, now, slot.plan(), self.settings.decide.reversal_within) {
             return;
         }
         let until = pass.now + self.settings.decide.left_alone_for;
         self.roster.note_reversal(index, until);
+        pass.remember(index, &rule);
         let facts = json!({"rule": rule, "set": known.state, "back_to": now.state, "left_alone_until": until});
         self.audit_agent(pass, index, &Actor::Daemon, "agent.reversed_change", facts);
         let user = self.roster.get(index).map(|slot| slot.id().clone());

@@ -8,14 +8,14 @@ use super::Keeper;
 use crate::domain::agent::Observed;
 use crate::domain::audit::{AuditDraft, note_hash};
 use crate::domain::event::{AgentStateChanged, Event, EventKind};
-use crate::domain::ids::{AgentId, EventId, TransitionId};
+use crate::domain::ids::{AgentId, EventId, RuleId, TransitionId};
 use crate::domain::policy::Violation;
 use crate::domain::roster::AgentIndex;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
 use crate::engine::calls::{HeldSlot, real_millis};
-use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, NoteWrite};
+use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, NoteWrite, RemembersWrite};
 
 /// What one pass is about to commit, and what leaves after the commit.
 pub(super) struct Pass {
@@ -27,6 +27,10 @@ pub(super) struct Pass {
     rows: BTreeMap<TransitionId, Transition>,
     /// Agents whose counts changed.
     counted: BTreeSet<AgentIndex>,
+    /// Agents and rules whose memory changed.
+    remembered: BTreeSet<(AgentIndex, RuleId)>,
+    /// Agents who leave the roster with this commit.
+    pub leavers: Vec<AgentId>,
     /// State POSTs to send.
     pub sends: Vec<(TransitionId, CallWrite, HeldSlot)>,
     /// Agents to ask the platform about.
@@ -42,6 +46,8 @@ impl Pass {
             commit: Commit::default(),
             rows: BTreeMap::new(),
             counted: BTreeSet::new(),
+            remembered: BTreeSet::new(),
+            leavers: Vec::new(),
             sends: Vec::new(),
             asks: Vec::new(),
             replies: Vec::new(),
@@ -56,6 +62,11 @@ impl Pass {
     /// Keeps the counts of an agent for the commit.
     pub(super) fn count(&mut self, index: AgentIndex) {
         self.counted.insert(index);
+    }
+
+    /// Keeps what automation remembers of an agent and a rule for the commit.
+    pub(super) fn remember(&mut self, index: AgentIndex, rule: &RuleId) {
+        self.remembered.insert((index, rule.clone()));
     }
 
     /// Keeps the row of a transition for the commit.
@@ -146,7 +157,7 @@ impl Keeper {
             transition: Some(transition.id),
             before: transition.before.as_ref().map(ToString::to_string),
             after: Some(transition.target.to_string()),
-            outcome: outcome(&transition.status),
+            outcome: outcome(transition),
             why,
             note: None,
         }
@@ -226,7 +237,7 @@ impl Keeper {
             "targetState": transition.target,
             "reasonCode": transition.reason,
             "outcome": transition.status.name(),
-            "detail": outcome(&transition.status),
+            "detail": outcome(transition),
             "actor": transition.actor.label(),
             "attempts": transition.attempts,
             "latencyMs": transition.latency_ms,
@@ -345,6 +356,18 @@ impl Keeper {
                 not_ready_us: u64::try_from(file.not_ready.as_micros()).unwrap_or(u64::MAX),
             });
         }
+        for (index, rule) in &pass.remembered {
+            let Some(slot) = self.roster.get(*index) else { continue };
+            let Some(memory) = slot.memory() else { continue };
+            pass.commit.memory.push(RemembersWrite {
+                tenant: self.link.tenant.clone(),
+                agent: slot.id().clone(),
+                rule: rule.clone(),
+                acted: memory.last_acted(rule).map(|acted| (acted.at, acted.fact_key)),
+                held_key: memory.held_key(rule),
+                left_alone_until: memory.left_alone_until(),
+            });
+        }
         std::mem::take(&mut pass.commit)
     }
 }
@@ -382,13 +405,16 @@ fn audited(before: &Status, after: &Status, step: &Step) -> Option<&'static str>
 }
 
 /// How a transition ended or what it waits for, in words for a person.
-pub(super) fn outcome(status: &Status) -> Option<String> {
-    match status {
+pub(super) fn outcome(transition: &Transition) -> Option<String> {
+    match &transition.status {
         Status::Requested | Status::Sending { .. } | Status::InDoubt { .. } | Status::Accepted { .. } => None,
         Status::Waiting { why, until } => Some(match until {
             Some(until) => format!("waits for {}, until {until}", why.words()),
             None => format!("waits for {}", why.words()),
         }),
+        Status::Confirmed { .. } if transition.attempts == 0 => {
+            Some("the agent was in that state already; nothing was sent".to_owned())
+        }
         Status::Confirmed { .. } => Some("a snapshot showed it".to_owned()),
         Status::Unconfirmed { .. } => Some("no snapshot showed it".to_owned()),
         Status::Refused { violation } => Some(violation.code().to_owned()),

@@ -26,6 +26,8 @@ type Reply = oneshot::Sender<Result<Vec<Taken>, DoorError>>;
 pub(super) struct Wish {
     pub target: AgentState,
     pub reason: ReasonCode,
+    /// Whoever asked named no reason code.
+    pub any_reason: bool,
     pub priority: Priority,
     pub actor: Actor,
     pub note: Option<String>,
@@ -109,6 +111,7 @@ impl Keeper {
             let wish = Wish {
                 target: request.target.clone(),
                 reason: request.reason.clone().unwrap_or_else(|| request.target.default_reason()),
+                any_reason: request.reason.is_none(),
                 priority: Priority::Person,
                 actor: Actor::Person { id: request.actor.clone() },
                 note: request.note.clone(),
@@ -150,7 +153,7 @@ impl Keeper {
         let waiting = self.book.waiting(&agent).map(|open| (open.transition.id, open.transition.priority));
         self.record_request(pass, &transition);
         let priority = transition.priority;
-        self.book.insert(Open::new(transition));
+        self.book.insert(Open { any_reason: wish.any_reason, ..Open::new(transition) });
         self.mark_busy(&agent);
         if let Some((other, its_priority)) = waiting {
             let (loser, winner) = if priority >= its_priority { (other, id) } else { (id, other) };
@@ -225,7 +228,7 @@ pub(super) struct PendingAnswer {
 
 /// What stands in a transition's way or ended it, for whoever asked.
 fn hindrance(transition: &Transition) -> Option<String> {
-    let detail = outcome(&transition.status);
+    let detail = outcome(transition);
     match (transition.violation, detail) {
         (Some(violation), Some(detail)) if detail != violation.code() => Some(format!("{violation}: {detail}")),
         (Some(violation), _) => Some(violation.code().to_owned()),

@@ -19,6 +19,8 @@ pub(in crate::http) struct ImportQuery {
     name: String,
     #[serde(default)]
     move_weeks: i32,
+    #[serde(default)]
+    whole: bool,
 }
 
 /// `POST /api/v1/schedule-imports?tenant=…&name=…`: whole or not at all. Repeating it changes nothing, so it needs no key.
@@ -35,6 +37,7 @@ pub(in crate::http) async fn create(
         name: query.name,
         bytes: body?.as_ref().into(),
         move_weeks: query.move_weeks,
+        whole: query.whole,
         actor: format!("person:{}", caller.id()),
     };
     match state.imports.import(wanted).await {
@@ -52,10 +55,12 @@ fn refused(error: ImportError) -> Problem {
                 .with("complaints", lines)
                 .with("faults", faults.into())
         }
-        ImportError::Store(cause) => {
-            let cause = anyhow::Error::from(cause);
-            tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(2)
-        }
+        ImportError::Store(cause) => unavailable(&cause.into(), detail),
+        ImportError::Read(cause) => unavailable(&cause.into(), detail),
     }
+}
+
+fn unavailable(cause: &anyhow::Error, detail: String) -> Problem {
+    tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(2)
 }

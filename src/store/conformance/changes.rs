@@ -13,8 +13,8 @@ use crate::domain::ids::{TenantId, TransitionId};
 use crate::domain::state::AgentState;
 use crate::domain::transition::Status;
 use crate::store::{
-    AgentCounters, CallWrite, Expired, IdempotencyRow, NoteWrite, ReadError, RuleVersion, SubscriptionRow,
-    SubscriptionWrite, TenantStatus,
+    AgentCounters, CallWrite, Expired, IdempotencyRow, NoteWrite, ReadError, RemembersWrite, RuleVersion,
+    SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 
 on_each_engine!(
@@ -43,6 +43,17 @@ fn call(answered: bool) -> CallWrite {
         status_code: answered.then_some(202),
         latency_ms: answered.then_some(40),
         error: None,
+    }
+}
+
+fn remembers(held_key: Option<u64>) -> RemembersWrite {
+    RemembersWrite {
+        tenant: acme(),
+        agent: "u_0001".into(),
+        rule: "back-from-break".into(),
+        acted: Some((at(3), u64::MAX - 1)),
+        held_key,
+        left_alone_until: Some(at(4)),
     }
 }
 
@@ -77,6 +88,7 @@ fn full_change() -> Commit {
         }],
         events: vec![event(1)],
         counters: vec![counters],
+        memory: vec![remembers(None), remembers(Some(u64::MAX))],
         subscriptions: vec![SubscriptionWrite::Set(subscription)],
         idempotency: vec![IdempotencyRow {
             tenant: acme(),
@@ -131,6 +143,7 @@ async fn a_change_is_read_back_as_it_was_written(place: Place) {
     let reader = store.reader();
     let agents = reader.agents(&acme()).await.expect("reads");
     assert_eq!((&agents[0].agent, agents[0].subject), (&written.agents[0].agent, written.agents[0].subject));
+    assert!(!agents[0].imported);
     let latest = reader.latest_states(&acme()).await.expect("reads");
     assert_eq!(HistoryWrite::Enter(latest[0].row.clone()), written.history[0]);
     let open = reader.open_transitions(&acme()).await.expect("reads");
@@ -143,6 +156,7 @@ async fn a_change_is_read_back_as_it_was_written(place: Place) {
     assert_eq!(events[0].body, written.events[0].body().to_string());
     assert_eq!(reader.events(&acme(), events[0].number, 10).await.expect("reads"), []);
     assert_eq!(reader.counters(&acme()).await.expect("reads"), written.counters);
+    assert_eq!(reader.automation_memory(&acme()).await.expect("reads"), written.memory[1..], "the last write counts");
     assert_eq!(
         reader.subscriptions(&acme()).await.expect("reads").into_iter().map(SubscriptionWrite::Set).collect::<Vec<_>>(),
         written.subscriptions

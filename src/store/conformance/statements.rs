@@ -7,7 +7,7 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, calls, events, history, history_reading, schedule, transition_reading, transitions, upkeep,
+    agents, audit, calls, events, history, history_reading, memory, schedule, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
@@ -34,6 +34,7 @@ const SINGLE: &[&str] = &[
     history_reading::SPAN,
     history_reading::AFTER_ID,
     history_reading::TIME_IN_STATE,
+    memory::REMEMBERED,
     schedule::CURRENT,
     schedule::STILL_IN_FORCE,
     schedule::TENANTS,
@@ -71,6 +72,7 @@ const MANY: &[ManyRows] = &[
     history::REMOVE,
     history::RELINK,
     history::CLOSE,
+    memory::REMEMBER,
     schedule::RETIRE_IN_COVERAGE,
     schedule::RETIRE_OVERLAPPED,
     schedule::RETIRE_COVERAGE,
@@ -116,6 +118,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/events.rs"),
         include_str!("../tables/history.rs"),
         include_str!("../tables/history_reading.rs"),
+        include_str!("../tables/memory.rs"),
         include_str!("../tables/schedule.rs"),
         include_str!("../tables/transition_reading.rs"),
         include_str!("../tables/transitions.rs"),

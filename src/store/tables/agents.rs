@@ -23,8 +23,10 @@ pub(in crate::store) const ADD_SUBJECTS: ManyRows = ManyRows {
     width: 3,
     tail: "ON CONFLICT (tenant, agent) DO NOTHING",
 };
-pub(in crate::store) const AGENTS: &str = "SELECT a.tenant, a.id, a.name, a.team, a.zone, s.subject FROM agents a \
-     JOIN subjects s ON s.tenant = a.tenant AND s.agent = a.id WHERE a.tenant = $1 ORDER BY a.id";
+pub(in crate::store) const AGENTS: &str = "SELECT a.tenant, a.id, a.name, a.team, a.zone, s.subject, CASE WHEN EXISTS (\
+     SELECT 1 FROM schedule_coverage c WHERE c.tenant = a.tenant AND c.agent = a.id AND c.version_from <= \
+     COALESCE((SELECT MAX(v.version) FROM schedule_versions v WHERE v.tenant = a.tenant), 0)) THEN 1 ELSE 0 END AS imported \
+     FROM agents a JOIN subjects s ON s.tenant = a.tenant AND s.agent = a.id WHERE a.tenant = $1 ORDER BY a.id";
 
 /// An agent as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub struct StoredAgent {
     pub agent: Agent,
     /// The name in the audit chain.
     pub subject: SubjectId,
+    /// Whether a schedule that was imported names or named the agent.
+    pub imported: bool,
 }
 
 pub(in crate::store) async fn write(
@@ -73,6 +77,7 @@ impl Reader {
                         zone: cells.text_or_null("zone")?.map(Arc::from),
                     },
                     subject: cells.parsed("subject")?,
+                    imported: cells.int("imported")? != 0,
                 })
             })
             .collect()

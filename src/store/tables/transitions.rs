@@ -39,9 +39,10 @@ pub struct StoredTransition {
     pub finished_at: Option<UtcMicros>,
 }
 
-/// When a status says that the change took effect.
-const fn took_effect_at(status: &Status) -> Option<UtcMicros> {
-    match status {
+/// When a transition says that the change took effect; never for one that needed no attempt, since the agent was there.
+const fn took_effect_at(transition: &Transition) -> Option<UtcMicros> {
+    match &transition.status {
+        Status::Confirmed { .. } if transition.attempts == 0 => None,
         Status::Accepted { at } | Status::Confirmed { at } => Some(*at),
         Status::Requested
         | Status::Waiting { .. }
@@ -88,7 +89,7 @@ pub(in crate::store) async fn write<'a>(
     let mut places: HashMap<(&TenantId, TransitionId), usize> = HashMap::new();
     let mut last: Vec<(&Transition, Option<UtcMicros>)> = Vec::new();
     for transition in transitions {
-        let effect = took_effect_at(&transition.status);
+        let effect = took_effect_at(transition);
         let place = *places.entry((&transition.tenant, transition.id)).or_insert_with(|| {
             last.push((transition, None));
             last.len() - 1

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shiftkeeper::app::{App, Importer};
+use shiftkeeper::app::{App, Importer, Reload};
 use shiftkeeper::clock::{RealTime, SharedClock, Stopwatch, SystemClock};
 use shiftkeeper::config::{Config, ConfigText, Environment, Loaded};
 use shiftkeeper::domain::ids::{AgentId, TenantId};
@@ -64,6 +64,8 @@ pub struct Setup {
     pub sim: SimOptions,
     /// Whether the tenants' own lists name every agent of the simulator.
     pub listed: bool,
+    /// Agents that the lists leave out all the same.
+    pub unlisted: &'static [&'static str],
     /// A schedule for the platform and, by [`Scenario::import`], for the daemon.
     pub schedule: Option<String>,
     /// How long the platform may take to answer, in real time.
@@ -83,6 +85,7 @@ impl Default for Setup {
             speed: 100,
             sim: SimOptions { agents: 8, lively: false, reversal: 0.0, ..SimOptions::default() },
             listed: true,
+            unlisted: &[],
             schedule: None,
             request_timeout: Duration::from_secs(1),
             tenant_keys: "",
@@ -109,6 +112,8 @@ impl Setup {
 struct Daemon {
     base: String,
     importer: Importer,
+    reload: Reload,
+    running: Loaded,
     soft: CancellationToken,
     tasks: JoinSet<Ended>,
 }
@@ -182,7 +187,8 @@ impl Scenario {
             vec![("OPERATOR".to_owned(), OPERATOR.to_owned()), ("VIEWER".to_owned(), VIEWER.to_owned())];
         for tenant in &description.tenants {
             let secret = format!("SECRET_{}", tenant.id.as_str().to_uppercase());
-            let agents = if self.setup.listed { tenant.agents.clone() } else { Vec::new() };
+            let mut agents = if self.setup.listed { tenant.agents.clone() } else { Vec::new() };
+            agents.retain(|agent| !self.setup.unlisted.contains(&agent.as_str()));
             text.push_str(&self.tenant_text(tenant, &description.base_url, &secret, &agents));
             environment.push((secret, tenant.client_secret.clone()));
         }
@@ -220,7 +226,8 @@ impl Scenario {
     /// Starts the daemon on the database; the one before may still be letting go of it.
     pub async fn start_daemon(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs");
-        let config = self.configuration().config;
+        let running = self.configuration();
+        let config = running.config.clone();
         let watch = Stopwatch::start();
         let (app, soft) = loop {
             let soft = CancellationToken::new();
@@ -234,10 +241,17 @@ impl Scenario {
                 Err(error) => panic!("the daemon does not start: {error:#}"),
             }
         };
-        let (base, importer) = (format!("http://{}", app.listen), app.importer());
+        let (base, importer, reload) = (format!("http://{}", app.listen), app.importer(), app.reload());
         let mut tasks = JoinSet::new();
         tasks.spawn(app.run());
-        self.daemon = Some(Daemon { base, importer, soft, tasks });
+        self.daemon = Some(Daemon { base, importer, reload, running, soft, tasks });
+    }
+
+    /// Puts the configuration in force as the setup now has it, as a SIGHUP would.
+    pub fn reload(&mut self) {
+        let newer = self.configuration();
+        let daemon = self.daemon.as_mut().expect("the daemon runs");
+        daemon.reload.apply(&mut daemon.running, newer).expect("a sound configuration");
     }
 
     /// Ends the daemon in order.
@@ -263,11 +277,17 @@ impl Scenario {
 
     /// Imports a schedule into the daemon that runs.
     pub async fn import(&self, csv: &str) -> ImportAnswer {
+        self.import_as(csv, false).await
+    }
+
+    /// Imports a schedule, as the whole one of its days or as one of several.
+    pub async fn import_as(&self, csv: &str, whole: bool) -> ImportAnswer {
         let wanted = WantedImport {
             tenant: self.tenant.clone(),
             name: "schedule.csv".to_owned(),
             bytes: csv.as_bytes().into(),
             move_weeks: 0,
+            whole,
             actor: "person:scenario".to_owned(),
         };
         self.daemon().importer.run(wanted).await.expect("the schedule is sound")

@@ -162,3 +162,37 @@ async fn what_the_platform_refuses_for_a_reason_of_its_own_is_not_repeated_befor
     scenario.until_status(&taken, "confirmed").await;
     scenario.assert_nothing_left_over().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_there_already_costs_no_call_unless_a_reason_is_asked_for() {
+    let scenario = Scenario::start_team(Setup::team(4)).await;
+    let reader = scenario.reader().await;
+    let rows = scenario.history(&reader, &"u_0001".into()).await;
+    let there = scenario.change(&["u_0001"], "NotReady").await.remove(0);
+    let there = scenario.until_status(&there, "confirmed").await;
+    assert_eq!((&there["attempts"], there["attempt_log"].as_array().map(Vec::len)), (&json!(0), Some(0)), "{there}");
+    assert!(scenario.posts_for("u_0001").is_empty());
+    assert_eq!(scenario.history(&reader, &"u_0001".into()).await, rows, "history is as it was");
+    let entries = scenario.audit(&reader).await;
+    let told = entries.iter().find(|entry| entry.action == "transition.confirmed").expect("an entry");
+    assert!(told.outcome.as_deref().is_some_and(|outcome| outcome.contains("already")), "{told:?}");
+
+    // Which reason code a state has is not in a snapshot: one that is asked for is sent.
+    let body = json!({"tenant": scenario.tenant, "agents": ["u_0001"], "to": "NotReady", "reason": "BREAK"});
+    let (_, taken) = answer(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
+    let sent = scenario.until_status(&taken["transitions"][0], "confirmed").await;
+    assert_eq!(sent["attempts"], 1, "{sent}");
+    // Without fresh sight nobody knows: it is sent.
+    scenario.fault("status:on=snapshot,code=500");
+    scenario.pass(std::time::Duration::from_secs(400)).await;
+    let unknown = scenario.change(&["u_0002"], "NotReady").await.remove(0);
+    scenario
+        .until("it is sent", || async {
+            let posts = scenario.posts_for("u_0002").len();
+            if posts == 1 { Ok(()) } else { Err(posts.to_string()) }
+        })
+        .await;
+    scenario.sim.clear_faults();
+    scenario.until_status(&unknown, "confirmed").await;
+    scenario.assert_nothing_left_over().await;
+}

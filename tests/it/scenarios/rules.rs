@@ -21,7 +21,7 @@ mode = "{mode}"
 }
 
 /// Four agents, with a break that begins a minute after the start and lasts four.
-async fn a_break_is_overrun(mode: &str) -> Scenario {
+pub(super) async fn a_break_is_overrun(mode: &str) -> Scenario {
     let csv = schedule(crate::harness::agents(4), &[("break", "13:31", "13:35", false)]);
     let mut setup = Setup::team(4);
     setup.speed = 60;
@@ -110,5 +110,36 @@ async fn a_watching_rule_records_what_it_would_have_done_and_does_nothing() {
         .await
         .expect("readable");
     assert_eq!(figures.total, 0, "a watching rule asks for nothing");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_approval_keeps_no_rule_of_its_class_from_the_agent() {
+    let mut setup = Setup::team(4);
+    setup.rules = r#"
+[[rules]]
+id = "back"
+when = { planned = "work", state = "NotReady", for = "3m" }
+then = { set_state = "Ready" }
+mode = "enforce"
+
+[[rules]]
+id = "rest"
+when = { planned = "work", state = "NotReady", for = "30s" }
+then = { set_state = "Paused" }
+mode = "approve"
+"#;
+    let scenario = Scenario::start_team(setup).await;
+    scenario
+        .until("the enforcing rule acts", || async {
+            let state = scenario.state_of("u_0001");
+            if state == SimState::Available { Ok(()) } else { Err(format!("{state:?} at {}", scenario.clock.now())) }
+        })
+        .await;
+    let reader = scenario.reader().await;
+    let entries = scenario.audit(&reader).await;
+    let superseded = entries.iter().find(|entry| entry.action == "transition.superseded").expect("an entry");
+    assert_eq!(superseded.actor, "rule:rest");
+    assert!(entries.iter().any(|entry| entry.action == "transition.held" && entry.actor == "rule:rest"));
     scenario.assert_nothing_left_over().await;
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::policy::PlatformSays;
-use crate::domain::roster::PlatformAnswers;
+use crate::domain::roster::{Busy, PlatformAnswers};
 use AgentState::{NotReady, OnContact, Paused, Ready};
 
 const BACK: &str = "when = { planned = 'work', state = 'Paused' }\nthen = { set_state = 'Ready' }\n";
@@ -108,17 +108,22 @@ fn an_open_transition_holds_what_is_not_more_urgent() {
     let urgent = "priority = 'mandatory_break'\nwhen = { state = 'Ready' }\nthen = { set_state = 'NotReady' }";
     let plain = "when = { state = 'Ready' }\nthen = { set_state = 'NotReady' }";
     let open = Some(Guard::OpenTransition);
-    for (body, busy, expected) in [
-        (plain, Priority::Housekeeping, None),
-        (plain, Priority::Schedule, open),
-        (plain, Priority::Person, open),
-        (urgent, Priority::Person, None),
-        (urgent, Priority::MandatoryBreak, open),
+    let (on_its_way, for_approval) = (true, false);
+    for (body, priority, goes_on, expected) in [
+        (plain, Priority::Housekeeping, on_its_way, None),
+        (plain, Priority::Schedule, on_its_way, open),
+        (plain, Priority::Schedule, for_approval, None),
+        (plain, Priority::Person, on_its_way, open),
+        (plain, Priority::MandatoryBreak, for_approval, open),
+        (urgent, Priority::Person, on_its_way, None),
+        (urgent, Priority::MandatoryBreak, on_its_way, open),
+        (urgent, Priority::MandatoryBreak, for_approval, None),
     ] {
+        let busy = Busy { priority, goes_on };
         let mut roster = roster(&Ready, "09:00", now);
         let a = roster.find("a").expect("there");
         roster.set_busy(a, Some(busy));
-        assert_eq!(guard_of(&roster, &rule(body), now), expected, "{body} while {busy} is open");
+        assert_eq!(guard_of(&roster, &rule(body), now), expected, "{body} while {busy:?} is open");
     }
 }
 
@@ -198,7 +203,7 @@ fn a_rule_s_limits_count_over_agents_passes_and_a_minute() {
     assert_eq!(held(&decisions), [Guard::ShareOfTeam, Guard::ShareOfTeam, Guard::PerMinute]);
     for intent in &decisions.intents {
         note(&mut roster, intent, now);
-        roster.set_busy(intent.index, Some(intent.priority));
+        roster.set_busy(intent.index, Some(Busy { priority: intent.priority, goes_on: true }));
     }
     let soon = now.offset(59_999_999);
     let (settings, again) = (DecideSettings { stale_after: HOUR, ..DecideSettings::default() }, now.offset(60_000_000));

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::roster::Busy;
 
 const SET: &str = r#"
 [[rules]]
@@ -84,7 +85,7 @@ fn build(agents: &[AgentDraw], now: UtcMicros) -> Roster {
         let mut observed = seen(&state, "00:00");
         observed.entered_at = now.offset(-draw.entered_s * 1_000_000);
         roster.observe(index, observed, now.offset(-draw.seen_s * 1_000_000));
-        roster.set_busy(index, draw.busy.map(|class| Priority::ALL[class]));
+        roster.set_busy(index, draw.busy.map(|class| Busy { priority: Priority::ALL[class], goes_on: class != 0 }));
         if draw.reversed {
             roster.note_reversal(index, now.offset(60_000_000));
         }
@@ -156,7 +157,7 @@ proptest! {
         for intent in &first {
             note(&mut roster, intent, now);
             if intent.mode == Mode::Enforce && intent.action.changes_state() {
-                roster.set_busy(intent.index, Some(intent.priority));
+                roster.set_busy(intent.index, Some(Busy { priority: intent.priority, goes_on: true }));
             }
         }
         for again in decide(&roster, &rules, &settings, now.offset(1_000_000)).intents {

@@ -20,7 +20,7 @@ use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
 use crate::engine::door::{ChangeRequest, Taken};
 use crate::engine::keeper::{Arrival, Keeper, KeeperParts};
-use crate::engine::link::{Link, LinkParts};
+use crate::engine::link::Link;
 use crate::engine::message::{Message, Sight};
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::{BudgetSettings, PolicySettings, RetrySettings, SightSettings, TenantSettings};
@@ -133,7 +133,7 @@ impl Desk {
         let store = Store::open(&url, Role::Daemon, shared.clone(), &identity).await.expect("opens");
         let puppet = Arc::new(Puppet { clock: shared.clone(), told: Mutex::default() });
         let (inbox, arrivals) = mpsc::channel(16);
-        let link = Arc::new(Link::new(LinkParts {
+        let link = Arc::new(Link {
             tenant: TenantId::from("acme"),
             platform: puppet.clone(),
             clock: shared.clone(),
@@ -142,8 +142,9 @@ impl Desk {
             reader: store.reader().clone(),
             readiness: Readiness::new(shared),
             inbox,
-            budget: Budget::new(1000, Duration::from_secs(60), 0),
-        }));
+            budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
+            offset: Mutex::default(),
+        });
         let (sender, settings) = watch::channel(Arc::new(settings(&agents)));
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
