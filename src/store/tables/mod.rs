@@ -7,6 +7,7 @@ pub(super) mod events;
 pub(super) mod history;
 pub(super) mod history_reading;
 pub(super) mod schedule;
+pub(super) mod time_in_state;
 pub(super) mod transition_reading;
 pub(super) mod transitions;
 pub(super) mod upkeep;
