@@ -85,12 +85,11 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
     let tenant = &one_tenant(config, args.tenant.as_ref())?.id;
-    let came = match check_size(size_of(&args.file)?, &config.import) {
-        Err(refused) => refused.into(),
-        Ok(()) => {
-            let wanted = wanted_from_file(&args.file, tenant.clone(), ACTOR)?;
-            import(config, WantedImport { move_weeks: args.move_weeks, whole: args.whole, ..wanted }).await?
-        }
+    let came = if let Err(refused) = check_size(size_of(&args.file)?, &config.import) {
+        refused.into()
+    } else {
+        let wanted = wanted_from_file(&args.file, tenant.clone(), ACTOR)?;
+        import(config, WantedImport { move_weeks: args.move_weeks, whole: args.whole, ..wanted }).await?
     };
     let file = args.file.display().to_string();
     tell(&came, &file);

@@ -15,8 +15,9 @@ use super::error::CommitError;
 /// PostgreSQL's 65,535.
 const MOST_ROWS: usize = 256;
 
-/// Rounds of at most so many rows wait for others: beyond, the combinations of lengths would be too many to stay prepared.
-const MOST_ROWS_THAT_WAIT: usize = 1;
+/// Rounds of at most so many rows wait for others: beyond, the combinations of lengths would be too many to stay prepared, and
+/// to prepare one anew would cost more than the round to the engine that it saves.
+const MOST_ROWS_THAT_WAIT: usize = 4;
 
 /// What waits is sent when its text has grown to this.
 const LONGEST_WAITING_TEXT: usize = 8192;
@@ -33,6 +34,17 @@ pub(super) struct ManyRows {
 }
 
 impl ManyRows {
+    /// The one table that it writes to; it reads from no other.
+    fn table(&self) -> &'static str {
+        let mut words = self.head.split_whitespace();
+        match words.next() {
+            Some("UPDATE") => words.next(),
+            // INSERT INTO, DELETE FROM
+            _ => words.nth(1),
+        }
+        .unwrap_or_default()
+    }
+
     /// The text for `rows` rows.
     pub(super) fn text(&self, rows: usize, placeholders: Placeholders) -> String {
         let mut text = String::with_capacity(self.head.len() + self.tail.len() + rows * self.width * 6);
@@ -76,12 +88,20 @@ pub(super) struct Script {
     placeholders: Placeholders,
     made: HashMap<(&'static str, usize), Arc<str>>,
     waiting: String,
+    /// The tables that what waits writes to.
+    waiting_tables: Vec<&'static str>,
     values: Values,
 }
 
 impl Script {
     pub(super) fn new(placeholders: Placeholders) -> Self {
-        Self { placeholders, made: HashMap::new(), waiting: String::new(), values: Values::default() }
+        Self {
+            placeholders,
+            made: HashMap::new(),
+            waiting: String::new(),
+            waiting_tables: Vec::new(),
+            values: Values::default(),
+        }
     }
 
     fn text(&mut self, statement: &ManyRows, rows: usize) -> Arc<str> {
@@ -92,6 +112,7 @@ impl Script {
     /// Forgets what waits: the transaction that it was for has failed.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
+        self.waiting_tables.clear();
         self.values = Values::default();
     }
 
@@ -101,6 +122,7 @@ impl Script {
             return Ok(());
         }
         let text = std::mem::take(&mut self.waiting);
+        self.waiting_tables.clear();
         let arguments = std::mem::take(&mut self.values).into_arguments()?;
         sqlx::query_with(AssertSqlSafe(text), arguments).execute(connection).await.map(|_| ())
     }
@@ -126,6 +148,7 @@ impl Script {
                 self.waiting.push_str("; ");
             }
             self.waiting.push_str(&text);
+            self.waiting_tables.push(statement.table());
             for row in rows {
                 bind(row, &mut self.values);
             }
@@ -196,7 +219,7 @@ impl Values {
 }
 
 /// Runs a statement over all `rows`, in as few rounds as their count allows. The last rounds may wait for
-/// [`Script::commit`]; the order of statements is kept.
+/// [`Script::commit`]; the order of the statements on a table is kept.
 pub(super) async fn run<R>(
     connection: &mut AnyConnection,
     script: &mut Script,
@@ -206,7 +229,9 @@ pub(super) async fn run<R>(
 ) -> Result<(), CommitError> {
     for round in Rounds(rows) {
         if !script.defer(statement, round, &bind) {
-            script.flush(connection).await.map_err(CommitError::from_engine)?;
+            if script.waiting_tables.contains(&statement.table()) {
+                script.flush(connection).await.map_err(CommitError::from_engine)?;
+            }
             let arguments = bound(statement, round, &bind)?;
             let query = sqlx::query_with(AssertSqlSafe(script.text(statement, round.len())), arguments);
             query.execute(&mut *connection).await.map_err(CommitError::from_engine)?;
@@ -276,6 +301,17 @@ mod tests {
             lengths.extend(rounds);
         }
         assert!(lengths.len() <= 28, "{lengths:?}");
+    }
+
+    #[test]
+    fn a_statement_names_its_table() {
+        for (head, table) in [
+            ("INSERT INTO events (tenant) VALUES", "events"),
+            ("UPDATE shifts SET version_to = 1 FROM (VALUES", "shifts"),
+            ("DELETE FROM agents WHERE (tenant, id) IN (VALUES", "agents"),
+        ] {
+            assert_eq!(ManyRows { head, width: 1, tail: "" }.table(), table);
+        }
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! snapshot that breaks off changes nothing that is remembered.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+
 use crate::domain::ids::{AgentId, SubscriptionId, TeamName};
-use crate::domain::state::StateNames;
+use crate::domain::state::{AgentState, StateNames};
 use crate::domain::time::UtcMicros;
 use crate::platform::error::{CallError, CallSite, Failure, excerpt};
 use crate::platform::snapshot::{
@@ -24,12 +26,42 @@ use super::rows::{BrokenAt, Field, Row, Walk};
 #[derive(Debug)]
 pub struct GuideReader {
     agents: Arc<[AgentId]>,
-    index: HashMap<AgentId, usize>,
+    index: HashMap<AgentId, usize, RandomState>,
     names: Arc<StateNames>,
     instants: InstantReader,
+    states: Words<AgentState>,
+    queues: Words<Arc<str>>,
+    teams: Words<TeamName>,
+    hasher: RandomState,
     /// By agent: what was last yielded.
     fingerprints: Vec<Option<u64>>,
     last: Option<Last>,
+}
+
+/// The most words of a kind that are kept: more than a contact centre has queues or teams.
+const MOST_WORDS: usize = 512;
+
+/// What the words of a column mean: a few that nearly every row repeats.
+#[derive(Debug)]
+struct Words<T>(HashMap<Box<str>, T, RandomState>);
+
+impl<T> Default for Words<T> {
+    fn default() -> Self {
+        Self(HashMap::default())
+    }
+}
+
+impl<T: Clone> Words<T> {
+    fn meaning(&mut self, word: &str, of: impl FnOnce(&str) -> T) -> T {
+        if let Some(known) = self.0.get(word) {
+            return known.clone();
+        }
+        let meaning = of(word);
+        if self.0.len() < MOST_WORDS {
+            self.0.insert(word.into(), meaning.clone());
+        }
+        meaning
+    }
 }
 
 /// The last snapshot that was read.
@@ -65,9 +97,28 @@ impl GuideReader {
             index: agents.iter().enumerate().map(|(place, agent)| (agent.clone(), place)).collect(),
             names,
             instants: InstantReader::default(),
+            states: Words::default(),
+            queues: Words::default(),
+            teams: Words::default(),
+            hasher: RandomState::default(),
             fingerprints: vec![None; agents.len()],
             last: None,
         }
+    }
+
+    /// Of the fields that a sighting holds, as the row spells them. Two different rows of one agent agree by chance once in
+    /// 2⁶⁴.
+    fn fingerprint(&self, row: &Row<'_>) -> u64 {
+        let Row { user_id: _, user_name, agent_state, queue_name, status_changed_timestamp, team_name } = row;
+        self.hasher.hash_one((agent_state, queue_name, status_changed_timestamp, team_name, user_name))
+    }
+
+    /// The place of an agent in the slice, looked for first where it most likely is.
+    fn position(&self, id: &str, likely: usize) -> Option<usize> {
+        if self.agents.get(likely).is_some_and(|agent| agent.as_str() == id) {
+            return Some(likely);
+        }
+        self.index.get(id).copied()
     }
 
     fn repeated(&self, body: &[u8]) -> Option<SnapshotDelta> {
@@ -142,6 +193,8 @@ struct Reading<'r> {
     fingerprints: Vec<(usize, u64)>,
     /// The row of the last snapshot that is expected next.
     expected: usize,
+    /// The agent that the next row is most likely of, where it has to be read.
+    next_agent: usize,
     complaints: Vec<Complaint>,
     more_complaints: usize,
     duplicates: bool,
@@ -167,6 +220,7 @@ impl<'r> Reading<'r> {
             changed: Vec::with_capacity(expected_changes),
             fingerprints: Vec::with_capacity(expected_changes),
             expected: 0,
+            next_agent: 0,
             complaints: Vec::new(),
             more_complaints: 0,
             duplicates: false,
@@ -209,7 +263,7 @@ impl<'r> Reading<'r> {
             if !self.step_over_known(walk) {
                 walk.skip_space();
                 let start = walk.at();
-                if let Some(row) = walk.object::<Row<'_>>() {
+                if let Some(row) = walk.row() {
                     self.row(&row, start..walk.at());
                 } else {
                     walk.skip_value()?;
@@ -246,15 +300,16 @@ impl<'r> Reading<'r> {
             let agent = row.user_id.text().map(AgentId::new);
             return self.complain(Some(self.row_count), agent, Fault::Unreadable);
         };
-        let Some(&agent) = self.reader.index.get(id) else {
+        let Some(agent) = self.reader.position(id, self.next_agent) else {
             return self.complain(Some(self.row_count), Some(AgentId::new(id)), Fault::Stranger);
         };
+        self.next_agent = agent + 1;
         if let Some(place) =
             self.reader.last.as_ref().and_then(|last| last.layout.of_agent.get(agent).copied().flatten())
         {
             self.expected = place + 1;
         }
-        let fingerprint = fingerprint(row);
+        let fingerprint = self.reader.fingerprint(row);
         let known = self.reader.fingerprints[agent] == Some(fingerprint);
         let earlier = self.met[agent];
         if earlier != Met::Not {
@@ -298,12 +353,13 @@ impl<'r> Reading<'r> {
         if changed_text.is_some() && changed_at.is_none() {
             self.complain_of(agent, Fault::BadInstant);
         }
+        let GuideReader { agents, names, states, queues, teams, .. } = &mut *self.reader;
         Sighting {
-            agent: self.reader.agents[agent].clone(),
-            state: self.reader.names.state(row.agent_state.text().unwrap_or_default()),
-            queue: row.queue_name.text().map(Arc::from),
+            agent: agents[agent].clone(),
+            state: states.meaning(row.agent_state.text().unwrap_or_default(), |word| names.state(word)),
+            queue: row.queue_name.text().map(|word| queues.meaning(word, |word| Arc::from(word))),
             changed_at,
-            team: row.team_name.text().map(TeamName::new),
+            team: row.team_name.text().map(|word| teams.meaning(word, |word| TeamName::new(word))),
             name: row.user_name.text().map(Arc::from),
         }
     }
@@ -352,14 +408,6 @@ fn text_of(field: Field<'_>) -> Option<String> {
         Field::Text(text) => Some(text.into_owned()),
         Field::Absent | Field::Wrong => None,
     }
-}
-
-/// Of the fields that a sighting holds, as the row spells them. Two different rows of one agent agree by chance once in 2⁶⁴.
-fn fingerprint(row: &Row<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&row.agent_state, &row.queue_name, &row.status_changed_timestamp, &row.team_name, &row.user_name)
-        .hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]

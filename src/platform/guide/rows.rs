@@ -1,10 +1,12 @@
 //! Walks the text of a snapshot without building a tree of it.
 //!
-//! Only the outer object and the array of rows are walked by hand; every key, value and row is read by `serde_json`. That
-//! leaves a row that is byte for byte the one of the last snapshot to be stepped over at the speed of a comparison.
+//! Only the outer object, the array of rows and plain rows are walked by hand; every other key, value and row is read by
+//! `serde_json`. That leaves a row that is byte for byte the one of the last snapshot to be stepped over at the speed of a
+//! comparison. A plain row holds nothing but texts without escapes, and nulls; reading one by hand takes a third of the time.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -17,13 +19,16 @@ pub(super) struct BrokenAt(pub(super) usize);
 pub(super) struct Walk<'a> {
     text: &'a [u8],
     at: usize,
+    /// The keys of the last plain row, from brace or comma to colon as they stood there, and the places of their fields: rows
+    /// are mostly alike.
+    keys: Vec<(&'a [u8], Place)>,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
         // Some servers send a byte-order mark, which JSON does not know.
         let at = if text.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-        Self { text, at }
+        Self { text, at, keys: Vec::new() }
     }
 
     /// The place, in bytes from the start.
@@ -32,6 +37,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes one structural character, if it comes next.
+    #[inline]
     pub(super) fn take(&mut self, byte: u8) -> bool {
         self.skip_space();
         let found = self.text.get(self.at) == Some(&byte);
@@ -66,11 +72,93 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Reads one object; leaves the place where it is when there is none that fits. An array is none, although serde would
-    /// fill a struct from it, field by field.
-    pub(super) fn object<T: Deserialize<'a>>(&mut self) -> Option<T> {
+    /// Reads one row; leaves the place where it is when there is none that fits. An array is none, although serde would fill
+    /// a struct from it, field by field.
+    pub(super) fn row(&mut self) -> Option<Row<'a>> {
         self.skip_space();
-        if self.text.get(self.at) == Some(&b'{') { self.value().ok() } else { None }
+        if self.text.get(self.at) != Some(&b'{') {
+            return None;
+        }
+        let start = self.at;
+        let row = self.plain_row();
+        if row.is_none() {
+            self.at = start;
+            return self.value().ok();
+        }
+        row
+    }
+
+    /// Reads an object that begins here: its fields, if all of them are texts without escapes, or null. What is odd in any way
+    /// is left to `serde_json`.
+    fn plain_row(&mut self) -> Option<Row<'a>> {
+        let start = self.at;
+        self.at += 1;
+        let mut fields: [Option<Range<usize>>; KEYS] = Default::default();
+        let mut seen = [false; KEYS];
+        for number in 0.. {
+            let Place(place) = self.plain_key(number)?;
+            let value = if self.takes_null() { start..start } else { self.plain_text()? };
+            if let Some(place) = place {
+                if std::mem::replace(&mut seen[place], true) {
+                    return None;
+                }
+                fields[place] = Some(value.start - start..value.end - start);
+            }
+            if !self.take(b',') {
+                self.expect(b'}').ok()?;
+                break;
+            }
+        }
+        let text = std::str::from_utf8(&self.text[start..self.at]).ok()?;
+        let mut fields = fields.into_iter().map(|range| match text.get(range?) {
+            None | Some("") => None,
+            Some(text) => Some(Cow::Borrowed(text)),
+        });
+        let mut next = || fields.next().flatten().map_or(Field::Absent, Field::Text);
+        Some(Row {
+            user_id: next(),
+            user_name: next(),
+            agent_state: next(),
+            queue_name: next(),
+            status_changed_timestamp: next(),
+            team_name: next(),
+        })
+    }
+
+    /// Takes a row's key of this number and its colon; gives the place of its field.
+    fn plain_key(&mut self, number: usize) -> Option<Place> {
+        if let Some((key, place)) = self.keys.get(number)
+            && self.text[self.at..].starts_with(key)
+        {
+            self.at += key.len();
+            return Some(*place);
+        }
+        if number == MOST_PLAIN_KEYS {
+            return None;
+        }
+        let start = self.at;
+        let key = self.plain_text()?;
+        self.expect(b':').ok()?;
+        let place = place_of(&self.text[key]);
+        self.keys.truncate(number);
+        self.keys.push((&self.text[start..self.at], place));
+        Some(place)
+    }
+
+    fn takes_null(&mut self) -> bool {
+        self.skip_space();
+        let found = self.text[self.at..].starts_with(b"null");
+        self.at += if found { 4 } else { 0 };
+        found
+    }
+
+    /// Takes a text without escapes; gives where it stands.
+    fn plain_text(&mut self) -> Option<Range<usize>> {
+        self.expect(b'"').ok()?;
+        let start = self.at;
+        let end = start + plain_length(&self.text[start..])?;
+        self.at = end + 1;
+        Some(start..end)
     }
 
     /// Steps over one value of any kind.
@@ -85,6 +173,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Steps over white space.
+    #[inline]
     pub(super) fn skip_space(&mut self) {
         while matches!(self.text.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
@@ -92,8 +181,53 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The length of a text up to its closing quote, eight bytes at a time; none when an escape or a control character comes
+/// before, or the quote never does.
+fn plain_length(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = ONES << 7;
+    // The lowest high bit that is set marks the first byte that is below the limit; those above it may mark too many.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
+    let (words, _) = text.as_chunks::<8>();
+    for (place, bytes) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*bytes);
+        let quote_or_escape = below(word ^ (ONES * u64::from(b'"')), 1) | below(word ^ (ONES * u64::from(b'\\')), 1);
+        let found = quote_or_escape | below(word, b' ');
+        if found != 0 {
+            let at = place * 8 + found.trailing_zeros() as usize / 8;
+            return (text[at] == b'"').then_some(at);
+        }
+    }
+    let rest = words.len() * 8;
+    let at = rest + text[rest..].iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\'))?;
+    (text[at] == b'"').then_some(at)
+}
+
+/// The place of a key's field in [`Row`]; none for a key that is not read.
+#[derive(Clone, Copy, Debug)]
+struct Place(Option<usize>);
+
+/// A row with more keys than this is not plain.
+const MOST_PLAIN_KEYS: usize = 64;
+
+/// How many keys a row has that are read.
+const KEYS: usize = 6;
+
+/// The place of a key's field in [`Row`].
+fn place_of(key: &[u8]) -> Place {
+    Place(Some(match key {
+        b"userId" => 0,
+        b"userName" => 1,
+        b"agentState" => 2,
+        b"queueName" => 3,
+        b"statusChangedTimestamp" => 4,
+        b"teamName" => 5,
+        _ => return Place(None),
+    }))
+}
+
 /// One row, borrowed from the text where it can be.
-#[derive(serde::Deserialize, Debug)]
+#[derive(serde::Deserialize, PartialEq, Eq, Debug)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Row<'a> {
     #[serde(borrow, default)]
@@ -182,5 +316,71 @@ impl<'de> Visitor<'de> for FieldVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Field::Wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn plainly(text: &str) -> Option<(Row<'_>, usize)> {
+        let mut walk = Walk::new(text.as_bytes());
+        walk.plain_row().map(|row| (row, walk.at))
+    }
+
+    #[test]
+    fn the_usual_row_is_read_by_hand_and_an_odd_one_is_not() {
+        let usual =
+            r#"{"userId":"u_1","userName":"Jürgen Ö","wrapUpCode":null, "teamName" : "" ,"agentState":"idle"} "#;
+        let (row, end) = plainly(usual).expect("plain");
+        assert_eq!((row.user_id.text(), row.user_name.text(), end), (Some("u_1"), Some("Jürgen Ö"), usual.len() - 1));
+        assert_eq!((&row.team_name, &row.queue_name), (&Field::Absent, &Field::Absent));
+        for odd in [
+            r"{}",
+            r#"{"userId":7}"#,
+            r#"{"userId":"u\u005f1"}"#,
+            r#"{"userId":"u_1","userId":"u_2"}"#,
+            r#"{"user\u0049d":"u_1"}"#,
+            r#"{"userId":"u_1",}"#,
+            r#"{"userId":"u_1""#,
+            r#"{"userId":"u_1"#,
+            "{\"userId\":\"u\t1\"}",
+            "{\"userId\":\"u_123456789\t\"}",
+        ] {
+            assert_eq!(plainly(odd).map(|(row, _)| format!("{row:?}")), None, "{odd}");
+        }
+        assert!(Walk::new(b"{\"userId\":\"\xFF\"}").plain_row().is_none(), "not UTF-8");
+    }
+
+    proptest! {
+        /// What is read by hand is what `serde_json` reads, up to the same byte.
+        #[test]
+        fn reading_by_hand_agrees_with_serde(
+            fields in proptest::collection::vec((
+                prop_oneof![
+                    Just("userId"), Just("userName"), Just("agentState"), Just("queueName"),
+                    Just("statusChangedTimestamp"), Just("teamName"), Just("wrapUpCode"), Just("u"),
+                ],
+                prop_oneof![
+                    6 => any::<String>().prop_map(|text| format!("{text:?}")),
+                    6 => "[ -!#-Z^-~äß€]{0,20}".prop_map(|text| format!("\"{text}\"")),
+                    2 => Just("null".to_owned()),
+                    1 => prop_oneof![Just("7"), Just("true"), Just("[\"a\"]"), Just("{}"), Just("nul"), Just("\"")].prop_map(str::to_owned),
+                ],
+                "[ \n\t]{0,2}",
+            ), 0..9),
+            after in "[ ,}\"a-z]{0,10}",
+        ) {
+            let fields: Vec<String> =
+                fields.iter().map(|(key, value, space)| format!("{space}\"{key}\"{space}:{space}{value}{space}")).collect();
+            let text = format!("{{{}}}{after}", fields.join(","));
+            if let Some((row, end)) = plainly(&text) {
+                let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Row<'_>>();
+                prop_assert_eq!(row, values.next().expect("a value").expect("a row"));
+                prop_assert_eq!(end, values.byte_offset());
+            }
+        }
     }
 }

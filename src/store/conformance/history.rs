@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{Commit, HistoryWrite, Place, Reader, acme, agent_id, at, on_each_engine, row};
-use crate::domain::agent::Source;
+use super::{Commit, HistoryWrite, Place, Reader, acme, agent_id, at, on_each_engine, row, uuid};
+use crate::domain::agent::{Agent, Source};
+use crate::domain::ids::{SubjectId, TenantId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::store::Store;
+use crate::store::{AgentWrite, HistoryRow, Store};
 
 on_each_engine!(
     rows_are_entered_replaced_retimed_and_removed,
     history_is_read_in_pages,
     time_in_state_is_cut_to_the_span,
+    time_in_state_is_of_every_agent,
 );
 
 fn enter(agent: &str, seconds: i64, state: AgentState) -> HistoryWrite {
@@ -84,24 +86,59 @@ async fn history_is_read_in_pages(place: Place) {
 }
 
 async fn time_in_state_is_cut_to_the_span(place: Place) {
+    // Long ago and today, with names that can be read from text and those that cannot.
+    for (base, odd) in [(0, "Mittag"), (1_790_000_000, "Mittag"), (1_790_000_000, "2nd line"), (1_790_000_000, "a,7")] {
+        let tenant = TenantId::new(format!("{base} {odd}"));
+        let store = place.open().await;
+        let enter = |agent: &str, after: i64, state: AgentState| match enter(agent, base + after, state) {
+            HistoryWrite::Enter(row) => HistoryWrite::Enter(HistoryRow { tenant: tenant.clone(), ..row }),
+            HistoryWrite::Retime { .. } | HistoryWrite::Remove { .. } => unreachable!("an entry"),
+        };
+        let steps = vec![
+            enter("a", 0, AgentState::Ready),
+            enter("a", 100, AgentState::Paused),
+            enter("a", 150, AgentState::Unknown(odd.into())),
+            enter("b", 120, AgentState::OnContact),
+            enter("c", 500, AgentState::Ready),
+        ];
+        write(&store, steps).await;
+        let times = store.reader().time_in_state(&tenant, at(base + 50), at(base + 200)).await.expect("reads");
+        let seconds = |agent: usize, state: &AgentState| times[agent].of(state) / 1_000_000;
+        assert_eq!(times.iter().map(|time| time.agent.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(seconds(0, &AgentState::Ready), 50);
+        assert_eq!(seconds(0, &AgentState::Paused), 50);
+        assert_eq!(seconds(0, &AgentState::Unknown("any".into())), 50);
+        assert_eq!(seconds(1, &AgentState::OnContact), 80);
+        assert_eq!(times[2].micros, [0; 8]);
+        assert_eq!(store.reader().time_in_state(&tenant, at(9), at(9)).await.expect("reads"), []);
+        store.close().await;
+    }
+}
+
+/// Whatever share of the agents has a subject, by which the parts are cut.
+async fn time_in_state_is_of_every_agent(place: Place) {
     let store = place.open().await;
-    let steps = vec![
-        enter("a", 0, AgentState::Ready),
-        enter("a", 100, AgentState::Paused),
-        enter("a", 150, AgentState::Unknown("Mittag".into())),
-        enter("b", 120, AgentState::OnContact),
-        enter("c", 500, AgentState::Ready),
-    ];
-    write(&store, steps).await;
-    let times = store.reader().time_in_state(&acme(), at(50), at(200)).await.expect("reads");
-    let seconds = |agent: usize, state: &AgentState| times[agent].of(state) / 1_000_000;
-    assert_eq!(times.iter().map(|time| time.agent.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
-    assert_eq!(seconds(0, &AgentState::Ready), 50);
-    assert_eq!(seconds(0, &AgentState::Paused), 50);
-    assert_eq!(seconds(0, &AgentState::Unknown("any".into())), 50);
-    assert_eq!(seconds(1, &AgentState::OnContact), 80);
-    assert_eq!(times[2].micros, [0; 8]);
-    assert_eq!(store.reader().time_in_state(&acme(), at(9), at(9)).await.expect("reads"), []);
+    let names: Vec<String> = (0..150).map(|n| format!("u_{n:03}")).collect();
+    for (n, name) in names.iter().enumerate() {
+        let agents = if n.is_multiple_of(5) {
+            vec![AgentWrite {
+                tenant: acme(),
+                agent: Agent { id: name.as_str().into(), name: None, team: None, zone: None },
+                subject: SubjectId(uuid(n as u128)),
+            }]
+        } else {
+            Vec::new()
+        };
+        let history = vec![enter(name, 1_790_000_000, AgentState::Ready)];
+        store.writer().commit(Commit { agents, history, ..Commit::default() }).await.expect("commits");
+        if n % 30 == 1 || n + 1 == names.len() {
+            let (from, to) = (at(1_790_000_000), at(1_790_000_001 + i64::try_from(n).expect("small")));
+            let times = store.reader().time_in_state(&acme(), from, to).await.expect("reads");
+            let found: Vec<&str> = times.iter().map(|time| time.agent.as_str()).collect();
+            assert_eq!(found, names[..=n].iter().map(String::as_str).collect::<Vec<_>>());
+            assert!(times.iter().all(|time| time.of(&AgentState::Ready) == 1_000_000 * (n as u64 + 1)));
+        }
+    }
     store.close().await;
 }
 

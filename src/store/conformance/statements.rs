@@ -7,7 +7,8 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, calls, events, history, history_reading, memory, schedule, transition_reading, transitions, upkeep,
+    agents, audit, calls, events, history, history_reading, memory, schedule, time_in_state, transition_reading,
+    transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
@@ -28,12 +29,10 @@ const SINGLE: &[&str] = &[
     events::AFTER,
     events::COUNTS,
     history::LAST_ID,
-    history_reading::AGENT_IDS,
     history_reading::LATEST,
     history_reading::OF_AGENT,
     history_reading::SPAN,
     history_reading::AFTER_ID,
-    history_reading::TIME_IN_STATE,
     memory::REMEMBERED,
     schedule::CURRENT,
     schedule::STILL_IN_FORCE,
@@ -46,6 +45,9 @@ const SINGLE: &[&str] = &[
     schedule::COVERAGE,
     schedule::VERSIONS,
     schedule::VERSION_AT,
+    time_in_state::PARTS,
+    time_in_state::STATES,
+    time_in_state::SUMS,
     transition_reading::ONE,
     transition_reading::OPEN,
     transition_reading::LIST,
@@ -120,6 +122,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/history_reading.rs"),
         include_str!("../tables/memory.rs"),
         include_str!("../tables/schedule.rs"),
+        include_str!("../tables/time_in_state.rs"),
         include_str!("../tables/transition_reading.rs"),
         include_str!("../tables/transitions.rs"),
         include_str!("../tables/upkeep.rs"),

@@ -1,4 +1,4 @@
-//! State history as it is read: the latest states, spans, what came after an id, and time in state.
+//! State history as it is read: the latest states, spans, and what came after an id.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 
 use crate::domain::agent::Source;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId};
-use crate::domain::state::{AgentState, STATE_KINDS};
+use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::store::batch::Values;
 use crate::store::cells::Cells;
@@ -17,13 +17,7 @@ use crate::store::reader::Reader;
 /// The most rows of one page of history.
 pub const HISTORY_PAGE_LIMIT: u32 = 10_000;
 
-/// How many connections share the scan of time in state; the pool keeps one for everyone else.
-const SCANS: usize = 3;
-
 /// Walks from agent to agent by the key, one seek each, whatever the number of rows.
-pub(in crate::store) const AGENT_IDS: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
-     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
-     FROM a WHERE a.agent IS NOT NULL) SELECT agent FROM a WHERE agent IS NOT NULL";
 /// A cross join, since SQLite keeps its order: any other it may turn round, and then it walks the whole table.
 pub(in crate::store) const LATEST: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
@@ -40,28 +34,6 @@ pub(in crate::store) const SPAN: &str = "SELECT tenant, agent, entered_at, left_
 pub(in crate::store) const AFTER_ID: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition \
      FROM state_history WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3";
 
-/// The sums of one agent as text, `ready,not-ready,…` in the order of [`AgentState::index`]: a subquery gives one value, and
-/// only so is each agent's stretch of the table walked once, in its order, without a sort.
-/// `$1` tenant, `$2` from, `$3` to, `$4` and `$5` first and last agent.
-pub(in crate::store) const TIME_IN_STATE: &str = "WITH RECURSIVE a(agent) AS (\
-     SELECT MIN(agent) FROM state_history WHERE tenant = $1 AND agent >= $4 AND agent <= $5 \
-     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent AND h.agent <= $5) \
-     FROM a WHERE a.agent IS NOT NULL) \
-     SELECT a.agent, (SELECT \
-     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'Ready') AS TEXT), '0') || ',' || \
-     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'NotReady') AS TEXT), '0') || ',' || \
-     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'Paused') AS TEXT), '0') || ',' || \
-     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'Idle') AS TEXT), '0') || ',' || \
-     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'LoggedOut') AS TEXT), '0') || ',' || \
-     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'OnContact') AS TEXT), '0') || ',' || \
-     COALESCE(CAST(SUM(d) FILTER (WHERE state = 'AfterContactWork') AS TEXT), '0') || ',' || \
-     COALESCE(CAST(SUM(d) AS TEXT), '0') \
-     FROM (SELECT h.state, CASE WHEN h.left_at < $3 THEN h.left_at ELSE $3 END \
-         - CASE WHEN h.entered_at > $2 THEN h.entered_at ELSE $2 END AS d \
-         FROM state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at < $3 AND h.entered_at >= COALESCE(\
-         (SELECT MAX(p.entered_at) FROM state_history p WHERE p.tenant = $1 AND p.agent = a.agent AND p.entered_at <= $2), $2)\
-     ) AS spans) AS sums FROM a WHERE a.agent IS NOT NULL ORDER BY a.agent";
-
 /// A row of history as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredHistory {
@@ -71,22 +43,6 @@ pub struct StoredHistory {
     pub row: HistoryRow,
     /// When the agent's next state began; `None` for the latest.
     pub left_at: Option<UtcMicros>,
-}
-
-/// How long an agent was in each state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimeInState {
-    /// Who.
-    pub agent: AgentId,
-    /// Microseconds by [`AgentState::index`]; the last is every unknown state together.
-    pub micros: [u64; STATE_KINDS],
-}
-
-impl TimeInState {
-    /// Microseconds in `state`; for an unknown one, in all unknown ones together.
-    pub const fn of(&self, state: &AgentState) -> u64 {
-        self.micros[state.index()]
-    }
 }
 
 impl Reader {
@@ -140,66 +96,6 @@ impl Reader {
         values.text(tenant.as_str()).count(after).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
         self.all(AFTER_ID, values).await?.iter().map(decode).collect()
     }
-
-    /// How long each agent was in each state within `from..to`, by agent. The latest state lasts until `to`, so a caller
-    /// who asks beyond now says now.
-    pub async fn time_in_state(
-        &self,
-        tenant: &TenantId,
-        from: UtcMicros,
-        to: UtcMicros,
-    ) -> Result<Vec<TimeInState>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        let rows = self.all(AGENT_IDS, values).await?;
-        let agents = rows
-            .iter()
-            .map(|row| Cells::of("state_history", row).text("agent").map(AgentId::new))
-            .collect::<Result<Vec<_>, _>>()?;
-        if from >= to || agents.is_empty() {
-            return Ok(Vec::new());
-        }
-        let share = agents.len().div_ceil(SCANS);
-        let ends = |part: usize| {
-            let part = agents.get(part * share..((part + 1) * share).min(agents.len()))?;
-            Some((part.first()?.clone(), part.last()?.clone()))
-        };
-        let scan = |part: usize| self.time_in_state_of(tenant, from, to, ends(part));
-        let (first, second, third) = tokio::try_join!(scan(0), scan(1), scan(2))?;
-        Ok([first, second, third].concat())
-    }
-
-    async fn time_in_state_of(
-        &self,
-        tenant: &TenantId,
-        from: UtcMicros,
-        to: UtcMicros,
-        agents: Option<(AgentId, AgentId)>,
-    ) -> Result<Vec<TimeInState>, ReadError> {
-        let Some((first, last)) = agents else { return Ok(Vec::new()) };
-        let mut values = Values::default();
-        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros()).text(first.as_str()).text(last.as_str());
-        let rows = self.all(TIME_IN_STATE, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::of("state_history", row);
-                let micros = cells.word("sums", sums)?;
-                Ok(TimeInState { agent: AgentId::new(cells.text("agent")?), micros })
-            })
-            .collect()
-    }
-}
-
-/// Seven sums by name and the sum of all, as the query writes them; what the names leave over is of unknown states.
-fn sums(text: &str) -> Option<[u64; STATE_KINDS]> {
-    let mut micros = [0; STATE_KINDS];
-    let mut parts = text.split(',');
-    for slot in &mut micros {
-        *slot = parts.next()?.parse().ok()?;
-    }
-    let known: u64 = micros[..STATE_KINDS - 1].iter().sum();
-    micros[STATE_KINDS - 1] = micros[STATE_KINDS - 1].checked_sub(known)?;
-    parts.next().is_none().then_some(micros)
 }
 
 fn decode(row: &AnyRow) -> Result<StoredHistory, ReadError> {

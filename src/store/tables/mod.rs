@@ -8,6 +8,7 @@ pub(super) mod history;
 pub(super) mod history_reading;
 pub(super) mod memory;
 pub(super) mod schedule;
+pub(super) mod time_in_state;
 pub(super) mod transition_reading;
 pub(super) mod transitions;
 pub(super) mod upkeep;
