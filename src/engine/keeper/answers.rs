@@ -47,7 +47,7 @@ impl Keeper {
         let Answered { id, mut call, slot, result } = answered;
         let answered_at = self.link.clock.now();
         let sent_at = call.sent_at;
-        note_answer(&mut call, answered_at, &result);
+        note_answer(&self.link, &mut call, answered_at, &result);
         slot.settle(&result);
         pass.commit.calls.push(call);
         let Some(open) = self.book.get_mut(id) else { return };

@@ -21,6 +21,7 @@ const SINGLE: &[&str] = &[
     audit::NOTE,
     calls::RECENT,
     calls::OF_TRANSITION,
+    calls::STEADY,
     control::TAKE_OVER,
     control::SET_LISTEN,
     control::STOP,
