@@ -169,7 +169,9 @@ struct ManualTime {
 impl ManualClock {
     /// Stands at `now`.
     pub fn at(now: UtcMicros) -> Self {
-        Self { state: Arc::new(watch::channel(ManualTime { now, monotonic: Duration::ZERO, steady: Duration::ZERO }).0) }
+        Self {
+            state: Arc::new(watch::channel(ManualTime { now, monotonic: Duration::ZERO, steady: Duration::ZERO }).0),
+        }
     }
 
     /// Moves the wall clock and monotonic time forward together.
@@ -379,7 +381,8 @@ mod tests {
     #[test]
     fn clocks_of_one_host_share_steady_time_and_a_scaled_one_keeps_its_distance() {
         let (one, other) = (SystemClock::real(), SystemClock::real());
-        let apart = |a: &dyn Clock, b: &dyn Clock| a.ahead_of_steady().zip(b.ahead_of_steady()).map(|(a, b)| a.abs_diff(b));
+        let apart =
+            |a: &dyn Clock, b: &dyn Clock| a.ahead_of_steady().zip(b.ahead_of_steady()).map(|(a, b)| a.abs_diff(b));
         assert!(apart(&one, &other).is_some_and(|apart| apart < 2_000_000));
         let scaled = SystemClock::scaled(Some(UtcMicros::EPOCH), 1000);
         let first = scaled.ahead_of_steady().expect("read");

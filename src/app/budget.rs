@@ -12,7 +12,7 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::settings::TenantSettings;
 use crate::platform::budget::{Budget, LONGEST_CALL};
-use crate::store::{CallWrite, Reader, ReadError};
+use crate::store::{CallWrite, ReadError, Reader};
 
 /// The window of the request budget (platform: the rows' budgets).
 const BUDGET_WINDOW: Duration = Duration::from_secs(60);

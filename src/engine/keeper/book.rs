@@ -105,6 +105,17 @@ impl Book {
         Some(transition)
     }
 
+    /// Puts in another row for an open transition, which stays open; gives it as it now is.
+    pub(super) fn replace(&mut self, id: TransitionId, with: impl Fn(Transition) -> Transition) -> Option<Transition> {
+        let open = self.open.get_mut(&id)?;
+        let in_line = self.line.remove(&place(&open.transition));
+        open.transition = with(open.transition.clone());
+        if in_line {
+            self.line.insert(place(&open.transition));
+        }
+        Some(open.transition.clone())
+    }
+
     /// The open transitions of an agent, oldest first.
     pub(super) fn of_agent(&self, agent: &AgentId) -> impl Iterator<Item = &Open> {
         self.by_agent.get(agent).into_iter().flatten().filter_map(|id| self.open.get(id))

@@ -63,6 +63,16 @@ impl Scenario {
         .await;
     }
 
+    /// Waits until nothing waits to leave.
+    pub async fn until_line_is_empty(&self) {
+        let reader = self.reader().await;
+        let look = || async {
+            let open = reader.open_transitions(&self.tenant).await.expect("readable").len();
+            if open == 0 { Ok(()) } else { Err(format!("{open} are open")) }
+        };
+        self.until_within("nothing is open", super::PATIENCE * 2, look).await;
+    }
+
     /// The simulator's whole log.
     pub fn log(&self) -> LogPage {
         let mut whole = LogPage::default();

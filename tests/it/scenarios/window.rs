@@ -1,0 +1,99 @@
+//! The window law: at saturation, over restarts and whatever the wall clock is set to, no minute of the platform's clock holds
+//! more calls than the budget, and hardly a slot lies idle.
+
+use std::time::Duration;
+
+use shiftkeeper::domain::time::UtcMicros;
+
+use crate::harness::ledger::state_posts;
+use crate::harness::{Scenario, Setup, agents, full_size};
+
+/// Calls that the platform takes in a minute.
+const BUDGET: usize = 100;
+
+/// Agents of one order.
+const GROUP: usize = 100;
+
+/// Each group stays as it was made until the others have had their turn: longer than a confirmation takes.
+const GROUPS: usize = 5;
+
+/// Shifts all around the clock, for days on both sides.
+fn around_the_clock(count: usize) -> String {
+    let mut lines = vec!["agent_id,agent_name,team,time_zone,activity,start,end,mandatory".to_owned()];
+    for agent in agents(count) {
+        lines.extend(
+            (24..30).map(|day| format!("{agent},,Team,UTC,shift,2026-10-{day}T00:00,2026-10-{}T00:00,false", day + 1)),
+        );
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Keeps more wishes waiting than a minute can grant.
+struct Demand {
+    asked: usize,
+}
+
+impl Demand {
+    async fn keep_up(&mut self, scenario: &Scenario, posts: usize) {
+        while self.asked < posts + 2 * GROUP {
+            let turn = self.asked / GROUP;
+            let everyone = agents(GROUP * GROUPS);
+            let group = &everyone[turn % GROUPS * GROUP..][..GROUP];
+            scenario.change(group, if turn / GROUPS % 2 == 0 { "Ready" } else { "NotReady" }).await;
+            self.asked += GROUP;
+        }
+    }
+
+    /// Lets simulated time pass with the demand kept up.
+    async fn pass(&mut self, scenario: &Scenario, span: Duration) {
+        let until = scenario.clock.now() + span;
+        while scenario.clock.now() < until {
+            let applied = scenario.sim.counts(&scenario.tenant).applied_changes;
+            self.keep_up(scenario, usize::try_from(applied).expect("few")).await;
+            shiftkeeper::clock::RealTime::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// The share of the budget that was used between two instants, in percent.
+fn used_percent(scenario: &Scenario, from: UtcMicros, to: UtcMicros) -> f64 {
+    let log = scenario.log();
+    let calls = state_posts(&log).filter(|post| post.at >= from && post.at < to).count();
+    let most = to.since(from).as_secs_f64() / 60.0 * 100.0;
+    f64::from(u32::try_from(calls).expect("few")) / most * 100.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_minute_holds_more_than_the_budget_over_restarts_and_settings_of_the_clock() {
+    // Each round: a restart in order, the clock set while nothing runs, a crash, the clock set under way.
+    let (rounds, quarter) =
+        if full_size() { (10, Duration::from_secs(36 * 60)) } else { (2, Duration::from_secs(5 * 60)) };
+    let count = GROUP * GROUPS;
+    let mut setup = Setup::team(count);
+    setup.speed = 60;
+    setup.schedule = Some(around_the_clock(count));
+    let mut scenario = Scenario::start_team(setup).await;
+    let mut demand = Demand { asked: 0 };
+    demand.pass(&scenario, Duration::from_secs(60)).await;
+    let from = scenario.clock.now();
+    for round in 0..rounds {
+        let hour = if round % 2 == 0 { 3600 } else { -3600 };
+        demand.pass(&scenario, quarter).await;
+        scenario.stop_daemon().await;
+        scenario.times.set_by(hour);
+        scenario.start_daemon().await;
+        demand.pass(&scenario, quarter).await;
+        scenario.kill_daemon().await;
+        scenario.start_daemon().await;
+        demand.pass(&scenario, quarter).await;
+        scenario.times.set_by(-2 * hour);
+        demand.pass(&scenario, quarter).await;
+        scenario.times.set_by(hour);
+    }
+    let (to, used) = (scenario.clock.now(), used_percent(&scenario, from, scenario.clock.now()));
+    println!("{} simulated hours, {} restarts: {used:.1} % used", to.since(from).as_secs_f64() / 3600.0, rounds * 2);
+    scenario.assert_within_budget(BUDGET);
+    assert!(used >= 95.0, "{used:.1} % of the budget was used");
+    scenario.until_line_is_empty().await;
+    scenario.assert_nothing_left_over().await;
+}
