@@ -23,7 +23,7 @@ use crate::store::{CallWrite, HistoryWrite, TenantStatus};
 const CONFLICT_PAUSE: Duration = Duration::from_secs(60);
 
 /// The longest such pause: as long as the platform's answers are kept by default.
-pub(super) const LONGEST_CONFLICT_PAUSE: Duration = Duration::from_secs(15 * 60);
+const LONGEST_CONFLICT_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// A state POST that came to its end.
 #[derive(Debug)]

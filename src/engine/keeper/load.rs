@@ -50,6 +50,7 @@ impl Keeper {
             plans_read: now,
             next_slot: None,
             ahead_of_steady_us: None,
+            slept: None,
             link,
             settings,
         };

@@ -102,6 +102,8 @@ struct Keeper {
     plans_read: UtcMicros,
     /// How far the wall clock is ahead of steady time; another value means that it was set.
     ahead_of_steady_us: Option<i64>,
+    /// How much steady time is ahead of monotonic time; more of it means that the host slept.
+    slept: Option<Duration>,
     /// When the budget, the breaker or an allowance may let something through, in monotonic time.
     next_slot: Option<Duration>,
 }

@@ -35,7 +35,8 @@ impl Scenario {
         self.assert_history_is_the_platforms(&reader, &log).await;
         self.assert_sequences_have_no_hole(&reader).await;
         let attempts = reader.recent_calls(&self.tenant, UtcMicros::EPOCH).await.expect("readable");
-        let attempts: Vec<CallWrite> = attempts.into_iter().map(|call| self.in_the_world(call)).collect();
+        let mut attempts: Vec<CallWrite> = attempts.into_iter().map(|call| self.in_the_world(call)).collect();
+        attempts.sort_by_key(|call| (call.sent_at, call.attempt));
         assert_read_back_before_repeating(&self, &log, &attempts);
         reader.close().await;
         self.sim.stop().await;

@@ -18,7 +18,7 @@ const GROUP: usize = 100;
 const GROUPS: usize = 5;
 
 /// Shifts all around the clock, for days on both sides.
-fn around_the_clock(count: usize) -> String {
+pub fn around_the_clock(count: usize) -> String {
     let mut lines = vec!["agent_id,agent_name,team,time_zone,activity,start,end,mandatory".to_owned()];
     for agent in agents(count) {
         lines.extend(
@@ -91,6 +91,16 @@ async fn no_minute_holds_more_than_the_budget_over_restarts_and_settings_of_the_
         scenario.times.set_by(hour);
     }
     let (to, used) = (scenario.clock.now(), used_percent(&scenario, from, scenario.clock.now()));
+    let log = scenario.log();
+    let minutes: Vec<usize> = (0..to.since(from).as_secs() / 60)
+        .map(|minute| from + Duration::from_secs(minute * 60))
+        .map(|minute| {
+            state_posts(&log)
+                .filter(|post| post.at >= minute && post.at.since(minute) < Duration::from_secs(60))
+                .count()
+        })
+        .collect();
+    println!("{minutes:?}");
     println!("{} simulated hours, {} restarts: {used:.1} % used", to.since(from).as_secs_f64() / 3600.0, rounds * 2);
     scenario.assert_within_budget(BUDGET);
     assert!(used >= 95.0, "{used:.1} % of the budget was used");
