@@ -17,6 +17,9 @@ use crate::store::{CallWrite, ReadError, Reader};
 /// The window of the request budget (platform: the rows' budgets).
 const BUDGET_WINDOW: Duration = Duration::from_secs(60);
 
+/// The wall clock was set where it moved against steady time by this much.
+const SETTING_US: u64 = 2_000_000;
+
 /// The budget as the process before left it.
 pub(super) async fn restored(
     reader: &Reader,
@@ -40,16 +43,42 @@ pub(super) async fn restored(
             calls.insert(call.id, call);
         }
     }
-    budget.restore(clock.monotonic(), calls.values().map(|call| age(call, now, steady)));
+    let now = Now { wall: now, steady, settled: is_settled(calls.values(), clock.ahead_of_steady()) };
+    budget.restore(clock.monotonic(), calls.values().map(|call| age(call, now)));
     Ok(budget)
 }
 
+/// The instant of the restart.
+#[derive(Clone, Copy)]
+struct Now {
+    wall: UtcMicros,
+    steady: Option<Duration>,
+    /// The newest call was made on this host, by the wall clock as it is set now.
+    settled: bool,
+}
+
+/// Whether the newest call by steady time has the distance of wall clock and steady time that they have now.
+fn is_settled<'a>(calls: impl Iterator<Item = &'a CallWrite>, ahead_us: Option<i64>) -> bool {
+    let newest = calls.filter_map(|call| Some((call.steady_us?, call.answered_at.unwrap_or(call.sent_at)))).max();
+    newest.zip(ahead_us).is_some_and(|((steady_us, at), ahead_us)| {
+        let steady_us = i64::try_from(steady_us).unwrap_or(i64::MAX);
+        at.as_micros().saturating_sub(steady_us).abs_diff(ahead_us) < SETTING_US
+    })
+}
+
 /// The time since a call's answer; none where it has to be taken as answered now.
-fn age(call: &CallWrite, now: UtcMicros, steady: Option<Duration>) -> Option<Duration> {
-    let by_wall = now.since(call.answered_at.unwrap_or(call.sent_at));
+fn age(call: &CallWrite, now: Now) -> Option<Duration> {
+    let answered_at = call.answered_at.unwrap_or(call.sent_at);
+    let by_wall = now.wall.since(answered_at);
+    let steady_then = call.steady_us.map(Duration::from_micros);
     // A later one is of another start of the host, and says nothing.
-    let by_steady = steady.zip(call.steady_us.map(Duration::from_micros)).and_then(|(now, then)| now.checked_sub(then));
-    let age = by_steady.map_or(by_wall, |by_steady| by_steady.min(by_wall));
+    let by_steady = now.steady.zip(steady_then).and_then(|(now, then)| now.checked_sub(then));
+    let age = match by_steady {
+        // The wall clock was set back since, and calls were made by it as it is now: this host's time alone tells.
+        Some(by_steady) if answered_at > now.wall && now.settled => by_steady,
+        Some(by_steady) => by_steady.min(by_wall),
+        None => by_wall,
+    };
     match call.answered_at {
         Some(_) => Some(age),
         None => age.checked_sub(LONGEST_CALL),
@@ -99,9 +128,24 @@ mod tests {
             (false, 40, Some(9_000), None, "nor by what another host says"),
             (false, 9_000, Some(9_000), Some(9_000 - 3_600), "a call without an answer does not count for ever"),
         ] {
-            let age = age(&call(answered, wall_ago, steady_ago), NOW, Some(UP));
+            let now = Now { wall: NOW, steady: Some(UP), settled: false };
+            let age = age(&call(answered, wall_ago, steady_ago), now);
             assert_eq!(age.map(|age| age.as_secs()), expected, "{why}");
         }
-        assert_eq!(age(&call(true, 40, Some(40)), NOW, None), Some(Duration::from_secs(40)), "no steady time");
+        let unknown = Now { wall: NOW, steady: None, settled: false };
+        assert_eq!(age(&call(true, 40, Some(40)), unknown), Some(Duration::from_secs(40)), "no steady time");
+    }
+
+    #[test]
+    fn once_calls_were_made_by_the_clock_as_it_is_a_call_from_after_now_is_no_riddle() {
+        let (before, since) = (call(true, -3_500, Some(100)), call(true, 5, Some(5)));
+        let ahead_us = Some(NOW.as_micros() - 50_000_000_000);
+        assert!(!is_settled([&before].into_iter(), ahead_us));
+        assert!(is_settled([&before, &since].into_iter(), ahead_us));
+        assert!(!is_settled([&before, &since].into_iter(), None));
+        let now = Now { wall: NOW, steady: Some(UP), settled: true };
+        assert_eq!(age(&before, now), Some(Duration::from_secs(100)));
+        let elsewhere = call(true, 40, Some(9_000));
+        assert_eq!(age(&elsewhere, now), Some(Duration::from_secs(40)), "what the wall clock can explain, it explains");
     }
 }

@@ -87,7 +87,7 @@ async fn what_is_in_doubt_survives_a_restart_on_another_clock() {
         }
         let doubted_at = scenario.clock.now();
         scenario.kill_daemon().await;
-        scenario.times.set_by(by);
+        scenario.times.set_unseen_by(by);
         scenario.start_daemon().await;
         for one in &taken {
             scenario.until_status(one, "confirmed").await;
@@ -96,6 +96,7 @@ async fn what_is_in_doubt_survives_a_restart_on_another_clock() {
         assert!(first_again >= INTERVAL, "after a setting by {by} s it was sent again after {first_again:?}");
         assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, 6);
         assert_eq!(said_set(&scenario).await, 1);
+        scenario.assert_nothing_left_over().await;
     }
 }
 
@@ -123,7 +124,7 @@ async fn rules_neither_hurry_nor_fall_asleep_when_the_clock_is_set() {
             .await;
         scenario.until_settled().await;
         // Longer than the cooldown, and than a taking back that would count as a reversal.
-        scenario.pass(Duration::from_secs(6 * 60)).await;
+        scenario.pass(Duration::from_secs(11 * 60)).await;
         let posts = scenario.posts_for("u_0001").len();
         let paused = AgentScript { state: Some(SimState::Paused), hold: Some(true), ..Scenario::script_of("u_0001") };
         scenario.script(&paused);
@@ -132,7 +133,10 @@ async fn rules_neither_hurry_nor_fall_asleep_when_the_clock_is_set() {
         scenario.times.set_by(by);
         let post = scenario
             .until("the rule acts again", || async {
-                scenario.posts_for("u_0001").get(posts).cloned().ok_or_else(|| "no POST".to_owned())
+                let post = scenario.posts_for("u_0001").get(posts).cloned();
+                let reader = scenario.reader().await;
+                let told = scenario.audit(&reader).await;
+                post.ok_or_else(|| format!("{by}: {:?}", told.iter().rev().take(4).collect::<Vec<_>>()))
             })
             .await;
         let waited = post.at.since(paused_at);
