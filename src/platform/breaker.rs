@@ -119,6 +119,11 @@ impl Breaker {
         }
     }
 
+    /// Whether this call is the probe that is under way.
+    pub fn is_probe(&self, call: TransitionId) -> bool {
+        matches!(self.state, State::Probing { probe, .. } if probe == call)
+    }
+
     /// The agents whose failures persist, once they are enough: each has failed often, or many have failed for a while. Where
     /// nobody can read back what became of a failed call, no agent fails often.
     fn persistently_failing(&self, now: Duration) -> Option<Vec<AgentId>> {

@@ -59,6 +59,8 @@ impl Keeper {
             Status::Sending { since } => since,
             _ => call_sent_at,
         };
+        // A probe is sent for everyone: its failure does not bring its own change nearer to its end.
+        open.unsent += u32::from(result.is_err() && self.breaker.is_probe(id));
         let agent = open.transition.agent.clone();
         let now = self.link.clock.monotonic();
         match result {

@@ -21,7 +21,7 @@ pub(super) struct Open {
     pub baseline: Option<Observed>,
     /// Failed tries in a row.
     pub failures: u32,
-    /// Tries that never reached the platform; they do not count against the limit, the deadline alone ends them.
+    /// Tries that never reached the platform, or were probes of one that fails for everyone; they do not count against the limit, the deadline alone ends them.
     pub unsent: u32,
     /// Snapshots that could have shown it and did not: since the acceptance, or since the doubt became readable.
     pub unshown: u32,
