@@ -49,8 +49,9 @@ async fn a_daemon_starts_and_serves_while_the_platform_is_down() {
 const RETRY_PERCENT: usize = 20;
 const RETRIES_ALWAYS: usize = 10;
 
-/// What lies between the sending, by which the allowance counts, and the arrival, by which the log does.
-const WAY: Duration = Duration::from_secs(2);
+/// What may lie between the sending, by which the allowance counts, and the arrival, by which the log does: the sixth of a
+/// second of real time.
+const WAY: Duration = Duration::from_secs(10);
 
 fn within(posts: &[RequestEntry], from: UtcMicros, span: Duration) -> impl Iterator<Item = &RequestEntry> {
     posts.iter().filter(move |post| post.at >= from && post.at.since(from) < span)
@@ -81,12 +82,6 @@ async fn ten_minutes_out_of_service(on: &str) {
     scenario.pass(MINUTE * 10).await;
     scenario.sim.clear_faults();
     let healed_at = scenario.clock.now();
-    scenario.pass(MINUTE * 3).await;
-    let posts: Vec<RequestEntry> = state_posts(&scenario.log()).cloned().collect();
-    println!(
-        "{:?}",
-        (0..14).map(|minute| within(&posts, out_from + MINUTE * minute, MINUTE).count()).collect::<Vec<_>>()
-    );
     scenario.until_all(&taken, "confirmed").await;
     let posts: Vec<RequestEntry> = state_posts(&scenario.log()).cloned().collect();
     let halted = posts.iter().take_while(|post| post.at < healed_at);
