@@ -44,7 +44,7 @@ impl Keeper {
                 };
                 let requested_at = transition.requested_at.offset(by_us);
                 let status = transition.status.clone().after_clock_set(by_us);
-                Transition { deadline, requested_at, status, ..transition }
+                Transition { requested_at, deadline, status, ..transition }
             });
         }
         self.move_stays(&mut pass, by_us).await?;

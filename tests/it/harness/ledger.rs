@@ -11,6 +11,7 @@ use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{Cause, ChangeEntry, Kind, LogPage, RequestEntry, SimState};
 use shiftkeeper::store::{CallWrite, PAGE_LIMIT, Reader, StoredEvent, StoredHistory};
 
+use super::times::Times;
 use super::{INTERVAL, Scenario};
 
 /// How far an instant of history may be from the simulator's own: `Date` headers are in whole seconds.
@@ -44,7 +45,7 @@ impl Scenario {
 
     /// A call with its instants by the world's clock: the daemon's own may have been set.
     fn in_the_world(&self, call: CallWrite) -> CallWrite {
-        let Some(ended_at) = call.steady_us.map(|us| self.times.world_at(us)) else { return call };
+        let Some(ended_at) = call.steady_us.map(|us| Times::world_at(us)) else { return call };
         let took = call.answered_at.map_or(Duration::ZERO, |answered_at| answered_at.since(call.sent_at));
         CallWrite { sent_at: ended_at - took, answered_at: call.answered_at.map(|_| ended_at), ..call }
     }

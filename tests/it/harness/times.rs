@@ -65,7 +65,7 @@ impl Times {
     }
 
     /// The world's instant of a steady time of the daemon's.
-    pub fn world_at(&self, steady_us: u64) -> UtcMicros {
+    pub fn world_at(steady_us: u64) -> UtcMicros {
         super::start() + Duration::from_micros(steady_us)
     }
 

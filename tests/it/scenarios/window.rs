@@ -45,7 +45,7 @@ impl Demand {
         }
         let everyone = agents(GROUP * GROUPS);
         let group = &everyone[self.turns % GROUPS * GROUP..][..GROUP];
-        scenario.change(group, if self.turns / GROUPS % 2 == 0 { "Ready" } else { "NotReady" }).await;
+        scenario.change(group, if (self.turns / GROUPS).is_multiple_of(2) { "Ready" } else { "NotReady" }).await;
         self.turns += 1;
     }
 
@@ -96,7 +96,12 @@ async fn no_minute_holds_more_than_the_budget_over_restarts_and_settings_of_the_
         scenario.times.set_by(hour);
     }
     let (to, used) = (scenario.clock.now(), used_percent(&scenario, from, scenario.clock.now()));
-    println!("{} simulated hours, {} restarts: {used:.1} % used", to.since(from).as_secs_f64() / 3600.0, rounds * 2);
+    tracing::warn!(
+        hours = to.since(from).as_secs_f64() / 3600.0,
+        restarts = rounds * 2,
+        used,
+        "percent of the budget used"
+    );
     scenario.assert_within_budget(BUDGET);
     assert!(used >= 95.0, "{used:.1} % of the budget was used");
     scenario.until_line_is_empty().await;
