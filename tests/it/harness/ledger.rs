@@ -36,7 +36,7 @@ impl Scenario {
         self.assert_history_is_the_platforms(&reader, &log).await;
         self.assert_sequences_have_no_hole(&reader).await;
         let attempts = reader.recent_calls(&self.tenant, UtcMicros::EPOCH).await.expect("readable");
-        let mut attempts: Vec<CallWrite> = attempts.into_iter().map(|call| self.in_the_world(call)).collect();
+        let mut attempts: Vec<CallWrite> = attempts.into_iter().map(Self::in_the_world).collect();
         attempts.sort_by_key(|call| (call.sent_at, call.attempt));
         assert_read_back_before_repeating(&self, &log, &attempts);
         reader.close().await;
@@ -44,8 +44,8 @@ impl Scenario {
     }
 
     /// A call with its instants by the world's clock: the daemon's own may have been set.
-    fn in_the_world(&self, call: CallWrite) -> CallWrite {
-        let Some(ended_at) = call.steady_us.map(|us| Times::world_at(us)) else { return call };
+    fn in_the_world(call: CallWrite) -> CallWrite {
+        let Some(ended_at) = call.steady_us.map(Times::world_at) else { return call };
         let took = call.answered_at.map_or(Duration::ZERO, |answered_at| answered_at.since(call.sent_at));
         CallWrite { sent_at: ended_at - took, answered_at: call.answered_at.map(|_| ended_at), ..call }
     }
