@@ -68,8 +68,14 @@ struct Envelope<'a> {
     data: &'a RawValue,
 }
 
+/// What a body of ours begins with. An array is none, although serde would fill a struct from it.
+const OBJECT: char = '{';
+
 /// The envelope of an event whose body, as stored, is `guide_body`. An error means that the body is not one of ours.
 pub fn cloud_event(facts: &EventFacts<'_>, guide_body: &str) -> Result<Vec<u8>, serde_json::Error> {
+    if !guide_body.starts_with(OBJECT) {
+        return Err(serde::de::Error::custom("the body is not an object"));
+    }
     let GuideBody { data } = serde_json::from_str(guide_body)?;
     serde_json::to_vec(&Envelope {
         specversion: "1.0",
@@ -105,7 +111,7 @@ mod tests {
         let (tenant, agent) = (TenantId::from("acme"), AgentId::from("u_0001"));
         let body = r#"{"data":{"newState":"Ready","sequence":12,"userId":"u_0001"},"event":"AGENT_STATE_CHANGED","timestamp":"2026-10-26T08:00:00.25Z"}"#;
         let envelope = cloud_event(&facts(&tenant, Some(&agent)), body).expect("an envelope");
-        insta::assert_snapshot!(String::from_utf8(envelope).expect("text"), @"");
+        insta::assert_snapshot!(String::from_utf8(envelope).expect("text"), @r#"{"specversion":"1.0","id":"01990000-0000-7000-8000-000000000001","source":"/shiftkeeper/acme","type":"agent.state_changed","time":"2026-10-26T08:00:00.25Z","subject":"u_0001","datacontenttype":"application/json","sequence":"00000000000000000012","data":{"newState":"Ready","sequence":12,"userId":"u_0001"}}"#);
     }
 
     #[test]

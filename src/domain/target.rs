@@ -70,7 +70,7 @@ const METADATA_V4: [Ipv4Addr; 4] = [
 
 /// Ranges of IPv4 that are refused: network, bits, why (source: IANA's registry of special-purpose addresses).
 const FORBIDDEN_V4: [(Ipv4Addr, u32, Forbidden); 16] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8, Forbidden::Loopback),
+    (Ipv4Addr::UNSPECIFIED, 8, Forbidden::Loopback),
     (Ipv4Addr::new(10, 0, 0, 0), 8, Forbidden::Private),
     (Ipv4Addr::new(100, 64, 0, 0), 10, Forbidden::Shared),
     (Ipv4Addr::new(127, 0, 0, 0), 8, Forbidden::Loopback),
@@ -88,7 +88,7 @@ const FORBIDDEN_V4: [(Ipv4Addr, u32, Forbidden); 16] = [
     (Ipv4Addr::new(203, 0, 113, 0), 24, Forbidden::Documentation),
 ];
 
-/// Ranges of IPv6 that are refused, the narrower before the wider; outside of 2000::/3 nothing is public.
+/// Ranges of IPv6 that are refused, the narrower before the wider; outside of `2000::/3` nothing is public.
 const FORBIDDEN_V6: [(Ipv6Addr, u32, Forbidden); 13] = [
     (Ipv6Addr::LOCALHOST, 128, Forbidden::Loopback),
     (Ipv6Addr::UNSPECIFIED, 128, Forbidden::Loopback),

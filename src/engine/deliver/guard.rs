@@ -162,6 +162,3 @@ impl Guard {
         NoConnection::Unknown { target: self.target.clone(), reason: reason.to_owned() }
     }
 }
-
-#[cfg(test)]
-mod tests;

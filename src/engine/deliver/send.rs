@@ -193,7 +193,7 @@ impl HttpPost {
     /// Closes connections that have been unused for too long. Attempts do so by themselves; an endpoint without any should be
     /// told now and then.
     pub fn close_idle(&self) {
-        self.0.close_idle(&mut self.0.idle());
+        close_idle(&mut self.0.idle());
     }
 }
 
@@ -304,7 +304,7 @@ impl Sender {
         loop {
             let mut line = {
                 let mut idle = self.idle();
-                self.close_idle(&mut idle);
+                close_idle(&mut idle);
                 idle.pop_back()
             }?;
             if line.is_open().await {
@@ -320,14 +320,14 @@ impl Sender {
         }
     }
 
-    fn close_idle(&self, idle: &mut VecDeque<Line>) {
-        while idle.front().is_some_and(|line| line.idle() >= KEEP_IDLE) {
-            idle.pop_front();
-        }
-    }
-
     fn idle(&self) -> MutexGuard<'_, VecDeque<Line>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn close_idle(idle: &mut VecDeque<Line>) {
+    while idle.front().is_some_and(|line| line.idle() >= KEEP_IDLE) {
+        idle.pop_front();
     }
 }
 
