@@ -62,7 +62,7 @@ impl Webhook {
             Vec::new(),
         );
         let allow = section.value(
-            reloads("allow", "Private targets that are meant, as `host:port`."),
+            reloads("allow", "Private targets that are meant, as in `127.0.0.1:9000`."),
             &kind::list(target()),
             Vec::new(),
         );
@@ -160,7 +160,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 
 fn target() -> Kind<Target> {
     let convert = |text: &str| Target::parse(text).map_err(|error| Fault::new(error.to_string()));
-    Kind::from_text("text", convert, |target| format!("{:?}", target.to_string()))
+    Kind::from_text("host:port", convert, |target| format!("{:?}", target.to_string()))
 }
 
 fn event() -> Kind<String> {

@@ -45,6 +45,9 @@ pub enum Forbidden {
     /// A name that only this host or its network knows.
     #[error("a name of this host or its network")]
     LocalName,
+    /// A text that no name can be, though resolvers may make something of it.
+    #[error("nothing that a name can be")]
+    NoName,
 }
 
 impl Forbidden {
@@ -55,7 +58,9 @@ impl Forbidden {
             Self::Loopback | Self::Private | Self::Shared | Self::LocalName | Self::Benchmark | Self::Documentation => {
                 true
             }
-            Self::LinkLocal | Self::Metadata | Self::Multicast | Self::Reserved | Self::Disguised => false,
+            Self::LinkLocal | Self::Metadata | Self::Multicast | Self::Reserved | Self::Disguised | Self::NoName => {
+                false
+            }
         }
     }
 }
@@ -163,6 +168,9 @@ fn forbidden_v6(address: Ipv6Addr) -> Option<Forbidden> {
 fn forbidden_name(name: &str) -> Option<Forbidden> {
     const LOCAL: [&str; 7] = ["localhost", "local", "internal", "localdomain", "lan", "home", "arpa"];
     let last = name.rsplit('.').next().unwrap_or_default();
+    if name.split('.').any(str::is_empty) || last.starts_with(|c: char| c.is_ascii_digit()) {
+        return Some(Forbidden::NoName);
+    }
     (!name.contains('.') || LOCAL.contains(&last)).then_some(Forbidden::LocalName)
 }
 

@@ -126,7 +126,11 @@ fn names_of_this_host_and_its_network_are_refused_by_their_words() {
         ("https://printer.local", true),
         ("https://localhost.localdomain", true),
         ("https://nas.home.arpa", true),
+        ("https://127.0.0.1../", true),
+        ("https://wfm..example", true),
+        ("https://.wfm.example", true),
         ("https://wfm.example", false),
+        ("https://9to5.example", false),
         ("https://localhost.example", false),
         ("https://xn--bcher-kva.example", false),
     ] {
