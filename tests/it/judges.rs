@@ -112,7 +112,12 @@ fn the_reference_library_accepts_ours_and_ours_accepts_its() {
 
 #[test]
 fn the_library_in_python_accepts_ours_and_ours_accepts_its() {
-    let Some(python) = python() else { return };
+    let Some(python) = python() else {
+        println!(
+            "skipped: SHIFTKEEPER_TEST_PYTHON names no Python with the package standardwebhooks; tests/run sets it"
+        );
+        return;
+    };
     let cases = cases();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/judges/standard_webhooks.py");
     let mut asked = Vec::new();
