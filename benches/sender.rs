@@ -94,13 +94,31 @@ async fn serve(mut stream: TcpStream) {
     }
 }
 
+/// Processor time of this process so far, client and receiver together: what a busy machine does not change. Zero where the
+/// system has no `/proc`.
+fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks = |place: usize| -> u64 {
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        after_name.split_whitespace().nth(place).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+    };
+    // utime and stime, in hundredths of a second.
+    Duration::from_millis((ticks(11) + ticks(12)) * 10)
+}
+
+/// Says how much processor time a request took.
+fn say_processor(what: &str, since: Duration, requests: usize) {
+    let took = processor().saturating_sub(since);
+    println!("  {what}: {:.1} µs of processor a request, client and receiver", 1e6 / per_second(requests, took));
+}
+
 /// Runs `one` until there were so many, so many at once; gives how many a second.
-async fn rate<F>(requests: usize, one: impl Fn() -> F + Clone + Send + 'static) -> f64
+async fn rate<F>(what: &str, requests: usize, one: impl Fn() -> F + Clone + Send + 'static) -> f64
 where
     F: Future<Output = ()> + Send,
 {
     let left = Arc::new(AtomicUsize::new(requests));
-    let begun = Instant::now();
+    let (begun, used) = (Instant::now(), processor());
     let mut workers = JoinSet::new();
     for _ in 0..AT_ONCE {
         let (left, one) = (Arc::clone(&left), one.clone());
@@ -111,6 +129,7 @@ where
         });
     }
     workers.join_all().await;
+    say_processor(what, used, requests);
     per_second(requests, begun.elapsed())
 }
 
@@ -127,7 +146,7 @@ async fn bare(address: SocketAddr, requests: usize) -> f64 {
         "a".repeat(44),
         BODY.len()
     );
-    let begun = Instant::now();
+    let (begun, used) = (Instant::now(), processor());
     let mut workers = JoinSet::new();
     for _ in 0..AT_ONCE {
         let request = headers.clone();
@@ -142,6 +161,7 @@ async fn bare(address: SocketAddr, requests: usize) -> f64 {
         });
     }
     workers.join_all().await;
+    say_processor("bare", used, requests);
     per_second(requests, begun.elapsed())
 }
 
@@ -153,7 +173,7 @@ async fn ours(address: SocketAddr, requests: usize) -> f64 {
         format: WebhookFormat::Guide,
     };
     let post = HttpPost::new(endpoint, &Network::system().expect("a network")).expect("a sender");
-    rate(requests, move || {
+    rate("sender", requests, move || {
         let outgoing = Outgoing {
             event_id: EventId(uuid::Uuid::nil()),
             tenant: "acme".into(),
@@ -171,7 +191,7 @@ async fn ours(address: SocketAddr, requests: usize) -> f64 {
 async fn peer(address: SocketAddr, requests: usize) -> f64 {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(15)).build().expect("a client");
     let url = format!("http://{address}/hooks");
-    rate(requests, move || {
+    rate("reqwest", requests, move || {
         let request = client
             .post(&url)
             .header("content-type", "application/json")
