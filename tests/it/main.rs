@@ -3,5 +3,6 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod harness;
+mod judges;
 mod processes;
 mod scenarios;
