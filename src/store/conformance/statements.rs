@@ -7,13 +7,14 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, calls, events, history, history_reading, schedule, transition_reading, transitions, upkeep,
+    agents, audit, calls, events, history, history_reading, jobs, retention, schedule, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
     agents::AGENTS,
     audit::HEAD,
     audit::PUBLISHED_HEAD,
+    audit::PRUNING_HEAD,
     audit::ENTRIES,
     audit::ENTRIES_OF_TRANSITION,
     audit::TENANTS,
@@ -34,6 +35,19 @@ const SINGLE: &[&str] = &[
     history_reading::SPAN,
     history_reading::AFTER_ID,
     history_reading::TIME_IN_STATE,
+    jobs::JOBS,
+    jobs::LAST_RUNS,
+    jobs::UNFINISHED,
+    jobs::RUNS,
+    retention::EVENTS,
+    retention::HISTORY,
+    retention::TRANSITIONS,
+    retention::ATTEMPTS,
+    retention::QUESTIONS,
+    retention::ANSWERS,
+    retention::MARK_HEAD,
+    retention::AUDIT,
+    retention::JOB_RUNS,
     schedule::CURRENT,
     schedule::STILL_IN_FORCE,
     schedule::TENANTS,
@@ -71,6 +85,8 @@ const MANY: &[ManyRows] = &[
     history::REMOVE,
     history::RELINK,
     history::CLOSE,
+    jobs::SET_JOBS,
+    jobs::SET_RUNS,
     schedule::RETIRE_IN_COVERAGE,
     schedule::RETIRE_OVERLAPPED,
     schedule::RETIRE_COVERAGE,
@@ -84,8 +100,6 @@ const MANY: &[ManyRows] = &[
     upkeep::ADD_IDEMPOTENCY,
     upkeep::ADD_RULES,
     upkeep::SET_STATUS,
-    upkeep::FORGET_ANSWERS,
-    upkeep::FORGET_QUESTIONS,
 ];
 
 on_each_engine!(every_statement_is_understood);
@@ -116,6 +130,8 @@ fn no_statement_is_left_out() {
         include_str!("../tables/events.rs"),
         include_str!("../tables/history.rs"),
         include_str!("../tables/history_reading.rs"),
+        include_str!("../tables/jobs.rs"),
+        include_str!("../tables/retention.rs"),
         include_str!("../tables/schedule.rs"),
         include_str!("../tables/transition_reading.rs"),
         include_str!("../tables/transitions.rs"),

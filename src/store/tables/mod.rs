@@ -6,6 +6,8 @@ pub(super) mod calls;
 pub(super) mod events;
 pub(super) mod history;
 pub(super) mod history_reading;
+pub(super) mod jobs;
+pub(super) mod retention;
 pub(super) mod schedule;
 pub(super) mod transition_reading;
 pub(super) mod transitions;
