@@ -46,7 +46,7 @@ const NICKNAMES: [(&str, &str); 7] = [
     ("@annually", "0 0 1 1 *"),
 ];
 
-/// What is wrong with a cron text.
+/// What is wrong with a cron text; never with the text itself, which may be a secret in the wrong place.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub struct CronFault {
     /// The character at which the fault stands, from 1; none where the text as a whole is meant.
@@ -87,7 +87,7 @@ impl Pattern {
         {
             return Err(CronFault {
                 position: None,
-                what: format!("`{only}` is not known here"),
+                what: "such names are not known here".to_owned(),
                 suggestion: format!("write it as `{meant}`"),
             });
         }
@@ -336,10 +336,9 @@ fn check_field(index: usize, at: usize, field: &str) -> Result<(), CronFault> {
     for part in field.split(',') {
         let alone = (0..5).map(|other| if other == index { part } else { "*" }).collect::<Vec<_>>().join(" ");
         if part.is_empty() || parser_reads(&alone).is_err() {
-            let shown: String = part.chars().take(20).collect();
             return Err(CronFault {
                 position: Some(position),
-                what: format!("`{shown}` is no {name}"),
+                what: format!("{} no {name}", if part.is_empty() { "an empty part is" } else { "is" }),
                 suggestion: backwards(part, index).unwrap_or_else(|| format!("it takes {takes}, *, lists and steps")),
             });
         }

@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod door;
+pub mod jobs;
 pub mod keeper;
 pub mod link;
 pub mod message;
@@ -14,4 +15,3 @@ pub mod readiness;
 pub mod settings;
 pub mod sight;
 pub mod supervisor;
-pub mod upkeep;

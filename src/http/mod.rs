@@ -21,6 +21,7 @@ use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
 use crate::domain::import::Complaint;
 use crate::engine::door::Door;
+use crate::engine::jobs::Jobs;
 use crate::engine::readiness::Readiness;
 use crate::store::Reader;
 
@@ -104,6 +105,7 @@ pub struct ApiState {
     reader: Reader,
     readiness: Readiness,
     imports: Arc<dyn Imports>,
+    jobs: Jobs,
 }
 
 /// What the HTTP face is made of.
@@ -118,6 +120,8 @@ pub struct ApiParts {
     pub readiness: Readiness,
     /// Takes schedule files in.
     pub imports: Arc<dyn Imports>,
+    /// The jobs of the calendar.
+    pub jobs: Jobs,
 }
 
 impl ApiState {
@@ -129,6 +133,7 @@ impl ApiState {
             reader: parts.reader,
             readiness: parts.readiness,
             imports: parts.imports,
+            jobs: parts.jobs,
         }
     }
 }
@@ -143,6 +148,8 @@ fn router(state: ApiState) -> Router {
         .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
         .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))
+        .route("/api/v1/jobs", get(api::jobs::list))
+        .route("/api/v1/jobs/{id}/run", post(api::jobs::run))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .merge(imports)
         .fallback(problem::no_such_place)

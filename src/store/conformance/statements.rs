@@ -30,6 +30,7 @@ const SINGLE: &[&str] = &[
     events::COUNTS,
     history::LAST_ID,
     history_reading::AGENT_IDS,
+    history_reading::AGENTS_BEFORE,
     history_reading::LATEST,
     history_reading::OF_AGENT,
     history_reading::SPAN,

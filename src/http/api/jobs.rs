@@ -1,0 +1,57 @@
+//! Jobs of the calendar: looked at, and run at once.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::domain::ids::{JobId, TenantId};
+use crate::domain::job::JobKey;
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::problem::Problem;
+
+/// Which tenant's jobs are meant; without it, all within reach and the daemon's own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct OfTenant {
+    tenant: Option<TenantId>,
+}
+
+/// Every job that the caller may see, with its last and next run. The daemon's own show to every caller.
+pub(in crate::http) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    query: Result<Query<OfTenant>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(OfTenant { tenant }) = query?;
+    if let Some(tenant) = &tenant {
+        caller.check(Right::Read, tenant)?;
+    }
+    let mut views = state.jobs.views(&state.reader).await?;
+    views.retain(|view| match (&view.tenant, &tenant) {
+        (None, _) => true,
+        (Some(of), Some(wanted)) => of == wanted,
+        (Some(of), None) => caller.check(Right::Read, of).is_ok(),
+    });
+    Ok(Json(json!({"jobs": views})))
+}
+
+/// Runs a job now: 202 with the number of the run, 409 while it runs already. For the daemon's own, the caller must have the right
+/// at every tenant. Repeating it while it runs changes nothing, so it needs no key.
+pub(in crate::http) async fn run(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(job): Path<JobId>,
+    query: Result<Query<OfTenant>, QueryRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let Query(OfTenant { tenant }) = query?;
+    match &tenant {
+        Some(tenant) => caller.check(Right::Change, tenant)?,
+        None => state.door.tenants().try_for_each(|tenant| caller.check(Right::Change, tenant))?,
+    }
+    let run = state.jobs.run_now(JobKey { tenant: tenant.clone(), job: job.clone() }, caller.id()).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({"job": job, "tenant": tenant, "run": run}))))
+}
