@@ -108,9 +108,8 @@ pub struct RetentionSettings {
 
 impl RetentionSettings {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
-        let mut days = |name, about, default: u32| {
-            section.value(restarts(name, about), &kind::integer(1..=36_500_u32), default)
-        };
+        let mut days =
+            |name, about, default: u32| section.value(restarts(name, about), &kind::integer(1..=36_500_u32), default);
         Self {
             history_days: days(
                 "history_days",
@@ -169,11 +168,8 @@ impl JobSettings {
             ),
             &cron(),
         );
-        let zone = section.value(
-            restarts("zone", "The IANA time zone that cron is in."),
-            &kind::zone(),
-            "UTC".to_owned(),
-        );
+        let zone =
+            section.value(restarts("zone", "The IANA time zone that cron is in."), &kind::zone(), "UTC".to_owned());
         let catch_up = section.value(
             restarts(
                 "catch_up",
@@ -237,12 +233,15 @@ fn read_copies(section: &mut Section<'_, '_>, kind: Option<JobKind>, enabled: bo
         restarts("folder", "For backup: the folder that copies go to, relative to the working directory."),
         &kind::text(),
     );
-    let keep = section.value(restarts("keep", "For backup: how many copies are kept."), &kind::integer(1..=10_000), COPIES);
+    let keep =
+        section.value(restarts("keep", "For backup: how many copies are kept."), &kind::integer(1..=10_000), COPIES);
     match kind {
         Some(JobKind::Backup) if enabled && folder.is_none() => {
             section.complain("folder", Fault::new(Fault::MISSING).advise("name the folder that copies go to"));
         }
-        Some(JobKind::AuditHead | JobKind::Retention | JobKind::Checkpoint | JobKind::ScheduleFolder) if folder.is_some() => {
+        Some(JobKind::AuditHead | JobKind::Retention | JobKind::Checkpoint | JobKind::ScheduleFolder)
+            if folder.is_some() =>
+        {
             let fault = Fault::new("is for jobs of kind backup");
             section.complain("folder", fault.advise("the folder that is watched is the tenant's schedule_folder"));
         }

@@ -311,9 +311,8 @@ fn fields(text: &str) -> Vec<(usize, &str)> {
 }
 
 fn check_count(fields: &[(usize, &str)]) -> Result<(), CronFault> {
-    let fault = |position, what: String, suggestion: &str| {
-        Err(CronFault { position, what, suggestion: suggestion.to_owned() })
-    };
+    let fault =
+        |position, what: String, suggestion: &str| Err(CronFault { position, what, suggestion: suggestion.to_owned() });
     match fields.len() {
         5 => Ok(()),
         6 => fault(
@@ -323,7 +322,10 @@ fn check_count(fields: &[(usize, &str)]) -> Result<(), CronFault> {
         ),
         count => fault(
             None,
-            format!("there {} where five are expected", if count == 1 { "is 1 field".into() } else { format!("are {count} fields") }),
+            format!(
+                "there {} where five are expected",
+                if count == 1 { "is 1 field".into() } else { format!("are {count} fields") }
+            ),
             "write minute, hour, day of month, month, day of week, as in `30 2 * * *`",
         ),
     }

@@ -63,8 +63,7 @@ pub enum JobOutcome {
 
 impl JobOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 6] =
-        [Self::Done, Self::Failed, Self::Panicked, Self::TimedOut, Self::CutOff, Self::Skipped];
+    pub const ALL: [Self; 6] = [Self::Done, Self::Failed, Self::Panicked, Self::TimedOut, Self::CutOff, Self::Skipped];
 
     /// The name in the store and the API.
     pub const fn name(self) -> &'static str {

@@ -149,6 +149,7 @@ fn router(state: ApiState) -> Router {
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
         .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))
         .route("/api/v1/jobs", get(api::jobs::list))
+        .route("/api/v1/jobs/{id}/runs", get(api::jobs::runs))
         .route("/api/v1/jobs/{id}/run", post(api::jobs::run))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .merge(imports)

@@ -92,9 +92,7 @@ impl From<RunRefused> for Problem {
             RunRefused::Running { run, .. } => {
                 Self::new(StatusCode::CONFLICT, "job_running", detail).with("run", run.into())
             }
-            RunRefused::Unavailable => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2)
-            }
+            RunRefused::Unavailable => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2),
         }
     }
 }

@@ -229,7 +229,11 @@ impl Backend {
     pub(super) fn quietest_access(&self) -> Access {
         match self {
             Self::Sqlite { path } => {
-                if Self::log_path(path).exists() { Access::Read } else { Access::ReadAtRest }
+                if Self::log_path(path).exists() {
+                    Access::Read
+                } else {
+                    Access::ReadAtRest
+                }
             }
             Self::Postgres { .. } => Access::Read,
         }

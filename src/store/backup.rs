@@ -114,9 +114,12 @@ fn partial_path(target: &Path) -> PathBuf {
 async fn write_copy(backend: &Backend, partial: &Path) -> Result<(), BackupError> {
     let failed = |error: sqlx::Error| match fault_of(&error) {
         Fault::Full => BackupError::Full { path: partial.to_owned() },
-        Fault::ReadOnly | Fault::Corrupt | Fault::CannotOpen | Fault::Constraint | Fault::ConnectionLost | Fault::Other => {
-            BackupError::Copy(Arc::new(error))
-        }
+        Fault::ReadOnly
+        | Fault::Corrupt
+        | Fault::CannotOpen
+        | Fault::Constraint
+        | Fault::ConnectionLost
+        | Fault::Other => BackupError::Copy(Arc::new(error)),
     };
     let mut connection = backend.connect(Access::Read).await.map_err(failed)?;
     let copied = async {

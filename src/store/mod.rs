@@ -27,7 +27,8 @@ mod writer;
 pub use backup::{BackupError, BackupMade, back_up};
 pub use change::{
     AgentCounters, AgentSchedule, AgentWrite, CallWrite, Commit, Committed, HistoryRow, HistoryWrite, IdempotencyRow,
-    Imported, JobRun, JobState, NoteWrite, RuleVersion, ScheduleImport, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    Imported, JobRun, JobState, NoteWrite, RuleVersion, ScheduleImport, SubscriptionRow, SubscriptionWrite,
+    TenantStatus,
 };
 pub use control::DaemonRow;
 pub use error::{Cause, CommitError, OpenError, ReadError};

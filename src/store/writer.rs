@@ -33,8 +33,7 @@ const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// The same for a job that must not keep the writer waiting for readers: what they still need stays in the log. The waiting time
 /// is the writer's own setting again afterwards.
-const CHECKPOINT_AT_ONCE: &str =
-    "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000";
+const CHECKPOINT_AT_ONCE: &str = "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000";
 
 /// What folding the log into the file came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

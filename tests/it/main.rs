@@ -3,5 +3,6 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod harness;
+mod jobs;
 mod processes;
 mod scenarios;

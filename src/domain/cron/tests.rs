@@ -28,25 +28,26 @@ fn walked(calendar: &Calendar, after: UtcMicros, until: UtcMicros) -> Vec<UtcMic
         let utc = chrono::DateTime::from_timestamp(instant, 0).expect("a time");
         calendar.pattern.cron.is_time_matching(&utc).expect("matches or not")
     };
-    // From a day before, so that it is known which local times have been.
-    let mut instant = after.timestamp().checked_sub(24.hours()).expect("a time");
+    // From some hours before, so that it is known which local times have been.
+    let mut instant = after.timestamp().checked_sub(3.hours()).expect("a time");
     instant = Timestamp::from_second(instant.as_second().div_euclid(60) * 60).expect("a time");
     let mut reached = zone.to_offset(instant).to_datetime(instant);
     let mut found = Vec::new();
     while instant <= until.timestamp() {
         let local = zone.to_offset(instant).to_datetime(instant);
+        let counts = instant > after.timestamp();
         let mut due = false;
         // Local times that were jumped over, and this one if it is new.
         while reached < local {
-            due |= matches(reached);
+            due |= counts && matches(reached);
             reached = reached.checked_add(1.minute()).expect("a time");
         }
         let is_new = reached == local;
-        due |= (is_new || calendar.pattern.by_elapsed_time) && matches(local);
+        due |= counts && (is_new || calendar.pattern.by_elapsed_time) && matches(local);
         if is_new {
             reached = local.checked_add(1.minute()).expect("a time");
         }
-        if due && instant > after.timestamp() {
+        if due {
             found.push(instant.into());
         }
         instant = instant.checked_add(1.minute()).expect("a time");
@@ -100,14 +101,37 @@ fn rare_days_are_found_and_impossible_ones_refused() {
 
 #[test]
 fn bad_text_is_told_with_its_place_and_the_way_out() {
-    let told = |text: &str| Pattern::parse(text).expect_err(text).to_string();
-    insta::assert_snapshot!(
-        ["", "@daily", "0 2 * *", "0 0 2 * * *", "61 2 * * *", "0 2,25 * * *", "0 22-2 * * *", "0 2 * FOO *", "*/0 * * * *",
-         "0 2,,3 * * *", "0  2 32 * *", "0 2 * * 8", "ä 2 * * *"]
-            .map(|text| format!("{text:<14}{}", told(text)))
-            .join("\n"),
-        @""
-    );
+    let told = [
+        "",
+        "@daily",
+        "0 2 * *",
+        "0 0 2 * * *",
+        "61 2 * * *",
+        "0 2,25 * * *",
+        "0 22-2 * * *",
+        "0 2 * FOO *",
+        "*/0 * * * *",
+        "0 2,,3 * * *",
+        "0  2 32 * *",
+        "0 2 * * 8",
+        "ä 2 * * *",
+    ]
+    .map(|text| format!("{text:?}: {}", Pattern::parse(text).expect_err(text)));
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    "": there are 0 fields where five are expected; write minute, hour, day of month, month, day of week, as in `30 2 * * *`
+    "@daily": such names are not known here; write it as `0 0 * * *`
+    "0 2 * *": there are 4 fields where five are expected; write minute, hour, day of month, month, day of week, as in `30 2 * * *`
+    "0 0 2 * * *": at character 1: there are six fields, and seconds or years are not known here; write minute, hour, day of month, month, day of week
+    "61 2 * * *": at character 1: is no minute; it takes 0-59, *, lists and steps
+    "0 2,25 * * *": at character 5: is no hour; it takes 0-23, *, lists and steps
+    "0 22-2 * * *": at character 3: is no hour; write it as 22-23,0-2
+    "0 2 * FOO *": at character 7: is no month; it takes 1-12 or JAN-DEC, *, lists and steps
+    "*/0 * * * *": at character 1: is no minute; it takes 0-59, *, lists and steps
+    "0 2,,3 * * *": at character 5: an empty part is no hour; it takes 0-23, *, lists and steps
+    "0  2 32 * *": at character 6: is no day of month; it takes 1-31, L or 15W, *, lists and steps
+    "0 2 * * 8": at character 9: is no day of week; it takes 0-7 or SUN-SAT, as in MON-FRI, 1#2 or 5L, *, lists and steps
+    "ä 2 * * *": at character 1: is no minute; it takes 0-59, *, lists and steps
+    "#);
 }
 
 #[test]

@@ -193,7 +193,15 @@ impl JobKeeper {
     }
 
     /// Writes a run's start into the next commit; it begins after that.
-    fn plan(&mut self, key: &JobKey, due_at: UtcMicros, attempt: u32, asked_by: Option<String>, missed: u32, now: UtcMicros) {
+    fn plan(
+        &mut self,
+        key: &JobKey,
+        due_at: UtcMicros,
+        attempt: u32,
+        asked_by: Option<String>,
+        missed: u32,
+        now: UtcMicros,
+    ) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         entry.last_run += 1;
         let run = JobRun {

@@ -86,7 +86,11 @@ impl Retention {
         }
         let gone: Vec<_> =
             counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect();
-        Ok(if gone.is_empty() { "nothing had served its time".to_owned() } else { format!("let go of {}", gone.join(", ")) })
+        Ok(if gone.is_empty() {
+            "nothing had served its time".to_owned()
+        } else {
+            format!("let go of {}", gone.join(", "))
+        })
     }
 
     async fn prune(&self, tenant: Option<&TenantId>, what: Pruned, before: UtcMicros) -> anyhow::Result<u64> {
@@ -94,7 +98,8 @@ impl Retention {
         let mut sum = 0;
         loop {
             let took = Stopwatch::start();
-            let gone = self.writer.prune(slice.clone()).await.with_context(|| format!("letting go of {:?}", slice.what))?;
+            let gone =
+                self.writer.prune(slice.clone()).await.with_context(|| format!("letting go of {:?}", slice.what))?;
             sum += gone;
             if gone == 0 {
                 return Ok(sum);

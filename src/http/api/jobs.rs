@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 
 use crate::domain::ids::{JobId, TenantId};
 use crate::domain::job::JobKey;
+use crate::engine::jobs::RunView;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::Problem;
+
+/// How many runs of a job are shown.
+const RUNS_SHOWN: u32 = 100;
 
 /// Which tenant's jobs are meant; without it, all within reach and the daemon's own.
 #[derive(Deserialize)]
@@ -27,9 +31,7 @@ pub(in crate::http) async fn list(
     query: Result<Query<OfTenant>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(OfTenant { tenant }) = query?;
-    if let Some(tenant) = &tenant {
-        caller.check(Right::Read, tenant)?;
-    }
+    check_read(&state, &caller, tenant.as_ref())?;
     let mut views = state.jobs.views(&state.reader).await?;
     views.retain(|view| match (&view.tenant, &tenant) {
         (None, _) => true,
@@ -37,6 +39,29 @@ pub(in crate::http) async fn list(
         (Some(of), None) => caller.check(Right::Read, of).is_ok(),
     });
     Ok(Json(json!({"jobs": views})))
+}
+
+/// The newest runs of a job, the last one first.
+pub(in crate::http) async fn runs(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(job): Path<JobId>,
+    query: Result<Query<OfTenant>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(OfTenant { tenant }) = query?;
+    check_read(&state, &caller, tenant.as_ref())?;
+    let runs = state.reader.job_runs(&JobKey { tenant, job }, RUNS_SHOWN).await?;
+    Ok(Json(json!({"runs": runs.iter().map(RunView::from).collect::<Vec<_>>()})))
+}
+
+/// Whoever may look at some tenant may look at the daemon's own jobs.
+fn check_read(state: &ApiState, caller: &Caller, tenant: Option<&TenantId>) -> Result<(), Problem> {
+    match tenant {
+        Some(tenant) => caller.check(Right::Read, tenant),
+        None => {
+            state.door.tenants().map(|tenant| caller.check(Right::Read, tenant)).reduce(Result::or).unwrap_or(Ok(()))
+        }
+    }
 }
 
 /// Runs a job now: 202 with the number of the run, 409 while it runs already. For the daemon's own, the caller must have the right

@@ -45,8 +45,7 @@ async fn a_job_is_where_it_was_last_and_its_newest_run_is_found(place: Place) {
         job_runs: vec![run("a", 1, 1, Some(JobOutcome::Done)), run("b", 1, 1, Some(JobOutcome::Failed))],
         ..Commit::default()
     };
-    let second =
-        Commit { jobs: vec![state("a", 2)], job_runs: vec![run("a", 2, 2, None)], ..Commit::default() };
+    let second = Commit { jobs: vec![state("a", 2)], job_runs: vec![run("a", 2, 2, None)], ..Commit::default() };
     store.writer().commit(first).await.expect("commits");
     store.writer().commit(second).await.expect("commits");
     let ended = Commit { job_runs: vec![run("a", 2, 2, Some(JobOutcome::TimedOut))], ..Commit::default() };

@@ -2,7 +2,7 @@
 
 use super::changes::{call, full_change};
 use super::jobs::{key, run, state};
-use super::{Commit, HistoryWrite, Place, acme, agent_id, at, change, event, on_each_engine, row, transition, uuid, verified_length};
+use super::{Commit, HistoryWrite, Place, acme, agent_id, at, change, event, on_each_engine, row, transition, uuid};
 use crate::domain::job::JobOutcome;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -77,7 +77,11 @@ async fn history_that_ended_goes_and_what_still_holds_stays(place: Place) {
     assert_eq!(prune(store.writer(), agent("u_2"), at(1_000)).await.expect("prunes"), 0, "it still holds");
     let left = store.reader().history(&acme(), (at(0), at(100)), None, 10).await.expect("reads");
     assert_eq!(left.len(), 3, "{left:?}");
-    assert_eq!(prune(store.writer(), Pruned::Transitions, at(2_000_000)).await.expect("prunes"), 1, "the open one stays");
+    assert_eq!(
+        prune(store.writer(), Pruned::Transitions, at(2_000_000)).await.expect("prunes"),
+        1,
+        "the open one stays"
+    );
     store.close().await;
 }
 

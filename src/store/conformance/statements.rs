@@ -7,7 +7,8 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, calls, events, history, history_reading, jobs, retention, schedule, transition_reading, transitions, upkeep,
+    agents, audit, calls, events, history, history_reading, jobs, retention, schedule, transition_reading, transitions,
+    upkeep,
 };
 
 const SINGLE: &[&str] = &[

@@ -224,7 +224,9 @@ impl Reader {
         let published = head(&Cells::of("audit_heads", &row))?;
         let entries = self.audit_entries(tenant, published.seq - 1, 1).await?;
         let vouched = entries.first().filter(|entry| {
-            entry.seq == published.seq && entry.hash == published.hash.0 && Hash::of(entry.body.as_bytes()) == published.hash
+            entry.seq == published.seq
+                && entry.hash == published.hash.0
+                && Hash::of(entry.body.as_bytes()) == published.hash
         });
         let prev = vouched
             .and_then(|entry| serde_json::from_str::<AuditBody>(&entry.body).ok())
