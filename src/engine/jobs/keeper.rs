@@ -223,6 +223,9 @@ impl JobKeeper {
     /// Somebody wants a job to run now; answered when the start is written.
     pub(super) fn ask(&mut self, request: RunRequest) {
         let RunRequest { key, actor, reply } = request;
+        if reply.is_closed() {
+            return;
+        }
         let now = self.parts.clock.now();
         let refused = match self.entries.get(&key) {
             None => {

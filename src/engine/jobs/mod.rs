@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::readiness::Readiness;
-use crate::clock::{BoxFuture, SharedClock, SharedRandom};
+use crate::clock::{BoxFuture, RealTime, SharedClock, SharedRandom};
 use crate::domain::cron::Calendar;
 use crate::domain::ids::TenantId;
 use crate::domain::job::{CatchUp, JobKey};
@@ -28,6 +28,9 @@ use crate::store::{Reader, Writer};
 
 pub use view::{JobView, RunView, views};
 pub use worker::run;
+
+/// How long the answer may take, in real time; a wish whose answer nobody waits for any more is not carried out.
+const ANSWER_WITHIN_REAL: Duration = Duration::from_secs(10);
 
 /// How many requests may wait for the pass.
 const INBOX: usize = 16;
@@ -140,6 +143,9 @@ impl Jobs {
         let (reply, answer) = oneshot::channel();
         let request = RunRequest { key, actor, reply };
         self.requests.send(request).await.map_err(|_| RunRefused::Unavailable)?;
-        answer.await.unwrap_or(Err(RunRefused::Unavailable))
+        tokio::select! {
+            answer = answer => answer.unwrap_or(Err(RunRefused::Unavailable)),
+            () = RealTime::sleep(ANSWER_WITHIN_REAL) => Err(RunRefused::Unavailable),
+        }
     }
 }

@@ -95,6 +95,12 @@ pub(super) fn full_change() -> Commit {
             first_seen_at: at(1),
         }],
         tenant_status: vec![TenantStatus { tenant: acme(), halted_since: Some(at(2)), reason: Some("429s".into()) }],
+        ..job_rows()
+    }
+}
+
+fn job_rows() -> Commit {
+    Commit {
         jobs: vec![JobState {
             key: JobKey { tenant: None, job: "backup".into() },
             calendar: "30 2 * * * UTC".into(),
@@ -113,6 +119,7 @@ pub(super) fn full_change() -> Commit {
             outcome: Some(JobOutcome::Failed),
             message: Some("the disk is full".into()),
         }],
+        ..Commit::default()
     }
 }
 
