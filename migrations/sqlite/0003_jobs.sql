@@ -26,3 +26,6 @@ CREATE TABLE job_runs (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX job_runs_unfinished ON job_runs (tenant, job, run) WHERE finished_at IS NULL;
+
+-- Retention looks for old questions (calls that are no attempt) among years of attempts.
+CREATE INDEX platform_calls_questions ON platform_calls (tenant, sent_at) WHERE transition IS NULL;

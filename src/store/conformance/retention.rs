@@ -1,5 +1,7 @@
 //! What has served its time goes slice by slice; what numbers follow from and what others rest on stays.
 
+use sqlx::{AssertSqlSafe, Row};
+
 use super::changes::{call, full_change};
 use super::jobs::{key, run, state};
 use super::{Commit, HistoryWrite, Place, acme, agent_id, at, change, event, on_each_engine, row, transition, uuid};
@@ -7,6 +9,8 @@ use crate::domain::job::JobOutcome;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
+use crate::store::backend::{Access, Backend, close_quietly};
+use crate::store::tables::retention;
 use crate::store::{CallWrite, ChainVerdict, CommitError, Pruned, SLICE_ROWS, Slice, Writer};
 
 on_each_engine!(
@@ -134,4 +138,29 @@ async fn runs_of_a_job_go_and_its_last_stays(place: Place) {
     assert_eq!(left, [3, 2], "the last and what has no end");
     assert_eq!(store.writer().prune(Slice::of_runs(&key("b"), at(100))).await.expect("prunes"), 0);
     store.close().await;
+}
+
+/// A slice keeps the writer as long as it looks: it must find its rows by a key or an index, however many others there are.
+#[tokio::test]
+async fn no_slice_looks_through_a_whole_table() {
+    let place = Place::sqlite();
+    place.open().await.close().await;
+    let backend = Backend::from_url(&place.url).expect("a URL");
+    let mut connection = backend.connect(Access::Read).await.expect("connects");
+    for (statement, index) in [
+        (retention::EVENTS, "events USING PRIMARY KEY (tenant=? AND number"),
+        (retention::HISTORY, "state_history USING PRIMARY KEY (tenant=? AND agent=? AND entered_at<?)"),
+        (retention::TRANSITIONS, "transitions_by_request"),
+        (retention::ATTEMPTS, "platform_calls_by_sending"),
+        (retention::QUESTIONS, "platform_calls_questions"),
+        (retention::AUDIT, "audit_entries USING PRIMARY KEY (tenant=? AND seq<?)"),
+        (retention::JOB_RUNS, "job_runs USING PRIMARY KEY (tenant=? AND job=?"),
+    ] {
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
+        let rows = plan.fetch_all(&mut connection).await.expect("a plan");
+        let lines: Vec<String> = rows.iter().map(|row| row.try_get(3).expect("a line")).collect();
+        assert!(lines.iter().any(|line| line.contains(index)), "{statement}: {lines:#?}");
+        assert!(!lines.iter().any(|line| line.starts_with("SCAN ")), "{statement}: {lines:#?}");
+    }
+    close_quietly(connection).await;
 }
