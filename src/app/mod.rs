@@ -3,6 +3,7 @@
 //! Everything is made here and handed in; the rooms below do not know each other's makers.
 
 mod import;
+mod jobs;
 mod reload;
 mod settings;
 
@@ -22,6 +23,7 @@ use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::door::Door;
+use crate::engine::jobs::{self as calendar, JobParts, Jobs};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
 use crate::engine::message::{INBOX, Message};
@@ -29,12 +31,12 @@ use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::sight;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
-use crate::engine::upkeep;
 use crate::http::{self, ApiState};
 use crate::platform::budget::Budget;
 use crate::store::{Identity, Reader, Role, Store};
 
 pub use import::{Importer, wanted_from_file};
+pub use jobs::job_infos;
 pub use reload::Reload;
 pub use settings::{SettingsError, platform_of, tenant_settings};
 
@@ -208,21 +210,43 @@ impl App {
     }
 
     fn start_faces(&mut self, config: &Config, listener: TcpListener) {
+        let jobs = self.start_jobs(config);
         let state = ApiState::new(http::ApiParts {
             tokens: settings::access(&config.server),
             door: self.door.clone(),
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
             imports: Arc::new(self.importer()),
-        });
-        let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
-        let tenants: Arc<[TenantId]> = config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
-        self.supervisor.spawn("upkeep", OnFailure::Restart, move |soft| {
-            upkeep::run(writer.clone(), clock.clone(), tenants.clone(), soft)
+            jobs,
         });
         let listener = Arc::new(listener);
         self.supervisor
             .spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
+    }
+
+    /// Starts the jobs of the calendar; gives the way in for people.
+    fn start_jobs(&mut self, config: &Config) -> Jobs {
+        let tools = jobs::JobTools {
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            clock: self.clock.clone(),
+            tenants: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
+            importer: self.importer(),
+        };
+        let specs = jobs::job_specs(config, &tools);
+        let (way_in, requests) = Jobs::new(&specs, self.clock.clone());
+        let parts = JobParts {
+            specs,
+            tenants: tools.tenants,
+            writer: tools.writer,
+            reader: tools.reader,
+            clock: tools.clock,
+            random: self.random.clone(),
+            readiness: self.readiness.clone(),
+            requests,
+        };
+        self.supervisor.spawn("jobs", OnFailure::Restart, move |soft| calendar::run(parts.clone(), soft));
+        way_in
     }
 
     /// What a reload of the configuration goes through.

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod demo;
 pub mod exit;
 pub mod import;
+pub mod jobs;
 pub mod output;
 pub mod plan;
 pub mod report;
@@ -48,6 +49,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Import shifts from a CSV or iCalendar file.
     Import(import::ImportArgs),
+    /// Show what the calendar asks for, or run a job now.
+    Jobs(jobs::JobsArgs),
     /// Change the state of one agent or many.
     Change(change::ChangeArgs),
     /// Print a report.
@@ -72,6 +75,7 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Plan(args) => plan::run(args).await,
             Command::Import(args) => import::run(args).await,
+            Command::Jobs(args) => jobs::run(args).await,
             Command::Change(args) => change::run(args).await,
             Command::Report(command) => report::run(command).await,
             Command::Audit(command) => audit::run(command).await,

@@ -10,6 +10,7 @@ mod complaint;
 mod document;
 mod environment;
 mod import;
+mod jobs;
 mod kind;
 mod load;
 mod log;
@@ -33,6 +34,7 @@ pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
 pub use document::reference;
 pub use environment::{Environment, Flag};
+pub use jobs::{JobKind, JobSettings, RetentionSettings};
 pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
 pub use policy::Policy;
@@ -76,6 +78,10 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// The endpoints that are told what happens.
     pub webhooks: Vec<Webhook>,
+    /// What the calendar asks for.
+    pub jobs: Vec<JobSettings>,
+    /// How long things are kept.
+    pub retention: RetentionSettings,
 }
 
 impl Config {
@@ -146,7 +152,9 @@ impl Config {
         let tenants = section.tables("tenants", Tenant::read);
         let rules = rules::read(section, &tenants);
         let webhooks = section.tables("webhooks", Webhook::read);
-        let config = Self { server, client, clock, store, log, import, tenants, rules, webhooks };
+        let jobs = jobs::read(section, &tenants);
+        let retention = section.table("retention", RetentionSettings::read);
+        let config = Self { server, client, clock, store, log, import, tenants, rules, webhooks, jobs, retention };
         config.check_enforced(section);
         config.check_clock(section);
         config.check_token_tenants(section);

@@ -108,6 +108,10 @@ text_id! {
     ReasonCode
 }
 text_id! {
+    /// A job's id, as the configuration names it.
+    JobId
+}
+text_id! {
     /// The id the platform gave a real-time subscription.
     SubscriptionId
 }

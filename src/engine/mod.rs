@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod deliver;
 pub mod door;
+pub mod jobs;
 pub mod keeper;
 pub mod link;
 pub mod message;
@@ -15,4 +16,3 @@ pub mod readiness;
 pub mod settings;
 pub mod sight;
 pub mod supervisor;
-pub mod upkeep;

@@ -26,6 +26,7 @@ use crate::domain::ids::TenantId;
 use crate::domain::import::{Complaint, LARGEST_FILE};
 use crate::domain::words::count;
 use crate::engine::door::Door;
+use crate::engine::jobs::Jobs;
 use crate::engine::readiness::Readiness;
 use crate::store::Reader;
 
@@ -120,6 +121,7 @@ pub struct ApiState {
     reader: Reader,
     readiness: Readiness,
     imports: Arc<dyn Imports>,
+    jobs: Jobs,
 }
 
 /// What the HTTP face is made of.
@@ -134,6 +136,8 @@ pub struct ApiParts {
     pub readiness: Readiness,
     /// Takes schedule files in.
     pub imports: Arc<dyn Imports>,
+    /// The jobs of the calendar.
+    pub jobs: Jobs,
 }
 
 impl ApiState {
@@ -145,6 +149,7 @@ impl ApiState {
             reader: parts.reader,
             readiness: parts.readiness,
             imports: parts.imports,
+            jobs: parts.jobs,
         }
     }
 }
@@ -156,7 +161,10 @@ fn router(state: ApiState) -> Router {
         .route("/readyz", get(api::health::ready))
         .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
-        .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel));
+        .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))
+        .route("/api/v1/jobs", get(api::jobs::list))
+        .route("/api/v1/jobs/{id}/runs", get(api::jobs::runs))
+        .route("/api/v1/jobs/{id}/run", post(api::jobs::run));
     limited(others, BODY_LIMIT, ANSWERED_WITHIN)
         .merge(limited(imports, LARGEST_FILE, IMPORTED_WITHIN))
         .fallback(problem::no_such_place)

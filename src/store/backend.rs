@@ -211,13 +211,29 @@ impl Backend {
         }
     }
 
+    /// The size of the write-ahead log; 0 where there is none.
+    pub(super) fn log_bytes(&self) -> u64 {
+        match self {
+            Self::Sqlite { path } => Self::log_path(path).metadata().map_or(0, |file| file.len()),
+            Self::Postgres { .. } => 0,
+        }
+    }
+
+    fn log_path(path: &Path) -> PathBuf {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        PathBuf::from(log)
+    }
+
     /// How to look without a trace: with no log beside it, nobody has the file open and it is read as it lies there.
     pub(super) fn quietest_access(&self) -> Access {
         match self {
             Self::Sqlite { path } => {
-                let mut log = path.as_os_str().to_owned();
-                log.push("-wal");
-                if Path::new(&log).exists() { Access::Read } else { Access::ReadAtRest }
+                if Self::log_path(path).exists() {
+                    Access::Read
+                } else {
+                    Access::ReadAtRest
+                }
             }
             Self::Postgres { .. } => Access::Read,
         }

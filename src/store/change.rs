@@ -10,6 +10,7 @@ use crate::domain::agent::{Agent, Source};
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::Event;
 use crate::domain::ids::{AgentId, ReasonCode, RuleId, SubjectId, SubscriptionId, TenantId, TransitionId};
+use crate::domain::job::{JobKey, JobOutcome};
 use crate::domain::schedule::{Coverage, Shift};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -45,8 +46,10 @@ pub struct Commit {
     pub rules: Vec<RuleVersion>,
     /// Whether automation of a tenant is halted.
     pub tenant_status: Vec<TenantStatus>,
-    /// What has served its time and goes.
-    pub expired: Vec<Expired>,
+    /// How far the jobs of the calendar are; whole rows, inserted or replaced.
+    pub jobs: Vec<JobState>,
+    /// Their runs; whole rows, inserted or replaced.
+    pub job_runs: Vec<JobRun>,
 }
 
 impl Commit {
@@ -66,7 +69,8 @@ impl Commit {
             idempotency,
             rules,
             tenant_status,
-            expired,
+            jobs,
+            job_runs,
         } = self;
         agents.is_empty()
             && history.is_empty()
@@ -81,7 +85,8 @@ impl Commit {
             && idempotency.is_empty()
             && rules.is_empty()
             && tenant_status.is_empty()
-            && expired.is_empty()
+            && jobs.is_empty()
+            && job_runs.is_empty()
     }
 }
 
@@ -299,15 +304,42 @@ pub struct TenantStatus {
     pub reason: Option<String>,
 }
 
-/// Rows of a tenant that nobody will ask for any more. The attempts of transitions stay as long as those.
+/// How far a job of the calendar is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expired {
-    /// Whose.
-    pub tenant: TenantId,
-    /// Answers to requests with an `Idempotency-Key` given before this instant.
-    pub answers_before: UtcMicros,
-    /// Calls that are no attempt of a transition, sent before this instant.
-    pub questions_before: UtcMicros,
+pub struct JobState {
+    /// Which job.
+    pub key: JobKey,
+    /// Its cron text and zone: when they change, it starts afresh.
+    pub calendar: String,
+    /// Every due instant up to here was run or left out.
+    pub handled_through: UtcMicros,
+    /// When people were last told of a failure; `None` since it last went well.
+    pub told_at: Option<UtcMicros>,
+    /// What they were told.
+    pub told: Option<String>,
+}
+
+/// One run of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRun {
+    /// Of which job.
+    pub key: JobKey,
+    /// Its number among the job's runs, from 1.
+    pub run: u64,
+    /// The instant that it was due at; for a run that a person asked for, when it was asked for.
+    pub due_at: UtcMicros,
+    /// The how-manieth try for that due instant, from 1: a run that was cut off may be tried again.
+    pub attempt: u32,
+    /// Who asked for it; `None` for the calendar.
+    pub asked_by: Option<String>,
+    /// When it began.
+    pub started_at: UtcMicros,
+    /// When it ended; `None` while it runs, and after a crash until the next start.
+    pub finished_at: Option<UtcMicros>,
+    /// How it ended.
+    pub outcome: Option<JobOutcome>,
+    /// What came of it, for people.
+    pub message: Option<String>,
 }
 
 /// What a commit made known, in the order of the lists that it had.

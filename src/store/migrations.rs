@@ -31,6 +31,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0002_automation_memory.sql"),
         postgres: include_str!("../../migrations/postgres/0002_automation_memory.sql"),
     },
+    Shipped {
+        version: 3,
+        name: "jobs",
+        sqlite: include_str!("../../migrations/sqlite/0003_jobs.sql"),
+        postgres: include_str!("../../migrations/postgres/0003_jobs.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -7,6 +7,7 @@
 //! transaction is open.
 
 mod backend;
+mod backup;
 mod batch;
 mod cells;
 mod change;
@@ -23,9 +24,10 @@ mod tables;
 mod tails;
 mod writer;
 
+pub use backup::{BackupError, BackupMade, back_up};
 pub use change::{
-    AgentCounters, AgentSchedule, AgentWrite, CallWrite, Commit, Committed, Expired, HistoryRow, HistoryWrite,
-    IdempotencyRow, Imported, NoteWrite, RemembersWrite, RuleVersion, ScheduleImport, SubscriptionRow,
+    AgentCounters, AgentSchedule, AgentWrite, CallWrite, Commit, Committed, HistoryRow, HistoryWrite, IdempotencyRow,
+    Imported, JobRun, JobState, NoteWrite, RemembersWrite, RuleVersion, ScheduleImport, SubscriptionRow,
     SubscriptionWrite, TenantStatus,
 };
 pub use control::DaemonRow;
@@ -36,11 +38,12 @@ pub use tables::agents::StoredAgent;
 pub use tables::audit::{ChainVerdict, EntryColumns, StoredEntry};
 pub use tables::events::StoredEvent;
 pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory};
+pub use tables::retention::{Pruned, SLICE_ROWS, Slice};
 pub use tables::schedule::{ScheduleVersion, StoredPlan};
 pub use tables::time_in_state::TimeInState;
 pub use tables::transition_reading::{AutomaticChange, ComplianceFigures, TransitionFilter};
 pub use tables::transitions::StoredTransition;
-pub use writer::Writer;
+pub use writer::{Checkpointed, Writer};
 
 /// The most rows of one page of a list.
 pub const PAGE_LIMIT: u32 = 500;

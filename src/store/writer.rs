@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Row};
 use tokio::sync::{mpsc, oneshot};
 
 use super::backend::{Access, Backend, close_quietly};
@@ -16,7 +16,8 @@ use super::control;
 use super::error::{CommitError, Fault, fault_of};
 use super::import;
 use super::lock::{self, FileLock};
-use super::tables::{agents, audit, calls, events, history, memory as automation, transitions, upkeep};
+use super::tables::retention::{self, Slice};
+use super::tables::{agents, audit, calls, events, history, jobs, memory as automation, transitions, upkeep};
 use super::tails::{Latest, LatestNews, Tails};
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
@@ -29,6 +30,21 @@ const MOST_CHANGES: usize = 512;
 
 /// Folds the write-ahead log into the file.
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// The same for a job that must not keep the writer waiting for readers: what they still need stays in the log. The waiting time
+/// is the writer's own setting again afterwards.
+const CHECKPOINT_AT_ONCE: &str = "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000";
+
+/// What folding the log into the file came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Checkpointed {
+    /// A reader still needs part of the log, so that it could not be cut.
+    pub held_by_reader: bool,
+    /// Bytes of the log before.
+    pub before_bytes: u64,
+    /// Bytes of the log after.
+    pub after_bytes: u64,
+}
 
 /// The handle that writes. May be cloned.
 #[derive(Clone, Debug)]
@@ -43,6 +59,8 @@ enum Job {
     Commit(Box<Commit>, Answer<Committed>),
     Import(Box<ScheduleImport>, Answer<Imported>),
     SetListen(String, Answer<()>),
+    Prune(Box<Slice>, Answer<u64>),
+    Checkpoint(Answer<Checkpointed>),
     #[cfg(test)]
     Set(&'static str, oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
@@ -67,6 +85,24 @@ impl Writer {
     pub async fn set_listen(&self, address: &str) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::SetListen(address.to_owned(), answer), answered).await
+    }
+
+    /// Lets go of one slice of rows, at most [`super::SLICE_ROWS`]; gives how many went. Whoever has more to let go of asks again,
+    /// and other changes are served in between.
+    pub async fn prune(&self, slice: Slice) -> Result<u64, CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Prune(Box::new(slice), answer), answered).await
+    }
+
+    /// Folds the write-ahead log into the file as far as readers allow, without waiting for them. Nothing to do on PostgreSQL.
+    pub async fn checkpoint(&self) -> Result<Checkpointed, CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Checkpoint(answer), answered).await
+    }
+
+    /// Nobody waits for the writer.
+    pub fn is_idle(&self) -> bool {
+        self.queue.capacity() == self.queue.max_capacity()
     }
 
     /// Commits what was queued before, folds the log into the file and lets the store go. Later changes are refused with
@@ -147,6 +183,15 @@ impl WriterTask {
                 }
                 Some(Job::SetListen(address, answer)) => {
                     let result = self.set_listen(&address).await;
+                    let _ = answer.send(result);
+                }
+                Some(Job::Prune(slice, answer)) => {
+                    let mut gone = 0;
+                    let result = self.transact(Work::Prune(&slice, &mut gone)).await.map(|_| gone);
+                    let _ = answer.send(result);
+                }
+                Some(Job::Checkpoint(answer)) => {
+                    let result = self.checkpoint().await;
                     let _ = answer.send(result);
                 }
                 #[cfg(test)]
@@ -321,6 +366,18 @@ impl WriterTask {
         done.map(|_| ()).map_err(CommitError::from_engine)
     }
 
+    async fn checkpoint(&mut self) -> Result<Checkpointed, CommitError> {
+        self.connect().await?;
+        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
+        let Backend::Sqlite { .. } = self.backend else { return Ok(Checkpointed::default()) };
+        let before_bytes = self.backend.log_bytes();
+        let rows = sqlx::raw_sql(CHECKPOINT_AT_ONCE).fetch_all(connection).await.map_err(CommitError::from_engine)?;
+        // Of the three statements that give a row, the middle one has three columns, the first of them whether it was held up.
+        let busy = rows.iter().find(|row| row.len() == 3).map(|row| row.try_get::<i64, _>(0));
+        let held_by_reader = busy.transpose().map_err(CommitError::from_engine)?.is_none_or(|busy| busy != 0);
+        Ok(Checkpointed { held_by_reader, before_bytes, after_bytes: self.backend.log_bytes() })
+    }
+
     async fn let_go(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             let mut values = Values::default();
@@ -368,6 +425,8 @@ enum Work<'a> {
     ClearStaged(&'a TenantId, i64),
     /// Stages some agents of an import.
     Stage(&'a TenantId, i64, &'a [AgentSchedule]),
+    /// Lets go of some rows, and says how many.
+    Prune(&'a Slice, &'a mut u64),
     /// Puts a staged version in force, with the change that goes with it.
     Switch(i64, &'a ScheduleImport, &'a Commit),
 }
@@ -386,6 +445,10 @@ impl Work<'_> {
             }
             Self::Stage(tenant, version, agents) => {
                 import::stage(connection, memory.script, tenant, version, agents).await.map(|()| Vec::new())
+            }
+            Self::Prune(slice, gone) => {
+                *gone = retention::prune(connection, slice).await?;
+                Ok(Vec::new())
             }
             Self::Switch(version, import, with) => {
                 import::switch(connection, memory.script, version, now, import).await?;
@@ -426,6 +489,7 @@ async fn apply(
     events::write(connection, script, &numbered).await?;
     automation::write(connection, script, group.iter().flat_map(|commit| &commit.memory)).await?;
     upkeep::write(connection, script, group).await?;
+    jobs::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod harness;
+mod jobs;
 mod judges;
 mod processes;
 mod scenarios;

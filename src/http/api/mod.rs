@@ -2,4 +2,5 @@
 
 pub(super) mod health;
 pub(super) mod imports;
+pub(super) mod jobs;
 pub(super) mod transitions;

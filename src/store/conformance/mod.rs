@@ -5,7 +5,9 @@ mod chains;
 mod changes;
 mod figures;
 mod history;
+mod jobs;
 mod opening;
+mod retention;
 mod schedules;
 mod statements;
 

@@ -7,14 +7,15 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, calls, events, history, history_reading, memory, schedule, time_in_state, transition_reading,
-    transitions, upkeep,
+    agents, audit, calls, events, history, history_reading, jobs, memory, retention, schedule, time_in_state,
+    transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
     agents::AGENTS,
     audit::HEAD,
     audit::PUBLISHED_HEAD,
+    audit::PRUNING_HEAD,
     audit::ENTRIES,
     audit::ENTRIES_OF_TRANSITION,
     audit::TENANTS,
@@ -29,10 +30,24 @@ const SINGLE: &[&str] = &[
     events::AFTER,
     events::COUNTS,
     history::LAST_ID,
+    history_reading::AGENTS_BEFORE,
     history_reading::LATEST,
     history_reading::OF_AGENT,
     history_reading::SPAN,
     history_reading::AFTER_ID,
+    jobs::JOBS,
+    jobs::LAST_RUNS,
+    jobs::UNFINISHED,
+    jobs::RUNS,
+    retention::EVENTS,
+    retention::HISTORY,
+    retention::TRANSITIONS,
+    retention::ATTEMPTS,
+    retention::QUESTIONS,
+    retention::ANSWERS,
+    retention::MARK_HEAD,
+    retention::AUDIT,
+    retention::JOB_RUNS,
     memory::REMEMBERED,
     schedule::CURRENT,
     schedule::STILL_IN_FORCE,
@@ -74,6 +89,8 @@ const MANY: &[ManyRows] = &[
     history::REMOVE,
     history::RELINK,
     history::CLOSE,
+    jobs::SET_JOBS,
+    jobs::SET_RUNS,
     memory::REMEMBER,
     schedule::RETIRE_IN_COVERAGE,
     schedule::RETIRE_OVERLAPPED,
@@ -88,8 +105,6 @@ const MANY: &[ManyRows] = &[
     upkeep::ADD_IDEMPOTENCY,
     upkeep::ADD_RULES,
     upkeep::SET_STATUS,
-    upkeep::FORGET_ANSWERS,
-    upkeep::FORGET_QUESTIONS,
 ];
 
 on_each_engine!(every_statement_is_understood);
@@ -121,6 +136,8 @@ fn no_statement_is_left_out() {
         include_str!("../tables/history.rs"),
         include_str!("../tables/history_reading.rs"),
         include_str!("../tables/memory.rs"),
+        include_str!("../tables/jobs.rs"),
+        include_str!("../tables/retention.rs"),
         include_str!("../tables/schedule.rs"),
         include_str!("../tables/time_in_state.rs"),
         include_str!("../tables/transition_reading.rs"),

@@ -6,7 +6,7 @@ use shiftkeeper::domain::event::EventKind;
 
 use shiftkeeper::sim::RequestEntry;
 
-use crate::harness::{Scenario, Setup, VIEWER, answer};
+use crate::harness::{OPERATOR, Scenario, Setup, VIEWER, answer};
 
 /// Checks that an answer is a problem document with this status and code.
 async fn problem(request: reqwest::RequestBuilder, status: StatusCode, code: &str) -> Value {
@@ -178,4 +178,32 @@ async fn what_has_not_left_can_be_called_off_and_what_has_cannot() {
     problem(cancel(&taken[1]), StatusCode::CONFLICT, "too_late").await;
     assert!(scenario.posts_for(&resting).is_empty());
     scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_shown_and_run_only_within_a_tokens_rights() {
+    let mut setup = Setup::default();
+    setup.sim.tenants = 2;
+    let scenario = Scenario::start(setup).await;
+    let ask = |token: &str, method: Method, path: &str| scenario.request_as(token, method, path);
+    let (status, shown) = answer(ask(VIEWER, Method::GET, "/api/v1/jobs")).await;
+    let ids: Vec<_> = shown["jobs"].as_array().expect("a list").iter().map(|job| job["id"].clone()).collect();
+    assert_eq!((status, ids), (StatusCode::OK, vec![json!("retention"), json!("checkpoint")]), "{shown}");
+    assert!(shown["jobs"][0]["next_due_at"].is_string() && shown["jobs"][0]["tenant"].is_null(), "{shown}");
+    let run = "/api/v1/jobs/retention/run";
+    problem(ask("nobody", Method::GET, "/api/v1/jobs"), StatusCode::UNAUTHORIZED, "unauthorized").await;
+    problem(ask(VIEWER, Method::POST, run), StatusCode::FORBIDDEN, "not_permitted").await;
+    let of_tenant = "/api/v1/jobs/retention/run?tenant=acme";
+    problem(ask(OPERATOR, Method::POST, of_tenant), StatusCode::NOT_FOUND, "no_such_job").await;
+    let (status, begun) = answer(ask(OPERATOR, Method::POST, run)).await;
+    assert_eq!((status, &begun["job"]), (StatusCode::ACCEPTED, &json!("retention")), "{begun}");
+    let ended = scenario
+        .until("the run has ended", || async {
+            let (_, body) = answer(ask(VIEWER, Method::GET, "/api/v1/jobs/retention/runs")).await;
+            let runs = body["runs"].as_array().cloned().unwrap_or_default();
+            let run = runs.into_iter().find(|run| run["run"] == begun["run"] && run["outcome"] == "done");
+            run.ok_or_else(|| body.to_string())
+        })
+        .await;
+    assert_eq!(ended["asked_by"], "operator", "{ended}");
 }

@@ -1,0 +1,166 @@
+//! What has served its time goes slice by slice; what numbers follow from and what others rest on stays.
+
+use sqlx::{AssertSqlSafe, Row};
+
+use super::changes::{call, full_change};
+use super::jobs::{key, run, state};
+use super::{Commit, HistoryWrite, Place, acme, agent_id, at, change, event, on_each_engine, row, transition, uuid};
+use crate::domain::job::JobOutcome;
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::Status;
+use crate::store::backend::{Access, Backend, close_quietly};
+use crate::store::tables::retention;
+use crate::store::{CallWrite, ChainVerdict, CommitError, Pruned, SLICE_ROWS, Slice, Writer};
+
+on_each_engine!(
+    calls_and_answers_go_and_the_attempts_of_transitions_stay,
+    events_go_in_slices_and_the_last_stays,
+    history_that_ended_goes_and_what_still_holds_stays,
+    audit_entries_go_below_a_published_head_alone_and_the_rest_still_holds,
+    runs_of_a_job_go_and_its_last_stays,
+);
+
+async fn prune(writer: &Writer, what: Pruned, before: UtcMicros) -> Result<u64, CommitError> {
+    writer.prune(Slice { tenant: Some(acme()), what, before }).await
+}
+
+async fn calls_and_answers_go_and_the_attempts_of_transitions_stay(place: Place) {
+    let store = place.open().await;
+    let mut written = full_change();
+    written.calls.push(CallWrite { id: uuid(77), transition: None, attempt: None, ..call(true) });
+    store.writer().commit(written).await.expect("commits");
+    let writer = store.writer();
+    for (what, gone) in [(Pruned::Questions, 1), (Pruned::Answers, 1)] {
+        let other = Slice { tenant: Some("bravo".into()), what: what.clone(), before: at(1000) };
+        assert_eq!(writer.prune(other).await.expect("prunes"), 0, "another tenant's time");
+        assert_eq!(prune(writer, what.clone(), at(0)).await.expect("prunes"), 0, "{what:?}: an instant before them");
+        assert_eq!(prune(writer, what.clone(), at(1000)).await.expect("prunes"), gone, "{what:?}");
+        assert_eq!(prune(writer, what.clone(), at(1000)).await.expect("prunes"), 0, "{what:?}: once");
+    }
+    let left = store.reader().recent_calls(&acme(), at(0)).await.expect("reads");
+    assert!(left.iter().all(|call| call.transition.is_some()) && !left.is_empty(), "{left:?}");
+    assert_eq!(prune(writer, Pruned::Attempts, at(1000)).await.expect("prunes"), left.len() as u64);
+    store.close().await;
+}
+
+async fn events_go_in_slices_and_the_last_stays(place: Place) {
+    let store = place.open().await;
+    let events = (0..u128::from(SLICE_ROWS) + 20).map(event).collect();
+    store.writer().commit(Commit { events, ..Commit::default() }).await.expect("commits");
+    assert_eq!(prune(store.writer(), Pruned::Events, at(5)).await.expect("prunes"), 0, "none is older");
+    assert_eq!(prune(store.writer(), Pruned::Events, at(6)).await.expect("prunes"), SLICE_ROWS);
+    assert_eq!(prune(store.writer(), Pruned::Events, at(6)).await.expect("prunes"), 19);
+    assert_eq!(prune(store.writer(), Pruned::Events, at(6)).await.expect("prunes"), 0);
+    let url = place.url.clone();
+    store.close().await;
+    let again = place.open().await;
+    again.writer().commit(Commit { events: vec![event(9000)], ..Commit::default() }).await.expect("commits");
+    let left = again.reader().events(&acme(), 0, 10).await.expect("reads");
+    assert_eq!(left.iter().map(|event| event.number).collect::<Vec<_>>(), [SLICE_ROWS + 20, SLICE_ROWS + 21], "{url}");
+    again.close().await;
+}
+
+async fn history_that_ended_goes_and_what_still_holds_stays(place: Place) {
+    let store = place.open().await;
+    let enter = |agent, seconds, state| HistoryWrite::Enter(row(agent, seconds, state));
+    let history = vec![
+        enter("u_1", 10, AgentState::Ready),
+        enter("u_2", 10, AgentState::Ready),
+        enter("u_1", 20, AgentState::Paused),
+        enter("u_1", 30, AgentState::Ready),
+    ];
+    let mut ended = transition(8, "u_1", Status::Cancelled { by: "ops".into() });
+    ended.requested_at = at(10);
+    let open = transition(9, "u_1", Status::Requested);
+    let transitions = vec![ended, open];
+    store.writer().commit(Commit { history, transitions, ..Commit::default() }).await.expect("commits");
+    let agent = |id| Pruned::History(agent_id(id));
+    assert_eq!(prune(store.writer(), agent("u_1"), at(20)).await.expect("prunes"), 0, "it ended at 20, not before");
+    assert_eq!(prune(store.writer(), agent("u_1"), at(25)).await.expect("prunes"), 1);
+    assert_eq!(prune(store.writer(), agent("u_2"), at(1_000)).await.expect("prunes"), 0, "it still holds");
+    let left = store.reader().history(&acme(), (at(0), at(100)), None, 10).await.expect("reads");
+    assert_eq!(left.len(), 3, "{left:?}");
+    assert_eq!(
+        prune(store.writer(), Pruned::Transitions, at(2_000_000)).await.expect("prunes"),
+        1,
+        "the open one stays"
+    );
+    store.close().await;
+}
+
+async fn audit_entries_go_below_a_published_head_alone_and_the_rest_still_holds(place: Place) {
+    let store = place.open().await;
+    for n in 0..10 {
+        store.writer().commit(change(n)).await.expect("commits");
+    }
+    let old = at(1_000);
+    assert_eq!(prune(store.writer(), Pruned::Audit, old).await.expect("prunes"), 0, "no head has left the host");
+    // A head as it is published: number and hash of an entry, at some instant.
+    for head in [
+        "INSERT INTO audit_heads (tenant, seq, hash, at, signature) SELECT tenant, seq, hash, 500000000, hash \
+         FROM audit_entries WHERE seq = 7",
+        "INSERT INTO audit_heads (tenant, seq, hash, at, signature) SELECT tenant, seq, hash, 2000000000, hash \
+         FROM audit_entries WHERE seq = 9",
+    ] {
+        assert_eq!(place.by_hand(head).await.expect("a head"), 1);
+    }
+    let whole = ChainVerdict { entries: 10, first_bad: None };
+    assert_eq!(store.reader().verify_chain(&acme()).await.expect("reads"), whole);
+    assert_eq!(prune(store.writer(), Pruned::Audit, old).await.expect("prunes"), 6, "those below the old head");
+    assert_eq!(prune(store.writer(), Pruned::Audit, old).await.expect("prunes"), 0);
+    let rest = ChainVerdict { entries: 4, first_bad: None };
+    assert_eq!(store.reader().verify_chain(&acme()).await.expect("reads"), rest);
+    store.writer().commit(change(11)).await.expect("the chain goes on");
+    let longer = ChainVerdict { entries: 5, first_bad: None };
+    assert_eq!(store.reader().verify_chain(&acme()).await.expect("reads"), longer);
+    store.close().await;
+    // A head that vouches for another entry does not hide that the beginning is gone.
+    place.by_hand("UPDATE audit_heads SET hash = signature, seq = 8 WHERE seq = 7").await.expect("forged");
+    let reader = crate::store::Store::read(&place.url).await.expect("opens");
+    let bad = reader.verify_chain(&acme()).await.expect("reads").first_bad.expect("found");
+    assert_eq!(bad.seq, 1, "{bad:?}");
+    reader.close().await;
+}
+
+async fn runs_of_a_job_go_and_its_last_stays(place: Place) {
+    let store = place.open().await;
+    let done = Some(JobOutcome::Done);
+    let job_runs = vec![run("a", 1, 1, done), run("a", 2, 2, None), run("a", 3, 3, done), run("b", 1, 1, done)];
+    store
+        .writer()
+        .commit(Commit { jobs: vec![state("a", 3), state("b", 1)], job_runs, ..Commit::default() })
+        .await
+        .expect("commits");
+    assert_eq!(store.writer().prune(Slice::of_runs(&key("a"), at(100))).await.expect("prunes"), 1);
+    let left: Vec<_> =
+        store.reader().job_runs(&key("a"), 10).await.expect("reads").into_iter().map(|run| run.run).collect();
+    assert_eq!(left, [3, 2], "the last and what has no end");
+    assert_eq!(store.writer().prune(Slice::of_runs(&key("b"), at(100))).await.expect("prunes"), 0);
+    store.close().await;
+}
+
+/// A slice keeps the writer as long as it looks: it must find its rows by a key or an index, however many others there are.
+#[tokio::test]
+async fn no_slice_looks_through_a_whole_table() {
+    let place = Place::sqlite();
+    place.open().await.close().await;
+    let backend = Backend::from_url(&place.url).expect("a URL");
+    let mut connection = backend.connect(Access::Read).await.expect("connects");
+    for (statement, index) in [
+        (retention::EVENTS, "events USING PRIMARY KEY (tenant=? AND number"),
+        (retention::HISTORY, "state_history USING PRIMARY KEY (tenant=? AND agent=? AND entered_at<?)"),
+        (retention::TRANSITIONS, "transitions_by_request"),
+        (retention::ATTEMPTS, "platform_calls_by_sending"),
+        (retention::QUESTIONS, "platform_calls_questions"),
+        (retention::AUDIT, "audit_entries USING PRIMARY KEY (tenant=? AND seq<?)"),
+        (retention::JOB_RUNS, "job_runs USING PRIMARY KEY (tenant=? AND job=?"),
+    ] {
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
+        let rows = plan.fetch_all(&mut connection).await.expect("a plan");
+        let lines: Vec<String> = rows.iter().map(|row| row.try_get(3).expect("a line")).collect();
+        assert!(lines.iter().any(|line| line.contains(index)), "{statement}: {lines:#?}");
+        assert!(!lines.iter().any(|line| line.starts_with("SCAN ")), "{statement}: {lines:#?}");
+    }
+    close_quietly(connection).await;
+}
