@@ -151,6 +151,14 @@ impl Disk {
         self.files.entry(name.to_owned()).or_default()
     }
 
+    /// A file as the running system sees it; none where it is not there.
+    pub fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let file = self.files.get(name)?;
+        let mut bytes = file.synced.clone();
+        file.pending.iter().for_each(|change| change.apply(&mut bytes));
+        Some(bytes)
+    }
+
     /// Writes what may be found after a power cut into a folder.
     pub fn write_image(&self, folder: &Path, fate: Fate, draws: &Draws) {
         let kept = |file: &File| file.named || (fate != Fate::Dropped && draws.heads());
