@@ -28,6 +28,7 @@ use crate::engine::message::{INBOX, Message};
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::sight;
+use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::engine::upkeep;
 use crate::http::{self, ApiState};
@@ -114,7 +115,7 @@ impl App {
         let listen = listener.local_addr().context("the bound address")?;
         store.writer().set_listen(&listen.to_string()).await?;
         let readiness = Readiness::new(clock.clone());
-        readiness.ready("store");
+        readiness.ready(store_watch::PART);
         let mut app = Self {
             supervisor: Supervisor::new(soft.clone(), readiness.clone()),
             reload: Reload::default(),
@@ -213,6 +214,11 @@ impl App {
         let tenants: Arc<[TenantId]> = config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
         self.supervisor.spawn("upkeep", OnFailure::Restart, move |soft| {
             upkeep::run(writer.clone(), clock.clone(), tenants.clone(), soft)
+        });
+        let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
+        let (readiness, place) = (self.readiness.clone(), config.store.url.clone());
+        self.supervisor.spawn("store watch", OnFailure::Restart, move |soft| {
+            store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
         });
         let listener = Arc::new(listener);
         self.supervisor

@@ -13,5 +13,6 @@ pub mod picture;
 pub mod readiness;
 pub mod settings;
 pub mod sight;
+pub mod store_watch;
 pub mod supervisor;
 pub mod upkeep;

@@ -38,7 +38,7 @@ pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory, TimeInState
 pub use tables::schedule::{ScheduleVersion, StoredPlan};
 pub use tables::transition_reading::{AutomaticChange, ComplianceFigures, TransitionFilter};
 pub use tables::transitions::StoredTransition;
-pub use writer::Writer;
+pub use writer::{Trouble, Writer};
 
 /// The most rows of one page of a list.
 pub const PAGE_LIMIT: u32 = 500;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sqlx::AnyConnection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{Access, Backend, close_quietly};
 use super::batch::{Script, Values};
@@ -30,10 +30,24 @@ const MOST_CHANGES: usize = 512;
 /// Folds the write-ahead log into the file.
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
+/// The same without waiting for anyone; readers may keep some of it back.
+const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
 /// The handle that writes. May be cloned.
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
+    trouble: watch::Receiver<Trouble>,
+}
+
+/// What keeps the store from being written, as the last try told; nothing when all is well. A change that was refused for its
+/// own sake is no trouble of the store.
+#[derive(Clone, Debug, Default)]
+pub struct Trouble {
+    /// Changes are refused.
+    pub commit: Option<CommitError>,
+    /// Changes are kept in the write-ahead log, which cannot be folded into the database and grows.
+    pub fold: Option<CommitError>,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -43,6 +57,8 @@ enum Job {
     Commit(Box<Commit>, Answer<Committed>),
     Import(Box<ScheduleImport>, Answer<Imported>),
     SetListen(String, Answer<()>),
+    Probe(Answer<()>),
+    Fold(Answer<()>),
     #[cfg(test)]
     Set(&'static str, oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
@@ -67,6 +83,24 @@ impl Writer {
     pub async fn set_listen(&self, address: &str) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::SetListen(address.to_owned(), answer), answered).await
+    }
+
+    /// What keeps the store from being written; follows every commit.
+    pub fn trouble(&self) -> watch::Receiver<Trouble> {
+        self.trouble.clone()
+    }
+
+    /// Tries whether the store can be written, by a commit that leaves everything as it is.
+    pub async fn probe(&self) -> Result<(), CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Probe(answer), answered).await
+    }
+
+    /// Folds the write-ahead log into the database, as far as no reader needs it. SQLite does so by itself, but keeps to
+    /// itself when it cannot. Nothing to do on PostgreSQL.
+    pub async fn fold(&self) -> Result<(), CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Fold(answer), answered).await
     }
 
     /// Commits what was queued before, folds the log into the file and lets the store go. Later changes are refused with
@@ -105,6 +139,7 @@ pub(super) struct WriterTask {
     script: Script,
     queue: mpsc::Receiver<Job>,
     set_aside: VecDeque<Job>,
+    trouble: watch::Sender<Trouble>,
 }
 
 impl WriterTask {
@@ -117,6 +152,7 @@ impl WriterTask {
     ) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
         let script = Script::new(backend.placeholders());
+        let (trouble, told) = watch::channel(Trouble::default());
         let task = Self {
             backend,
             lock,
@@ -128,8 +164,9 @@ impl WriterTask {
             script,
             queue,
             set_aside: VecDeque::new(),
+            trouble,
         };
-        (task, Writer { queue: sender })
+        (task, Writer { queue: sender, trouble: told })
     }
 
     /// Runs until it is closed or every handle is gone.
@@ -147,6 +184,15 @@ impl WriterTask {
                 }
                 Some(Job::SetListen(address, answer)) => {
                     let result = self.set_listen(&address).await;
+                    let _ = answer.send(result);
+                }
+                Some(Job::Probe(answer)) => {
+                    let result = self.transact(Work::Probe).await.map(|_| ());
+                    let _ = answer.send(result);
+                }
+                Some(Job::Fold(answer)) => {
+                    let result = self.fold().await;
+                    self.trouble.send_if_modified(|trouble| note(&mut trouble.fold, result.as_ref().err()));
                     let _ = answer.send(result);
                 }
                 #[cfg(test)]
@@ -218,6 +264,12 @@ impl WriterTask {
 
     /// Does some work in one transaction; when it fails nothing of it is stored.
     async fn transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
+        let result = self.try_transact(work).await;
+        self.trouble.send_if_modified(|trouble| note(&mut trouble.commit, result.as_ref().err()));
+        result
+    }
+
+    async fn try_transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
         let mut tails = self.tails.clone();
@@ -321,6 +373,13 @@ impl WriterTask {
         done.map(|_| ()).map_err(CommitError::from_engine)
     }
 
+    async fn fold(&mut self) -> Result<(), CommitError> {
+        let Backend::Sqlite { .. } = self.backend else { return Ok(()) };
+        self.connect().await?;
+        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
+        sqlx::raw_sql(FOLD).execute(connection).await.map(|_| ()).map_err(CommitError::from_engine)
+    }
+
     async fn let_go(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             let mut values = Values::default();
@@ -339,6 +398,18 @@ impl WriterTask {
         }
         self.lock = None;
     }
+}
+
+/// Keeps what a try told; whether that is news.
+fn note(trouble: &mut Option<CommitError>, told: Option<&CommitError>) -> bool {
+    let news = match told {
+        None => trouble.is_some(),
+        Some(error) => error.is_the_stores() && trouble.as_ref().map(ToString::to_string) != Some(error.to_string()),
+    };
+    if news {
+        *trouble = told.cloned();
+    }
+    news
 }
 
 /// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone through.
@@ -364,6 +435,8 @@ struct Memory<'a> {
 enum Work<'a> {
     /// Stores a group of changes.
     Changes(&'a [&'a Commit]),
+    /// Writes, and leaves everything as it was.
+    Probe,
     /// Undoes what an import has staged beyond the version in force.
     ClearStaged(&'a TenantId, i64),
     /// Stages some agents of an import.
@@ -381,6 +454,7 @@ impl Work<'_> {
     ) -> Result<Vec<Committed>, CommitError> {
         match self {
             Self::Changes(group) => apply(connection, memory, now, group).await,
+            Self::Probe => control::probe(connection).await.map(|()| Vec::new()),
             Self::ClearStaged(tenant, current) => {
                 import::clear_staged(connection, tenant, current).await.map(|()| Vec::new())
             }

@@ -36,6 +36,12 @@ impl Draws {
     }
 }
 
+/// The one point to try, where `SHIFTKEEPER_TEST_ONLY` names it by its number.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch, which the product must not know")]
+pub fn only() -> Option<usize> {
+    std::env::var("SHIFTKEEPER_TEST_ONLY").ok()?.parse().ok()
+}
+
 /// What SQLite itself says of a database that nobody has open; `ok` when all is well.
 pub fn integrity(database: &Path) -> String {
     let connection = rusqlite::Connection::open(database).expect("SQLite opens it");

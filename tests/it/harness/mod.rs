@@ -41,7 +41,7 @@ pub const INTERVAL: Duration = Duration::from_secs(10);
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at a condition, in real time.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+pub const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Tokens of the API: everything, looking alone, and everything at another tenant.
 pub const OPERATOR: &str = "operator-token-of-the-scenario";
@@ -324,14 +324,6 @@ impl Scenario {
         match self.daemon.take().expect("a daemon").runs {
             Runs::Apart(server) => server,
             Runs::Here { .. } => panic!("the daemon runs in the test's process"),
-        }
-    }
-
-    /// What the daemon's process has said on standard error.
-    pub fn said(&self) -> String {
-        match &self.daemon().runs {
-            Runs::Apart(server) => server.said(),
-            Runs::Here { .. } => String::new(),
         }
     }
 
