@@ -133,7 +133,7 @@ impl App {
             let inbox = app.start_tenant(&config, tenant, &clock, &random).await?;
             inboxes.insert(tenant.id.clone(), inbox);
         }
-        app.door = Door::new(inboxes);
+        app.door = Door::new(inboxes).closed_in(app.store.writer().trouble());
         app.start_faces(&config, listener);
         Ok(app)
     }

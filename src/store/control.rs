@@ -59,7 +59,9 @@ pub(super) async fn take_over(
         .int(i64::from(identity.pid))
         .int(now.as_micros())
         .text(&*identity.version);
-    sqlx::query_with(TAKE_OVER, values.into_arguments()?).fetch_one(connection).await?.try_get(0)
+    // Read to its end: before that the statement is not finished, and an error of its commit would go unseen (pitfalls P8).
+    let rows = sqlx::query_with(TAKE_OVER, values.into_arguments()?).fetch_all(connection).await?;
+    rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)
 }
 
 /// Begins a transaction that writes; fails when another process has taken the store over. Asked inside the transaction, so that

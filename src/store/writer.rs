@@ -85,7 +85,8 @@ impl Writer {
         self.send(Job::SetListen(address.to_owned(), answer), answered).await
     }
 
-    /// What keeps the store from being written; follows every commit.
+    /// What keeps the store from being written: known from the first change that fails to the first [`Writer::probe`] that
+    /// does not.
     pub fn trouble(&self) -> watch::Receiver<Trouble> {
         self.trouble.clone()
     }
@@ -264,8 +265,12 @@ impl WriterTask {
 
     /// Does some work in one transaction; when it fails nothing of it is stored.
     async fn transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
+        // A change that writes nothing succeeds on a full disk as well: only a probe tells that the trouble is over.
+        let tells_of_health = matches!(work, Work::Probe);
         let result = self.try_transact(work).await;
-        self.trouble.send_if_modified(|trouble| note(&mut trouble.commit, result.as_ref().err()));
+        if result.is_err() || tells_of_health {
+            self.trouble.send_if_modified(|trouble| note(&mut trouble.commit, result.as_ref().err()));
+        }
         result
     }
 
