@@ -9,7 +9,7 @@ use shiftkeeper::domain::ids::TransitionId;
 use shiftkeeper::store::{Reader, Store};
 
 use super::witness::Witness;
-use super::{Draws, integrity};
+use super::{Draws, integrity, say};
 use crate::harness::ledger::{state_posts, wanted_state};
 use crate::harness::{Binary, Scenario, Setup, agents, full_size};
 
@@ -117,8 +117,11 @@ async fn a_kill_at_any_moment_of_a_shift_change_loses_nothing_and_doubles_nothin
     }
     starts.sort();
     let (middle, longest) = (starts[kills / 2], starts[kills - 1]);
-    println!("{kills} kills in {} shift changes; served again after {middle:?}, at most {longest:?}", wave.number + 1);
-    println!("acknowledged: {:?}", witness.extent());
+    say(format!(
+        "{kills} kills in {} shift changes; served again after {middle:?}, at most {longest:?}",
+        wave.number + 1
+    ));
+    say(format!("acknowledged: {:?}", witness.extent()));
     // The request that a kill left unanswered is repeated under its key, and what is under way comes to its end.
     let reader = scenario.reader().await;
     if wave.taken.is_none() {
@@ -137,7 +140,7 @@ async fn a_kill_at_any_moment_of_a_shift_change_loses_nothing_and_doubles_nothin
     let audit = scenario.audit(&reader).await;
     reader.close().await;
     let doubts = audit.iter().filter(|entry| entry.action == "transition.in_doubt").count();
-    println!("{doubts} changes were in doubt after a kill");
+    say(format!("{doubts} changes were in doubt after a kill"));
     assert!(doubts > 0 || !full_size(), "no kill met a POST under way");
     scenario.reckon().await;
     assert_asked_once(&scenario, wave.number + 1);

@@ -20,7 +20,7 @@ impl Draws {
     #[expect(clippy::disallowed_methods, reason = "a test's own switch, which the product must not know")]
     pub fn of_this_run() -> Self {
         let seed = std::env::var("SHIFTKEEPER_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-        println!("seed {seed}");
+        say(format!("seed {seed}"));
         Self(SeededRandom::new(seed))
     }
 
@@ -34,6 +34,12 @@ impl Draws {
     pub fn heads(&self) -> bool {
         self.0.unit() < 0.5
     }
+}
+
+/// Figures of a run, for `docs/testing.md`; seen with `--no-capture`.
+#[expect(clippy::print_stdout, reason = "a campaign tells what it did")]
+pub fn say(text: impl AsRef<str>) {
+    println!("{}", text.as_ref());
 }
 
 /// The one point to try, where `SHIFTKEEPER_TEST_ONLY` names it by its number.

@@ -15,10 +15,13 @@ use shiftkeeper::store::{Reader, Role, Store};
 use super::recording::{Disk, FATES, Fate, Record, marker, records_of};
 use super::shim::{CHECKPOINT_OFTEN, CHECKPOINT_SELDOM, SYNC_FULL, SYNC_NORMAL, Shim};
 use super::witness::{Extent, Witness};
-use super::{Draws, integrity};
+use super::{Draws, integrity, say};
 use crate::harness::{Scenario, Setup, agents, full_size};
 
-const AGENTS: usize = 40;
+/// Agents of the shift changes that are recorded.
+fn team() -> usize {
+    if full_size() { 120 } else { 40 }
+}
 
 /// Between two looks of the witness, in real time.
 const LOOK_EVERY: Duration = Duration::from_millis(3);
@@ -32,11 +35,11 @@ struct Recorded {
 
 impl Recorded {
     async fn new(changes: &[(&str, &str)]) -> Self {
-        let usual = Setup::team(AGENTS);
+        let usual = Setup::team(team());
         let mut scenario = Scenario::without_daemon(Setup { speed: 20, ..usual }).await;
         let shim = Shim::over(scenario.folder.path(), true, changes);
         scenario.setup.binary = Some(shim.binary());
-        for agent in agents(AGENTS) {
+        for agent in agents(team()) {
             scenario.put(&agent, shiftkeeper::sim::SimState::Unavailable);
         }
         Self { scenario, shim, witness: Witness::default() }
@@ -58,7 +61,7 @@ impl Recorded {
 
     /// Asks everyone for a change, and watches until so many of the changes are left open.
     async fn change(&mut self, to: &str, left: usize) {
-        let taken = self.scenario.change(&agents(AGENTS), to).await;
+        let taken = self.scenario.change(&agents(team()), to).await;
         self.witness.answered(taken.iter().map(|one| one["id"].as_str().expect("an id").parse().expect("an id")));
         self.mark();
         self.watch(left).await;
@@ -99,7 +102,7 @@ impl Recorded {
         self.scenario.stop_daemon().await;
         self.assert_true();
         self.scenario.start_daemon().await;
-        self.change("NotReady", AGENTS / 2).await;
+        self.change("NotReady", team() / 2).await;
         self.scenario.kill_daemon().await;
         self.assert_true();
         self.scenario.start_daemon().await;
@@ -182,15 +185,15 @@ async fn power_loss(changes: &[(&str, &str)]) -> Findings {
     let synced = |end: &str| {
         records.iter().filter(|record| matches!(record, Record::Sync { name } if name.ends_with(end))).count()
     };
-    println!(
+    say(format!(
         "{} records; the log was synced {} times, the database {} times",
         records.len(),
         synced("-wal"),
         synced(".db")
-    );
+    ));
     assert!(synced(".db") > 10, "the recording holds checkpoints");
     let findings = cut(&records, &witness, &tenant, images, &draws).await;
-    println!("{} lost, {} broken, of {:?}", findings.lost.len(), findings.broken.len(), findings.images);
+    say(format!("{} lost, {} broken, of {:?}", findings.lost.len(), findings.broken.len(), findings.images));
     assert!(findings.broken.is_empty(), "{:#?}", findings.broken);
     findings
 }

@@ -5,6 +5,7 @@
 //! off it once it was synced after the removal; until then both may be found. The shared-memory file beside a SQLite database
 //! is made anew at every start and is left out.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -19,12 +20,26 @@ const HEADER: usize = 16;
 /// One thing that was done to the files of the folder, or a marker between.
 #[derive(Debug, Clone)]
 pub enum Record {
-    Write { name: String, offset: usize, data: Vec<u8> },
-    Truncate { name: String, length: usize },
-    Sync { name: String },
+    Write {
+        name: String,
+        offset: usize,
+        data: Vec<u8>,
+    },
+    Truncate {
+        name: String,
+        length: usize,
+    },
+    Sync {
+        name: String,
+    },
     SyncFolder,
-    Remove { name: String },
-    Fault { name: String, errno: u64 },
+    Remove {
+        name: String,
+    },
+    Fault {
+        name: String,
+        errno: u64,
+    },
     /// So much was acknowledged by now.
     Marker(Extent),
 }
@@ -174,7 +189,7 @@ impl Disk {
             }
         }
         for (name, bytes) in found {
-            if !name.ends_with("-shm") && !name.ends_with(".lock") {
+            if !name.ends_with("-shm") {
                 std::fs::write(folder.join(name), bytes).expect("written");
             }
         }
@@ -188,16 +203,19 @@ impl File {
         for (number, change) in self.pending.iter().enumerate() {
             match fate {
                 Fate::Dropped => {}
-                Fate::Reordered if draws.heads() => change.apply(&mut bytes),
-                Fate::Reordered => {}
+                Fate::Reordered => {
+                    let all = draws.heads();
+                    change.apply_torn(&mut bytes, |_| all);
+                }
                 Fate::Torn => change.apply_torn(&mut bytes, |_| draws.heads()),
-                Fate::CutOff if number < cut_off => change.apply(&mut bytes),
-                Fate::CutOff if number == cut_off => {
-                    let sectors = change.sectors();
-                    let whole = draws.below(sectors + 1);
+                Fate::CutOff => {
+                    let whole = match number.cmp(&cut_off) {
+                        Ordering::Less => change.sectors(),
+                        Ordering::Equal => draws.below(change.sectors() + 1),
+                        Ordering::Greater => 0,
+                    };
                     change.apply_torn(&mut bytes, |sector| sector < whole);
                 }
-                Fate::CutOff => {}
             }
         }
         bytes
