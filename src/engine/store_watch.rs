@@ -15,7 +15,8 @@ pub const PART: &str = "store";
 /// While there is trouble, the store is tried this often, in real time: a disk does not follow a simulated clock.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 
-/// The write-ahead log is folded this often beside what the engine does by itself, to learn that it can be.
+/// The write-ahead log is folded this often beside what the engine does by itself, to learn that it can be. By the daemon's
+/// clock, and [`TRY_EVERY`] more, so that a fast clock does not make it a burden.
 const FOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until `soft` is cancelled. `place` is how the report names the store.
@@ -39,9 +40,14 @@ pub async fn run(
             changed = told.changed() => changed?,
             () = RealTime::sleep(TRY_EVERY), if trouble.commit.is_some() => drop(writer.probe().await),
             () = RealTime::sleep(TRY_EVERY), if trouble.fold.is_some() => drop(writer.fold().await),
-            () = clock.sleep(FOLD_EVERY) => drop(writer.fold().await),
+            () = pause(&clock) => drop(writer.fold().await),
         }
     }
+}
+
+async fn pause(clock: &SharedClock) {
+    clock.sleep(FOLD_EVERY).await;
+    RealTime::sleep(TRY_EVERY).await;
 }
 
 /// What is wrong and what to do, for the readiness report.
