@@ -200,8 +200,9 @@ fn is_good_snapshot(call: &RequestEntry) -> bool {
         && matches!(call.fault, None | Some(Kind::ClockSkew | Kind::TimestampJitter))
 }
 
-/// Nobody who sent this POST could tell whether it took effect.
-fn is_unanswered(post: &RequestEntry, kills: &[UtcMicros]) -> bool {
+/// Nobody who sent this POST could tell whether it took effect. A kill counts where it came between it and the agent's next one:
+/// one that came later did not keep its answer from being read.
+fn is_unanswered(post: &RequestEntry, next: &RequestEntry, kills: &[UtcMicros]) -> bool {
     let garbled = match post.fault {
         None
         | Some(
@@ -218,7 +219,8 @@ fn is_unanswered(post: &RequestEntry, kills: &[UtcMicros]) -> bool {
         Some(Kind::ResetMid | Kind::Truncated) => post.status.is_none_or(|status| status < 400),
         Some(Kind::Delay | Kind::ResetBefore | Kind::LostAnswer | Kind::Html | Kind::StopAnswering) => true,
     };
-    let killed = kills.iter().any(|kill| *kill >= post.at && kill.since(post.at) < Duration::from_secs(5));
+    let between = |kill: &UtcMicros| (post.at..=next.at).contains(kill);
+    let killed = kills.iter().any(|kill| between(kill) && kill.since(post.at) < Duration::from_secs(5));
     garbled || killed || post.status.is_none_or(|status| status >= 500)
 }
 
@@ -231,7 +233,7 @@ fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage) {
     for post in state_posts(log).filter(|post| post.tenant.as_ref() == Some(&scenario.tenant)) {
         let Some(agent) = post.agent.as_ref() else { continue };
         let Some(before) = last.insert(agent, post) else { continue };
-        if !is_unanswered(before, scenario.kills()) {
+        if !is_unanswered(before, post, scenario.kills()) {
             continue;
         }
         let least = if wanted_state(before) == wanted_state(post) { wait } else { Duration::ZERO };
