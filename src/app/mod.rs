@@ -30,6 +30,7 @@ use crate::engine::message::{INBOX, Message};
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::sight;
+use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::http::{self, ApiState};
 use crate::platform::budget::Budget;
@@ -120,7 +121,7 @@ impl App {
         let listen = listener.local_addr().context("the bound address")?;
         store.writer().set_listen(&listen.to_string()).await?;
         let readiness = Readiness::new(clock.clone());
-        readiness.ready("store");
+        readiness.ready(store_watch::PART);
         let mut app = Self {
             supervisor: Supervisor::new(soft.clone(), readiness.clone()),
             reload: Reload::default(),
@@ -138,7 +139,7 @@ impl App {
             let inbox = app.start_tenant(&config, tenant, &clock, &random).await?;
             inboxes.insert(tenant.id.clone(), inbox);
         }
-        app.door = Door::new(inboxes);
+        app.door = Door::new(inboxes).closed_in(app.store.writer().trouble());
         app.start_faces(&config, listener);
         Ok(app)
     }
@@ -218,6 +219,11 @@ impl App {
             readiness: self.readiness.clone(),
             imports: Arc::new(self.importer()),
             jobs,
+        });
+        let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
+        let (readiness, place) = (self.readiness.clone(), config.store.url.clone());
+        self.supervisor.spawn("store watch", OnFailure::Restart, move |soft| {
+            store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
         });
         let listener = Arc::new(listener);
         self.supervisor

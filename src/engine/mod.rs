@@ -15,4 +15,5 @@ pub mod picture;
 pub mod readiness;
 pub mod settings;
 pub mod sight;
+pub mod store_watch;
 pub mod supervisor;

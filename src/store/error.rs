@@ -163,6 +163,9 @@ impl From<sqlx::Error> for ReadError {
     }
 }
 
+/// SQLite's `SQLITE_IOERR_SHMSIZE`.
+const SHARED_MEMORY_SIZE: i32 = 4874;
+
 /// What an engine's error means, whichever engine it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
@@ -197,8 +200,11 @@ pub(super) fn fault_of(error: &sqlx::Error) -> Fault {
             _ => Fault::Other,
         };
     }
-    match code.parse::<i32>().unwrap_or_default() & 0xff {
+    let code = code.parse::<i32>().unwrap_or_default();
+    match code & 0xff {
         13 => Fault::Full,
+        // The memory that connections share cannot grow: a write into the page cache fails where there is no space.
+        10 if code == SHARED_MEMORY_SIZE => Fault::Full,
         8 => Fault::ReadOnly,
         11 | 26 => Fault::Corrupt,
         14 => Fault::CannotOpen,
@@ -215,6 +221,14 @@ impl CommitError {
             Fault::ReadOnly => Self::ReadOnly,
             Fault::Constraint => Self::Refused(Arc::new(error)),
             Fault::Corrupt | Fault::CannotOpen | Fault::ConnectionLost | Fault::Other => Self::Broken(Arc::new(error)),
+        }
+    }
+
+    /// Whether it tells of the store, and not of a change or of a stop.
+    pub(super) const fn is_the_stores(&self) -> bool {
+        match self {
+            Self::Full | Self::ReadOnly | Self::LostEpoch { .. } | Self::Broken(_) | Self::Unknown(_) => true,
+            Self::Refused(_) | Self::Closed => false,
         }
     }
 

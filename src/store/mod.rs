@@ -43,7 +43,7 @@ pub use tables::schedule::{ScheduleVersion, StoredPlan};
 pub use tables::time_in_state::TimeInState;
 pub use tables::transition_reading::{AutomaticChange, ComplianceFigures, TransitionFilter};
 pub use tables::transitions::StoredTransition;
-pub use writer::{Checkpointed, Writer};
+pub use writer::{Checkpointed, Trouble, Writer};
 
 /// The most rows of one page of a list.
 pub const PAGE_LIMIT: u32 = 500;

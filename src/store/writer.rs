@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sqlx::{AnyConnection, Row};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{Access, Backend, close_quietly};
 use super::batch::{Script, Values};
@@ -31,6 +31,9 @@ const MOST_CHANGES: usize = 512;
 /// Folds the write-ahead log into the file.
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
+/// The same without waiting for anyone; readers may keep some of it back.
+const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+
 /// The same for a job that must not keep the writer waiting for readers: what they still need stays in the log. The waiting time
 /// is the writer's own setting again afterwards.
 const CHECKPOINT_AT_ONCE: &str = "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000";
@@ -50,6 +53,17 @@ pub struct Checkpointed {
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
+    trouble: watch::Receiver<Trouble>,
+}
+
+/// What keeps the store from being written, as the last try told; nothing when all is well. A change that was refused for its
+/// own sake is no trouble of the store.
+#[derive(Clone, Debug, Default)]
+pub struct Trouble {
+    /// Changes are refused.
+    pub commit: Option<CommitError>,
+    /// Changes are kept in the write-ahead log, which cannot be folded into the database and grows.
+    pub fold: Option<CommitError>,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -61,6 +75,8 @@ enum Job {
     SetListen(String, Answer<()>),
     Prune(Box<Slice>, Answer<u64>),
     Checkpoint(Answer<Checkpointed>),
+    Probe(Answer<()>),
+    Fold(Answer<()>),
     #[cfg(test)]
     Set(&'static str, oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
@@ -105,6 +121,25 @@ impl Writer {
         self.queue.capacity() == self.queue.max_capacity()
     }
 
+    /// What keeps the store from being written: known from the first change that fails to the first [`Writer::probe`] that
+    /// does not.
+    pub fn trouble(&self) -> watch::Receiver<Trouble> {
+        self.trouble.clone()
+    }
+
+    /// Tries whether the store can be written, by a commit that leaves everything as it is.
+    pub async fn probe(&self) -> Result<(), CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Probe(answer), answered).await
+    }
+
+    /// Folds the write-ahead log into the database, as far as no reader needs it. SQLite does so by itself, but keeps to
+    /// itself when it cannot. Nothing to do on PostgreSQL.
+    pub async fn fold(&self) -> Result<(), CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Fold(answer), answered).await
+    }
+
     /// Commits what was queued before, folds the log into the file and lets the store go. Later changes are refused with
     /// [`CommitError::Closed`]. [`super::Store::close`] calls it.
     pub async fn close(&self) {
@@ -141,6 +176,7 @@ pub(super) struct WriterTask {
     script: Script,
     queue: mpsc::Receiver<Job>,
     set_aside: VecDeque<Job>,
+    trouble: watch::Sender<Trouble>,
 }
 
 impl WriterTask {
@@ -153,6 +189,7 @@ impl WriterTask {
     ) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
         let script = Script::new(backend.placeholders());
+        let (trouble, told) = watch::channel(Trouble::default());
         let task = Self {
             backend,
             lock,
@@ -164,8 +201,9 @@ impl WriterTask {
             script,
             queue,
             set_aside: VecDeque::new(),
+            trouble,
         };
-        (task, Writer { queue: sender })
+        (task, Writer { queue: sender, trouble: told })
     }
 
     /// Runs until it is closed or every handle is gone.
@@ -192,6 +230,15 @@ impl WriterTask {
                 }
                 Some(Job::Checkpoint(answer)) => {
                     let result = self.checkpoint().await;
+                    let _ = answer.send(result);
+                }
+                Some(Job::Probe(answer)) => {
+                    let result = self.transact(Work::Probe).await.map(|_| ());
+                    let _ = answer.send(result);
+                }
+                Some(Job::Fold(answer)) => {
+                    let result = self.fold().await;
+                    self.trouble.send_if_modified(|trouble| note(&mut trouble.fold, result.as_ref().err()));
                     let _ = answer.send(result);
                 }
                 #[cfg(test)]
@@ -263,6 +310,16 @@ impl WriterTask {
 
     /// Does some work in one transaction; when it fails nothing of it is stored.
     async fn transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
+        // A change that writes nothing succeeds on a full disk as well: only a probe tells that the trouble is over.
+        let tells_of_health = matches!(work, Work::Probe);
+        let result = self.try_transact(work).await;
+        if result.is_err() || tells_of_health {
+            self.trouble.send_if_modified(|trouble| note(&mut trouble.commit, result.as_ref().err()));
+        }
+        result
+    }
+
+    async fn try_transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
         let mut tails = self.tails.clone();
@@ -378,6 +435,13 @@ impl WriterTask {
         Ok(Checkpointed { held_by_reader, before_bytes, after_bytes: self.backend.log_bytes() })
     }
 
+    async fn fold(&mut self) -> Result<(), CommitError> {
+        let Backend::Sqlite { .. } = self.backend else { return Ok(()) };
+        self.connect().await?;
+        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
+        sqlx::raw_sql(FOLD).execute(connection).await.map(|_| ()).map_err(CommitError::from_engine)
+    }
+
     async fn let_go(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             let mut values = Values::default();
@@ -396,6 +460,18 @@ impl WriterTask {
         }
         self.lock = None;
     }
+}
+
+/// Keeps what a try told; whether that is news.
+fn note(trouble: &mut Option<CommitError>, told: Option<&CommitError>) -> bool {
+    let news = match told {
+        None => trouble.is_some(),
+        Some(error) => error.is_the_stores() && trouble.as_ref().map(ToString::to_string) != Some(error.to_string()),
+    };
+    if news {
+        *trouble = told.cloned();
+    }
+    news
 }
 
 /// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone through.
@@ -421,6 +497,8 @@ struct Memory<'a> {
 enum Work<'a> {
     /// Stores a group of changes.
     Changes(&'a [&'a Commit]),
+    /// Writes, and leaves everything as it was.
+    Probe,
     /// Undoes what an import has staged beyond the version in force.
     ClearStaged(&'a TenantId, i64),
     /// Stages some agents of an import.
@@ -440,6 +518,7 @@ impl Work<'_> {
     ) -> Result<Vec<Committed>, CommitError> {
         match self {
             Self::Changes(group) => apply(connection, memory, now, group).await,
+            Self::Probe => control::probe(connection).await.map(|()| Vec::new()),
             Self::ClearStaged(tenant, current) => {
                 import::clear_staged(connection, tenant, current).await.map(|()| Vec::new())
             }

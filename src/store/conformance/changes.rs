@@ -306,7 +306,13 @@ async fn a_full_store_refuses_changes_and_goes_on_when_there_is_space() {
     large.notes.push(NoteWrite { tenant: acme(), hash: Hash::of(b"n"), salt: [0; 16], text: "x".repeat(100_000) });
     let refused = store.writer().commit(large.clone()).await;
     assert!(matches!(refused, Err(CommitError::Full)), "{refused:?}");
+    let trouble = store.writer().trouble();
+    assert!(matches!(trouble.borrow().commit, Some(CommitError::Full)), "{trouble:?}");
     store.writer().set("PRAGMA max_page_count = 1000000").await;
+    let before = store.reader().daemon().await.expect("readable");
+    store.writer().probe().await.expect("writes");
+    assert!(trouble.borrow().commit.is_none(), "{trouble:?}");
+    assert_eq!(store.reader().daemon().await.expect("readable"), before, "a probe leaves everything as it is");
     assert_eq!(store.writer().commit(large).await.expect("commits").audit, [2]);
     assert_eq!(verified_length(store.reader()).await, 2);
     store.close().await;

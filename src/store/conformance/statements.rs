@@ -25,6 +25,7 @@ const SINGLE: &[&str] = &[
     control::TAKE_OVER,
     control::SET_LISTEN,
     control::STOP,
+    control::PROBE,
     control::DAEMON,
     events::LAST_NUMBER,
     events::AFTER,

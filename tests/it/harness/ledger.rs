@@ -30,14 +30,19 @@ impl Scenario {
     pub async fn assert_nothing_left_over(mut self) {
         self.until_settled().await;
         self.stop_daemon().await;
+        self.reckon().await;
+        self.sim.stop().await;
+    }
+
+    /// Holds the store of a daemon that has stopped against the simulator's log.
+    pub async fn reckon(&self) {
         let (reader, log) = (self.reader().await, self.log());
         self.assert_outcomes_add_up(&reader).await;
         self.assert_history_is_the_platforms(&reader, &log).await;
         self.assert_sequences_have_no_hole(&reader).await;
         let attempts = reader.recent_calls(&self.tenant, UtcMicros::EPOCH).await.expect("readable");
-        assert_read_back_before_repeating(&self, &log, &attempts);
+        assert_read_back_before_repeating(self, &log, &attempts);
         reader.close().await;
-        self.sim.stop().await;
     }
 
     /// Waits until no transition is under way or unknown.
@@ -279,7 +284,7 @@ fn assert_read_back_before_repeating(scenario: &Scenario, log: &LogPage, calls: 
     }
 }
 
-fn wanted_state(post: &RequestEntry) -> Option<String> {
+pub fn wanted_state(post: &RequestEntry) -> Option<String> {
     let body: Value = serde_json::from_str(post.body.as_ref()?.get()).ok()?;
     body["state"].as_str().map(str::to_owned)
 }
