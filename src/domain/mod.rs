@@ -7,6 +7,7 @@ pub mod adherence;
 pub mod agent;
 pub mod audit;
 pub mod breaks;
+pub mod delivery;
 pub mod event;
 pub mod ids;
 pub mod import;

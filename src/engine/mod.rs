@@ -5,6 +5,7 @@
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
 pub mod calls;
+pub mod deliver;
 pub mod door;
 pub mod keeper;
 pub mod link;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::Event;
@@ -33,6 +34,8 @@ pub struct Commit {
     pub notes: Vec<NoteWrite>,
     /// For the outbox. An id that is already stored refuses the change.
     pub events: Vec<Event>,
+    /// What became of deliveries.
+    pub outbox: OutboxChange,
     /// Whole rows, inserted or replaced.
     pub counters: Vec<AgentCounters>,
     /// Subscriptions on the platform.
@@ -58,6 +61,7 @@ impl Commit {
             audit,
             notes,
             events,
+            outbox,
             counters,
             subscriptions,
             idempotency,
@@ -72,6 +76,7 @@ impl Commit {
             && audit.is_empty()
             && notes.is_empty()
             && events.is_empty()
+            && outbox.is_empty()
             && counters.is_empty()
             && subscriptions.is_empty()
             && idempotency.is_empty()

@@ -18,12 +18,20 @@ struct Shipped {
     postgres: &'static str,
 }
 
-const SHIPPED: &[Shipped] = &[Shipped {
-    version: 1,
-    name: "frame",
-    sqlite: include_str!("../../migrations/sqlite/0001_frame.sql"),
-    postgres: include_str!("../../migrations/postgres/0001_frame.sql"),
-}];
+const SHIPPED: &[Shipped] = &[
+    Shipped {
+        version: 1,
+        name: "frame",
+        sqlite: include_str!("../../migrations/sqlite/0001_frame.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_frame.sql"),
+    },
+    Shipped {
+        version: 2,
+        name: "outbox",
+        sqlite: include_str!("../../migrations/sqlite/0002_outbox.sql"),
+        postgres: include_str!("../../migrations/postgres/0002_outbox.sql"),
+    },
+];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";
 const SQLITE_ANY_TABLE: &str = "SELECT name FROM sqlite_schema LIMIT 1";

@@ -18,6 +18,7 @@ mod import;
 mod lock;
 mod migrations;
 mod open;
+mod outbox;
 mod reader;
 mod tables;
 mod tails;
@@ -30,9 +31,13 @@ pub use change::{
 pub use control::DaemonRow;
 pub use error::{Cause, CommitError, OpenError, ReadError};
 pub use open::{Identity, Role, Store};
+pub use outbox::{
+    AttemptWrite, DeliveryWrite, EndpointWrite, Forgotten, OutboxChange, Recovery, Release,
+};
 pub use reader::Reader;
 pub use tables::agents::StoredAgent;
 pub use tables::audit::{ChainVerdict, EntryColumns, StoredEntry};
+pub use tables::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::events::StoredEvent;
 pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory, TimeInState};
 pub use tables::schedule::{ScheduleVersion, StoredPlan};

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sqlx::AnyConnection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{Access, Backend, close_quietly};
 use super::batch::{Script, Values};
@@ -16,8 +16,8 @@ use super::control;
 use super::error::{CommitError, Fault, fault_of};
 use super::import;
 use super::lock::{self, FileLock};
-use super::tables::{agents, audit, calls, events, history, transitions, upkeep};
-use super::tails::{Latest, LatestNews, Tails};
+use super::tables::{agents, audit, calls, deliveries, events, history, transitions, upkeep};
+use super::tails::{EventNews, Latest, LatestNews, Tails};
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -34,6 +34,7 @@ const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
+    event_news: EventNews,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -61,6 +62,11 @@ impl Writer {
     pub async fn import(&self, import: ScheduleImport) -> Result<Imported, CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::Import(Box::new(import), answer), answered).await
+    }
+
+    /// The number of a tenant's newest event, told after each commit; 0 until one was committed since the start.
+    pub fn event_numbers(&self, tenant: &TenantId) -> watch::Receiver<u64> {
+        self.event_news.subscribe(tenant)
     }
 
     /// Records where the daemon's HTTP face listens, for commands that look for it.
@@ -102,6 +108,7 @@ pub(super) struct WriterTask {
     clock: SharedClock,
     tails: Tails,
     latest: Latest,
+    event_news: EventNews,
     script: Script,
     queue: mpsc::Receiver<Job>,
     set_aside: VecDeque<Job>,
@@ -125,11 +132,13 @@ impl WriterTask {
             clock,
             tails: Tails::default(),
             latest: Latest::default(),
+            event_news: EventNews::default(),
             script,
             queue,
             set_aside: VecDeque::new(),
         };
-        (task, Writer { queue: sender })
+        let event_news = task.event_news.clone();
+        (task, Writer { queue: sender, event_news })
     }
 
     /// Runs until it is closed or every handle is gone.
@@ -232,6 +241,7 @@ impl WriterTask {
         match written {
             Ok(done) => match self.script.commit(connection).await {
                 Ok(()) => {
+                    self.event_news.tell(&tails.events);
                     self.tails = tails;
                     self.latest.learn(news);
                     Ok(done)
@@ -424,6 +434,7 @@ async fn apply(
     audit::write(connection, script, &sealed).await?;
     audit::write_notes(connection, script, group.iter().flat_map(|commit| &commit.notes)).await?;
     events::write(connection, script, &numbered).await?;
+    deliveries::write(connection, script, group).await?;
     upkeep::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group

@@ -13,7 +13,7 @@ use crate::domain::ids::{TenantId, TransitionId};
 use crate::domain::state::AgentState;
 use crate::domain::transition::Status;
 use crate::store::{
-    AgentCounters, CallWrite, Expired, IdempotencyRow, NoteWrite, ReadError, RuleVersion, SubscriptionRow,
+    AgentCounters, CallWrite, Expired, IdempotencyRow, NoteWrite, OutboxChange, ReadError, RuleVersion, SubscriptionRow,
     SubscriptionWrite, TenantStatus,
 };
 
@@ -96,6 +96,7 @@ fn full_change() -> Commit {
         }],
         tenant_status: vec![TenantStatus { tenant: acme(), halted_since: Some(at(2)), reason: Some("429s".into()) }],
         expired: Vec::new(),
+        outbox: OutboxChange::default(),
     }
 }
 

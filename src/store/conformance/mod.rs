@@ -6,6 +6,7 @@ mod changes;
 mod figures;
 mod history;
 mod opening;
+mod outbox;
 mod schedules;
 mod statements;
 
