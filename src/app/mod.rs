@@ -5,6 +5,7 @@
 mod import;
 mod reload;
 mod settings;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use crate::config::{Config, Tenant};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
+use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::{Link, LinkParts};
@@ -33,6 +35,8 @@ use crate::engine::upkeep;
 use crate::http::{self, ApiState};
 use crate::platform::budget::Budget;
 use crate::store::{Identity, Reader, Role, Store};
+
+use self::webhooks::Webhooks;
 
 pub use import::{Importer, wanted_from_file};
 pub use reload::Reload;
@@ -59,6 +63,7 @@ pub struct App {
     pub readiness: Readiness,
     /// The way in for changes.
     pub door: Door,
+    outbox: Outbox,
 }
 
 /// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
@@ -115,9 +120,10 @@ impl App {
         store.writer().set_listen(&listen.to_string()).await?;
         let readiness = Readiness::new(clock.clone());
         readiness.ready("store");
+        let (webhooks, endpoints) = Webhooks::new(&config)?;
         let mut app = Self {
             supervisor: Supervisor::new(soft.clone(), readiness.clone()),
-            reload: Reload::default(),
+            reload: Reload::new(webhooks),
             door: Door::new(HashMap::new()),
             clock: clock.clone(),
             random: random.clone(),
@@ -126,7 +132,10 @@ impl App {
             soft,
             listen,
             readiness,
+            outbox: Outbox::default(),
         };
+        // Before anything can happen, so that a new endpoint is told of it.
+        app.start_deliveries(endpoints).await?;
         let mut inboxes = HashMap::new();
         for tenant in &config.tenants {
             let inbox = app.start_tenant(&config, tenant, &clock, &random).await?;
@@ -174,6 +183,22 @@ impl App {
         Ok(inbox)
     }
 
+    async fn start_deliveries(&mut self, endpoints: watch::Receiver<Endpoints>) -> anyhow::Result<()> {
+        let parts = DeliverParts {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            readiness: self.readiness.clone(),
+            outbox: self.outbox.clone(),
+            endpoints,
+        };
+        let first = parts.endpoints.borrow().clone();
+        deliver::register(&parts, &first).await?;
+        self.supervisor.spawn("deliver", OnFailure::Restart, move |soft| deliver::run(parts.clone(), soft));
+        Ok(())
+    }
+
     /// The calls of the last minute count on over a restart.
     async fn restored_budget(
         &self,
@@ -208,6 +233,7 @@ impl App {
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
             imports: Arc::new(self.importer()),
+            outbox: self.outbox.clone(),
         });
         let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
         let tenants: Arc<[TenantId]> = config.tenants.iter().map(|tenant| tenant.id.clone()).collect();

@@ -20,6 +20,7 @@ use self::auth::Tokens;
 use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
 use crate::domain::import::Complaint;
+use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
 use crate::engine::readiness::Readiness;
 use crate::store::Reader;
@@ -104,6 +105,7 @@ pub struct ApiState {
     reader: Reader,
     readiness: Readiness,
     imports: Arc<dyn Imports>,
+    outbox: Outbox,
 }
 
 /// What the HTTP face is made of.
@@ -118,6 +120,8 @@ pub struct ApiParts {
     pub readiness: Readiness,
     /// Takes schedule files in.
     pub imports: Arc<dyn Imports>,
+    /// The way in for what people ask of webhooks.
+    pub outbox: Outbox,
 }
 
 impl ApiState {
@@ -129,6 +133,7 @@ impl ApiState {
             reader: parts.reader,
             readiness: parts.readiness,
             imports: parts.imports,
+            outbox: parts.outbox,
         }
     }
 }
@@ -143,6 +148,11 @@ fn router(state: ApiState) -> Router {
         .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
         .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))
+        .route("/api/v1/webhooks", get(api::webhooks::list))
+        .route("/api/v1/webhooks/{id}/deliveries", get(api::webhooks::deliveries))
+        .route("/api/v1/webhooks/{id}/retry", post(api::webhooks::retry))
+        .route("/api/v1/webhooks/{id}/recover", post(api::webhooks::recover))
+        .route("/api/v1/webhooks/{id}/test", post(api::webhooks::test))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .merge(imports)
         .fallback(problem::no_such_place)

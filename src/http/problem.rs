@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use crate::engine::deliver::OutboxError;
 use crate::engine::door::DoorError;
 use crate::store::ReadError;
 
@@ -79,6 +80,20 @@ impl From<DoorError> for Problem {
             DoorError::NotSettable { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "state_not_settable", detail),
             DoorError::TooMany { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_agents", detail),
             DoorError::Unavailable => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2),
+        }
+    }
+}
+
+impl From<OutboxError> for Problem {
+    fn from(error: OutboxError) -> Self {
+        let detail = error.to_string();
+        match error {
+            OutboxError::NoEndpoint { .. } => Self::new(StatusCode::NOT_FOUND, "no_such_webhook", detail),
+            OutboxError::NoEvent(_) => Self::new(StatusCode::NOT_FOUND, "no_such_event", detail),
+            OutboxError::Behind { .. } => Self::new(StatusCode::CONFLICT, "behind_another", detail),
+            OutboxError::Unavailable => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2)
+            }
         }
     }
 }

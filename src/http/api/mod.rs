@@ -3,3 +3,4 @@
 pub(super) mod health;
 pub(super) mod imports;
 pub(super) mod transitions;
+pub(super) mod webhooks;
