@@ -244,7 +244,7 @@ async fn gone_disables_at_once_the_others_are_told_and_a_person_enables_it_again
     world.stop().await;
 
     let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
-    assert!(world.complaint().is_some(), "also after a restart");
+    until("it says so also after a restart", async || world.complaint().is_some()).await;
     receiver.answer(|_, _| Receiver::ok());
     let recovered = world.outbox.recover(&acme(), &wfm(), UtcMicros::EPOCH, "ops".into()).await.expect("taken");
     assert_eq!(recovered, Recovered { revived: 0, waiting: 1, enabled: true });
