@@ -9,20 +9,22 @@ use tokio::sync::watch;
 use crate::config::{Config, Webhook, WebhookFormat};
 use crate::domain::event::EventKind;
 use crate::domain::ids::{EndpointId, TenantId};
-use crate::engine::deliver::send::{Attempt, Outgoing, Post};
-use crate::engine::deliver::{Endpoint, Endpoints, as_stored};
+use crate::engine::deliver::send::{self, HttpPost, Network, Post};
+use crate::engine::deliver::{Endpoint, Endpoints, as_cloud_event, as_stored};
 
 /// The endpoints in force, and what they were made of.
 pub(super) struct Webhooks {
     made: Vec<(Webhook, Arc<Endpoint>)>,
     endpoints: watch::Sender<Endpoints>,
+    /// Made with the first endpoint.
+    network: Option<Network>,
 }
 
 impl Webhooks {
     /// Those of a configuration, and where the workers see what becomes of them.
     pub(super) fn new(config: &Config) -> anyhow::Result<(Self, watch::Receiver<Endpoints>)> {
         let (endpoints, seen) = watch::channel(Endpoints::from([]));
-        let mut webhooks = Self { made: Vec::new(), endpoints };
+        let mut webhooks = Self { made: Vec::new(), endpoints, network: None };
         webhooks.take(config)?;
         Ok((webhooks, seen))
     }
@@ -35,7 +37,13 @@ impl Webhooks {
             let kept = self.made.iter().find(|(before, endpoint)| before == webhook && endpoint.tenants == tenants);
             let endpoint = match kept {
                 Some((_, endpoint)) => endpoint.clone(),
-                None => Arc::new(endpoint_of(webhook, tenants)?),
+                None => {
+                    if self.network.is_none() {
+                        self.network = Some(Network::system()?);
+                    }
+                    let network = self.network.as_ref().context("the network")?;
+                    Arc::new(endpoint_of(webhook, tenants, network)?)
+                }
             };
             made.push((webhook.clone(), endpoint));
         }
@@ -50,7 +58,7 @@ fn tenants_of(config: &Config, webhook: &Webhook) -> Vec<TenantId> {
     ids.filter(|id| webhook.tenants.is_empty() || webhook.tenants.contains(id)).collect()
 }
 
-fn endpoint_of(webhook: &Webhook, tenants: Vec<TenantId>) -> anyhow::Result<Endpoint> {
+fn endpoint_of(webhook: &Webhook, tenants: Vec<TenantId>, network: &Network) -> anyhow::Result<Endpoint> {
     let kinds = webhook.events.iter().filter_map(|event| EventKind::from_selector(event)).collect();
     Ok(Endpoint {
         id: EndpointId::new(&webhook.id),
@@ -58,23 +66,20 @@ fn endpoint_of(webhook: &Webhook, tenants: Vec<TenantId>) -> anyhow::Result<Endp
         kinds: (!webhook.events.is_empty()).then_some(kinds),
         concurrency: webhook.concurrency,
         shape: match webhook.format {
-            WebhookFormat::Guide | WebhookFormat::CloudEvents => as_stored,
+            WebhookFormat::Guide => as_stored,
+            WebhookFormat::CloudEvents => as_cloud_event,
         },
-        sender: sender_of(webhook).with_context(|| format!("webhook {} cannot be sent to", webhook.id))?,
+        sender: sender_of(webhook, network).with_context(|| format!("webhook {} cannot be sent to", webhook.id))?,
     })
 }
 
 /// What sends to an endpoint.
-fn sender_of(_webhook: &Webhook) -> anyhow::Result<Arc<dyn Post>> {
-    Ok(Arc::new(Nobody))
-}
-
-/// Stands in for the sender.
-struct Nobody;
-
-impl Post for Nobody {
-    fn post(&self, _request: Outgoing) -> crate::clock::BoxFuture<Attempt> {
-        let error = Some("there is no sender yet".to_owned());
-        Box::pin(std::future::ready(Attempt { error, ..Attempt::default() }))
-    }
+fn sender_of(webhook: &Webhook, network: &Network) -> anyhow::Result<Arc<dyn Post>> {
+    let target = send::Endpoint {
+        url: webhook.url.clone(),
+        keys: webhook.keys().context("its secret is no signing key")?,
+        allow: webhook.allow.clone(),
+        format: webhook.format,
+    };
+    Ok(Arc::new(HttpPost::new(target, network)?))
 }

@@ -15,6 +15,7 @@ pub mod run;
 pub mod scope;
 pub mod simulate;
 pub mod talk;
+pub mod webhooks;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,9 @@ enum Command {
     /// Verify or export the audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Manage the endpoints that are told what happens.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// Run the stand-in platform.
     Simulate(simulate::SimulateArgs),
 }
@@ -71,6 +75,7 @@ impl Cli {
             Command::Change(args) => change::run(args).await,
             Command::Report(command) => report::run(command).await,
             Command::Audit(command) => audit::run(command).await,
+            Command::Webhooks(command) => webhooks::run(command).await,
             Command::Simulate(args) => simulate::run(args).await,
         };
         result.unwrap_or_else(|error| {

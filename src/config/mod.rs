@@ -43,7 +43,7 @@ pub use store::Store;
 pub use subscription::Subscription;
 pub use tenant::{Dialect, Mode, Tenant, TokenSettings, TokenStyle};
 pub use time::ClockSettings;
-pub use webhooks::{Webhook, WebhookFormat};
+pub use webhooks::Webhook;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -4,6 +4,8 @@
 //! the store does not have: a restart, a reload and a crash go the same way. The daemon's epoch is the lease of what is under
 //! way. This room classifies nothing by itself ([`crate::domain::delivery`] does) and knows nothing of HTTP ([`send`]).
 
+mod connection;
+pub mod guard;
 mod line;
 mod outbox;
 pub mod send;
@@ -27,6 +29,7 @@ use self::stream::StreamParts;
 use super::readiness::Readiness;
 use super::supervisor::{OnFailure, Supervisor};
 use crate::clock::{SharedClock, SharedRandom};
+use crate::domain::cloud_event::{EventFacts, cloud_event};
 use crate::domain::event::EventKind;
 use crate::domain::ids::{EndpointId, TenantId};
 use crate::store::{Commit, EndpointWrite, OutboxChange, Reader, StoredEvent, Writer};
@@ -40,6 +43,25 @@ pub type Shape = fn(&TenantId, &StoredEvent) -> Bytes;
 /// The body as it is stored: the shape of guide 003.
 pub fn as_stored(_: &TenantId, event: &StoredEvent) -> Bytes {
     Bytes::copy_from_slice(event.body.as_bytes())
+}
+
+/// A `CloudEvents` envelope around it. A body that is not one of ours goes as it is: it can only be another version's.
+pub fn as_cloud_event(tenant: &TenantId, event: &StoredEvent) -> Bytes {
+    let facts = EventFacts {
+        id: event.id,
+        tenant,
+        at: event.at,
+        kind: event.kind,
+        agent: event.agent.as_ref(),
+        sequence: event.sequence,
+    };
+    match cloud_event(&facts, &event.body) {
+        Ok(envelope) => envelope.into(),
+        Err(error) => {
+            tracing::error!(%tenant, event = %event.id, %error, "defect: an event has no envelope and goes as it is");
+            as_stored(tenant, event)
+        }
+    }
 }
 
 /// An endpoint as the workers take it. One that a reload leaves as it was stays the same `Arc`.

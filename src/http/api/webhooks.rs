@@ -130,7 +130,8 @@ pub fn delivery(row: &StoredDelivery) -> Value {
     })
 }
 
-fn attempt(row: &AttemptWrite) -> Value {
+/// An attempt; the command line prints the same.
+pub fn attempt(row: &AttemptWrite) -> Value {
     json!({
         "attempt": row.attempt,
         "sent_at": row.sent_at,
