@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::watch;
 
-use crate::config::{Config, Webhook, WebhookFormat};
+use crate::config::{Config, Webhook};
+use crate::domain::cloud_event::WebhookFormat;
 use crate::domain::event::EventKind;
 use crate::domain::ids::{EndpointId, TenantId};
 use crate::engine::deliver::send::{self, HttpPost, Network, Post};

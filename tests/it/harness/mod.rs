@@ -44,6 +44,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub const OPERATOR: &str = "operator-token-of-the-scenario";
 pub const VIEWER: &str = "viewer-token-of-the-scenario";
 
+/// Signs deliveries.
+pub const HOOK_KEY: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+
 /// Whether the full-size scenarios were asked for (`SHIFTKEEPER_TEST_FULL=1`); see `docs/testing.md`.
 #[expect(clippy::disallowed_methods, reason = "a test's own switch, which the product must not know")]
 pub fn full_size() -> bool {
@@ -74,6 +77,8 @@ pub struct Setup {
     pub tenant_tables: &'static str,
     /// The rules.
     pub rules: &'static str,
+    /// `[[webhooks]]`, signed with [`HOOK_KEY`] from the environment's `HOOK`.
+    pub webhooks: String,
 }
 
 impl Default for Setup {
@@ -89,6 +94,7 @@ impl Default for Setup {
             tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
                             [tenants.automation]\nstale_intervals = 30\n",
             rules: "",
+            webhooks: String::new(),
         }
     }
 }
@@ -180,6 +186,8 @@ impl Scenario {
         );
         let mut environment =
             vec![("OPERATOR".to_owned(), OPERATOR.to_owned()), ("VIEWER".to_owned(), VIEWER.to_owned())];
+        text.push_str(&self.setup.webhooks);
+        environment.push(("HOOK".to_owned(), HOOK_KEY.to_owned()));
         for tenant in &description.tenants {
             let secret = format!("SECRET_{}", tenant.id.as_str().to_uppercase());
             let agents = if self.setup.listed { tenant.agents.clone() } else { Vec::new() };

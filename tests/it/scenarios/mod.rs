@@ -13,3 +13,4 @@ mod review;
 mod rules;
 mod storm;
 mod trouble;
+mod webhooks;
