@@ -73,7 +73,10 @@ impl Webhook {
             Vec::new(),
         );
         let concurrency = section.value(
-            reloads("concurrency", "Deliveries under way at once, for each tenant; of one agent there is never more than one."),
+            reloads(
+                "concurrency",
+                "Deliveries under way at once, for each tenant; of one agent there is never more than one.",
+            ),
             &kind::integer(1..=1_000),
             64,
         );
@@ -95,7 +98,18 @@ impl Webhook {
         if let Some(url) = &url {
             check_target(section, url, &allow, plain);
         }
-        Some(Self { id: id?, url: url?, secret: secret?, secret_file, previous, events, tenants, concurrency, allow, format })
+        Some(Self {
+            id: id?,
+            url: url?,
+            secret: secret?,
+            secret_file,
+            previous,
+            events,
+            tenants,
+            concurrency,
+            allow,
+            format,
+        })
     }
 }
 

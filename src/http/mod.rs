@@ -25,8 +25,8 @@ use crate::engine::door::Door;
 use crate::engine::readiness::Readiness;
 use crate::store::Reader;
 
-pub use auth::{Access, Right};
 pub use api::webhooks::{attempt as attempt_shape, delivery as delivery_shape, endpoint as endpoint_shape};
+pub use auth::{Access, Right};
 pub use serve::serve;
 
 /// The largest request body but for imports.

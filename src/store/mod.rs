@@ -31,9 +31,7 @@ pub use change::{
 pub use control::DaemonRow;
 pub use error::{Cause, CommitError, OpenError, ReadError};
 pub use open::{Identity, Role, Store};
-pub use outbox::{
-    AttemptWrite, DeliveryWrite, EndpointWrite, Forgotten, OutboxChange, Recovery, Release,
-};
+pub use outbox::{AttemptWrite, DeliveryWrite, EndpointWrite, Forgotten, OutboxChange, Recovery, Release};
 pub use reader::Reader;
 pub use tables::agents::StoredAgent;
 pub use tables::audit::{ChainVerdict, EntryColumns, StoredEntry};

@@ -34,10 +34,12 @@ pub struct Common {
 
 /// Options of `webhooks retry`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "The event is sent under the same id, also when it was delivered before. Enables an endpoint that was disabled.
+#[command(
+    after_help = "The event is sent under the same id, also when it was delivered before. Enables an endpoint that was disabled.
 
 Examples:
-  shiftkeeper webhooks retry wfm 01990000-0000-7000-8000-000000000001")]
+  shiftkeeper webhooks retry wfm 01990000-0000-7000-8000-000000000001"
+)]
 pub struct RetryArgs {
     /// Which endpoint.
     #[command(flatten)]
@@ -49,10 +51,12 @@ pub struct RetryArgs {
 
 /// Options of `webhooks recover`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "What was parked since then is tried again from the first try on, each agent's in order; what waits is tried now.
+#[command(
+    after_help = "What was parked since then is tried again from the first try on, each agent's in order; what waits is tried now.
 
 Examples:
-  shiftkeeper webhooks recover wfm --since 2026-10-26T08:00:00Z")]
+  shiftkeeper webhooks recover wfm --since 2026-10-26T08:00:00Z"
+)]
 pub struct RecoverArgs {
     /// Which endpoint.
     #[command(flatten)]
@@ -109,7 +113,8 @@ pub async fn test(args: TestArgs) -> anyhow::Result<ExitCode> {
     let answer = ask(&args.common, "test", json!({})).await?;
     let delivered = answer["delivered"] == true;
     say(&args.common, &answer, || {
-        let status = answer["status_code"].as_u64().map_or_else(|| "no answer".to_owned(), |code| format!("HTTP {code}"));
+        let status =
+            answer["status_code"].as_u64().map_or_else(|| "no answer".to_owned(), |code| format!("HTTP {code}"));
         let error = answer["error"].as_str().map(|error| format!(": {error}")).unwrap_or_default();
         let verdict = if delivered { "delivered" } else { "not delivered" };
         format!("{}: {verdict}, {status} after {} ms{error}", args.common.id, answer["latency_ms"])

@@ -17,12 +17,14 @@ use crate::store::{DeliveryFilter, PAGE_LIMIT, Reader};
 
 /// Options of `webhooks list`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "An endpoint is healthy, failing (nothing but failures lately), disabled (after 410 or five days of failures; see
+#[command(
+    after_help = "An endpoint is healthy, failing (nothing but failures lately), disabled (after 410 or five days of failures; see
 `recover`) or removed (no longer in the configuration).
 
 Examples:
   shiftkeeper webhooks list
-  shiftkeeper webhooks list --tenant acme --output json")]
+  shiftkeeper webhooks list --tenant acme --output json"
+)]
 pub struct ListArgs {
     /// Where the configuration comes from.
     #[command(flatten)]

@@ -142,12 +142,7 @@ impl Line {
             }
         }
         self.claimed.insert(due.event.number);
-        self.ready.push_back(Piece {
-            event: due.event,
-            attempts: due.attempts,
-            earlier: due.earlier,
-            recorded: true,
-        });
+        self.ready.push_back(Piece { event: due.event, attempts: due.attempts, earlier: due.earlier, recorded: true });
         true
     }
 

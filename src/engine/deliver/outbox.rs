@@ -28,7 +28,9 @@ pub enum OutboxError {
     #[error("there is no event {0}; it may have been let go by retention")]
     NoEvent(EventId),
     /// It has to wait for an earlier one.
-    #[error("event {event} waits behind an earlier one of the same agent; retry that one, or recover the whole webhook")]
+    #[error(
+        "event {event} waits behind an earlier one of the same agent; retry that one, or recover the whole webhook"
+    )]
     Behind {
         /// The event.
         event: EventId,
@@ -133,8 +135,8 @@ impl Outbox {
         wish: impl FnOnce(Reply<T>) -> Wish,
     ) -> Result<T, OutboxError> {
         let inbox = self.inboxes().get(&(tenant.clone(), endpoint.clone())).cloned();
-        let inbox = inbox
-            .ok_or_else(|| OutboxError::NoEndpoint { tenant: tenant.clone(), endpoint: endpoint.clone() })?;
+        let inbox =
+            inbox.ok_or_else(|| OutboxError::NoEndpoint { tenant: tenant.clone(), endpoint: endpoint.clone() })?;
         let (reply, answer) = oneshot::channel();
         inbox.send(wish(reply)).await.map_err(|_| OutboxError::Unavailable)?;
         answer.await.unwrap_or(Err(OutboxError::Unavailable))

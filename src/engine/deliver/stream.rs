@@ -321,8 +321,7 @@ impl Stream {
         let outcome =
             Outcome { answer, retry_after: attempt.retry_after, at: now, jitter: self.parts.shared.random.unit() };
         let UnderWay { agent, event, attempts, earlier, recorded, sent_at, .. } = under_way;
-        let before =
-            if recorded { Standing::Waiting { attempts, next_at: now } } else { Standing::New };
+        let before = if recorded { Standing::Waiting { attempts, next_at: now } } else { Standing::New };
         let standing = before.step(Step::Answered(outcome))?;
         if let Standing::Parked { why, .. } = standing {
             tracing::warn!(webhook = %self.parts.endpoint.id, tenant = %self.parts.tenant, %event, why = why.name(),

@@ -185,7 +185,8 @@ async fn a_new_endpoint_gets_what_comes_and_not_what_was() {
 #[tokio::test]
 async fn a_failure_holds_its_agent_up_and_nobody_else_and_the_order_is_kept() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
-    let receiver = Receiver::answering(|number, tries| if number == 1 && tries < 2 { refused(503) } else { Receiver::ok() });
+    let receiver =
+        Receiver::answering(|number, tries| if number == 1 && tries < 2 { refused(503) } else { Receiver::ok() });
     let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
     // Agents u_1 and u_2 in turn, and nobody.
     world.tell(1, 9, 3).await;

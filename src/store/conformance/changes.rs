@@ -13,8 +13,8 @@ use crate::domain::ids::{TenantId, TransitionId};
 use crate::domain::state::AgentState;
 use crate::domain::transition::Status;
 use crate::store::{
-    AgentCounters, CallWrite, Expired, IdempotencyRow, NoteWrite, OutboxChange, ReadError, RuleVersion, SubscriptionRow,
-    SubscriptionWrite, TenantStatus,
+    AgentCounters, CallWrite, Expired, IdempotencyRow, NoteWrite, OutboxChange, ReadError, RuleVersion,
+    SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 
 on_each_engine!(

@@ -193,8 +193,9 @@ async fn old_events_go_with_all_that_hangs_on_them_and_numbers_go_on(place: Plac
     assert_eq!(to_forget(5, 2).await, Some(2), "in slices");
     assert_eq!(to_forget(5, 100).await, Some(4));
     assert_eq!(to_forget(500, 100).await, Some(8), "the last one stays");
-    let forget = |tenant: TenantId, through| {
-        OutboxChange { forgotten: vec![Forgotten { tenant, through }], ..OutboxChange::default() }
+    let forget = |tenant: TenantId, through| OutboxChange {
+        forgotten: vec![Forgotten { tenant, through }],
+        ..OutboxChange::default()
     };
     write(&store, forget("bravo".into(), 9)).await;
     write(&store, forget(acme(), 4)).await;

@@ -7,7 +7,8 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, calls, deliveries, delivery_reading, events, history, history_reading, schedule, transition_reading, transitions, upkeep,
+    agents, audit, calls, deliveries, delivery_reading, events, history, history_reading, schedule, transition_reading,
+    transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[

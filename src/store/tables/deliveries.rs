@@ -112,11 +112,7 @@ pub(in crate::store) async fn write(
         (&row.tenant, &row.endpoint, &row.agent)
     });
     batch::run(connection, script, &RELEASE, &releases, |row, values| {
-        values
-            .text(row.tenant.as_str())
-            .text(row.endpoint.as_str())
-            .text(row.agent.as_str())
-            .int(row.at.as_micros());
+        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).text(row.agent.as_str()).int(row.at.as_micros());
     })
     .await?;
     forget(connection, script, commits).await
@@ -216,8 +212,7 @@ async fn write_recoveries(
 }
 
 async fn forget(connection: &mut AnyConnection, script: &mut Script, commits: &[&Commit]) -> Result<(), CommitError> {
-    let forgotten =
-        super::last_of_each(commits.iter().flat_map(|commit| &commit.outbox.forgotten), |row| &row.tenant);
+    let forgotten = super::last_of_each(commits.iter().flat_map(|commit| &commit.outbox.forgotten), |row| &row.tenant);
     for statement in [&FORGET_ATTEMPTS, &FORGET_DELIVERIES, &FORGET_EVENTS] {
         batch::run(connection, script, statement, &forgotten, |row, values| {
             values.text(row.tenant.as_str()).count(row.through);

@@ -40,11 +40,7 @@ impl Receiver {
 
     /// Answers by the event's number (that of its id) and how many tries of it came before.
     pub(super) fn answering(answers: impl Fn(u64, u32) -> Attempt + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self {
-            seen: Mutex::default(),
-            answers: Mutex::new(Arc::new(answers)),
-            held: watch::channel(None).0,
-        })
+        Arc::new(Self { seen: Mutex::default(), answers: Mutex::new(Arc::new(answers)), held: watch::channel(None).0 })
     }
 
     pub(super) fn ok() -> Attempt {
