@@ -36,15 +36,14 @@ impl Webhooks {
         for webhook in &config.webhooks {
             let tenants = tenants_of(config, webhook);
             let kept = self.made.iter().find(|(before, endpoint)| before == webhook && endpoint.tenants == tenants);
-            let endpoint = match kept {
-                Some((_, endpoint)) => endpoint.clone(),
-                None => {
-                    if self.network.is_none() {
-                        self.network = Some(Network::system()?);
-                    }
-                    let network = self.network.as_ref().context("the network")?;
-                    Arc::new(endpoint_of(webhook, tenants, network)?)
+            let endpoint = if let Some((_, endpoint)) = kept {
+                endpoint.clone()
+            } else {
+                if self.network.is_none() {
+                    self.network = Some(Network::system()?);
                 }
+                let network = self.network.as_ref().context("the network")?;
+                Arc::new(endpoint_of(webhook, tenants, network)?)
             };
             made.push((webhook.clone(), endpoint));
         }

@@ -192,9 +192,9 @@ impl Standing {
             (Self::New, Step::Answered(outcome)) => Ok(after(0, outcome)),
             (Self::Waiting { attempts, .. }, Step::Answered(outcome)) => Ok(after(attempts, outcome)),
             (Self::New, Step::FallBehind) => Ok(Self::Behind),
-            (Self::New | Self::Behind, Step::BecomeDue { at }) => Ok(Self::Waiting { attempts: 0, next_at: at }),
             (Self::Waiting { attempts, .. }, Step::BecomeDue { at }) => Ok(Self::Waiting { attempts, next_at: at }),
-            (
+            (Self::New | Self::Behind, Step::BecomeDue { at })
+            | (
                 Self::Behind | Self::Waiting { .. } | Self::Delivered { .. } | Self::Parked { .. },
                 Step::Revive { at },
             ) => Ok(Self::Waiting { attempts: 0, next_at: at }),

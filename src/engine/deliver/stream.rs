@@ -479,7 +479,6 @@ impl Stream {
     }
 
     /// What follows once a commit is durable.
-    #[expect(clippy::needless_pass_by_value, reason = "the proof that it is durable is handed over")]
     fn follow(&mut self, _durable: Committed) {
         let following = std::mem::take(&mut self.following);
         for (number, agent) in following.durable {

@@ -146,7 +146,7 @@ impl World {
 
 /// Event `n` of agent `n` modulo `agents`; of no agent when that is 0 and there are several.
 fn numbered(n: u64, agents: u64, at: UtcMicros) -> Event {
-    let agent = (agents == 1 || n % agents > 0).then(|| AgentId::from(format!("u_{}", n % agents)));
+    let agent = (agents == 1 || !n.is_multiple_of(agents)).then(|| AgentId::from(format!("u_{}", n % agents)));
     Event {
         id: EventId(uuid::Uuid::from_u128(n.into())),
         tenant: acme(),

@@ -39,7 +39,7 @@ async fn filled(place: &Place, count: u32) -> Store {
 }
 
 fn agent(n: u32) -> Option<AgentId> {
-    (n % 5 != 0).then(|| AgentId::new(if n % 2 == 0 { "u_even" } else { "u_odd" }))
+    (!n.is_multiple_of(5)).then(|| AgentId::new(if n.is_multiple_of(2) { "u_even" } else { "u_odd" }))
 }
 
 fn row(n: u32, standing: Standing) -> DeliveryWrite {
