@@ -197,7 +197,8 @@ async fn idle(count: u64) {
     let sender = Arc::new(AtOnce { keeps: true, ..AtOnce::default() });
     let (soft, mut tasks) = (CancellationToken::new(), tokio::task::JoinSet::new());
     let parts = parts(&store, &clock, &sender);
-    deliver::register(&parts, &parts.endpoints.borrow().clone()).await.expect("registers");
+    let endpoints = parts.endpoints.borrow().clone();
+    deliver::register(&parts, &endpoints).await.expect("registers");
     tasks.spawn(deliver::run(parts, soft.clone()));
     let mut latencies = Vec::new();
     for n in 1..=count {
