@@ -97,7 +97,8 @@ async fn open(folder: &std::path::Path, clock: &SharedClock) -> Store {
     Store::open(&url, Role::Daemon, clock.clone(), &identity).await.expect("opens")
 }
 
-fn parts(store: &Store, clock: &SharedClock, sender: &Arc<AtOnce>) -> DeliverParts {
+/// The workers' parts, and what keeps their list of endpoints alive.
+fn parts(store: &Store, clock: &SharedClock, sender: &Arc<AtOnce>) -> (DeliverParts, watch::Sender<Endpoints>) {
     let endpoint = Endpoint {
         id: "wfm".into(),
         tenants: vec![acme()],
@@ -106,15 +107,17 @@ fn parts(store: &Store, clock: &SharedClock, sender: &Arc<AtOnce>) -> DeliverPar
         shape: as_stored,
         sender: sender.clone(),
     };
-    DeliverParts {
+    let (kept, endpoints) = watch::channel(Endpoints::from([Arc::new(endpoint)]));
+    let parts = DeliverParts {
         clock: clock.clone(),
         random: Arc::new(SeededRandom::new(1)),
         writer: store.writer().clone(),
         reader: store.reader().clone(),
         readiness: Readiness::new(clock.clone()),
         outbox: Outbox::default(),
-        endpoints: watch::channel(Endpoints::from([Arc::new(endpoint)])).1,
-    }
+        endpoints,
+    };
+    (parts, kept)
 }
 
 /// Rows as if so many events had been delivered before.
@@ -172,7 +175,8 @@ async fn throughput(rows: u64) -> f64 {
     let sender = Arc::new(AtOnce::default());
     let (soft, mut tasks) = (CancellationToken::new(), tokio::task::JoinSet::new());
     let started = Instant::now();
-    tasks.spawn(deliver::run(parts(&store, &clock, &sender), soft.clone()));
+    let (parts, _kept) = parts(&store, &clock, &sender);
+    tasks.spawn(deliver::run(parts, soft.clone()));
     loop {
         sender.news.notified().await;
         if sender.count.load(Ordering::Relaxed) == MEASURED {
@@ -196,7 +200,7 @@ async fn idle(count: u64) {
     let store = open(folder.path(), &clock).await;
     let sender = Arc::new(AtOnce { keeps: true, ..AtOnce::default() });
     let (soft, mut tasks) = (CancellationToken::new(), tokio::task::JoinSet::new());
-    let parts = parts(&store, &clock, &sender);
+    let (parts, _kept) = parts(&store, &clock, &sender);
     let endpoints = parts.endpoints.borrow().clone();
     deliver::register(&parts, &endpoints).await.expect("registers");
     tasks.spawn(deliver::run(parts, soft.clone()));
