@@ -6,6 +6,7 @@ mod import;
 mod jobs;
 mod reload;
 mod settings;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use crate::config::{Config, Tenant};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
+use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
 use crate::engine::jobs::{self as calendar, JobParts, Jobs};
 use crate::engine::keeper::{self, KeeperParts};
@@ -35,6 +37,8 @@ use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::http::{self, ApiState};
 use crate::platform::budget::Budget;
 use crate::store::{Identity, Reader, Role, Store};
+
+use self::webhooks::Webhooks;
 
 pub use import::{Importer, wanted_from_file};
 pub use jobs::job_infos;
@@ -66,6 +70,7 @@ pub struct App {
     pub readiness: Readiness,
     /// The way in for changes.
     pub door: Door,
+    outbox: Outbox,
 }
 
 /// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
@@ -122,9 +127,10 @@ impl App {
         store.writer().set_listen(&listen.to_string()).await?;
         let readiness = Readiness::new(clock.clone());
         readiness.ready(store_watch::PART);
+        let (webhooks, endpoints) = Webhooks::new(&config)?;
         let mut app = Self {
             supervisor: Supervisor::new(soft.clone(), readiness.clone()),
-            reload: Reload::default(),
+            reload: Reload::new(webhooks),
             door: Door::new(HashMap::new()),
             clock: clock.clone(),
             random: random.clone(),
@@ -133,7 +139,10 @@ impl App {
             soft,
             listen,
             readiness,
+            outbox: Outbox::default(),
         };
+        // Before anything can happen, so that a new endpoint is told of it.
+        app.start_deliveries(endpoints).await?;
         let mut inboxes = HashMap::new();
         for tenant in &config.tenants {
             let inbox = app.start_tenant(&config, tenant, &clock, &random).await?;
@@ -182,6 +191,22 @@ impl App {
         Ok(inbox)
     }
 
+    async fn start_deliveries(&mut self, endpoints: watch::Receiver<Endpoints>) -> anyhow::Result<()> {
+        let parts = DeliverParts {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            readiness: self.readiness.clone(),
+            outbox: self.outbox.clone(),
+            endpoints,
+        };
+        let first = parts.endpoints.borrow().clone();
+        deliver::register(&parts, &first).await?;
+        self.supervisor.spawn("deliver", OnFailure::Restart, move |soft| deliver::run(parts.clone(), soft));
+        Ok(())
+    }
+
     /// The calls of the last minute count on over a restart.
     async fn restored_budget(
         &self,
@@ -219,6 +244,7 @@ impl App {
             readiness: self.readiness.clone(),
             imports: Arc::new(self.importer()),
             jobs,
+            outbox: self.outbox.clone(),
         });
         let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
         let (readiness, place) = (self.readiness.clone(), config.store.url.clone());

@@ -158,6 +158,7 @@ impl Config {
         config.check_enforced(section);
         config.check_clock(section);
         config.check_token_tenants(section);
+        config.check_webhook_tenants(section);
         config
     }
 
@@ -185,6 +186,16 @@ impl Config {
                     None => fault,
                 };
                 section.complain_where_set(&format!("tenants[{}].automation.enforce", tenant.id), fault);
+            }
+        }
+    }
+
+    fn check_webhook_tenants(&self, section: &mut Section<'_, '_>) {
+        for webhook in &self.webhooks {
+            if webhook.tenants.iter().any(|id| self.tenant(id).is_none()) {
+                let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
+                let fault = Fault::new("names a tenant that is not configured").advise(format!("configured: {known}"));
+                section.complain_where_set(&format!("webhooks[{}].tenants", webhook.id), fault);
             }
         }
     }

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::complaint::Fault;
+use super::complaint::{Fault, nearest};
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
 use crate::domain::cloud_event::WebhookFormat;
+use crate::domain::event::EventKind;
+use crate::domain::ids::TenantId;
 use crate::domain::secret::Secret;
 use crate::domain::signature::{KeyError, Keyring, SigningKey};
 use crate::domain::target::Target;
@@ -33,6 +35,10 @@ pub struct Webhook {
     pub previous: Option<(Secret, UtcMicros)>,
     /// Which events it wants; empty is all.
     pub events: Vec<String>,
+    /// Whose events it gets; empty is every tenant's.
+    pub tenants: Vec<TenantId>,
+    /// Deliveries under way at once, for each tenant.
+    pub concurrency: usize,
     /// Private targets that are meant.
     pub allow: Vec<Target>,
     /// The shape of the body.
@@ -61,6 +67,19 @@ impl Webhook {
             &kind::list(event()),
             Vec::new(),
         );
+        let tenants = section.value(
+            reloads("tenants", "Tenants whose events it gets; none named is all of them."),
+            &kind::list(kind::id()),
+            Vec::new(),
+        );
+        let concurrency = section.value(
+            reloads(
+                "concurrency",
+                "Deliveries under way at once, for each tenant; of one agent there is never more than one.",
+            ),
+            &kind::integer(1..=1_000),
+            64,
+        );
         let allow = section.value(
             reloads("allow", "Private targets that are meant, as in `127.0.0.1:9000`."),
             &kind::list(target()),
@@ -79,7 +98,18 @@ impl Webhook {
         if let Some(url) = &url {
             check_target(section, url, &allow, plain);
         }
-        Some(Self { id: id?, url: url?, secret: secret?, secret_file, previous, events, allow, format })
+        Some(Self {
+            id: id?,
+            url: url?,
+            secret: secret?,
+            secret_file,
+            previous,
+            events,
+            tenants,
+            concurrency,
+            allow,
+            format,
+        })
     }
 }
 
@@ -167,7 +197,17 @@ fn event() -> Kind<String> {
     let convert = |text: &str| {
         let word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         let sound = text.split_once('.').is_some_and(|(subject, what)| word(subject) && word(what));
-        if sound { Ok(text.to_owned()) } else { Err(Fault::new("must be an event such as \"agent.state_changed\"")) }
+        if !sound {
+            return Err(Fault::new("must be an event such as \"agent.state_changed\""));
+        }
+        if EventKind::from_selector(text).is_some() {
+            return Ok(text.to_owned());
+        }
+        let fault = Fault::new("is no event that there is");
+        Err(match nearest(text, EventKind::ALL.into_iter().map(EventKind::selector)) {
+            Some(near) => fault.advise(format!("did you mean \"{near}\"?")),
+            None => fault.advise("docs/webhooks.md lists them"),
+        })
     };
     Kind::from_text("event", convert, |event| format!("{event:?}"))
 }

@@ -116,6 +116,11 @@ text_id! {
     SubscriptionId
 }
 
+text_id! {
+    /// An endpoint of webhooks, as the configuration names it.
+    EndpointId
+}
+
 uuid_id! {
     /// One wanted state change of one agent. Version 7, so that ids sort by the time of the request.
     TransitionId

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod breaks;
 pub mod cloud_event;
 pub mod cron;
+pub mod delivery;
 pub mod event;
 pub mod ids;
 pub mod import;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::BODY_LIMIT;
 use crate::domain::import::LARGEST_FILE;
+use crate::engine::deliver::OutboxError;
 use crate::engine::door::DoorError;
 use crate::engine::jobs::RunRefused;
 use crate::store::ReadError;
@@ -100,6 +101,20 @@ impl From<RunRefused> for Problem {
                 Self::new(StatusCode::CONFLICT, "job_running", detail).with("run", run.into())
             }
             RunRefused::Unavailable => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2),
+        }
+    }
+}
+
+impl From<OutboxError> for Problem {
+    fn from(error: OutboxError) -> Self {
+        let detail = error.to_string();
+        match error {
+            OutboxError::NoEndpoint { .. } => Self::new(StatusCode::NOT_FOUND, "no_such_webhook", detail),
+            OutboxError::NoEvent(_) => Self::new(StatusCode::NOT_FOUND, "no_such_event", detail),
+            OutboxError::Behind { .. } => Self::new(StatusCode::CONFLICT, "behind_another", detail),
+            OutboxError::Unavailable => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2)
+            }
         }
     }
 }

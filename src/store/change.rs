@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::Event;
@@ -34,6 +35,8 @@ pub struct Commit {
     pub notes: Vec<NoteWrite>,
     /// For the outbox. An id that is already stored refuses the change.
     pub events: Vec<Event>,
+    /// What became of deliveries.
+    pub outbox: OutboxChange,
     /// Whole rows, inserted or replaced.
     pub counters: Vec<AgentCounters>,
     /// Whole rows, inserted or replaced.
@@ -63,6 +66,7 @@ impl Commit {
             audit,
             notes,
             events,
+            outbox,
             counters,
             memory,
             subscriptions,
@@ -79,6 +83,7 @@ impl Commit {
             && audit.is_empty()
             && notes.is_empty()
             && events.is_empty()
+            && outbox.is_empty()
             && counters.is_empty()
             && memory.is_empty()
             && subscriptions.is_empty()

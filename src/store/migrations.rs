@@ -37,6 +37,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0003_jobs.sql"),
         postgres: include_str!("../../migrations/postgres/0003_jobs.sql"),
     },
+    Shipped {
+        version: 5,
+        name: "outbox",
+        sqlite: include_str!("../../migrations/sqlite/0005_outbox.sql"),
+        postgres: include_str!("../../migrations/postgres/0005_outbox.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

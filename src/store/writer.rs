@@ -17,8 +17,10 @@ use super::error::{CommitError, Fault, fault_of};
 use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
-use super::tables::{agents, audit, calls, events, history, jobs, memory as automation, transitions, upkeep};
-use super::tails::{Latest, LatestNews, Tails};
+use super::tables::{
+    agents, audit, calls, deliveries, events, history, jobs, memory as automation, transitions, upkeep,
+};
+use super::tails::{EventNews, Latest, LatestNews, Tails};
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -54,6 +56,7 @@ pub struct Checkpointed {
 pub struct Writer {
     queue: mpsc::Sender<Job>,
     trouble: watch::Receiver<Trouble>,
+    event_news: EventNews,
 }
 
 /// What keeps the store from being written, as the last try told; nothing when all is well. A change that was refused for its
@@ -95,6 +98,11 @@ impl Writer {
     pub async fn import(&self, import: ScheduleImport) -> Result<Imported, CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::Import(Box::new(import), answer), answered).await
+    }
+
+    /// The number of a tenant's newest event, told after each commit; 0 until one was committed since the start.
+    pub fn event_numbers(&self, tenant: &TenantId) -> watch::Receiver<u64> {
+        self.event_news.subscribe(tenant)
     }
 
     /// Records where the daemon's HTTP face listens, for commands that look for it.
@@ -173,6 +181,7 @@ pub(super) struct WriterTask {
     clock: SharedClock,
     tails: Tails,
     latest: Latest,
+    event_news: EventNews,
     script: Script,
     queue: mpsc::Receiver<Job>,
     set_aside: VecDeque<Job>,
@@ -198,12 +207,14 @@ impl WriterTask {
             clock,
             tails: Tails::default(),
             latest: Latest::default(),
+            event_news: EventNews::default(),
             script,
             queue,
             set_aside: VecDeque::new(),
             trouble,
         };
-        (task, Writer { queue: sender, trouble: told })
+        let event_news = task.event_news.clone();
+        (task, Writer { queue: sender, trouble: told, event_news })
     }
 
     /// Runs until it is closed or every handle is gone.
@@ -334,6 +345,7 @@ impl WriterTask {
         match written {
             Ok(done) => match self.script.commit(connection).await {
                 Ok(()) => {
+                    self.event_news.tell(&tails.events);
                     self.tails = tails;
                     self.latest.learn(news);
                     Ok(done)
@@ -567,6 +579,7 @@ async fn apply(
     audit::write_notes(connection, script, group.iter().flat_map(|commit| &commit.notes)).await?;
     events::write(connection, script, &numbered).await?;
     automation::write(connection, script, group.iter().flat_map(|commit| &commit.memory)).await?;
+    deliveries::write(connection, script, group).await?;
     upkeep::write(connection, script, group).await?;
     jobs::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));

@@ -10,7 +10,7 @@ use super::Job;
 use crate::clock::{BoxFuture, RealTime, SharedClock, Stopwatch};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
-use crate::store::{Pruned, Reader, Slice, Writer};
+use crate::store::{Commit, Forgotten, OutboxChange, Pruned, Reader, SLICE_ROWS, Slice, Writer};
 
 /// A repeated request finds its first answer for this long.
 const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -74,11 +74,11 @@ impl Retention {
                 ("attempts", Pruned::Attempts, history),
                 ("questions", Pruned::Questions, now - QUESTIONS_KEPT),
                 ("answers", Pruned::Answers, now - ANSWERS_KEPT),
-                ("events", Pruned::Events, now - self.kept.deliveries),
                 ("audit entries", Pruned::Audit, now - self.kept.audit),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }
+            add("events", self.forget_events(tenant, now - self.kept.deliveries).await?);
         }
         for job in self.reader.jobs().await.context("the jobs")? {
             let what = Pruned::JobRuns(job.key.job);
@@ -91,6 +91,25 @@ impl Retention {
         } else {
             format!("let go of {}", gone.join(", "))
         })
+    }
+
+    /// Events go with their deliveries, from the oldest on.
+    async fn forget_events(&self, tenant: &TenantId, before: UtcMicros) -> anyhow::Result<u64> {
+        let mut sum = 0;
+        while let Some(slice) = self
+            .reader
+            .events_to_forget(tenant, before, SLICE_ROWS)
+            .await
+            .context("events that have served their time")?
+        {
+            let took = Stopwatch::start();
+            let forgotten = vec![Forgotten { tenant: tenant.clone(), through: *slice.end() }];
+            let outbox = OutboxChange { forgotten, ..OutboxChange::default() };
+            self.writer.commit(Commit { outbox, ..Commit::default() }).await.context("letting go of events")?;
+            sum += slice.end() - slice.start() + 1;
+            RealTime::sleep(took.elapsed().min(LONGEST_PAUSE_REAL)).await;
+        }
+        Ok(sum)
     }
 
     async fn prune(&self, tenant: Option<&TenantId>, what: Pruned, before: UtcMicros) -> anyhow::Result<u64> {

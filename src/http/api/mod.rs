@@ -4,3 +4,4 @@ pub(super) mod health;
 pub(super) mod imports;
 pub(super) mod jobs;
 pub(super) mod transitions;
+pub(super) mod webhooks;

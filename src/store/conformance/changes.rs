@@ -14,8 +14,8 @@ use crate::domain::job::{JobKey, JobOutcome};
 use crate::domain::state::AgentState;
 use crate::domain::transition::Status;
 use crate::store::{
-    AgentCounters, CallWrite, IdempotencyRow, JobRun, JobState, NoteWrite, ReadError, RemembersWrite, RuleVersion,
-    SubscriptionRow, SubscriptionWrite, TenantStatus,
+    AgentCounters, CallWrite, IdempotencyRow, JobRun, JobState, NoteWrite, OutboxChange, ReadError, RemembersWrite,
+    RuleVersion, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 
 on_each_engine!(
@@ -107,6 +107,7 @@ pub(super) fn full_change() -> Commit {
             first_seen_at: at(1),
         }],
         tenant_status: vec![TenantStatus { tenant: acme(), halted_since: Some(at(2)), reason: Some("429s".into()) }],
+        outbox: OutboxChange::default(),
         ..job_rows()
     }
 }

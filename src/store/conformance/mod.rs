@@ -7,6 +7,7 @@ mod figures;
 mod history;
 mod jobs;
 mod opening;
+mod outbox;
 mod retention;
 mod schedules;
 mod statements;

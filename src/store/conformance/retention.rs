@@ -4,18 +4,17 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::changes::{call, full_change};
 use super::jobs::{key, run, state};
-use super::{Commit, HistoryWrite, Place, acme, agent_id, at, change, event, on_each_engine, row, transition, uuid};
+use super::{Commit, HistoryWrite, Place, acme, agent_id, at, change, on_each_engine, row, transition, uuid};
 use crate::domain::job::JobOutcome;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
 use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::tables::retention;
-use crate::store::{CallWrite, ChainVerdict, CommitError, Pruned, SLICE_ROWS, Slice, Writer};
+use crate::store::{CallWrite, ChainVerdict, CommitError, Pruned, Slice, Writer};
 
 on_each_engine!(
     calls_and_answers_go_and_the_attempts_of_transitions_stay,
-    events_go_in_slices_and_the_last_stays,
     history_that_ended_goes_and_what_still_holds_stays,
     audit_entries_go_below_a_published_head_alone_and_the_rest_still_holds,
     runs_of_a_job_go_and_its_last_stays,
@@ -42,23 +41,6 @@ async fn calls_and_answers_go_and_the_attempts_of_transitions_stay(place: Place)
     assert!(left.iter().all(|call| call.transition.is_some()) && !left.is_empty(), "{left:?}");
     assert_eq!(prune(writer, Pruned::Attempts, at(1000)).await.expect("prunes"), left.len() as u64);
     store.close().await;
-}
-
-async fn events_go_in_slices_and_the_last_stays(place: Place) {
-    let store = place.open().await;
-    let events = (0..u128::from(SLICE_ROWS) + 20).map(event).collect();
-    store.writer().commit(Commit { events, ..Commit::default() }).await.expect("commits");
-    assert_eq!(prune(store.writer(), Pruned::Events, at(5)).await.expect("prunes"), 0, "none is older");
-    assert_eq!(prune(store.writer(), Pruned::Events, at(6)).await.expect("prunes"), SLICE_ROWS);
-    assert_eq!(prune(store.writer(), Pruned::Events, at(6)).await.expect("prunes"), 19);
-    assert_eq!(prune(store.writer(), Pruned::Events, at(6)).await.expect("prunes"), 0);
-    let url = place.url.clone();
-    store.close().await;
-    let again = place.open().await;
-    again.writer().commit(Commit { events: vec![event(9000)], ..Commit::default() }).await.expect("commits");
-    let left = again.reader().events(&acme(), 0, 10).await.expect("reads");
-    assert_eq!(left.iter().map(|event| event.number).collect::<Vec<_>>(), [SLICE_ROWS + 20, SLICE_ROWS + 21], "{url}");
-    again.close().await;
 }
 
 async fn history_that_ended_goes_and_what_still_holds_stays(place: Place) {
@@ -148,7 +130,6 @@ async fn no_slice_looks_through_a_whole_table() {
     let backend = Backend::from_url(&place.url).expect("a URL");
     let mut connection = backend.connect(Access::Read).await.expect("connects");
     for (statement, index) in [
-        (retention::EVENTS, "events USING PRIMARY KEY (tenant=? AND number"),
         (retention::HISTORY, "state_history USING PRIMARY KEY (tenant=? AND agent=? AND entered_at<?)"),
         (retention::TRANSITIONS, "transitions_by_request"),
         (retention::ATTEMPTS, "platform_calls_by_sending"),

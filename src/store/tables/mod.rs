@@ -3,6 +3,8 @@
 pub(super) mod agents;
 pub(super) mod audit;
 pub(super) mod calls;
+pub(super) mod deliveries;
+pub(super) mod delivery_reading;
 pub(super) mod events;
 pub(super) mod history;
 pub(super) mod history_reading;

@@ -1,6 +1,7 @@
 //! Lets go of rows that have served their time, a slice at a time, so that the writer's other work is never kept waiting long.
 //!
-//! What numbers are given out from (the last event, the last row of history, the last run of a job) always stays.
+//! What numbers are given out from (the last row of history, the last run of a job) always stays. Events go with their deliveries:
+//! see `deliveries`.
 
 use sqlx::AnyConnection;
 
@@ -27,8 +28,6 @@ pub struct Slice {
 /// What can be let go of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Pruned {
-    /// Events, by when they happened, from the oldest on.
-    Events,
     /// State history of one agent, by when the state was left.
     History(AgentId),
     /// Transitions, by when they ended.
@@ -45,8 +44,6 @@ pub enum Pruned {
     JobRuns(JobId),
 }
 
-pub(in crate::store) const EVENTS: &str = "DELETE FROM events WHERE tenant = $1 AND number IN (SELECT number FROM events \
-     WHERE tenant = $1 ORDER BY number LIMIT 500) AND at < $2 AND number < (SELECT MAX(number) FROM events WHERE tenant = $1)";
 pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
      (SELECT entered_at FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at < $2 AND left_at < $2 \
      AND id < (SELECT MAX(id) FROM state_history WHERE tenant = $1) ORDER BY entered_at LIMIT 500)";
@@ -80,19 +77,13 @@ impl Slice {
         match &self.what {
             Pruned::History(agent) => values.text(agent.as_str()),
             Pruned::JobRuns(job) => values.text(job.as_str()),
-            Pruned::Events
-            | Pruned::Transitions
-            | Pruned::Attempts
-            | Pruned::Questions
-            | Pruned::Answers
-            | Pruned::Audit => &mut values,
+            Pruned::Transitions | Pruned::Attempts | Pruned::Questions | Pruned::Answers | Pruned::Audit => &mut values,
         };
         values
     }
 
     const fn statement(&self) -> &'static str {
         match &self.what {
-            Pruned::Events => EVENTS,
             Pruned::History(_) => HISTORY,
             Pruned::Transitions => TRANSITIONS,
             Pruned::Attempts => ATTEMPTS,

@@ -47,6 +47,9 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub const OPERATOR: &str = "operator-token-of-the-scenario";
 pub const VIEWER: &str = "viewer-token-of-the-scenario";
 
+/// Signs deliveries.
+pub const HOOK_KEY: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+
 /// Whether the full-size scenarios were asked for (`SHIFTKEEPER_TEST_FULL=1`); see `docs/testing.md`.
 #[expect(clippy::disallowed_methods, reason = "a test's own switch, which the product must not know")]
 pub fn full_size() -> bool {
@@ -81,6 +84,8 @@ pub struct Setup {
     pub rules: &'static str,
     /// The daemon as a process of its own.
     pub binary: Option<Binary>,
+    /// `[[webhooks]]`, signed with [`HOOK_KEY`] from the environment's `HOOK`.
+    pub webhooks: String,
 }
 
 impl Default for Setup {
@@ -98,6 +103,7 @@ impl Default for Setup {
                             [tenants.automation]\nstale_intervals = 30\n",
             rules: "",
             binary: None,
+            webhooks: String::new(),
         }
     }
 }
@@ -220,6 +226,8 @@ impl Scenario {
         );
         let mut environment =
             vec![("OPERATOR".to_owned(), OPERATOR.to_owned()), ("VIEWER".to_owned(), VIEWER.to_owned())];
+        text.push_str(&self.setup.webhooks);
+        environment.push(("HOOK".to_owned(), HOOK_KEY.to_owned()));
         for tenant in &description.tenants {
             let secret = format!("SECRET_{}", tenant.id.as_str().to_uppercase());
             let mut agents = if self.setup.listed { tenant.agents.clone() } else { Vec::new() };

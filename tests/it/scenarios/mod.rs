@@ -16,3 +16,4 @@ mod review;
 mod rules;
 mod storm;
 mod trouble;
+mod webhooks;
