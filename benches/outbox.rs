@@ -176,7 +176,7 @@ async fn throughput(rows: u64) -> f64 {
     let (soft, mut tasks) = (CancellationToken::new(), tokio::task::JoinSet::new());
     let started = Instant::now();
     let (parts, _kept) = parts(&store, &clock, &sender);
-    tasks.spawn(deliver::run(parts, soft.clone()));
+    tasks.spawn(deliver::run(parts, soft.clone(), soft.clone()));
     loop {
         sender.news.notified().await;
         if sender.count.load(Ordering::Relaxed) == MEASURED {
@@ -203,7 +203,7 @@ async fn idle(count: u64) {
     let (parts, _kept) = parts(&store, &clock, &sender);
     let endpoints = parts.endpoints.borrow().clone();
     deliver::register(&parts, &endpoints).await.expect("registers");
-    tasks.spawn(deliver::run(parts, soft.clone()));
+    tasks.spawn(deliver::run(parts, soft.clone(), soft.clone()));
     let mut latencies = Vec::new();
     for n in 1..=count {
         store.writer().commit(Commit { events: vec![event(n)], ..Commit::default() }).await.expect("commits");

@@ -203,7 +203,9 @@ impl App {
         };
         let first = parts.endpoints.borrow().clone();
         deliver::register(&parts, &first).await?;
-        self.supervisor.spawn("deliver", OnFailure::Restart, move |soft| deliver::run(parts.clone(), soft));
+        self.supervisor.spawn_lasting("deliver", OnFailure::Restart, move |soft, rest_ended| {
+            deliver::run(parts.clone(), soft, rest_ended)
+        });
         Ok(())
     }
 

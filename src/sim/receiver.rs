@@ -47,7 +47,7 @@ pub struct ReceiverOptions {
     pub keys: Vec<String>,
     /// Where it listens, on loopback; a free port without one.
     pub listen: Option<SocketAddr>,
-    /// Answers every so many-th delivery with 500; 0 fails none.
+    /// Answers the first try of every so many-th delivery with 500; 0 fails none.
     pub fail_every: u64,
     /// Answers this share of the deliveries with 500, by dice.
     pub fail_share: f64,
@@ -78,7 +78,7 @@ pub enum Conduct {
 pub struct ReceiverCounts {
     /// Requests, whatever came of them.
     pub received: u64,
-    /// Ids that were taken, each once.
+    /// Ids that were taken, each once; every one of them had a good signature.
     pub distinct: u64,
     /// Requests with a good signature.
     pub verified: u64,
@@ -118,6 +118,10 @@ struct Account {
     conduct: Conduct,
     counts: ReceiverCounts,
     taken: HashSet<String>,
+    /// Ids that were failed by turn: their next try is taken.
+    failed: HashSet<String>,
+    /// Ids seen for the first time, for the turn.
+    firsts: u64,
     last: HashMap<String, u64>,
     receipts: Vec<Receipt>,
 }
@@ -289,7 +293,13 @@ impl Desk {
         let status = if verified {
             account.counts.verified += 1;
             account.counts.duplicates += u64::from(duplicate);
-            self.status(conduct, account.counts.received)
+            let first = !duplicate && !account.failed.contains(&id);
+            account.firsts += u64::from(first);
+            let by_turn = first && self.fail_every > 0 && account.firsts.is_multiple_of(self.fail_every);
+            if by_turn {
+                account.failed.insert(id.clone());
+            }
+            self.status(conduct, by_turn)
         } else {
             account.counts.bad_signature += 1;
             StatusCode::UNAUTHORIZED
@@ -297,6 +307,7 @@ impl Desk {
         if verified && !status.is_success() {
             account.counts.failed += 1;
         } else if verified && conduct != Conduct::Silent && !duplicate {
+            account.failed.remove(&id);
             account.take(
                 id.clone(),
                 format!("{source} {}", data.user_id.as_deref().unwrap_or_default()),
@@ -320,10 +331,9 @@ impl Desk {
         (status, conduct)
     }
 
-    fn status(&self, conduct: Conduct, number: u64) -> StatusCode {
+    fn status(&self, conduct: Conduct, by_turn: bool) -> StatusCode {
         match conduct {
             Conduct::Takes | Conduct::Slow(_) => {
-                let by_turn = self.fail_every > 0 && number.is_multiple_of(self.fail_every);
                 let by_dice = self.fail_share > 0.0 && self.dice.chance(self.fail_share);
                 if by_turn || by_dice { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::NO_CONTENT }
             }

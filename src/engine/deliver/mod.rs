@@ -123,8 +123,17 @@ pub async fn register(parts: &DeliverParts, endpoints: &Endpoints) -> anyhow::Re
     Ok(())
 }
 
-/// Runs the workers of all endpoints until `soft` is cancelled; follows what a reload brings.
-pub async fn run(parts: DeliverParts, soft: CancellationToken) -> anyhow::Result<()> {
+/// When a daemon stops: both are cancelled, the first at once, the second when nothing is left that makes events.
+#[derive(Clone)]
+struct Leaving {
+    soft: CancellationToken,
+    rest_ended: CancellationToken,
+}
+
+/// Runs the workers of all endpoints until `soft` is cancelled; follows what a reload brings. Then they go on for a little with
+/// what is committed, until `rest_ended` is cancelled and nothing is left.
+pub async fn run(parts: DeliverParts, soft: CancellationToken, rest_ended: CancellationToken) -> anyhow::Result<()> {
+    let leaving = Leaving { soft: soft.clone(), rest_ended };
     let mut wanted = parts.endpoints.clone();
     let mut running: HashMap<EndpointId, (Arc<Endpoint>, CancellationToken)> = HashMap::new();
     let mut tasks: JoinSet<EndpointId> = JoinSet::new();
@@ -143,7 +152,7 @@ pub async fn run(parts: DeliverParts, soft: CancellationToken) -> anyhow::Result
                 continue;
             }
             let stop = soft.child_token();
-            tasks.spawn(supervise(parts.clone(), endpoint.clone(), stop.clone()));
+            tasks.spawn(supervise(parts.clone(), endpoint.clone(), stop.clone(), leaving.clone()));
             tracing::info!(webhook = %endpoint.id, "delivering");
             running.insert(endpoint.id.clone(), (endpoint.clone(), stop));
         }
@@ -160,7 +169,12 @@ pub async fn run(parts: DeliverParts, soft: CancellationToken) -> anyhow::Result
 }
 
 /// The workers of one endpoint, one per tenant, until they are stopped.
-async fn supervise(parts: DeliverParts, endpoint: Arc<Endpoint>, stop: CancellationToken) -> EndpointId {
+async fn supervise(
+    parts: DeliverParts,
+    endpoint: Arc<Endpoint>,
+    stop: CancellationToken,
+    leaving: Leaving,
+) -> EndpointId {
     let mut supervisor = Supervisor::new(stop, parts.readiness.clone());
     let mut names = Vec::new();
     for tenant in &endpoint.tenants {
@@ -169,6 +183,7 @@ async fn supervise(parts: DeliverParts, endpoint: Arc<Endpoint>, stop: Cancellat
             endpoint: endpoint.clone(),
             wishes: Arc::new(Mutex::new(parts.outbox.open(tenant, &endpoint.id))),
             shared: parts.clone(),
+            leaving: leaving.clone(),
         });
         let name = format!("webhook {} of {tenant}", endpoint.id);
         names.extend([format!("task {name}"), stream.part()]);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::line::{Behind, Line, Piece};
 use super::outbox::Wish;
 use super::send::{Attempt, Outgoing};
-use super::{DeliverParts, Endpoint};
+use super::{DeliverParts, Endpoint, Leaving};
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
 use crate::domain::audit::AuditDraft;
 use crate::domain::delivery::{Answer, DisabledFor, Health, Outcome, Standing, Step};
@@ -46,7 +46,7 @@ const TICK_REAL: Duration = Duration::from_secs(1);
 /// An attempt that takes longer than this, in real time, gets a row that waits, so that it holds up nobody else's cursor.
 const SLOW_REAL: Duration = Duration::from_secs(1);
 
-/// How long attempts under way are awaited at a stop, in real time.
+/// How long a worker goes on at a stop, in real time.
 const STOP_REAL: Duration = Duration::from_secs(4);
 
 /// An endpoint that has failed for so long shows in the readiness report.
@@ -58,6 +58,7 @@ pub(super) struct StreamParts {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) wishes: Arc<Mutex<mpsc::Receiver<Wish>>>,
     pub(super) shared: DeliverParts,
+    pub(super) leaving: Leaving,
 }
 
 impl StreamParts {
@@ -139,13 +140,29 @@ pub(super) struct Stream {
 pub(super) async fn run(parts: Arc<StreamParts>, soft: CancellationToken) -> anyhow::Result<()> {
     let mut wishes = parts.wishes.clone().lock_owned().await;
     let mut stream = Stream::load(parts).await?;
-    let mut tick = RealTime::sleep(TICK_REAL);
+    let (mut tick, mut limit) = (RealTime::sleep(TICK_REAL), RealTime::sleep(Duration::MAX));
+    let leaving = stream.parts.leaving.clone();
+    // Set when the daemon stops: what is left then goes on for a little.
+    let mut until: Option<UtcMicros> = None;
     loop {
         stream.start_commit();
         stream.fill();
+        if until.is_some_and(|until| leaving.rest_ended.is_cancelled() && !stream.has_work_before(until)) {
+            return stream.stop(Duration::ZERO).await;
+        }
         let due = stream.sleep_until_due();
         tokio::select! {
-            () = soft.cancelled() => return stream.stop().await,
+            () = soft.cancelled(), if until.is_none() => {
+                // A reload takes the endpoint away as it was: nothing more leaves for there.
+                if !leaving.soft.is_cancelled() {
+                    return stream.stop(STOP_REAL).await;
+                }
+                let clock = &stream.parts.shared.clock;
+                until = Some(clock.now() + clock.span_of_real(STOP_REAL));
+                limit = RealTime::sleep(STOP_REAL);
+            }
+            () = &mut limit, if until.is_some() => return stream.stop(Duration::ZERO).await,
+            () = leaving.rest_ended.cancelled(), if until.is_some() && !leaving.rest_ended.is_cancelled() => {}
             Some(ended) = stream.tasks.join_next() => {
                 stream.take_ended(ended?)?;
                 while let Some(ended) = stream.tasks.try_join_next() {
@@ -531,9 +548,17 @@ impl Stream {
         self.under_way.contains_key(&number)
     }
 
-    /// Waits a little for what is under way, and records it; the rest is sent again by the next start.
-    async fn stop(mut self) -> anyhow::Result<()> {
-        let mut limit = RealTime::sleep(STOP_REAL);
+    /// Something is to be sent, under way or to be recorded, or becomes due before an instant.
+    fn has_work_before(&self, until: UtcMicros) -> bool {
+        let sends =
+            self.line.cursor() < *self.numbers.borrow() || self.line.claimed() > 0 || !self.under_way.is_empty();
+        let records = self.committing.is_some() || !self.pending.commit.is_empty() || self.reading.is_some();
+        self.disabled.is_none() && (sends || records || self.due_at.is_some_and(|due| due < until))
+    }
+
+    /// Waits for what is under way as long as it is told, and records it; the rest is sent again by the next start.
+    async fn stop(mut self, wait: Duration) -> anyhow::Result<()> {
+        let mut limit = RealTime::sleep(wait);
         while !self.under_way.is_empty() {
             tokio::select! {
                 Some(ended) = self.tasks.join_next() => self.take_ended(ended?)?,

@@ -90,7 +90,7 @@ impl World {
         let first = parts.endpoints.borrow().clone();
         register(&parts, &first).await.expect("registers");
         let mut tasks = JoinSet::new();
-        tasks.spawn(run(parts, soft.clone()));
+        tasks.spawn(run(parts, soft.clone(), soft.clone()));
         let world = Self { store, clock, readiness, outbox, endpoints: sender, soft, tasks };
         until("the workers are there", async || world.outbox.endpoints(&acme()).len() == first.len()).await;
         world
