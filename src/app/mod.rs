@@ -22,6 +22,7 @@ use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::door::Door;
+use crate::engine::heads::{self, HeadParts, HeadSettings};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
 use crate::engine::message::{INBOX, Message};
@@ -133,6 +134,7 @@ impl App {
             inboxes.insert(tenant.id.clone(), inbox);
         }
         app.door = Door::new(inboxes);
+        app.start_heads(&config)?;
         app.start_faces(&config, listener);
         Ok(app)
     }
@@ -200,6 +202,26 @@ impl App {
             door: self.door.clone(),
             options: self.import_options.clone(),
         }
+    }
+
+    /// Makes signed heads of the audit chains. The store is held, so that nobody else makes the key.
+    fn start_heads(&mut self, config: &Config) -> anyhow::Result<()> {
+        let file = config.audit.key_file(&config.store);
+        let parts = HeadParts {
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            key: heads::key::read_or_make(&file, &*self.random)?,
+            tenants: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
+            settings: HeadSettings {
+                every: config.audit.head_every,
+                entries: config.audit.head_entries,
+                folder: config.audit.heads_folder.clone(),
+            },
+        };
+        self.supervisor.spawn("audit heads", OnFailure::Restart, move |soft| heads::run(parts.clone(), soft));
+        Ok(())
     }
 
     fn start_faces(&mut self, config: &Config, listener: TcpListener) {

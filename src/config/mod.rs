@@ -5,6 +5,7 @@
 //! One module per section; `tree` holds what the sources say, `reader` asks it for keys, `kind` knows what keys take.
 
 mod adherence;
+mod audit;
 mod automation;
 mod complaint;
 mod document;
@@ -29,6 +30,7 @@ mod time;
 mod tree;
 mod webhooks;
 
+pub use audit::Audit;
 pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
 pub use document::reference;
@@ -66,6 +68,8 @@ pub struct Config {
     pub clock: ClockSettings,
     /// The database.
     pub store: Store,
+    /// The signed heads of the audit chain.
+    pub audit: Audit,
     /// The log.
     pub log: Log,
     /// How shift files are read.
@@ -137,12 +141,13 @@ impl Config {
         let client = section.table("client", Client::read);
         let clock = section.table("clock", ClockSettings::read);
         let store = section.table("store", Store::read);
+        let audit = section.table("audit", Audit::read);
         let log = section.table("log", Log::read);
         let import = section.table("import", import::read);
         let tenants = section.tables("tenants", Tenant::read);
         let rules = rules::read(section, &tenants);
         let webhooks = section.tables("webhooks", Webhook::read);
-        let config = Self { server, client, clock, store, log, import, tenants, rules, webhooks };
+        let config = Self { server, client, clock, store, audit, log, import, tenants, rules, webhooks };
         config.check_enforced(section);
         config.check_clock(section);
         config.check_token_tenants(section);

@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod door;
+pub mod heads;
 pub mod keeper;
 pub mod link;
 pub mod message;

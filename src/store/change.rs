@@ -7,6 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::domain::agent::{Agent, Source};
+use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::Event;
 use crate::domain::ids::{AgentId, ReasonCode, RuleId, SubjectId, SubscriptionId, TenantId, TransitionId};
@@ -45,6 +46,10 @@ pub struct Commit {
     pub tenant_status: Vec<TenantStatus>,
     /// What has served its time and goes.
     pub expired: Vec<Expired>,
+    /// Signed heads of audit chains. One that is already stored refuses the change.
+    pub heads: Vec<SignedHead>,
+    /// Audit entries below a checkpoint that go.
+    pub pruned: Vec<AuditPrune>,
 }
 
 impl Commit {
@@ -64,6 +69,8 @@ impl Commit {
             rules,
             tenant_status,
             expired,
+            heads,
+            pruned,
         } = self;
         agents.is_empty()
             && history.is_empty()
@@ -78,6 +85,8 @@ impl Commit {
             && rules.is_empty()
             && tenant_status.is_empty()
             && expired.is_empty()
+            && heads.is_empty()
+            && pruned.is_empty()
     }
 }
 
@@ -287,6 +296,17 @@ pub struct Expired {
     pub answers_before: UtcMicros,
     /// Calls that are no attempt of a transition, sent before this instant.
     pub questions_before: UtcMicros,
+}
+
+/// Lets go of the first entries of a chain. The head at `checkpoint` is marked as the one that vouches for what is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPrune {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The number of a stored head.
+    pub checkpoint: u64,
+    /// Entries and heads below this number go; at most `checkpoint`, or the store refuses.
+    pub below: u64,
 }
 
 /// What a commit made known, in the order of the lists that it had.

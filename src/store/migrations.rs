@@ -18,12 +18,20 @@ struct Shipped {
     postgres: &'static str,
 }
 
-const SHIPPED: &[Shipped] = &[Shipped {
-    version: 1,
-    name: "frame",
-    sqlite: include_str!("../../migrations/sqlite/0001_frame.sql"),
-    postgres: include_str!("../../migrations/postgres/0001_frame.sql"),
-}];
+const SHIPPED: &[Shipped] = &[
+    Shipped {
+        version: 1,
+        name: "frame",
+        sqlite: include_str!("../../migrations/sqlite/0001_frame.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_frame.sql"),
+    },
+    Shipped {
+        version: 4,
+        name: "heads",
+        sqlite: include_str!("../../migrations/sqlite/0004_heads.sql"),
+        postgres: include_str!("../../migrations/postgres/0004_heads.sql"),
+    },
+];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";
 const SQLITE_ANY_TABLE: &str = "SELECT name FROM sqlite_schema LIMIT 1";

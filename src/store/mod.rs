@@ -9,6 +9,7 @@
 mod backend;
 mod batch;
 mod cells;
+mod chain;
 mod change;
 #[cfg(test)]
 mod conformance;
@@ -23,16 +24,19 @@ mod tables;
 mod tails;
 mod writer;
 
+pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
-    AgentCounters, AgentSchedule, AgentWrite, CallWrite, Commit, Committed, Expired, HistoryRow, HistoryWrite,
-    IdempotencyRow, Imported, NoteWrite, RuleVersion, ScheduleImport, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    AgentCounters, AgentSchedule, AgentWrite, AuditPrune, CallWrite, Commit, Committed, Expired, HistoryRow,
+    HistoryWrite, IdempotencyRow, Imported, NoteWrite, RuleVersion, ScheduleImport, SubscriptionRow, SubscriptionWrite,
+    TenantStatus,
 };
 pub use control::DaemonRow;
 pub use error::{Cause, CommitError, OpenError, ReadError};
 pub use open::{Identity, Role, Store};
 pub use reader::Reader;
 pub use tables::agents::StoredAgent;
-pub use tables::audit::{ChainVerdict, EntryColumns, StoredEntry};
+pub use tables::audit::{EntryColumns, StoredEntry};
+pub use tables::audit_heads::StoredHead;
 pub use tables::events::StoredEvent;
 pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory, TimeInState};
 pub use tables::schedule::{ScheduleVersion, StoredPlan};

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sqlx::AnyConnection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{Access, Backend, close_quietly};
 use super::batch::{Script, Values};
@@ -16,7 +16,7 @@ use super::control;
 use super::error::{CommitError, Fault, fault_of};
 use super::import;
 use super::lock::{self, FileLock};
-use super::tables::{agents, audit, calls, events, history, transitions, upkeep};
+use super::tables::{agents, audit, audit_heads, calls, events, history, transitions, upkeep};
 use super::tails::{Latest, LatestNews, Tails};
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
@@ -34,6 +34,7 @@ const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
+    appended: watch::Receiver<u64>,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -67,6 +68,11 @@ impl Writer {
     pub async fn set_listen(&self, address: &str) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::SetListen(address.to_owned(), answer), answered).await
+    }
+
+    /// How many audit entries were committed since the store was opened, of all tenants together.
+    pub fn audit_appended(&self) -> watch::Receiver<u64> {
+        self.appended.clone()
     }
 
     /// Commits what was queued before, folds the log into the file and lets the store go. Later changes are refused with
@@ -105,6 +111,7 @@ pub(super) struct WriterTask {
     script: Script,
     queue: mpsc::Receiver<Job>,
     set_aside: VecDeque<Job>,
+    appended: watch::Sender<u64>,
 }
 
 impl WriterTask {
@@ -117,6 +124,7 @@ impl WriterTask {
     ) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
         let script = Script::new(backend.placeholders());
+        let (appended, heard) = watch::channel(0);
         let task = Self {
             backend,
             lock,
@@ -128,8 +136,9 @@ impl WriterTask {
             script,
             queue,
             set_aside: VecDeque::new(),
+            appended,
         };
-        (task, Writer { queue: sender })
+        (task, Writer { queue: sender, appended: heard })
     }
 
     /// Runs until it is closed or every handle is gone.
@@ -234,6 +243,10 @@ impl WriterTask {
                 Ok(()) => {
                     self.tails = tails;
                     self.latest.learn(news);
+                    let entries: usize = done.iter().map(|committed| committed.audit.len()).sum();
+                    if entries > 0 {
+                        self.appended.send_modify(|count| *count += entries as u64);
+                    }
                     Ok(done)
                 }
                 Err(error) => {
@@ -425,6 +438,7 @@ async fn apply(
     audit::write_notes(connection, script, group.iter().flat_map(|commit| &commit.notes)).await?;
     events::write(connection, script, &numbered).await?;
     upkeep::write(connection, script, group).await?;
+    audit_heads::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()

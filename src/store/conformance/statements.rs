@@ -7,7 +7,8 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, calls, events, history, history_reading, schedule, transition_reading, transitions, upkeep,
+    agents, audit, audit_heads, calls, events, history, history_reading, schedule, transition_reading, transitions,
+    upkeep,
 };
 
 const SINGLE: &[&str] = &[
@@ -18,6 +19,10 @@ const SINGLE: &[&str] = &[
     audit::ENTRIES_OF_TRANSITION,
     audit::TENANTS,
     audit::NOTE,
+    audit_heads::AFTER,
+    audit_heads::LAST,
+    audit_heads::LAST_BEFORE,
+    audit_heads::CHECKPOINT,
     calls::RECENT,
     calls::OF_TRANSITION,
     control::TAKE_OVER,
@@ -63,6 +68,10 @@ const MANY: &[ManyRows] = &[
     agents::ADD_SUBJECTS,
     audit::ADD_ENTRIES,
     audit::ADD_NOTES,
+    audit_heads::ADD,
+    audit_heads::MARK_CHECKPOINTS,
+    audit_heads::PRUNE_ENTRIES,
+    audit_heads::PRUNE_HEADS,
     calls::UPSERT,
     events::ADD,
     history::ENTER,
@@ -112,6 +121,7 @@ fn no_statement_is_left_out() {
         include_str!("../control.rs"),
         include_str!("../tables/agents.rs"),
         include_str!("../tables/audit.rs"),
+        include_str!("../tables/audit_heads.rs"),
         include_str!("../tables/calls.rs"),
         include_str!("../tables/events.rs"),
         include_str!("../tables/history.rs"),
