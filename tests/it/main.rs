@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod forgeries;
 mod harness;
 mod processes;
 mod scenarios;

@@ -307,3 +307,6 @@ fn gather(value: Value, heads: &mut Vec<SignedHead>) -> Result<(), NoHeads> {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@
 //! chain that somebody has rewritten since.
 
 pub mod key;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

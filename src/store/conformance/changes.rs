@@ -96,6 +96,8 @@ fn full_change() -> Commit {
         }],
         tenant_status: vec![TenantStatus { tenant: acme(), halted_since: Some(at(2)), reason: Some("429s".into()) }],
         expired: Vec::new(),
+        heads: Vec::new(),
+        pruned: Vec::new(),
     }
 }
 
