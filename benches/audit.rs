@@ -87,7 +87,7 @@ fn fill(file: &Path, count: u64) -> u64 {
                 (draft.subject.map(|id| id.to_string()), draft.transition.map(|id| id.to_string()));
             insert
                 .execute(rusqlite::params![
-                    sealed.seq,
+                    sealed.seq.cast_signed(),
                     draft.at.as_micros(),
                     draft.action,
                     subject,

@@ -237,13 +237,15 @@ fn forge_heads(forger: &Connection, dice: &mut Dice, bad: u64) {
     match dice.below(4) {
         0 => {}
         1 => {
-            forger.execute("DELETE FROM audit_heads WHERE seq >= ?1", [bad]).expect("deleted");
+            forger.execute("DELETE FROM audit_heads WHERE seq >= ?1", [bad.cast_signed()]).expect("deleted");
         }
         2 => {
             forger.execute("DELETE FROM audit_heads", []).expect("deleted");
         }
         _ => {
-            forger.execute("UPDATE audit_heads SET hash = zeroblob(32) WHERE seq >= ?1", [bad]).expect("forged");
+            forger
+                .execute("UPDATE audit_heads SET hash = zeroblob(32) WHERE seq >= ?1", [bad.cast_signed()])
+                .expect("forged");
         }
     }
 }
@@ -254,7 +256,7 @@ fn read(forger: &Connection) -> Vec<Row> {
         .expect("prepares");
     let rows = statement.query_map([], |row| {
         Ok(Row {
-            seq: row.get(0)?,
+            seq: row.get::<_, i64>(0)?.unsigned_abs(),
             at: row.get(1)?,
             action: row.get(2)?,
             subject: row.get(3)?,
@@ -279,7 +281,7 @@ fn write(forger: &mut Connection, rows: &[Row], heads: impl FnOnce(&Connection))
             .expect("prepares");
         for row in rows {
             let Row { seq, at, action, subject, transition, body, hash } = row;
-            insert.execute(params![seq, at, action, subject, transition, body, hash]).expect("inserts");
+            insert.execute(params![seq.cast_signed(), at, action, subject, transition, body, hash]).expect("inserts");
         }
     }
     heads(&transaction);
