@@ -73,6 +73,8 @@ pub async fn run(parts: HeadParts, soft: CancellationToken) -> anyhow::Result<()
     let mut timer = parts.clock.sleep(parts.settings.every);
     let mut least = 1;
     loop {
+        // Looked at before the pass, so that nothing appended while it ran goes without a last one.
+        let is_last = soft.is_cancelled();
         let seen = *appended.borrow_and_update();
         let entries_left = match pass(&parts, least).await {
             Ok(passed) => passed.entries_left,
@@ -82,7 +84,7 @@ pub async fn run(parts: HeadParts, soft: CancellationToken) -> anyhow::Result<()
                 parts.settings.entries
             }
         };
-        if soft.is_cancelled() {
+        if is_last {
             return Ok(());
         }
         let due = seen + entries_left;
