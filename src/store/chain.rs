@@ -5,6 +5,7 @@
 //! length.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::error::ReadError;
 use super::reader::Reader;
@@ -102,7 +103,8 @@ impl Reader {
             }
         }
         stored.first_entry = walk.from;
-        verdict.first_bad = self.walk(tenant, &mut walk, &mut stored).await?;
+        let (walk, first_bad) = self.walk(tenant, walk, &mut stored).await?;
+        verdict.first_bad = first_bad;
         let reached = walk.check.head().seq;
         verdict.entries = (reached + 1).saturating_sub(walk.from)
             + u64::from(verdict.first_bad.as_ref().is_some_and(|bad| bad.seq > reached));
@@ -136,9 +138,9 @@ impl Reader {
     async fn walk(
         &self,
         tenant: &TenantId,
-        walk: &mut Walk,
+        mut walk: Walk,
         stored: &mut StoredHeads<'_>,
-    ) -> Result<Option<BadEntry>, ReadError> {
+    ) -> Result<(Walk, Option<BadEntry>), ReadError> {
         let mut page = self.audit_entries(tenant, walk.check.head().seq, u32::MAX).await?;
         loop {
             let Some(last) = page.last().map(|entry| entry.seq) else {
@@ -148,22 +150,30 @@ impl Reader {
                 // Entries and the head that speaks of them may have been committed between the two looks.
                 page = self.audit_entries(tenant, reached, u32::MAX).await?;
                 if page.is_empty() {
-                    return Ok(Some(bad));
+                    return Ok((walk, Some(bad)));
                 }
                 continue;
             };
             stored.load(self, &mut walk.witnesses, last).await?;
-            let next = self.audit_entries(tenant, last, u32::MAX);
-            let checked = tokio::join!(async { walk.check_page(&page) }, next);
-            if let Err(bad) = checked.0 {
-                return Ok(Some(bad));
+            let (checked, next) = tokio::join!(
+                tokio::task::spawn_blocking(move || {
+                    let result = walk.check_page(&page);
+                    (walk, result)
+                }),
+                self.audit_entries(tenant, last, u32::MAX)
+            );
+            let result;
+            (walk, result) = checked.map_err(|error| ReadError::Broken(Arc::new(error)))?;
+            if let Err(bad) = result {
+                return Ok((walk, Some(bad)));
             }
-            page = checked.1?;
+            page = next?;
         }
-        Ok((!walk.is_accounted_for).then(|| BadEntry {
+        let bad = (!walk.is_accounted_for).then(|| BadEntry {
             seq: walk.from - 1,
             reason: format!("it is missing, and no entry `{PRUNED}` says that it was let go"),
-        }))
+        });
+        Ok((walk, bad))
     }
 }
 
