@@ -9,6 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{Output, print, print_json};
 use crate::cli::scope::open_reader;
 use crate::cli::talk::Failure;
+use crate::domain::audit::head::SignedHead;
 use crate::domain::ids::TenantId;
 use crate::engine::heads::key;
 use crate::store::{PAGE_LIMIT, StoredHead};
@@ -65,7 +66,7 @@ pub(super) async fn list(args: HeadsArgs) -> anyhow::Result<ExitCode> {
             after = last.seq;
             match args.output {
                 Output::Json => {
-                    heads.extend(page.iter().filter_map(|head| head.signed.as_ref()).map(|head| head.to_value()))
+                    heads.extend(page.iter().filter_map(|head| head.signed.as_ref()).map(SignedHead::to_value));
                 }
                 Output::Table => lines.extend(page.iter().map(|head| line(&tenant, head))),
             }

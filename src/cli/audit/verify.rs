@@ -109,7 +109,7 @@ pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
             let mut lines: Vec<String> = audits.iter().flat_map(TenantAudit::lines).collect();
             match shown.as_slice() {
                 [] => {
-                    lines.push("no key is known here: heads were compared, whose they are was not checked".to_owned())
+                    lines.push("no key is known here: heads were compared, whose they are was not checked".to_owned());
                 }
                 keys => lines.push(format!("heads must be signed with {}", keys.join(" or "))),
             }

@@ -204,7 +204,7 @@ impl SignedHead {
         let claim = &self.claim;
         let marks = claim.marks.len();
         let is_sound = claim.after < claim.seq
-            && marks % MARK_BYTES == 0
+            && marks.is_multiple_of(MARK_BYTES)
             && (1..=MOST_MARKS * MARK_BYTES).contains(&marks)
             && claim.first_marked() > claim.after
             && claim.mark_of(claim.seq) == claim.hash.0.get(..MARK_BYTES);

@@ -1,6 +1,7 @@
 //! What heads say of a chain: entry by entry, in order, with a memory that does not grow with the chain.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 
 use super::head::{HeadClaim, MARK_BYTES};
 use super::{BadEntry, ChainHead, Hash};
@@ -68,7 +69,7 @@ impl Witnesses {
         let mut reason = format!("a head of {} (entry {}) speaks of another entry here", head.at, head.seq);
         if self.vouched + 1 < seq {
             let first = self.vouched + 1;
-            reason.push_str(&format!("; entries {first} to {} are vouched for by no head at hand", seq - 1));
+            let _ = write!(reason, "; entries {first} to {} are vouched for by no head at hand", seq - 1);
         }
         reason
     }
