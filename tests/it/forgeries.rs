@@ -187,6 +187,15 @@ fn forge(kind: &str, rows: &mut Vec<Row>, dice: &mut Dice) -> u64 {
             rows[headed].hash = Hash::of(rows[headed].body.as_bytes()).0.to_vec();
             headed
         }
+        other => return forge_order(other, rows, dice),
+    };
+    place as u64 + 1
+}
+
+/// [`forge`] for what touches more entries than one. Only where heads reach: a younger tail may be rewritten unseen.
+fn forge_order(kind: &str, rows: &mut Vec<Row>, dice: &mut Dice) -> u64 {
+    let headed = dice.place(LAST_HEAD);
+    let place = match kind {
         "deleted" => {
             rows.remove(headed);
             headed

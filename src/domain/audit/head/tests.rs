@@ -113,7 +113,9 @@ fn heads_are_read_in_every_form_in_which_they_leave() {
 fn witnesses_name_the_first_entry_that_is_another() {
     let ask = |heads: &[SignedHead], forged: u64| {
         let mut witnesses = Witnesses::default();
-        heads.iter().for_each(|head| witnesses.add(head.claim.clone()));
+        for head in heads {
+            witnesses.add(head.claim.clone());
+        }
         (1..=10).find_map(|seq| {
             let hash = if seq >= forged { hash(seq + 1000) } else { hash(seq) };
             witnesses.confirm(ChainHead { seq, hash }).err()
