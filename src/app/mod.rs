@@ -25,6 +25,7 @@ use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
+use crate::engine::heads::{self, HeadParts, HeadSettings};
 use crate::engine::jobs::{self as calendar, JobParts, Jobs};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
@@ -149,7 +150,8 @@ impl App {
             inboxes.insert(tenant.id.clone(), inbox);
         }
         app.door = Door::new(inboxes).closed_in(app.store.writer().trouble());
-        app.start_faces(&config, listener);
+        let heads = app.start_heads(&config)?;
+        app.start_faces(&config, listener, heads);
         Ok(app)
     }
 
@@ -237,8 +239,25 @@ impl App {
         }
     }
 
-    fn start_faces(&mut self, config: &Config, listener: TcpListener) {
-        let jobs = self.start_jobs(config);
+    /// Makes signed heads of the audit chains. The store is held, so that nobody else makes the key.
+    fn start_heads(&mut self, config: &Config) -> anyhow::Result<HeadParts> {
+        let file = config.audit.key_file(&config.store);
+        let parts = HeadParts {
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            key: heads::key::read_or_make(&file, &*self.random)?,
+            tenants: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
+            settings: HeadSettings { entries: config.audit.head_entries, folder: config.audit.heads_folder.clone() },
+        };
+        let watched = parts.clone();
+        self.supervisor.spawn("audit heads", OnFailure::Restart, move |soft| heads::run(watched.clone(), soft));
+        Ok(parts)
+    }
+
+    fn start_faces(&mut self, config: &Config, listener: TcpListener, heads: HeadParts) {
+        let jobs = self.start_jobs(config, heads);
         let state = ApiState::new(http::ApiParts {
             tokens: settings::access(&config.server),
             door: self.door.clone(),
@@ -259,13 +278,14 @@ impl App {
     }
 
     /// Starts the jobs of the calendar; gives the way in for people.
-    fn start_jobs(&mut self, config: &Config) -> Jobs {
+    fn start_jobs(&mut self, config: &Config, heads: HeadParts) -> Jobs {
         let tools = jobs::JobTools {
             writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
             clock: self.clock.clone(),
             tenants: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
             importer: self.importer(),
+            heads,
         };
         let specs = jobs::job_specs(config, &tools);
         let (way_in, requests) = Jobs::new(&specs, self.clock.clone());

@@ -5,6 +5,7 @@
 //! One module per section; `tree` holds what the sources say, `reader` asks it for keys, `kind` knows what keys take.
 
 mod adherence;
+mod audit;
 mod automation;
 mod complaint;
 mod document;
@@ -30,6 +31,7 @@ mod time;
 mod tree;
 mod webhooks;
 
+pub use audit::Audit;
 pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
 pub use document::reference;
@@ -68,6 +70,8 @@ pub struct Config {
     pub clock: ClockSettings,
     /// The database.
     pub store: Store,
+    /// The signed heads of the audit chain.
+    pub audit: Audit,
     /// The log.
     pub log: Log,
     /// How shift files are read.
@@ -147,6 +151,7 @@ impl Config {
         let client = section.table("client", Client::read);
         let clock = section.table("clock", ClockSettings::read);
         let store = section.table("store", Store::read);
+        let audit = section.table("audit", Audit::read);
         let log = section.table("log", Log::read);
         let import = section.table("import", import::read);
         let tenants = section.tables("tenants", Tenant::read);
@@ -154,7 +159,8 @@ impl Config {
         let webhooks = section.tables("webhooks", Webhook::read);
         let jobs = jobs::read(section, &tenants);
         let retention = section.table("retention", RetentionSettings::read);
-        let config = Self { server, client, clock, store, log, import, tenants, rules, webhooks, jobs, retention };
+        let config =
+            Self { server, client, clock, store, audit, log, import, tenants, rules, webhooks, jobs, retention };
         config.check_enforced(section);
         config.check_clock(section);
         config.check_token_tenants(section);

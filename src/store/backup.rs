@@ -10,6 +10,7 @@ use sqlx::Row;
 
 use super::backend::{Access, Backend, close_quietly};
 use super::batch::Values;
+use super::chain::ChainTrust;
 use super::error::{Cause, Fault, OpenError, ReadError, fault_of};
 use super::migrations;
 use super::reader::Reader;
@@ -159,7 +160,7 @@ async fn check(copy: &Backend) -> Result<u64, BackupError> {
 async fn check_chains(reader: &Reader) -> Result<u64, BackupError> {
     let mut entries = 0;
     for tenant in reader.audited_tenants().await? {
-        let verdict = reader.verify_chain(&tenant).await?;
+        let verdict = reader.verify_chain(&tenant, ChainTrust::default()).await?;
         if let Some(bad) = verdict.first_bad {
             let what = format!("audit entry {} of tenant {tenant} does not hold: {}", bad.seq, bad.reason);
             return Err(BackupError::Bad { what });

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
+use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::Event;
 use crate::domain::ids::{AgentId, ReasonCode, RuleId, SubjectId, SubscriptionId, TenantId, TransitionId};
@@ -53,6 +54,10 @@ pub struct Commit {
     pub jobs: Vec<JobState>,
     /// Their runs; whole rows, inserted or replaced.
     pub job_runs: Vec<JobRun>,
+    /// Signed heads of audit chains. One that is already stored refuses the change.
+    pub heads: Vec<SignedHead>,
+    /// Audit entries below a checkpoint that go.
+    pub pruned: Vec<AuditPrune>,
 }
 
 impl Commit {
@@ -75,6 +80,8 @@ impl Commit {
             tenant_status,
             jobs,
             job_runs,
+            heads,
+            pruned,
         } = self;
         agents.is_empty()
             && history.is_empty()
@@ -92,6 +99,8 @@ impl Commit {
             && tenant_status.is_empty()
             && jobs.is_empty()
             && job_runs.is_empty()
+            && heads.is_empty()
+            && pruned.is_empty()
     }
 }
 
@@ -345,6 +354,17 @@ pub struct JobRun {
     pub outcome: Option<JobOutcome>,
     /// What came of it, for people.
     pub message: Option<String>,
+}
+
+/// Lets go of the first entries of a chain. The head at `checkpoint` is marked as the one that vouches for what is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPrune {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The number of a stored head.
+    pub checkpoint: u64,
+    /// Entries and heads below this number go; at most `checkpoint`, or the store refuses.
+    pub below: u64,
 }
 
 /// What a commit made known, in the order of the lists that it had.

@@ -38,6 +38,12 @@ const SHIPPED: &[Shipped] = &[
         postgres: include_str!("../../migrations/postgres/0003_jobs.sql"),
     },
     Shipped {
+        version: 4,
+        name: "heads",
+        sqlite: include_str!("../../migrations/sqlite/0004_heads.sql"),
+        postgres: include_str!("../../migrations/postgres/0004_heads.sql"),
+    },
+    Shipped {
         version: 5,
         name: "outbox",
         sqlite: include_str!("../../migrations/sqlite/0005_outbox.sql"),

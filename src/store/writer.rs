@@ -6,21 +6,23 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sqlx::{AnyConnection, Row};
+use sqlx::AnyConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{Access, Backend, close_quietly};
 use super::batch::{Script, Values};
 use super::change::{AgentSchedule, Commit, Committed, HistoryWrite, Imported, ScheduleImport};
+use super::checkpoint::{self, Checkpointed};
 use super::control;
 use super::error::{CommitError, Fault, fault_of};
 use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    agents, audit, calls, deliveries, events, history, jobs, memory as automation, transitions, upkeep,
+    agents, audit, audit_heads, calls, deliveries, events, history, jobs, memory as automation, transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails};
+use super::trouble::Trouble;
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -30,43 +32,13 @@ const QUEUE_LENGTH: usize = 1024;
 /// The most changes of one group, so that nobody waits for an endless commit.
 const MOST_CHANGES: usize = 512;
 
-/// Folds the write-ahead log into the file.
-const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
-
-/// The same without waiting for anyone; readers may keep some of it back.
-const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-
-/// The same for a job that must not keep the writer waiting for readers: what they still need stays in the log. The waiting time
-/// is the writer's own setting again afterwards.
-const CHECKPOINT_AT_ONCE: &str = "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000";
-
-/// What folding the log into the file came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Checkpointed {
-    /// A reader still needs part of the log, so that it could not be cut.
-    pub held_by_reader: bool,
-    /// Bytes of the log before.
-    pub before_bytes: u64,
-    /// Bytes of the log after.
-    pub after_bytes: u64,
-}
-
 /// The handle that writes. May be cloned.
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
     trouble: watch::Receiver<Trouble>,
     event_news: EventNews,
-}
-
-/// What keeps the store from being written, as the last try told; nothing when all is well. A change that was refused for its
-/// own sake is no trouble of the store.
-#[derive(Clone, Debug, Default)]
-pub struct Trouble {
-    /// Changes are refused.
-    pub commit: Option<CommitError>,
-    /// Changes are kept in the write-ahead log, which cannot be folded into the database and grows.
-    pub fold: Option<CommitError>,
+    appended: watch::Receiver<u64>,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -148,6 +120,11 @@ impl Writer {
         self.send(Job::Fold(answer), answered).await
     }
 
+    /// How many audit entries were committed since the store was opened, of all tenants together.
+    pub fn audit_appended(&self) -> watch::Receiver<u64> {
+        self.appended.clone()
+    }
+
     /// Commits what was queued before, folds the log into the file and lets the store go. Later changes are refused with
     /// [`CommitError::Closed`]. [`super::Store::close`] calls it.
     pub async fn close(&self) {
@@ -186,6 +163,7 @@ pub(super) struct WriterTask {
     queue: mpsc::Receiver<Job>,
     set_aside: VecDeque<Job>,
     trouble: watch::Sender<Trouble>,
+    appended: watch::Sender<u64>,
 }
 
 impl WriterTask {
@@ -199,6 +177,7 @@ impl WriterTask {
         let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
         let script = Script::new(backend.placeholders());
         let (trouble, told) = watch::channel(Trouble::default());
+        let (appended, heard) = watch::channel(0);
         let task = Self {
             backend,
             lock,
@@ -212,9 +191,10 @@ impl WriterTask {
             queue,
             set_aside: VecDeque::new(),
             trouble,
+            appended,
         };
         let event_news = task.event_news.clone();
-        (task, Writer { queue: sender, trouble: told, event_news })
+        (task, Writer { queue: sender, trouble: told, event_news, appended: heard })
     }
 
     /// Runs until it is closed or every handle is gone.
@@ -249,7 +229,7 @@ impl WriterTask {
                 }
                 Some(Job::Fold(answer)) => {
                     let result = self.fold().await;
-                    self.trouble.send_if_modified(|trouble| note(&mut trouble.fold, result.as_ref().err()));
+                    self.trouble.send_if_modified(|trouble| Trouble::note(&mut trouble.fold, result.as_ref().err()));
                     let _ = answer.send(result);
                 }
                 #[cfg(test)]
@@ -325,7 +305,7 @@ impl WriterTask {
         let tells_of_health = matches!(work, Work::Probe);
         let result = self.try_transact(work).await;
         if result.is_err() || tells_of_health {
-            self.trouble.send_if_modified(|trouble| note(&mut trouble.commit, result.as_ref().err()));
+            self.trouble.send_if_modified(|trouble| Trouble::note(&mut trouble.commit, result.as_ref().err()));
         }
         result
     }
@@ -348,6 +328,10 @@ impl WriterTask {
                     self.event_news.tell(&tails.events);
                     self.tails = tails;
                     self.latest.learn(news);
+                    let entries: usize = done.iter().map(|committed| committed.audit.len()).sum();
+                    if entries > 0 {
+                        self.appended.send_modify(|count| *count += entries as u64);
+                    }
                     Ok(done)
                 }
                 Err(error) => {
@@ -438,20 +422,13 @@ impl WriterTask {
     async fn checkpoint(&mut self) -> Result<Checkpointed, CommitError> {
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
-        let Backend::Sqlite { .. } = self.backend else { return Ok(Checkpointed::default()) };
-        let before_bytes = self.backend.log_bytes();
-        let rows = sqlx::raw_sql(CHECKPOINT_AT_ONCE).fetch_all(connection).await.map_err(CommitError::from_engine)?;
-        // Of the three statements that give a row, the middle one has three columns, the first of them whether it was held up.
-        let busy = rows.iter().find(|row| row.len() == 3).map(|row| row.try_get::<i64, _>(0));
-        let held_by_reader = busy.transpose().map_err(CommitError::from_engine)?.is_none_or(|busy| busy != 0);
-        Ok(Checkpointed { held_by_reader, before_bytes, after_bytes: self.backend.log_bytes() })
+        checkpoint::at_once(&self.backend, connection).await
     }
 
     async fn fold(&mut self) -> Result<(), CommitError> {
-        let Backend::Sqlite { .. } = self.backend else { return Ok(()) };
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
-        sqlx::raw_sql(FOLD).execute(connection).await.map(|_| ()).map_err(CommitError::from_engine)
+        checkpoint::fold(&self.backend, connection).await
     }
 
     async fn let_go(&mut self) {
@@ -464,7 +441,7 @@ impl WriterTask {
                 tracing::warn!(%error, "the stop could not be recorded in the store");
             }
             if let Backend::Sqlite { .. } = self.backend
-                && let Err(error) = sqlx::raw_sql(CHECKPOINT).execute(&mut connection).await
+                && let Err(error) = sqlx::raw_sql(checkpoint::CHECKPOINT).execute(&mut connection).await
             {
                 tracing::warn!(%error, "the write-ahead log could not be folded into the file");
             }
@@ -472,18 +449,6 @@ impl WriterTask {
         }
         self.lock = None;
     }
-}
-
-/// Keeps what a try told; whether that is news.
-fn note(trouble: &mut Option<CommitError>, told: Option<&CommitError>) -> bool {
-    let news = match told {
-        None => trouble.is_some(),
-        Some(error) => error.is_the_stores() && trouble.as_ref().map(ToString::to_string) != Some(error.to_string()),
-    };
-    if news {
-        *trouble = told.cloned();
-    }
-    news
 }
 
 /// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone through.
@@ -582,6 +547,7 @@ async fn apply(
     deliveries::write(connection, script, group).await?;
     upkeep::write(connection, script, group).await?;
     jobs::write(connection, script, group).await?;
+    audit_heads::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()

@@ -12,6 +12,8 @@ use crate::clock::SharedClock;
 use crate::config::{Config, JobKind, JobSettings, RetentionSettings};
 use crate::domain::ids::TenantId;
 use crate::domain::job::JobKey;
+use crate::engine::heads::HeadParts;
+use crate::engine::jobs::audit_head::AuditHead;
 use crate::engine::jobs::backup::Backup;
 use crate::engine::jobs::checkpoint::Checkpoint;
 use crate::engine::jobs::retention::{Kept, Retention};
@@ -25,6 +27,7 @@ pub(super) struct JobTools {
     pub(super) clock: SharedClock,
     pub(super) tenants: Arc<[TenantId]>,
     pub(super) importer: Importer,
+    pub(super) heads: HeadParts,
 }
 
 /// A job that is to run, and the folder that it works on.
@@ -61,8 +64,7 @@ fn planned(config: &Config) -> Vec<Planned<'_>> {
         let named = |id: &TenantId| settings.tenant.as_ref().is_none_or(|only| only == id);
         let tenants = config.tenants.iter().filter(|tenant| named(&tenant.id));
         match settings.kind {
-            // Signing keys and heads are not built yet; the place is kept.
-            JobKind::AuditHead => {}
+            JobKind::AuditHead => all.extend(tenants.map(|tenant| plan(Some(tenant.id.clone()), None))),
             JobKind::Retention | JobKind::Checkpoint | JobKind::Backup => all.push(plan(None, settings.folder.clone())),
             JobKind::ScheduleFolder => all.extend(tenants.filter_map(|tenant| {
                 let folder = tenant.schedule_folder.clone()?;
@@ -76,12 +78,15 @@ fn planned(config: &Config) -> Vec<Planned<'_>> {
 fn job_of(config: &Config, planned: &Planned<'_>, tools: &JobTools) -> Option<Arc<dyn Job>> {
     let clock = tools.clock.clone();
     Some(match planned.settings.kind {
-        JobKind::AuditHead => return None,
+        JobKind::AuditHead => {
+            Arc::new(AuditHead { heads: tools.heads.clone(), tenant: planned.info.key.tenant.clone()? })
+        }
         JobKind::Retention => Arc::new(Retention {
             writer: tools.writer.clone(),
             reader: tools.reader.clone(),
             clock,
             tenants: tools.tenants.clone(),
+            heads: tools.heads.clone(),
             kept: kept(&config.retention),
         }),
         JobKind::Checkpoint => Arc::new(Checkpoint { writer: tools.writer.clone() }),

@@ -12,7 +12,7 @@ use crate::cli::audit;
 use crate::domain::ids::RuleId;
 use crate::domain::state::AgentState;
 use crate::domain::words::count;
-use crate::store::{Reader, Store, TransitionFilter};
+use crate::store::{ChainTrust, Reader, Store, TransitionFilter};
 
 /// The summary; its JSON shape is part of the command's interface.
 #[derive(Serialize, Debug)]
@@ -88,7 +88,7 @@ pub(super) async fn collect(demo: &Demo, ran: Duration) -> anyhow::Result<Summar
     let count = |status: &str| figures.by_status.get(status).copied().unwrap_or(0);
     let rules: BTreeMap<RuleId, u64> =
         figures.by_rule.iter().map(|(rule, by_status)| (rule.clone(), by_status.values().sum())).collect();
-    let chain = audit::verify_tenant(&reader, &demo.tenant).await?;
+    let chain = audit::verify_tenant(&reader, &demo.tenant, ChainTrust::default()).await?;
     let times = reader.time_in_state(&demo.tenant, demo.start, now).await?;
     let not_ready: u64 = AgentState::KNOWN
         .iter()

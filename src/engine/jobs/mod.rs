@@ -4,6 +4,7 @@
 //! so that a wake-up that is missed or doubled, a restart, a suspended host or a clock that is set does no harm: each due instant
 //! is dealt with once. What a job does is its own business; it is handed in by `app`.
 
+pub mod audit_head;
 pub mod backup;
 pub mod checkpoint;
 mod keeper;

@@ -10,6 +10,7 @@ use super::Job;
 use crate::clock::{BoxFuture, RealTime, SharedClock, Stopwatch};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
+use crate::engine::heads::{self, HeadParts};
 use crate::store::{Commit, Forgotten, OutboxChange, Pruned, Reader, SLICE_ROWS, Slice, Writer};
 
 /// A repeated request finds its first answer for this long.
@@ -45,6 +46,8 @@ pub struct Retention {
     pub clock: SharedClock,
     /// Whose rows.
     pub tenants: Arc<[TenantId]>,
+    /// Audit entries go under a signed head alone.
+    pub heads: HeadParts,
     /// For how long.
     pub kept: Kept,
 }
@@ -74,10 +77,11 @@ impl Retention {
                 ("attempts", Pruned::Attempts, history),
                 ("questions", Pruned::Questions, now - QUESTIONS_KEPT),
                 ("answers", Pruned::Answers, now - ANSWERS_KEPT),
-                ("audit entries", Pruned::Audit, now - self.kept.audit),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }
+            let audited = heads::let_go(&self.heads, tenant, now - self.kept.audit).await;
+            add("audit entries", audited.context("letting go of audit entries")?);
             add("events", self.forget_events(tenant, now - self.kept.deliveries).await?);
         }
         for job in self.reader.jobs().await.context("the jobs")? {

@@ -429,8 +429,10 @@ async fn the_task_wakes_by_itself_runs_what_is_asked_for_and_stops_when_told() {
 
 #[tokio::test]
 async fn retention_lets_go_of_everything_that_has_served_its_time() {
+    use crate::domain::audit::head::HeadKey;
     use crate::domain::event::{Event, EventKind};
     use crate::domain::ids::EventId;
+    use crate::engine::heads::{HeadParts, HeadSettings};
     use crate::store::Commit;
 
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &Noted::fine())).await;
@@ -451,6 +453,15 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
         reader: bench.store.reader().clone(),
         clock: bench.parts.clock.clone(),
         tenants: bench.parts.tenants.clone(),
+        heads: HeadParts {
+            writer: bench.store.writer().clone(),
+            reader: bench.store.reader().clone(),
+            clock: bench.parts.clock.clone(),
+            random: Arc::new(SeededRandom::new(1)),
+            key: HeadKey::from_seed([1; 32]),
+            tenants: bench.parts.tenants.clone(),
+            settings: HeadSettings { entries: 1000, folder: None },
+        },
         kept: Kept {
             history: 400 * 24 * HOUR,
             audit: 1461 * 24 * HOUR,

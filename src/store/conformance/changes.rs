@@ -107,6 +107,8 @@ pub(super) fn full_change() -> Commit {
             first_seen_at: at(1),
         }],
         tenant_status: vec![TenantStatus { tenant: acme(), halted_since: Some(at(2)), reason: Some("429s".into()) }],
+        heads: Vec::new(),
+        pruned: Vec::new(),
         outbox: OutboxChange::default(),
         ..job_rows()
     }

@@ -4,19 +4,18 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::changes::{call, full_change};
 use super::jobs::{key, run, state};
-use super::{Commit, HistoryWrite, Place, acme, agent_id, at, change, on_each_engine, row, transition, uuid};
+use super::{Commit, HistoryWrite, Place, acme, agent_id, at, on_each_engine, row, transition, uuid};
 use crate::domain::job::JobOutcome;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
 use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::tables::retention;
-use crate::store::{CallWrite, ChainVerdict, CommitError, Pruned, Slice, Writer};
+use crate::store::{CallWrite, CommitError, Pruned, Slice, Writer};
 
 on_each_engine!(
     calls_and_answers_go_and_the_attempts_of_transitions_stay,
     history_that_ended_goes_and_what_still_holds_stays,
-    audit_entries_go_below_a_published_head_alone_and_the_rest_still_holds,
     runs_of_a_job_go_and_its_last_stays,
 );
 
@@ -71,40 +70,6 @@ async fn history_that_ended_goes_and_what_still_holds_stays(place: Place) {
     store.close().await;
 }
 
-async fn audit_entries_go_below_a_published_head_alone_and_the_rest_still_holds(place: Place) {
-    let store = place.open().await;
-    for n in 0..10 {
-        store.writer().commit(change(n)).await.expect("commits");
-    }
-    let old = at(1_000);
-    assert_eq!(prune(store.writer(), Pruned::Audit, old).await.expect("prunes"), 0, "no head has left the host");
-    // A head as it is published: number and hash of an entry, at some instant.
-    for head in [
-        "INSERT INTO audit_heads (tenant, seq, hash, at, signature) SELECT tenant, seq, hash, 500000000, hash \
-         FROM audit_entries WHERE seq = 7",
-        "INSERT INTO audit_heads (tenant, seq, hash, at, signature) SELECT tenant, seq, hash, 2000000000, hash \
-         FROM audit_entries WHERE seq = 9",
-    ] {
-        assert_eq!(place.by_hand(head).await.expect("a head"), 1);
-    }
-    let whole = ChainVerdict { entries: 10, first_bad: None };
-    assert_eq!(store.reader().verify_chain(&acme()).await.expect("reads"), whole);
-    assert_eq!(prune(store.writer(), Pruned::Audit, old).await.expect("prunes"), 6, "those below the old head");
-    assert_eq!(prune(store.writer(), Pruned::Audit, old).await.expect("prunes"), 0);
-    let rest = ChainVerdict { entries: 4, first_bad: None };
-    assert_eq!(store.reader().verify_chain(&acme()).await.expect("reads"), rest);
-    store.writer().commit(change(11)).await.expect("the chain goes on");
-    let longer = ChainVerdict { entries: 5, first_bad: None };
-    assert_eq!(store.reader().verify_chain(&acme()).await.expect("reads"), longer);
-    store.close().await;
-    // A head that vouches for another entry does not hide that the beginning is gone.
-    place.by_hand("UPDATE audit_heads SET hash = signature, seq = 8 WHERE seq = 7").await.expect("forged");
-    let reader = crate::store::Store::read(&place.url).await.expect("opens");
-    let bad = reader.verify_chain(&acme()).await.expect("reads").first_bad.expect("found");
-    assert_eq!(bad.seq, 1, "{bad:?}");
-    reader.close().await;
-}
-
 async fn runs_of_a_job_go_and_its_last_stays(place: Place) {
     let store = place.open().await;
     let done = Some(JobOutcome::Done);
@@ -134,7 +99,6 @@ async fn no_slice_looks_through_a_whole_table() {
         (retention::TRANSITIONS, "transitions_by_request"),
         (retention::ATTEMPTS, "platform_calls_by_sending"),
         (retention::QUESTIONS, "platform_calls_questions"),
-        (retention::AUDIT, "audit_entries USING PRIMARY KEY (tenant=? AND seq<?)"),
         (retention::JOB_RUNS, "job_runs USING PRIMARY KEY (tenant=? AND job=?"),
     ] {
         let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));

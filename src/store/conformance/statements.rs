@@ -7,19 +7,22 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, calls, deliveries, delivery_reading, events, history, history_reading, jobs, memory, retention,
-    schedule, time_in_state, transition_reading, transitions, upkeep,
+    agents, audit, audit_heads, calls, deliveries, delivery_reading, events, history, history_reading, jobs, memory,
+    retention, schedule, time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
     agents::AGENTS,
     audit::HEAD,
     audit::PUBLISHED_HEAD,
-    audit::PRUNING_HEAD,
     audit::ENTRIES,
     audit::ENTRIES_OF_TRANSITION,
     audit::TENANTS,
     audit::NOTE,
+    audit_heads::AFTER,
+    audit_heads::LAST,
+    audit_heads::LAST_BEFORE,
+    audit_heads::CHECKPOINT,
     calls::RECENT,
     calls::OF_TRANSITION,
     control::TAKE_OVER,
@@ -58,8 +61,6 @@ const SINGLE: &[&str] = &[
     retention::ATTEMPTS,
     retention::QUESTIONS,
     retention::ANSWERS,
-    retention::MARK_HEAD,
-    retention::AUDIT,
     retention::JOB_RUNS,
     memory::REMEMBERED,
     schedule::CURRENT,
@@ -94,6 +95,10 @@ const MANY: &[ManyRows] = &[
     agents::ADD_SUBJECTS,
     audit::ADD_ENTRIES,
     audit::ADD_NOTES,
+    audit_heads::ADD,
+    audit_heads::MARK_CHECKPOINTS,
+    audit_heads::PRUNE_ENTRIES,
+    audit_heads::PRUNE_HEADS,
     calls::UPSERT,
     deliveries::ADD_ENDPOINTS,
     deliveries::MOVE_ENDPOINTS,
@@ -155,6 +160,7 @@ fn no_statement_is_left_out() {
         include_str!("../control.rs"),
         include_str!("../tables/agents.rs"),
         include_str!("../tables/audit.rs"),
+        include_str!("../tables/audit_heads.rs"),
         include_str!("../tables/calls.rs"),
         include_str!("../tables/deliveries.rs"),
         include_str!("../tables/delivery_reading.rs"),

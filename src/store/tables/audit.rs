@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::{AnyConnection, Row};
 
-use crate::domain::audit::{AuditBody, AuditDraft, BadEntry, ChainCheck, ChainHead, Hash, SealedEntry};
+use crate::domain::audit::{AuditDraft, ChainHead, EntryLinks, SealedEntry};
 use crate::domain::ids::{TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script, Values};
@@ -28,9 +28,6 @@ pub(in crate::store) const HEAD: &str =
     "SELECT tenant, seq, hash FROM audit_entries WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
 pub(in crate::store) const PUBLISHED_HEAD: &str =
     "SELECT tenant, seq, hash FROM audit_heads WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
-/// The newest head below which entries may have gone.
-pub(in crate::store) const PRUNING_HEAD: &str = "SELECT tenant, seq, hash FROM audit_heads WHERE tenant = $1 AND prunes_below = 1 \
-     ORDER BY seq DESC LIMIT 1";
 pub(in crate::store) const ENTRIES: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
 pub(in crate::store) const ENTRIES_OF_TRANSITION: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND transition = $2 ORDER BY seq LIMIT $3";
 pub(in crate::store) const TENANTS: &str = "WITH RECURSIVE t(tenant) AS (SELECT MIN(tenant) FROM audit_entries UNION ALL \
@@ -66,26 +63,16 @@ pub struct EntryColumns {
 
 impl EntryColumns {
     /// The first column that does not say what the body says.
-    fn first_unlike(&self, body: &AuditBody) -> Option<&'static str> {
-        let same = |column: &Option<String>, body: Option<String>| *column == body;
+    pub(in crate::store) fn first_unlike(&self, body: &EntryLinks<'_>) -> Option<&'static str> {
         [
             (self.at == body.at, "at"),
             (self.action == body.action, "action"),
-            (same(&self.subject, body.subject.map(|id| id.to_string())), "subject"),
-            (same(&self.transition, body.transition.map(|id| id.to_string())), "transition"),
+            (self.subject.as_deref() == body.subject.as_deref(), "subject"),
+            (self.transition.as_deref() == body.transition.as_deref(), "transition"),
         ]
         .into_iter()
         .find_map(|(same, column)| (!same).then_some(column))
     }
-}
-
-/// How far a chain holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainVerdict {
-    /// Entries that were looked at, the bad one included.
-    pub entries: u64,
-    /// The first that does not hold; the rest was not looked at.
-    pub first_bad: Option<BadEntry>,
 }
 
 pub(in crate::store) async fn stored_head(
@@ -183,55 +170,6 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(after).int(super::super::page(limit));
         self.all(ENTRIES, values).await?.iter().map(entry).collect()
-    }
-
-    /// Checks a tenant's whole chain from its start, page by page: numbers, links, hashes, and that the table's own columns say
-    /// what the bodies say. Where retention has let entries go, it starts at the published head that they lay under. What is
-    /// committed meanwhile is checked too.
-    pub async fn verify_chain(&self, tenant: &TenantId) -> Result<ChainVerdict, ReadError> {
-        let start = self.chain_start(tenant).await?;
-        let mut check = ChainCheck::from(tenant.clone(), start);
-        loop {
-            let page = self.audit_entries(tenant, check.head().seq, u32::MAX).await?;
-            if page.is_empty() {
-                return Ok(ChainVerdict { entries: check.head().seq - start.seq, first_bad: None });
-            }
-            for (entry, looked_at) in page.iter().zip(check.head().seq - start.seq + 1..) {
-                let bad = match check.next(entry.seq, &entry.body, &entry.hash) {
-                    Err(bad) => Some(bad),
-                    Ok(body) => entry.columns.first_unlike(&body).map(|column| BadEntry {
-                        seq: entry.seq,
-                        reason: format!("its column `{column}` does not say what its body says"),
-                    }),
-                };
-                if bad.is_some() {
-                    return Ok(ChainVerdict { entries: looked_at, first_bad: bad });
-                }
-            }
-        }
-    }
-
-    /// What the first entry that must be there links to. That entry is the chain's first, or, where the first is gone, the one
-    /// that a published head vouches for; when it does not, the chain starts at its beginning and is found broken there.
-    async fn chain_start(&self, tenant: &TenantId) -> Result<ChainHead, ReadError> {
-        let beginning = ChainHead::default();
-        if self.audit_entries(tenant, 0, 1).await?.first().is_none_or(|entry| entry.seq == 1) {
-            return Ok(beginning);
-        }
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        let Some(row) = self.optional(PRUNING_HEAD, values).await? else { return Ok(beginning) };
-        let published = head(&Cells::of("audit_heads", &row))?;
-        let entries = self.audit_entries(tenant, published.seq - 1, 1).await?;
-        let vouched = entries.first().filter(|entry| {
-            entry.seq == published.seq
-                && entry.hash == published.hash.0
-                && Hash::of(entry.body.as_bytes()) == published.hash
-        });
-        let prev = vouched
-            .and_then(|entry| serde_json::from_str::<AuditBody>(&entry.body).ok())
-            .and_then(|body| Hash::from_hex(&body.prev));
-        Ok(prev.map_or(beginning, |hash| ChainHead { seq: published.seq - 1, hash }))
     }
 
     /// The entries about one transition, in order; at most [`super::super::PAGE_LIMIT`].

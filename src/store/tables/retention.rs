@@ -38,8 +38,6 @@ pub enum Pruned {
     Questions,
     /// Answers kept for repeated requests, by when they were given.
     Answers,
-    /// Audit entries below the newest head that left the host before the instant.
-    Audit,
     /// Runs of a job, by when they began.
     JobRuns(JobId),
 }
@@ -55,12 +53,6 @@ pub(in crate::store) const QUESTIONS: &str = "DELETE FROM platform_calls WHERE t
      WHERE tenant = $1 AND sent_at < $2 AND transition IS NULL ORDER BY sent_at LIMIT 500)";
 pub(in crate::store) const ANSWERS: &str = "DELETE FROM idempotency_keys WHERE tenant = $1 AND (token, request_key) IN \
      (SELECT token, request_key FROM idempotency_keys WHERE tenant = $1 AND at < $2 LIMIT 500)";
-/// Lets the trigger of the audit table know up to which head entries may go.
-pub(in crate::store) const MARK_HEAD: &str = "UPDATE audit_heads SET prunes_below = 1 WHERE tenant = $1 AND prunes_below = 0 \
-     AND seq = (SELECT MAX(seq) FROM audit_heads WHERE tenant = $1 AND at < $2)";
-pub(in crate::store) const AUDIT: &str = "DELETE FROM audit_entries WHERE tenant = $1 AND seq IN (SELECT seq FROM audit_entries \
-     WHERE tenant = $1 AND at < $2 AND seq < (SELECT MAX(seq) FROM audit_heads WHERE tenant = $1 AND prunes_below = 1) \
-     ORDER BY seq LIMIT 500)";
 pub(in crate::store) const JOB_RUNS: &str = "DELETE FROM job_runs WHERE tenant = $1 AND job = $3 AND run IN (SELECT run FROM job_runs \
      WHERE tenant = $1 AND job = $3 ORDER BY run LIMIT 500) AND started_at < $2 AND finished_at IS NOT NULL \
      AND run < (SELECT MAX(run) FROM job_runs WHERE tenant = $1 AND job = $3)";
@@ -77,7 +69,7 @@ impl Slice {
         match &self.what {
             Pruned::History(agent) => values.text(agent.as_str()),
             Pruned::JobRuns(job) => values.text(job.as_str()),
-            Pruned::Transitions | Pruned::Attempts | Pruned::Questions | Pruned::Answers | Pruned::Audit => &mut values,
+            Pruned::Transitions | Pruned::Attempts | Pruned::Questions | Pruned::Answers => &mut values,
         };
         values
     }
@@ -89,7 +81,6 @@ impl Slice {
             Pruned::Attempts => ATTEMPTS,
             Pruned::Questions => QUESTIONS,
             Pruned::Answers => ANSWERS,
-            Pruned::Audit => AUDIT,
             Pruned::JobRuns(_) => JOB_RUNS,
         }
     }
@@ -97,14 +88,7 @@ impl Slice {
 
 /// Deletes one slice; gives the count of rows.
 pub(in crate::store) async fn prune(connection: &mut AnyConnection, slice: &Slice) -> Result<u64, CommitError> {
-    if slice.what == Pruned::Audit {
-        execute(connection, MARK_HEAD, slice.values()).await?;
-    }
-    execute(connection, slice.statement(), slice.values()).await
-}
-
-async fn execute(connection: &mut AnyConnection, statement: &'static str, values: Values) -> Result<u64, CommitError> {
-    let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
-    let done = sqlx::query_with(statement, arguments).execute(connection).await;
+    let arguments = slice.values().into_arguments().map_err(CommitError::from_engine)?;
+    let done = sqlx::query_with(slice.statement(), arguments).execute(connection).await;
     done.map(|done| done.rows_affected()).map_err(CommitError::from_engine)
 }

@@ -1,7 +1,7 @@
 //! What the world was told: everything that was answered by the API or could be read by others. It must be there for ever.
 
 use shiftkeeper::domain::ids::{EventId, TenantId, TransitionId};
-use shiftkeeper::store::{PAGE_LIMIT, Reader};
+use shiftkeeper::store::{ChainTrust, PAGE_LIMIT, Reader};
 
 /// Events that every look at a database compares one by one, from the newest back.
 const NEWEST: usize = 1000;
@@ -63,7 +63,7 @@ impl Witness {
 
     /// What of an extent a database does not hold any more, or holds otherwise; `None` when all is there and the chain holds.
     pub async fn loss(&self, extent: Extent, reader: &Reader, tenant: &TenantId) -> Option<String> {
-        let verdict = reader.verify_chain(tenant).await.expect("readable");
+        let verdict = reader.verify_chain(tenant, ChainTrust::default()).await.expect("readable");
         if let Some(bad) = verdict.first_bad {
             return Some(format!("audit entry {} does not hold: {}", bad.seq, bad.reason));
         }
