@@ -223,9 +223,9 @@ async fn entries_cannot_be_changed_and_deleted_only_below_a_checkpoint(place: Pl
         assert!(error.contains("audit entries"), "{forbidden}: {error}");
     }
     let hash = if place.url.starts_with("sqlite") {
-        "INSERT INTO audit_heads VALUES ('acme', 3, x'00', 1, x'00', 1)"
+        "INSERT INTO audit_heads (tenant, seq, hash, at, signature, prunes_below) VALUES ('acme', 3, x'00', 1, x'00', 1)"
     } else {
-        "INSERT INTO audit_heads VALUES ('acme', 3, '\\x00', 1, '\\x00', 1)"
+        "INSERT INTO audit_heads (tenant, seq, hash, at, signature, prunes_below) VALUES ('acme', 3, '\\x00', 1, '\\x00', 1)"
     };
     place.by_hand(hash).await.expect("a checkpoint");
     place.by_hand("DELETE FROM audit_entries WHERE seq < 3").await.expect("below the checkpoint");

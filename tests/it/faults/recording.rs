@@ -40,6 +40,11 @@ pub enum Record {
         name: String,
         errno: u64,
     },
+    /// A file got another name.
+    Rename {
+        name: String,
+        to: String,
+    },
     /// So much was acknowledged by now.
     Marker(Extent),
 }
@@ -63,6 +68,7 @@ pub fn records_of(mut log: &[u8]) -> Vec<Record> {
             b'S' if name.is_empty() => Record::SyncFolder,
             b'S' => Record::Sync { name },
             b'U' => Record::Remove { name },
+            b'R' => Record::Rename { name, to: String::from_utf8(data).expect("a plain name") },
             b'F' => Record::Fault { name, errno: number },
             b'M' => Record::Marker(extent_of(&data)),
             other => panic!("a record of kind {other}"),
@@ -156,6 +162,16 @@ impl Disk {
                 if let Some(file) = self.files.remove(name).filter(|file| file.named) {
                     self.removed.insert(name.clone(), file);
                 }
+            }
+            Record::Rename { name, to } => {
+                let Some(file) = self.files.remove(name) else { return };
+                if let Some(replaced) = self.files.remove(to).filter(|file| file.named) {
+                    self.removed.insert(to.clone(), replaced);
+                }
+                if file.named {
+                    self.removed.insert(name.clone(), file.clone());
+                }
+                self.files.insert(to.clone(), File { named: false, ..file });
             }
             Record::Fault { name, errno } => panic!("{name} failed with {errno} in a recording"),
             Record::Marker(extent) => self.acknowledged = *extent,
