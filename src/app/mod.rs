@@ -26,7 +26,8 @@ use crate::engine::door::Door;
 use crate::engine::jobs::{self as calendar, JobParts, Jobs};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
-use crate::engine::message::{INBOX, Message};
+use crate::engine::message::INBOX;
+use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::sight;
@@ -133,13 +134,14 @@ impl App {
             listen,
             readiness,
         };
-        let mut inboxes = HashMap::new();
+        let (mut inboxes, mut links) = (HashMap::new(), Vec::new());
         for tenant in &config.tenants {
-            let inbox = app.start_tenant(&config, tenant, &clock, &random).await?;
-            inboxes.insert(tenant.id.clone(), inbox);
+            let link = app.start_tenant(&config, tenant, &clock, &random).await?;
+            inboxes.insert(tenant.id.clone(), link.inbox.clone());
+            links.push(link);
         }
         app.door = Door::new(inboxes);
-        app.start_faces(&config, listener);
+        app.start_faces(&config, listener, Probes::new(links));
         Ok(app)
     }
 
@@ -149,7 +151,7 @@ impl App {
         tenant: &Tenant,
         clock: &SharedClock,
         random: &SharedRandom,
-    ) -> anyhow::Result<mpsc::Sender<Message>> {
+    ) -> anyhow::Result<Arc<Link>> {
         let settings = Arc::new(tenant_settings(config, tenant)?);
         let (inbox, arrivals) = mpsc::channel(INBOX);
         let link = Arc::new(Link {
@@ -160,7 +162,7 @@ impl App {
             writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
-            inbox: inbox.clone(),
+            inbox,
             budget: std::sync::Mutex::new(self.restored_budget(&tenant.id, &settings, clock).await?),
             offset: std::sync::Mutex::default(),
         });
@@ -174,11 +176,12 @@ impl App {
         };
         self.supervisor
             .spawn(format!("keeper {}", tenant.id), OnFailure::Restart, move |soft| keeper::run(parts.clone(), soft));
+        let sight_link = link.clone();
         self.supervisor.spawn(format!("sight {}", tenant.id), OnFailure::Restart, move |soft| {
-            sight::run(link.clone(), settings.clone(), roster.clone(), soft)
+            sight::run(sight_link.clone(), settings.clone(), roster.clone(), soft)
         });
         self.reload.add(tenant.id.clone(), settings_in);
-        Ok(inbox)
+        Ok(link)
     }
 
     /// The calls of the last minute count on over a restart.
@@ -209,7 +212,7 @@ impl App {
         }
     }
 
-    fn start_faces(&mut self, config: &Config, listener: TcpListener) {
+    fn start_faces(&mut self, config: &Config, listener: TcpListener, probes: Probes) {
         let jobs = self.start_jobs(config);
         let state = ApiState::new(http::ApiParts {
             tokens: settings::access(&config.server),
@@ -218,6 +221,7 @@ impl App {
             readiness: self.readiness.clone(),
             imports: Arc::new(self.importer()),
             jobs,
+            probes,
         });
         let listener = Arc::new(listener);
         self.supervisor

@@ -27,6 +27,7 @@ use crate::domain::import::{Complaint, LARGEST_FILE};
 use crate::domain::words::count;
 use crate::engine::door::Door;
 use crate::engine::jobs::Jobs;
+use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::store::Reader;
 
@@ -122,6 +123,7 @@ pub struct ApiState {
     readiness: Readiness,
     imports: Arc<dyn Imports>,
     jobs: Jobs,
+    probes: Probes,
 }
 
 /// What the HTTP face is made of.
@@ -138,6 +140,8 @@ pub struct ApiParts {
     pub imports: Arc<dyn Imports>,
     /// The jobs of the calendar.
     pub jobs: Jobs,
+    /// Asks the platforms whether they answer.
+    pub probes: Probes,
 }
 
 impl ApiState {
@@ -150,6 +154,7 @@ impl ApiState {
             readiness: parts.readiness,
             imports: parts.imports,
             jobs: parts.jobs,
+            probes: parts.probes,
         }
     }
 }
@@ -162,6 +167,7 @@ fn router(state: ApiState) -> Router {
         .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
         .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))
+        .route("/api/v1/platform-checks", post(api::platform_checks::create))
         .route("/api/v1/jobs", get(api::jobs::list))
         .route("/api/v1/jobs/{id}/runs", get(api::jobs::runs))
         .route("/api/v1/jobs/{id}/run", post(api::jobs::run));

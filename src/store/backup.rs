@@ -13,6 +13,7 @@ use super::batch::Values;
 use super::error::{Cause, Fault, OpenError, ReadError, fault_of};
 use super::migrations;
 use super::reader::Reader;
+use super::whole;
 
 const COPY: &str = "VACUUM INTO $1";
 /// A connection that may copy must not be held to asking alone; its file is opened for reading all the same.
@@ -87,7 +88,7 @@ pub async fn back_up(url: &str, target: &Path) -> Result<BackupMade, BackupError
     let made = async {
         let copy = Backend::Sqlite { path: partial.clone() };
         copy.make_private()?;
-        write_copy(&backend, &partial).await?;
+        write_copy(&backend, Access::Read, &partial).await?;
         let file = tokio::fs::File::open(&partial).await.map_err(failed(&partial))?;
         file.sync_all().await.map_err(failed(&partial))?;
         let entries = check(&copy).await?;
@@ -105,13 +106,14 @@ pub async fn back_up(url: &str, target: &Path) -> Result<BackupMade, BackupError
 }
 
 /// The name of a copy that is not yet whole.
-fn partial_path(target: &Path) -> PathBuf {
+pub(super) fn partial_path(target: &Path) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     target.with_file_name(name)
 }
 
-async fn write_copy(backend: &Backend, partial: &Path) -> Result<(), BackupError> {
+/// Writes the copy, and says in it that it is whole.
+pub(super) async fn write_copy(backend: &Backend, access: Access, partial: &Path) -> Result<(), BackupError> {
     let failed = |error: sqlx::Error| match fault_of(&error) {
         Fault::Full => BackupError::Full { path: partial.to_owned() },
         Fault::ReadOnly
@@ -121,7 +123,7 @@ async fn write_copy(backend: &Backend, partial: &Path) -> Result<(), BackupError
         | Fault::ConnectionLost
         | Fault::Other => BackupError::Copy(Arc::new(error)),
     };
-    let mut connection = backend.connect(Access::Read).await.map_err(failed)?;
+    let mut connection = backend.connect(access).await.map_err(failed)?;
     let copied = async {
         sqlx::raw_sql(MAY_COPY).execute(&mut connection).await?;
         let mut values = Values::default();
@@ -130,18 +132,21 @@ async fn write_copy(backend: &Backend, partial: &Path) -> Result<(), BackupError
     }
     .await;
     close_quietly(connection).await;
-    copied.map(|_| ()).map_err(failed)
+    copied.map_err(failed)?;
+    let copy = Backend::Sqlite { path: partial.to_owned() };
+    let mut connection = copy.connect_to_copy().await.map_err(failed)?;
+    let marked = whole::mark_at_rest(&copy, &mut connection).await;
+    close_quietly(connection).await;
+    marked.map_err(failed)
 }
 
 /// Integrity, migrations and every audit chain of the copy; gives the count of entries.
-async fn check(copy: &Backend) -> Result<u64, BackupError> {
+pub(super) async fn check(copy: &Backend) -> Result<u64, BackupError> {
     let unreadable = |error: sqlx::Error| BackupError::Check(error.into());
     let mut connection = copy.connect(Access::ReadAtRest).await.map_err(unreadable)?;
     let looked = async {
-        let row = sqlx::query(CHECK).fetch_one(&mut connection).await.map_err(unreadable)?;
-        let said: String = row.try_get(0).map_err(unreadable)?;
-        if said != "ok" {
-            return Err(BackupError::Bad { what: said });
+        if let Some(what) = damage(&mut connection).await.map_err(unreadable)? {
+            return Err(BackupError::Bad { what });
         }
         Ok(migrations::seen(copy, &mut connection).await?)
     }
@@ -156,7 +161,14 @@ async fn check(copy: &Backend) -> Result<u64, BackupError> {
     checked
 }
 
-async fn check_chains(reader: &Reader) -> Result<u64, BackupError> {
+/// The first damage that SQLite finds.
+pub(super) async fn damage(connection: &mut sqlx::AnyConnection) -> Result<Option<String>, sqlx::Error> {
+    let said: String = sqlx::query(CHECK).fetch_one(connection).await?.try_get(0)?;
+    Ok((said != "ok").then_some(said))
+}
+
+/// The chains of every tenant; gives the count of entries.
+pub(super) async fn check_chains(reader: &Reader) -> Result<u64, BackupError> {
     let mut entries = 0;
     for tenant in reader.audited_tenants().await? {
         let verdict = reader.verify_chain(&tenant).await?;

@@ -16,12 +16,15 @@ mod conformance;
 mod control;
 mod error;
 mod import;
+mod inspect;
 mod lock;
 mod migrations;
 mod open;
 mod reader;
+mod restore;
 mod tables;
 mod tails;
+mod whole;
 mod writer;
 
 pub use backup::{BackupError, BackupMade, back_up};
@@ -31,9 +34,11 @@ pub use change::{
     SubscriptionWrite, TenantStatus,
 };
 pub use control::DaemonRow;
+pub use inspect::{Inspection, Stats, StatsError, TableStats, inspect, settings_not_taken, stats};
 pub use error::{Cause, CommitError, OpenError, ReadError};
 pub use open::{Identity, Role, Store};
 pub use reader::Reader;
+pub use restore::{Restored, RestoreError, restore};
 pub use tables::agents::StoredAgent;
 pub use tables::audit::{ChainVerdict, EntryColumns, StoredEntry};
 pub use tables::events::StoredEvent;

@@ -19,6 +19,7 @@ use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{agents, audit, calls, events, history, jobs, memory as automation, transitions, upkeep};
 use super::tails::{Latest, LatestNews, Tails};
+use super::whole;
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -304,6 +305,7 @@ impl WriterTask {
         let Err(error) = sqlx::query("ROLLBACK").execute(&mut *connection).await else { return };
         let ended_already = matches!(self.backend, Backend::Sqlite { .. }) && fault_of(&error) == Fault::Other;
         if !ended_already {
+            self.note_letting_go();
             self.connection = None;
         }
     }
@@ -351,6 +353,9 @@ impl WriterTask {
                 close_quietly(connection).await;
                 return Err(CommitError::LostEpoch { ours: self.epoch, theirs: 0 });
             }
+            if let Some(lock) = &self.lock {
+                lock.note("");
+            }
             self.connection = Some(connection);
         }
         Ok(())
@@ -387,14 +392,43 @@ impl WriterTask {
             {
                 tracing::warn!(%error, "the stop could not be recorded in the store");
             }
+            let at_rest = self.mark_at_rest(&mut connection).await;
             if let Backend::Sqlite { .. } = self.backend
                 && let Err(error) = sqlx::raw_sql(CHECKPOINT).execute(&mut connection).await
             {
                 tracing::warn!(%error, "the write-ahead log could not be folded into the file");
             }
+            if !at_rest {
+                self.note_letting_go();
+            }
             close_quietly(connection).await;
+        } else {
+            self.note_letting_go();
         }
         self.lock = None;
+    }
+
+    /// Says in the file that nobody has it. A full disk may leave no room in the log until it is folded.
+    async fn mark_at_rest(&mut self, connection: &mut AnyConnection) -> bool {
+        if whole::mark_at_rest(&self.backend, connection).await.is_ok() {
+            return true;
+        }
+        let folded = sqlx::raw_sql(CHECKPOINT).execute(&mut *connection).await;
+        folded.is_ok() && whole::mark_at_rest(&self.backend, connection).await.is_ok()
+    }
+
+    /// The engine folds the log into the file when a connection is dropped, without a mark in the file.
+    fn note_letting_go(&self) {
+        if let Some(lock) = &self.lock {
+            lock.note(&whole::let_go_note(self.epoch));
+        }
+    }
+}
+
+/// Before the connection is dropped: the note must not come after the folding.
+impl Drop for WriterTask {
+    fn drop(&mut self) {
+        self.note_letting_go();
     }
 }
 

@@ -190,6 +190,16 @@ impl HttpPost {
         })))
     }
 
+    /// Makes a connection as an attempt does (address law, name, TCP, TLS) and closes it; nothing is sent. The error is for
+    /// people.
+    pub async fn reach(&self) -> Result<(), String> {
+        let opened = tokio::time::timeout(self.0.limits.time, Line::open(&self.0.guard, self.0.tls.as_ref())).await;
+        match opened {
+            Ok(line) => line.map(|_| ()),
+            Err(_) => Err(format!("no connection within {} ms", self.0.limits.time.as_millis())),
+        }
+    }
+
     /// Closes connections that have been unused for too long. Attempts do so by themselves; an endpoint without any should be
     /// told now and then.
     pub fn close_idle(&self) {
