@@ -21,13 +21,15 @@ use crate::config::Config;
 
 /// Options of `doctor`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Each line is `ok` or says what to do. Ends with 0 when nothing is wrong, with 4 when something is. A running daemon \
+#[command(
+    after_help = "Each line is `ok` or says what to do. Ends with 0 when nothing is wrong, with 4 when something is. A running daemon \
 asks the platform itself, so that its budget counts the calls; without one, two or three calls are made past it.
 
 Examples:
   shiftkeeper doctor
   shiftkeeper doctor --offline
-  shiftkeeper doctor --output json | jq '.checks[] | select(.status == \"wrong\")'")]
+  shiftkeeper doctor --output json | jq '.checks[] | select(.status == \"wrong\")'"
+)]
 pub struct DoctorArgs {
     #[command(flatten)]
     config: ConfigArgs,

@@ -152,7 +152,8 @@ pub(super) async fn check(copy: &Backend) -> Result<u64, BackupError> {
     }
     .await;
     close_quietly(connection).await;
-    if looked? != migrations::Seen::All {
+    // An older one is copied too, before an upgrade say.
+    if looked? == migrations::Seen::Nothing {
         return Err(BackupError::Bad { what: "it lacks tables".to_owned() });
     }
     let reader = Reader::new(copy.readers().await.map_err(unreadable)?);

@@ -189,15 +189,17 @@ pub enum StatsError {
 
 async fn count(backend: &Backend, connection: &mut AnyConnection) -> Result<Stats, ReadError> {
     let is_file = matches!(backend, Backend::Sqlite { .. });
-    let (columns, bytes) =
-        if is_file { (SQLITE_COLUMNS, SQLITE_BYTES) } else { (POSTGRES_COLUMNS, POSTGRES_BYTES) };
+    let (columns, bytes) = if is_file { (SQLITE_COLUMNS, SQLITE_BYTES) } else { (POSTGRES_COLUMNS, POSTGRES_BYTES) };
     let mut fields: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in sqlx::query(columns).fetch_all(&mut *connection).await? {
         fields.entry(row.try_get("name")?).or_default().insert(row.try_get("field")?);
     }
     // A SQLite that was built without its table of sizes still counts rows.
     let sizes: BTreeMap<String, u64> = match sqlx::query(bytes).fetch_all(&mut *connection).await {
-        Ok(rows) => rows.iter().map(|row| Ok((row.try_get("name")?, number(row, "bytes")?))).collect::<Result<_, sqlx::Error>>()?,
+        Ok(rows) => rows
+            .iter()
+            .map(|row| Ok((row.try_get("name")?, number(row, "bytes")?)))
+            .collect::<Result<_, sqlx::Error>>()?,
         Err(error) => {
             tracing::debug!(%error, "the sizes of tables cannot be told");
             BTreeMap::new()
@@ -239,9 +241,8 @@ async fn count_table(
     for row in sqlx::query(AssertSqlSafe(statement)).fetch_all(connection).await? {
         let many = number(&row, "many")?;
         table.rows += many;
-        let at = |column| -> Result<_, ReadError> {
-            Ok(row.try_get::<Option<i64>, _>(column)?.map(UtcMicros::from_micros))
-        };
+        let at =
+            |column| -> Result<_, ReadError> { Ok(row.try_get::<Option<i64>, _>(column)?.map(UtcMicros::from_micros)) };
         table.oldest = table.oldest.into_iter().chain(at("oldest")?).min();
         table.newest = table.newest.max(at("newest")?);
         if tenant == "tenant" {

@@ -27,9 +27,11 @@ impl FileLock {
     /// Leaves a note for whoever opens the store next, or takes the last one away.
     pub(super) fn note(&self, text: &str) {
         // Without the note the store may be refused once, by name and with the way out.
-        let noted = self.file.set_len(0).and_then(|()| (&self.file).seek(SeekFrom::Start(0))).and_then(|_| {
-            (&self.file).write_all(text.as_bytes())
-        });
+        let noted = self
+            .file
+            .set_len(0)
+            .and_then(|()| (&self.file).seek(SeekFrom::Start(0)))
+            .and_then(|_| (&self.file).write_all(text.as_bytes()));
         if let Err(error) = noted {
             tracing::warn!(%error, "the file of the store's lock cannot be written");
         }

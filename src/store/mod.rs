@@ -34,11 +34,11 @@ pub use change::{
     SubscriptionWrite, TenantStatus,
 };
 pub use control::DaemonRow;
-pub use inspect::{Inspection, Stats, StatsError, TableStats, inspect, settings_not_taken, stats};
 pub use error::{Cause, CommitError, OpenError, ReadError};
+pub use inspect::{Inspection, Stats, StatsError, TableStats, inspect, settings_not_taken, stats};
 pub use open::{Identity, Role, Store};
 pub use reader::Reader;
-pub use restore::{Restored, RestoreError, restore};
+pub use restore::{RestoreError, Restored, restore};
 pub use tables::agents::StoredAgent;
 pub use tables::audit::{ChainVerdict, EntryColumns, StoredEntry};
 pub use tables::events::StoredEvent;

@@ -17,6 +17,9 @@ use super::reader::Reader;
 use super::whole;
 use crate::domain::time::UtcMicros;
 
+/// Restores within one second that keep what was there.
+const MOST_KEPT: u32 = 100;
+
 /// What was put in the store's place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Restored {
@@ -170,7 +173,7 @@ fn put_in_place(store: &Path, partial: &Path, now: UtcMicros) -> Result<Vec<Path
     let log = Backend::log_path(store);
     let mut set_aside = Vec::new();
     if store.exists() {
-        let kept = free_name(store, now);
+        let kept = free_name(store, now)?;
         // A second name for the same file; where the file system has none, a copy.
         if fs::hard_link(store, &kept).is_err() {
             fs::copy(store, &kept).and_then(|_| fs::File::open(&kept)?.sync_all()).map_err(failed(&kept))?;
@@ -196,7 +199,7 @@ fn put_in_place(store: &Path, partial: &Path, now: UtcMicros) -> Result<Vec<Path
 }
 
 /// `shiftkeeper.db.replaced-20261122T093000Z`, with a number where that is taken.
-fn free_name(store: &Path, now: UtcMicros) -> PathBuf {
+fn free_name(store: &Path, now: UtcMicros) -> Result<PathBuf, RestoreError> {
     let stamp = now.timestamp().strftime("%Y%m%dT%H%M%SZ");
     let name = |number: u32| {
         let mut name = store.as_os_str().to_owned();
@@ -206,5 +209,6 @@ fn free_name(store: &Path, now: UtcMicros) -> PathBuf {
         }
         PathBuf::from(name)
     };
-    (1..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(1))
+    let taken = || failed(&name(1))(io::ErrorKind::AlreadyExists.into());
+    (1..=MOST_KEPT).map(name).find(|path| !path.exists()).ok_or_else(taken)
 }

@@ -93,7 +93,7 @@ pub(super) fn lacks_its_log(path: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let Mark::InUse(epoch) = mark_of(path)? else { return Ok(false) };
-    Ok(no_log() && !lock::note_beside(path).is_some_and(|note| note == let_go_note(i64::from(epoch))))
+    Ok(no_log() && lock::note_beside(path).is_none_or(|note| note != let_go_note(i64::from(epoch))))
 }
 
 /// Refuses a copy that was taken without its log.

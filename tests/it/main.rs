@@ -5,5 +5,6 @@
 mod harness;
 mod jobs;
 mod judges;
+mod operations;
 mod processes;
 mod scenarios;

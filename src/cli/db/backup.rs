@@ -17,16 +17,18 @@ use crate::cli::scope::usage;
 use crate::config::{Config, JobKind};
 use crate::domain::words::count;
 use crate::engine::jobs::backup::name_at;
-use crate::store::back_up;
+use crate::store::{back_up, inspect};
 
 /// Options of `db backup`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "The copy is one consistent state, and gets its name once it is synced and checked. A PostgreSQL database is \
+#[command(
+    after_help = "The copy is one consistent state, and gets its name once it is synced and checked. A PostgreSQL database is \
 copied with pg_dump instead.
 
 Examples:
   shiftkeeper db backup /var/backups/shiftkeeper
-  shiftkeeper db backup before-upgrade.db --output json")]
+  shiftkeeper db backup before-upgrade.db --output json"
+)]
 pub struct BackupArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -43,6 +45,8 @@ pub(super) async fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let named = args.to.or_else(|| folder_of_the_job(&config));
     let named = named.ok_or_else(|| usage("name a folder or a file: no job of kind backup has a folder".to_owned()))?;
     let target = target(&named, &name_at(clock_of(&config).await.now()))?;
+    // A copy of what lacks its log would look whole.
+    inspect(config.store.connection_url().expose(), false).await?;
     let made = back_up(config.store.connection_url().expose(), &target).await?;
     let sha256 = sha256(&made.path).with_context(|| format!("{} cannot be read again", made.path.display()))?;
     match args.output {
@@ -65,7 +69,8 @@ fn folder_of_the_job(config: &Config) -> Option<PathBuf> {
 
 /// The file that the copy becomes. One that is there is never written over.
 fn target(named: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let is_folder = named.is_dir() || named.as_os_str().as_encoded_bytes().ends_with(b"/") || named.extension().is_none();
+    let is_folder =
+        named.is_dir() || named.as_os_str().as_encoded_bytes().ends_with(b"/") || named.extension().is_none();
     let target = if is_folder { named.join(name) } else { named.to_owned() };
     if target.exists() {
         return Err(usage(format!("{} is there already: name a folder, or another file", target.display())));

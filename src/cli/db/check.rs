@@ -13,11 +13,13 @@ const LARGE_LOG: u64 = 256 << 20;
 
 /// Options of `db check`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Ends with 0 when nothing is wrong, with 4 when something is. Every page is read; beside a running daemon too.
+#[command(
+    after_help = "Ends with 0 when nothing is wrong, with 4 when something is. Every page is read; beside a running daemon too.
 
 Examples:
   shiftkeeper db check
-  shiftkeeper db check --output json --set store.url=sqlite://backups/shiftkeeper-20261122T023000Z.db")]
+  shiftkeeper db check --output json --set store.url=sqlite://backups/shiftkeeper-20261122T023000Z.db"
+)]
 pub struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,

@@ -16,13 +16,15 @@ use crate::store::{OpenError, RestoreError, Restored, restore};
 
 /// Options of `db restore`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "The file is checked first (damage, version, audit chains) and copied; it stays where it is. What was in its \
+#[command(
+    after_help = "The file is checked first (damage, version, audit chains) and copied; it stays where it is. What was in its \
 place is kept beside it, with its log, as NAME.replaced-TIME. Stop the daemon before, and start it again after. A PostgreSQL \
 database is restored with pg_restore instead.
 
 Examples:
   shiftkeeper db restore backups/shiftkeeper-20261122T023000Z.db
-  shiftkeeper db restore found.db --force --output json")]
+  shiftkeeper db restore found.db --force --output json"
+)]
 pub struct RestoreArgs {
     #[command(flatten)]
     config: ConfigArgs,

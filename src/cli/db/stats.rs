@@ -61,9 +61,8 @@ fn text(stats: &Stats) -> String {
 
 fn row(table: &TableStats) -> [String; 6] {
     let instant = |at: Option<UtcMicros>| at.map_or_else(|| "-".to_owned(), |at| at.to_string());
-    let tenant = |(tenant, rows): (&String, &u64)| {
-        format!("{} {rows}", if tenant.is_empty() { "(daemon)" } else { tenant })
-    };
+    let tenant =
+        |(tenant, rows): (&String, &u64)| format!("{} {rows}", if tenant.is_empty() { "(daemon)" } else { tenant });
     [
         table.name.clone(),
         table.rows.to_string(),

@@ -49,7 +49,13 @@ pub(super) async fn look(desk: &Desk, reader: Option<&Reader>) -> (Option<Runnin
                     | DaemonError::Refused { .. }
                     | DaemonError::NotShiftkeeper { .. },
                     _,
-                ) => group.wrong("running", error.to_string(), "look at its log; check [client] url and [server] listen"),
+                ) => {
+                    group.wrong(
+                        "running",
+                        error.to_string(),
+                        "look at its log; check [client] url and [server] listen",
+                    );
+                }
             }
             return (None, group.done());
         }

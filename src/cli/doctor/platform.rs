@@ -70,15 +70,20 @@ async fn agent_of(tenant: &Tenant, reader: Option<&Reader>) -> Option<AgentId> {
 
 /// The daemon's own snapshots show better than one more subscription whether they can be read.
 fn sight(group: &mut Group, tenant: &Tenant, running: &Running) {
-    let name = format!("tenant {}: sight", tenant.id);
+    let begins = format!("tenant {}: subscription ", tenant.id);
     let parts = running.readiness["parts"].as_array().map_or(&[][..], Vec::as_slice);
-    match parts.iter().find(|part| part["name"] == name.as_str()) {
-        Some(part) if part["ready"] == true => group.ok("subscription", "the daemon reads its snapshots"),
+    let ours = parts.iter().filter(|part| part["name"].as_str().is_some_and(|name| name.starts_with(&begins)));
+    let (good, bad): (Vec<_>, Vec<_>) = ours.partition(|part| part["ready"] == true);
+    match bad.first() {
         Some(part) => {
             let detail = part["detail"].as_str().unwrap_or_default();
             group.wrong("subscription", detail, "see what the platform says; the daemon goes on trying");
         }
-        None => group.skipped("subscription", "the daemon has not looked yet"),
+        None if good.is_empty() => group.skipped("subscription", "the daemon has read no snapshot yet"),
+        None => {
+            group
+                .ok("subscription", format!("the daemon reads the snapshots of {}", count(good.len(), "subscription")));
+        }
     }
 }
 
@@ -101,7 +106,11 @@ async fn through(
     match answer.map(serde_json::from_value) {
         Ok(Ok(report)) => Some(report),
         Ok(Err(error)) => {
-            group.wrong("questions", format!("the daemon's answer makes no sense: {error}"), "use one version for both");
+            group.wrong(
+                "questions",
+                format!("the daemon's answer makes no sense: {error}"),
+                "use one version for both",
+            );
             None
         }
         Err(error) => {
@@ -218,7 +227,11 @@ fn tell(group: &mut Group, tenant: &Tenant, agent: &AgentId, report: &ProbeRepor
     let limit = tenant.requests_per_minute;
     let free = format!("{} of {limit} free in this minute", count(report.budget_free, "slot"));
     if report.budget_free == 0 {
-        group.warning("budget", free, "automation waits for slots; `shiftkeeper report compliance` shows what spends them");
+        group.warning(
+            "budget",
+            free,
+            "automation waits for slots; `shiftkeeper report compliance` shows what spends them",
+        );
     } else {
         group.ok("budget", free);
     }
@@ -245,11 +258,14 @@ fn question(group: &mut Group, agent: &AgentId, probed: &Probed) {
         "ok" => group.ok(id, detail),
         "no_slot" => group.skipped(id, detail),
         "not_found" => {
-            let advice = format!("is {agent} an agent of this tenant? Take it out of `agents` or of the schedule if not");
+            let advice =
+                format!("is {agent} an agent of this tenant? Take it out of `agents` or of the schedule if not");
             group.warning(id, detail, advice);
         }
         "throttled" => group.warning(id, detail, "lower requests_per_minute if another client shares the tenant"),
-        "forbidden" => group.wrong(id, detail, "give the client that scope, and ask for it in token.scope if it is set"),
+        "forbidden" => {
+            group.wrong(id, detail, "give the client that scope, and ask for it in token.scope if it is set");
+        }
         _ => group.wrong(id, detail, "see what stands between this host and base_url; the platform may be down"),
     }
 }
@@ -259,7 +275,8 @@ fn clock_offset(group: &mut Group, report: &ProbeReport) {
         group.skipped("clock", "the platform told no time that could be compared");
         return;
     };
-    let detail = format!("the platform's is {offset} ms ahead of ours, give or take {} ms", report.clock_uncertainty_ms);
+    let detail =
+        format!("the platform's is {offset} ms ahead of ours, give or take {} ms", report.clock_uncertainty_ms);
     let least = offset.unsigned_abs().saturating_sub(report.clock_uncertainty_ms);
     let advice = "keep this host's clock in time (NTP)";
     if least > CLOCK_FAR_OFF_MS {
@@ -281,8 +298,7 @@ mod tests {
         let probed =
             |outcome: &&str| Probed { question: "break".into(), outcome: (*outcome).into(), detail: "said".into() };
         let questions: Vec<_> = outcomes.iter().map(probed).collect();
-        let report =
-            ProbeReport { questions, budget_free: 1, clock_offset_ms: offset, clock_uncertainty_ms: 500 };
+        let report = ProbeReport { questions, budget_free: 1, clock_offset_ms: offset, clock_uncertainty_ms: 500 };
         token(&mut group, &report.questions);
         for probed in report.questions.iter().filter(|probed| !has_no_token(&probed.outcome)) {
             question(&mut group, &"u_1".into(), probed);

@@ -35,7 +35,8 @@ pub(super) async fn look(desk: &Desk) -> Vec<Finding> {
         match reach(&hook.url, &hook.allow, &network, WITHIN).await {
             Ok(()) => group.ok(&hook.id, format!("{place} takes connections; no event was sent")),
             Err(reason) => {
-                let advice = "start the receiver, mend its name or certificate, or correct url and allow of [[webhooks]]";
+                let advice =
+                    "start the receiver, mend its name or certificate, or correct url and allow of [[webhooks]]";
                 group.wrong(&hook.id, reason, advice);
             }
         }

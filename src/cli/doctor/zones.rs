@@ -34,7 +34,8 @@ pub(super) async fn look(config: &Config, reader: Option<&Reader>) -> Vec<Findin
     if unknown.is_empty() {
         group.ok("in use", format!("{} known", count(zones.len(), "zone")));
     } else {
-        let advice = "import the agents again with names as the IANA database has them, or bring the package tzdata up to date";
+        let advice =
+            "import the agents again with names as the IANA database has them, or bring the package tzdata up to date";
         group.wrong("in use", format!("not known: {}", unknown.join(", ")), advice);
     }
     group.done()
