@@ -76,12 +76,14 @@ pub enum BackupError {
 pub async fn back_up(url: &str, target: &Path) -> Result<BackupMade, BackupError> {
     let backend = Backend::from_url(url)?;
     let Backend::Sqlite { .. } = backend else { return Err(BackupError::NotHere { place: backend.place() }) };
-    let folder = target.parent().unwrap_or(Path::new(".")).to_owned();
-    let partial = partial_path(target);
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |cause| BackupError::Folder { path, cause }
     };
+    // A bare name has no folder to be made and synced.
+    let target = &std::path::absolute(target).map_err(failed(target))?;
+    let folder = target.parent().unwrap_or(Path::new("/")).to_owned();
+    let partial = partial_path(target);
     tokio::fs::create_dir_all(&folder).await.map_err(failed(&folder))?;
     // What an earlier try left behind.
     let _ = tokio::fs::remove_file(&partial).await;

@@ -39,9 +39,15 @@ async fn stopped(daemon: Server) {
     assert!(daemon.ended().await.0.success());
 }
 
+/// What lies in a folder, but for the empty log and the shared memory that a reader of SQLite leaves behind.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    files.filter(|path| path.is_file()).map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect()
+    let counts = |path: &PathBuf| {
+        let name = path.to_string_lossy();
+        let len = path.metadata().map_or(0, |file| file.len());
+        path.is_file() && !name.ends_with("-shm") && !(name.ends_with("-wal") && len == 0)
+    };
+    files.filter(counts).map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect()
 }
 
 fn status<'a>(found: &'a Value, group: &str, id: &str) -> &'a str {
@@ -107,7 +113,7 @@ async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_n
             assert!(!ended.stdout.contains(secret) && !ended.stderr.contains(secret), "{ended:?}");
         }
     }
-    assert_eq!(contents(desk.folder.path()), before, "nothing is written");
+    assert!(contents(desk.folder.path()) == before, "nothing is written");
 
     let asked = requests(&simulator).await;
     let offline = at_desk(&desk, &["doctor", "--offline"]).await;
@@ -271,7 +277,7 @@ async fn damage_is_found_by_the_check_and_refused_by_the_restore() {
     let before = contents(desk.folder.path());
     let refused = at_desk(&desk, &["db", "restore", "bad.db", "--force"]).await;
     assert!(refused.code.is_some_and(|code| code != 0) && refused.stderr.contains("bad.db"), "{refused:?}");
-    assert_eq!(contents(desk.folder.path()), before, "nothing is touched");
+    assert!(contents(desk.folder.path()) == before, "nothing is touched");
     let gone = at_desk(&desk, &["db", "restore", "gone.db"]).await;
     assert!(gone.code == Some(1) && gone.stderr.contains("gone.db is not there"), "{gone:?}");
 }
