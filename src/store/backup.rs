@@ -137,7 +137,7 @@ pub(super) async fn write_copy(backend: &Backend, access: Access, partial: &Path
     copied.map_err(failed)?;
     let copy = Backend::Sqlite { path: partial.to_owned() };
     let mut connection = copy.connect_to_copy().await.map_err(failed)?;
-    let marked = whole::mark_at_rest(&copy, &mut connection).await;
+    let marked = whole::mark_copy(&copy, &mut connection).await;
     close_quietly(connection).await;
     marked.map_err(failed)
 }

@@ -31,7 +31,8 @@ impl FileLock {
             .file
             .set_len(0)
             .and_then(|()| (&self.file).seek(SeekFrom::Start(0)))
-            .and_then(|_| (&self.file).write_all(text.as_bytes()));
+            .and_then(|_| (&self.file).write_all(text.as_bytes()))
+            .and_then(|()| self.file.sync_data());
         if let Err(error) = noted {
             tracing::warn!(%error, "the file of the store's lock cannot be written");
         }

@@ -19,6 +19,9 @@ use super::lock;
 /// Nobody has the store, and the file is all of it.
 const AT_REST: i32 = -1;
 const MARK_AT_REST: &str = "PRAGMA user_version = -1";
+/// Nobody has a copy, whoever had the store: without this a restored one would name a daemon that it never knew.
+const LET_GO: &str =
+    "UPDATE daemon SET listen = NULL, stopped_at = COALESCE(stopped_at, started_at) WHERE only_row = 1";
 /// Brings the mark from the log into the file; a reader may hold it up, then a later fold does.
 const FOLD: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
@@ -67,6 +70,12 @@ pub(super) async fn mark_in_use(
 pub(super) async fn mark_at_rest(backend: &Backend, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     let Backend::Sqlite { .. } = backend else { return Ok(()) };
     sqlx::raw_sql(MARK_AT_REST).execute(connection).await.map(|_| ())
+}
+
+/// Says in a copy that it is whole and that nobody has it.
+pub(super) async fn mark_copy(backend: &Backend, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(LET_GO).execute(&mut *connection).await?;
+    mark_at_rest(backend, connection).await
 }
 
 /// What a file says of itself; a file that is too short says nothing.

@@ -113,7 +113,11 @@ fn log(group: &mut Group, seen: &Inspection) {
 async fn chains(group: &mut Group, url: &str) -> anyhow::Result<()> {
     let reader = Store::read(url).await?;
     let looked = async {
-        for tenant in reader.audited_tenants().await? {
+        let tenants = reader.audited_tenants().await?;
+        if tenants.is_empty() {
+            group.ok("audit", "no entries yet");
+        }
+        for tenant in tenants {
             let verdict = reader.verify_chain(&tenant).await?;
             match verdict.first_bad {
                 None => group.ok(format!("audit {tenant}"), format!("{}, verified", count(verdict.entries, "entry"))),

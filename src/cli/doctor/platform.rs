@@ -275,8 +275,9 @@ fn clock_offset(group: &mut Group, report: &ProbeReport) {
         group.skipped("clock", "the platform told no time that could be compared");
         return;
     };
-    let detail =
-        format!("the platform's is {offset} ms ahead of ours, give or take {} ms", report.clock_uncertainty_ms);
+    let way = if offset < 0 { "behind" } else { "ahead of" };
+    let apart = offset.unsigned_abs();
+    let detail = format!("the platform's is {apart} ms {way} ours, give or take {} ms", report.clock_uncertainty_ms);
     let least = offset.unsigned_abs().saturating_sub(report.clock_uncertainty_ms);
     let advice = "keep this host's clock in time (NTP)";
     if least > CLOCK_FAR_OFF_MS {

@@ -78,6 +78,7 @@ async fn a_copy_of_the_running_store_is_put_in_its_place_and_what_was_there_is_k
     let store = place.open().await;
     store.writer().commit(change(1)).await.expect("commits");
     let backup = place.folder.path().join("backup.db");
+    store.writer().set_listen("127.0.0.1:8080").await.expect("writes");
     back_up(&place.url, &backup).await.expect("copied");
     assert_eq!(mark_of(&backup).expect("read"), Mark::AtRest);
     store.writer().commit(change(2)).await.expect("commits");
@@ -87,6 +88,10 @@ async fn a_copy_of_the_running_store_is_put_in_its_place_and_what_was_there_is_k
 
     let restored = restore(&place.url, &backup, false, at(0)).await.expect("restored");
     assert_eq!((restored.entries, restored.without_log, restored.set_aside.len()), (1, false, 1));
+    let reader = Store::read(&place.url).await.expect("a store");
+    let row = reader.daemon().await.expect("reads").expect("a row");
+    assert!(row.stopped_at.is_some() && row.listen.is_none(), "nobody has a copy: {row:?}");
+    reader.close().await;
     let store = place.open().await;
     assert_eq!(verified_length(store.reader()).await, 1);
     store.close().await;
