@@ -29,7 +29,8 @@ use crate::engine::heads::{self, HeadParts, HeadSettings};
 use crate::engine::jobs::{self as calendar, JobParts, Jobs};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
-use crate::engine::message::{INBOX, Message};
+use crate::engine::message::INBOX;
+use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::sight;
@@ -144,14 +145,15 @@ impl App {
         };
         // Before anything can happen, so that a new endpoint is told of it.
         app.start_deliveries(endpoints).await?;
-        let mut inboxes = HashMap::new();
+        let (mut inboxes, mut links) = (HashMap::new(), Vec::new());
         for tenant in &config.tenants {
-            let inbox = app.start_tenant(&config, tenant, &clock, &random).await?;
-            inboxes.insert(tenant.id.clone(), inbox);
+            let link = app.start_tenant(&config, tenant, &clock, &random).await?;
+            inboxes.insert(tenant.id.clone(), link.inbox.clone());
+            links.push(link);
         }
         app.door = Door::new(inboxes).closed_in(app.store.writer().trouble());
         let heads = app.start_heads(&config)?;
-        app.start_faces(&config, listener, heads);
+        app.start_faces(&config, listener, heads, Probes::new(links));
         Ok(app)
     }
 
@@ -161,7 +163,7 @@ impl App {
         tenant: &Tenant,
         clock: &SharedClock,
         random: &SharedRandom,
-    ) -> anyhow::Result<mpsc::Sender<Message>> {
+    ) -> anyhow::Result<Arc<Link>> {
         let settings = Arc::new(tenant_settings(config, tenant)?);
         let (inbox, arrivals) = mpsc::channel(INBOX);
         let link = Arc::new(Link {
@@ -172,7 +174,7 @@ impl App {
             writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
-            inbox: inbox.clone(),
+            inbox,
             budget: std::sync::Mutex::new(self.restored_budget(&tenant.id, &settings, clock).await?),
             offset: std::sync::Mutex::default(),
         });
@@ -186,11 +188,12 @@ impl App {
         };
         self.supervisor
             .spawn(format!("keeper {}", tenant.id), OnFailure::Restart, move |soft| keeper::run(parts.clone(), soft));
+        let sight_link = link.clone();
         self.supervisor.spawn(format!("sight {}", tenant.id), OnFailure::Restart, move |soft| {
-            sight::run(link.clone(), settings.clone(), roster.clone(), soft)
+            sight::run(sight_link.clone(), settings.clone(), roster.clone(), soft)
         });
         self.reload.add(tenant.id.clone(), settings_in);
-        Ok(inbox)
+        Ok(link)
     }
 
     async fn start_deliveries(&mut self, endpoints: watch::Receiver<Endpoints>) -> anyhow::Result<()> {
@@ -256,7 +259,7 @@ impl App {
         Ok(parts)
     }
 
-    fn start_faces(&mut self, config: &Config, listener: TcpListener, heads: HeadParts) {
+    fn start_faces(&mut self, config: &Config, listener: TcpListener, heads: HeadParts, probes: Probes) {
         let jobs = self.start_jobs(config, heads);
         let state = ApiState::new(http::ApiParts {
             tokens: settings::access(&config.server),
@@ -265,6 +268,7 @@ impl App {
             readiness: self.readiness.clone(),
             imports: Arc::new(self.importer()),
             jobs,
+            probes,
             outbox: self.outbox.clone(),
         });
         let (writer, clock) = (self.store.writer().clone(), self.clock.clone());

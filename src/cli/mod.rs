@@ -5,8 +5,11 @@ pub mod change;
 pub mod check;
 pub mod config_args;
 pub mod daemon;
+pub mod db;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
+pub mod finding;
 pub mod import;
 pub mod jobs;
 pub mod output;
@@ -62,6 +65,11 @@ enum Command {
     /// Manage the endpoints that are told what happens.
     #[command(subcommand)]
     Webhooks(webhooks::WebhooksCommand),
+    /// Look whether everything that the daemon needs is there and works.
+    Doctor(doctor::DoctorArgs),
+    /// Check, copy, restore or measure the database.
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Run the stand-in platform.
     Simulate(simulate::SimulateArgs),
 }
@@ -80,6 +88,8 @@ impl Cli {
             Command::Report(command) => report::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Webhooks(command) => webhooks::run(command).await,
+            Command::Doctor(args) => doctor::run(args).await,
+            Command::Db(command) => db::run(command).await,
             Command::Simulate(args) => simulate::run(args).await,
         };
         result.unwrap_or_else(|error| {

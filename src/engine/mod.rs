@@ -13,6 +13,7 @@ pub mod keeper;
 pub mod link;
 pub mod message;
 pub mod picture;
+pub mod probe;
 pub mod readiness;
 pub mod settings;
 pub mod sight;

@@ -28,6 +28,7 @@ use crate::domain::words::count;
 use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
 use crate::engine::jobs::Jobs;
+use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::store::Reader;
 
@@ -125,6 +126,7 @@ pub struct ApiState {
     imports: Arc<dyn Imports>,
     jobs: Jobs,
     outbox: Outbox,
+    probes: Probes,
 }
 
 /// What the HTTP face is made of.
@@ -143,6 +145,8 @@ pub struct ApiParts {
     pub jobs: Jobs,
     /// The way in for what people ask of webhooks.
     pub outbox: Outbox,
+    /// Asks the platforms whether they answer.
+    pub probes: Probes,
 }
 
 impl ApiState {
@@ -156,6 +160,7 @@ impl ApiState {
             imports: parts.imports,
             jobs: parts.jobs,
             outbox: parts.outbox,
+            probes: parts.probes,
         }
     }
 }
@@ -168,6 +173,7 @@ fn router(state: ApiState) -> Router {
         .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
         .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))
+        .route("/api/v1/platform-checks", post(api::platform_checks::create))
         .route("/api/v1/jobs", get(api::jobs::list))
         .route("/api/v1/jobs/{id}/runs", get(api::jobs::runs))
         .route("/api/v1/jobs/{id}/run", post(api::jobs::run))

@@ -14,6 +14,7 @@ use super::chain::ChainTrust;
 use super::error::{Cause, Fault, OpenError, ReadError, fault_of};
 use super::migrations;
 use super::reader::Reader;
+use super::whole;
 
 const COPY: &str = "VACUUM INTO $1";
 /// A connection that may copy must not be held to asking alone; its file is opened for reading all the same.
@@ -76,19 +77,21 @@ pub enum BackupError {
 pub async fn back_up(url: &str, target: &Path) -> Result<BackupMade, BackupError> {
     let backend = Backend::from_url(url)?;
     let Backend::Sqlite { .. } = backend else { return Err(BackupError::NotHere { place: backend.place() }) };
-    let folder = target.parent().unwrap_or(Path::new(".")).to_owned();
-    let partial = partial_path(target);
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |cause| BackupError::Folder { path, cause }
     };
+    // A bare name has no folder to be made and synced.
+    let target = &std::path::absolute(target).map_err(failed(target))?;
+    let folder = target.parent().unwrap_or(Path::new("/")).to_owned();
+    let partial = partial_path(target);
     tokio::fs::create_dir_all(&folder).await.map_err(failed(&folder))?;
     // What an earlier try left behind.
     let _ = tokio::fs::remove_file(&partial).await;
     let made = async {
         let copy = Backend::Sqlite { path: partial.clone() };
         copy.make_private()?;
-        write_copy(&backend, &partial).await?;
+        write_copy(&backend, Access::Read, &partial).await?;
         let file = tokio::fs::File::open(&partial).await.map_err(failed(&partial))?;
         file.sync_all().await.map_err(failed(&partial))?;
         let entries = check(&copy).await?;
@@ -106,13 +109,14 @@ pub async fn back_up(url: &str, target: &Path) -> Result<BackupMade, BackupError
 }
 
 /// The name of a copy that is not yet whole.
-fn partial_path(target: &Path) -> PathBuf {
+pub(super) fn partial_path(target: &Path) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     target.with_file_name(name)
 }
 
-async fn write_copy(backend: &Backend, partial: &Path) -> Result<(), BackupError> {
+/// Writes the copy, and says in it that it is whole.
+pub(super) async fn write_copy(backend: &Backend, access: Access, partial: &Path) -> Result<(), BackupError> {
     let failed = |error: sqlx::Error| match fault_of(&error) {
         Fault::Full => BackupError::Full { path: partial.to_owned() },
         Fault::ReadOnly
@@ -122,7 +126,7 @@ async fn write_copy(backend: &Backend, partial: &Path) -> Result<(), BackupError
         | Fault::ConnectionLost
         | Fault::Other => BackupError::Copy(Arc::new(error)),
     };
-    let mut connection = backend.connect(Access::Read).await.map_err(failed)?;
+    let mut connection = backend.connect(access).await.map_err(failed)?;
     let copied = async {
         sqlx::raw_sql(MAY_COPY).execute(&mut connection).await?;
         let mut values = Values::default();
@@ -131,24 +135,28 @@ async fn write_copy(backend: &Backend, partial: &Path) -> Result<(), BackupError
     }
     .await;
     close_quietly(connection).await;
-    copied.map(|_| ()).map_err(failed)
+    copied.map_err(failed)?;
+    let copy = Backend::Sqlite { path: partial.to_owned() };
+    let mut connection = copy.connect_to_copy().await.map_err(failed)?;
+    let marked = whole::mark_copy(&copy, &mut connection).await;
+    close_quietly(connection).await;
+    marked.map_err(failed)
 }
 
 /// Integrity, migrations and every audit chain of the copy; gives the count of entries.
-async fn check(copy: &Backend) -> Result<u64, BackupError> {
+pub(super) async fn check(copy: &Backend) -> Result<u64, BackupError> {
     let unreadable = |error: sqlx::Error| BackupError::Check(error.into());
     let mut connection = copy.connect(Access::ReadAtRest).await.map_err(unreadable)?;
     let looked = async {
-        let row = sqlx::query(CHECK).fetch_one(&mut connection).await.map_err(unreadable)?;
-        let said: String = row.try_get(0).map_err(unreadable)?;
-        if said != "ok" {
-            return Err(BackupError::Bad { what: said });
+        if let Some(what) = damage(&mut connection).await.map_err(unreadable)? {
+            return Err(BackupError::Bad { what });
         }
         Ok(migrations::seen(copy, &mut connection).await?)
     }
     .await;
     close_quietly(connection).await;
-    if looked? != migrations::Seen::All {
+    // An older one is copied too, before an upgrade say.
+    if looked? == migrations::Seen::Nothing {
         return Err(BackupError::Bad { what: "it lacks tables".to_owned() });
     }
     let reader = Reader::new(copy.readers().await.map_err(unreadable)?);
@@ -157,7 +165,14 @@ async fn check(copy: &Backend) -> Result<u64, BackupError> {
     checked
 }
 
-async fn check_chains(reader: &Reader) -> Result<u64, BackupError> {
+/// The first damage that SQLite finds.
+pub(super) async fn damage(connection: &mut sqlx::AnyConnection) -> Result<Option<String>, sqlx::Error> {
+    let said: String = sqlx::query(CHECK).fetch_one(connection).await?.try_get(0)?;
+    Ok((said != "ok").then_some(said))
+}
+
+/// The chains of every tenant; gives the count of entries.
+pub(super) async fn check_chains(reader: &Reader) -> Result<u64, BackupError> {
     let mut entries = 0;
     for tenant in reader.audited_tenants().await? {
         let verdict = reader.verify_chain(&tenant, ChainTrust::default()).await?;

@@ -80,6 +80,16 @@ pub enum OpenError {
         #[source]
         cause: Cause,
     },
+    /// A copy of the main file alone: what was committed last is missing.
+    #[error(
+        "{place} is a copy of a running store's main file without its write-ahead log, so the last changes are missing: put \
+         {place}-wal beside it, or restore a backup with `shiftkeeper db restore FILE`; if the log was lost for good, \
+         `shiftkeeper db restore {place} --force` takes what there is"
+    )]
+    WithoutLog {
+        /// The file.
+        place: String,
+    },
     /// No space is left.
     #[error("no space is left for {place}: free some, nothing was lost")]
     Full {
@@ -215,6 +225,15 @@ pub(super) fn fault_of(error: &sqlx::Error) -> Fault {
 }
 
 impl CommitError {
+    /// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone through.
+    pub(super) fn of_commit(error: sqlx::Error) -> Self {
+        if fault_of(&error) == Fault::ConnectionLost {
+            Self::Unknown(Arc::new(error))
+        } else {
+            Self::from_engine(error)
+        }
+    }
+
     pub(super) fn from_engine(error: sqlx::Error) -> Self {
         match fault_of(&error) {
             Fault::Full => Self::Full,

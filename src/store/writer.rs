@@ -4,7 +4,6 @@
 //! fault is it repeated change by change.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use sqlx::AnyConnection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +22,7 @@ use super::tables::{
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails};
 use super::trouble::Trouble;
+use super::whole;
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -336,7 +336,7 @@ impl WriterTask {
                 }
                 Err(error) => {
                     self.roll_back().await;
-                    Err(commit_failed(error))
+                    Err(CommitError::of_commit(error))
                 }
             },
             Err(error) => {
@@ -357,6 +357,7 @@ impl WriterTask {
         let Err(error) = sqlx::query("ROLLBACK").execute(&mut *connection).await else { return };
         let ended_already = matches!(self.backend, Backend::Sqlite { .. }) && fault_of(&error) == Fault::Other;
         if !ended_already {
+            self.note_letting_go();
             self.connection = None;
         }
     }
@@ -404,6 +405,9 @@ impl WriterTask {
                 close_quietly(connection).await;
                 return Err(CommitError::LostEpoch { ours: self.epoch, theirs: 0 });
             }
+            if let Some(lock) = &self.lock {
+                lock.note("");
+            }
             self.connection = Some(connection);
         }
         Ok(())
@@ -440,23 +444,43 @@ impl WriterTask {
             {
                 tracing::warn!(%error, "the stop could not be recorded in the store");
             }
+            let at_rest = self.mark_at_rest(&mut connection).await;
             if let Backend::Sqlite { .. } = self.backend
                 && let Err(error) = sqlx::raw_sql(checkpoint::CHECKPOINT).execute(&mut connection).await
             {
                 tracing::warn!(%error, "the write-ahead log could not be folded into the file");
             }
+            if !at_rest {
+                self.note_letting_go();
+            }
             close_quietly(connection).await;
+        } else {
+            self.note_letting_go();
         }
         self.lock = None;
     }
+
+    /// Says in the file that nobody has it. A full disk may leave no room in the log until it is folded.
+    async fn mark_at_rest(&mut self, connection: &mut AnyConnection) -> bool {
+        if whole::mark_at_rest(&self.backend, connection).await.is_ok() {
+            return true;
+        }
+        let folded = sqlx::raw_sql(checkpoint::CHECKPOINT).execute(&mut *connection).await;
+        folded.is_ok() && whole::mark_at_rest(&self.backend, connection).await.is_ok()
+    }
+
+    /// The engine folds the log into the file when a connection is dropped, without a mark in the file.
+    fn note_letting_go(&self) {
+        if let Some(lock) = &self.lock {
+            lock.note(&whole::let_go_note(self.epoch));
+        }
+    }
 }
 
-/// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone through.
-fn commit_failed(error: sqlx::Error) -> CommitError {
-    if fault_of(&error) == Fault::ConnectionLost {
-        CommitError::Unknown(Arc::new(error))
-    } else {
-        CommitError::from_engine(error)
+/// Before the connection is dropped: the note must not come after the folding.
+impl Drop for WriterTask {
+    fn drop(&mut self) {
+        self.note_letting_go();
     }
 }
 

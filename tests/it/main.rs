@@ -7,5 +7,6 @@ mod forgeries;
 mod harness;
 mod jobs;
 mod judges;
+mod operations;
 mod processes;
 mod scenarios;

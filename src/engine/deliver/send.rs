@@ -165,14 +165,7 @@ impl HttpPost {
     pub fn within(endpoint: Endpoint, network: &Network, limits: Limits) -> Result<Self, EndpointError> {
         let Endpoint { url, keys, allow, format } = endpoint;
         let target = Target::of(&url).ok_or(EndpointError::Url)?;
-        let tls = match url.scheme() {
-            "http" => None,
-            "https" => Some(Tls {
-                connector: TlsConnector::from(Arc::clone(&network.tls)),
-                name: server_name(&target).ok_or(EndpointError::Url)?,
-            }),
-            _ => return Err(EndpointError::Url),
-        };
+        let tls = tls_for(&url, &target, network)?;
         let host = match url.port() {
             Some(port) => format!("{}:{port}", target.host),
             None => target.host.to_string(),
@@ -322,6 +315,29 @@ impl Sender {
 
     fn idle(&self) -> MutexGuard<'_, VecDeque<Line>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a connection as an attempt does (address law, name, TCP, TLS) and closes it; nothing is sent. The error is for people.
+pub async fn reach(url: &Url, allow: &[Target], network: &Network, within: Duration) -> Result<(), String> {
+    let target = Target::of(url).ok_or_else(|| EndpointError::Url.to_string())?;
+    let tls = tls_for(url, &target, network).map_err(|error| error.to_string())?;
+    let guard = Guard::new(target, allow.to_vec(), Arc::clone(&network.resolver), Arc::clone(&network.dial));
+    match tokio::time::timeout(within, Line::open(&guard, tls.as_ref())).await {
+        Ok(line) => line.map(|_| ()),
+        Err(_) => Err(format!("no connection within {} ms", within.as_millis())),
+    }
+}
+
+/// TLS where the URL asks for it.
+fn tls_for(url: &Url, target: &Target, network: &Network) -> Result<Option<Tls>, EndpointError> {
+    match url.scheme() {
+        "http" => Ok(None),
+        "https" => Ok(Some(Tls {
+            connector: TlsConnector::from(Arc::clone(&network.tls)),
+            name: server_name(target).ok_or(EndpointError::Url)?,
+        })),
+        _ => Err(EndpointError::Url),
     }
 }
 

@@ -46,7 +46,7 @@ impl Job for Backup {
 }
 
 /// `shiftkeeper-20261122T023000Z.db`: names sort by time.
-fn name_at(now: UtcMicros) -> String {
+pub fn name_at(now: UtcMicros) -> String {
     format!("{BEGINS}{}{ENDS}", now.timestamp().strftime("%Y%m%dT%H%M%SZ"))
 }
 

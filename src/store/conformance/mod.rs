@@ -3,6 +3,7 @@
 
 mod chains;
 mod changes;
+mod copies;
 mod figures;
 mod history;
 mod jobs;

@@ -210,3 +210,28 @@ async fn jobs_are_shown_and_run_only_within_a_tokens_rights() {
         .await;
     assert_eq!(ended["asked_by"], "operator", "{ended}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_check_takes_the_right_to_change_and_leaves_the_reserve_alone() {
+    let setup = Setup { speed: 1, tenant_keys: "requests_per_minute = 6\nurgent_reserve = 2\n", ..Setup::default() };
+    let scenario = Scenario::start(setup).await;
+    let path = format!("/api/v1/platform-checks?tenant={}&agent=u_0001", scenario.tenant);
+    let ask = |token: &str, path: &str| scenario.request_as(token, Method::POST, path);
+    problem(ask(VIEWER, &path), StatusCode::FORBIDDEN, "not_permitted").await;
+    problem(ask(OPERATOR, "/api/v1/platform-checks?tenant=nobody&agent=x"), StatusCode::NOT_FOUND, "no_such_tenant")
+        .await;
+    problem(ask(OPERATOR, "/api/v1/platform-checks"), StatusCode::BAD_REQUEST, "bad_request").await;
+    let (status, first) = answer(ask(OPERATOR, &path)).await;
+    let outcomes: Vec<_> = first["questions"].as_array().expect("a list").iter().map(|one| &one["outcome"]).collect();
+    assert_eq!((status, outcomes), (StatusCode::OK, vec![&json!("ok"), &json!("ok")]), "{first}");
+    assert!(first["clock_offset_ms"].is_i64(), "{first}");
+    let full = scenario
+        .until("no slot is left but the reserve", || async {
+            let (_, body) = answer(ask(OPERATOR, &path)).await;
+            let refused =
+                body["questions"].as_array().is_some_and(|all| all.iter().all(|one| one["outcome"] == "no_slot"));
+            if refused { Ok(body) } else { Err(body.to_string()) }
+        })
+        .await;
+    assert_eq!(full["budget_free"], 2, "{full}");
+}
