@@ -4,8 +4,10 @@
 
 mod budget;
 mod import;
+mod jobs;
 mod reload;
 mod settings;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,21 +21,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRandom};
 use crate::config::{Config, Tenant};
-use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::ids::AgentId;
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
+use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
+use crate::engine::heads::{self, HeadParts, HeadSettings};
+use crate::engine::jobs::{self as calendar, JobParts, Jobs};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
-use crate::engine::message::{INBOX, Message};
+use crate::engine::message::INBOX;
+use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::sight;
+use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
-use crate::engine::upkeep;
 use crate::http::{self, ApiState};
 use crate::store::{Identity, Reader, Role, Store};
 
+use self::webhooks::Webhooks;
+
 pub use import::{Importer, wanted_from_file};
+pub use jobs::job_infos;
 pub use reload::Reload;
 pub use settings::{SettingsError, platform_of, tenant_settings};
 
@@ -59,6 +68,7 @@ pub struct App {
     pub readiness: Readiness,
     /// The way in for changes.
     pub door: Door,
+    outbox: Outbox,
 }
 
 /// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
@@ -114,10 +124,11 @@ impl App {
         let listen = listener.local_addr().context("the bound address")?;
         store.writer().set_listen(&listen.to_string()).await?;
         let readiness = Readiness::new(clock.clone());
-        readiness.ready("store");
+        readiness.ready(store_watch::PART);
+        let (webhooks, endpoints) = Webhooks::new(&config)?;
         let mut app = Self {
             supervisor: Supervisor::new(soft.clone(), readiness.clone()),
-            reload: Reload::default(),
+            reload: Reload::new(webhooks),
             door: Door::new(HashMap::new()),
             clock: clock.clone(),
             random: random.clone(),
@@ -126,14 +137,19 @@ impl App {
             soft,
             listen,
             readiness,
+            outbox: Outbox::default(),
         };
-        let mut inboxes = HashMap::new();
+        // Before anything can happen, so that a new endpoint is told of it.
+        app.start_deliveries(endpoints).await?;
+        let (mut inboxes, mut links) = (HashMap::new(), Vec::new());
         for tenant in &config.tenants {
-            let inbox = app.start_tenant(&config, tenant, &clock, &random).await?;
-            inboxes.insert(tenant.id.clone(), inbox);
+            let link = app.start_tenant(&config, tenant, &clock, &random).await?;
+            inboxes.insert(tenant.id.clone(), link.inbox.clone());
+            links.push(link);
         }
-        app.door = Door::new(inboxes);
-        app.start_faces(&config, listener);
+        app.door = Door::new(inboxes).closed_in(app.store.writer().trouble());
+        let heads = app.start_heads(&config)?;
+        app.start_faces(&config, listener, heads, Probes::new(links));
         Ok(app)
     }
 
@@ -143,7 +159,7 @@ impl App {
         tenant: &Tenant,
         clock: &SharedClock,
         random: &SharedRandom,
-    ) -> anyhow::Result<mpsc::Sender<Message>> {
+    ) -> anyhow::Result<Arc<Link>> {
         let settings = Arc::new(tenant_settings(config, tenant)?);
         let (inbox, arrivals) = mpsc::channel(INBOX);
         let link = Arc::new(Link {
@@ -154,7 +170,7 @@ impl App {
             writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
-            inbox: inbox.clone(),
+            inbox,
             budget: std::sync::Mutex::new(budget::restored(self.store.reader(), &tenant.id, &settings, clock).await?),
             offset: std::sync::Mutex::default(),
         });
@@ -168,11 +184,30 @@ impl App {
         };
         self.supervisor
             .spawn(format!("keeper {}", tenant.id), OnFailure::Restart, move |soft| keeper::run(parts.clone(), soft));
+        let sight_link = link.clone();
         self.supervisor.spawn(format!("sight {}", tenant.id), OnFailure::Restart, move |soft| {
-            sight::run(link.clone(), settings.clone(), roster.clone(), soft)
+            sight::run(sight_link.clone(), settings.clone(), roster.clone(), soft)
         });
         self.reload.add(tenant.id.clone(), settings_in);
-        Ok(inbox)
+        Ok(link)
+    }
+
+    async fn start_deliveries(&mut self, endpoints: watch::Receiver<Endpoints>) -> anyhow::Result<()> {
+        let parts = DeliverParts {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            readiness: self.readiness.clone(),
+            outbox: self.outbox.clone(),
+            endpoints,
+        };
+        let first = parts.endpoints.borrow().clone();
+        deliver::register(&parts, &first).await?;
+        self.supervisor.spawn_lasting("deliver", OnFailure::Restart, move |soft, rest_ended| {
+            deliver::run(parts.clone(), soft, rest_ended)
+        });
+        Ok(())
     }
 
     /// Takes schedule files in.
@@ -187,22 +222,69 @@ impl App {
         }
     }
 
-    fn start_faces(&mut self, config: &Config, listener: TcpListener) {
+    /// Makes signed heads of the audit chains. The store is held, so that nobody else makes the key.
+    fn start_heads(&mut self, config: &Config) -> anyhow::Result<HeadParts> {
+        let file = config.audit.key_file(&config.store);
+        let parts = HeadParts {
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            key: heads::key::read_or_make(&file, &*self.random)?,
+            tenants: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
+            settings: HeadSettings { entries: config.audit.head_entries, folder: config.audit.heads_folder.clone() },
+        };
+        let watched = parts.clone();
+        self.supervisor.spawn("audit heads", OnFailure::Restart, move |soft| heads::run(watched.clone(), soft));
+        Ok(parts)
+    }
+
+    fn start_faces(&mut self, config: &Config, listener: TcpListener, heads: HeadParts, probes: Probes) {
+        let jobs = self.start_jobs(config, heads);
         let state = ApiState::new(http::ApiParts {
             tokens: settings::access(&config.server),
             door: self.door.clone(),
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
             imports: Arc::new(self.importer()),
+            jobs,
+            probes,
+            outbox: self.outbox.clone(),
         });
         let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
-        let tenants: Arc<[TenantId]> = config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
-        self.supervisor.spawn("upkeep", OnFailure::Restart, move |soft| {
-            upkeep::run(writer.clone(), clock.clone(), tenants.clone(), soft)
+        let (readiness, place) = (self.readiness.clone(), config.store.url.clone());
+        self.supervisor.spawn("store watch", OnFailure::Restart, move |soft| {
+            store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
         });
         let listener = Arc::new(listener);
         self.supervisor
             .spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
+    }
+
+    /// Starts the jobs of the calendar; gives the way in for people.
+    fn start_jobs(&mut self, config: &Config, heads: HeadParts) -> Jobs {
+        let tools = jobs::JobTools {
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            clock: self.clock.clone(),
+            tenants: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
+            importer: self.importer(),
+            heads,
+        };
+        let specs = jobs::job_specs(config, &tools);
+        let (way_in, requests) = Jobs::new(&specs, self.clock.clone());
+        let parts = JobParts {
+            specs,
+            tenants: tools.tenants,
+            writer: tools.writer,
+            reader: tools.reader,
+            clock: tools.clock,
+            random: self.random.clone(),
+            readiness: self.readiness.clone(),
+            requests,
+        };
+        self.supervisor.spawn("jobs", OnFailure::Restart, move |soft| calendar::run(parts.clone(), soft));
+        way_in
     }
 
     /// What a reload of the configuration goes through.

@@ -5,25 +5,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::settings::{SettingsError, tenant_settings};
+use super::settings::tenant_settings;
+use super::webhooks::Webhooks;
 use crate::config::Loaded;
 use crate::domain::ids::TenantId;
 use crate::engine::settings::TenantSettings;
 
 /// Hands new settings to the workers. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Reload {
     tenants: Arc<Mutex<HashMap<TenantId, watch::Sender<Arc<TenantSettings>>>>>,
+    webhooks: Arc<Mutex<Webhooks>>,
 }
 
 impl Reload {
+    pub(super) fn new(webhooks: Webhooks) -> Self {
+        Self { tenants: Arc::default(), webhooks: Arc::new(Mutex::new(webhooks)) }
+    }
+
     pub(super) fn add(&self, tenant: TenantId, settings: watch::Sender<Arc<TenantSettings>>) {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, settings);
     }
 
     /// Puts a new configuration in force as far as that can be done while the daemon runs, and logs the rest as what needs a
     /// restart. Nothing changes when any part of it is wrong.
-    pub fn apply(&self, running: &mut Loaded, newer: Loaded) -> Result<(), SettingsError> {
+    pub fn apply(&self, running: &mut Loaded, newer: Loaded) -> anyhow::Result<()> {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         // What needs a restart stays as it is, also where a setting that is reloaded rests on it.
         let config = running.config.reloaded(&newer.config);
@@ -33,6 +39,7 @@ impl Reload {
                 ready.push((sender, Arc::new(tenant_settings(&config, tenant)?)));
             }
         }
+        self.webhooks.lock().unwrap_or_else(PoisonError::into_inner).take(&config)?;
         for (sender, settings) in ready {
             sender.send_replace(settings);
         }

@@ -1,49 +1,36 @@
-//! `shiftkeeper audit`: check the audit trail, or write it out so that others can. Reads the store alone.
+//! `shiftkeeper audit`: check the audit trail, or write it out so that others can. Reads the store alone, and of the key only
+//! the public half.
+
+mod heads;
+mod verify;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use serde::Serialize;
 use serde_json::json;
 
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
-use super::output::{Output, print, print_json};
 use super::scope::{one_tenant, open_reader, usage};
 use crate::config::Config;
-use crate::domain::audit::BadEntry;
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::words::count;
 use crate::store::{PAGE_LIMIT, Reader, StoredEntry};
+
+pub use verify::verify_tenant;
 
 /// What to do with the audit trail.
 #[derive(clap::Subcommand, Debug)]
 pub enum AuditCommand {
-    /// Check every entry: number, link, hash, and the columns beside it.
-    Verify(VerifyArgs),
+    /// Check every entry: number, link, hash, the columns beside it, and what signed heads say of it.
+    Verify(verify::VerifyArgs),
+    /// List the signed heads.
+    Heads(heads::HeadsArgs),
+    /// Show the public half of the key that signs heads.
+    Key(heads::KeyArgs),
     /// Write the entries out, one JSON object a line.
     Export(ExportArgs),
-}
-
-/// Options of `audit verify`.
-#[derive(clap::Args, Debug)]
-#[command(after_help = "Ends with 0 when every chain holds, with 4 when one does not.
-
-Examples:
-  shiftkeeper audit verify
-  shiftkeeper audit verify --tenant acme --output json")]
-pub struct VerifyArgs {
-    /// Where the configuration comes from.
-    #[command(flatten)]
-    pub config: ConfigArgs,
-    /// One tenant; all of them without it.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
-    /// How to print.
-    #[arg(long, short, value_enum, default_value_t)]
-    pub output: Output,
 }
 
 /// Options of `audit export`.
@@ -90,48 +77,11 @@ pub enum ExportOutput {
 /// Runs it.
 pub async fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
     match command {
-        AuditCommand::Verify(args) => verify(args).await,
+        AuditCommand::Verify(args) => verify::run(args).await,
+        AuditCommand::Heads(args) => heads::list(args).await,
+        AuditCommand::Key(args) => heads::key(&args),
         AuditCommand::Export(args) => export(args).await,
     }
-}
-
-/// How one tenant's chain holds; its JSON shape is part of the command's interface.
-#[derive(Serialize, Debug)]
-pub struct TenantAudit {
-    /// The tenant.
-    pub id: TenantId,
-    /// Entries looked at, the bad one included.
-    pub entries: u64,
-    /// All of them hold.
-    pub verified: bool,
-    /// The first that does not; what comes after it was not looked at.
-    pub first_bad: Option<BadEntry>,
-}
-
-/// Checks one tenant's chain.
-pub async fn verify_tenant(reader: &Reader, tenant: &TenantId) -> anyhow::Result<TenantAudit> {
-    let verdict = reader.verify_chain(tenant).await?;
-    Ok(TenantAudit {
-        id: tenant.clone(),
-        entries: verdict.entries,
-        verified: verdict.first_bad.is_none(),
-        first_bad: verdict.first_bad,
-    })
-}
-
-async fn verify(args: VerifyArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
-    let reader = open_reader(&loaded.config).await?;
-    let mut audits = Vec::new();
-    for tenant in audited(&loaded.config, &reader, args.tenant).await? {
-        audits.push(verify_tenant(&reader, &tenant).await?);
-    }
-    reader.close().await;
-    match args.output {
-        Output::Json => print_json(&json!({ "tenants": audits }))?,
-        Output::Table => print(audits.iter().map(TenantAudit::line).collect::<Vec<_>>().join("\n"))?,
-    }
-    Ok(exit_for(&audits).into())
 }
 
 /// The tenant that is named, or those of the configuration and those that the store has a chain of.
@@ -149,19 +99,6 @@ async fn audited(config: &Config, reader: &Reader, named: Option<TenantId>) -> a
                 "neither the configuration nor the store has a tenant {named}; there are: {}",
                 known.join(", ")
             )))
-        }
-    }
-}
-
-fn exit_for(audits: &[TenantAudit]) -> Exit {
-    if audits.iter().all(|audit| audit.verified) { Exit::Done } else { Exit::Problems }
-}
-
-impl TenantAudit {
-    fn line(&self) -> String {
-        match &self.first_bad {
-            None => format!("{}: {}, verified", self.id, count(self.entries, "entry")),
-            Some(bad) => format!("{}: entry {} does not hold: {}", self.id, bad.seq, bad.reason),
         }
     }
 }

@@ -158,6 +158,15 @@ impl Daemon {
         }
     }
 
+    /// What it says of its readiness, whether it is ready or not; takes no token.
+    pub async fn readiness(&self) -> Result<Value, DaemonError> {
+        let asked = self.client.get(format!("{}/readyz", self.url)).send().await;
+        let response = asked.map_err(|error| self.failure_of(&error))?;
+        let status = response.status();
+        let answer = response.json::<Value>().await.ok().filter(|answer| answer.get("parts").is_some());
+        answer.ok_or_else(|| DaemonError::NotShiftkeeper { url: self.url.clone(), status })
+    }
+
     /// Where it is.
     pub fn url(&self) -> &str {
         &self.url

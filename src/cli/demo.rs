@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -18,14 +20,15 @@ use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::talk::say;
 use crate::app::{App, Importer};
-use crate::clock::{RealTime, SharedClock, Stopwatch, SystemClock, SystemRandom};
+use crate::clock::{Random as _, RealTime, SharedClock, Stopwatch, SystemClock, SystemRandom};
 use crate::config::{Config, ConfigText, Environment, Loaded};
 use crate::domain::ids::TenantId;
 use crate::domain::span;
 use crate::domain::time::UtcMicros;
 use crate::engine::supervisor::Ended;
 use crate::http::WantedImport;
-use crate::sim::{ScheduleFile, SimOptions, Simulator};
+
+use crate::sim::{Receiver, ReceiverOptions, ScheduleFile, SimOptions, Simulator};
 
 /// Where simulated time starts: a Monday on which breaks, lunches and shift changes of five time zones fall together.
 const START: &str = "2026-10-26T13:30:00Z";
@@ -39,6 +42,12 @@ const RULES: &str = include_str!("../../config/rules.toml");
 
 /// Where the demo's only secret comes from.
 const SECRET: &str = "SHIFTKEEPER_DEMO_CLIENT_SECRET";
+
+/// Where the key comes from that the demo's deliveries are signed with.
+const HOOK_SECRET: &str = "SHIFTKEEPER_DEMO_WEBHOOK_SECRET";
+
+/// The demo's webhook receiver fails the first try of one delivery in so many.
+const FAIL_EVERY: u64 = 20;
 
 /// How often the status line is drawn, in real time.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -74,6 +83,7 @@ struct Demo {
     start: UtcMicros,
     store_url: String,
     simulator: Simulator,
+    receiver: Receiver,
 }
 
 /// Runs it until the time is over or somebody stops it.
@@ -85,12 +95,13 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let clock: SharedClock = Arc::new(SystemClock::scaled(Some(start), args.speed));
     let folder = folder(&args)?;
     let simulator = start_simulator(&args, clock.clone()).await?;
-    let loaded = configuration(&args, &simulator, &folder)?;
+    let (receiver, hook_secret) = start_receiver(&args).await?;
+    let loaded = configuration(&args, &simulator, (&receiver, hook_secret), &folder)?;
     let soft = CancellationToken::new();
     let app = App::start(loaded.config.clone(), clock.clone(), soft.clone()).await?;
     let tenant = loaded.config.tenants.first().map(|tenant| tenant.id.clone()).context("the demo's tenant")?;
     let store_url = loaded.config.store.connection_url().expose().to_owned();
-    let demo = Demo { clock, tenant, start, store_url, simulator };
+    let demo = Demo { clock, tenant, start, store_url, simulator, receiver };
     import(&demo, &app).await?;
     introduce(&demo, &folder, app.listen, args.speed);
     let mut line = status::StatusLine::open(&demo, args.output).await?;
@@ -114,6 +125,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     }
     let summary = summary::collect(&demo, watch.elapsed()).await?;
     demo.simulator.stop().await;
+    demo.receiver.stop().await;
     match args.output {
         Output::Json => print_json(&summary)?,
         Output::Table => print(summary.to_string())?,
@@ -123,7 +135,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
 fn folder(args: &DemoArgs) -> anyhow::Result<PathBuf> {
     let folder = args.data.clone().unwrap_or_else(|| {
-        let name = format!("shiftkeeper-demo-{}", crate::clock::Random::opaque_id(&SystemRandom).simple());
+        let name = format!("shiftkeeper-demo-{}", SystemRandom.opaque_id().simple());
         std::env::temp_dir().join(name)
     });
     std::fs::create_dir_all(&folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
@@ -143,8 +155,27 @@ async fn start_simulator(args: &DemoArgs, clock: SharedClock) -> anyhow::Result<
     Simulator::start(options, clock).await.context("the simulator")
 }
 
+/// A receiver for webhooks, and the key that it believes.
+async fn start_receiver(args: &DemoArgs) -> anyhow::Result<(Receiver, String)> {
+    let random = SystemRandom;
+    let key = [random.bytes(), random.bytes()].concat();
+    let secret = format!("whsec_{}", STANDARD.encode(key));
+    let options = ReceiverOptions {
+        keys: vec![secret.clone()],
+        fail_every: FAIL_EVERY,
+        seed: args.seed,
+        ..ReceiverOptions::default()
+    };
+    Ok((Receiver::start(options).await.context("the webhook receiver")?, secret))
+}
+
 /// The configuration of the demo: what an operator would write, with the rules enforced.
-fn configuration(args: &DemoArgs, simulator: &Simulator, folder: &std::path::Path) -> anyhow::Result<Loaded> {
+fn configuration(
+    args: &DemoArgs,
+    simulator: &Simulator,
+    (receiver, hook_secret): (&Receiver, String),
+    folder: &std::path::Path,
+) -> anyhow::Result<Loaded> {
     let description = simulator.description();
     let tenant = description.tenants.first().context("the simulator's tenant")?;
     let text = format!(
@@ -153,14 +184,18 @@ fn configuration(args: &DemoArgs, simulator: &Simulator, folder: &std::path::Pat
          [store]\nurl = {url:?}\n\
          [log]\nlevel = \"warn\"\n\
          [[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = \"{SECRET}\" }}\n\
-         [tenants.automation]\nenforce = [\"all\"]\n",
+         [tenants.automation]\nenforce = [\"all\"]\n\
+         [[webhooks]]\nid = \"demo\"\nurl = {hooks:?}\nsecret = {{ env = \"{HOOK_SECRET}\" }}\nallow = [\"{target}\"]\n",
         speed = args.speed,
         url = format!("sqlite://{}", folder.join("shiftkeeper.db").display()),
         id = tenant.id.as_str(),
         base = description.base_url,
         client = tenant.client_id,
+        hooks = receiver.url(),
+        target = receiver.address(),
     );
-    let environment: Environment = [(SECRET.to_owned(), tenant.client_secret.clone())].into_iter().collect();
+    let secrets = [(SECRET.to_owned(), tenant.client_secret.clone()), (HOOK_SECRET.to_owned(), hook_secret)];
+    let environment: Environment = secrets.into_iter().collect();
     let texts = [
         ConfigText { file: PathBuf::from("demo.toml"), text },
         ConfigText { file: PathBuf::from("rules.toml"), text: RULES.to_owned() },

@@ -5,9 +5,13 @@ pub mod change;
 pub mod check;
 pub mod config_args;
 pub mod daemon;
+pub mod db;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
+pub mod finding;
 pub mod import;
+pub mod jobs;
 pub mod output;
 pub mod plan;
 pub mod report;
@@ -15,6 +19,7 @@ pub mod run;
 pub mod scope;
 pub mod simulate;
 pub mod talk;
+pub mod webhooks;
 
 use std::process::ExitCode;
 
@@ -47,6 +52,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Import shifts from a CSV or iCalendar file.
     Import(import::ImportArgs),
+    /// Show what the calendar asks for, or run a job now.
+    Jobs(jobs::JobsArgs),
     /// Change the state of one agent or many.
     Change(change::ChangeArgs),
     /// Print a report.
@@ -55,6 +62,14 @@ enum Command {
     /// Verify or export the audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Manage the endpoints that are told what happens.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
+    /// Look whether everything that the daemon needs is there and works.
+    Doctor(doctor::DoctorArgs),
+    /// Check, copy, restore or measure the database.
+    #[command(subcommand)]
+    Db(db::DbCommand),
     /// Run the stand-in platform.
     Simulate(simulate::SimulateArgs),
 }
@@ -68,9 +83,13 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Plan(args) => plan::run(args).await,
             Command::Import(args) => import::run(args).await,
+            Command::Jobs(args) => jobs::run(args).await,
             Command::Change(args) => change::run(args).await,
             Command::Report(command) => report::run(command).await,
             Command::Audit(command) => audit::run(command).await,
+            Command::Webhooks(command) => webhooks::run(command).await,
+            Command::Doctor(args) => doctor::run(args).await,
+            Command::Db(command) => db::run(command).await,
             Command::Simulate(args) => simulate::run(args).await,
         };
         result.unwrap_or_else(|error| {

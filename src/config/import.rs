@@ -47,7 +47,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> ImportOptions {
             usual.max_days,
         ),
         default_zone: section
-            .optional(reloads("default_zone", "The IANA time zone of rows and agents without one."), &zone()),
+            .optional(reloads("default_zone", "The IANA time zone of rows and agents without one."), &kind::zone()),
         move_weeks: usual.move_weeks,
     }
 }
@@ -64,12 +64,4 @@ fn field() -> Kind<String> {
         })
     };
     Kind::from_text("column", convert, String::clone)
-}
-
-fn zone() -> Kind<String> {
-    let convert = |text: &str| match jiff::tz::TimeZone::get(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(Fault::new("is not a known IANA time zone").advise("as in \"Europe/London\"")),
-    };
-    Kind::from_text("IANA zone", convert, |zone| format!("{zone:?}"))
 }

@@ -296,3 +296,12 @@ fn gather<'a, T>(results: impl Iterator<Item = (Result<T, Vec<Fault>>, &'a Node)
     }
     if faults.is_empty() { Ok(values) } else { Err(faults) }
 }
+
+/// An IANA time zone by its name.
+pub(super) fn zone() -> Kind<String> {
+    let convert = |text: &str| match jiff::tz::TimeZone::get(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(Fault::new("is not a known IANA time zone").advise("as in \"Europe/London\"")),
+    };
+    Kind::from_text("IANA zone", convert, quoted)
+}

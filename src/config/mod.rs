@@ -5,11 +5,13 @@
 //! One module per section; `tree` holds what the sources say, `reader` asks it for keys, `kind` knows what keys take.
 
 mod adherence;
+mod audit;
 mod automation;
 mod complaint;
 mod document;
 mod environment;
 mod import;
+mod jobs;
 mod kind;
 mod load;
 mod log;
@@ -29,10 +31,12 @@ mod time;
 mod tree;
 mod webhooks;
 
+pub use audit::Audit;
 pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
 pub use document::reference;
 pub use environment::{Environment, Flag};
+pub use jobs::{JobKind, JobSettings, RetentionSettings};
 pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
 pub use policy::Policy;
@@ -43,7 +47,7 @@ pub use store::Store;
 pub use subscription::Subscription;
 pub use tenant::{Dialect, Mode, Tenant, TokenSettings, TokenStyle};
 pub use time::ClockSettings;
-pub use webhooks::{Webhook, WebhookFormat};
+pub use webhooks::Webhook;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -66,6 +70,8 @@ pub struct Config {
     pub clock: ClockSettings,
     /// The database.
     pub store: Store,
+    /// The signed heads of the audit chain.
+    pub audit: Audit,
     /// The log.
     pub log: Log,
     /// How shift files are read.
@@ -76,6 +82,10 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// The endpoints that are told what happens.
     pub webhooks: Vec<Webhook>,
+    /// What the calendar asks for.
+    pub jobs: Vec<JobSettings>,
+    /// How long things are kept.
+    pub retention: RetentionSettings,
 }
 
 impl Config {
@@ -141,15 +151,20 @@ impl Config {
         let client = section.table("client", Client::read);
         let clock = section.table("clock", ClockSettings::read);
         let store = section.table("store", Store::read);
+        let audit = section.table("audit", Audit::read);
         let log = section.table("log", Log::read);
         let import = section.table("import", import::read);
         let tenants = section.tables("tenants", Tenant::read);
         let rules = rules::read(section, &tenants);
         let webhooks = section.tables("webhooks", Webhook::read);
-        let config = Self { server, client, clock, store, log, import, tenants, rules, webhooks };
+        let jobs = jobs::read(section, &tenants);
+        let retention = section.table("retention", RetentionSettings::read);
+        let config =
+            Self { server, client, clock, store, audit, log, import, tenants, rules, webhooks, jobs, retention };
         config.check_enforced(section);
         config.check_clock(section);
         config.check_token_tenants(section);
+        config.check_webhook_tenants(section);
         config
     }
 
@@ -177,6 +192,16 @@ impl Config {
                     None => fault,
                 };
                 section.complain_where_set(&format!("tenants[{}].automation.enforce", tenant.id), fault);
+            }
+        }
+    }
+
+    fn check_webhook_tenants(&self, section: &mut Section<'_, '_>) {
+        for webhook in &self.webhooks {
+            if webhook.tenants.iter().any(|id| self.tenant(id).is_none()) {
+                let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
+                let fault = Fault::new("names a tenant that is not configured").advise(format!("configured: {known}"));
+                section.complain_where_set(&format!("webhooks[{}].tenants", webhook.id), fault);
             }
         }
     }

@@ -265,6 +265,17 @@ impl<'f, 'e> Section<'f, 'e> {
         Some(secret)
     }
 
+    /// As [`Section::daemon_secret`], for one that may be left out.
+    pub(super) fn optional_daemon_secret(&mut self, key: Key) -> Option<Secret> {
+        if self.table.contains_key(key.name) { self.daemon_secret(key) } else { self.optional_secret(key) }
+    }
+
+    /// The file that a secret which has not been read yet is kept in, where it is one.
+    pub(super) fn secret_file(&self, name: &str) -> Option<PathBuf> {
+        let node = &self.table.get(name)?.node;
+        secrets::file_of(node).map(|path| directory_of(&node.origin).join(path))
+    }
+
     fn secret(&mut self, key: Key, absent: &Absent<Secret>) -> Option<Secret> {
         self.describe(key, secrets::KIND, absent, Secret::to_string);
         let Some(entry) = self.take(key.name) else {

@@ -62,6 +62,15 @@ pub(super) fn resolve(
     }
 }
 
+/// The path of the file that the node names.
+pub(super) fn file_of(node: &Node) -> Option<&str> {
+    let Value::Table(table) = &node.value else { return None };
+    match table.get("file").map(|entry| &entry.node.value) {
+        Some(Value::Text(path)) => Some(path),
+        Some(_) | None => None,
+    }
+}
+
 /// Whether the node names a variable that is not set here, or a file that this user cannot read.
 pub(super) fn is_kept_elsewhere(node: &Node, environment: &Environment, directory: &Path) -> bool {
     let Value::Table(table) = &node.value else { return false };

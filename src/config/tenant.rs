@@ -2,6 +2,7 @@
 //! stands in the tenant's sub-tables, one module each.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -47,6 +48,8 @@ pub struct Tenant {
     pub mode: Mode,
     /// Agents beside the imported ones.
     pub agents: Vec<AgentId>,
+    /// Schedule files that are dropped here are imported; relative to the working directory.
+    pub schedule_folder: Option<PathBuf>,
     /// The platform's state names and ours.
     pub states: StateNames,
     /// Reading agent states.
@@ -232,6 +235,13 @@ impl Tenant {
             &kind::list(agent_id()),
             Vec::new(),
         );
+        let schedule_folder = section.optional(
+            restarts(
+                "schedule_folder",
+                "Schedule files that are dropped into this folder are imported; relative to the working directory.",
+            ),
+            &kind::text(),
+        );
         let states = section.table("states", read_state_names);
         let subscription = section.table("subscription", Subscription::read);
         let policy = section.table("policy", Policy::read);
@@ -251,6 +261,7 @@ impl Tenant {
             request_timeout: budget.request_timeout,
             mode,
             agents,
+            schedule_folder: schedule_folder.map(PathBuf::from),
             states,
             subscription,
             policy,

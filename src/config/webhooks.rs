@@ -1,19 +1,24 @@
 //! `[[webhooks]]`: endpoints that are told what happens (design.md part 8). Targets inside private networks are refused unless
-//! they are named, so that nobody can use the daemon to reach what only it can reach.
+//! they are named, so that nobody can use the daemon to reach what only it can reach. What is such a target, `domain::target` says;
+//! the sender asks it again at every connect.
 
-use std::net::IpAddr;
+use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 
-use super::complaint::Fault;
+use super::complaint::{Fault, nearest};
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
+use crate::domain::cloud_event::WebhookFormat;
+use crate::domain::event::EventKind;
+use crate::domain::ids::TenantId;
 use crate::domain::secret::Secret;
+use crate::domain::signature::{KeyError, Keyring, SigningKey};
+use crate::domain::target::Target;
+use crate::domain::time::UtcMicros;
 
-/// Bytes of a signing key (source: Standard Webhooks).
-const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+/// The way out for a secret that is no key.
+const KEY_ADVICE: &str = "make one with: echo whsec_$(openssl rand -base64 32)";
 
 /// One endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,43 +27,62 @@ pub struct Webhook {
     pub id: String,
     /// Where deliveries go.
     pub url: Url,
-    /// Signs them: `whsec_` and base64 of 24 to 64 bytes.
+    /// Signs them: `whsec_` and base64 of 24 to 64 bytes; from a file, perhaps with the key before on a second line.
     pub secret: Secret,
+    /// The file that the secret is kept in, where it is one.
+    pub secret_file: Option<PathBuf>,
+    /// The key before and until when it signs too, where the secret itself does not say.
+    pub previous: Option<(Secret, UtcMicros)>,
     /// Which events it wants; empty is all.
     pub events: Vec<String>,
-    /// `host:port` of private targets that are meant.
-    pub allow: Vec<String>,
+    /// Whose events it gets; empty is every tenant's.
+    pub tenants: Vec<TenantId>,
+    /// Deliveries under way at once, for each tenant.
+    pub concurrency: usize,
+    /// Private targets that are meant.
+    pub allow: Vec<Target>,
     /// The shape of the body.
     pub format: WebhookFormat,
 }
 
-/// The shape of a delivery's body.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum WebhookFormat {
-    /// `{"event", "timestamp", "data"}` as guide 003 has it.
-    Guide,
-    /// A `CloudEvents` 1.0 envelope.
-    CloudEvents,
-}
-
 impl Webhook {
+    /// The keys that sign its deliveries. An error means that this configuration was loaded for a command, without secrets.
+    pub fn keys(&self) -> Result<Keyring, KeyError> {
+        match &self.previous {
+            None => Keyring::parse(self.secret.expose()),
+            Some((previous, until)) => {
+                let current = SigningKey::parse(self.secret.expose())?;
+                Ok(Keyring::new(current, Some((SigningKey::parse(previous.expose())?, *until))))
+            }
+        }
+    }
+
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let id = section.required(reloads("id", "Names the endpoint in deliveries, logs and metrics."), &kind::id());
         let url = section.required(reloads("url", "Where deliveries go."), &kind::url());
-        let secret =
-            section.daemon_secret(reloads("secret", "Signs deliveries: `whsec_` and base64 of 24 to 64 bytes."));
-        if secret.as_ref().is_some_and(|secret| !secret.expose().is_empty() && !is_signing_key(secret)) {
-            let fault = Fault::new("must be whsec_ and the base64 of 24 to 64 bytes");
-            section.complain("secret", fault.advise("make one with: echo whsec_$(openssl rand -base64 32)"));
-        }
+        let (secret_file, secret) = read_secret(section);
+        let previous = read_previous(section, secret.as_ref());
         let events = section.value(
             reloads("events", "Events that are delivered, as in `agent.state_changed`; none named is all of them."),
             &kind::list(event()),
             Vec::new(),
         );
+        let tenants = section.value(
+            reloads("tenants", "Tenants whose events it gets; none named is all of them."),
+            &kind::list(kind::id()),
+            Vec::new(),
+        );
+        let concurrency = section.value(
+            reloads(
+                "concurrency",
+                "Deliveries under way at once, for each tenant; of one agent there is never more than one.",
+            ),
+            &kind::integer(1..=1_000),
+            64,
+        );
         let allow = section.value(
-            reloads("allow", "Private targets that are meant, as `host:port`."),
-            &kind::list(kind::text()),
+            reloads("allow", "Private targets that are meant, as in `127.0.0.1:9000`."),
+            &kind::list(target()),
             Vec::new(),
         );
         let plain = section.value(
@@ -74,75 +98,116 @@ impl Webhook {
         if let Some(url) = &url {
             check_target(section, url, &allow, plain);
         }
-        Some(Self { id: id?, url: url?, secret: secret?, events, allow, format })
+        Some(Self {
+            id: id?,
+            url: url?,
+            secret: secret?,
+            secret_file,
+            previous,
+            events,
+            tenants,
+            concurrency,
+            allow,
+            format,
+        })
     }
 }
 
-fn check_target(section: &mut Section<'_, '_>, url: &Url, allow: &[String], plain: bool) {
-    let target = target(url);
-    if is_private(url) && !allow.contains(&target) {
-        let fault = Fault::new("leads into a private network");
+fn read_secret(section: &mut Section<'_, '_>) -> (Option<PathBuf>, Option<Secret>) {
+    let file = section.secret_file("secret");
+    let key = reloads(
+        "secret",
+        "Signs deliveries: `whsec_` and base64 of 24 to 64 bytes. A file may have the key before on its second line, as in \
+         `whsec_… until 2026-11-23T10:00:00Z`.",
+    );
+    let secret = section.daemon_secret(key);
+    if let Some(secret) = secret.as_ref().filter(|secret| !secret.expose().is_empty())
+        && let Err(error) = Keyring::parse(secret.expose())
+    {
+        section.complain("secret", key_fault(error));
+    }
+    (file, secret)
+}
+
+fn read_previous(section: &mut Section<'_, '_>, secret: Option<&Secret>) -> Option<(Secret, UtcMicros)> {
+    let previous = section.optional_daemon_secret(reloads(
+        "previous_secret",
+        "The key before, which signs beside the new one until `previous_until`; for secrets that are not kept in a file.",
+    ));
+    let until = section
+        .optional(reloads("previous_until", "Until when `previous_secret` signs too, in real time."), &kind::instant());
+    match (previous, until) {
+        (Some(previous), Some(until)) => {
+            if !previous.expose().is_empty()
+                && let Err(error) = SigningKey::parse(previous.expose())
+            {
+                section.complain("previous_secret", key_fault(error));
+            }
+            if secret.is_some_and(|secret| secret.expose().trim_end().contains('\n')) {
+                let fault = Fault::new("stands beside a secret that has its own key before");
+                section.complain("previous_secret", fault.advise("keep one of the two"));
+            }
+            Some((previous, until))
+        }
+        (Some(_), None) => {
+            let fault = Fault::new("needs an end").advise("set previous_until, as in \"2026-11-23T10:00:00Z\"");
+            section.complain("previous_secret", fault);
+            None
+        }
+        (None, Some(_)) => {
+            section.complain("previous_until", Fault::new("needs previous_secret").advise("set both or none"));
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+fn key_fault(error: KeyError) -> Fault {
+    match error {
+        KeyError::Prefix | KeyError::Encoding | KeyError::Length(_) => {
+            Fault::new("must be whsec_ and the base64 of 24 to 64 bytes").advise(KEY_ADVICE)
+        }
+        KeyError::Previous | KeyError::TooMany => Fault::new(error.to_string()),
+    }
+}
+
+fn check_target(section: &mut Section<'_, '_>, url: &Url, allow: &[Target], plain: bool) {
+    let Some(target) = Target::of(url) else { return };
+    if let Some(why) = target.refused_by_its_words(allow) {
+        let fault = Fault::new(format!("leads to {why}"));
         section.complain("url", fault.advise("if it is meant, add its host:port to allow"));
     }
-    if url.scheme() == "http" && !plain && !is_loopback(url) {
+    if url.scheme() == "http" && !plain && !target.is_loopback() {
         let fault = Fault::new("would send events in clear");
         section.complain("url", fault.advise("use https://, or set allow_plain_http = true"));
     }
 }
 
-fn target(url: &Url) -> String {
-    format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
-}
-
 /// Whether a URL leads to this machine by its words alone; no name is looked up.
 pub(super) fn is_loopback(url: &Url) -> bool {
-    literal(url).map_or(url.host_str() == Some("localhost"), |address| address.is_loopback())
+    Target::of(url).is_some_and(|target| target.is_loopback())
 }
 
-fn literal(url: &Url) -> Option<IpAddr> {
-    let address: IpAddr = url.host_str()?.trim_matches(['[', ']']).parse().ok()?;
-    Some(address.to_canonical())
-}
-
-/// Whether a URL names a target that only this machine or its network can reach. Names that resolve to such an address are
-/// for the sender to refuse, at each delivery.
-fn is_private(url: &Url) -> bool {
-    match literal(url) {
-        Some(IpAddr::V4(v4)) => {
-            let [a, b, ..] = v4.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || a == 0
-                || a >= 240
-                || shared
-        }
-        Some(IpAddr::V6(v6)) => {
-            v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-        }
-        None => {
-            let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-            host == "localhost" || [".localhost", ".internal", ".local"].iter().any(|end| host.ends_with(end))
-        }
-    }
-}
-
-fn is_signing_key(secret: &Secret) -> bool {
-    let key = secret.expose().strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
-    key.is_some_and(|key| KEY_BYTES.contains(&key.len()))
+fn target() -> Kind<Target> {
+    let convert = |text: &str| Target::parse(text).map_err(|error| Fault::new(error.to_string()));
+    Kind::from_text("host:port", convert, |target| format!("{:?}", target.to_string()))
 }
 
 fn event() -> Kind<String> {
     let convert = |text: &str| {
         let word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         let sound = text.split_once('.').is_some_and(|(subject, what)| word(subject) && word(what));
-        if sound { Ok(text.to_owned()) } else { Err(Fault::new("must be an event such as \"agent.state_changed\"")) }
+        if !sound {
+            return Err(Fault::new("must be an event such as \"agent.state_changed\""));
+        }
+        if EventKind::from_selector(text).is_some() {
+            return Ok(text.to_owned());
+        }
+        let fault = Fault::new("is no event that there is");
+        Err(match nearest(text, EventKind::ALL.into_iter().map(EventKind::selector)) {
+            Some(near) => fault.advise(format!("did you mean \"{near}\"?")),
+            None => fault.advise("docs/webhooks.md lists them"),
+        })
     };
     Kind::from_text("event", convert, |event| format!("{event:?}"))
 }

@@ -4,8 +4,13 @@
 //! chain is per tenant and starts from 64 zeros. Bodies name agents by a random subject id and typed notes by a salted hash,
 //! so that a person can be erased without touching the chain.
 
+pub mod head;
+pub mod witness;
+
+use std::borrow::Cow;
 use std::fmt;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -44,9 +49,21 @@ impl Hash {
     }
 }
 
+impl Hash {
+    /// Its 64 lower-case hexadecimal digits.
+    fn hex(&self) -> [u8; 64] {
+        let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        text
+    }
+}
+
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&String::from_utf8_lossy(&self.hex()))
     }
 }
 
@@ -129,6 +146,43 @@ pub struct AuditBody {
     pub note: Option<String>,
 }
 
+/// What of a body a check goes by; the rest is passed over, since the hash vouches for it. Texts are those of the stored body
+/// wherever they need no unescaping.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntryLinks<'b> {
+    v: u32,
+    #[serde(borrow)]
+    tenant: Cow<'b, str>,
+    seq: u64,
+    /// The hash of the entry before, in hexadecimal.
+    #[serde(borrow)]
+    pub prev: Cow<'b, str>,
+    /// When it happened.
+    pub at: UtcMicros,
+    #[serde(rename = "actor")]
+    _actor: IgnoredAny,
+    /// What was done.
+    #[serde(borrow)]
+    pub action: Cow<'b, str>,
+    /// The agent concerned.
+    #[serde(default, borrow)]
+    pub subject: Option<Cow<'b, str>>,
+    /// The transition concerned.
+    #[serde(default, borrow)]
+    pub transition: Option<Cow<'b, str>>,
+    #[serde(default, rename = "before")]
+    _before: IgnoredAny,
+    #[serde(default, rename = "after")]
+    _after: IgnoredAny,
+    #[serde(default, rename = "outcome")]
+    _outcome: IgnoredAny,
+    #[serde(default, rename = "why")]
+    _why: IgnoredAny,
+    #[serde(default, rename = "note")]
+    _note: IgnoredAny,
+}
+
 /// A linked entry, ready for the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SealedEntry {
@@ -204,11 +258,12 @@ impl ChainCheck {
         Self { tenant, head }
     }
 
-    /// Checks the next stored entry: its number, its hash, and what its body says of both and of the tenant.
+    /// Checks the next stored entry: its number, its hash, and what its body says of both and of the tenant. The hash is taken
+    /// over the text as stored: what was written was canonical, and any other text has another hash.
     ///
     /// # Errors
     /// The entry does not hold; the check must not go on.
-    pub fn next(&mut self, seq: u64, body: &str, hash: &[u8]) -> Result<AuditBody, BadEntry> {
+    pub fn links<'b>(&mut self, seq: u64, body: &'b str, hash: &[u8]) -> Result<EntryLinks<'b>, BadEntry> {
         let expected = self.head.seq + 1;
         let bad = |reason: String| BadEntry { seq: expected.min(seq), reason };
         if seq != expected {
@@ -218,16 +273,26 @@ impl ChainCheck {
         if Hash::from_slice(hash) != Some(computed) {
             return Err(bad("its hash is not that of its body".to_owned()));
         }
-        let read: AuditBody =
+        let read: EntryLinks<'b> =
             serde_json::from_str(body).map_err(|error| bad(format!("its body is not an audit entry: {error}")))?;
-        if read.prev != self.head.hash.to_string() {
+        if read.prev.as_bytes() != self.head.hash.hex() {
             return Err(bad("it does not link to the entry before it".to_owned()));
         }
-        if read.seq != seq || read.tenant != self.tenant || read.v != BODY_VERSION {
+        if read.seq != seq || read.tenant != self.tenant.as_str() || read.v != BODY_VERSION {
             return Err(bad("its body belongs to another place, tenant or version".to_owned()));
         }
         self.head = ChainHead { seq, hash: computed };
         Ok(read)
+    }
+
+    /// [`ChainCheck::links`], and reads the whole body.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn next(&mut self, seq: u64, body: &str, hash: &[u8]) -> Result<AuditBody, BadEntry> {
+        self.links(seq, body, hash)?;
+        serde_json::from_str(body)
+            .map_err(|error| BadEntry { seq, reason: format!("its body is not an audit entry: {error}") })
     }
 
     /// The head after all entries checked so far.

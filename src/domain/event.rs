@@ -38,11 +38,15 @@ pub enum EventKind {
     JobFailed,
     /// A rule has something to tell.
     RuleTold,
+    /// An endpoint gets nothing any more, until a person says otherwise.
+    WebhookDisabled,
+    /// A person tries an endpoint; goes to that one alone and is not kept.
+    WebhookTest,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::AgentStateChanged,
         Self::TransitionFinished,
         Self::PolicyViolated,
@@ -56,6 +60,8 @@ impl EventKind {
         Self::ScheduleImported,
         Self::JobFailed,
         Self::RuleTold,
+        Self::WebhookDisabled,
+        Self::WebhookTest,
     ];
 
     /// The name that the configuration of an endpoint uses.
@@ -74,6 +80,8 @@ impl EventKind {
             Self::ScheduleImported => "schedule.imported",
             Self::JobFailed => "job.failed",
             Self::RuleTold => "rule.told",
+            Self::WebhookDisabled => "webhook.disabled",
+            Self::WebhookTest => "webhook.test",
         }
     }
 

@@ -108,8 +108,17 @@ text_id! {
     ReasonCode
 }
 text_id! {
+    /// A job's id, as the configuration names it.
+    JobId
+}
+text_id! {
     /// The id the platform gave a real-time subscription.
     SubscriptionId
+}
+
+text_id! {
+    /// An endpoint of webhooks, as the configuration names it.
+    EndpointId
 }
 
 uuid_id! {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::message::Message;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::policy::OnContact;
 use crate::domain::state::AgentState;
 use crate::domain::transition::Transition;
+use crate::store::Trouble;
 
 /// The most agents that one request may name.
 pub const MOST_AGENTS_PER_REQUEST: usize = 10_000;
@@ -84,6 +85,9 @@ pub enum DoorError {
         /// How many were named.
         asked: usize,
     },
+    /// The store cannot be written; nothing was recorded.
+    #[error("nothing was taken in, since it could not be recorded: {0}. Try again once /readyz is well")]
+    NotRecordable(String),
     /// The keeper is busy, restarting or stopping; nothing was recorded. Try again.
     #[error("the daemon cannot take the request in just now; try again in a few seconds")]
     Unavailable,
@@ -93,12 +97,25 @@ pub enum DoorError {
 #[derive(Clone, Debug)]
 pub struct Door {
     keepers: Arc<HashMap<TenantId, mpsc::Sender<Message>>>,
+    trouble: Option<watch::Receiver<Trouble>>,
 }
 
 impl Door {
     /// With the inbox of every tenant's keeper.
     pub fn new(keepers: HashMap<TenantId, mpsc::Sender<Message>>) -> Self {
-        Self { keepers: Arc::new(keepers) }
+        Self { keepers: Arc::new(keepers), trouble: None }
+    }
+
+    /// Turns requests away while the store cannot record them; they would wait until it can, and be carried out when who
+    /// asked has long gone.
+    #[must_use]
+    pub fn closed_in(self, trouble: watch::Receiver<Trouble>) -> Self {
+        Self { trouble: Some(trouble), ..self }
+    }
+
+    fn check_open(&self) -> Result<(), DoorError> {
+        let trouble = self.trouble.as_ref().and_then(|trouble| trouble.borrow().commit.clone());
+        trouble.map_or(Ok(()), |error| Err(DoorError::NotRecordable(error.to_string())))
     }
 
     /// The tenants behind it.
@@ -111,6 +128,7 @@ impl Door {
         if request.agents.len() > MOST_AGENTS_PER_REQUEST {
             return Err(DoorError::TooMany { asked: request.agents.len() });
         }
+        self.check_open()?;
         let (reply, answer) = oneshot::channel();
         self.send(tenant, Message::Request { request, reply }).await?;
         answer.await.unwrap_or(Err(DoorError::Unavailable))
@@ -123,6 +141,7 @@ impl Door {
         id: TransitionId,
         actor: Arc<str>,
     ) -> Result<Option<Transition>, DoorError> {
+        self.check_open()?;
         let (reply, answer) = oneshot::channel();
         self.send(tenant, Message::Cancel { id, actor, reply }).await?;
         answer.await.map_err(|_| DoorError::Unavailable)

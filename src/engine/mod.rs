@@ -5,13 +5,17 @@
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
 pub mod calls;
+pub mod deliver;
 pub mod door;
+pub mod heads;
+pub mod jobs;
 pub mod keeper;
 pub mod link;
 pub mod message;
 pub mod picture;
+pub mod probe;
 pub mod readiness;
 pub mod settings;
 pub mod sight;
+pub mod store_watch;
 pub mod supervisor;
-pub mod upkeep;

@@ -73,6 +73,14 @@ impl Readiness {
         self.set(name, false, false, detail.into());
     }
 
+    /// Parts that are no more.
+    pub fn forget(&self, names: &[String]) {
+        let mut parts = self.parts();
+        for name in names {
+            parts.remove(name);
+        }
+    }
+
     fn set(&self, name: &str, ready: bool, own: bool, detail: String) {
         let now = self.clock.now();
         let mut parts = self.parts();

@@ -37,6 +37,8 @@ struct Task {
     name: Arc<str>,
     on_failure: OnFailure,
     factory: Factory,
+    /// It is of use to the end: it is told when all others have ended.
+    lasts: bool,
     failures: u32,
     /// Since its last start.
     runs: Stopwatch,
@@ -56,13 +58,15 @@ pub struct Supervisor {
     running: JoinSet<anyhow::Result<()>>,
     tasks: BTreeMap<Id, Task>,
     soft: CancellationToken,
+    /// Cancelled at a stop, once only tasks that last are left.
+    rest_ended: CancellationToken,
     readiness: Readiness,
 }
 
 impl Supervisor {
     /// Tasks stop softly when `soft` is cancelled; a dead task shows in `readiness`.
     pub fn new(soft: CancellationToken, readiness: Readiness) -> Self {
-        Self { running: JoinSet::new(), tasks: BTreeMap::new(), soft, readiness }
+        Self { running: JoinSet::new(), tasks: BTreeMap::new(), soft, rest_ended: CancellationToken::new(), readiness }
     }
 
     /// Starts a task. `factory` is called again for each restart; the future should end with `Ok` soon after its token is
@@ -72,11 +76,28 @@ impl Supervisor {
         F: Fn(CancellationToken) -> T + Send + Sync + 'static,
         T: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
+        self.add(name.into(), on_failure, false, factory);
+    }
+
+    /// Starts a task whose work the others make as long as they run. At a stop its token is cancelled with theirs; the token that
+    /// comes second is cancelled once they have ended.
+    pub fn spawn_lasting<F, T>(&mut self, name: impl Into<Arc<str>>, on_failure: OnFailure, factory: F)
+    where
+        F: Fn(CancellationToken, CancellationToken) -> T + Send + Sync + 'static,
+        T: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let rest_ended = self.rest_ended.clone();
+        self.add(name.into(), on_failure, true, move |soft| factory(soft, rest_ended.clone()));
+    }
+
+    fn add<F, T>(&mut self, name: Arc<str>, on_failure: OnFailure, lasts: bool, factory: F)
+    where
+        F: Fn(CancellationToken) -> T + Send + Sync + 'static,
+        T: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
         let factory: Factory = Arc::new(move |token| Box::pin(factory(token)));
-        self.start(
-            Task { name: name.into(), on_failure, factory, failures: 0, runs: Stopwatch::start() },
-            Duration::ZERO,
-        );
+        let task = Task { name, on_failure, factory, lasts, failures: 0, runs: Stopwatch::start() };
+        self.start(task, Duration::ZERO);
     }
 
     fn start(&mut self, task: Task, pause: Duration) {
@@ -140,7 +161,19 @@ impl Supervisor {
     }
 
     async fn drain(&mut self, limit: Duration) {
-        let finish = async { while self.running.join_next().await.is_some() {} };
+        let (running, tasks, rest_ended) = (&mut self.running, &mut self.tasks, &self.rest_ended);
+        let finish = async {
+            loop {
+                if tasks.values().all(|task| task.lasts) {
+                    rest_ended.cancel();
+                }
+                match running.join_next_with_id().await {
+                    None => break,
+                    Some(Ok((id, _))) => tasks.remove(&id),
+                    Some(Err(error)) => tasks.remove(&error.id()),
+                };
+            }
+        };
         let in_time = tokio::select! {
             () = finish => true,
             () = RealTime::sleep(limit) => false,
@@ -223,6 +256,34 @@ mod tests {
         let report = readiness.report();
         assert!(!report.ready);
         assert!(report.parts.iter().any(|part| part.name == "task writer" && part.detail.contains("disk gone")));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_lasts_is_told_when_the_others_have_ended() {
+        let (soft, readiness) = parts();
+        let mut supervisor = Supervisor::new(soft.clone(), readiness);
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (first, last) = (order.clone(), order.clone());
+        supervisor.spawn_lasting("deliver", OnFailure::Restart, move |_, rest_ended| {
+            let order = last.clone();
+            async move {
+                rest_ended.cancelled().await;
+                order.lock().expect("whole").push("deliver");
+                Ok(())
+            }
+        });
+        supervisor.spawn("keeper", OnFailure::Restart, move |soft| {
+            let order = first.clone();
+            async move {
+                soft.cancelled().await;
+                tokio::task::yield_now().await;
+                order.lock().expect("whole").push("keeper");
+                Ok(())
+            }
+        });
+        soft.cancel();
+        assert!(matches!(supervisor.run(Duration::from_secs(5)).await, Ended::Asked));
+        assert_eq!(*order.lock().expect("whole"), ["keeper", "deliver"]);
     }
 
     #[tokio::test]

@@ -25,10 +25,14 @@ use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
 use crate::domain::import::{Complaint, LARGEST_FILE};
 use crate::domain::words::count;
+use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
+use crate::engine::jobs::Jobs;
+use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::store::Reader;
 
+pub use api::webhooks::{attempt as attempt_shape, delivery as delivery_shape, endpoint as endpoint_shape};
 pub use auth::{Access, Right};
 pub use serve::serve;
 
@@ -120,6 +124,9 @@ pub struct ApiState {
     reader: Reader,
     readiness: Readiness,
     imports: Arc<dyn Imports>,
+    jobs: Jobs,
+    outbox: Outbox,
+    probes: Probes,
 }
 
 /// What the HTTP face is made of.
@@ -134,6 +141,12 @@ pub struct ApiParts {
     pub readiness: Readiness,
     /// Takes schedule files in.
     pub imports: Arc<dyn Imports>,
+    /// The jobs of the calendar.
+    pub jobs: Jobs,
+    /// The way in for what people ask of webhooks.
+    pub outbox: Outbox,
+    /// Asks the platforms whether they answer.
+    pub probes: Probes,
 }
 
 impl ApiState {
@@ -145,6 +158,9 @@ impl ApiState {
             reader: parts.reader,
             readiness: parts.readiness,
             imports: parts.imports,
+            jobs: parts.jobs,
+            outbox: parts.outbox,
+            probes: parts.probes,
         }
     }
 }
@@ -156,7 +172,16 @@ fn router(state: ApiState) -> Router {
         .route("/readyz", get(api::health::ready))
         .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
-        .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel));
+        .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))
+        .route("/api/v1/platform-checks", post(api::platform_checks::create))
+        .route("/api/v1/jobs", get(api::jobs::list))
+        .route("/api/v1/jobs/{id}/runs", get(api::jobs::runs))
+        .route("/api/v1/jobs/{id}/run", post(api::jobs::run))
+        .route("/api/v1/webhooks", get(api::webhooks::list))
+        .route("/api/v1/webhooks/{id}/deliveries", get(api::webhooks::deliveries))
+        .route("/api/v1/webhooks/{id}/retry", post(api::webhooks::retry))
+        .route("/api/v1/webhooks/{id}/recover", post(api::webhooks::recover))
+        .route("/api/v1/webhooks/{id}/test", post(api::webhooks::test));
     limited(others, BODY_LIMIT, ANSWERED_WITHIN)
         .merge(limited(imports, LARGEST_FILE, IMPORTED_WITHIN))
         .fallback(problem::no_such_place)

@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::BODY_LIMIT;
 use crate::domain::import::LARGEST_FILE;
+use crate::engine::deliver::OutboxError;
 use crate::engine::door::DoorError;
+use crate::engine::jobs::RunRefused;
 use crate::store::ReadError;
 
 /// An answer that says what went wrong and what to do about it.
@@ -82,7 +84,37 @@ impl From<DoorError> for Problem {
             DoorError::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail),
             DoorError::NotSettable { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "state_not_settable", detail),
             DoorError::TooMany { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_agents", detail),
+            DoorError::NotRecordable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(2)
+            }
             DoorError::Unavailable => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2),
+        }
+    }
+}
+
+impl From<RunRefused> for Problem {
+    fn from(refused: RunRefused) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            RunRefused::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "no_such_job", detail),
+            RunRefused::Running { run, .. } => {
+                Self::new(StatusCode::CONFLICT, "job_running", detail).with("run", run.into())
+            }
+            RunRefused::Unavailable => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2),
+        }
+    }
+}
+
+impl From<OutboxError> for Problem {
+    fn from(error: OutboxError) -> Self {
+        let detail = error.to_string();
+        match error {
+            OutboxError::NoEndpoint { .. } => Self::new(StatusCode::NOT_FOUND, "no_such_webhook", detail),
+            OutboxError::NoEvent(_) => Self::new(StatusCode::NOT_FOUND, "no_such_event", detail),
+            OutboxError::Behind { .. } => Self::new(StatusCode::CONFLICT, "behind_another", detail),
+            OutboxError::Unavailable => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2)
+            }
         }
     }
 }

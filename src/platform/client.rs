@@ -77,7 +77,7 @@ pub fn build(settings: &ClientSettings) -> Result<Client, ClientError> {
 }
 
 /// Makes ring the process's provider, once. Another one that was installed before stays; it serves as well.
-fn install_tls_provider() {
+pub fn install_tls_provider() {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     INSTALLED.get_or_init(|| rustls::crypto::ring::default_provider().install_default().is_ok());
 }
@@ -101,22 +101,18 @@ pub struct Reply {
 impl Reply {
     /// The `Date` header.
     pub fn date(&self) -> Option<UtcMicros> {
-        self.header(&DATE).and_then(http_date)
+        header(&self.headers, &DATE).and_then(http_date)
     }
 
     /// The `Retry-After` header, in seconds or as a date, at most an hour.
     pub fn retry_after(&self) -> Option<Duration> {
-        let text = self.header(&RETRY_AFTER)?.trim();
-        let wait = match text.parse::<u64>() {
-            Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => http_date(text)?.since(self.date().unwrap_or(self.answered_at)),
-        };
-        Some(wait.min(LONGEST_RETRY_AFTER))
+        retry_after(&self.headers, self.answered_at).map(|wait| wait.min(LONGEST_RETRY_AFTER))
     }
 
     /// Whether the body is a page for people, by its declared type or its first character.
     pub fn is_page(&self) -> bool {
-        let declared = self.header(&CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
+        let declared =
+            header(&self.headers, &CONTENT_TYPE).is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
         declared || self.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<')
     }
 
@@ -136,10 +132,19 @@ impl Reply {
         };
         Failure::Nonsense { status: self.status.as_u16(), excerpt: format!("expected {expected}, got {came}") }
     }
+}
 
-    fn header(&self, name: &HeaderName) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// What `Retry-After` asks for, in full: seconds, or a date, which is held against the answer's `Date` or else `now`.
+pub fn retry_after(headers: &HeaderMap, now: UtcMicros) -> Option<Duration> {
+    let text = header(headers, &RETRY_AFTER)?.trim();
+    Some(match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => http_date(text)?.since(header(headers, &DATE).and_then(http_date).unwrap_or(now)),
+    })
 }
 
 fn http_date(text: &str) -> Option<UtcMicros> {

@@ -12,6 +12,7 @@
 //! | `tokens`, `window`, `subscriptions` | what the rules remember |
 //! | `faults`, `journal` | what goes wrong, and the account of everything |
 //! | `wire`, `face` | bodies, paths, and faults on the wire |
+//! | `receiver` | a webhook receiver that judges what it gets |
 //! | `simulator` | the socket and the tasks |
 
 mod agent;
@@ -21,6 +22,7 @@ mod face;
 mod faults;
 mod journal;
 mod options;
+mod receiver;
 mod roster;
 mod rules;
 mod shifts;
@@ -39,6 +41,7 @@ pub use agent::Cause;
 pub use faults::{Endpoint, FaultError, FaultSpec, Kind, On};
 pub use journal::{ChangeEntry, LogPage, RequestEntry};
 pub use options::{ScheduleFile, SimOptions};
+pub use receiver::{Conduct, Receipt, Receiver, ReceiverCounts, ReceiverOptions};
 pub use roster::{FEWEST_AGENTS, MOST_AGENTS, MOST_TENANTS};
 pub use shifts::ScheduleError;
 pub use simulator::{Description, Restart, SimError, Simulator, TenantDescription};

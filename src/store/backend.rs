@@ -138,6 +138,19 @@ impl Backend {
         Ok(connection)
     }
 
+    /// A database that is gone with its connection, with the writer's settings.
+    pub(super) async fn in_memory() -> Result<AnyConnection, sqlx::Error> {
+        sqlx::any::install_default_drivers();
+        let mut connection = AnyConnectOptions::from_str("sqlite::memory:")?.connect().await?;
+        sqlx::raw_sql(WRITER_SETTINGS).execute(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// A connection to a copy that is being made: its journal stays as it is, so that no log is left beside it.
+    pub(super) async fn connect_to_copy(&self) -> Result<AnyConnection, sqlx::Error> {
+        self.options(Access::Write)?.connect().await
+    }
+
     /// The small pool of readers.
     pub(super) async fn readers(&self) -> Result<AnyPool, sqlx::Error> {
         let settings = self.settings(Access::Read);
@@ -211,13 +224,29 @@ impl Backend {
         }
     }
 
+    /// The size of the write-ahead log; 0 where there is none.
+    pub(super) fn log_bytes(&self) -> u64 {
+        match self {
+            Self::Sqlite { path } => Self::log_path(path).metadata().map_or(0, |file| file.len()),
+            Self::Postgres { .. } => 0,
+        }
+    }
+
+    pub(super) fn log_path(path: &Path) -> PathBuf {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        PathBuf::from(log)
+    }
+
     /// How to look without a trace: with no log beside it, nobody has the file open and it is read as it lies there.
     pub(super) fn quietest_access(&self) -> Access {
         match self {
             Self::Sqlite { path } => {
-                let mut log = path.as_os_str().to_owned();
-                log.push("-wal");
-                if Path::new(&log).exists() { Access::Read } else { Access::ReadAtRest }
+                if Self::log_path(path).exists() {
+                    Access::Read
+                } else {
+                    Access::ReadAtRest
+                }
             }
             Self::Postgres { .. } => Access::Read,
         }

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
+use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::Event;
 use crate::domain::ids::{AgentId, ReasonCode, RuleId, SubjectId, SubscriptionId, TenantId, TransitionId};
+use crate::domain::job::{JobKey, JobOutcome};
 use crate::domain::schedule::{Coverage, Shift};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -33,6 +36,8 @@ pub struct Commit {
     pub notes: Vec<NoteWrite>,
     /// For the outbox. An id that is already stored refuses the change.
     pub events: Vec<Event>,
+    /// What became of deliveries.
+    pub outbox: OutboxChange,
     /// Whole rows, inserted or replaced.
     pub counters: Vec<AgentCounters>,
     /// Whole rows, inserted or replaced.
@@ -45,8 +50,14 @@ pub struct Commit {
     pub rules: Vec<RuleVersion>,
     /// Whether automation of a tenant is halted.
     pub tenant_status: Vec<TenantStatus>,
-    /// What has served its time and goes.
-    pub expired: Vec<Expired>,
+    /// How far the jobs of the calendar are; whole rows, inserted or replaced.
+    pub jobs: Vec<JobState>,
+    /// Their runs; whole rows, inserted or replaced.
+    pub job_runs: Vec<JobRun>,
+    /// Signed heads of audit chains. One that is already stored refuses the change.
+    pub heads: Vec<SignedHead>,
+    /// Audit entries below a checkpoint that go.
+    pub pruned: Vec<AuditPrune>,
 }
 
 impl Commit {
@@ -60,13 +71,17 @@ impl Commit {
             audit,
             notes,
             events,
+            outbox,
             counters,
             memory,
             subscriptions,
             idempotency,
             rules,
             tenant_status,
-            expired,
+            jobs,
+            job_runs,
+            heads,
+            pruned,
         } = self;
         agents.is_empty()
             && history.is_empty()
@@ -75,13 +90,17 @@ impl Commit {
             && audit.is_empty()
             && notes.is_empty()
             && events.is_empty()
+            && outbox.is_empty()
             && counters.is_empty()
             && memory.is_empty()
             && subscriptions.is_empty()
             && idempotency.is_empty()
             && rules.is_empty()
             && tenant_status.is_empty()
-            && expired.is_empty()
+            && jobs.is_empty()
+            && job_runs.is_empty()
+            && heads.is_empty()
+            && pruned.is_empty()
     }
 }
 
@@ -302,15 +321,53 @@ pub struct TenantStatus {
     pub reason: Option<String>,
 }
 
-/// Rows of a tenant that nobody will ask for any more. The attempts of transitions stay as long as those.
+/// How far a job of the calendar is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expired {
+pub struct JobState {
+    /// Which job.
+    pub key: JobKey,
+    /// Its cron text and zone: when they change, it starts afresh.
+    pub calendar: String,
+    /// Every due instant up to here was run or left out.
+    pub handled_through: UtcMicros,
+    /// When people were last told of a failure; `None` since it last went well.
+    pub told_at: Option<UtcMicros>,
+    /// What they were told.
+    pub told: Option<String>,
+}
+
+/// One run of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRun {
+    /// Of which job.
+    pub key: JobKey,
+    /// Its number among the job's runs, from 1.
+    pub run: u64,
+    /// The instant that it was due at; for a run that a person asked for, when it was asked for.
+    pub due_at: UtcMicros,
+    /// The how-manieth try for that due instant, from 1: a run that was cut off may be tried again.
+    pub attempt: u32,
+    /// Who asked for it; `None` for the calendar.
+    pub asked_by: Option<String>,
+    /// When it began.
+    pub started_at: UtcMicros,
+    /// When it ended; `None` while it runs, and after a crash until the next start.
+    pub finished_at: Option<UtcMicros>,
+    /// How it ended.
+    pub outcome: Option<JobOutcome>,
+    /// What came of it, for people.
+    pub message: Option<String>,
+}
+
+/// Lets go of the first entries of a chain. The head at `checkpoint` is marked as the one that vouches for what is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPrune {
     /// Whose.
     pub tenant: TenantId,
-    /// Answers to requests with an `Idempotency-Key` given before this instant.
-    pub answers_before: UtcMicros,
-    /// Calls that are no attempt of a transition, sent before this instant.
-    pub questions_before: UtcMicros,
+    /// The number of a stored head.
+    pub checkpoint: u64,
+    /// Entries and heads below this number go; at most `checkpoint`, or the store refuses.
+    pub below: u64,
 }
 
 /// What a commit made known, in the order of the lists that it had.

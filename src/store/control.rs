@@ -14,6 +14,8 @@ pub(super) const TAKE_OVER: &str = "INSERT INTO daemon (only_row, epoch, role, h
      listen = NULL, stopped_at = NULL RETURNING epoch";
 pub(super) const SET_LISTEN: &str = "UPDATE daemon SET listen = $1 WHERE only_row = 1 AND epoch = $2";
 pub(super) const STOP: &str = "UPDATE daemon SET listen = NULL, stopped_at = $1 WHERE only_row = 1 AND epoch = $2";
+/// Given 1 and then -1, it makes pages to write and leaves the row as it was; an update to the same values would write nothing.
+pub(super) const PROBE: &str = "UPDATE daemon SET started_at = started_at + $1 WHERE only_row = 1";
 pub(super) const DAEMON: &str =
     "SELECT host, pid, epoch, role, started_at, version, listen, stopped_at FROM daemon WHERE only_row = 1";
 
@@ -57,7 +59,9 @@ pub(super) async fn take_over(
         .int(i64::from(identity.pid))
         .int(now.as_micros())
         .text(&*identity.version);
-    sqlx::query_with(TAKE_OVER, values.into_arguments()?).fetch_one(connection).await?.try_get(0)
+    // Read to its end: before that the statement is not finished, and an error of its commit would go unseen (pitfalls P8).
+    let rows = sqlx::query_with(TAKE_OVER, values.into_arguments()?).fetch_all(connection).await?;
+    rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)
 }
 
 /// Begins a transaction that writes; fails when another process has taken the store over. Asked inside the transaction, so that
@@ -69,6 +73,17 @@ pub(super) async fn begin(connection: &mut AnyConnection, begin: &'static str, o
         Some(row) => row.try_get(0).map_err(CommitError::from_engine)?,
     };
     if theirs == ours { Ok(()) } else { Err(CommitError::LostEpoch { ours, theirs }) }
+}
+
+/// Writes within a transaction, and takes it back.
+pub(super) async fn probe(connection: &mut AnyConnection) -> Result<(), CommitError> {
+    for step in [1, -1] {
+        let mut values = Values::default();
+        values.int(step);
+        let arguments = values.into_arguments().map_err(CommitError::from_engine)?;
+        sqlx::query_with(PROBE, arguments).execute(&mut *connection).await.map_err(CommitError::from_engine)?;
+    }
+    Ok(())
 }
 
 pub(super) async fn read(connection: &mut AnyConnection) -> Result<Option<DaemonRow>, ReadError> {

@@ -80,6 +80,16 @@ pub enum OpenError {
         #[source]
         cause: Cause,
     },
+    /// A copy of the main file alone: what was committed last is missing.
+    #[error(
+        "{place} is a copy of a running store's main file without its write-ahead log, so the last changes are missing: put \
+         {place}-wal beside it, or restore a backup with `shiftkeeper db restore FILE`; if the log was lost for good, \
+         `shiftkeeper db restore {place} --force` takes what there is"
+    )]
+    WithoutLog {
+        /// The file.
+        place: String,
+    },
     /// No space is left.
     #[error("no space is left for {place}: free some, nothing was lost")]
     Full {
@@ -163,6 +173,9 @@ impl From<sqlx::Error> for ReadError {
     }
 }
 
+/// SQLite's `SQLITE_IOERR_SHMSIZE`.
+const SHARED_MEMORY_SIZE: i32 = 4874;
+
 /// What an engine's error means, whichever engine it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
@@ -197,8 +210,11 @@ pub(super) fn fault_of(error: &sqlx::Error) -> Fault {
             _ => Fault::Other,
         };
     }
-    match code.parse::<i32>().unwrap_or_default() & 0xff {
+    let code = code.parse::<i32>().unwrap_or_default();
+    match code & 0xff {
         13 => Fault::Full,
+        // The memory that connections share cannot grow: a write into the page cache fails where there is no space.
+        10 if code == SHARED_MEMORY_SIZE => Fault::Full,
         8 => Fault::ReadOnly,
         11 | 26 => Fault::Corrupt,
         14 => Fault::CannotOpen,
@@ -209,12 +225,29 @@ pub(super) fn fault_of(error: &sqlx::Error) -> Fault {
 }
 
 impl CommitError {
+    /// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone through.
+    pub(super) fn of_commit(error: sqlx::Error) -> Self {
+        if fault_of(&error) == Fault::ConnectionLost {
+            Self::Unknown(Arc::new(error))
+        } else {
+            Self::from_engine(error)
+        }
+    }
+
     pub(super) fn from_engine(error: sqlx::Error) -> Self {
         match fault_of(&error) {
             Fault::Full => Self::Full,
             Fault::ReadOnly => Self::ReadOnly,
             Fault::Constraint => Self::Refused(Arc::new(error)),
             Fault::Corrupt | Fault::CannotOpen | Fault::ConnectionLost | Fault::Other => Self::Broken(Arc::new(error)),
+        }
+    }
+
+    /// Whether it tells of the store, and not of a change or of a stop.
+    pub(super) const fn is_the_stores(&self) -> bool {
+        match self {
+            Self::Full | Self::ReadOnly | Self::LostEpoch { .. } | Self::Broken(_) | Self::Unknown(_) => true,
+            Self::Refused(_) | Self::Closed => false,
         }
     }
 

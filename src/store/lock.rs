@@ -2,6 +2,7 @@
 //! PostgreSQL the server keeps it for the writer's session; both let go when the process dies.
 
 use std::fs::{File, TryLockError};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
 use sqlx::{AnyConnection, Row};
@@ -16,7 +17,33 @@ const POSTGRES_LOCK: &str =
 /// Held as long as it lives.
 #[derive(Debug)]
 pub(super) struct FileLock {
-    _file: File,
+    file: File,
+}
+
+/// The longest note, in bytes; a longer one is none of ours.
+const LONGEST_NOTE: u64 = 64;
+
+impl FileLock {
+    /// Leaves a note for whoever opens the store next, or takes the last one away.
+    pub(super) fn note(&self, text: &str) {
+        // Without the note the store may be refused once, by name and with the way out.
+        let noted = self
+            .file
+            .set_len(0)
+            .and_then(|()| (&self.file).seek(SeekFrom::Start(0)))
+            .and_then(|_| (&self.file).write_all(text.as_bytes()))
+            .and_then(|()| self.file.sync_data());
+        if let Err(error) = noted {
+            tracing::warn!(%error, "the file of the store's lock cannot be written");
+        }
+    }
+}
+
+/// The note of the process that had the store last.
+pub(super) fn note_beside(path: &std::path::Path) -> Option<String> {
+    let mut note = String::new();
+    File::open(lock_path(path)).ok()?.take(LONGEST_NOTE).read_to_string(&mut note).ok()?;
+    Some(note)
 }
 
 fn lock_path(path: &std::path::Path) -> PathBuf {
@@ -36,7 +63,7 @@ pub(super) fn take_file(backend: &Backend) -> Result<Option<FileLock>, OpenError
         .open(&path)
         .map_err(|error| backend.cannot_write(&path, error))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(FileLock { _file: file })),
+        Ok(()) => Ok(Some(FileLock { file })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(backend.cannot_write(&path, error)),
     }

@@ -32,6 +32,24 @@ const SHIPPED: &[Shipped] = &[
         postgres: include_str!("../../migrations/postgres/0002_automation_memory.sql"),
     },
     Shipped {
+        version: 3,
+        name: "jobs",
+        sqlite: include_str!("../../migrations/sqlite/0003_jobs.sql"),
+        postgres: include_str!("../../migrations/postgres/0003_jobs.sql"),
+    },
+    Shipped {
+        version: 4,
+        name: "heads",
+        sqlite: include_str!("../../migrations/sqlite/0004_heads.sql"),
+        postgres: include_str!("../../migrations/postgres/0004_heads.sql"),
+    },
+    Shipped {
+        version: 5,
+        name: "outbox",
+        sqlite: include_str!("../../migrations/sqlite/0005_outbox.sql"),
+        postgres: include_str!("../../migrations/postgres/0005_outbox.sql"),
+    },
+    Shipped {
         version: 6,
         name: "steady calls",
         sqlite: include_str!("../../migrations/sqlite/0006_steady_calls.sql"),

@@ -7,39 +7,57 @@
 //! transaction is open.
 
 mod backend;
+mod backup;
 mod batch;
 mod cells;
+mod chain;
 mod change;
+mod checkpoint;
 #[cfg(test)]
 mod conformance;
 mod control;
 mod error;
 mod import;
+mod inspect;
 mod lock;
 mod migrations;
 mod open;
+mod outbox;
 mod reader;
+mod restore;
 mod tables;
 mod tails;
+mod trouble;
+mod whole;
 mod writer;
 
+pub use backup::{BackupError, BackupMade, back_up};
+pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
-    AgentCounters, AgentSchedule, AgentWrite, CallWrite, Commit, Committed, Expired, HistoryRow, HistoryWrite,
-    IdempotencyRow, Imported, NoteWrite, RemembersWrite, RuleVersion, ScheduleImport, SubscriptionRow,
-    SubscriptionWrite, TenantStatus,
+    AgentCounters, AgentSchedule, AgentWrite, AuditPrune, CallWrite, Commit, Committed, HistoryRow, HistoryWrite,
+    IdempotencyRow, Imported, JobRun, JobState, NoteWrite, RemembersWrite, RuleVersion, ScheduleImport,
+    SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
+pub use checkpoint::Checkpointed;
 pub use control::DaemonRow;
 pub use error::{Cause, CommitError, OpenError, ReadError};
+pub use inspect::{Inspection, Stats, StatsError, TableStats, inspect, settings_not_taken, stats};
 pub use open::{Identity, Role, Store};
+pub use outbox::{AttemptWrite, DeliveryWrite, EndpointWrite, Forgotten, OutboxChange, Recovery, Release};
 pub use reader::Reader;
+pub use restore::{RestoreError, Restored, restore};
 pub use tables::agents::StoredAgent;
-pub use tables::audit::{ChainVerdict, EntryColumns, StoredEntry};
+pub use tables::audit::{EntryColumns, StoredEntry};
+pub use tables::audit_heads::StoredHead;
+pub use tables::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::events::StoredEvent;
 pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory};
+pub use tables::retention::{Pruned, SLICE_ROWS, Slice};
 pub use tables::schedule::{ScheduleVersion, StoredPlan};
 pub use tables::time_in_state::TimeInState;
 pub use tables::transition_reading::{AutomaticChange, ComplianceFigures, TransitionFilter};
 pub use tables::transitions::StoredTransition;
+pub use trouble::Trouble;
 pub use writer::Writer;
 
 /// The most rows of one page of a list.

@@ -11,6 +11,7 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::migrations::{self, Seen};
 use super::reader::Reader;
+use super::whole;
 use super::writer::{Writer, WriterTask};
 use crate::clock::SharedClock;
 
@@ -114,6 +115,7 @@ impl Store {
 /// Looks at a store that is there, without leaving a trace.
 async fn look(backend: &Backend) -> Result<Seen, OpenError> {
     backend.check_header()?;
+    whole::check(backend)?;
     let mut connection = backend.connect(backend.quietest_access()).await.map_err(|error| backend.open_error(error))?;
     let seen = migrations::seen(backend, &mut connection).await;
     close_quietly(connection).await;
@@ -121,7 +123,7 @@ async fn look(backend: &Backend) -> Result<Seen, OpenError> {
 }
 
 /// Who holds the store, as its own row says.
-async fn held(backend: &Backend) -> OpenError {
+pub(super) async fn held(backend: &Backend) -> OpenError {
     let holder = match backend.connect(Access::Read).await {
         Ok(mut connection) => {
             let row = control::read(&mut connection).await.ok().flatten();
@@ -153,6 +155,7 @@ async fn start(
     }
     migrations::apply(backend, &mut connection).await?;
     let epoch = control::take_over(&mut connection, role, identity, clock.now()).await.map_err(failed)?;
+    whole::mark_in_use(backend, &mut connection, epoch).await.map_err(failed)?;
     import::clear_all_staged(&mut connection)
         .await
         .map_err(|error| OpenError::Unreachable { place: backend.place(), cause: Arc::new(error) })?;

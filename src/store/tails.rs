@@ -2,8 +2,10 @@
 //! What a rolled back transaction gave out is given out again.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::AnyConnection;
+use tokio::sync::watch;
 
 use super::error::CommitError;
 use super::tables::{audit, events, history};
@@ -48,6 +50,25 @@ impl Tails {
             }
         }
         Ok(())
+    }
+}
+
+/// Tells whoever waits for events how far each tenant's have come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EventNews(Arc<Mutex<HashMap<TenantId, watch::Sender<u64>>>>);
+
+impl EventNews {
+    pub(super) fn subscribe(&self, tenant: &TenantId) -> watch::Receiver<u64> {
+        let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        senders.entry(tenant.clone()).or_insert_with(|| watch::channel(0).0).subscribe()
+    }
+
+    /// After a commit: only who waits for a tenant whose number has grown is woken.
+    pub(super) fn tell(&self, events: &Numbers) {
+        for (tenant, sender) in &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            let Some(last) = events.0.get(tenant).and_then(|last| u64::try_from(*last).ok()) else { continue };
+            sender.send_if_modified(|told| std::mem::replace(told, last) != last);
+        }
     }
 }
 

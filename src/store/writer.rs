@@ -4,20 +4,25 @@
 //! fault is it repeated change by change.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use sqlx::AnyConnection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{Access, Backend, close_quietly};
 use super::batch::{Script, Values};
 use super::change::{AgentSchedule, Commit, Committed, HistoryWrite, Imported, ScheduleImport};
+use super::checkpoint::{self, Checkpointed};
 use super::control;
 use super::error::{CommitError, Fault, fault_of};
 use super::import;
 use super::lock::{self, FileLock};
-use super::tables::{agents, audit, calls, events, history, memory as automation, transitions, upkeep};
-use super::tails::{Latest, LatestNews, Tails};
+use super::tables::retention::{self, Slice};
+use super::tables::{
+    agents, audit, audit_heads, calls, deliveries, events, history, jobs, memory as automation, transitions, upkeep,
+};
+use super::tails::{EventNews, Latest, LatestNews, Tails};
+use super::trouble::Trouble;
+use super::whole;
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -27,13 +32,13 @@ const QUEUE_LENGTH: usize = 1024;
 /// The most changes of one group, so that nobody waits for an endless commit.
 const MOST_CHANGES: usize = 512;
 
-/// Folds the write-ahead log into the file.
-const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
-
 /// The handle that writes. May be cloned.
 #[derive(Clone, Debug)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
+    trouble: watch::Receiver<Trouble>,
+    event_news: EventNews,
+    appended: watch::Receiver<u64>,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -43,6 +48,10 @@ enum Job {
     Commit(Box<Commit>, Answer<Committed>),
     Import(Box<ScheduleImport>, Answer<Imported>),
     SetListen(String, Answer<()>),
+    Prune(Box<Slice>, Answer<u64>),
+    Checkpoint(Answer<Checkpointed>),
+    Probe(Answer<()>),
+    Fold(Answer<()>),
     #[cfg(test)]
     Set(&'static str, oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
@@ -63,10 +72,57 @@ impl Writer {
         self.send(Job::Import(Box::new(import), answer), answered).await
     }
 
+    /// The number of a tenant's newest event, told after each commit; 0 until one was committed since the start.
+    pub fn event_numbers(&self, tenant: &TenantId) -> watch::Receiver<u64> {
+        self.event_news.subscribe(tenant)
+    }
+
     /// Records where the daemon's HTTP face listens, for commands that look for it.
     pub async fn set_listen(&self, address: &str) -> Result<(), CommitError> {
         let (answer, answered) = oneshot::channel();
         self.send(Job::SetListen(address.to_owned(), answer), answered).await
+    }
+
+    /// Lets go of one slice of rows, at most [`super::SLICE_ROWS`]; gives how many went. Whoever has more to let go of asks again,
+    /// and other changes are served in between.
+    pub async fn prune(&self, slice: Slice) -> Result<u64, CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Prune(Box::new(slice), answer), answered).await
+    }
+
+    /// Folds the write-ahead log into the file as far as readers allow, without waiting for them. Nothing to do on PostgreSQL.
+    pub async fn checkpoint(&self) -> Result<Checkpointed, CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Checkpoint(answer), answered).await
+    }
+
+    /// Nobody waits for the writer.
+    pub fn is_idle(&self) -> bool {
+        self.queue.capacity() == self.queue.max_capacity()
+    }
+
+    /// What keeps the store from being written: known from the first change that fails to the first [`Writer::probe`] that
+    /// does not.
+    pub fn trouble(&self) -> watch::Receiver<Trouble> {
+        self.trouble.clone()
+    }
+
+    /// Tries whether the store can be written, by a commit that leaves everything as it is.
+    pub async fn probe(&self) -> Result<(), CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Probe(answer), answered).await
+    }
+
+    /// Folds the write-ahead log into the database, as far as no reader needs it. SQLite does so by itself, but keeps to
+    /// itself when it cannot. Nothing to do on PostgreSQL.
+    pub async fn fold(&self) -> Result<(), CommitError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Fold(answer), answered).await
+    }
+
+    /// How many audit entries were committed since the store was opened, of all tenants together.
+    pub fn audit_appended(&self) -> watch::Receiver<u64> {
+        self.appended.clone()
     }
 
     /// Commits what was queued before, folds the log into the file and lets the store go. Later changes are refused with
@@ -102,9 +158,12 @@ pub(super) struct WriterTask {
     clock: SharedClock,
     tails: Tails,
     latest: Latest,
+    event_news: EventNews,
     script: Script,
     queue: mpsc::Receiver<Job>,
     set_aside: VecDeque<Job>,
+    trouble: watch::Sender<Trouble>,
+    appended: watch::Sender<u64>,
 }
 
 impl WriterTask {
@@ -117,6 +176,8 @@ impl WriterTask {
     ) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
         let script = Script::new(backend.placeholders());
+        let (trouble, told) = watch::channel(Trouble::default());
+        let (appended, heard) = watch::channel(0);
         let task = Self {
             backend,
             lock,
@@ -125,11 +186,15 @@ impl WriterTask {
             clock,
             tails: Tails::default(),
             latest: Latest::default(),
+            event_news: EventNews::default(),
             script,
             queue,
             set_aside: VecDeque::new(),
+            trouble,
+            appended,
         };
-        (task, Writer { queue: sender })
+        let event_news = task.event_news.clone();
+        (task, Writer { queue: sender, trouble: told, event_news, appended: heard })
     }
 
     /// Runs until it is closed or every handle is gone.
@@ -147,6 +212,24 @@ impl WriterTask {
                 }
                 Some(Job::SetListen(address, answer)) => {
                     let result = self.set_listen(&address).await;
+                    let _ = answer.send(result);
+                }
+                Some(Job::Prune(slice, answer)) => {
+                    let mut gone = 0;
+                    let result = self.transact(Work::Prune(&slice, &mut gone)).await.map(|_| gone);
+                    let _ = answer.send(result);
+                }
+                Some(Job::Checkpoint(answer)) => {
+                    let result = self.checkpoint().await;
+                    let _ = answer.send(result);
+                }
+                Some(Job::Probe(answer)) => {
+                    let result = self.transact(Work::Probe).await.map(|_| ());
+                    let _ = answer.send(result);
+                }
+                Some(Job::Fold(answer)) => {
+                    let result = self.fold().await;
+                    self.trouble.send_if_modified(|trouble| Trouble::note(&mut trouble.fold, result.as_ref().err()));
                     let _ = answer.send(result);
                 }
                 #[cfg(test)]
@@ -218,6 +301,16 @@ impl WriterTask {
 
     /// Does some work in one transaction; when it fails nothing of it is stored.
     async fn transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
+        // A change that writes nothing succeeds on a full disk as well: only a probe tells that the trouble is over.
+        let tells_of_health = matches!(work, Work::Probe);
+        let result = self.try_transact(work).await;
+        if result.is_err() || tells_of_health {
+            self.trouble.send_if_modified(|trouble| Trouble::note(&mut trouble.commit, result.as_ref().err()));
+        }
+        result
+    }
+
+    async fn try_transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
         let mut tails = self.tails.clone();
@@ -232,13 +325,18 @@ impl WriterTask {
         match written {
             Ok(done) => match self.script.commit(connection).await {
                 Ok(()) => {
+                    self.event_news.tell(&tails.events);
                     self.tails = tails;
                     self.latest.learn(news);
+                    let entries: usize = done.iter().map(|committed| committed.audit.len()).sum();
+                    if entries > 0 {
+                        self.appended.send_modify(|count| *count += entries as u64);
+                    }
                     Ok(done)
                 }
                 Err(error) => {
                     self.roll_back().await;
-                    Err(commit_failed(error))
+                    Err(CommitError::of_commit(error))
                 }
             },
             Err(error) => {
@@ -259,6 +357,7 @@ impl WriterTask {
         let Err(error) = sqlx::query("ROLLBACK").execute(&mut *connection).await else { return };
         let ended_already = matches!(self.backend, Backend::Sqlite { .. }) && fault_of(&error) == Fault::Other;
         if !ended_already {
+            self.note_letting_go();
             self.connection = None;
         }
     }
@@ -306,6 +405,9 @@ impl WriterTask {
                 close_quietly(connection).await;
                 return Err(CommitError::LostEpoch { ours: self.epoch, theirs: 0 });
             }
+            if let Some(lock) = &self.lock {
+                lock.note("");
+            }
             self.connection = Some(connection);
         }
         Ok(())
@@ -321,6 +423,18 @@ impl WriterTask {
         done.map(|_| ()).map_err(CommitError::from_engine)
     }
 
+    async fn checkpoint(&mut self) -> Result<Checkpointed, CommitError> {
+        self.connect().await?;
+        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
+        checkpoint::at_once(&self.backend, connection).await
+    }
+
+    async fn fold(&mut self) -> Result<(), CommitError> {
+        self.connect().await?;
+        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
+        checkpoint::fold(&self.backend, connection).await
+    }
+
     async fn let_go(&mut self) {
         if let Some(mut connection) = self.connection.take() {
             let mut values = Values::default();
@@ -330,23 +444,43 @@ impl WriterTask {
             {
                 tracing::warn!(%error, "the stop could not be recorded in the store");
             }
+            let at_rest = self.mark_at_rest(&mut connection).await;
             if let Backend::Sqlite { .. } = self.backend
-                && let Err(error) = sqlx::raw_sql(CHECKPOINT).execute(&mut connection).await
+                && let Err(error) = sqlx::raw_sql(checkpoint::CHECKPOINT).execute(&mut connection).await
             {
                 tracing::warn!(%error, "the write-ahead log could not be folded into the file");
             }
+            if !at_rest {
+                self.note_letting_go();
+            }
             close_quietly(connection).await;
+        } else {
+            self.note_letting_go();
         }
         self.lock = None;
     }
+
+    /// Says in the file that nobody has it. A full disk may leave no room in the log until it is folded.
+    async fn mark_at_rest(&mut self, connection: &mut AnyConnection) -> bool {
+        if whole::mark_at_rest(&self.backend, connection).await.is_ok() {
+            return true;
+        }
+        let folded = sqlx::raw_sql(checkpoint::CHECKPOINT).execute(&mut *connection).await;
+        folded.is_ok() && whole::mark_at_rest(&self.backend, connection).await.is_ok()
+    }
+
+    /// The engine folds the log into the file when a connection is dropped, without a mark in the file.
+    fn note_letting_go(&self) {
+        if let Some(lock) = &self.lock {
+            lock.note(&whole::let_go_note(self.epoch));
+        }
+    }
 }
 
-/// A commit that was answered with an error was rolled back by the engine; one that was not answered may have gone through.
-fn commit_failed(error: sqlx::Error) -> CommitError {
-    if fault_of(&error) == Fault::ConnectionLost {
-        CommitError::Unknown(Arc::new(error))
-    } else {
-        CommitError::from_engine(error)
+/// Before the connection is dropped: the note must not come after the folding.
+impl Drop for WriterTask {
+    fn drop(&mut self) {
+        self.note_letting_go();
     }
 }
 
@@ -364,10 +498,14 @@ struct Memory<'a> {
 enum Work<'a> {
     /// Stores a group of changes.
     Changes(&'a [&'a Commit]),
+    /// Writes, and leaves everything as it was.
+    Probe,
     /// Undoes what an import has staged beyond the version in force.
     ClearStaged(&'a TenantId, i64),
     /// Stages some agents of an import.
     Stage(&'a TenantId, i64, &'a [AgentSchedule]),
+    /// Lets go of some rows, and says how many.
+    Prune(&'a Slice, &'a mut u64),
     /// Puts a staged version in force, with the change that goes with it.
     Switch(i64, &'a ScheduleImport, &'a Commit),
 }
@@ -381,11 +519,16 @@ impl Work<'_> {
     ) -> Result<Vec<Committed>, CommitError> {
         match self {
             Self::Changes(group) => apply(connection, memory, now, group).await,
+            Self::Probe => control::probe(connection).await.map(|()| Vec::new()),
             Self::ClearStaged(tenant, current) => {
                 import::clear_staged(connection, tenant, current).await.map(|()| Vec::new())
             }
             Self::Stage(tenant, version, agents) => {
                 import::stage(connection, memory.script, tenant, version, agents).await.map(|()| Vec::new())
+            }
+            Self::Prune(slice, gone) => {
+                *gone = retention::prune(connection, slice).await?;
+                Ok(Vec::new())
             }
             Self::Switch(version, import, with) => {
                 import::switch(connection, memory.script, version, now, import).await?;
@@ -425,7 +568,10 @@ async fn apply(
     audit::write_notes(connection, script, group.iter().flat_map(|commit| &commit.notes)).await?;
     events::write(connection, script, &numbered).await?;
     automation::write(connection, script, group.iter().flat_map(|commit| &commit.memory)).await?;
+    deliveries::write(connection, script, group).await?;
     upkeep::write(connection, script, group).await?;
+    jobs::write(connection, script, group).await?;
+    audit_heads::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()

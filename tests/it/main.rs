@@ -2,6 +2,11 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod faults;
+mod forgeries;
 mod harness;
+mod jobs;
+mod judges;
+mod operations;
 mod processes;
 mod scenarios;

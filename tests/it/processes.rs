@@ -165,6 +165,40 @@ async fn a_reload_with_a_broken_file_changes_nothing_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_key_is_changed_under_a_daemon_that_reloads_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulator = simulator(folder.path()).await;
+    let webhook = "[[webhooks]]\nid = \"wfm\"\nurl = \"https://wfm.example/hooks\"\nsecret = { file = \"wfm.secret\" }\nevents = [\"audit.head\"]";
+    let desk = Desk::new(&simulator.ready, webhook);
+    let file = desk.folder.path().join("wfm.secret");
+    let old = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    std::fs::write(&file, format!("{old}\n")).expect("written");
+    let rotate =
+        |more: &[&str]| run(desk.command(&[&["webhooks", "rotate", "wfm", "--output", "json"], more].concat()));
+    let daemon = Server::start(desk.command(&["run"])).await;
+
+    let done = rotate(&[]).await;
+    assert_eq!((done.code, &done.json()["daemon"]), (Some(0), &"told to reload".into()), "{done:?}");
+    daemon.until_it_says("webhooks[wfm].secret").await;
+    let keys = std::fs::read_to_string(&file).expect("text");
+    let until = done.json()["previous_until"].as_str().expect("an end").to_owned();
+    assert!(keys.starts_with("whsec_") && keys.ends_with(&format!("\n{old} until {until}\n")), "both keys stand there");
+    let again = rotate(&[]).await;
+    assert_eq!(again.code, Some(75), "{again:?}");
+    let unknown = run(desk.command(&["webhooks", "rotate", "wfn"])).await;
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("it has wfm"), "{unknown:?}");
+
+    daemon.signal("TERM");
+    let (status, _, said) = daemon.ended().await;
+    assert!(status.success());
+    let late = rotate(&["--now"]).await;
+    assert_eq!((late.code, &late.json()["daemon"]), (Some(0), &"not running".into()), "{late:?}");
+    for said in [format!("{done:?}"), format!("{again:?}"), format!("{late:?}"), said] {
+        assert!(!said.contains("whsec_"), "a key is printed: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_configuration_is_refused_without_printing_a_secret() {
     let folder = tempfile::tempdir().expect("a folder");
     let secret = "hunter2-hunter2-hunter2";

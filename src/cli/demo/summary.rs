@@ -12,7 +12,7 @@ use crate::cli::audit;
 use crate::domain::ids::RuleId;
 use crate::domain::state::AgentState;
 use crate::domain::words::count;
-use crate::store::{Reader, Store, TransitionFilter};
+use crate::store::{ChainTrust, Reader, Store, TransitionFilter};
 
 /// The summary; its JSON shape is part of the command's interface.
 #[derive(Serialize, Debug)]
@@ -52,12 +52,23 @@ struct Platform {
     throttled: u64,
 }
 
+/// What the receiver counted, beside what the outbox holds.
 #[derive(Serialize, Debug)]
 struct Webhooks {
+    /// Events in the outbox.
     events: u64,
+    /// Events that the receiver took, each once.
     delivered: u64,
+    /// Those of them with a good signature by the receiver's judgement: it takes no others.
     verified: u64,
+    /// Events that it has not taken.
     pending: u64,
+}
+
+fn webhooks(demo: &Demo, events: u64) -> Webhooks {
+    let counts = demo.receiver.counts();
+    let delivered = counts.distinct;
+    Webhooks { events, delivered, verified: delivered, pending: events.saturating_sub(delivered) }
 }
 
 #[derive(Serialize, Debug)]
@@ -77,7 +88,7 @@ pub(super) async fn collect(demo: &Demo, ran: Duration) -> anyhow::Result<Summar
     let count = |status: &str| figures.by_status.get(status).copied().unwrap_or(0);
     let rules: BTreeMap<RuleId, u64> =
         figures.by_rule.iter().map(|(rule, by_status)| (rule.clone(), by_status.values().sum())).collect();
-    let chain = audit::verify_tenant(&reader, &demo.tenant).await?;
+    let chain = audit::verify_tenant(&reader, &demo.tenant, ChainTrust::default()).await?;
     let times = reader.time_in_state(&demo.tenant, demo.start, now).await?;
     let not_ready: u64 = AgentState::KNOWN
         .iter()
@@ -108,8 +119,7 @@ pub(super) async fn collect(demo: &Demo, ran: Duration) -> anyhow::Result<Summar
         violations: figures.violations.values().sum(),
         because: examples(&reader, demo, &rules).await?,
         rules,
-        // Delivery comes with an endpoint to deliver to; the demo has none.
-        webhooks: Webhooks { events, delivered: 0, verified: 0, pending: 0 },
+        webhooks: webhooks(demo, events),
         audit: Audit { entries: chain.entries, verified: chain.verified },
         not_ready_ms: not_ready / 1000,
         seconds: (ran.as_secs_f64() * 10.0).round() / 10.0,
@@ -157,7 +167,15 @@ impl fmt::Display for Summary {
             p.calls, p.calls_per_transition, p.throttled
         )?;
         writeln!(f, "violations       {}", self.violations)?;
-        writeln!(f, "events           {} recorded", self.webhooks.events)?;
+        let w = &self.webhooks;
+        writeln!(
+            f,
+            "webhooks         {} recorded, {} delivered, {} of them with a good signature, {} pending (the receiver's count)",
+            count(w.events, "event"),
+            w.delivered,
+            w.verified,
+            w.pending
+        )?;
         let verdict = if self.audit.verified { "verified" } else { "BROKEN" };
         writeln!(f, "audit chain      {}, {verdict}", count(self.audit.entries, "entry"))?;
         writeln!(f, "not-ready time   {} min over all agents", self.not_ready_ms / 60_000)?;

@@ -71,7 +71,7 @@ events = ["AGENT_STATE_CHANGED"]
     c.toml:30:1: tenants[acme]: has an id that is already taken
     c.toml:34:17: tenants[#2].client_secret: the environment variable NOT_SET is not set; set it, or name another
     c.toml:37:6: webhooks[#1].id: must be 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit
-    c.toml:38:1: webhooks[#1].url: leads into a private network; if it is meant, add its host:port to allow
+    c.toml:38:1: webhooks[#1].url: leads to a private network; if it is meant, add its host:port to allow
     c.toml:39:1: webhooks[#1].secret: must be whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)
     c.toml:40:11: webhooks[#1].events: must be an event such as "agent.state_changed"
     "#);
@@ -211,6 +211,68 @@ fn parts_are_checked_against_each_other() {
 }
 
 #[test]
+fn every_spelling_of_a_forbidden_target_is_refused() {
+    let environment = environment(&[("HOOK", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3")]);
+    let load = |url: &str| {
+        let hook = format!(
+            "[[webhooks]]\nid = \"w\"\nsecret = {{ env = \"HOOK\" }}\nallow_plain_http = true\nurl = {}\n",
+            toml::Value::from(url)
+        );
+        Config::load_texts(&[text("c.toml", &hook)], &environment, &[])
+    };
+    assert!(load("http://wfm.example:9000/").is_ok());
+    let spellings = include_str!("../../../tests/data/forbidden_targets.txt");
+    let spellings: Vec<_> = spellings.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(spellings.len() >= 250);
+    for spelling in spellings {
+        let Err(refused) = load(&spelling.replace("PORT", "9000")) else { panic!("{spelling} passes") };
+        assert!(refused.complaints.iter().all(|complaint| complaint.key == "webhooks[w].url"), "{spelling}: {refused}");
+    }
+}
+
+#[test]
+fn the_key_before_comes_with_its_end_from_one_place() {
+    const KEY: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
+    const BEFORE: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    const UNTIL: &str = "2026-11-23T10:00:00Z";
+    let folder = tempfile::tempdir().expect("a folder");
+    let two = folder.path().join("two");
+    std::fs::write(&two, format!("{KEY}\n{BEFORE} until {UNTIL}\n")).expect("writes");
+    let broken = folder.path().join("broken");
+    std::fs::write(&broken, format!("{KEY}\n{BEFORE}\n")).expect("writes");
+    let environment = environment(&[("HOOK", KEY), ("BEFORE", BEFORE), ("SHORT", "whsec_c2hvcnQ=")]);
+    let in_file = |path: &std::path::Path| format!("secret = {{ file = {path:?} }}");
+    let by_env = "secret = { env = \"HOOK\" }\nprevious_secret = { env = \"BEFORE\" }";
+    let end = format!("previous_until = {UNTIL:?}");
+    for (lines, keys) in [
+        ("secret = { env = \"HOOK\" }".to_owned(), Some(1)),
+        (in_file(&two), Some(2)),
+        (in_file(&broken), None),
+        (format!("{by_env}\n{end}"), Some(2)),
+        (by_env.to_owned(), None),
+        (format!("secret = {{ env = \"HOOK\" }}\n{end}"), None),
+        (format!("{}\nprevious_secret = {{ env = \"BEFORE\" }}\n{end}", in_file(&two)), None),
+        (format!("{}\n{end}", by_env.replace("BEFORE", "SHORT")), None),
+    ] {
+        let hook = format!("[[webhooks]]\nid = \"w\"\nurl = \"https://wfm.example\"\n{lines}\n");
+        match Config::load_texts(&[text("c.toml", &hook)], &environment, &[]) {
+            Ok(loaded) => {
+                let hook = &loaded.config.webhooks[0];
+                let before: crate::domain::time::UtcMicros = "2026-11-23T09:59:59Z".parse().expect("an instant");
+                let signatures = hook.keys().expect("keys").sign("e", "1", b"", before);
+                assert_eq!(Some(signatures.split(' ').count()), keys, "{lines}");
+                assert_eq!(hook.secret_file.as_deref(), lines.contains("file").then_some(two.as_path()));
+                assert!(!format!("{loaded:?}").contains("whsec_"), "no key shows");
+            }
+            Err(refused) => {
+                assert_eq!(keys, None, "{lines}: {refused}");
+                assert!(!refused.to_string().contains(&BEFORE[6..]) && !refused.to_string().contains(&KEY[6..]));
+            }
+        }
+    }
+}
+
+#[test]
 fn plain_http_and_private_targets_must_be_meant() {
     let hook = |line: &str| format!("[[webhooks]]\nid = \"w\"\nsecret = {{ env = \"HOOK\" }}\n{line}");
     let cases = [
@@ -229,6 +291,8 @@ fn plain_http_and_private_targets_must_be_meant() {
         ("url = \"https://0x7f000001\"", false),
         ("url = \"https://metadata.google.internal\"", false),
         ("url = \"https://93.184.215.14\"", true),
+        ("url = \"https://[::ffff:127.0.0.1]:9000\"\nallow = [\"0x7f.1:9000\"]", true),
+        ("url = \"https://wfm.example\"\nallow = [\"wfm.example\"]", false),
     ];
     let environment = environment(&[("HOOK", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3")]);
     for (line, sound) in cases {

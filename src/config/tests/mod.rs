@@ -2,6 +2,7 @@
 
 mod broken;
 mod effective;
+mod jobs;
 mod rules;
 mod sample;
 

@@ -37,6 +37,7 @@ fn secrets() -> Environment {
         ("ACME_CLIENT_SECRET", "x"),
         ("SHIFTKEEPER_DATABASE_PASSWORD", "x"),
         ("WFM_WEBHOOK_SECRET", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"),
+        ("WFM_WEBHOOK_SECRET_BEFORE", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
     ])
 }
 

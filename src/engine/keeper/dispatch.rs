@@ -97,11 +97,14 @@ impl Keeper {
         }
     }
 
-    /// A rule acts on what was seen: not on old sight, and not when the agent has moved since the rule looked.
+    /// A rule acts on what was seen: not on old sight, and not when the agent has moved since the rule looked. What a person
+    /// asks for when the agent seemed to be there already waits for a snapshot made since: it settles whether a call is needed.
     fn rule_on_sight(&self, index: AgentIndex, id: TransitionId, now: UtcMicros) -> Option<Verdict> {
-        let (slot, transition) = (self.roster.get(index)?, &self.book.get(id)?.transition);
+        let (slot, open) = (self.roster.get(index)?, self.book.get(id)?);
+        let transition = &open.transition;
         match transition.actor {
-            Actor::Person { .. } | Actor::Daemon => return None,
+            Actor::Person { .. } => return self.shown_there(open, now).map(|_| self.hold(id, WaitReason::Sight, None)),
+            Actor::Daemon => return None,
             Actor::Rule { .. } => {}
         }
         if slot.seen_at().is_none_or(|seen_at| now.since(seen_at) > self.settings.decide.stale_after) {

@@ -132,7 +132,15 @@ impl Arrival {
 /// Runs the keeper of a tenant until `soft` is cancelled, or until something fails that only a fresh start can mend.
 pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<()> {
     let mut inbox = parts.inbox.clone().lock_owned().await;
-    let mut keeper = Keeper::load(&parts).await?;
+    let mut keeper = match Keeper::load(&parts).await {
+        Ok(keeper) => keeper,
+        Err(error) => {
+            // Who asks is told at once. A request that waited for a start that succeeds, perhaps in hours, would be carried
+            // out when nobody wants it any more; all else is read anew then.
+            while inbox.try_recv().is_ok() {}
+            return Err(error);
+        }
+    };
     let mut settings = parts.settings.clone();
     loop {
         let mut arrivals = Vec::new();

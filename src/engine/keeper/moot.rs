@@ -36,7 +36,10 @@ impl Keeper {
                 Some(Step::Cancel(format!("the rule {why}")))
             }
             // A rule that finds the agent there does not ask in the first place.
-            Actor::Person { .. } => self.shown_there(open, now).map(|at| Step::Confirm { at }),
+            Actor::Person { .. } => {
+                let shown = self.shown_there(open, now).filter(|at| *at >= open.transition.requested_at);
+                shown.map(|at| Step::Confirm { at })
+            }
             Actor::Daemon => None,
         }
     }
@@ -44,7 +47,7 @@ impl Keeper {
     /// When a fresh snapshot was generated that shows the agent where the change leads. No snapshot shows a reason code, so one
     /// that was asked for is sent. Where policy has something to say it says it, and while another change of the agent is under
     /// way, what is shown is about to change.
-    fn shown_there(&self, open: &Open, now: UtcMicros) -> Option<UtcMicros> {
+    pub(super) fn shown_there(&self, open: &Open, now: UtcMicros) -> Option<UtcMicros> {
         let transition = &open.transition;
         let index = self.roster.find(transition.agent.as_str())?;
         let observed = self.roster.get(index)?.observed()?;

@@ -2,4 +2,7 @@
 
 pub(super) mod health;
 pub(super) mod imports;
+pub(super) mod jobs;
+pub(super) mod platform_checks;
 pub(super) mod transitions;
+pub(super) mod webhooks;

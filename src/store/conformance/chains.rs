@@ -1,12 +1,17 @@
 //! A chain that somebody with a database tool has been at: where it stops to hold.
 
-use super::{Place, acme, change, on_each_engine};
-use crate::store::ChainVerdict;
+use super::{Place, acme, at, change, draft, on_each_engine};
+use crate::domain::audit::AuditDraft;
+use crate::domain::audit::head::{HeadClaim, HeadKey, MARK_BYTES, SignedHead};
+use crate::store::{AuditPrune, ChainTrust, ChainVerdict, Commit, CommitError, PAGE_LIMIT, PRUNED, Store};
 
 on_each_engine!(
     a_whole_chain_holds_over_several_pages,
     an_edit_of_a_body_or_of_a_column_beside_it_is_found_at_its_entry,
     a_missing_entry_is_found,
+    entries_go_below_a_checkpoint_and_nowhere_else,
+    heads_cannot_be_changed_or_taken_back,
+    what_was_let_go_without_a_word_is_missed,
 );
 
 async fn a_whole_chain_holds_over_several_pages(place: Place) {
@@ -16,10 +21,10 @@ async fn a_whole_chain_holds_over_several_pages(place: Place) {
         commit.audit = std::iter::repeat_n(commit.audit[0].clone(), 100).collect();
         store.writer().commit(commit).await.expect("commits");
     }
-    let verdict = store.reader().verify_chain(&acme()).await.expect("reads");
-    assert_eq!(verdict, ChainVerdict { entries: 1100, first_bad: None });
-    let nobody = store.reader().verify_chain(&"nobody".into()).await.expect("reads");
-    assert_eq!(nobody, ChainVerdict { entries: 0, first_bad: None });
+    let verdict = store.reader().verify_chain(&acme(), ChainTrust::default()).await.expect("reads");
+    assert_eq!(verdict, ChainVerdict { from: 1, entries: 1100, ..ChainVerdict::default() });
+    let nobody = store.reader().verify_chain(&"nobody".into(), ChainTrust::default()).await.expect("reads");
+    assert_eq!(nobody, ChainVerdict { from: 1, ..ChainVerdict::default() });
     store.close().await;
 }
 
@@ -42,7 +47,13 @@ async fn unguarded(place: &Place) {
 async fn after(place: &Place, forgery: &'static str) -> (u64, String) {
     assert_eq!(place.by_hand(forgery).await.expect("forged"), 1, "{forgery}");
     let store = place.open().await;
-    let bad = store.reader().verify_chain(&acme()).await.expect("reads").first_bad.expect("it does not hold");
+    let bad = store
+        .reader()
+        .verify_chain(&acme(), ChainTrust::default())
+        .await
+        .expect("reads")
+        .first_bad
+        .expect("it does not hold");
     store.close().await;
     (bad.seq, bad.reason)
 }
@@ -80,7 +91,11 @@ async fn an_edit_of_a_body_or_of_a_column_beside_it_is_found_at_its_entry(place:
         assert_eq!(after(&place, forgery).await, (2, reason.to_owned()), "{forgery}");
         place.by_hand(undo).await.expect("undone");
         let store = place.open().await;
-        assert_eq!(store.reader().verify_chain(&acme()).await.expect("reads").first_bad, None, "{undo}");
+        assert_eq!(
+            store.reader().verify_chain(&acme(), ChainTrust::default()).await.expect("reads").first_bad,
+            None,
+            "{undo}"
+        );
         store.close().await;
     }
 }
@@ -89,4 +104,99 @@ async fn a_missing_entry_is_found(place: Place) {
     unguarded(&place).await;
     let (seq, reason) = after(&place, "DELETE FROM audit_entries WHERE seq = 3").await;
     assert_eq!((seq, reason.as_str()), (3, "entry 3 should follow, entry 4 does"));
+}
+
+const KEY: [u8; 32] = [7; 32];
+
+async fn append(store: &Store, entries: usize) {
+    let audit = std::iter::repeat_n(draft("state.observed"), entries).collect();
+    store.writer().commit(Commit { audit, ..Commit::default() }).await.expect("commits");
+}
+
+/// Signs what was appended since the last head.
+async fn sign(store: &Store) -> SignedHead {
+    let after = store.reader().last_audit_head(&acme()).await.expect("reads").map_or(0, |head| head.seq);
+    let entries = store.reader().audit_entries(&acme(), after, PAGE_LIMIT).await.expect("reads");
+    let head = store.reader().chain_head(&acme()).await.expect("reads");
+    let key = HeadKey::from_seed(KEY);
+    let marks = entries.iter().flat_map(|entry| entry.hash[..MARK_BYTES].to_vec()).collect();
+    let claim =
+        HeadClaim { tenant: acme(), seq: head.seq, after, hash: head.hash, at: at(9), marks, key: key.public() };
+    let signed = SignedHead::sign(claim, &key).expect("signs");
+    store.writer().commit(Commit { heads: vec![signed.clone()], ..Commit::default() }).await.expect("commits");
+    signed
+}
+
+fn prune(checkpoint: u64, below: u64) -> Commit {
+    let said = AuditDraft { why: serde_json::json!({ "below": checkpoint }), ..draft(PRUNED) };
+    Commit {
+        audit: if below == 0 { vec![said] } else { Vec::new() },
+        pruned: vec![AuditPrune { tenant: acme(), checkpoint, below }],
+        ..Commit::default()
+    }
+}
+
+async fn entries_go_below_a_checkpoint_and_nowhere_else(place: Place) {
+    let store = place.open().await;
+    let mut heads = Vec::new();
+    for _ in 0..3 {
+        append(&store, 40).await;
+        heads.push(sign(&store).await);
+    }
+    for (checkpoint, below) in [(80, 81 + 1), (79, 2), (40, 42), (1, 2)] {
+        let refused = store.writer().commit(prune(checkpoint, below)).await;
+        assert!(matches!(refused, Err(CommitError::Refused(_))), "{checkpoint}, {below}: {refused:?}");
+    }
+    assert_eq!(store.reader().audit_checkpoint(&acme()).await.expect("reads"), None, "nothing of it stays");
+    let keys = [HeadKey::from_seed(KEY).public()];
+    for (below, from, left) in [(0, 1, 121), (30, 30, 92), (80, 80, 42)] {
+        store.writer().commit(prune(80, below)).await.expect("goes");
+        let trust = ChainTrust { keys: &keys, heads: &heads };
+        let verdict = store.reader().verify_chain(&acme(), trust).await.expect("reads");
+        assert!(verdict.holds(), "{below}: {verdict:?}");
+        assert_eq!((verdict.from, verdict.entries), (from, left), "{below}");
+    }
+    assert_eq!(store.reader().audit_heads(&acme(), 0, 10).await.expect("reads").len(), 2);
+    store.close().await;
+    for statement in [
+        "DELETE FROM audit_entries WHERE seq = 80",
+        "DELETE FROM audit_entries WHERE seq = 81",
+        "UPDATE audit_entries SET seq = 1 WHERE seq = 80",
+    ] {
+        assert!(place.by_hand(statement).await.is_err(), "{statement}");
+    }
+}
+
+async fn heads_cannot_be_changed_or_taken_back(place: Place) {
+    let store = place.open().await;
+    append(&store, 5).await;
+    sign(&store).await;
+    store.close().await;
+    for statement in [
+        "UPDATE audit_heads SET at = at + 1",
+        "UPDATE audit_heads SET seq = 4, prunes_below = 1",
+        "UPDATE audit_heads SET hash = signature, prunes_below = 1",
+        "DELETE FROM audit_heads",
+        "DELETE FROM audit_entries",
+    ] {
+        assert!(place.by_hand(statement).await.is_err(), "{statement}");
+    }
+    assert_eq!(place.by_hand("UPDATE audit_heads SET prunes_below = 1").await.expect("may be marked"), 1);
+    assert!(place.by_hand("UPDATE audit_heads SET prunes_below = 0").await.is_err(), "a mark is not taken back");
+}
+
+/// Somebody who marks a head as checkpoint and deletes below it is let by the triggers; the chain knows nothing of it.
+async fn what_was_let_go_without_a_word_is_missed(place: Place) {
+    let store = place.open().await;
+    append(&store, 8).await;
+    sign(&store).await;
+    append(&store, 8).await;
+    store.close().await;
+    place.by_hand("UPDATE audit_heads SET prunes_below = 1").await.expect("marked");
+    place.by_hand("DELETE FROM audit_entries WHERE seq < 8").await.expect("deleted");
+    let store = place.open().await;
+    let bad = store.reader().verify_chain(&acme(), ChainTrust::default()).await.expect("reads").first_bad;
+    let bad = bad.expect("found");
+    assert!(bad.seq == 7 && bad.reason.contains(PRUNED), "{bad:?}");
+    store.close().await;
 }

@@ -10,15 +10,15 @@ use super::{
 };
 use crate::domain::audit::{Hash, note_hash};
 use crate::domain::ids::{TenantId, TransitionId};
+use crate::domain::job::{JobKey, JobOutcome};
 use crate::domain::state::AgentState;
 use crate::domain::transition::Status;
 use crate::store::{
-    AgentCounters, CallWrite, Expired, IdempotencyRow, NoteWrite, ReadError, RemembersWrite, RuleVersion,
-    SubscriptionRow, SubscriptionWrite, TenantStatus,
+    AgentCounters, CallWrite, IdempotencyRow, JobRun, JobState, NoteWrite, OutboxChange, ReadError, RemembersWrite,
+    RuleVersion, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 
 on_each_engine!(
-    what_has_served_its_time_goes_and_what_it_belongs_to_stays,
     a_change_is_read_back_as_it_was_written,
     a_refused_change_leaves_nothing_and_the_chain_goes_on,
     a_bad_change_does_not_fail_its_neighbours,
@@ -29,7 +29,7 @@ on_each_engine!(
     a_value_of_another_hand_is_named_by_table_column_and_row,
 );
 
-fn call(answered: bool) -> CallWrite {
+pub(super) fn call(answered: bool) -> CallWrite {
     CallWrite {
         tenant: acme(),
         id: uuid(70),
@@ -58,7 +58,7 @@ fn remembers(held_key: Option<u64>) -> RemembersWrite {
     }
 }
 
-fn full_change() -> Commit {
+pub(super) fn full_change() -> Commit {
     let counters = AgentCounters {
         tenant: acme(),
         agent: "u_0001".into(),
@@ -108,32 +108,35 @@ fn full_change() -> Commit {
             first_seen_at: at(1),
         }],
         tenant_status: vec![TenantStatus { tenant: acme(), halted_since: Some(at(2)), reason: Some("429s".into()) }],
-        expired: Vec::new(),
+        heads: Vec::new(),
+        pruned: Vec::new(),
+        outbox: OutboxChange::default(),
+        ..job_rows()
     }
 }
 
-async fn what_has_served_its_time_goes_and_what_it_belongs_to_stays(place: Place) {
-    let store = place.open().await;
-    let mut written = full_change();
-    let question = CallWrite { id: uuid(77), transition: None, attempt: None, ..call(true) };
-    written.calls.push(question.clone());
-    store.writer().commit(written).await.expect("commits");
-    let expire = |tenant, before| Commit {
-        expired: vec![Expired { tenant, answers_before: before, questions_before: before }],
+fn job_rows() -> Commit {
+    Commit {
+        jobs: vec![JobState {
+            key: JobKey { tenant: None, job: "backup".into() },
+            calendar: "30 2 * * * UTC".into(),
+            handled_through: at(3),
+            told_at: Some(at(4)),
+            told: Some("the disk is full".into()),
+        }],
+        job_runs: vec![JobRun {
+            key: JobKey { tenant: None, job: "backup".into() },
+            run: 1,
+            due_at: at(3),
+            attempt: 2,
+            asked_by: Some("ops".into()),
+            started_at: at(4),
+            finished_at: Some(at(5)),
+            outcome: Some(JobOutcome::Failed),
+            message: Some("the disk is full".into()),
+        }],
         ..Commit::default()
-    };
-    let left = || async {
-        let answer = store.reader().idempotency(&acme(), "ops", "k").await.expect("reads");
-        let calls = store.reader().recent_calls(&acme(), at(0)).await.expect("reads");
-        (answer.is_some(), calls.iter().any(|call| call.id == question.id), calls.len())
-    };
-    let (_, _, all) = left().await;
-    store.writer().commit(expire(TenantId::new("bravo"), at(1000))).await.expect("commits");
-    store.writer().commit(expire(acme(), at(0))).await.expect("commits");
-    assert_eq!(left().await, (true, true, all), "another tenant's time, and an instant before them");
-    store.writer().commit(expire(acme(), at(1000))).await.expect("commits");
-    assert_eq!(left().await, (false, false, all - 1), "the attempts of transitions stay");
-    store.close().await;
+    }
 }
 
 async fn a_change_is_read_back_as_it_was_written(place: Place) {
@@ -151,6 +154,8 @@ async fn a_change_is_read_back_as_it_was_written(place: Place) {
     assert_eq!((&open[0].transition, open[0].accepted_at), (&written.transitions[0], Some(at(21))));
     assert_eq!(reader.attempts(&acme(), TransitionId(uuid(3))).await.expect("reads"), [call(true)]);
     assert_eq!(reader.audit_of_transition(&acme(), TransitionId(uuid(3))).await.expect("reads").len(), 2);
+    assert_eq!(reader.jobs().await.expect("reads"), written.jobs);
+    assert_eq!(reader.last_job_runs().await.expect("reads"), written.job_runs);
     let note = reader.note(&acme(), written.notes[0].hash).await.expect("reads");
     assert_eq!(note.as_deref(), Some("please"));
     let events = reader.events(&acme(), 0, 10).await.expect("reads");
@@ -219,9 +224,9 @@ async fn entries_cannot_be_changed_and_deleted_only_below_a_checkpoint(place: Pl
         assert!(error.contains("audit entries"), "{forbidden}: {error}");
     }
     let hash = if place.url.starts_with("sqlite") {
-        "INSERT INTO audit_heads VALUES ('acme', 3, x'00', 1, x'00', 1)"
+        "INSERT INTO audit_heads (tenant, seq, hash, at, signature, prunes_below) VALUES ('acme', 3, x'00', 1, x'00', 1)"
     } else {
-        "INSERT INTO audit_heads VALUES ('acme', 3, '\\x00', 1, '\\x00', 1)"
+        "INSERT INTO audit_heads (tenant, seq, hash, at, signature, prunes_below) VALUES ('acme', 3, '\\x00', 1, '\\x00', 1)"
     };
     place.by_hand(hash).await.expect("a checkpoint");
     place.by_hand("DELETE FROM audit_entries WHERE seq < 3").await.expect("below the checkpoint");
@@ -305,7 +310,13 @@ async fn a_full_store_refuses_changes_and_goes_on_when_there_is_space() {
     large.notes.push(NoteWrite { tenant: acme(), hash: Hash::of(b"n"), salt: [0; 16], text: "x".repeat(100_000) });
     let refused = store.writer().commit(large.clone()).await;
     assert!(matches!(refused, Err(CommitError::Full)), "{refused:?}");
+    let trouble = store.writer().trouble();
+    assert!(matches!(trouble.borrow().commit, Some(CommitError::Full)), "{trouble:?}");
     store.writer().set("PRAGMA max_page_count = 1000000").await;
+    let before = store.reader().daemon().await.expect("readable");
+    store.writer().probe().await.expect("writes");
+    assert!(trouble.borrow().commit.is_none(), "{trouble:?}");
+    assert_eq!(store.reader().daemon().await.expect("readable"), before, "a probe leaves everything as it is");
     assert_eq!(store.writer().commit(large).await.expect("commits").audit, [2]);
     assert_eq!(verified_length(store.reader()).await, 2);
     store.close().await;

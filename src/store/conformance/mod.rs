@@ -3,9 +3,13 @@
 
 mod chains;
 mod changes;
+mod copies;
 mod figures;
 mod history;
+mod jobs;
 mod opening;
+mod outbox;
+mod retention;
 mod schedules;
 mod statements;
 

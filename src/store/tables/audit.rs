@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::{AnyConnection, Row};
 
-use crate::domain::audit::{AuditBody, AuditDraft, BadEntry, ChainCheck, ChainHead, SealedEntry};
+use crate::domain::audit::{AuditDraft, ChainHead, EntryLinks, SealedEntry};
 use crate::domain::ids::{TenantId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script, Values};
@@ -63,26 +63,16 @@ pub struct EntryColumns {
 
 impl EntryColumns {
     /// The first column that does not say what the body says.
-    fn first_unlike(&self, body: &AuditBody) -> Option<&'static str> {
-        let same = |column: &Option<String>, body: Option<String>| *column == body;
+    pub(in crate::store) fn first_unlike(&self, body: &EntryLinks<'_>) -> Option<&'static str> {
         [
             (self.at == body.at, "at"),
             (self.action == body.action, "action"),
-            (same(&self.subject, body.subject.map(|id| id.to_string())), "subject"),
-            (same(&self.transition, body.transition.map(|id| id.to_string())), "transition"),
+            (self.subject.as_deref() == body.subject.as_deref(), "subject"),
+            (self.transition.as_deref() == body.transition.as_deref(), "transition"),
         ]
         .into_iter()
         .find_map(|(same, column)| (!same).then_some(column))
     }
-}
-
-/// How far a chain holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChainVerdict {
-    /// Entries that were looked at, the bad one included.
-    pub entries: u64,
-    /// The first that does not hold; the rest was not looked at.
-    pub first_bad: Option<BadEntry>,
 }
 
 pub(in crate::store) async fn stored_head(
@@ -180,30 +170,6 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(after).int(super::super::page(limit));
         self.all(ENTRIES, values).await?.iter().map(entry).collect()
-    }
-
-    /// Checks a tenant's whole chain from its start, page by page: numbers, links, hashes, and that the table's own columns say
-    /// what the bodies say. What is committed meanwhile is checked too.
-    pub async fn verify_chain(&self, tenant: &TenantId) -> Result<ChainVerdict, ReadError> {
-        let mut check = ChainCheck::from(tenant.clone(), ChainHead::default());
-        loop {
-            let page = self.audit_entries(tenant, check.head().seq, u32::MAX).await?;
-            if page.is_empty() {
-                return Ok(ChainVerdict { entries: check.head().seq, first_bad: None });
-            }
-            for (entry, looked_at) in page.iter().zip(check.head().seq + 1..) {
-                let bad = match check.next(entry.seq, &entry.body, &entry.hash) {
-                    Err(bad) => Some(bad),
-                    Ok(body) => entry.columns.first_unlike(&body).map(|column| BadEntry {
-                        seq: entry.seq,
-                        reason: format!("its column `{column}` does not say what its body says"),
-                    }),
-                };
-                if bad.is_some() {
-                    return Ok(ChainVerdict { entries: looked_at, first_bad: bad });
-                }
-            }
-        }
     }
 
     /// The entries about one transition, in order; at most [`super::super::PAGE_LIMIT`].

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
 use crate::domain::event::{Event, EventKind};
 use crate::domain::ids::{AgentId, EventId, TenantId};
@@ -95,26 +96,25 @@ pub(in crate::store) async fn write(
     .await
 }
 
+pub(in crate::store) fn decode(row: &AnyRow) -> Result<StoredEvent, ReadError> {
+    let cells = Cells::of("events", row);
+    Ok(StoredEvent {
+        number: cells.number("number")?,
+        id: cells.parsed("id")?,
+        at: cells.instant("at")?,
+        kind: cells.word("kind", EventKind::from_selector)?,
+        agent: cells.text_or_null("agent")?.map(AgentId::new),
+        sequence: cells.number_or_null("sequence")?,
+        body: cells.text("body")?.to_owned(),
+    })
+}
+
 impl Reader {
     /// Events after number `after`, in order, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
     pub async fn events(&self, tenant: &TenantId, after: u64, limit: u32) -> Result<Vec<StoredEvent>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(after).int(super::super::page(limit));
-        let rows = self.all(AFTER, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::of("events", row);
-                Ok(StoredEvent {
-                    number: cells.number("number")?,
-                    id: cells.parsed("id")?,
-                    at: cells.instant("at")?,
-                    kind: cells.word("kind", EventKind::from_selector)?,
-                    agent: cells.text_or_null("agent")?.map(AgentId::new),
-                    sequence: cells.number_or_null("sequence")?,
-                    body: cells.text("body")?.to_owned(),
-                })
-            })
-            .collect()
+        self.all(AFTER, values).await?.iter().map(decode).collect()
     }
 
     /// How many events of each kind a tenant's outbox holds.

@@ -18,6 +18,11 @@ use crate::store::reader::Reader;
 pub const HISTORY_PAGE_LIMIT: u32 = 10_000;
 
 /// Walks from agent to agent by the key, one seek each, whatever the number of rows.
+/// Of agents with a row that ended before an instant.
+pub(in crate::store) const AGENTS_BEFORE: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
+     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
+     FROM a WHERE a.agent IS NOT NULL) SELECT a.agent AS agent FROM a WHERE a.agent IS NOT NULL AND EXISTS (SELECT 1 FROM state_history h \
+     WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at < $2 AND h.left_at < $2)";
 /// A cross join, since SQLite keeps its order: any other it may turn round, and then it walks the whole table.
 pub(in crate::store) const LATEST: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
@@ -46,6 +51,18 @@ pub struct StoredHistory {
 }
 
 impl Reader {
+    /// The agents of whom a row of history ended before an instant.
+    pub async fn agents_with_history_before(
+        &self,
+        tenant: &TenantId,
+        before: UtcMicros,
+    ) -> Result<Vec<AgentId>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(before.as_micros());
+        let rows = self.all(AGENTS_BEFORE, values).await?;
+        rows.iter().map(|row| Cells::of("state_history", row).text("agent").map(AgentId::new)).collect()
+    }
+
     /// The latest state of every agent of a tenant that has one, by agent.
     pub async fn latest_states(&self, tenant: &TenantId) -> Result<Vec<StoredHistory>, ReadError> {
         let mut values = Values::default();

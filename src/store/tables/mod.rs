@@ -2,11 +2,16 @@
 
 pub(super) mod agents;
 pub(super) mod audit;
+pub(super) mod audit_heads;
 pub(super) mod calls;
+pub(super) mod deliveries;
+pub(super) mod delivery_reading;
 pub(super) mod events;
 pub(super) mod history;
 pub(super) mod history_reading;
+pub(super) mod jobs;
 pub(super) mod memory;
+pub(super) mod retention;
 pub(super) mod schedule;
 pub(super) mod time_in_state;
 pub(super) mod transition_reading;

@@ -44,18 +44,6 @@ pub(in crate::store) const SET_STATUS: ManyRows = ManyRows {
     width: 3,
     tail: "ON CONFLICT (tenant) DO UPDATE SET halted_since = excluded.halted_since, reason = excluded.reason",
 };
-/// Rows: tenant, instant.
-pub(in crate::store) const FORGET_ANSWERS: ManyRows = ManyRows {
-    head: "DELETE FROM idempotency_keys WHERE EXISTS (SELECT 1 FROM (VALUES",
-    width: 2,
-    tail: ") AS v WHERE idempotency_keys.tenant = v.column1 AND idempotency_keys.at < v.column2)",
-};
-/// Rows: tenant, instant.
-pub(in crate::store) const FORGET_QUESTIONS: ManyRows = ManyRows {
-    head: "DELETE FROM platform_calls WHERE transition IS NULL AND EXISTS (SELECT 1 FROM (VALUES",
-    width: 2,
-    tail: ") AS v WHERE platform_calls.tenant = v.column1 AND platform_calls.sent_at < v.column2)",
-};
 pub(in crate::store) const COUNTERS: &str = "SELECT tenant, agent, sequence, local_day, violations, not_ready_us FROM agent_counters \
      WHERE tenant = $1 ORDER BY agent";
 pub(in crate::store) const SUBSCRIPTIONS: &str = "SELECT tenant, slice, id, created_at, interval_ms, agents_hash FROM subscriptions \
@@ -112,15 +100,6 @@ pub(in crate::store) async fn write(
             .text(row.tenant.as_str())
             .int_or_null(row.halted_since.map(UtcMicros::as_micros))
             .text_or_null(row.reason.as_deref());
-    })
-    .await?;
-    let expired = super::last_of_each(commits.iter().flat_map(|commit| &commit.expired), |row| &row.tenant);
-    batch::run(connection, script, &FORGET_ANSWERS, &expired, |row, values| {
-        values.text(row.tenant.as_str()).int(row.answers_before.as_micros());
-    })
-    .await?;
-    batch::run(connection, script, &FORGET_QUESTIONS, &expired, |row, values| {
-        values.text(row.tenant.as_str()).int(row.questions_before.as_micros());
     })
     .await
 }

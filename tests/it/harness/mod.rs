@@ -9,6 +9,7 @@ pub mod times;
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::process::Server;
 use self::times::Times;
 
 /// Where simulated time starts: a Monday afternoon.
@@ -41,11 +43,14 @@ pub const INTERVAL: Duration = Duration::from_secs(10);
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at a condition, in real time.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+pub const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Tokens of the API: everything, looking alone, and everything at another tenant.
 pub const OPERATOR: &str = "operator-token-of-the-scenario";
 pub const VIEWER: &str = "viewer-token-of-the-scenario";
+
+/// Signs deliveries.
+pub const HOOK_KEY: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
 
 /// Whether the full-size scenarios were asked for (`SHIFTKEEPER_TEST_FULL=1`); see `docs/testing.md`.
 #[expect(clippy::disallowed_methods, reason = "a test's own switch, which the product must not know")]
@@ -79,6 +84,10 @@ pub struct Setup {
     pub tenant_tables: &'static str,
     /// The rules.
     pub rules: &'static str,
+    /// The daemon as a process of its own.
+    pub binary: Option<Binary>,
+    /// `[[webhooks]]`, signed with [`HOOK_KEY`] from the environment's `HOOK`.
+    pub webhooks: String,
 }
 
 impl Default for Setup {
@@ -95,6 +104,8 @@ impl Default for Setup {
             tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
                             [tenants.automation]\nstale_intervals = 30\n",
             rules: "",
+            binary: None,
+            webhooks: String::new(),
         }
     }
 }
@@ -114,11 +125,32 @@ impl Setup {
 /// A running daemon.
 struct Daemon {
     base: String,
+    runs: Runs,
+}
+
+/// Where it runs.
+enum Runs {
+    /// In the test's process.
+    Here(Here),
+    /// As the real binary.
+    Apart(Server),
+}
+
+struct Here {
     importer: Importer,
     reload: Reload,
-    running: Loaded,
+    running: Box<Loaded>,
     soft: CancellationToken,
     tasks: JoinSet<Ended>,
+}
+
+/// The real binary, instead of a daemon in the test's process.
+#[derive(Clone)]
+pub struct Binary {
+    /// The program.
+    pub path: PathBuf,
+    /// More of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A world.
@@ -180,6 +212,14 @@ impl Scenario {
 
     /// The configuration, as an operator would write it.
     pub fn configuration(&self) -> Loaded {
+        let (texts, environment) = self.configuration_texts();
+        let environment: Environment = environment.into_iter().collect();
+        Config::load_texts(&texts, &environment, &[])
+            .unwrap_or_else(|refused| panic!("the scenario's configuration:\n{refused}"))
+    }
+
+    /// Its files, and the environment that holds its secrets.
+    fn configuration_texts(&self) -> ([ConfigText; 2], Vec<(String, String)>) {
         let description = self.sim.description();
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n\
@@ -192,6 +232,8 @@ impl Scenario {
         );
         let mut environment =
             vec![("OPERATOR".to_owned(), OPERATOR.to_owned()), ("VIEWER".to_owned(), VIEWER.to_owned())];
+        text.push_str(&self.setup.webhooks);
+        environment.push(("HOOK".to_owned(), HOOK_KEY.to_owned()));
         for tenant in &description.tenants {
             let secret = format!("SECRET_{}", tenant.id.as_str().to_uppercase());
             let mut agents = if self.setup.listed { tenant.agents.clone() } else { Vec::new() };
@@ -203,9 +245,7 @@ impl Scenario {
             ConfigText { file: PathBuf::from("scenario.toml"), text },
             ConfigText { file: PathBuf::from("rules.toml"), text: self.setup.rules.to_owned() },
         ];
-        let environment: Environment = environment.into_iter().collect();
-        Config::load_texts(&texts, &environment, &[])
-            .unwrap_or_else(|refused| panic!("the scenario's configuration:\n{refused}"))
+        (texts, environment)
     }
 
     fn tenant_text(&self, tenant: &TenantDescription, base: &str, secret: &str, agents: &[AgentId]) -> String {
@@ -233,6 +273,9 @@ impl Scenario {
     /// Starts the daemon on the database; the one before may still be letting go of it.
     pub async fn start_daemon(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs");
+        if let Some(command) = self.daemon_command() {
+            return self.adopt(Server::start(command).await);
+        }
         let running = self.configuration();
         let config = running.config.clone();
         let watch = Stopwatch::start();
@@ -251,30 +294,74 @@ impl Scenario {
         let (base, importer, reload) = (format!("http://{}", app.listen), app.importer(), app.reload());
         let mut tasks = JoinSet::new();
         tasks.spawn(app.run());
-        self.daemon = Some(Daemon { base, importer, reload, running, soft, tasks });
+        let here = Here { importer, reload, running: Box::new(running), soft, tasks };
+        self.daemon = Some(Daemon { base, runs: Runs::Here(here) });
     }
 
     /// Puts the configuration in force as the setup now has it, as a SIGHUP would.
     pub fn reload(&mut self) {
         let newer = self.configuration();
-        let daemon = self.daemon.as_mut().expect("the daemon runs");
-        daemon.reload.apply(&mut daemon.running, newer).expect("a sound configuration");
+        let Runs::Here(here) = &mut self.daemon.as_mut().expect("the daemon runs").runs else {
+            panic!("the daemon is a process of its own")
+        };
+        here.reload.apply(&mut here.running, newer).expect("a sound configuration");
+    }
+
+    /// The command that starts the real binary on the world's clock as it stands now; none where the daemon is to run here.
+    pub fn daemon_command(&self) -> Option<Command> {
+        let binary = self.setup.binary.as_ref()?;
+        let (texts, environment) = self.configuration_texts();
+        let mut command = Command::new(&binary.path);
+        command.arg("run").env_clear().stdin(Stdio::null()).current_dir(self.folder.path());
+        for ConfigText { file, text } in texts {
+            let file = self.folder.path().join(file);
+            std::fs::write(&file, text).expect("written");
+            command.arg("--config").arg(file);
+        }
+        command.arg("--set").arg(format!("clock.start={}", self.clock.now()));
+        command.envs(environment).envs(binary.environment.iter().cloned());
+        Some(command)
+    }
+
+    /// Takes a process that [`Scenario::daemon_command`] made as the daemon.
+    pub fn adopt(&mut self, server: Server) {
+        let listen = server.ready["listen"].as_str().expect("an address").to_owned();
+        self.daemon = Some(Daemon { base: format!("http://{listen}"), runs: Runs::Apart(server) });
     }
 
     /// Ends the daemon in order.
     pub async fn stop_daemon(&mut self) {
-        let mut daemon = self.daemon.take().expect("a daemon");
-        daemon.soft.cancel();
-        let ended = daemon.tasks.join_next().await.expect("its task").expect("no panic");
-        assert!(matches!(ended, Ended::Asked), "{ended:?}");
+        match self.daemon.take().expect("a daemon").runs {
+            Runs::Here(Here { soft, mut tasks, .. }) => {
+                soft.cancel();
+                let ended = tasks.join_next().await.expect("its task").expect("no panic");
+                assert!(matches!(ended, Ended::Asked), "{ended:?}");
+            }
+            Runs::Apart(server) => {
+                server.signal("TERM");
+                let (status, _, said) = server.ended().await;
+                assert!(status.success(), "{status}: {said}");
+            }
+        }
         self.kills.push(self.clock.now());
     }
 
-    /// Ends the daemon where it stands, as a crash would: nothing is drained, closed or said.
+    /// Ends the daemon where it stands, as a crash would: nothing is drained, closed or said. A process gets SIGKILL.
     pub async fn kill_daemon(&mut self) {
-        let mut daemon = self.daemon.take().expect("a daemon");
-        daemon.tasks.shutdown().await;
+        match self.daemon.take().expect("a daemon").runs {
+            Runs::Here(Here { mut tasks, .. }) => tasks.shutdown().await,
+            Runs::Apart(server) => drop(server),
+        }
         self.kills.push(self.clock.now());
+    }
+
+    /// The daemon's process, to end it in a way of its own.
+    pub fn take_process(&mut self) -> Server {
+        self.kills.push(self.clock.now());
+        match self.daemon.take().expect("a daemon").runs {
+            Runs::Apart(server) => server,
+            Runs::Here(_) => panic!("the daemon runs in the test's process"),
+        }
     }
 
     /// Reads the daemon's database beside it.
@@ -289,6 +376,11 @@ impl Scenario {
 
     /// Imports a schedule, as the whole one of its days or as one of several.
     pub async fn import_as(&self, csv: &str, whole: bool) -> ImportAnswer {
+        let Runs::Here(Here { importer, .. }) = &self.daemon().runs else {
+            let (status, body) = answer(self.import_request(csv)).await;
+            assert_eq!(status, StatusCode::OK, "{body}");
+            return serde_json::from_value(body).expect("the answer of an import");
+        };
         let wanted = WantedImport {
             tenant: self.tenant.clone(),
             name: "schedule.csv".to_owned(),
@@ -297,12 +389,21 @@ impl Scenario {
             whole,
             actor: "person:scenario".to_owned(),
         };
-        self.daemon().importer.run(wanted).await.expect("the schedule is sound")
+        importer.run(wanted).await.expect("the schedule is sound")
+    }
+
+    /// An import by HTTP.
+    pub fn import_request(&self, csv: &str) -> reqwest::RequestBuilder {
+        let path = format!("/api/v1/schedule-imports?tenant={}&name=schedule.csv", self.tenant);
+        self.request(reqwest::Method::POST, &path).body(csv.to_owned())
     }
 
     /// The way in for changes, without HTTP.
     pub fn door(&self) -> Door {
-        self.daemon().importer.door.clone()
+        match &self.daemon().runs {
+            Runs::Here(Here { importer, .. }) => importer.door.clone(),
+            Runs::Apart(_) => panic!("the daemon is a process of its own"),
+        }
     }
 
     fn daemon(&self) -> &Daemon {

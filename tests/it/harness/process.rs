@@ -59,7 +59,12 @@ pub struct Server {
 
 impl Server {
     /// Starts it and waits for its line.
-    pub async fn start(mut command: Command) -> Self {
+    pub async fn start(command: Command) -> Self {
+        Self::start_or_end(command).await.unwrap_or_else(|ended| panic!("it does not start: {ended:?}"))
+    }
+
+    /// Starts it and waits for its line, or for its end.
+    pub async fn start_or_end(mut command: Command) -> Result<Self, Ended> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let (stdout, stderr) = (Lines::default(), Lines::default());
         let mut readers = JoinSet::new();
@@ -67,13 +72,24 @@ impl Server {
         readers.spawn_blocking(move || keep_lines(from, &to));
         let (from, to) = (child.stderr.take().expect("piped"), stderr.clone());
         readers.spawn_blocking(move || keep_lines(from, &to));
-        let line = until("the server says that it is ready", PATIENCE, || async {
+        let seen = until("the server says that it is ready", PATIENCE, || {
             let first = stdout.lock().expect("a lock").first().cloned();
-            first.ok_or_else(|| stderr.lock().expect("a lock").join("\n"))
+            let ended = if first.is_none() { child.try_wait().expect("a child of ours") } else { None };
+            let seen = first.map(Ok).or(ended.map(Err)).ok_or_else(|| stderr.lock().expect("a lock").join("\n"));
+            async { seen }
         })
         .await;
-        let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"));
-        Self { child, ready, stderr, readers }
+        match seen {
+            Ok(line) => {
+                let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"));
+                Ok(Self { child, ready, stderr, readers })
+            }
+            Err(status) => {
+                while readers.join_next().await.is_some() {}
+                let text = |lines: &Lines| lines.lock().expect("a lock").join("\n");
+                Err(Ended { code: status.code(), stdout: text(&stdout), stderr: text(&stderr) })
+            }
+        }
     }
 
     /// Sends a signal, by its name.

@@ -6,7 +6,7 @@ use shiftkeeper::domain::event::EventKind;
 
 use shiftkeeper::sim::RequestEntry;
 
-use crate::harness::{Scenario, Setup, VIEWER, answer};
+use crate::harness::{OPERATOR, Scenario, Setup, VIEWER, answer};
 
 /// Checks that an answer is a problem document with this status and code.
 async fn problem(request: reqwest::RequestBuilder, status: StatusCode, code: &str) -> Value {
@@ -178,4 +178,60 @@ async fn what_has_not_left_can_be_called_off_and_what_has_cannot() {
     problem(cancel(&taken[1]), StatusCode::CONFLICT, "too_late").await;
     assert!(scenario.posts_for(&resting).is_empty());
     scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_shown_and_run_only_within_a_tokens_rights() {
+    let mut setup = Setup::default();
+    setup.sim.tenants = 2;
+    let scenario = Scenario::start(setup).await;
+    let ask = |token: &str, method: Method, path: &str| scenario.request_as(token, method, path);
+    let (status, shown) = answer(ask(VIEWER, Method::GET, "/api/v1/jobs")).await;
+    let ids: Vec<_> = shown["jobs"].as_array().expect("a list").iter().map(|job| job["id"].clone()).collect();
+    let expected = ["audit-head", "retention", "checkpoint"].map(|id| json!(id)).to_vec();
+    assert_eq!((status, ids), (StatusCode::OK, expected), "only the own tenant's, and the daemon's: {shown}");
+    let jobs = &shown["jobs"];
+    assert_eq!((&jobs[0]["tenant"], &jobs[1]["tenant"]), (&json!("acme"), &Value::Null), "{shown}");
+    assert!(jobs[1]["next_due_at"].is_string(), "{shown}");
+    let run = "/api/v1/jobs/retention/run";
+    problem(ask("nobody", Method::GET, "/api/v1/jobs"), StatusCode::UNAUTHORIZED, "unauthorized").await;
+    problem(ask(VIEWER, Method::POST, run), StatusCode::FORBIDDEN, "not_permitted").await;
+    let of_tenant = "/api/v1/jobs/retention/run?tenant=acme";
+    problem(ask(OPERATOR, Method::POST, of_tenant), StatusCode::NOT_FOUND, "no_such_job").await;
+    let (status, begun) = answer(ask(OPERATOR, Method::POST, run)).await;
+    assert_eq!((status, &begun["job"]), (StatusCode::ACCEPTED, &json!("retention")), "{begun}");
+    let ended = scenario
+        .until("the run has ended", || async {
+            let (_, body) = answer(ask(VIEWER, Method::GET, "/api/v1/jobs/retention/runs")).await;
+            let runs = body["runs"].as_array().cloned().unwrap_or_default();
+            let run = runs.into_iter().find(|run| run["run"] == begun["run"] && run["outcome"] == "done");
+            run.ok_or_else(|| body.to_string())
+        })
+        .await;
+    assert_eq!(ended["asked_by"], "operator", "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_check_takes_the_right_to_change_and_leaves_the_reserve_alone() {
+    let setup = Setup { speed: 1, tenant_keys: "requests_per_minute = 6\nurgent_reserve = 2\n", ..Setup::default() };
+    let scenario = Scenario::start(setup).await;
+    let path = format!("/api/v1/platform-checks?tenant={}&agent=u_0001", scenario.tenant);
+    let ask = |token: &str, path: &str| scenario.request_as(token, Method::POST, path);
+    problem(ask(VIEWER, &path), StatusCode::FORBIDDEN, "not_permitted").await;
+    problem(ask(OPERATOR, "/api/v1/platform-checks?tenant=nobody&agent=x"), StatusCode::NOT_FOUND, "no_such_tenant")
+        .await;
+    problem(ask(OPERATOR, "/api/v1/platform-checks"), StatusCode::BAD_REQUEST, "bad_request").await;
+    let (status, first) = answer(ask(OPERATOR, &path)).await;
+    let outcomes: Vec<_> = first["questions"].as_array().expect("a list").iter().map(|one| &one["outcome"]).collect();
+    assert_eq!((status, outcomes), (StatusCode::OK, vec![&json!("ok"), &json!("ok")]), "{first}");
+    assert!(first["clock_offset_ms"].is_i64(), "{first}");
+    let full = scenario
+        .until("no slot is left but the reserve", || async {
+            let (_, body) = answer(ask(OPERATOR, &path)).await;
+            let refused =
+                body["questions"].as_array().is_some_and(|all| all.iter().all(|one| one["outcome"] == "no_slot"));
+            if refused { Ok(body) } else { Err(body.to_string()) }
+        })
+        .await;
+    assert_eq!(full["budget_free"], 2, "{full}");
 }

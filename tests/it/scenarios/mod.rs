@@ -17,4 +17,5 @@ mod review;
 mod rules;
 mod storm;
 mod trouble;
+mod webhooks;
 mod window;

@@ -1,0 +1,158 @@
+//! `shiftkeeper audit verify`: holds the stored chains against themselves and against signed heads.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use serde_json::json;
+
+use super::audited;
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::exit::Exit;
+use crate::cli::output::{Output, print, print_json};
+use crate::cli::scope::{open_reader, usage};
+use crate::cli::talk::say;
+use crate::config::Config;
+use crate::domain::audit::BadEntry;
+use crate::domain::audit::head::{PublicKey, SignedHead, read_heads};
+use crate::domain::ids::TenantId;
+use crate::domain::words::count;
+use crate::engine::heads::key;
+use crate::store::{BadHead, ChainTrust, Reader};
+
+/// Options of `audit verify`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Ends with 0 when every chain holds, with 4 when one does not.
+
+Examples:
+  shiftkeeper audit verify
+  shiftkeeper audit verify --head heads.jsonl          # heads that were kept elsewhere
+  shiftkeeper audit verify --tenant acme --output json")]
+pub struct VerifyArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// One tenant; all of them without it.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// A file of heads that left the host, as received: from webhooks, the log, the heads folder or `audit heads`; may be given
+    /// more than once.
+    #[arg(long, value_name = "FILE")]
+    pub head: Vec<PathBuf>,
+    /// The public key that heads must be signed with, in base64, as it was kept elsewhere; instead of the key on this host and
+    /// `audit.former_keys`. May be given more than once.
+    #[arg(long, value_name = "PUBLIC", value_parser = parse_key)]
+    pub key: Vec<PublicKey>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+fn parse_key(text: &str) -> Result<PublicKey, String> {
+    PublicKey::from_base64(text).ok_or_else(|| "expects 32 bytes in base64, as `audit key` prints them".to_owned())
+}
+
+/// How one tenant's chain holds; its JSON shape is part of the command's interface.
+#[derive(Serialize, Debug)]
+pub struct TenantAudit {
+    /// The tenant.
+    pub id: TenantId,
+    /// Entries looked at, the bad one included.
+    pub entries: u64,
+    /// All of them hold, and so do the heads.
+    pub verified: bool,
+    /// The first that does not; what comes after it was not looked at.
+    pub first_bad: Option<BadEntry>,
+    /// The first entry there is: 1, or what retention has left.
+    pub from: u64,
+    /// Signed heads that the entries were held against.
+    pub heads: u64,
+    /// Heads that do not hold.
+    pub bad_heads: Vec<BadHead>,
+}
+
+/// Checks one tenant's chain.
+pub async fn verify_tenant(reader: &Reader, tenant: &TenantId, trust: ChainTrust<'_>) -> anyhow::Result<TenantAudit> {
+    let verdict = reader.verify_chain(tenant, trust).await?;
+    Ok(TenantAudit {
+        id: tenant.clone(),
+        entries: verdict.entries,
+        verified: verdict.holds(),
+        first_bad: verdict.first_bad,
+        from: verdict.from,
+        heads: verdict.heads,
+        bad_heads: verdict.bad_heads,
+    })
+}
+
+pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load_for_command()?;
+    let heads = given_heads(&args.head)?;
+    let keys = if args.key.is_empty() { keys_here(&loaded.config) } else { args.key };
+    let reader = open_reader(&loaded.config).await?;
+    let mut tenants = audited(&loaded.config, &reader, args.tenant.clone()).await?;
+    // Of a tenant whose every entry is gone only heads are left.
+    tenants.extend(heads.iter().map(|head| head.claim.tenant.clone()).filter(|_| args.tenant.is_none()));
+    tenants.sort();
+    tenants.dedup();
+    let trust = ChainTrust { keys: &keys, heads: &heads };
+    let mut audits = Vec::new();
+    for tenant in tenants {
+        audits.push(verify_tenant(&reader, &tenant, trust).await?);
+    }
+    reader.close().await;
+    let shown: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    match args.output {
+        Output::Json => print_json(&json!({ "tenants": audits, "keys": shown }))?,
+        Output::Table => {
+            let mut lines: Vec<String> = audits.iter().flat_map(TenantAudit::lines).collect();
+            match shown.as_slice() {
+                [] => {
+                    lines.push("no key is known here: heads were compared, whose they are was not checked".to_owned());
+                }
+                keys => lines.push(format!("heads must be signed with {}", keys.join(" or "))),
+            }
+            print(lines.join("\n"))?;
+        }
+    }
+    let all_hold = audits.iter().all(|audit| audit.verified);
+    Ok(if all_hold { Exit::Done } else { Exit::Problems }.into())
+}
+
+/// The public half of this host's key, where it can be read, and those that signed before.
+fn keys_here(config: &Config) -> Vec<PublicKey> {
+    let mut keys = config.audit.former_keys.clone();
+    match key::read(&config.audit.key_file(&config.store)) {
+        Ok(own) => keys.extend(own.map(|key| key.public())),
+        Err(error) => say(format!("warning: {error}")),
+    }
+    keys
+}
+
+fn given_heads(files: &[PathBuf]) -> anyhow::Result<Vec<SignedHead>> {
+    let mut heads = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        heads.extend(read_heads(&text).map_err(|error| usage(format!("--head {}: {error}", file.display())))?);
+    }
+    Ok(heads)
+}
+
+impl TenantAudit {
+    fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        let id = &self.id;
+        lines.extend(
+            self.first_bad.as_ref().map(|bad| format!("{id}: entry {} does not hold: {}", bad.seq, bad.reason)),
+        );
+        let heads = self.bad_heads.iter();
+        lines.extend(heads.map(|bad| format!("{id}: the head of entry {} does not hold: {}", bad.seq, bad.reason)));
+        if self.verified {
+            let from = if self.from > 1 { format!(" from {} on", self.from) } else { String::new() };
+            let (entries, heads) = (count(self.entries, "entry"), count(self.heads, "head"));
+            lines.push(format!("{id}: {entries}{from}, verified, {heads}"));
+        }
+        lines
+    }
+}

@@ -1,0 +1,98 @@
+//! `db restore`: a copy is put in the store's place.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::exit::Exit;
+use crate::cli::finding::bytes_text;
+use crate::cli::output::{Output, print, print_json};
+use crate::cli::talk::{Failure, say};
+use crate::clock::RealTime;
+use crate::domain::words::count;
+use crate::store::{OpenError, RestoreError, Restored, restore};
+
+/// Options of `db restore`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "The file is checked first (damage, version, audit chains) and copied; it stays where it is. What was in its \
+place is kept beside it, with its log, as NAME.replaced-TIME. Stop the daemon before, and start it again after. A PostgreSQL \
+database is restored with pg_restore instead.
+
+Examples:
+  shiftkeeper db restore backups/shiftkeeper-20261122T023000Z.db
+  shiftkeeper db restore found.db --force --output json"
+)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The copy, as `shiftkeeper db backup` or the job `backup` wrote it; or a main file with its -wal beside it.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Takes a main file whose write-ahead log is missing, if it is sound otherwise. The last changes are lost.
+    #[arg(long)]
+    force: bool,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub(super) async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
+    let config = args.config.load_for_command()?.config;
+    let restored = restore(config.store.connection_url().expose(), &args.file, args.force, RealTime::now()).await;
+    let restored = restored.map_err(|error| failure(error, &args.file))?;
+    if restored.without_log {
+        say(format!(
+            "WARNING: {} lacked its write-ahead log. What was committed last before it was copied is lost: changes, audit entries \
+             and events that people and receivers may have seen. Tell whoever relies on the audit trail.",
+            args.file.display()
+        ));
+    }
+    match args.output {
+        Output::Json => print_json(&json!({
+            "path": restored.path,
+            "from": args.file,
+            "bytes": restored.bytes,
+            "entries": restored.entries,
+            "set_aside": restored.set_aside,
+            "without_log": restored.without_log,
+        }))?,
+        Output::Table => print(sentence(&restored, &args))?,
+    }
+    Ok(Exit::Done.into())
+}
+
+/// The file that was named is at fault here, not the store.
+fn failure(error: RestoreError, file: &std::path::Path) -> anyhow::Error {
+    match error {
+        RestoreError::Open(OpenError::WithoutLog { place }) => Failure::because(
+            Exit::Problems,
+            format!(
+                "{place} is a copy of a running store's main file without its write-ahead log: what was committed last is not in \
+                 it. Put {place}-wal beside it if there is one, or name a copy that `shiftkeeper db backup` made; \
+                 `shiftkeeper db restore {} --force` takes it without the last changes",
+                file.display()
+            ),
+        ),
+        RestoreError::Open(error) => error.into(),
+        RestoreError::Bad { .. } | RestoreError::Empty { .. } => Failure::because(Exit::Problems, error.to_string()),
+        RestoreError::NotHere { .. }
+        | RestoreError::NoSuchFile { .. }
+        | RestoreError::Copy(_)
+        | RestoreError::Folder { .. } => error.into(),
+    }
+}
+
+fn sentence(restored: &Restored, args: &RestoreArgs) -> String {
+    let mut lines = vec![format!(
+        "{} is restored from {}: {} with {}, checked",
+        restored.path.display(),
+        args.file.display(),
+        bytes_text(restored.bytes),
+        count(restored.entries, "audit entry"),
+    )];
+    lines.extend(restored.set_aside.iter().map(|path| format!("kept {}", path.display())));
+    lines.join("\n")
+}

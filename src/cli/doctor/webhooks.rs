@@ -1,0 +1,45 @@
+//! Webhook targets: may they be sent to, have they an address, do they take connections. No event is sent.
+
+use std::time::Duration;
+
+use super::Desk;
+use crate::cli::finding::{Finding, Group};
+use crate::domain::target::Target;
+use crate::engine::deliver::send::{Network, reach};
+
+/// For one connection, TLS included, in real time.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Connects to each, one after the other.
+pub(super) async fn look(desk: &Desk) -> Vec<Finding> {
+    let mut group = Group::new("webhooks");
+    let hooks = &desk.config.webhooks;
+    if hooks.is_empty() {
+        group.ok("endpoints", "none is configured");
+        return group.done();
+    }
+    if desk.offline {
+        group.skipped("endpoints", "not connected to: --offline");
+        return group.done();
+    }
+    let network = match Network::system() {
+        Ok(network) => network,
+        Err(error) => {
+            group.wrong("certificates", error.to_string(), "install the package ca-certificates");
+            return group.done();
+        }
+    };
+    for hook in hooks {
+        // Host and port alone: the path may be a secret.
+        let place = Target::of(&hook.url).map_or_else(|| "no host".to_owned(), |target| target.to_string());
+        match reach(&hook.url, &hook.allow, &network, WITHIN).await {
+            Ok(()) => group.ok(&hook.id, format!("{place} takes connections; no event was sent")),
+            Err(reason) => {
+                let advice =
+                    "start the receiver, mend its name or certificate, or correct url and allow of [[webhooks]]";
+                group.wrong(&hook.id, reason, advice);
+            }
+        }
+    }
+    group.done()
+}

@@ -1,0 +1,261 @@
+//! `shiftkeeper jobs`: what the calendar asks for, with the last and next run; and running a job at once, through the daemon.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::config_args::ConfigArgs;
+use super::daemon::{Ask, Daemon, DaemonError};
+use super::exit::Exit;
+use super::output::{Output, print, print_json};
+use super::scope::{one_tenant, open_reader, usage};
+use crate::app::{clock_of, job_infos};
+use crate::clock::{RealTime, Stopwatch};
+use crate::config::{Config, Right};
+use crate::domain::ids::{JobId, TenantId};
+use crate::domain::span;
+use crate::engine::jobs::{JobView, RunView, views};
+use crate::store::OpenError;
+
+/// The pause between two questions to the daemon, in real time.
+const PAUSE_REAL: Duration = Duration::from_millis(200);
+
+/// Options of `jobs`.
+#[derive(clap::Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  shiftkeeper jobs
+  shiftkeeper jobs --output json
+  shiftkeeper jobs run backup --wait 10m"
+)]
+pub struct JobsArgs {
+    #[command(subcommand)]
+    command: Option<JobsCommand>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum JobsCommand {
+    /// Run a job now, whatever its calendar says. Needs a running daemon.
+    Run(RunArgs),
+}
+
+#[derive(clap::Args, Debug)]
+struct ListArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Ends with 0 when the job has begun (with --wait: when it went well), with 1 when it failed or the daemon
+refused, and with 75 when it still runs at the end of the wait."
+)]
+struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The job.
+    #[arg(value_name = "ID")]
+    id: JobId,
+    /// The tenant, where there is a job for each; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    tenant: Option<TenantId>,
+    /// Waits until it has ended, at most so long, in real time.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    wait: Option<Duration>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the command.
+pub async fn run(args: JobsArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        None => list(args.list).await,
+        Some(JobsCommand::Run(args)) => run_now(args).await,
+    }
+}
+
+async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
+    let config = args.config.load_for_command()?.config;
+    let last_runs = match open_reader(&config).await {
+        Ok(reader) => {
+            let runs = reader.last_job_runs().await?;
+            reader.close().await;
+            runs
+        }
+        // A daemon that never ran has no runs.
+        Err(OpenError::NotFound { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let jobs = views(&job_infos(&config), &last_runs, clock_of(&config).await.now());
+    match args.output {
+        Output::Json => print_json(&json!({ "jobs": jobs }))?,
+        Output::Table => print(table(&jobs))?,
+    }
+    Ok(Exit::Done.into())
+}
+
+fn table(jobs: &[JobView]) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["JOB", "TENANT", "CRON", "ZONE", "NEXT", "LAST", "OUTCOME", "MESSAGE"]);
+    for job in jobs {
+        let instant =
+            |instant: Option<crate::domain::time::UtcMicros>| instant.map_or("-".to_owned(), |at| at.to_string());
+        let last = job.last.as_ref();
+        table.add_row([
+            job.id.to_string(),
+            job.tenant.as_ref().map_or("-".to_owned(), ToString::to_string),
+            job.cron.clone(),
+            job.zone.clone(),
+            instant(job.next_due_at),
+            instant(last.map(|run| run.started_at)),
+            last.map_or("-".to_owned(), |run| run.outcome.clone()),
+            last.and_then(|run| run.message.clone()).unwrap_or_default(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// What the daemon says to the wish.
+#[derive(Deserialize)]
+struct Begun {
+    run: u64,
+}
+
+/// What it says of a job's runs.
+#[derive(Deserialize)]
+struct Runs {
+    runs: Vec<RunView>,
+}
+
+async fn run_now(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let config = args.config.load_for_command()?.config;
+    let tenant = tenant_of(&config, &args)?;
+    // The daemon's own jobs take a token with the right at every tenant; the first one's stands for them.
+    let for_token = match &tenant {
+        Some(tenant) => tenant.clone(),
+        None => config
+            .tenants
+            .first()
+            .map(|tenant| tenant.id.clone())
+            .ok_or_else(|| usage("no tenant is configured".into()))?,
+    };
+    let caller = Caller { daemon: Daemon::find(&config).await?, config, for_token, tenant };
+    let begun: Begun = caller.ask(Method::POST, &format!("/api/v1/jobs/{}/run", args.id), Right::Change).await?;
+    let run = match args.wait {
+        None => None,
+        Some(wait) => caller.follow(&args.id, begun.run, wait).await?,
+    };
+    match args.output {
+        Output::Json => print_json(&json!({ "id": args.id, "tenant": caller.tenant, "run": begun.run, "last": run }))?,
+        Output::Table => print(sentence(&args.id, begun.run, run.as_ref()))?,
+    }
+    Ok(exit_of(run.as_ref(), args.wait.is_some()).into())
+}
+
+/// Whose job of that id is meant: for a job that each tenant has, the one named or the only one.
+fn tenant_of(config: &Config, args: &RunArgs) -> anyhow::Result<Option<TenantId>> {
+    let infos = job_infos(config);
+    let named: Vec<_> = infos.iter().filter(|info| info.key.job == args.id).collect();
+    if named.is_empty() {
+        let known: Vec<_> = infos.iter().map(|info| info.key.job.as_str()).collect();
+        return Err(usage(format!(
+            "there is no job {} in the configuration; there are: {}",
+            args.id,
+            known.join(", ")
+        )));
+    }
+    if named.iter().all(|info| info.key.tenant.is_none()) {
+        return Ok(None);
+    }
+    Ok(Some(one_tenant(config, args.tenant.as_ref())?.id.clone()))
+}
+
+/// Who asks the daemon about one job.
+struct Caller {
+    daemon: Daemon,
+    config: Config,
+    for_token: TenantId,
+    tenant: Option<TenantId>,
+}
+
+impl Caller {
+    async fn ask<T: serde::de::DeserializeOwned>(&self, method: Method, path: &str, right: Right) -> anyhow::Result<T> {
+        let query: Vec<(&str, &str)> = self.tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();
+        let ask = Ask { method, path, right, tenant: &self.for_token, query: &query };
+        let answer = self.daemon.ask(&self.config, ask, |request| request).await.map_err(DaemonError::into_failure)?;
+        Ok(serde_json::from_value(answer)?)
+    }
+
+    /// The run once it has ended, or as it is at the end of the wait.
+    async fn follow(&self, id: &JobId, number: u64, wait: Duration) -> anyhow::Result<Option<RunView>> {
+        let watch = Stopwatch::start();
+        loop {
+            let Runs { runs } = self.ask(Method::GET, &format!("/api/v1/jobs/{id}/runs"), Right::Read).await?;
+            let run = runs.into_iter().find(|run| run.run == number);
+            let left = wait.saturating_sub(watch.elapsed());
+            if left.is_zero() || run.as_ref().is_some_and(|run| run.finished_at.is_some()) {
+                return Ok(run);
+            }
+            RealTime::sleep(PAUSE_REAL.min(left)).await;
+        }
+    }
+}
+
+fn sentence(id: &JobId, number: u64, run: Option<&RunView>) -> String {
+    match run {
+        None => format!("{id}: run {number} has begun"),
+        Some(run) => {
+            let said = run.message.as_ref().map_or_else(String::new, |message| format!(": {message}"));
+            format!("{id}: run {number} {}{said}", run.outcome)
+        }
+    }
+}
+
+fn exit_of(run: Option<&RunView>, waited: bool) -> Exit {
+    match run.map(|run| &*run.outcome) {
+        Some("done") => Exit::Done,
+        Some("running") => Exit::TryLater,
+        None if !waited => Exit::Done,
+        Some(_) | None => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_told_in_a_sentence_and_ends_the_command_in_its_own_way() {
+        let run = |outcome: &str| RunView {
+            run: 7,
+            due_at: crate::domain::time::UtcMicros::EPOCH,
+            attempt: 1,
+            asked_by: Some("ops".into()),
+            started_at: crate::domain::time::UtcMicros::EPOCH,
+            finished_at: None,
+            outcome: outcome.into(),
+            message: Some("no space is left".into()),
+        };
+        assert_eq!(sentence(&"backup".into(), 7, Some(&run("failed"))), "backup: run 7 failed: no space is left");
+        assert_eq!(sentence(&"backup".into(), 7, None), "backup: run 7 has begun");
+        for (outcome, exit) in
+            [("done", Exit::Done), ("failed", Exit::Failed), ("timed_out", Exit::Failed), ("running", Exit::TryLater)]
+        {
+            assert_eq!(exit_of(Some(&run(outcome)), true), exit, "{outcome}");
+        }
+        assert_eq!(exit_of(None, false), Exit::Done);
+    }
+}

@@ -1,0 +1,130 @@
+//! `webhooks retry`, `recover` and `test`: asked of the running daemon, which alone writes.
+
+use std::process::ExitCode;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::super::config_args::ConfigArgs;
+use super::super::daemon::{Ask, Daemon, DaemonError};
+use super::super::exit::Exit;
+use super::super::output::{Output, print, print_json};
+use super::super::scope::one_tenant;
+use super::look::configured;
+use crate::config::Right;
+use crate::domain::ids::{EndpointId, EventId, TenantId};
+use crate::domain::time::UtcMicros;
+
+/// What all of them take.
+#[derive(clap::Args, Debug)]
+pub struct Common {
+    /// The endpoint.
+    #[arg(value_name = "ID")]
+    pub id: EndpointId,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Options of `webhooks retry`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "The event is sent under the same id, also when it was delivered before. Enables an endpoint that was disabled.
+
+Examples:
+  shiftkeeper webhooks retry wfm 01990000-0000-7000-8000-000000000001"
+)]
+pub struct RetryArgs {
+    /// Which endpoint.
+    #[command(flatten)]
+    pub common: Common,
+    /// The event, by its id (the `webhook-id` of its deliveries).
+    #[arg(value_name = "EVENT")]
+    pub event: EventId,
+}
+
+/// Options of `webhooks recover`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "What was parked since then is tried again from the first try on, each agent's in order; what waits is tried now.
+
+Examples:
+  shiftkeeper webhooks recover wfm --since 2026-10-26T08:00:00Z"
+)]
+pub struct RecoverArgs {
+    /// Which endpoint.
+    #[command(flatten)]
+    pub common: Common,
+    /// Parked deliveries of events since this instant, as in 2026-10-26T08:00:00Z.
+    #[arg(long, value_name = "INSTANT")]
+    pub since: UtcMicros,
+}
+
+/// Options of `webhooks test`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Ends with 0 when the receiver answered with 2xx, with 1 otherwise. Nothing is recorded.
+
+Examples:
+  shiftkeeper webhooks test wfm")]
+pub struct TestArgs {
+    /// Which endpoint.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+async fn ask(common: &Common, what: &str, mut body: Value) -> anyhow::Result<Value> {
+    let loaded = common.config.load_for_command()?;
+    let config = &loaded.config;
+    let tenant = &one_tenant(config, common.tenant.as_ref())?.id;
+    configured(config, &common.id)?;
+    let daemon = Daemon::find(config).await?;
+    body["tenant"] = json!(tenant);
+    let path = format!("/api/v1/webhooks/{}/{what}", common.id);
+    let ask = Ask { method: Method::POST, path: &path, right: Right::Change, tenant, query: &[] };
+    daemon.ask(config, ask, |request| request.json(&body)).await.map_err(DaemonError::into_failure)
+}
+
+/// Sends one event again.
+pub async fn retry(args: RetryArgs) -> anyhow::Result<ExitCode> {
+    let answer = ask(&args.common, "retry", json!({"event": args.event})).await?;
+    let enabled = if answer["enabled"] == true { "; the webhook is enabled again" } else { "" };
+    say(&args.common, &answer, || format!("{}: {} is sent again{enabled}", args.common.id, args.event))?;
+    Ok(Exit::Done.into())
+}
+
+/// Tries again what was given up.
+pub async fn recover(args: RecoverArgs) -> anyhow::Result<ExitCode> {
+    let answer = ask(&args.common, "recover", json!({"since": args.since})).await?;
+    let enabled = if answer["enabled"] == true { "; it is enabled again" } else { "" };
+    say(&args.common, &answer, || {
+        format!("{}: {} revived, {} wait{enabled}", args.common.id, answer["revived"], answer["waiting"])
+    })?;
+    Ok(Exit::Done.into())
+}
+
+/// Sends a test event.
+pub async fn test(args: TestArgs) -> anyhow::Result<ExitCode> {
+    let answer = ask(&args.common, "test", json!({})).await?;
+    let delivered = answer["delivered"] == true;
+    say(&args.common, &answer, || {
+        let status =
+            answer["status_code"].as_u64().map_or_else(|| "no answer".to_owned(), |code| format!("HTTP {code}"));
+        let error = answer["error"].as_str().map(|error| format!(": {error}")).unwrap_or_default();
+        let verdict = if delivered { "delivered" } else { "not delivered" };
+        format!("{}: {verdict}, {status} after {} ms{error}", args.common.id, answer["latency_ms"])
+    })?;
+    Ok(if delivered { Exit::Done } else { Exit::Failed }.into())
+}
+
+fn say(common: &Common, answer: &Value, words: impl FnOnce() -> String) -> anyhow::Result<()> {
+    match common.output {
+        Output::Json => print_json(answer),
+        Output::Table => Ok(print(words())?),
+    }
+}

@@ -1,0 +1,195 @@
+//! Delivers the outbox: a worker per tenant and endpoint, so that one endpoint that is down slows no other.
+//!
+//! A worker reads events past its cursor as soon as they are committed, sends, and records every attempt. It keeps nothing that
+//! the store does not have: a restart, a reload and a crash go the same way. The daemon's epoch is the lease of what is under
+//! way. This room classifies nothing by itself ([`crate::domain::delivery`] does) and knows nothing of HTTP ([`send`]).
+
+mod connection;
+pub mod guard;
+mod line;
+mod outbox;
+pub mod send;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod wishes;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::outbox::{Outbox, OutboxError, Recovered, Retried};
+use self::send::Post;
+use self::stream::StreamParts;
+use super::readiness::Readiness;
+use super::supervisor::{OnFailure, Supervisor};
+use crate::clock::{SharedClock, SharedRandom};
+use crate::domain::cloud_event::{EventFacts, cloud_event};
+use crate::domain::event::EventKind;
+use crate::domain::ids::{EndpointId, TenantId};
+use crate::store::{Commit, EndpointWrite, OutboxChange, Reader, StoredEvent, Writer};
+
+/// How long a worker may take at a stop for what it has under way, in real time.
+const DRAIN_REAL: Duration = Duration::from_secs(6);
+
+/// Makes the body that is sent of an event.
+pub type Shape = fn(&TenantId, &StoredEvent) -> Bytes;
+
+/// The body as it is stored: the shape of guide 003.
+pub fn as_stored(_: &TenantId, event: &StoredEvent) -> Bytes {
+    Bytes::copy_from_slice(event.body.as_bytes())
+}
+
+/// A `CloudEvents` envelope around it. A body that is not one of ours goes as it is: it can only be another version's.
+pub fn as_cloud_event(tenant: &TenantId, event: &StoredEvent) -> Bytes {
+    let facts = EventFacts {
+        id: event.id,
+        tenant,
+        at: event.at,
+        kind: event.kind,
+        agent: event.agent.as_ref(),
+        sequence: event.sequence,
+    };
+    match cloud_event(&facts, &event.body) {
+        Ok(envelope) => envelope.into(),
+        Err(error) => {
+            tracing::error!(%tenant, event = %event.id, %error, "defect: an event has no envelope and goes as it is");
+            as_stored(tenant, event)
+        }
+    }
+}
+
+/// An endpoint as the workers take it. One that a reload leaves as it was stays the same `Arc`.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// Its name.
+    pub id: EndpointId,
+    /// Whose events it gets.
+    pub tenants: Vec<TenantId>,
+    /// Which kinds; all of them when there is no list.
+    pub kinds: Option<BTreeSet<EventKind>>,
+    /// Deliveries under way at once, for each tenant.
+    pub concurrency: usize,
+    /// The shape of the body.
+    pub shape: Shape,
+    /// What sends.
+    pub sender: Arc<dyn Post>,
+}
+
+/// All endpoints.
+pub type Endpoints = Arc<[Arc<Endpoint>]>;
+
+/// What the outbox is made of.
+#[derive(Clone)]
+pub struct DeliverParts {
+    /// The daemon's clock.
+    pub clock: SharedClock,
+    /// Jitter and ids.
+    pub random: SharedRandom,
+    /// The one writer.
+    pub writer: Writer,
+    /// The readers.
+    pub reader: Reader,
+    /// Where endpoints say how they are.
+    pub readiness: Readiness,
+    /// The way in for people.
+    pub outbox: Outbox,
+    /// The endpoints in force.
+    pub endpoints: watch::Receiver<Endpoints>,
+}
+
+/// Makes endpoints known to the store that are not yet: they get what is committed from now on. `app` calls it before anything
+/// else runs, so that the daemon's own first events reach a new endpoint too.
+pub async fn register(parts: &DeliverParts, endpoints: &Endpoints) -> anyhow::Result<()> {
+    let mut change = OutboxChange::default();
+    for endpoint in endpoints.iter() {
+        for tenant in &endpoint.tenants {
+            change.endpoints.push(EndpointWrite::Add {
+                tenant: tenant.clone(),
+                endpoint: endpoint.id.clone(),
+                at: parts.clock.now(),
+                sent_through: parts.reader.last_event_number(tenant).await?,
+            });
+        }
+    }
+    if !change.is_empty() {
+        parts.writer.commit(Commit { outbox: change, ..Commit::default() }).await?;
+    }
+    Ok(())
+}
+
+/// When a daemon stops: both are cancelled, the first at once, the second when nothing is left that makes events.
+#[derive(Clone)]
+struct Leaving {
+    soft: CancellationToken,
+    rest_ended: CancellationToken,
+}
+
+/// Runs the workers of all endpoints until `soft` is cancelled; follows what a reload brings. Then they go on for a little with
+/// what is committed, until `rest_ended` is cancelled and nothing is left.
+pub async fn run(parts: DeliverParts, soft: CancellationToken, rest_ended: CancellationToken) -> anyhow::Result<()> {
+    let leaving = Leaving { soft: soft.clone(), rest_ended };
+    let mut wanted = parts.endpoints.clone();
+    let mut running: HashMap<EndpointId, (Arc<Endpoint>, CancellationToken)> = HashMap::new();
+    let mut tasks: JoinSet<EndpointId> = JoinSet::new();
+    loop {
+        let endpoints = wanted.borrow_and_update().clone();
+        for (id, (endpoint, stop)) in &running {
+            if !endpoints.iter().any(|wanted| Arc::ptr_eq(wanted, endpoint)) {
+                stop.cancel();
+                parts.outbox.shut(id);
+            }
+        }
+        register(&parts, &endpoints).await?;
+        for endpoint in endpoints.iter() {
+            // One that is just stopping is started when it has ended.
+            if running.contains_key(&endpoint.id) {
+                continue;
+            }
+            let stop = soft.child_token();
+            tasks.spawn(supervise(parts.clone(), endpoint.clone(), stop.clone(), leaving.clone()));
+            tracing::info!(webhook = %endpoint.id, "delivering");
+            running.insert(endpoint.id.clone(), (endpoint.clone(), stop));
+        }
+        tokio::select! {
+            () = soft.cancelled() => break,
+            changed = wanted.changed() => changed?,
+            Some(ended) = tasks.join_next() => {
+                running.remove(&ended?);
+            }
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// The workers of one endpoint, one per tenant, until they are stopped.
+async fn supervise(
+    parts: DeliverParts,
+    endpoint: Arc<Endpoint>,
+    stop: CancellationToken,
+    leaving: Leaving,
+) -> EndpointId {
+    let mut supervisor = Supervisor::new(stop, parts.readiness.clone());
+    let mut names = Vec::new();
+    for tenant in &endpoint.tenants {
+        let stream = Arc::new(StreamParts {
+            tenant: tenant.clone(),
+            endpoint: endpoint.clone(),
+            wishes: Arc::new(Mutex::new(parts.outbox.open(tenant, &endpoint.id))),
+            shared: parts.clone(),
+            leaving: leaving.clone(),
+        });
+        let name = format!("webhook {} of {tenant}", endpoint.id);
+        names.extend([format!("task {name}"), stream.part()]);
+        supervisor.spawn(name, OnFailure::Restart, move |soft| stream::run(stream.clone(), soft));
+    }
+    supervisor.run(DRAIN_REAL).await;
+    parts.readiness.forget(&names);
+    endpoint.id.clone()
+}

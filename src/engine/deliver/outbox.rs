@@ -1,0 +1,144 @@
+//! The door to the outbox for people: what they ask of an endpoint is handed to its worker, which alone writes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use super::send::Attempt;
+use crate::domain::ids::{EndpointId, EventId, TenantId};
+use crate::domain::time::UtcMicros;
+
+/// How many wishes wait for a worker at most; who brings more waits.
+pub(super) const INBOX: usize = 64;
+
+/// Why nothing was done.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// No such endpoint for this tenant.
+    #[error("there is no webhook {endpoint} for tenant {tenant} in the configuration")]
+    NoEndpoint {
+        /// The tenant.
+        tenant: TenantId,
+        /// The endpoint.
+        endpoint: EndpointId,
+    },
+    /// No such event.
+    #[error("there is no event {0}; it may have been let go by retention")]
+    NoEvent(EventId),
+    /// It has to wait for an earlier one.
+    #[error(
+        "event {event} waits behind an earlier one of the same agent; retry that one, or recover the whole webhook"
+    )]
+    Behind {
+        /// The event.
+        event: EventId,
+    },
+    /// The worker is busy, restarting or stopping; nothing was done. Try again.
+    #[error("the daemon cannot take the request in just now; try again in a few seconds")]
+    Unavailable,
+}
+
+/// What a recovery did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Recovered {
+    /// Deliveries that were parked and are tried again.
+    pub revived: u64,
+    /// Deliveries that wait now, those included.
+    pub waiting: u64,
+    /// Whether the endpoint had been disabled and is enabled again.
+    pub enabled: bool,
+}
+
+/// What a retry did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Retried {
+    /// The event.
+    pub event: EventId,
+    /// Whether the endpoint had been disabled and is enabled again.
+    pub enabled: bool,
+}
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, OutboxError>>;
+
+/// One wish of a person.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Retry { event: EventId, actor: Arc<str>, reply: Reply<Retried> },
+    Recover { since: UtcMicros, actor: Arc<str>, reply: Reply<Recovered> },
+    Test { reply: Reply<Attempt> },
+}
+
+type Inboxes = HashMap<(TenantId, EndpointId), mpsc::Sender<Wish>>;
+
+/// Hands wishes to the workers. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    inboxes: Arc<Mutex<Inboxes>>,
+}
+
+impl Outbox {
+    fn inboxes(&self) -> MutexGuard<'_, Inboxes> {
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn open(&self, tenant: &TenantId, endpoint: &EndpointId) -> mpsc::Receiver<Wish> {
+        let (inbox, wishes) = mpsc::channel(INBOX);
+        self.inboxes().insert((tenant.clone(), endpoint.clone()), inbox);
+        wishes
+    }
+
+    pub(super) fn shut(&self, endpoint: &EndpointId) {
+        self.inboxes().retain(|(_, id), _| id != endpoint);
+    }
+
+    /// The endpoints that serve a tenant, by id.
+    pub fn endpoints(&self, tenant: &TenantId) -> Vec<EndpointId> {
+        let mut ids: Vec<_> =
+            self.inboxes().keys().filter(|(of, _)| of == tenant).map(|(_, endpoint)| endpoint.clone()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Sends one event again, from the first try on, and enables the endpoint if it was disabled.
+    pub async fn retry(
+        &self,
+        tenant: &TenantId,
+        endpoint: &EndpointId,
+        event: EventId,
+        actor: Arc<str>,
+    ) -> Result<Retried, OutboxError> {
+        self.ask(tenant, endpoint, |reply| Wish::Retry { event, actor, reply }).await
+    }
+
+    /// Tries again what was parked of events since an instant, tries what waits now, and enables the endpoint.
+    pub async fn recover(
+        &self,
+        tenant: &TenantId,
+        endpoint: &EndpointId,
+        since: UtcMicros,
+        actor: Arc<str>,
+    ) -> Result<Recovered, OutboxError> {
+        self.ask(tenant, endpoint, |reply| Wish::Recover { since, actor, reply }).await
+    }
+
+    /// Sends a test event to this endpoint alone, once, and says how that ended. Nothing is recorded.
+    pub async fn test(&self, tenant: &TenantId, endpoint: &EndpointId) -> Result<Attempt, OutboxError> {
+        self.ask(tenant, endpoint, |reply| Wish::Test { reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        tenant: &TenantId,
+        endpoint: &EndpointId,
+        wish: impl FnOnce(Reply<T>) -> Wish,
+    ) -> Result<T, OutboxError> {
+        let inbox = self.inboxes().get(&(tenant.clone(), endpoint.clone())).cloned();
+        let inbox =
+            inbox.ok_or_else(|| OutboxError::NoEndpoint { tenant: tenant.clone(), endpoint: endpoint.clone() })?;
+        let (reply, answer) = oneshot::channel();
+        inbox.send(wish(reply)).await.map_err(|_| OutboxError::Unavailable)?;
+        answer.await.unwrap_or(Err(OutboxError::Unavailable))
+    }
+}

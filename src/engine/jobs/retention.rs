@@ -1,0 +1,133 @@
+//! Lets go of what has served its time, in slices: between two of them the writer serves everybody else, and it pauses as long as
+//! a slice took, so that at most half of the writer's time goes into it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::Job;
+use crate::clock::{BoxFuture, RealTime, SharedClock, Stopwatch};
+use crate::domain::ids::TenantId;
+use crate::domain::time::UtcMicros;
+use crate::engine::heads::{self, HeadParts};
+use crate::store::{Commit, Forgotten, OutboxChange, Pruned, Reader, SLICE_ROWS, Slice, Writer};
+
+/// A repeated request finds its first answer for this long.
+const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// Questions about schedules and breaks, and new subscriptions; the budget looks back one minute.
+const QUESTIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The longest pause between two slices, in real time.
+const LONGEST_PAUSE_REAL: Duration = Duration::from_secs(1);
+
+/// How long things are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// State history, transitions and their attempts, after they ended.
+    pub history: Duration,
+    /// Audit entries, once a signed head above them has left the host.
+    pub audit: Duration,
+    /// Events and their deliveries.
+    pub deliveries: Duration,
+    /// Runs of jobs.
+    pub job_runs: Duration,
+}
+
+/// The job.
+#[derive(Clone)]
+pub struct Retention {
+    /// The one writer.
+    pub writer: Writer,
+    /// The readers.
+    pub reader: Reader,
+    /// The daemon's clock.
+    pub clock: SharedClock,
+    /// Whose rows.
+    pub tenants: Arc<[TenantId]>,
+    /// Audit entries go under a signed head alone.
+    pub heads: HeadParts,
+    /// For how long.
+    pub kept: Kept,
+}
+
+impl Job for Retention {
+    fn run(&self, _due: UtcMicros) -> BoxFuture<anyhow::Result<String>> {
+        let retention = self.clone();
+        Box::pin(async move { retention.let_go().await })
+    }
+}
+
+impl Retention {
+    async fn let_go(&self) -> anyhow::Result<String> {
+        let now = self.clock.now();
+        let mut counts: Vec<(&str, u64)> = Vec::new();
+        let mut add = |name, count| match counts.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, sum)) => *sum += count,
+            None => counts.push((name, count)),
+        };
+        for tenant in self.tenants.iter() {
+            let history = now - self.kept.history;
+            for agent in self.reader.agents_with_history_before(tenant, history).await.context("agents' old history")? {
+                add("history", self.prune(Some(tenant), Pruned::History(agent), history).await?);
+            }
+            for (name, what, before) in [
+                ("transitions", Pruned::Transitions, history),
+                ("attempts", Pruned::Attempts, history),
+                ("questions", Pruned::Questions, now - QUESTIONS_KEPT),
+                ("answers", Pruned::Answers, now - ANSWERS_KEPT),
+            ] {
+                add(name, self.prune(Some(tenant), what, before).await?);
+            }
+            let audited = heads::let_go(&self.heads, tenant, now - self.kept.audit).await;
+            add("audit entries", audited.context("letting go of audit entries")?);
+            add("events", self.forget_events(tenant, now - self.kept.deliveries).await?);
+        }
+        for job in self.reader.jobs().await.context("the jobs")? {
+            let what = Pruned::JobRuns(job.key.job);
+            add("runs of jobs", self.prune(job.key.tenant.as_ref(), what, now - self.kept.job_runs).await?);
+        }
+        let gone: Vec<_> =
+            counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect();
+        Ok(if gone.is_empty() {
+            "nothing had served its time".to_owned()
+        } else {
+            format!("let go of {}", gone.join(", "))
+        })
+    }
+
+    /// Events go with their deliveries, from the oldest on.
+    async fn forget_events(&self, tenant: &TenantId, before: UtcMicros) -> anyhow::Result<u64> {
+        let mut sum = 0;
+        while let Some(slice) = self
+            .reader
+            .events_to_forget(tenant, before, SLICE_ROWS)
+            .await
+            .context("events that have served their time")?
+        {
+            let took = Stopwatch::start();
+            let forgotten = vec![Forgotten { tenant: tenant.clone(), through: *slice.end() }];
+            let outbox = OutboxChange { forgotten, ..OutboxChange::default() };
+            self.writer.commit(Commit { outbox, ..Commit::default() }).await.context("letting go of events")?;
+            sum += slice.end() - slice.start() + 1;
+            RealTime::sleep(took.elapsed().min(LONGEST_PAUSE_REAL)).await;
+        }
+        Ok(sum)
+    }
+
+    async fn prune(&self, tenant: Option<&TenantId>, what: Pruned, before: UtcMicros) -> anyhow::Result<u64> {
+        let slice = Slice { tenant: tenant.cloned(), what, before };
+        let mut sum = 0;
+        loop {
+            let took = Stopwatch::start();
+            let gone =
+                self.writer.prune(slice.clone()).await.with_context(|| format!("letting go of {:?}", slice.what))?;
+            sum += gone;
+            if gone == 0 {
+                return Ok(sum);
+            }
+            RealTime::sleep(took.elapsed().min(LONGEST_PAUSE_REAL)).await;
+        }
+    }
+}

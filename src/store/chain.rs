@@ -1,0 +1,257 @@
+//! Checks a stored chain, from its first entry or from a checkpoint on, against itself and against the heads that were signed
+//! of it: those stored beside it and those that were kept elsewhere.
+//!
+//! Entries come in pages; the next page is read while one is hashed on another thread. Memory is a few pages, whatever the
+//! length.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::error::ReadError;
+use super::reader::Reader;
+use super::tables::audit::StoredEntry;
+use super::tables::audit_heads::StoredHead;
+use crate::domain::audit::head::{PublicKey, SignedHead};
+use crate::domain::audit::witness::Witnesses;
+use crate::domain::audit::{AuditBody, BadEntry, ChainCheck, ChainHead, Hash};
+use crate::domain::ids::TenantId;
+
+/// The action of the entry that says that earlier ones were let go; its facts hold `below`.
+pub const PRUNED: &str = "audit.pruned";
+
+/// Stored heads read at a time: with all the marks that they may have, 2 MB.
+const HEADS_PAGE: u32 = 64;
+
+/// What a check believes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChainTrust<'a> {
+    /// The keys that may have signed heads. With none, signatures show only that a head is whole, not whose it is.
+    pub keys: &'a [PublicKey],
+    /// Heads that were kept elsewhere; those of other tenants are passed over.
+    pub heads: &'a [SignedHead],
+}
+
+/// A head that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct BadHead {
+    /// The entry that it ends at.
+    pub seq: u64,
+    /// What does not hold.
+    pub reason: String,
+}
+
+/// How far a chain holds.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ChainVerdict {
+    /// The first entry there is: 1, or what a checkpoint has left.
+    pub from: u64,
+    /// Entries that were looked at, the bad one included.
+    pub entries: u64,
+    /// The first that does not hold; the rest was not looked at.
+    pub first_bad: Option<BadEntry>,
+    /// Heads that the entries were held against.
+    pub heads: u64,
+    /// Heads that do not hold, or are missing.
+    pub bad_heads: Vec<BadHead>,
+}
+
+impl ChainVerdict {
+    /// Nothing is wrong.
+    pub fn holds(&self) -> bool {
+        self.first_bad.is_none() && self.bad_heads.is_empty()
+    }
+}
+
+/// Where a walk stands.
+struct Walk {
+    check: ChainCheck,
+    witnesses: Witnesses,
+    /// The first entry.
+    from: u64,
+    /// An entry was found that says that those before `from` were let go.
+    is_accounted_for: bool,
+}
+
+impl Reader {
+    /// Checks a tenant's whole chain: numbers, links, hashes, that the table's own columns say what the bodies say, and that
+    /// every entry is the one that heads speak of. What is committed meanwhile is checked too.
+    pub async fn verify_chain(&self, tenant: &TenantId, trust: ChainTrust<'_>) -> Result<ChainVerdict, ReadError> {
+        let mut verdict = ChainVerdict { from: 1, ..ChainVerdict::default() };
+        let mut stored = StoredHeads::new(tenant.clone(), trust.keys);
+        let mut walk = match self.start_of(tenant).await? {
+            Ok((start, from)) => {
+                verdict.from = from;
+                Walk {
+                    check: ChainCheck::from(tenant.clone(), start),
+                    witnesses: Witnesses::default(),
+                    from,
+                    is_accounted_for: from == 1,
+                }
+            }
+            Err(bad) => {
+                verdict.first_bad = Some(bad);
+                return Ok(verdict);
+            }
+        };
+        for head in trust.heads.iter().filter(|head| head.claim.tenant == *tenant) {
+            match doubt(head, trust.keys) {
+                None => {
+                    verdict.heads += 1;
+                    walk.witnesses.add(head.claim.clone());
+                }
+                Some(reason) => verdict.bad_heads.push(BadHead { seq: head.claim.seq, reason }),
+            }
+        }
+        stored.first_entry = walk.from;
+        let (walk, first_bad) = self.walk(tenant, walk, &mut stored).await?;
+        verdict.first_bad = first_bad;
+        let reached = walk.check.head().seq;
+        verdict.entries = (reached + 1).saturating_sub(walk.from)
+            + u64::from(verdict.first_bad.as_ref().is_some_and(|bad| bad.seq > reached));
+        verdict.heads += stored.sound;
+        verdict.bad_heads.extend(stored.bad);
+        Ok(verdict)
+    }
+
+    /// What the first entry links to, and its number.
+    async fn start_of(&self, tenant: &TenantId) -> Result<Result<(ChainHead, u64), BadEntry>, ReadError> {
+        let first = self.audit_entries(tenant, 0, 1).await?.pop();
+        if first.as_ref().is_some_and(|entry| entry.seq == 1) {
+            return Ok(Ok((ChainHead::default(), 1)));
+        }
+        let checkpoint = self.audit_checkpoint(tenant).await?.map_or(0, |head| head.seq);
+        let Some(entry) = first else {
+            // A checkpoint's own entry stays.
+            return Ok(match checkpoint {
+                0 => Ok((ChainHead::default(), 1)),
+                seq => Err(BadEntry { seq, reason: "it is missing, and so is every other entry".to_owned() }),
+            });
+        };
+        let seq = checkpoint.max(1);
+        if entry.seq > seq {
+            return Ok(Err(BadEntry { seq, reason: format!("it is missing: the first entry is {}", entry.seq) }));
+        }
+        let prev = serde_json::from_str::<AuditBody>(&entry.body).ok().and_then(|body| Hash::from_hex(&body.prev));
+        Ok(Ok((ChainHead { seq: entry.seq - 1, hash: prev.unwrap_or_default() }, entry.seq)))
+    }
+
+    async fn walk(
+        &self,
+        tenant: &TenantId,
+        mut walk: Walk,
+        stored: &mut StoredHeads<'_>,
+    ) -> Result<(Walk, Option<BadEntry>), ReadError> {
+        let mut page = self.audit_entries(tenant, walk.check.head().seq, u32::MAX).await?;
+        loop {
+            let Some(last) = page.last().map(|entry| entry.seq) else {
+                let reached = walk.check.head().seq;
+                stored.load(self, &mut walk.witnesses, reached + 1).await?;
+                let Err(bad) = walk.witnesses.confirm_end(reached) else { break };
+                // Entries and the head that speaks of them may have been committed between the two looks.
+                page = self.audit_entries(tenant, reached, u32::MAX).await?;
+                if page.is_empty() {
+                    return Ok((walk, Some(bad)));
+                }
+                continue;
+            };
+            stored.load(self, &mut walk.witnesses, last).await?;
+            let (checked, next) = tokio::join!(
+                tokio::task::spawn_blocking(move || {
+                    let result = walk.check_page(&page);
+                    (walk, result)
+                }),
+                self.audit_entries(tenant, last, u32::MAX)
+            );
+            let result;
+            (walk, result) = checked.map_err(|error| ReadError::Broken(Arc::new(error)))?;
+            if let Err(bad) = result {
+                return Ok((walk, Some(bad)));
+            }
+            page = next?;
+        }
+        let bad = (!walk.is_accounted_for).then(|| BadEntry {
+            seq: walk.from - 1,
+            reason: format!("it is missing, and no entry `{PRUNED}` says that it was let go"),
+        });
+        Ok((walk, bad))
+    }
+}
+
+impl Walk {
+    fn check_page(&mut self, page: &[StoredEntry]) -> Result<(), BadEntry> {
+        for entry in page {
+            let links = self.check.links(entry.seq, &entry.body, &entry.hash)?;
+            if let Some(column) = entry.columns.first_unlike(&links) {
+                let reason = format!("its column `{column}` does not say what its body says");
+                return Err(BadEntry { seq: entry.seq, reason });
+            }
+            self.witnesses.confirm(self.check.head())?;
+            if !self.is_accounted_for && links.action == PRUNED {
+                let body = serde_json::from_str::<AuditBody>(&entry.body).ok();
+                let below = body.and_then(|body| body.why.get("below")?.as_u64());
+                self.is_accounted_for = below.is_some_and(|below| below >= self.from);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a head is not believed.
+fn doubt(head: &SignedHead, keys: &[PublicKey]) -> Option<String> {
+    let key = head.claim.key;
+    if !head.holds() {
+        return Some("its signature is not over what it says".to_owned());
+    }
+    let is_foreign = !keys.is_empty() && !keys.contains(&key);
+    is_foreign
+        .then(|| format!("it is signed with the key {} ({key}), which is not one of those to be trusted", key.id()))
+}
+
+/// The stored heads, taken in as the walk reaches them.
+struct StoredHeads<'a> {
+    tenant: TenantId,
+    keys: &'a [PublicKey],
+    first_entry: u64,
+    page: VecDeque<StoredHead>,
+    /// The number of the last that was taken in.
+    last: u64,
+    sound: u64,
+    bad: Vec<BadHead>,
+}
+
+impl<'a> StoredHeads<'a> {
+    fn new(tenant: TenantId, keys: &'a [PublicKey]) -> Self {
+        Self { tenant, keys, first_entry: 1, page: VecDeque::new(), last: 0, sound: 0, bad: Vec::new() }
+    }
+
+    /// Takes in heads until one speaks of entry `needed` or there is none.
+    async fn load(&mut self, reader: &Reader, witnesses: &mut Witnesses, needed: u64) -> Result<(), ReadError> {
+        while self.last < needed {
+            if self.page.is_empty() {
+                self.page = reader.audit_heads(&self.tenant, self.last, HEADS_PAGE).await?.into();
+            }
+            let Some(head) = self.page.pop_front() else { break };
+            self.take(head, witnesses);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, head: StoredHead, witnesses: &mut Witnesses) {
+        let StoredHead { seq, signed, .. } = head;
+        let bad = match signed {
+            None => Some("it is not a head at all".to_owned()),
+            Some(signed) => {
+                let doubt = doubt(&signed, self.keys);
+                let after = signed.claim.after;
+                if doubt.is_none() {
+                    self.sound += 1;
+                    witnesses.add(signed.claim);
+                }
+                let is_next = after == self.last || (self.last == 0 && after < self.first_entry);
+                doubt.or_else(|| (!is_next).then(|| format!("the head before it, of entry {after}, is missing")))
+            }
+        };
+        self.bad.extend(bad.map(|reason| BadHead { seq, reason }));
+        self.last = seq;
+    }
+}

@@ -1,0 +1,128 @@
+//! Jobs of the calendar: how far each is, and its runs.
+
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::domain::ids::{JobId, TenantId};
+use crate::domain::job::{JobKey, JobOutcome};
+use crate::domain::time::UtcMicros;
+use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::cells::Cells;
+use crate::store::change::{Commit, JobRun, JobState};
+use crate::store::error::{CommitError, ReadError};
+use crate::store::reader::Reader;
+
+pub(in crate::store) const SET_JOBS: ManyRows = ManyRows {
+    head: "INSERT INTO jobs (tenant, job, calendar, handled_through, told_at, told) VALUES",
+    width: 6,
+    tail: "ON CONFLICT (tenant, job) DO UPDATE SET calendar = excluded.calendar, handled_through = excluded.handled_through, \
+           told_at = excluded.told_at, told = excluded.told",
+};
+pub(in crate::store) const SET_RUNS: ManyRows = ManyRows {
+    head: "INSERT INTO job_runs (tenant, job, run, due_at, attempt, asked_by, started_at, finished_at, outcome, message) VALUES",
+    width: 10,
+    tail: "ON CONFLICT (tenant, job, run) DO UPDATE SET finished_at = excluded.finished_at, outcome = excluded.outcome, \
+           message = excluded.message",
+};
+pub(in crate::store) const JOBS: &str =
+    "SELECT tenant, job, calendar, handled_through, told_at, told FROM jobs ORDER BY tenant, job";
+pub(in crate::store) const LAST_RUNS: &str = "SELECT r.tenant, r.job, r.run, r.due_at, r.attempt, r.asked_by, r.started_at, \
+     r.finished_at, r.outcome, r.message FROM jobs j JOIN job_runs r ON r.tenant = j.tenant AND r.job = j.job \
+     AND r.run = (SELECT MAX(m.run) FROM job_runs m WHERE m.tenant = j.tenant AND m.job = j.job) ORDER BY r.tenant, r.job";
+pub(in crate::store) const UNFINISHED: &str = "SELECT tenant, job, run, due_at, attempt, asked_by, started_at, finished_at, outcome, \
+     message FROM job_runs WHERE finished_at IS NULL ORDER BY tenant, job, run";
+pub(in crate::store) const RUNS: &str = "SELECT tenant, job, run, due_at, attempt, asked_by, started_at, finished_at, outcome, message \
+     FROM job_runs WHERE tenant = $1 AND job = $2 ORDER BY run DESC LIMIT $3";
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<(), CommitError> {
+    let jobs = super::last_of_each(commits.iter().flat_map(|commit| &commit.jobs), |row| &row.key);
+    batch::run(connection, script, &SET_JOBS, &jobs, |row, values| {
+        name(&row.key, values)
+            .text(&*row.calendar)
+            .int(row.handled_through.as_micros())
+            .int_or_null(row.told_at.map(UtcMicros::as_micros))
+            .text_or_null(row.told.as_deref());
+    })
+    .await?;
+    let runs = super::last_of_each(commits.iter().flat_map(|commit| &commit.job_runs), |row| (&row.key, row.run));
+    batch::run(connection, script, &SET_RUNS, &runs, |row, values| {
+        name(&row.key, values)
+            .count(row.run)
+            .int(row.due_at.as_micros())
+            .int(i64::from(row.attempt))
+            .text_or_null(row.asked_by.as_deref())
+            .int(row.started_at.as_micros())
+            .int_or_null(row.finished_at.map(UtcMicros::as_micros))
+            .text_or_null(row.outcome.map(JobOutcome::name))
+            .text_or_null(row.message.as_deref());
+    })
+    .await
+}
+
+fn name<'v>(key: &JobKey, values: &'v mut Values) -> &'v mut Values {
+    values.text(key.tenant.as_ref().map_or("", TenantId::as_str)).text(key.job.as_str())
+}
+
+fn key(cells: &Cells<'_>) -> Result<JobKey, ReadError> {
+    let tenant = cells.text("tenant")?;
+    Ok(JobKey { tenant: (!tenant.is_empty()).then(|| TenantId::new(tenant)), job: JobId::new(cells.text("job")?) })
+}
+
+impl Reader {
+    /// How far every job is that was ever configured.
+    pub async fn jobs(&self) -> Result<Vec<JobState>, ReadError> {
+        let rows = self.all(JOBS, Values::default()).await?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::of("jobs", row);
+                Ok(JobState {
+                    key: key(&cells)?,
+                    calendar: cells.text("calendar")?.to_owned(),
+                    handled_through: cells.instant("handled_through")?,
+                    told_at: cells.instant_or_null("told_at")?,
+                    told: cells.text_or_null("told")?.map(str::to_owned),
+                })
+            })
+            .collect()
+    }
+
+    /// The last run of every job that has one.
+    pub async fn last_job_runs(&self) -> Result<Vec<JobRun>, ReadError> {
+        self.all(LAST_RUNS, Values::default()).await?.iter().map(run).collect()
+    }
+
+    /// Runs without an end: under way, or cut off by a crash.
+    pub async fn unfinished_job_runs(&self) -> Result<Vec<JobRun>, ReadError> {
+        self.all(UNFINISHED, Values::default()).await?.iter().map(run).collect()
+    }
+
+    /// The runs of a job, the newest first, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    pub async fn job_runs(&self, key: &JobKey, limit: u32) -> Result<Vec<JobRun>, ReadError> {
+        let mut values = Values::default();
+        name(key, &mut values).int(super::super::page(limit));
+        self.all(RUNS, values).await?.iter().map(run).collect()
+    }
+}
+
+fn run(row: &AnyRow) -> Result<JobRun, ReadError> {
+    let cells = Cells::of("job_runs", row);
+    let outcome = match cells.text_or_null("outcome")? {
+        None => None,
+        Some(_) => Some(cells.word("outcome", JobOutcome::from_name)?),
+    };
+    Ok(JobRun {
+        key: key(&cells)?,
+        run: cells.number("run")?,
+        due_at: cells.instant("due_at")?,
+        attempt: cells.number("attempt")?,
+        asked_by: cells.text_or_null("asked_by")?.map(str::to_owned),
+        started_at: cells.instant("started_at")?,
+        finished_at: cells.instant_or_null("finished_at")?,
+        outcome,
+        message: cells.text_or_null("message")?.map(str::to_owned),
+    })
+}

@@ -1,0 +1,94 @@
+//! Lets go of rows that have served their time, a slice at a time, so that the writer's other work is never kept waiting long.
+//!
+//! What numbers are given out from (the last row of history, the last run of a job) always stays. Events go with their deliveries:
+//! see `deliveries`.
+
+use sqlx::AnyConnection;
+
+use crate::domain::ids::{AgentId, JobId, TenantId};
+use crate::domain::job::JobKey;
+use crate::domain::time::UtcMicros;
+use crate::store::batch::Values;
+use crate::store::error::CommitError;
+
+/// The most rows of one slice; a slice of the widest rows is written in some milliseconds.
+pub const SLICE_ROWS: u64 = 500;
+
+/// Rows of one kind that were written, or ended, before an instant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Slice {
+    /// Whose; the daemon's own where there is none (runs of its jobs alone).
+    pub tenant: Option<TenantId>,
+    /// Of what.
+    pub what: Pruned,
+    /// Before when.
+    pub before: UtcMicros,
+}
+
+/// What can be let go of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Pruned {
+    /// State history of one agent, by when the state was left.
+    History(AgentId),
+    /// Transitions, by when they ended.
+    Transitions,
+    /// Attempts of transitions, by when they were sent.
+    Attempts,
+    /// Calls that were no attempt of a transition, by when they were sent.
+    Questions,
+    /// Answers kept for repeated requests, by when they were given.
+    Answers,
+    /// Runs of a job, by when they began.
+    JobRuns(JobId),
+}
+
+pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
+     (SELECT entered_at FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at < $2 AND left_at < $2 \
+     AND id < (SELECT MAX(id) FROM state_history WHERE tenant = $1) ORDER BY entered_at LIMIT 500)";
+pub(in crate::store) const TRANSITIONS: &str = "DELETE FROM transitions WHERE tenant = $1 AND id IN (SELECT id FROM transitions \
+     WHERE tenant = $1 AND requested_at < $2 AND finished_at < $2 ORDER BY requested_at LIMIT 500)";
+pub(in crate::store) const ATTEMPTS: &str = "DELETE FROM platform_calls WHERE tenant = $1 AND id IN (SELECT id FROM platform_calls \
+     WHERE tenant = $1 AND sent_at < $2 AND transition IS NOT NULL ORDER BY sent_at LIMIT 500)";
+pub(in crate::store) const QUESTIONS: &str = "DELETE FROM platform_calls WHERE tenant = $1 AND id IN (SELECT id FROM platform_calls \
+     WHERE tenant = $1 AND sent_at < $2 AND transition IS NULL ORDER BY sent_at LIMIT 500)";
+pub(in crate::store) const ANSWERS: &str = "DELETE FROM idempotency_keys WHERE tenant = $1 AND (token, request_key) IN \
+     (SELECT token, request_key FROM idempotency_keys WHERE tenant = $1 AND at < $2 LIMIT 500)";
+pub(in crate::store) const JOB_RUNS: &str = "DELETE FROM job_runs WHERE tenant = $1 AND job = $3 AND run IN (SELECT run FROM job_runs \
+     WHERE tenant = $1 AND job = $3 ORDER BY run LIMIT 500) AND started_at < $2 AND finished_at IS NOT NULL \
+     AND run < (SELECT MAX(run) FROM job_runs WHERE tenant = $1 AND job = $3)";
+
+impl Slice {
+    /// Runs of a job that began before an instant.
+    pub fn of_runs(key: &JobKey, before: UtcMicros) -> Self {
+        Self { tenant: key.tenant.clone(), what: Pruned::JobRuns(key.job.clone()), before }
+    }
+
+    fn values(&self) -> Values {
+        let mut values = Values::default();
+        values.text(self.tenant.as_ref().map_or("", TenantId::as_str)).int(self.before.as_micros());
+        match &self.what {
+            Pruned::History(agent) => values.text(agent.as_str()),
+            Pruned::JobRuns(job) => values.text(job.as_str()),
+            Pruned::Transitions | Pruned::Attempts | Pruned::Questions | Pruned::Answers => &mut values,
+        };
+        values
+    }
+
+    const fn statement(&self) -> &'static str {
+        match &self.what {
+            Pruned::History(_) => HISTORY,
+            Pruned::Transitions => TRANSITIONS,
+            Pruned::Attempts => ATTEMPTS,
+            Pruned::Questions => QUESTIONS,
+            Pruned::Answers => ANSWERS,
+            Pruned::JobRuns(_) => JOB_RUNS,
+        }
+    }
+}
+
+/// Deletes one slice; gives the count of rows.
+pub(in crate::store) async fn prune(connection: &mut AnyConnection, slice: &Slice) -> Result<u64, CommitError> {
+    let arguments = slice.values().into_arguments().map_err(CommitError::from_engine)?;
+    let done = sqlx::query_with(slice.statement(), arguments).execute(connection).await;
+    done.map(|done| done.rows_affected()).map_err(CommitError::from_engine)
+}

@@ -1,0 +1,118 @@
+//! Jobs of the calendar through the real binary: a folder that is watched, and copies of the running database.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
+use crate::harness::{PATIENCE, until};
+
+const HEAD: &str = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n";
+
+fn week(agent: &str, zone: &str) -> String {
+    format!("{HEAD}{agent},Ida,blue,{zone},shift,2026-10-26T09:00,2026-10-26T17:30,false\n")
+}
+
+/// Only people run the folder's job here, so that a look never falls between two steps of the test.
+const JOBS: &str = "schedule_folder = \"drop\"\n[[jobs]]\nid = \"schedule-folder\"\ncron = \"0 0 1 1 *\"\n\
+    [[jobs]]\nid = \"backup\"\nfolder = \"copies\"\nkeep = 1\n";
+
+async fn run_job(desk: &Desk, job: &str) -> Ended {
+    run(desk.command(&["jobs", "run", job, "--wait", "60s", "--output", "json"])).await
+}
+
+/// Runs the folder's job until `path` is there; gives what the runs said.
+async fn until_there(desk: &Desk, path: &Path) -> Vec<String> {
+    let said = Mutex::new(Vec::new());
+    until(&format!("{} is there", path.display()), PATIENCE, || async {
+        let ended = run_job(desk, "schedule-folder").await;
+        let message = ended.json()["last"]["message"].as_str().unwrap_or_default().to_owned();
+        said.lock().expect("a lock").push(message);
+        if path.exists() { Ok(()) } else { Err(format!("{ended:?}")) }
+    })
+    .await;
+    said.into_inner().expect("a lock")
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+async fn started() -> (tempfile::TempDir, Server, Desk, Server) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["simulate", "--listen", "127.0.0.1:0", "--agents", "8", "--quiet"];
+    let simulator = Server::start(shiftkeeper(folder.path(), &arguments)).await;
+    let desk = Desk::new(&simulator.ready, JOBS);
+    let daemon = Server::start(desk.command(&["run"])).await;
+    (folder, simulator, desk, daemon)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_faults_is_set_aside_with_their_list() {
+    let (_folder, _simulator, desk, daemon) = started().await;
+    let drop = desk.folder.path().join("drop");
+    assert_eq!(run_job(&desk, "schedule-folder").await.code, Some(0), "an empty folder is no failure");
+
+    // A file that is still being written: each look finds it grown.
+    let whole = week("u_0001", "Europe/Berlin");
+    std::fs::write(drop.join("week.csv"), &whole[..HEAD.len()]).expect("written");
+    run_job(&desk, "schedule-folder").await;
+    std::fs::write(drop.join("week.csv"), &whole).expect("written");
+    run_job(&desk, "schedule-folder").await;
+    assert_eq!(names(&drop), ["done", "failed", "week.csv"], "it is not taken at the look that finds it grown");
+    until_there(&desk, &drop.join("done/week.csv")).await;
+
+    std::fs::write(drop.join("bad.csv"), week("u_0002", "Mars")).expect("written");
+    std::fs::write(drop.join("later.csv.part"), &whole).expect("written");
+    std::fs::create_dir(drop.join("folder.csv")).expect("a folder");
+    std::fs::write(desk.folder.path().join("elsewhere.csv"), week("u_0003", "Europe/Berlin")).expect("written");
+    std::os::unix::fs::symlink(desk.folder.path().join("elsewhere.csv"), drop.join("link.csv")).expect("a link");
+    let said = until_there(&desk, &drop.join("failed/bad.csv")).await;
+    assert!(said.last().is_some_and(|said| said.contains("1 of 1 schedule file(s) refused: bad.csv")), "{said:?}");
+    let list = std::fs::read_to_string(drop.join("failed/bad.csv.errors.txt")).expect("a list");
+    assert!(list.starts_with("line 2, column time_zone: ") && list.contains("Mars"), "{list}");
+
+    std::fs::write(drop.join("week.csv"), week("u_0004", "Europe/Berlin")).expect("written");
+    until_there(&desk, &drop.join("done/week-2.csv")).await;
+    assert_eq!(names(&drop.join("done")), ["week-2.csv", "week.csv"]);
+    assert_eq!(names(&drop), ["done", "failed", "folder.csv", "later.csv.part", "link.csv"], "those are left alone");
+
+    let listed = run(desk.command(&["jobs", "--output", "json"])).await.json();
+    let job = |id: &str| listed["jobs"].as_array().and_then(|jobs| jobs.iter().find(|job| job["id"] == id)).cloned();
+    let watch = job("schedule-folder").unwrap_or_else(|| panic!("{listed}"));
+    assert_eq!((&watch["tenant"], &watch["last"]["outcome"]), (&"acme".into(), &"done".into()), "{watch}");
+    assert_eq!(watch["last"]["asked_by"], "operator", "{watch}");
+    assert!(watch["next_due_at"].as_str().is_some_and(|next| next.contains("-01-01T00:00:00Z")), "{watch}");
+    let unknown = run_job(&desk, "backups").await;
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("backup"), "{unknown:?}");
+    daemon.signal("TERM");
+    assert!(daemon.ended().await.0.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_running_database_is_copied_checked_and_only_the_last_copies_are_kept() {
+    let (_folder, _simulator, desk, daemon) = started().await;
+    let drop = desk.folder.path().join("drop");
+    run_job(&desk, "schedule-folder").await;
+    std::fs::write(drop.join("week.csv"), week("u_0001", "Europe/Berlin")).expect("written");
+    until_there(&desk, &drop.join("done/week.csv")).await;
+    for _ in 0..2 {
+        let made = run_job(&desk, "backup").await;
+        assert_eq!(made.code, Some(0), "{made:?}");
+        assert!(made.json()["last"]["message"].as_str().is_some_and(|said| said.contains("checked")), "{made:?}");
+    }
+    let copies = names(&desk.folder.path().join("copies"));
+    assert!(copies.len() == 1 && copies[0].starts_with("shiftkeeper-"), "{copies:?}");
+
+    let copy = format!("store.url=sqlite://copies/{}", copies[0]);
+    let verified = run(desk.command(&["audit", "verify", "--output", "json", "--set", &copy])).await;
+    let chain: Value = verified.json()["tenants"][0].clone();
+    assert_eq!((verified.code, &chain["verified"]), (Some(0), &true.into()), "{verified:?}");
+    assert!(chain["entries"].as_u64().is_some_and(|entries| entries > 0), "{chain}");
+    daemon.signal("TERM");
+    assert!(daemon.ended().await.0.success());
+}

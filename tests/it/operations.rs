@@ -1,0 +1,283 @@
+//! What the operator runs beside the daemon, through the real binary: `doctor`, `db`, and the drill of docs/operations.md.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use reqwest::Method;
+use serde_json::Value;
+use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::platform::client::{ClientSettings, build};
+use shiftkeeper::store::Store;
+
+use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
+use crate::harness::{OPERATOR, PATIENCE, answer, until};
+
+const WEBHOOK_SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+async fn started(tenant_lines: &str) -> (tempfile::TempDir, Server, Desk) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["simulate", "--listen", "127.0.0.1:0", "--agents", "8", "--quiet"];
+    let simulator = Server::start(shiftkeeper(folder.path(), &arguments)).await;
+    let desk = Desk::new(&simulator.ready, tenant_lines);
+    (folder, simulator, desk)
+}
+
+async fn at_desk(desk: &Desk, arguments: &[&str]) -> Ended {
+    let mut command = desk.command(arguments);
+    command.env("HOOK_SECRET", WEBHOOK_SECRET);
+    run(command).await
+}
+
+async fn daemon(desk: &Desk) -> Server {
+    let mut command = desk.command(&["run"]);
+    command.env("HOOK_SECRET", WEBHOOK_SECRET);
+    Server::start(command).await
+}
+
+async fn stopped(daemon: Server) {
+    daemon.signal("TERM");
+    assert!(daemon.ended().await.0.success());
+}
+
+/// What lies in a folder, but for the empty log and the shared memory that a reader of SQLite leaves behind.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let counts = |path: &PathBuf| {
+        let name = path.to_string_lossy();
+        let len = path.metadata().map_or(0, |file| file.len());
+        path.is_file() && !name.ends_with("-shm") && !(name.ends_with("-wal") && len == 0)
+    };
+    files.filter(counts).map(|path| (path.clone(), std::fs::read(path).expect("a file"))).collect()
+}
+
+fn status<'a>(found: &'a Value, group: &str, id: &str) -> &'a str {
+    let checks = found["checks"].as_array().expect("a list");
+    let check = checks.iter().find(|check| check["group"] == group && check["id"] == id);
+    check.and_then(|check| check["status"].as_str()).unwrap_or_else(|| panic!("no {group} {id}: {found:#}"))
+}
+
+/// How many requests the simulator has seen.
+async fn requests(simulator: &Server) -> usize {
+    let http = build(&ClientSettings::default()).expect("a client");
+    let url = format!("{}/_sim/log", simulator.ready["base_url"].as_str().expect("a URL"));
+    let (_, log) = answer(http.request(Method::GET, url)).await;
+    log["requests"].as_array().map_or(0, Vec::len)
+}
+
+async fn change(desk: &Desk, to: &str) {
+    let done = at_desk(desk, &["change", "u_0001", "--to", to, "--wait", "60s"]).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_tells_of_everything_without_a_daemon_writes_nothing_and_prints_no_secret() {
+    let (_folder, simulator, desk) = started("").await;
+    let found = at_desk(&desk, &["doctor", "--output", "json"]).await;
+    assert_eq!(found.code, Some(0), "{found:?}");
+    let json = found.json();
+    for (group, id) in [
+        ("configuration", "file"),
+        ("store", "settings"),
+        ("disk", "database"),
+        ("time zones", "rules"),
+        ("platform acme", "token"),
+        ("platform acme", "schedule"),
+        ("platform acme", "break"),
+        ("platform acme", "subscription"),
+        ("platform acme", "budget"),
+        ("platform acme", "clock"),
+    ] {
+        // A machine of the tests may have little space.
+        let seen = status(&json, group, id);
+        assert!(seen == "ok" || (group == "disk" && seen == "warning"), "{group} {id}: {found:?}");
+    }
+    assert_eq!(status(&json, "daemon", "running"), "skipped", "{found:?}");
+    assert!(!desk.folder.path().join("shiftkeeper.db").exists(), "it makes no store");
+
+    // A receiver that is not there, credentials that are wrong.
+    let text = std::fs::read_to_string(desk.config()).expect("readable");
+    let hook = "[[webhooks]]\nid = \"wfm\"\nurl = \"http://127.0.0.1:1/hooks/path-that-is-a-secret\"\n\
+                secret = { env = \"HOOK_SECRET\" }\nallow = [\"127.0.0.1:1\"]\n";
+    std::fs::write(desk.config(), format!("{text}{hook}")).expect("written");
+    stopped(daemon(&desk).await).await;
+    let before = contents(desk.folder.path());
+    let mut wrong = desk.command(&["doctor", "--output", "json"]);
+    wrong.env("HOOK_SECRET", WEBHOOK_SECRET).env("ACME_CLIENT_SECRET", "quite-another-secret");
+    let wrong = run(wrong).await;
+    assert_eq!(wrong.code, Some(4), "{wrong:?}");
+    let json = wrong.json();
+    assert_eq!(status(&json, "platform acme", "token"), "wrong", "{wrong:?}");
+    assert_eq!(status(&json, "webhooks", "wfm"), "wrong", "{wrong:?}");
+    for ended in [&found, &wrong] {
+        for secret in [OPERATOR, WEBHOOK_SECRET, "quite-another-secret", "path-that-is-a-secret"] {
+            assert!(!ended.stdout.contains(secret) && !ended.stderr.contains(secret), "{ended:?}");
+        }
+    }
+    assert!(contents(desk.folder.path()) == before, "nothing is written");
+
+    let asked = requests(&simulator).await;
+    let offline = at_desk(&desk, &["doctor", "--offline"]).await;
+    assert_eq!((offline.code, requests(&simulator).await), (Some(0), asked), "{offline:?}");
+    assert!(offline.stdout.contains("nothing is wrong"), "{offline:?}");
+
+    // Without the daemon's secrets, what needs them is left out and the rest is told.
+    let mut poor = desk.command(&["doctor", "--output", "json"]);
+    poor.env_remove("ACME_CLIENT_SECRET");
+    let poor = run(poor).await.json();
+    assert_eq!(status(&poor, "configuration", "secrets"), "warning", "{poor:#}");
+    assert_eq!(status(&poor, "platform acme", "questions"), "skipped", "{poor:#}");
+
+    std::fs::write(desk.config(), text.replace("[store]", "[shop]")).expect("written");
+    let broken = at_desk(&desk, &["doctor"]).await;
+    assert!(broken.code == Some(4) && broken.stdout.contains("shop"), "{broken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_daemon_doctor_has_the_daemon_ask_so_that_its_budget_counts_the_calls() {
+    let (_folder, _simulator, desk) = started("").await;
+    let daemon = daemon(&desk).await;
+    until("the daemon reads snapshots", PATIENCE, || async {
+        let found = at_desk(&desk, &["doctor", "--output", "json"]).await;
+        let json = found.json();
+        if status(&json, "platform acme", "subscription") == "ok" { Ok(()) } else { Err(format!("{json:#}")) }
+    })
+    .await;
+    let url = format!("sqlite://{}", desk.folder.path().join("shiftkeeper.db").display());
+    let reader = Store::read(&url).await.expect("a store");
+    let asked = || async {
+        let calls = reader.recent_calls(&"acme".into(), UtcMicros::EPOCH).await.expect("reads");
+        let of = |kind: &str| calls.iter().filter(|call| &*call.kind == kind).count();
+        (of("schedule"), of("break"), of("subscribe"))
+    };
+    let before = asked().await;
+    let found = at_desk(&desk, &["doctor", "--output", "json"]).await;
+    let json = found.json();
+    assert_eq!(found.code, Some(0), "{found:?}");
+    for (group, id) in [
+        ("daemon", "running"),
+        ("daemon", "readyz"),
+        ("platform acme", "token"),
+        ("platform acme", "schedule"),
+        ("platform acme", "break"),
+        ("platform acme", "clock"),
+    ] {
+        assert_eq!(status(&json, group, id), "ok", "{group} {id}: {json:#}");
+    }
+    assert_eq!(asked().await, (before.0 + 1, before.1 + 1, before.2), "each read is in the log of calls");
+    reader.close().await;
+    daemon.signal("KILL");
+    daemon.ended().await;
+    let after = at_desk(&desk, &["doctor", "--offline", "--output", "json"]).await.json();
+    assert_eq!(status(&after, "daemon", "running"), "warning", "it did not let go: {after:#}");
+}
+
+/// The commands of the drill in docs/operations.md, in their order.
+fn drill() -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).expect("docs");
+    let section = text.split("## The restore drill").nth(1).expect("the section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let lines = section.lines().filter_map(|line| line.strip_prefix("    "));
+    lines.map(|line| line.split('#').next().unwrap_or_default().trim().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_restore_drill_works_as_it_is_written() {
+    let (_folder, _simulator, desk) = started("").await;
+    let mut running = Some(daemon(&desk).await);
+    change(&desk, "Ready").await;
+    let steps = drill();
+    assert!(steps.len() >= 8 && steps.iter().any(|step| step.contains("db restore")), "{steps:?}");
+    for step in steps {
+        match step.split_whitespace().collect::<Vec<_>>().as_slice() {
+            ["systemctl", "stop", "shiftkeeper"] => stopped(running.take().expect("it runs")).await,
+            ["systemctl", "start", "shiftkeeper"] => running = Some(daemon(&desk).await),
+            ["shiftkeeper", arguments @ ..] => {
+                let done = at_desk(&desk, arguments).await;
+                assert_eq!(done.code, Some(0), "{step}: {done:?}");
+            }
+            other => panic!("{other:?} is no step that can be run"),
+        }
+    }
+    // The daemon goes on from the copy.
+    change(&desk, "Paused").await;
+    let verified = at_desk(&desk, &["audit", "verify", "--output", "json"]).await;
+    assert_eq!((verified.code, &verified.json()["tenants"][0]["verified"]), (Some(0), &true.into()), "{verified:?}");
+    stopped(running.take().expect("it runs")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_holds_what_was_there_and_a_main_file_without_its_log_is_refused_everywhere() {
+    let (_folder, _simulator, desk) = started("").await;
+    let running = daemon(&desk).await;
+    change(&desk, "Ready").await;
+    let backup = at_desk(&desk, &["db", "backup", "copies/", "--output", "json"]).await;
+    let made = backup.json();
+    assert_eq!(backup.code, Some(0), "{backup:?}");
+    let copy = made["path"].as_str().expect("a path").to_owned();
+    let size = std::fs::metadata(desk.folder.path().join(&copy)).expect("is there").len();
+    assert_eq!((made["bytes"].as_u64(), made["sha256"].as_str().map(str::len)), (Some(size), Some(64)), "{made}");
+    let again = at_desk(&desk, &["db", "backup", &copy]).await;
+    assert!(again.code == Some(2) && again.stderr.contains("is there already"), "{again:?}");
+
+    change(&desk, "Paused").await;
+    std::fs::copy(desk.folder.path().join("shiftkeeper.db"), desk.folder.path().join("torn.db")).expect("copied");
+    let held = at_desk(&desk, &["db", "restore", &copy]).await;
+    assert!(held.code == Some(75) && held.stderr.contains("is held by"), "{held:?}");
+    let stats = at_desk(&desk, &["db", "stats", "--output", "json"]).await.json();
+    let events = stats["tables"].as_array().and_then(|all| all.iter().find(|table| table["name"] == "events")).cloned();
+    let events = events.unwrap_or_else(|| panic!("{stats:#}"));
+    assert!(events["rows"].as_u64() > Some(0) && events["bytes"].as_u64() > Some(0), "{events}");
+    assert_eq!(events["tenants"]["acme"], events["rows"], "{events}");
+    let table = at_desk(&desk, &["db", "stats"]).await;
+    assert!(table.code == Some(0) && table.stdout.contains("audit_entries"), "{table:?}");
+    running.signal("KILL");
+    running.ended().await;
+
+    for arguments in [
+        &["run", "--set", "store.url=sqlite://torn.db"][..],
+        &["audit", "verify", "--set", "store.url=sqlite://torn.db"],
+        &["report", "compliance", "--set", "store.url=sqlite://torn.db"],
+        &["db", "check", "--set", "store.url=sqlite://torn.db"],
+        &["doctor", "--offline", "--set", "store.url=sqlite://torn.db"],
+        &["db", "restore", "torn.db"],
+    ] {
+        let refused = at_desk(&desk, arguments).await;
+        let said = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(refused.code != Some(0) && said.contains("without its write-ahead log"), "{arguments:?}: {refused:?}");
+    }
+    let restored = at_desk(&desk, &["db", "restore", &copy, "--output", "json"]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert_eq!(restored.json()["entries"], made["entries"], "{restored:?}");
+    let kept = restored.json()["set_aside"][0].as_str().expect("kept").to_owned();
+    let kept = format!("store.url=sqlite://{kept}");
+    let verified = at_desk(&desk, &["audit", "verify", "--output", "json", "--set", &kept]).await.json();
+    assert!(verified["tenants"][0]["entries"].as_u64() > made["entries"].as_u64(), "the crash's changes: {verified}");
+
+    let forced = at_desk(&desk, &["db", "restore", "torn.db", "--force", "--output", "json"]).await;
+    assert!(forced.code == Some(0) && forced.stderr.contains("WARNING"), "{forced:?}");
+    assert_eq!(forced.json()["without_log"], true, "{forced:?}");
+    let checked = at_desk(&desk, &["db", "check", "--output", "json"]).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    stopped(daemon(&desk).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_found_by_the_check_and_refused_by_the_restore() {
+    let (_folder, _simulator, desk) = started("").await;
+    stopped(daemon(&desk).await).await;
+    let good = at_desk(&desk, &["db", "backup", "good.db"]).await;
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let bad = desk.folder.path().join("bad.db");
+    let mut bytes = std::fs::read(desk.folder.path().join("good.db")).expect("read");
+    // Every page but the first, so that no choice of pages decides.
+    bytes[4096..].fill(0x5a);
+    std::fs::write(&bad, bytes).expect("written");
+    let checked = at_desk(&desk, &["db", "check", "--output", "json", "--set", "store.url=sqlite://bad.db"]).await;
+    assert!(checked.code == Some(4) && checked.json()["ok"] == false, "{checked:?}");
+    let before = contents(desk.folder.path());
+    let refused = at_desk(&desk, &["db", "restore", "bad.db", "--force"]).await;
+    assert!(refused.code.is_some_and(|code| code != 0) && refused.stderr.contains("bad.db"), "{refused:?}");
+    assert!(contents(desk.folder.path()) == before, "nothing is touched");
+    let gone = at_desk(&desk, &["db", "restore", "gone.db"]).await;
+    assert!(gone.code == Some(1) && gone.stderr.contains("gone.db is not there"), "{gone:?}");
+}
