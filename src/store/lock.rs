@@ -18,24 +18,25 @@ const POSTGRES_LOCK: &str =
 #[derive(Debug)]
 pub(super) struct FileLock {
     file: File,
+    path: PathBuf,
 }
 
 /// The longest note, in bytes; a longer one is none of ours.
 const LONGEST_NOTE: u64 = 64;
 
 impl FileLock {
-    /// Leaves a note for whoever opens the store next, or takes the last one away.
-    pub(super) fn note(&self, text: &str) {
-        // Without the note the store may be refused once, by name and with the way out.
-        let noted = self
-            .file
-            .set_len(0)
-            .and_then(|()| (&self.file).seek(SeekFrom::Start(0)))
-            .and_then(|_| (&self.file).write_all(text.as_bytes()))
-            .and_then(|()| self.file.sync_data());
-        if let Err(error) = noted {
-            tracing::warn!(%error, "the file of the store's lock cannot be written");
-        }
+    /// Leaves a note for whoever opens the store next; durable when it returns.
+    pub(super) fn note(&self, text: &str) -> std::io::Result<()> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(text.as_bytes())?;
+        file.set_len(text.len() as u64)?;
+        file.sync_data()
+    }
+
+    /// What to say when the note could not be left.
+    pub(super) fn cannot_write(&self, backend: &Backend, error: std::io::Error) -> OpenError {
+        backend.cannot_write(&self.path, error)
     }
 }
 
@@ -63,7 +64,7 @@ pub(super) fn take_file(backend: &Backend) -> Result<Option<FileLock>, OpenError
         .open(&path)
         .map_err(|error| backend.cannot_write(&path, error))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(FileLock { file })),
+        Ok(()) => Ok(Some(FileLock { file, path })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(backend.cannot_write(&path, error)),
     }

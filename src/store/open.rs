@@ -155,6 +155,9 @@ async fn start(
     }
     migrations::apply(backend, &mut connection).await?;
     let epoch = control::take_over(&mut connection, role, identity, clock.now()).await.map_err(failed)?;
+    if let Some(lock) = &lock {
+        lock.note(&whole::in_use_note(epoch)).map_err(|error| lock.cannot_write(backend, error))?;
+    }
     whole::mark_in_use(backend, &mut connection, epoch).await.map_err(failed)?;
     import::clear_all_staged(&mut connection)
         .await

@@ -99,7 +99,7 @@ pub async fn restore(url: &str, source: &Path, forced: bool, now: UtcMicros) -> 
     let put = match made {
         Ok((entries, bytes)) => {
             // A note of the process that had the store last says nothing of what comes in its place.
-            lock.note("");
+            lock.note(whole::LET_GO_NOTE).map_err(failed(path))?;
             put_in_place(path, &partial, now).map(|set_aside| (entries, bytes, set_aside))
         }
         Err(error) => Err(error),

@@ -2,8 +2,9 @@
 //!
 //! What a running store committed last stands in the log alone, so such a copy looks sound and lacks it. The header's
 //! `user_version` says what the file is: the epoch while a process has the store, [`AT_REST`] when it was let go of in order and
-//! in every copy that was made through SQLite. A file that says that it is in use needs its log. A process that dropped the store
-//! without closing it (SQLite folds the log in by itself then) leaves a note beside the file instead, in the lock's file.
+//! in every copy that was made through SQLite. A file that says that it is in use needs its log, unless the lock's file beside it
+//! names the same epoch: then it was in use here, and whoever opened it last after a crash (SQLite does so by itself) folded the
+//! log in.
 //! PostgreSQL keeps its own files whole; nothing here is about it.
 
 use std::fs::File;
@@ -45,9 +46,12 @@ fn in_header(epoch: i64) -> i32 {
     i32::try_from(epoch & i64::from(i32::MAX)).map_or(1, |epoch| epoch.max(1))
 }
 
-/// What leaves the note beside a store that is dropped without being closed.
-pub(super) fn let_go_note(epoch: i64) -> String {
-    format!("let go of epoch {}\n", in_header(epoch))
+/// What stands in the lock's file once the store was let go of in order.
+pub(super) const LET_GO_NOTE: &str = "let go\n";
+
+/// What stands in the lock's file of the store that a process with this epoch has, or had last.
+pub(super) fn in_use_note(epoch: i64) -> String {
+    format!("epoch {}\n", in_header(epoch))
 }
 
 /// Says in the file that a process has it.
@@ -102,7 +106,7 @@ pub(super) fn lacks_its_log(path: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let Mark::InUse(epoch) = mark_of(path)? else { return Ok(false) };
-    Ok(no_log() && lock::note_beside(path).is_none_or(|note| note != let_go_note(i64::from(epoch))))
+    Ok(no_log() && lock::note_beside(path).is_none_or(|note| note != in_use_note(i64::from(epoch))))
 }
 
 /// Refuses a copy that was taken without its log.
@@ -124,6 +128,6 @@ mod tests {
         for epoch in [1, 2, i64::from(i32::MAX), i64::from(i32::MAX) + 1, i64::MAX] {
             assert!(in_header(epoch) > 0, "{epoch}");
         }
-        assert_ne!(let_go_note(7), let_go_note(8));
+        assert_ne!(in_use_note(7), in_use_note(8));
     }
 }

@@ -357,7 +357,6 @@ impl WriterTask {
         let Err(error) = sqlx::query("ROLLBACK").execute(&mut *connection).await else { return };
         let ended_already = matches!(self.backend, Backend::Sqlite { .. }) && fault_of(&error) == Fault::Other;
         if !ended_already {
-            self.note_letting_go();
             self.connection = None;
         }
     }
@@ -405,9 +404,6 @@ impl WriterTask {
                 close_quietly(connection).await;
                 return Err(CommitError::LostEpoch { ours: self.epoch, theirs: 0 });
             }
-            if let Some(lock) = &self.lock {
-                lock.note("");
-            }
             self.connection = Some(connection);
         }
         Ok(())
@@ -444,18 +440,18 @@ impl WriterTask {
             {
                 tracing::warn!(%error, "the stop could not be recorded in the store");
             }
-            let at_rest = self.mark_at_rest(&mut connection).await;
+            if self.mark_at_rest(&mut connection).await
+                && let Some(lock) = &self.lock
+                && let Err(error) = lock.note(whole::LET_GO_NOTE)
+            {
+                tracing::warn!(%error, "the file of the store's lock cannot be written");
+            }
             if let Backend::Sqlite { .. } = self.backend
                 && let Err(error) = sqlx::raw_sql(checkpoint::CHECKPOINT).execute(&mut connection).await
             {
                 tracing::warn!(%error, "the write-ahead log could not be folded into the file");
             }
-            if !at_rest {
-                self.note_letting_go();
-            }
             close_quietly(connection).await;
-        } else {
-            self.note_letting_go();
         }
         self.lock = None;
     }
@@ -467,20 +463,6 @@ impl WriterTask {
         }
         let folded = sqlx::raw_sql(checkpoint::CHECKPOINT).execute(&mut *connection).await;
         folded.is_ok() && whole::mark_at_rest(&self.backend, connection).await.is_ok()
-    }
-
-    /// The engine folds the log into the file when a connection is dropped, without a mark in the file.
-    fn note_letting_go(&self) {
-        if let Some(lock) = &self.lock {
-            lock.note(&whole::let_go_note(self.epoch));
-        }
-    }
-}
-
-/// Before the connection is dropped: the note must not come after the folding.
-impl Drop for WriterTask {
-    fn drop(&mut self) {
-        self.note_letting_go();
     }
 }
 

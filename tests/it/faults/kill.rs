@@ -96,10 +96,11 @@ async fn autopsy(scenario: &Scenario, witness: &Witness) {
         }
     }
     let copy = folder.path().join("shiftkeeper.db");
-    assert_eq!(integrity(&copy), "ok");
     let reader = Store::read(&format!("sqlite://{}", copy.display())).await.expect("readable");
     assert_eq!(witness.loss(witness.extent(), &reader, &scenario.tenant).await, None);
     reader.close().await;
+    // Last, since it folds the log in: what is left then would be taken for a copy without it.
+    assert_eq!(integrity(&copy), "ok");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -194,17 +194,18 @@ async fn power_loss(changes: &[(&str, &str)]) -> Findings {
     assert!(synced(".db") > 10, "the recording holds checkpoints");
     let findings = cut(&records, &witness, &tenant, images, &draws).await;
     say(format!("{} lost, {} broken, of {:?}", findings.lost.len(), findings.broken.len(), findings.images));
-    assert!(findings.broken.is_empty(), "{:#?}", findings.broken);
     findings
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_loses_nothing_that_was_acknowledged() {
     let findings = power_loss(&[(CHECKPOINT_SELDOM, CHECKPOINT_OFTEN)]).await;
+    assert!(findings.broken.is_empty(), "{:#?}", findings.broken);
     assert!(findings.lost.is_empty(), "{:#?}", findings.lost);
 }
 
-/// The judge judged: a binary that syncs its log at checkpoints alone loses what it acknowledged, and this is found.
+/// The judge judged: a binary that syncs its log at checkpoints alone loses what it acknowledged, and this is found. (SQLite
+/// syncs a database less carefully then also while it is made, and what a cut leaves of one may not open.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_with_fewer_syncs_is_found_to_lose_what_was_acknowledged() {
     let findings = power_loss(&[(CHECKPOINT_SELDOM, CHECKPOINT_OFTEN), (SYNC_FULL, SYNC_NORMAL)]).await;
