@@ -46,7 +46,10 @@ impl Scenario {
             attempts = attempts.into_iter().map(Self::in_the_world).collect();
             attempts.sort_by_key(|call| (call.sent_at, call.attempt));
         }
-        assert_read_back_before_repeating(self, &log, &attempts);
+        // Where the clock was set while no daemon ran, instants do not tell which attempt a POST was.
+        if !self.times.was_set_unseen() {
+            assert_read_back_before_repeating(self, &log, &attempts);
+        }
         reader.close().await;
     }
 
@@ -70,16 +73,6 @@ impl Scenario {
             if unsettled.is_empty() { Ok(()) } else { Err(format!("{unsettled:?}")) }
         })
         .await;
-    }
-
-    /// Waits until nothing waits to leave.
-    pub async fn until_line_is_empty(&self) {
-        let reader = self.reader().await;
-        let look = || async {
-            let open = reader.open_transitions(&self.tenant).await.expect("readable").len();
-            if open == 0 { Ok(()) } else { Err(format!("{open} are open")) }
-        };
-        self.until_within("nothing is open", super::PATIENCE * 2, look).await;
     }
 
     /// The simulator's whole log.

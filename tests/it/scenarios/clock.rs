@@ -7,6 +7,17 @@ use shiftkeeper::sim::{AgentScript, SimState};
 
 use crate::harness::{INTERVAL, Scenario, Setup, agents};
 
+/// Shifts all around the clock, for days on both sides.
+fn around_the_clock(count: usize) -> String {
+    let mut lines = vec!["agent_id,agent_name,team,time_zone,activity,start,end,mandatory".to_owned()];
+    for agent in agents(count) {
+        lines.extend(
+            (24..30).map(|day| format!("{agent},,Team,UTC,shift,2026-10-{day}T00:00,2026-10-{}T00:00,false", day + 1)),
+        );
+    }
+    lines.join("\n") + "\n"
+}
+
 const DAY: i64 = 24 * 3600;
 
 /// The audit entries that say that the clock was set.
@@ -18,7 +29,7 @@ async fn said_set(scenario: &Scenario) -> usize {
 fn team(count: usize) -> Setup {
     let mut setup = Setup::team(count);
     setup.speed = 60;
-    setup.schedule = Some(super::window::around_the_clock(count));
+    setup.schedule = Some(around_the_clock(count));
     setup
 }
 

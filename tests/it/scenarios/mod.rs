@@ -18,4 +18,3 @@ mod rules;
 mod storm;
 mod trouble;
 mod webhooks;
-mod window;
