@@ -23,6 +23,12 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// The longest single wait before the wall clock is looked at again: tokio's timers stand still while the host is suspended.
 const LONGEST_REAL_SLEEP: Duration = Duration::from_secs(1);
 
+/// Two readings of a clock that lie closer together count as one.
+const WIDEST_READING: Duration = Duration::from_millis(500);
+
+/// How often such a pair is tried for.
+const READINGS: usize = 8;
+
 /// Instants, monotonic time and sleeps, all at the same speed.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The wall clock.
@@ -36,6 +42,22 @@ pub trait Clock: fmt::Debug + Send + Sync {
 
     /// Completes once [`Clock::now`] is at or after `instant`, also when the wall clock is set forward past it.
     fn sleep_until(&self, instant: UtcMicros) -> BoxFuture<()>;
+
+    /// Time since the host started, its sleep counted, which no setting of the wall clock moves. Processes of one start of the
+    /// host share it; none where the system does not tell.
+    fn steady(&self) -> Option<Duration>;
+
+    /// How far the wall clock is ahead of [`Clock::steady`], in microseconds: changes only when the wall clock is set. None
+    /// where nobody can tell, at this moment or ever.
+    fn ahead_of_steady(&self) -> Option<i64> {
+        // The two cannot be read at one instant: a reading in a bracket that is narrow enough is found soon, also where the
+        // clock runs fast and the host is busy.
+        (0..READINGS).find_map(|_| {
+            let (before, now, after) = (self.steady()?, self.now(), self.steady()?);
+            let close = after.saturating_sub(before) < WIDEST_READING;
+            close.then(|| now.as_micros().saturating_sub(i64::try_from(after.as_micros()).unwrap_or(i64::MAX)))
+        })
+    }
 
     /// How many seconds pass here in one real second.
     fn speed(&self) -> u32;
@@ -54,6 +76,8 @@ pub type SharedClock = Arc<dyn Clock>;
 pub struct SystemClock {
     origin: Instant,
     start: UtcMicros,
+    /// Time since the host's start at the origin, for a clock that does not follow the system.
+    steady_start: Option<Duration>,
     speed: u32,
     follows_the_system: bool,
 }
@@ -69,6 +93,7 @@ impl SystemClock {
         Self {
             origin: Instant::now(),
             start: start.unwrap_or_else(system_now),
+            steady_start: since_boot().map(|since| since.saturating_mul(speed.max(1))),
             speed: speed.max(1),
             follows_the_system: start.is_none() && speed <= 1,
         }
@@ -78,6 +103,19 @@ impl SystemClock {
 fn system_now() -> UtcMicros {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UtcMicros::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Time since the host's start, its sleep counted.
+#[cfg(target_os = "linux")]
+fn since_boot() -> Option<Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
+}
+
+/// Other systems do not tell it by this way.
+#[cfg(not(target_os = "linux"))]
+fn since_boot() -> Option<Duration> {
+    None
 }
 
 impl Clock for SystemClock {
@@ -106,6 +144,10 @@ impl Clock for SystemClock {
         })
     }
 
+    fn steady(&self) -> Option<Duration> {
+        if self.follows_the_system { since_boot() } else { Some(self.steady_start? + self.monotonic()) }
+    }
+
     fn speed(&self) -> u32 {
         self.speed
     }
@@ -121,12 +163,15 @@ pub struct ManualClock {
 struct ManualTime {
     now: UtcMicros,
     monotonic: Duration,
+    steady: Duration,
 }
 
 impl ManualClock {
     /// Stands at `now`.
     pub fn at(now: UtcMicros) -> Self {
-        Self { state: Arc::new(watch::channel(ManualTime { now, monotonic: Duration::ZERO }).0) }
+        Self {
+            state: Arc::new(watch::channel(ManualTime { now, monotonic: Duration::ZERO, steady: Duration::ZERO }).0),
+        }
     }
 
     /// Moves the wall clock and monotonic time forward together.
@@ -134,6 +179,15 @@ impl ManualClock {
         self.state.send_modify(|time| {
             time.now = time.now + by;
             time.monotonic += by;
+            time.steady += by;
+        });
+    }
+
+    /// The host sleeps for so long: monotonic time, and with it every sleeper on it, stands still.
+    pub fn suspend(&self, by: Duration) {
+        self.state.send_modify(|time| {
+            time.now = time.now + by;
+            time.steady += by;
         });
     }
 
@@ -167,6 +221,10 @@ impl Clock for ManualClock {
 
     fn sleep_until(&self, instant: UtcMicros) -> BoxFuture<()> {
         self.wait(move |time| time.now >= instant)
+    }
+
+    fn steady(&self) -> Option<Duration> {
+        Some(self.state.borrow().steady)
     }
 
     fn speed(&self) -> u32 {
@@ -305,6 +363,30 @@ mod tests {
             "20 s at a thousand times the speed took {:?}",
             watch.elapsed()
         );
+    }
+
+    #[test]
+    fn only_a_setting_of_the_wall_clock_moves_it_against_steady_time() {
+        let clock = ManualClock::at(UtcMicros::from_micros(7));
+        let before = clock.ahead_of_steady();
+        clock.advance(Duration::from_secs(60));
+        clock.suspend(Duration::from_secs(8 * 3600));
+        assert_eq!(clock.ahead_of_steady(), before);
+        assert_eq!(clock.monotonic(), Duration::from_secs(60), "which stands still while the host sleeps");
+        clock.step_to(clock.now() - Duration::from_secs(3600));
+        assert_eq!(clock.ahead_of_steady(), before.map(|ahead| ahead - 3_600_000_000));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn clocks_of_one_host_share_steady_time_and_a_scaled_one_keeps_its_distance() {
+        let (one, other) = (SystemClock::real(), SystemClock::real());
+        let apart =
+            |a: &dyn Clock, b: &dyn Clock| a.ahead_of_steady().zip(b.ahead_of_steady()).map(|(a, b)| a.abs_diff(b));
+        assert!(apart(&one, &other).is_some_and(|apart| apart < 2_000_000));
+        let scaled = SystemClock::scaled(Some(UtcMicros::EPOCH), 1000);
+        let first = scaled.ahead_of_steady().expect("read");
+        assert!(first.abs_diff(scaled.ahead_of_steady().expect("read")) < 2_000_000);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Everything is made here and handed in; the rooms below do not know each other's makers.
 
+mod budget;
 mod import;
 mod jobs;
 mod reload;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRandom};
 use crate::config::{Config, Tenant};
-use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::ids::AgentId;
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
@@ -32,12 +33,10 @@ use crate::engine::link::Link;
 use crate::engine::message::INBOX;
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
-use crate::engine::settings::TenantSettings;
 use crate::engine::sight;
 use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::http::{self, ApiState};
-use crate::platform::budget::Budget;
 use crate::store::{Identity, Reader, Role, Store};
 
 use self::webhooks::Webhooks;
@@ -46,9 +45,6 @@ pub use import::{Importer, wanted_from_file};
 pub use jobs::job_infos;
 pub use reload::Reload;
 pub use settings::{SettingsError, platform_of, tenant_settings};
-
-/// The window of the request budget (platform: the rows' budgets).
-const BUDGET_WINDOW: Duration = Duration::from_secs(60);
 
 /// How long tasks may take to finish what they hold at a stop, in real time.
 const DRAIN_REAL: Duration = Duration::from_secs(7);
@@ -175,7 +171,7 @@ impl App {
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
             inbox,
-            budget: std::sync::Mutex::new(self.restored_budget(&tenant.id, &settings, clock).await?),
+            budget: std::sync::Mutex::new(budget::restored(self.store.reader(), &tenant.id, &settings, clock).await?),
             offset: std::sync::Mutex::default(),
         });
         let (settings_in, settings) = watch::channel(settings);
@@ -212,22 +208,6 @@ impl App {
             deliver::run(parts.clone(), soft, rest_ended)
         });
         Ok(())
-    }
-
-    /// The calls of the last minute count on over a restart.
-    async fn restored_budget(
-        &self,
-        tenant: &TenantId,
-        settings: &TenantSettings,
-        clock: &SharedClock,
-    ) -> anyhow::Result<Budget> {
-        let mut budget =
-            Budget::new(settings.budget.requests_per_minute, BUDGET_WINDOW, settings.budget.urgent_reserve);
-        let now = clock.now();
-        let calls = self.store.reader().recent_calls(tenant, now - BUDGET_WINDOW).await?;
-        // A call from after now can only mean that the clock was set back: it counts whole.
-        budget.restore(clock.monotonic(), calls.iter().map(|call| call.answered_at.map(|at| now.since(at))));
-        Ok(budget)
     }
 
     /// Takes schedule files in.

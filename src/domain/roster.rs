@@ -402,6 +402,22 @@ impl Roster {
         }
     }
 
+    /// The wall clock was set by so many microseconds and stands at `now`: sights and what automation remembers are as long ago
+    /// as before, and never ahead. What the platform said until an instant of the old clock is forgotten.
+    pub fn clock_set(&mut self, by_us: i64, now: UtcMicros) {
+        for slot in &mut self.slots {
+            slot.seen_at = slot.seen_at.map(|at| at.offset(by_us).min(now));
+            slot.last_rest_ended_at = slot.last_rest_ended_at.map(|at| at.offset(by_us).min(now));
+            slot.platform = None;
+            if let Some(memory) = &mut slot.memory {
+                memory.clock_set(by_us, now);
+            }
+        }
+        for rule in self.rules.values_mut() {
+            rule.clock_set(by_us, now);
+        }
+    }
+
     /// Moves every agent's place in the plan on to `now`. Cheap until the next edge of some plan; without it the planner
     /// searches the plans that are behind, pass by pass.
     pub fn advance(&mut self, now: UtcMicros) {

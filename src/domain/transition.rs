@@ -407,6 +407,42 @@ impl Status {
         }
     }
 
+    /// The same standing after the wall clock was set by so many microseconds: what began as long ago before, and what waits
+    /// waits as long as before. An instant of the plan stays, and so does an outcome.
+    #[must_use]
+    pub fn after_clock_set(self, by_us: i64) -> Self {
+        match self {
+            Self::Waiting { why: why @ (WaitReason::Retry | WaitReason::Conflict), until } => {
+                Self::Waiting { why, until: until.map(|until| until.offset(by_us)) }
+            }
+            Self::Sending { since } => Self::Sending { since: since.offset(by_us) },
+            Self::InDoubt { sent_at, readable_after } => {
+                Self::InDoubt { sent_at: sent_at.offset(by_us), readable_after: readable_after.offset(by_us) }
+            }
+            Self::Accepted { at } => Self::Accepted { at: at.offset(by_us) },
+            Self::Requested
+            | Self::Waiting {
+                why:
+                    WaitReason::Budget
+                    | WaitReason::InFlight
+                    | WaitReason::MandatoryBreak
+                    | WaitReason::Contact
+                    | WaitReason::PlatformAnswer
+                    | WaitReason::Halted
+                    | WaitReason::Approval
+                    | WaitReason::Sight,
+                ..
+            }
+            | Self::Confirmed { .. }
+            | Self::Unconfirmed { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::Superseded { .. }
+            | Self::Expired { .. } => self,
+        }
+    }
+
     /// What it waits for, where it waits.
     pub const fn waits_for(&self) -> Option<WaitReason> {
         match self {

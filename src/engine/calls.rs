@@ -122,7 +122,7 @@ where
     if let Ok(answer) = &result {
         link.learn_offset(answer);
     }
-    note_answer(&mut row, link.clock.now(), &result);
+    note_answer(link, &mut row, link.clock.now(), &result);
     link.writer.commit(Commit { calls: vec![row], ..Commit::default() }).await?;
     Ok(result)
 }
@@ -142,12 +142,18 @@ pub fn call_row(link: &Link, kind: CallKind, agent: Option<AgentId>, now: UtcMic
         status_code: None,
         latency_ms: None,
         error: None,
+        steady_us: steady_us(link),
     }
 }
 
+/// Now, in microseconds since the host's start.
+fn steady_us(link: &Link) -> Option<u64> {
+    link.clock.steady().and_then(|since| u64::try_from(since.as_micros()).ok())
+}
+
 /// Writes an answer, or what came instead of one, into the row of its call.
-pub fn note_answer<T>(row: &mut CallWrite, answered_at: UtcMicros, result: &Result<Answer<T>, CallError>) {
-    row.answered_at = Some(answered_at);
+pub fn note_answer<T>(link: &Link, row: &mut CallWrite, answered_at: UtcMicros, result: &Result<Answer<T>, CallError>) {
+    (row.answered_at, row.steady_us) = (Some(answered_at), steady_us(link));
     match result {
         Ok(answer) => {
             row.outcome = Some("ok".into());

@@ -239,7 +239,8 @@ impl Slice {
             (settings.sight.renew_after, settings.sight.near_expiry_after)
         };
         let now = self.link.clock.now();
-        let age = now.since(live.created_at);
+        // Made after now, by a clock that was set back since: nobody knows how old it is, so it is old.
+        let age = if live.created_at > now { renew_after } else { now.since(live.created_at) };
         // A subscription that asks for more than it should is replaced like one that is old.
         let too_much = live.detail != self.detail;
         if self.successor.is_some() || (age < renew_after.min(alert_after) && !too_much) {
@@ -294,7 +295,8 @@ impl Slice {
         }
         let offset = self.link.offset();
         // The same snapshot again is no newer because the offset is known better meanwhile.
-        let known = self.generated_at.filter(|_| delta.repeated);
+        // Nor may it be from after now because our clock was set back.
+        let known = self.generated_at.filter(|_| delta.repeated).map(|known| known.min(received_at));
         let generated_at = known.unwrap_or_else(|| generated_at(offset, delta.generated_at, received_at));
         self.generated_at = Some(generated_at);
         let sight = Sight {

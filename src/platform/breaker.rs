@@ -18,6 +18,9 @@ const AGENTS: usize = 3;
 /// How often each of them must have failed, without any success of the tenant in between (source: guide 003).
 const TRIES: u32 = 3;
 
+/// As many failures of more agents halt as well when they go on for so long without any success.
+const PERSISTS: Duration = Duration::from_secs(30);
+
 /// The time between two probes: at most two a minute.
 pub const PROBE_EVERY: Duration = Duration::from_secs(30);
 
@@ -33,6 +36,8 @@ pub struct Breaker {
     state: State,
     /// Consecutive failures by agent, since the tenant's last success.
     failing: BTreeMap<AgentId, u32>,
+    /// When the first of those failures was.
+    failing_since: Duration,
 }
 
 /// Where the breaker stands.
@@ -114,18 +119,36 @@ impl Breaker {
         }
     }
 
+    /// Whether this call is the probe that is under way.
+    pub fn is_probe(&self, call: TransitionId) -> bool {
+        matches!(self.state, State::Probing { probe, .. } if probe == call)
+    }
+
+    /// The agents whose failures persist, once they are enough: each has failed often, or many have failed for a while. Where
+    /// nobody can read back what became of a failed call, no agent fails often.
+    fn persistently_failing(&self, now: Duration) -> Option<Vec<AgentId>> {
+        let often = self.failing.iter().filter(|(_, tries)| **tries >= TRIES);
+        let agents: Vec<AgentId> = often.map(|(agent, _)| agent.clone()).collect();
+        if agents.len() >= AGENTS {
+            return Some(agents);
+        }
+        let failures: usize = self.failing.values().map(|tries| (*tries).min(TRIES) as usize).sum();
+        let long = now.saturating_sub(self.failing_since) >= PERSISTS;
+        (long && self.failing.len() >= AGENTS && failures >= AGENTS * TRIES as usize)
+            .then(|| self.failing.keys().cloned().collect())
+    }
+
     /// A call for this agent failed in a way that counts ([`super::CallError::counts_for_breaker`]).
     pub fn failed(&mut self, agent: &AgentId, call: TransitionId, now: Duration) -> Option<Change> {
         match self.state {
             State::Closed => {
+                if self.failing.is_empty() {
+                    self.failing_since = now;
+                }
                 if self.failing.len() < MOST_REMEMBERED || self.failing.contains_key(agent) {
                     *self.failing.entry(agent.clone()).or_default() += 1;
                 }
-                let persistent = self.failing.iter().filter(|(_, tries)| **tries >= TRIES);
-                let agents: Vec<AgentId> = persistent.map(|(agent, _)| agent.clone()).collect();
-                if agents.len() < AGENTS {
-                    return None;
-                }
+                let agents = self.persistently_failing(now)?;
                 self.failing.clear();
                 self.state = State::Open { since: now, next_probe: now + PROBE_EVERY };
                 Some(Change::Opened { agents })
@@ -202,6 +225,24 @@ mod tests {
         }
         assert_eq!(breaker.permit(call(1), seconds(4)), Permission::Go);
         assert!(breaker.failed(&agent(2), call(1), seconds(5)).is_some(), "the third failure of the third agent");
+    }
+
+    #[test]
+    fn many_agents_that_fail_once_open_it_when_that_goes_on_for_a_while() {
+        let mut breaker = Breaker::default();
+        for n in 0..100 {
+            assert_eq!(breaker.failed(&agent(n), call(1), seconds(1)), None, "a burst is no persistence");
+        }
+        assert_eq!(breaker.failed(&agent(100), call(1), seconds(30)), None);
+        assert!(
+            matches!(breaker.failed(&agent(101), call(1), seconds(31)), Some(Change::Opened { agents }) if agents.len() == 102)
+        );
+        let mut breaker = Breaker::default();
+        for n in 0..8 {
+            assert_eq!(breaker.failed(&agent(n), call(1), seconds(60 * n as u64)), None, "failure {n} of too few");
+        }
+        assert_eq!(breaker.succeeded(seconds(500)), None);
+        assert_eq!(breaker.failed(&agent(9), call(1), seconds(501)), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// A call without an answer for so long is taken as answered then, so that a caller that died cannot hold a slot for ever. Far
 /// beyond any request's time limit, on a clock sixty times as fast too.
-const LONGEST_CALL: Duration = Duration::from_secs(3600);
+pub const LONGEST_CALL: Duration = Duration::from_secs(3600);
 
 /// How long an urgent call may have to wait for a slot; see [`Budget::new`].
 pub const URGENT_PATIENCE: Duration = Duration::from_secs(2);

@@ -185,6 +185,9 @@ pub struct CallWrite {
     pub sent_at: UtcMicros,
     /// When the answer or the failure came; `None` while it is under way or after a crash.
     pub answered_at: Option<UtcMicros>,
+    /// The instant of the answer, or of the sending while there is none, in microseconds since the host's start
+    /// (`clock::Clock::steady`), where that is known.
+    pub steady_us: Option<u64>,
     /// How it ended, in the platform room's words.
     pub outcome: Option<Arc<str>>,
     /// The HTTP status, where there was one.

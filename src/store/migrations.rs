@@ -49,6 +49,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0005_outbox.sql"),
         postgres: include_str!("../../migrations/postgres/0005_outbox.sql"),
     },
+    Shipped {
+        version: 6,
+        name: "steady calls",
+        sqlite: include_str!("../../migrations/sqlite/0006_steady_calls.sql"),
+        postgres: include_str!("../../migrations/postgres/0006_steady_calls.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -101,6 +101,15 @@ impl AutomationMemory {
         self.held.clear();
     }
 
+    /// The wall clock was set: everything is as long ago as before.
+    pub(super) fn clock_set(&mut self, by_us: i64, now: UtcMicros) {
+        let acted = self.acted.iter_mut().map(|acted| &mut acted.at);
+        for at in self.changes.iter_mut().chain(acted) {
+            *at = at.offset(by_us).min(now);
+        }
+        self.left_alone_until = self.left_alone_until.map(|until| until.offset(by_us));
+    }
+
     pub(super) const fn leave_alone(&mut self, until: UtcMicros) {
         self.left_alone_until = Some(until);
     }
@@ -116,6 +125,12 @@ impl RuleMemory {
     /// The teams of the agents that the rule acted on in the minute that ends at `now`, one entry per act.
     pub fn acts(&self, now: UtcMicros) -> impl Iterator<Item = TeamIndex> {
         self.acts.iter().filter(move |(at, _)| now.since(*at) < LIMIT_WINDOW).map(|(_, team)| *team)
+    }
+
+    pub(super) fn clock_set(&mut self, by_us: i64, now: UtcMicros) {
+        for (at, _) in &mut self.acts {
+            *at = at.offset(by_us).min(now);
+        }
     }
 
     pub(super) fn act(&mut self, team: TeamIndex, now: UtcMicros) {

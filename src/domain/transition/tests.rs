@@ -116,3 +116,25 @@ fn an_expired_transition_says_what_it_waited_for() {
     let waiting = Status::Waiting { why: WaitReason::MandatoryBreak, until: None };
     assert_eq!(waiting.step(Step::Expire), Ok(Status::Expired { waiting_for: Some(WaitReason::MandatoryBreak) }));
 }
+
+#[test]
+fn a_setting_of_the_clock_moves_what_is_measured_from_it_and_leaves_the_plan_and_outcomes() {
+    let at = |second: i64| UtcMicros::from_micros(second * 1_000_000);
+    let waits = |why, until: i64| Status::Waiting { why, until: Some(at(until)) };
+    for (before, after) in [
+        (Status::Sending { since: at(10) }, Status::Sending { since: at(3610) }),
+        (
+            Status::InDoubt { sent_at: at(10), readable_after: at(35) },
+            Status::InDoubt { sent_at: at(3610), readable_after: at(3635) },
+        ),
+        (Status::Accepted { at: at(10) }, Status::Accepted { at: at(3610) }),
+        (waits(WaitReason::Retry, 10), waits(WaitReason::Retry, 3610)),
+        (waits(WaitReason::Conflict, 10), waits(WaitReason::Conflict, 3610)),
+        (waits(WaitReason::MandatoryBreak, 10), waits(WaitReason::MandatoryBreak, 10)),
+        (Status::Requested, Status::Requested),
+        (Status::Confirmed { at: at(10) }, Status::Confirmed { at: at(10) }),
+    ] {
+        assert_eq!(before.clone().after_clock_set(3_600_000_000), after);
+        assert_eq!(after.clone().after_clock_set(-3_600_000_000), before);
+    }
+}

@@ -13,7 +13,7 @@ use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::policy::{PlatformSays, Violation};
 use crate::domain::roster::{AgentIndex, AgentSlot, PlatformAnswers};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Step, Transition, WaitReason};
+use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
 use crate::engine::calls::{HeldSlot, note_answer, real_millis};
 use crate::platform::breaker::Change;
 use crate::platform::{Answer, CallError, Effect, Failure};
@@ -46,14 +46,21 @@ impl Keeper {
     pub(super) fn take_answer(&mut self, pass: &mut Pass, answered: Answered) {
         let Answered { id, mut call, slot, result } = answered;
         let answered_at = self.link.clock.now();
-        let sent_at = call.sent_at;
-        note_answer(&mut call, answered_at, &result);
+        note_answer(&self.link, &mut call, answered_at, &result);
         slot.settle(&result);
+        let call_sent_at = call.sent_at;
         pass.commit.calls.push(call);
         let Some(open) = self.book.get_mut(id) else { return };
         if let Ok(answer) = &result {
             open.transition.latency_ms = Some(real_millis(answer.latency));
         }
+        // The call's own instant is by the clock as it was then, and it may have been set since.
+        let sent_at = match open.transition.status {
+            Status::Sending { since } => since,
+            _ => call_sent_at,
+        };
+        // A probe is sent for everyone: its failure does not bring its own change nearer to its end.
+        open.unsent += u32::from(result.is_err() && self.breaker.is_probe(id));
         let agent = open.transition.agent.clone();
         let now = self.link.clock.monotonic();
         match result {
@@ -173,7 +180,10 @@ impl Keeper {
         let Some(open) = self.book.get_mut(id) else { return };
         if error.effect() == Effect::Unknown {
             open.failures += 1;
-            let readable_after = self.readable_after(error.asked_at.unwrap_or(pass.now));
+            // It left not after the failure; and where the clock was set forward or the host slept meanwhile, the time limit
+            // alone is over too soon: it counts from the failure then.
+            let asked_at = error.asked_at.unwrap_or(pass.now).min(pass.now);
+            let readable_after = self.readable_after(asked_at).max(pass.now + self.settings.sight.interval);
             self.step(pass, id, Step::Doubt { readable_after });
             return;
         }

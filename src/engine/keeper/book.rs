@@ -21,7 +21,7 @@ pub(super) struct Open {
     pub baseline: Option<Observed>,
     /// Failed tries in a row.
     pub failures: u32,
-    /// Tries that never reached the platform; they do not count against the limit, the deadline alone ends them.
+    /// Tries that never reached the platform, or were probes of one that fails for everyone; they do not count against the limit, the deadline alone ends them.
     pub unsent: u32,
     /// Snapshots that could have shown it and did not: since the acceptance, or since the doubt became readable.
     pub unshown: u32,
@@ -103,6 +103,17 @@ impl Book {
             self.line.insert(place(&transition));
         }
         Some(transition)
+    }
+
+    /// Puts in another row for an open transition, which stays open; gives it as it now is.
+    pub(super) fn replace(&mut self, id: TransitionId, with: impl Fn(Transition) -> Transition) -> Option<Transition> {
+        let open = self.open.get_mut(&id)?;
+        let in_line = self.line.remove(&place(&open.transition));
+        open.transition = with(open.transition.clone());
+        if in_line {
+            self.line.insert(place(&open.transition));
+        }
+        Some(open.transition.clone())
     }
 
     /// The open transitions of an agent, oldest first.

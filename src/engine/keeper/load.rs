@@ -49,6 +49,8 @@ impl Keeper {
             told_stale: BTreeSet::new(),
             plans_read: now,
             next_slot: None,
+            ahead_of_steady_us: None,
+            slept: None,
             link,
             settings,
         };
@@ -239,6 +241,7 @@ impl Keeper {
             self.mark_busy(&agent);
         }
         let mut pass = Pass::new(now);
+        self.look_back(&mut pass).await?;
         let unanswered: Vec<_> = self
             .book
             .iter()

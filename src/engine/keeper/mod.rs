@@ -6,6 +6,7 @@
 
 mod answers;
 mod book;
+mod clock_set;
 mod decide;
 mod dispatch;
 mod doubt;
@@ -99,6 +100,10 @@ struct Keeper {
     /// The subscriptions that people were told are stale.
     told_stale: BTreeSet<u32>,
     plans_read: UtcMicros,
+    /// How far the wall clock is ahead of steady time; another value means that it was set.
+    ahead_of_steady_us: Option<i64>,
+    /// How much steady time is ahead of monotonic time; more of it means that the host slept.
+    slept: Option<Duration>,
     /// When the budget, the breaker or an allowance may let something through, in monotonic time.
     next_slot: Option<Duration>,
 }
@@ -188,6 +193,7 @@ impl Keeper {
     }
 
     async fn pass(&mut self, arrivals: Vec<Arrival>) -> anyhow::Result<()> {
+        self.watch_clock().await?;
         let mut pass = Pass::new(self.link.clock.now());
         for arrival in arrivals {
             self.take(&mut pass, arrival).await?;

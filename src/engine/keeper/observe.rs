@@ -29,7 +29,9 @@ const LONGEST_UNSEEN: Duration = Duration::from_secs(15 * 60);
 
 impl Keeper {
     /// Takes one snapshot in.
-    pub(super) fn take_sight(&mut self, pass: &mut Pass, sight: Sight) {
+    pub(super) fn take_sight(&mut self, pass: &mut Pass, mut sight: Sight) {
+        // It is from before now; where its instant says otherwise, the clock was set back on its way here.
+        sight.generated_at = sight.generated_at.min(pass.now);
         let absent: HashSet<&AgentId> = sight.absent.iter().collect();
         let mut look_at: BTreeSet<AgentIndex> = BTreeSet::new();
         for sighting in sight.changed {

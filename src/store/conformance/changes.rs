@@ -43,6 +43,7 @@ pub(super) fn call(answered: bool) -> CallWrite {
         status_code: answered.then_some(202),
         latency_ms: answered.then_some(40),
         error: None,
+        steady_us: Some(if answered { 21_000_000 } else { 20_000_000 }),
     }
 }
 

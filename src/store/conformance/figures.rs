@@ -111,10 +111,20 @@ async fn recent_calls_are_those_that_may_hold_a_slot(place: Place) {
         status_code: None,
         latency_ms: None,
         error: None,
+        steady_us: Some(u64::try_from(answered.unwrap_or(sent)).expect("positive")),
     };
     let calls = vec![call(1, 10, Some(11)), call(2, 20, None), call(3, 70, Some(75)), call(4, 80, None)];
     store.writer().commit(Commit { calls, ..Commit::default() }).await.expect("commits");
     let recent = store.reader().recent_calls(&acme(), at(60)).await.expect("reads");
     assert_eq!(recent.iter().map(|call| call.id.as_u128()).collect::<Vec<_>>(), [2, 3, 4]);
+    let steady = |span, limit| {
+        let reader = store.reader().clone();
+        async move {
+            let calls = reader.steady_calls(&acme(), span, limit).await.expect("reads");
+            calls.iter().map(|call| call.id.as_u128()).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(steady((12, 79), 10).await, [3, 2], "the newest first, whatever the wall clock says");
+    assert_eq!(steady((0, 80), 2).await, [4, 3]);
     store.close().await;
 }

@@ -25,6 +25,7 @@ const SINGLE: &[&str] = &[
     audit_heads::CHECKPOINT,
     calls::RECENT,
     calls::OF_TRANSITION,
+    calls::STEADY,
     control::TAKE_OVER,
     control::SET_LISTEN,
     control::STOP,

@@ -15,19 +15,24 @@ use crate::store::reader::Reader;
 
 pub(in crate::store) const UPSERT: ManyRows = ManyRows {
     head: "INSERT INTO platform_calls (tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
-           status_code, latency_ms, error) VALUES",
-    width: 12,
+           status_code, latency_ms, error, steady_us) VALUES",
+    width: 13,
     tail: "ON CONFLICT (tenant, id) DO UPDATE SET sent_at = excluded.sent_at, answered_at = excluded.answered_at, \
            outcome = excluded.outcome, status_code = excluded.status_code, latency_ms = excluded.latency_ms, \
-           error = excluded.error",
+           error = excluded.error, steady_us = excluded.steady_us",
 };
 /// Calls that may still fill a slot: sent or answered since an instant, and those without an answer.
 pub(in crate::store) const RECENT: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, status_code, \
-     latency_ms, error FROM platform_calls WHERE tenant = $1 AND sent_at >= $2 \
+     latency_ms, error, steady_us FROM platform_calls WHERE tenant = $1 AND sent_at >= $2 \
      UNION SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, status_code, latency_ms, \
-     error FROM platform_calls WHERE tenant = $1 AND answered_at IS NULL ORDER BY 7, 2";
+     error, steady_us FROM platform_calls WHERE tenant = $1 AND answered_at IS NULL ORDER BY 7, 2";
 pub(in crate::store) const OF_TRANSITION: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
-     status_code, latency_ms, error FROM platform_calls WHERE tenant = $1 AND transition = $2 ORDER BY sent_at, id";
+     status_code, latency_ms, error, steady_us FROM platform_calls WHERE tenant = $1 AND transition = $2 \
+     ORDER BY sent_at, id";
+/// Calls of a span of the host's steady time, the newest first.
+pub(in crate::store) const STEADY: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
+     status_code, latency_ms, error, steady_us FROM platform_calls \
+     WHERE tenant = $1 AND steady_us >= $2 AND steady_us <= $3 ORDER BY steady_us DESC LIMIT $4";
 
 pub(in crate::store) async fn write(
     connection: &mut AnyConnection,
@@ -48,7 +53,8 @@ pub(in crate::store) async fn write(
             .text_or_null(call.outcome.as_deref())
             .int_or_null(call.status_code.map(i64::from))
             .int_or_null(call.latency_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)))
-            .text_or_null(call.error.as_deref());
+            .text_or_null(call.error.as_deref())
+            .int_or_null(call.steady_us.map(|us| i64::try_from(us).unwrap_or(i64::MAX)));
     })
     .await
 }
@@ -68,6 +74,7 @@ pub(in crate::store) fn decode(row: &AnyRow) -> Result<CallWrite, ReadError> {
         status_code: cells.number_or_null("status_code")?,
         latency_ms: cells.number_or_null("latency_ms")?,
         error: cells.text_or_null("error")?.map(str::to_owned),
+        steady_us: cells.number_or_null("steady_us")?,
     })
 }
 
@@ -78,6 +85,20 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(since.as_micros());
         self.all(RECENT, values).await?.iter().map(decode).collect()
+    }
+
+    /// A tenant's newest calls, `limit` at most, whose instant in the host's steady time lies in a span of microseconds. Calls of
+    /// another start of the host, or of another host, may lie in it by chance.
+    pub async fn steady_calls(
+        &self,
+        tenant: &TenantId,
+        (from_us, to_us): (u64, u64),
+        limit: usize,
+    ) -> Result<Vec<CallWrite>, ReadError> {
+        let int = |us| i64::try_from(us).unwrap_or(i64::MAX);
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(int(from_us)).int(int(to_us)).int(i64::try_from(limit).unwrap_or(i64::MAX));
+        self.all(STEADY, values).await?.iter().map(decode).collect()
     }
 
     /// The attempts of a transition, in order.

@@ -5,6 +5,7 @@
 
 pub mod ledger;
 pub mod process;
+pub mod times;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shiftkeeper::app::{App, Importer, Reload};
-use shiftkeeper::clock::{RealTime, SharedClock, Stopwatch, SystemClock};
+use shiftkeeper::clock::{RealTime, SharedClock, Stopwatch};
 use shiftkeeper::config::{Config, ConfigText, Environment, Loaded};
 use shiftkeeper::domain::ids::{AgentId, TenantId};
 use shiftkeeper::domain::time::UtcMicros;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::process::Server;
+use self::times::Times;
 
 /// Where simulated time starts: a Monday afternoon.
 pub const START: &str = "2026-10-26T13:30:00Z";
@@ -153,7 +155,10 @@ pub struct Binary {
 
 /// A world.
 pub struct Scenario {
+    /// The world's clock, by which the simulator goes too.
     pub clock: SharedClock,
+    /// Where the daemon's clock can be set.
+    pub times: Arc<Times>,
     pub sim: Simulator,
     pub tenant: TenantId,
     pub setup: Setup,
@@ -190,7 +195,8 @@ impl Scenario {
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
             .try_init();
-        let clock: SharedClock = Arc::new(SystemClock::scaled(Some(start()), setup.speed));
+        let times = Times::new(start(), setup.speed);
+        let clock = times.of_the_world();
         let schedule = setup
             .schedule
             .clone()
@@ -201,7 +207,7 @@ impl Scenario {
         let http = build(&ClientSettings { request_timeout: Duration::from_secs(30), ..ClientSettings::default() })
             .expect("a client");
         let folder = tempfile::tempdir().expect("a folder");
-        Self { clock, sim, tenant, setup, folder, kills: Vec::new(), daemon: None, http }
+        Self { clock, times, sim, tenant, setup, folder, kills: Vec::new(), daemon: None, http }
     }
 
     /// The configuration, as an operator would write it.
@@ -275,7 +281,7 @@ impl Scenario {
         let watch = Stopwatch::start();
         let (app, soft) = loop {
             let soft = CancellationToken::new();
-            match App::start(config.clone(), self.clock.clone(), soft.clone()).await {
+            match App::start(config.clone(), self.times.of_the_daemon(), soft.clone()).await {
                 Ok(app) => break (app, soft),
                 Err(error)
                     if matches!(error.downcast_ref(), Some(OpenError::Held { .. })) && watch.elapsed() < PATIENCE =>

@@ -4,6 +4,7 @@
 mod api;
 mod breaker;
 mod budget;
+mod clock;
 mod database;
 mod dry_run;
 mod imports;

@@ -1,0 +1,156 @@
+//! What a setting of the wall clock means for what the keeper measures by it: everything is as long ago, and waits as long, as
+//! before. The host's sleep is no setting: that time has passed.
+//!
+//! The clock is believed, also where it is wrong: plans and what happens from now on go by it. Monotonic measures (the budget,
+//! the breaker, the token) need nothing.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Keeper;
+use super::record::Pass;
+use crate::domain::agent::Observed;
+use crate::domain::ids::TransitionId;
+use crate::domain::roster::AgentIndex;
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{Actor, Transition};
+use crate::store::HistoryWrite;
+
+/// Less than this is the discipline of the clock, or the host being busy, and no setting.
+const SETTING_US: u64 = 2_000_000;
+
+/// A shorter sleep of the host is no longer than a pass may be late, in real time.
+const SHORTEST_NAP_REAL: Duration = Duration::from_secs(2);
+
+impl Keeper {
+    /// Before a pass: looks whether the clock was set, and takes it in, in a commit of its own.
+    pub(super) async fn watch_clock(&mut self) -> anyhow::Result<()> {
+        self.watch_sleep();
+        let Some(ahead_us) = self.link.clock.ahead_of_steady() else { return Ok(()) };
+        let Some(before_us) = self.ahead_of_steady_us.replace(ahead_us) else { return Ok(()) };
+        let by_us = ahead_us.saturating_sub(before_us);
+        if by_us.unsigned_abs() < SETTING_US {
+            return Ok(());
+        }
+        let mut pass = Pass::new(self.link.clock.now());
+        self.say_set(&mut pass, by_us, "while the daemon ran");
+        for id in self.book.iter().map(|open| open.transition.id).collect::<Vec<_>>() {
+            self.move_transition(&mut pass, id, |transition| {
+                // Who asked gave a span; what a rule wants is bound to the plan, which goes by the clock.
+                let deadline = match transition.actor {
+                    Actor::Person { .. } | Actor::Daemon => transition.deadline.offset(by_us),
+                    Actor::Rule { .. } => transition.deadline,
+                };
+                let requested_at = transition.requested_at.offset(by_us);
+                let status = transition.status.clone().after_clock_set(by_us);
+                Transition { requested_at, deadline, status, ..transition }
+            });
+        }
+        self.move_stays(&mut pass, by_us).await?;
+        self.roster.clock_set(by_us, pass.now);
+        for change in self.automatic.values_mut() {
+            change.set_at = change.set_at.offset(by_us);
+        }
+        self.newest_sights.clear();
+        (self.looking_since, self.started_at, self.plans_read) = (pass.now, pass.now, UtcMicros::EPOCH);
+        self.commit(&mut pass).await
+    }
+
+    /// At a load: the clock may have been set while nobody looked. Each attempt knows when it left by the host's steady time,
+    /// which tells where that lies on the clock of now. Where the host started anew meanwhile, it seems to have been later than it
+    /// was, and what waits for it waits a little longer.
+    pub(super) async fn look_back(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
+        self.roster.clock_set(0, pass.now);
+        (self.ahead_of_steady_us, self.slept) = (self.link.clock.ahead_of_steady(), self.slept_so_far());
+        let (Some(ahead_us), Some(steady)) = (self.ahead_of_steady_us, self.link.clock.steady()) else { return Ok(()) };
+        let left = self.book.iter().filter(|open| open.transition.attempts > 0);
+        let mut moves: Vec<(TransitionId, i64)> = Vec::new();
+        for id in left.map(|open| open.transition.id).collect::<Vec<_>>() {
+            let attempts = self.link.reader.attempts(&self.link.tenant, id).await?;
+            let then =
+                attempts.iter().filter_map(|call| Some((call, call.steady_us?))).max_by_key(|(call, _)| call.attempt);
+            let Some((call, steady_us)) = then.filter(|(_, us)| Duration::from_micros(*us) <= steady) else { continue };
+            let was = call.answered_at.unwrap_or(call.sent_at).as_micros();
+            let is = ahead_us.saturating_add(i64::try_from(steady_us).unwrap_or(i64::MAX));
+            moves.push((id, is.saturating_sub(was)));
+        }
+        moves.retain(|(_, by_us)| by_us.unsigned_abs() >= SETTING_US);
+        let Some(by_us) = moves.iter().map(|(_, by_us)| *by_us).max_by_key(|by_us| by_us.unsigned_abs()) else {
+            return Ok(());
+        };
+        self.say_set(pass, by_us, "after changes left that are still open");
+        for (id, by_us) in moves {
+            self.move_transition(pass, id, |transition| Transition {
+                status: transition.status.clone().after_clock_set(by_us),
+                ..transition
+            });
+        }
+        Ok(())
+    }
+
+    fn say_set(&self, pass: &mut Pass, by_us: i64, since: &'static str) {
+        let by_ms = by_us / 1000;
+        tracing::warn!(tenant = %self.link.tenant, by_ms, now = %pass.now,
+            "the wall clock was set {} {since}; what waits goes on waiting as long as it would have",
+            if by_us < 0 { "back" } else { "forward" });
+        self.audit_tenant(pass, "clock.set", json!({"by_ms": by_ms, "since": since}));
+    }
+
+    fn move_transition(&mut self, pass: &mut Pass, id: TransitionId, moved: impl Fn(Transition) -> Transition) {
+        if let Some(transition) = self.book.replace(id, moved) {
+            pass.keep_row(transition);
+        }
+    }
+
+    /// How long the host has slept since its start, and more.
+    fn slept_so_far(&self) -> Option<Duration> {
+        let monotonic = self.link.clock.monotonic();
+        self.link.clock.steady().map(|steady| steady.saturating_sub(monotonic))
+    }
+
+    /// While the host slept nobody looked: what no snapshot has shown is not overdue for that.
+    fn watch_sleep(&mut self) {
+        let Some(slept) = self.slept_so_far() else { return };
+        let nap = self.slept.replace(slept).map_or(Duration::ZERO, |before| slept.saturating_sub(before));
+        if nap < self.link.clock.span_of_real(SHORTEST_NAP_REAL) {
+            return;
+        }
+        let now = self.link.clock.now();
+        tracing::warn!(tenant = %self.link.tenant, slept_ms = nap.as_millis(), %now,
+            "the host slept; automation waits for fresh sight, and what was under way is read back");
+        (self.looking_since, self.started_at, self.plans_read) = (now, now, UtcMicros::EPOCH);
+    }
+
+    /// The stays that go on began as long ago as before, as the platform will show them from now on; none before the one that it
+    /// followed.
+    async fn move_stays(&mut self, pass: &mut Pass, by_us: i64) -> anyhow::Result<()> {
+        let indices: Vec<AgentIndex> = self.roster.iter().map(|(index, _)| index).collect();
+        for index in indices {
+            let Some(slot) = self.roster.get(index) else { continue };
+            let (agent, seen_at) = (slot.id().clone(), slot.seen_at());
+            let Some(known) = slot.observed().cloned() else { continue };
+            let mut to = known.entered_at.offset(by_us);
+            if by_us < 0 {
+                let just_before = (known.entered_at.offset(-1), known.entered_at);
+                let before = self.link.reader.agent_history(&self.link.tenant, &agent, just_before, None, 1).await?;
+                let earliest = before.first().map(|stored| stored.row.entered_at).filter(|at| *at < known.entered_at);
+                to = earliest.map_or(to, |earliest| to.max(earliest.offset(1)));
+            }
+            let tenant = self.link.tenant.clone();
+            pass.commit.history.push(HistoryWrite::Retime {
+                tenant,
+                agent,
+                from: known.entered_at,
+                to,
+                source: known.source,
+            });
+            self.roster.observe(index, Observed { entered_at: to, ..known }, seen_at.unwrap_or(UtcMicros::EPOCH));
+            if let Some(row) = &mut self.files[index.position()].row {
+                row.generated_at = row.generated_at.offset(by_us);
+                row.changed_at = row.changed_at.map(|at| at.offset(by_us));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Two clocks over one: the world's, by which the simulator and the test go, and the daemon's, whose wall clock a test may set.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use shiftkeeper::clock::{BoxFuture, Clock, SharedClock, SystemClock};
+use shiftkeeper::domain::time::UtcMicros;
+
+/// Between two looks at a clock that may be set.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What both clocks are read off.
+#[derive(Debug)]
+pub struct Times {
+    base: SystemClock,
+    /// How long the host has slept: all but monotonic time has gone on.
+    slept_us: AtomicI64,
+    /// How far the daemon's wall clock is off.
+    off_us: AtomicI64,
+    settings: AtomicI64,
+    /// It was set while no daemon ran to see it: stays of before and after are on two clocks, and history cannot be in order.
+    unseen: AtomicI64,
+}
+
+impl Times {
+    pub fn new(start: UtcMicros, speed: u32) -> Arc<Self> {
+        let base = SystemClock::scaled(Some(start), speed);
+        Arc::new(Self { base, slept_us: 0.into(), off_us: 0.into(), settings: 0.into(), unseen: 0.into() })
+    }
+
+    pub fn of_the_world(self: &Arc<Self>) -> SharedClock {
+        Arc::new(Face { times: self.clone(), daemons: false })
+    }
+
+    pub fn of_the_daemon(self: &Arc<Self>) -> SharedClock {
+        Arc::new(Face { times: self.clone(), daemons: true })
+    }
+
+    /// Sets the daemon's wall clock by so many seconds.
+    pub fn set_by(&self, seconds: i64) {
+        self.settings.fetch_add(1, Ordering::SeqCst);
+        self.off_us.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+
+    /// Sets it while no daemon runs.
+    pub fn set_unseen_by(&self, seconds: i64) {
+        self.unseen.fetch_add(1, Ordering::SeqCst);
+        self.set_by(seconds);
+    }
+
+    /// Whether it was ever set while no daemon ran.
+    pub fn was_set_unseen(&self) -> bool {
+        self.unseen.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether the daemon's wall clock was ever set.
+    pub fn was_set(&self) -> bool {
+        self.settings.load(Ordering::SeqCst) > 0
+    }
+
+    /// The daemon's host sleeps for so long; the world does not.
+    pub fn sleep_host(&self, span: Duration) {
+        self.slept_us.fetch_add(i64::try_from(span.as_micros()).expect("a span"), Ordering::SeqCst);
+    }
+
+    /// The world's instant of a steady time of the daemon's.
+    pub fn world_at(steady_us: u64) -> UtcMicros {
+        super::start() + Duration::from_micros(steady_us)
+    }
+
+    fn slept(&self) -> Duration {
+        Duration::from_micros(self.slept_us.load(Ordering::SeqCst).unsigned_abs())
+    }
+}
+
+#[derive(Debug)]
+struct Face {
+    times: Arc<Times>,
+    daemons: bool,
+}
+
+impl Clock for Face {
+    fn now(&self) -> UtcMicros {
+        let off_us = if self.daemons { self.times.off_us.load(Ordering::SeqCst) } else { 0 };
+        (self.times.base.now() + self.times.slept()).offset(off_us)
+    }
+
+    fn monotonic(&self) -> Duration {
+        let awake = self.times.base.monotonic();
+        if self.daemons { awake } else { awake + self.times.slept() }
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        self.times.base.sleep(duration)
+    }
+
+    fn sleep_until(&self, instant: UtcMicros) -> BoxFuture<()> {
+        let clock = Self { times: self.times.clone(), daemons: self.daemons };
+        Box::pin(async move {
+            while clock.now() < instant {
+                clock.sleep(instant.since(clock.now()).min(LOOK_EVERY)).await;
+            }
+        })
+    }
+
+    fn steady(&self) -> Option<Duration> {
+        Some(self.times.base.monotonic() + self.times.slept())
+    }
+
+    fn speed(&self) -> u32 {
+        self.times.base.speed()
+    }
+}

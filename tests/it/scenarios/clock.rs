@@ -1,0 +1,190 @@
+//! The daemon's wall clock is set under it, or its host sleeps: nothing is sent twice, nothing waits for a clock to catch up, and
+//! the books say what happened.
+
+use std::time::Duration;
+
+use shiftkeeper::sim::{AgentScript, SimState};
+
+use crate::harness::{INTERVAL, Scenario, Setup, agents};
+
+/// Shifts all around the clock, for days on both sides.
+fn around_the_clock(count: usize) -> String {
+    let mut lines = vec!["agent_id,agent_name,team,time_zone,activity,start,end,mandatory".to_owned()];
+    for agent in agents(count) {
+        lines.extend(
+            (24..30).map(|day| format!("{agent},,Team,UTC,shift,2026-10-{day}T00:00,2026-10-{}T00:00,false", day + 1)),
+        );
+    }
+    lines.join("\n") + "\n"
+}
+
+const DAY: i64 = 24 * 3600;
+
+/// The audit entries that say that the clock was set.
+async fn said_set(scenario: &Scenario) -> usize {
+    let reader = scenario.reader().await;
+    scenario.audit(&reader).await.iter().filter(|entry| entry.action == "clock.set").count()
+}
+
+fn team(count: usize) -> Setup {
+    let mut setup = Setup::team(count);
+    setup.speed = 60;
+    setup.schedule = Some(around_the_clock(count));
+    setup
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_by_seconds_and_by_days_stops_nothing() {
+    let scenario = Scenario::start_team(team(6)).await;
+    let mut ready = true;
+    for by in [5, -5, 30, -30, 3600, -3600, DAY, -DAY, -DAY, DAY] {
+        scenario.times.set_by(by);
+        let taken = scenario.change(&agents(6), if ready { "Ready" } else { "NotReady" }).await;
+        let asked_at = scenario.clock.now();
+        scenario.until_all(&taken, "confirmed").await;
+        let took = scenario.clock.now().since(asked_at);
+        assert!(took < Duration::from_secs(120), "after a setting by {by} s it took {took:?}");
+        ready = !ready;
+    }
+    assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, 60);
+    assert!(said_set(&scenario).await >= 8, "each setting but the small ones is said");
+    scenario.until_readiness("ready").await;
+    scenario.assert_within_budget(100);
+    scenario.assert_nothing_left_over().await;
+}
+
+/// A lost answer is the case in which a clock that is set could send a change twice or keep it for ever.
+async fn lost_answers_while_the_clock_is_set(by: i64, applied: bool) {
+    let scenario = Scenario::start_team(team(6)).await;
+    let fault = if applied { "lost_answer:on=state,count=6" } else { "reset_before:on=state,count=6" };
+    scenario.fault(fault);
+    let taken = scenario.change(&agents(6), "Ready").await;
+    for one in &taken {
+        scenario.until_status(one, "in_doubt").await;
+    }
+    let doubted_at = scenario.clock.now();
+    scenario.times.set_by(by);
+    for one in &taken {
+        scenario.until_status(one, "confirmed").await;
+    }
+    // A request timeout, two intervals, the pause of a retry, and confirmation.
+    let took = scenario.clock.now().since(doubted_at);
+    assert!(took < Duration::from_secs(240), "after a setting by {by} s it took {took:?}");
+    assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, 6, "each was applied once");
+    assert_eq!(said_set(&scenario).await, 1);
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_doubt_is_not_sent_twice_when_the_clock_is_set_forward() {
+    lost_answers_while_the_clock_is_set(DAY, true).await;
+    lost_answers_while_the_clock_is_set(3600, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_doubt_does_not_wait_for_a_clock_that_was_set_back() {
+    lost_answers_while_the_clock_is_set(-DAY, true).await;
+    lost_answers_while_the_clock_is_set(-3600, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_doubt_survives_a_restart_on_another_clock() {
+    for by in [3600, -3600] {
+        let mut scenario = Scenario::start_team(team(6)).await;
+        scenario.fault("reset_before:on=state,count=6");
+        let taken = scenario.change(&agents(6), "Ready").await;
+        for one in &taken {
+            scenario.until_status(one, "in_doubt").await;
+        }
+        let doubted_at = scenario.clock.now();
+        scenario.kill_daemon().await;
+        scenario.times.set_unseen_by(by);
+        scenario.start_daemon().await;
+        for one in &taken {
+            scenario.until_status(one, "confirmed").await;
+        }
+        let first_again = scenario.posts_for("u_0001").last().expect("a POST").at.since(doubted_at);
+        assert!(first_again >= INTERVAL, "after a setting by {by} s it was sent again after {first_again:?}");
+        assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, 6);
+        assert_eq!(said_set(&scenario).await, 1);
+        scenario.assert_nothing_left_over().await;
+    }
+}
+
+/// Who is not ready for two minutes while work is planned is made ready.
+const BACK: &str = r#"
+[[rules]]
+id = "back"
+when = { planned = "work", state = ["NotReady", "Paused"], for = "2m" }
+then = { set_state = "Ready" }
+mode = "enforce"
+cooldown = "5m"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_do_not_hurry_when_the_clock_is_set_forward() {
+    let mut setup = team(4);
+    setup.rules = BACK;
+    let scenario = Scenario::start_team(setup).await;
+    for by in [DAY, 3600] {
+        scenario
+            .until("everyone is ready", || async {
+                let all = agents(4).iter().all(|agent| scenario.state_of(agent) == SimState::Available);
+                if all { Ok(()) } else { Err(String::new()) }
+            })
+            .await;
+        scenario.until_settled().await;
+        // Longer than the cooldown, and than a taking back that would count as a reversal.
+        scenario.pass(Duration::from_secs(11 * 60)).await;
+        let posts = scenario.posts_for("u_0001").len();
+        let paused = AgentScript { state: Some(SimState::Paused), hold: Some(true), ..Scenario::script_of("u_0001") };
+        scenario.script(&paused);
+        let paused_at = scenario.clock.now();
+        scenario.pass(Duration::from_secs(30)).await;
+        scenario.times.set_by(by);
+        let post = scenario
+            .until("the rule acts again", || async {
+                let post = scenario.posts_for("u_0001").get(posts).cloned();
+                let reader = scenario.reader().await;
+                let told = scenario.audit(&reader).await;
+                post.ok_or_else(|| format!("{by}: {:?}", told.iter().rev().take(4).collect::<Vec<_>>()))
+            })
+            .await;
+        let waited = post.at.since(paused_at);
+        let due = Duration::from_secs(115)..Duration::from_secs(240);
+        assert!(due.contains(&waited), "after a setting by {by} s the rule acted {waited:?} after the pause began");
+    }
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_slept_for_eight_hours_goes_on_where_the_world_is() {
+    let scenario = Scenario::start_team(team(6)).await;
+    scenario.fault("reset_before:on=state,count=3");
+    let taken = scenario.change(&agents(6), "Ready").await;
+    scenario
+        .until("three are in doubt", || async {
+            let mut doubts = 0;
+            for one in &taken {
+                doubts += usize::from(scenario.transition(one).await["status"] == "in_doubt");
+            }
+            if doubts == 3 { Ok(()) } else { Err(format!("{doubts}")) }
+        })
+        .await;
+    scenario.times.sleep_host(Duration::from_secs(8 * 3600));
+    let woke_at = scenario.clock.now();
+    // The token has long expired, which only the platform can say; the subscription goes on.
+    for one in &taken {
+        scenario.until_status(one, "confirmed").await;
+    }
+    for one in &scenario.change(&agents(6), "NotReady").await {
+        scenario.until_status(one, "confirmed").await;
+    }
+    let took = scenario.clock.now().since(woke_at);
+    assert!(took < Duration::from_secs(240), "it took {took:?} after the host woke");
+    assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, 12);
+    assert_eq!(said_set(&scenario).await, 0, "time that passed is no setting");
+    scenario.until_readiness("ready").await;
+    scenario.assert_within_budget(100);
+    scenario.assert_nothing_left_over().await;
+}
