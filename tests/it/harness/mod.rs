@@ -5,6 +5,7 @@
 
 pub mod ledger;
 pub mod process;
+mod setup;
 pub mod times;
 
 use std::future::Future;
@@ -31,6 +32,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::process::Server;
+pub use self::setup::Setup;
 use self::times::Times;
 
 /// Where simulated time starts: a Monday afternoon.
@@ -61,65 +63,6 @@ pub fn full_size() -> bool {
 /// The start of simulated time.
 pub fn start() -> UtcMicros {
     START.parse().expect("a valid instant")
-}
-
-/// What a world is made of.
-#[derive(Clone)]
-pub struct Setup {
-    /// How many times faster than real time.
-    pub speed: u32,
-    /// The platform.
-    pub sim: SimOptions,
-    /// Whether the tenants' own lists name every agent of the simulator.
-    pub listed: bool,
-    /// Agents that the lists leave out all the same.
-    pub unlisted: &'static [&'static str],
-    /// A schedule for the platform and, by [`Scenario::import`], for the daemon.
-    pub schedule: Option<String>,
-    /// How long the platform may take to answer, in real time.
-    pub request_timeout: Duration,
-    /// More keys of every `[[tenants]]`.
-    pub tenant_keys: &'static str,
-    /// More tables of every tenant.
-    pub tenant_tables: &'static str,
-    /// The rules.
-    pub rules: &'static str,
-    /// The daemon as a process of its own.
-    pub binary: Option<Binary>,
-    /// `[[webhooks]]`, signed with [`HOOK_KEY`] from the environment's `HOOK`.
-    pub webhooks: String,
-}
-
-impl Default for Setup {
-    /// Eight agents who do nothing by themselves, a hundred times as fast, no rules.
-    fn default() -> Self {
-        Self {
-            speed: 100,
-            sim: SimOptions { agents: 8, lively: false, reversal: 0.0, ..SimOptions::default() },
-            listed: true,
-            unlisted: &[],
-            schedule: None,
-            request_timeout: Duration::from_secs(1),
-            tenant_keys: "",
-            tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
-                            [tenants.automation]\nstale_intervals = 30\n",
-            rules: "",
-            binary: None,
-            webhooks: String::new(),
-        }
-    }
-}
-
-impl Setup {
-    /// So many agents who are all on shift the whole day, by a schedule that the platform has.
-    pub fn team(count: usize) -> Self {
-        let usual = Self::default();
-        Self {
-            sim: SimOptions { agents: count, special_users: false, ..usual.sim },
-            schedule: Some(schedule(agents(count), &[])),
-            ..usual
-        }
-    }
 }
 
 /// A running daemon.

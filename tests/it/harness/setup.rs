@@ -1,0 +1,66 @@
+//! What a world is made of, and the usual ones.
+
+use std::time::Duration;
+
+use shiftkeeper::sim::SimOptions;
+
+use super::{Binary, agents, schedule};
+
+/// What a world is made of.
+#[derive(Clone)]
+pub struct Setup {
+    /// How many times faster than real time.
+    pub speed: u32,
+    /// The platform.
+    pub sim: SimOptions,
+    /// Whether the tenants' own lists name every agent of the simulator.
+    pub listed: bool,
+    /// Agents that the lists leave out all the same.
+    pub unlisted: &'static [&'static str],
+    /// A schedule for the platform and, by [`Scenario::import`], for the daemon.
+    pub schedule: Option<String>,
+    /// How long the platform may take to answer, in real time.
+    pub request_timeout: Duration,
+    /// More keys of every `[[tenants]]`.
+    pub tenant_keys: &'static str,
+    /// More tables of every tenant.
+    pub tenant_tables: &'static str,
+    /// The rules.
+    pub rules: &'static str,
+    /// The daemon as a process of its own.
+    pub binary: Option<Binary>,
+    /// `[[webhooks]]`, signed with [`HOOK_KEY`] from the environment's `HOOK`.
+    pub webhooks: String,
+}
+
+impl Default for Setup {
+    /// Eight agents who do nothing by themselves, a hundred times as fast, no rules.
+    fn default() -> Self {
+        Self {
+            speed: 100,
+            sim: SimOptions { agents: 8, lively: false, reversal: 0.0, ..SimOptions::default() },
+            listed: true,
+            unlisted: &[],
+            schedule: None,
+            request_timeout: Duration::from_secs(1),
+            tenant_keys: "",
+            tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
+                            [tenants.automation]\nstale_intervals = 30\n",
+            rules: "",
+            binary: None,
+            webhooks: String::new(),
+        }
+    }
+}
+
+impl Setup {
+    /// So many agents who are all on shift the whole day, by a schedule that the platform has.
+    pub fn team(count: usize) -> Self {
+        let usual = Self::default();
+        Self {
+            sim: SimOptions { agents: count, special_users: false, ..usual.sim },
+            schedule: Some(schedule(agents(count), &[])),
+            ..usual
+        }
+    }
+}
