@@ -130,7 +130,7 @@ pub struct HeadClaim {
 pub struct SignedHead {
     /// What it says.
     pub claim: HeadClaim,
-    /// The signature over [`HeadClaim::signed_text`].
+    /// The signature over the claim as canonical JSON.
     pub signature: [u8; 64],
 }
 
