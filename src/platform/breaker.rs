@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Trouble;
 use crate::domain::ids::{AgentId, TransitionId};
 
 /// How many agents must have failed [`TRIES`] times (source: the design's part 6 and guide 003).
@@ -18,7 +19,9 @@ const AGENTS: usize = 3;
 /// How often each of them must have failed, without any success of the tenant in between (source: guide 003).
 const TRIES: u32 = 3;
 
-/// As many failures of more agents halt as well when they go on for so long without any success.
+/// As many failures of more agents halt as well when they go on for so long without any success, where each of them says that
+/// the platform is out of service: under a small budget and many pending changes nobody is tried often. An answer that was
+/// lost says nothing of the kind; what became of its change is read back, and only what keeps failing is tried again.
 const PERSISTS: Duration = Duration::from_secs(30);
 
 /// The time between two probes: at most two a minute.
@@ -36,8 +39,14 @@ pub struct Breaker {
     state: State,
     /// Consecutive failures by agent, since the tenant's last success.
     failing: BTreeMap<AgentId, u32>,
-    /// When the first of those failures was.
-    failing_since: Duration,
+    /// How many of those failures said that the platform is out of service, at most [`TRIES`] of an agent, and since when.
+    out_of_service: Option<OutOfService>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OutOfService {
+    since: Duration,
+    failures: usize,
 }
 
 /// Where the breaker stands.
@@ -124,32 +133,42 @@ impl Breaker {
         matches!(self.state, State::Probing { probe, .. } if probe == call)
     }
 
-    /// The agents whose failures persist, once they are enough: each has failed often, or many have failed for a while. Where
-    /// nobody can read back what became of a failed call, no agent fails often.
+    /// The agents whose failures persist, once they are enough: each has failed often, or the platform was out of service for
+    /// many for a while.
     fn persistently_failing(&self, now: Duration) -> Option<Vec<AgentId>> {
         let often = self.failing.iter().filter(|(_, tries)| **tries >= TRIES);
         let agents: Vec<AgentId> = often.map(|(agent, _)| agent.clone()).collect();
         if agents.len() >= AGENTS {
             return Some(agents);
         }
-        let failures: usize = self.failing.values().map(|tries| (*tries).min(TRIES) as usize).sum();
-        let long = now.saturating_sub(self.failing_since) >= PERSISTS;
-        (long && self.failing.len() >= AGENTS && failures >= AGENTS * TRIES as usize)
+        let out = self.out_of_service?;
+        let long = now.saturating_sub(out.since) >= PERSISTS;
+        (long && self.failing.len() >= AGENTS && out.failures >= AGENTS * TRIES as usize)
             .then(|| self.failing.keys().cloned().collect())
     }
 
-    /// A call for this agent failed in a way that counts ([`super::CallError::counts_for_breaker`]).
-    pub fn failed(&mut self, agent: &AgentId, call: TransitionId, now: Duration) -> Option<Change> {
+    fn remember(&mut self, agent: &AgentId, trouble: Trouble, now: Duration) {
+        if self.failing.len() < MOST_REMEMBERED || self.failing.contains_key(agent) {
+            *self.failing.entry(agent.clone()).or_default() += 1;
+        }
+        let tries = self.failing.get(agent).copied().unwrap_or_default();
+        if trouble == Trouble::OutOfService && tries <= TRIES {
+            self.out_of_service.get_or_insert(OutOfService { since: now, failures: 0 }).failures += 1;
+        }
+    }
+
+    fn forget(&mut self) {
+        self.failing.clear();
+        self.out_of_service = None;
+    }
+
+    /// A call for this agent failed in a way that counts ([`super::CallError::trouble`]).
+    pub fn failed(&mut self, agent: &AgentId, call: TransitionId, trouble: Trouble, now: Duration) -> Option<Change> {
         match self.state {
             State::Closed => {
-                if self.failing.is_empty() {
-                    self.failing_since = now;
-                }
-                if self.failing.len() < MOST_REMEMBERED || self.failing.contains_key(agent) {
-                    *self.failing.entry(agent.clone()).or_default() += 1;
-                }
+                self.remember(agent, trouble, now);
                 let agents = self.persistently_failing(now)?;
-                self.failing.clear();
+                self.forget();
                 self.state = State::Open { since: now, next_probe: now + PROBE_EVERY };
                 Some(Change::Opened { agents })
             }
@@ -166,7 +185,7 @@ impl Breaker {
 
     /// A call got an answer that shows the platform at work: a success, or a refusal with a reason (4xx).
     pub fn succeeded(&mut self, now: Duration) -> Option<Change> {
-        self.failing.clear();
+        self.forget();
         match self.state {
             State::Closed => None,
             State::Open { since, .. } | State::Probing { since, .. } => {
@@ -194,6 +213,8 @@ mod tests {
     /// A name, a breaker, what happens to it, and where it stands then.
     type Case = (&'static str, Breaker, fn(&mut Breaker), State);
 
+    const OUT: Trouble = Trouble::OutOfService;
+
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
@@ -208,7 +229,7 @@ mod tests {
 
     fn open_at(now: Duration) -> Breaker {
         let mut breaker = Breaker::default();
-        let changes: Vec<_> = (0..9).filter_map(|n| breaker.failed(&agent(n % 3), call(1), now)).collect();
+        let changes: Vec<_> = (0..9).filter_map(|n| breaker.failed(&agent(n % 3), call(1), OUT, now)).collect();
         assert_eq!(changes, [Change::Opened { agents: vec![agent(0), agent(1), agent(2)] }]);
         breaker
     }
@@ -217,32 +238,48 @@ mod tests {
     fn two_failing_agents_or_a_success_in_between_do_not_open_it() {
         let mut breaker = Breaker::default();
         for n in 0..20 {
-            assert_eq!(breaker.failed(&agent(n % 2), call(1), seconds(1)), None);
+            assert_eq!(breaker.failed(&agent(n % 2), call(1), OUT, seconds(1)), None);
         }
         assert_eq!(breaker.succeeded(seconds(2)), None);
         for n in 0..8 {
-            assert_eq!(breaker.failed(&agent(n % 3), call(1), seconds(3)), None, "failure {n} after the success");
+            assert_eq!(breaker.failed(&agent(n % 3), call(1), OUT, seconds(3)), None, "failure {n} after the success");
         }
         assert_eq!(breaker.permit(call(1), seconds(4)), Permission::Go);
-        assert!(breaker.failed(&agent(2), call(1), seconds(5)).is_some(), "the third failure of the third agent");
+        assert!(breaker.failed(&agent(2), call(1), OUT, seconds(5)).is_some(), "the third failure of the third agent");
     }
 
     #[test]
     fn many_agents_that_fail_once_open_it_when_that_goes_on_for_a_while() {
         let mut breaker = Breaker::default();
         for n in 0..100 {
-            assert_eq!(breaker.failed(&agent(n), call(1), seconds(1)), None, "a burst is no persistence");
+            assert_eq!(breaker.failed(&agent(n), call(1), OUT, seconds(1)), None, "a burst is no persistence");
         }
-        assert_eq!(breaker.failed(&agent(100), call(1), seconds(30)), None);
+        assert_eq!(breaker.failed(&agent(100), call(1), OUT, seconds(30)), None);
         assert!(
-            matches!(breaker.failed(&agent(101), call(1), seconds(31)), Some(Change::Opened { agents }) if agents.len() == 102)
+            matches!(breaker.failed(&agent(101), call(1), OUT, seconds(31)), Some(Change::Opened { agents }) if agents.len() == 102)
         );
         let mut breaker = Breaker::default();
         for n in 0..8 {
-            assert_eq!(breaker.failed(&agent(n), call(1), seconds(60 * n as u64)), None, "failure {n} of too few");
+            assert_eq!(breaker.failed(&agent(n), call(1), OUT, seconds(60 * n as u64)), None, "failure {n} of too few");
         }
         assert_eq!(breaker.succeeded(seconds(500)), None);
-        assert_eq!(breaker.failed(&agent(9), call(1), seconds(501)), None);
+        assert_eq!(breaker.failed(&agent(9), call(1), OUT, seconds(501)), None);
+    }
+
+    #[test]
+    fn lost_answers_open_it_only_where_the_same_agents_keep_failing() {
+        let mut breaker = Breaker::default();
+        for n in 0..1000 {
+            assert_eq!(breaker.failed(&agent(n), call(1), Trouble::AnswerLost, seconds(n as u64)), None, "agent {n}");
+        }
+        for n in 0..8 {
+            assert_eq!(breaker.failed(&agent(1000 + n), call(1), OUT, seconds(2000 + 10 * n as u64)), None);
+        }
+        assert!(breaker.failed(&agent(1008), call(1), OUT, seconds(2080)).is_some(), "the ninth that says so");
+
+        let mut breaker = Breaker::default();
+        let lost = (0..9).filter_map(|n| breaker.failed(&agent(n % 3), call(1), Trouble::AnswerLost, seconds(1)));
+        assert_eq!(lost.collect::<Vec<_>>(), [Change::Opened { agents: vec![agent(0), agent(1), agent(2)] }]);
     }
 
     #[test]
@@ -260,24 +297,29 @@ mod tests {
             (
                 "closed, failure",
                 Breaker::default(),
-                |b| drop(b.failed(&agent(9), call(1), seconds(141))),
+                |b| drop(b.failed(&agent(9), call(1), OUT, seconds(141))),
                 State::Closed,
             ),
             ("closed, withdrawn", Breaker::default(), |b| b.withdrawn(call(1)), State::Closed),
             ("open, success", open(), |b| drop(b.succeeded(seconds(141))), State::Closed),
-            ("open, failure", open(), |b| drop(b.failed(&agent(9), call(1), seconds(141))), open_state(seconds(130))),
+            (
+                "open, failure",
+                open(),
+                |b| drop(b.failed(&agent(9), call(1), OUT, seconds(141))),
+                open_state(seconds(130)),
+            ),
             ("open, withdrawn", open(), |b| b.withdrawn(call(1)), open_state(seconds(130))),
             ("probing, success", probing(), |b| drop(b.succeeded(seconds(141))), State::Closed),
             (
                 "probing, failure",
                 probing(),
-                |b| drop(b.failed(&agent(9), call(1), seconds(141))),
+                |b| drop(b.failed(&agent(9), call(1), OUT, seconds(141))),
                 open_state(seconds(171)),
             ),
             (
                 "probing, failure of another",
                 probing(),
-                |b| drop(b.failed(&agent(9), call(2), seconds(141))),
+                |b| drop(b.failed(&agent(9), call(2), OUT, seconds(141))),
                 probing().state(),
             ),
             ("probing, another withdrawn", probing(), |b| b.withdrawn(call(2)), probing().state()),
@@ -298,7 +340,7 @@ mod tests {
                 Permission::Probe => {
                     probes.push(now);
                     assert!(matches!(breaker.permit(call(1), now), Permission::Halted { until } if until > now));
-                    breaker.failed(&agent(5), call(1), now);
+                    breaker.failed(&agent(5), call(1), OUT, now);
                 }
                 Permission::Halted { until } => assert!(until > now),
                 Permission::Go => panic!("it is open"),

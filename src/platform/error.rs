@@ -55,6 +55,15 @@ pub enum Effect {
     Unknown,
 }
 
+/// What a failure says of the platform.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// It cannot be reached, or says itself that it does not serve.
+    OutOfService,
+    /// The answer did not arrive: it may well be at work.
+    AnswerLost,
+}
+
 /// What happened, by what the caller can do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Failure {
@@ -211,15 +220,11 @@ impl Failure {
         }
     }
 
-    /// Whether it speaks of a platform in trouble, so that the tenant's breaker should hear of it.
-    pub const fn counts_for_breaker(&self) -> bool {
+    /// What it tells the tenant's breaker of the platform; nothing when the platform is at work or was not asked.
+    pub const fn trouble(&self) -> Option<Trouble> {
         match self {
-            Self::NotSent { .. }
-            | Self::TokenUnavailable { .. }
-            | Self::Server { .. }
-            | Self::Timeout
-            | Self::Broken { .. }
-            | Self::Nonsense { .. } => true,
+            Self::NotSent { .. } | Self::TokenUnavailable { .. } | Self::Server { .. } => Some(Trouble::OutOfService),
+            Self::Timeout | Self::Broken { .. } | Self::Nonsense { .. } => Some(Trouble::AnswerLost),
             Self::Throttled { .. }
             | Self::Unauthorized
             | Self::TokenRefused { .. }
@@ -230,7 +235,7 @@ impl Failure {
             | Self::Rejected { .. }
             | Self::DryRun
             | Self::Unsupported { .. }
-            | Self::TooLarge { .. } => false,
+            | Self::TooLarge { .. } => None,
         }
     }
 
@@ -292,9 +297,9 @@ impl CallError {
         self.failure.is_retryable_read()
     }
 
-    /// See [`Failure::counts_for_breaker`].
-    pub const fn counts_for_breaker(&self) -> bool {
-        self.failure.counts_for_breaker()
+    /// See [`Failure::trouble`].
+    pub const fn trouble(&self) -> Option<Trouble> {
+        self.failure.trouble()
     }
 
     /// See [`Failure::retry_after`].

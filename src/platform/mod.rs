@@ -29,7 +29,7 @@ use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
-pub use error::{CallError, Effect, Failure};
+pub use error::{CallError, Effect, Failure, Trouble};
 pub use offset::ClockOffset;
 pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader};
 

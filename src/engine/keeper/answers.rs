@@ -73,8 +73,8 @@ impl Keeper {
             Err(error) => {
                 tracing::warn!(tenant = %self.link.tenant, transition = %id, agent = %agent, error = %error,
                     class = error.failure.class(), "state change not accepted");
-                if error.counts_for_breaker() {
-                    let change = self.breaker.failed(&agent, id, now);
+                if let Some(trouble) = error.trouble() {
+                    let change = self.breaker.failed(&agent, id, trouble, now);
                     self.breaker_changed(pass, change);
                 } else if !error.failure.was_sent() {
                     self.breaker.withdrawn(id);

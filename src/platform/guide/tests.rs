@@ -177,7 +177,7 @@ async fn a_refused_connection_was_not_sent_and_everything_after_it_is_in_doubt()
         let server = tokens(&url).await;
         let error = set_ready(&platform(&server.url)).await.expect_err(class);
         assert_eq!((error.failure.class(), error.effect(), error.failure.was_sent()), (class, effect, sent), "{error}");
-        assert!(error.counts_for_breaker() && error.is_retryable_read() && error.asked_at.is_some());
+        assert!(error.trouble().is_some() && error.is_retryable_read() && error.asked_at.is_some());
         let shown = error.to_string();
         assert!(shown.starts_with("set the state (POST /api/v2/users/u_1/state): "), "{shown}");
         assert!(!shown.contains(&url.port().expect("a port").to_string()), "the path says enough: {shown}");
