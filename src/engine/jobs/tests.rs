@@ -288,7 +288,7 @@ async fn a_failure_and_a_panic_are_recorded_told_and_shown_until_it_goes_well() 
     let told = bench.told("bravo").await;
     assert_eq!(told.len(), 2, "each tenant is told of the daemon's own: {told:?}");
     assert_eq!((&told[0]["event"], &told[0]["data"]["scope"]), (&"JOB_FAILED".into(), &"daemon".into()));
-    assert_eq!((&told[0]["data"]["job"], &told[0]["data"]["message"]), (&"tidy".into(), &"the disk is full".into()));
+    assert_eq!((&told[0]["data"]["jobId"], &told[0]["data"]["message"]), (&"tidy".into(), &"the disk is full".into()));
     assert_eq!(told[1]["data"]["outcome"], "panicked");
     bench.advance(&mut keeper, HOUR).await;
     assert_eq!(bench.detail(), None);
@@ -430,7 +430,7 @@ async fn the_task_wakes_by_itself_runs_what_is_asked_for_and_stops_when_told() {
 #[tokio::test]
 async fn retention_lets_go_of_everything_that_has_served_its_time() {
     use crate::domain::audit::head::HeadKey;
-    use crate::domain::event::{Event, EventKind};
+    use crate::domain::event::{Details as _, Event, ScheduleImported};
     use crate::domain::ids::EventId;
     use crate::engine::heads::{HeadParts, HeadSettings};
     use crate::store::Commit;
@@ -441,10 +441,7 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
         id: EventId(uuid::Uuid::from_u128(u128::from(n))),
         tenant: "acme".into(),
         at: now - age,
-        kind: EventKind::RuleTold,
-        agent: None,
-        sequence: None,
-        data: Value::Null,
+        data: ScheduleImported::example().into(),
     };
     let events = (0..700).map(|n| event(n, 31 * 24 * HOUR)).chain([event(800, HOUR)]).collect();
     bench.store.writer().commit(Commit { events, ..Commit::default() }).await.expect("commits");

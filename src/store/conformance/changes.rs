@@ -159,7 +159,7 @@ async fn a_change_is_read_back_as_it_was_written(place: Place) {
     let note = reader.note(&acme(), written.notes[0].hash).await.expect("reads");
     assert_eq!(note.as_deref(), Some("please"));
     let events = reader.events(&acme(), 0, 10).await.expect("reads");
-    assert_eq!(events[0].body, written.events[0].body().to_string());
+    assert_eq!(events[0].body, serde_json::to_string(&written.events[0].body()).expect("JSON"));
     assert_eq!(reader.events(&acme(), events[0].number, 10).await.expect("reads"), []);
     assert_eq!(reader.counters(&acme()).await.expect("reads"), written.counters);
     assert_eq!(reader.automation_memory(&acme()).await.expect("reads"), written.memory[1..], "the last write counts");
