@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::outbox::{OutboxError, Recovered, Retried, Wish};
+use super::outbox::{Handed, OutboxError, Recovered, Retried, Wish};
 use super::send::Outgoing;
 use super::stream::{Ended, Stream, answer};
 use crate::domain::delivery::{Health, Standing};
@@ -14,7 +14,8 @@ use crate::domain::time::UtcMicros;
 use crate::store::{DeliveryFilter, EndpointWrite, Recovery, StoredEvent};
 
 impl Stream {
-    pub(super) async fn obey(&mut self, wish: Wish) -> anyhow::Result<()> {
+    pub(super) async fn obey(&mut self, handed: Handed) -> anyhow::Result<()> {
+        let Some(wish) = handed.take() else { return Ok(()) };
         match wish {
             Wish::Test { reply } => {
                 let request = self.test_event()?;
