@@ -94,6 +94,7 @@ async fn ids_are_printed_also_where_the_daemon_dies_during_the_wait() {
     let desk = Desk::new(&simulator.ready, "");
     let daemon = Server::start(desk.command(&["run"])).await;
     let resting = simulator.ready["tenants"][0]["break_user"].as_str().expect("one");
+    let agents = [resting];
     let dies = async {
         until("the change is held", PATIENCE, || async {
             let report = run(desk.command(&["audit", "export"])).await;
@@ -102,7 +103,7 @@ async fn ids_are_printed_also_where_the_daemon_dies_during_the_wait() {
         .await;
         daemon.signal("KILL");
     };
-    let (asked, ()) = tokio::join!(change(&desk, &[resting], "Ready", "15s"), dies);
+    let (asked, ()) = tokio::join!(change(&desk, &agents, "Ready", "15s"), dies);
     let rows = asked.json();
     let row = &rows[0];
     assert_eq!((asked.code, &row["agent"]), (Some(75), &json!(resting)), "{asked:?}");

@@ -304,6 +304,8 @@ async fn the_hint_of_a_disabled_endpoint_revives_all_that_was_parked() {
     let since = since.parse().expect("an instant as the command line takes it");
     let recovered = world.outbox.recover(&acme(), &wfm(), since, "ops".into()).await.expect("taken");
     assert_eq!((recovered.revived, recovered.enabled), (2, true));
+    world.until_attempts(2, 4).await;
+    clock.advance(HOUR);
     // The fourth says that the endpoint was disabled.
     world.until_delivered(&[1, 2, 3, 4]).await;
     world.stop().await;
@@ -313,7 +315,7 @@ async fn the_hint_of_a_disabled_endpoint_revives_all_that_was_parked() {
 async fn what_is_asked_while_a_reload_changes_the_worker_waits_for_the_next_one() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
     let (old, new) = (Receiver::answering(|_, _| refused(503)), Receiver::good());
-    old.hold_agent("u_0");
+    old.hold_event(1);
     let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &old)]).await;
     world.tell(1, 1, 1).await;
     until("one is under way", async || old.count() == 1).await;
