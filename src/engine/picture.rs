@@ -134,6 +134,8 @@ pub fn observed(row: HistoryRow) -> Observed {
         reason: row.reason,
         queue: row.queue,
         entered_at: row.entered_at,
+        platform_at: row.platform_at,
+        row_at: row.entered_at,
         source: row.source,
         transition: row.transition,
     }

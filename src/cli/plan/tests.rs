@@ -37,6 +37,7 @@ fn paused(agent: &str) -> HistoryWrite {
         tenant: "acme".into(),
         agent: agent.into(),
         entered_at: at("2026-10-26T10:00:00Z"),
+        platform_at: None,
         state: AgentState::Paused,
         reason: None,
         queue: None,

@@ -23,7 +23,8 @@ fn enter(agent: &str, seconds: i64, state: AgentState) -> HistoryWrite {
 }
 
 fn retime(agent: &str, from: i64, to: i64) -> HistoryWrite {
-    HistoryWrite::Retime { tenant: acme(), agent: agent.into(), from: at(from), to: at(to), source: Source::Snapshot }
+    let (from, to, platform_at) = (at(from), at(to), Some(at(to + 100)));
+    HistoryWrite::Retime { tenant: acme(), agent: agent.into(), from, to, platform_at, source: Source::Snapshot }
 }
 
 fn remove(agent: &str, seconds: i64) -> HistoryWrite {

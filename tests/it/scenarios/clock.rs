@@ -8,7 +8,7 @@ use shiftkeeper::sim::{AgentScript, SimState};
 use crate::harness::{INTERVAL, Scenario, Setup, agents};
 
 /// Shifts all around the clock, for days on both sides.
-fn around_the_clock(count: usize) -> String {
+pub fn around_the_clock(count: usize) -> String {
     let mut lines = vec!["agent_id,agent_name,team,time_zone,activity,start,end,mandatory".to_owned()];
     for agent in agents(count) {
         lines.extend(
@@ -98,7 +98,7 @@ async fn what_is_in_doubt_survives_a_restart_on_another_clock() {
         }
         let doubted_at = scenario.clock.now();
         scenario.kill_daemon().await;
-        scenario.times.set_unseen_by(by);
+        scenario.times.set_by(by);
         scenario.start_daemon().await;
         for one in &taken {
             scenario.until_status(one, "confirmed").await;

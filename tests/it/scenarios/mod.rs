@@ -18,3 +18,4 @@ mod rules;
 mod storm;
 mod trouble;
 mod webhooks;
+mod window;
