@@ -50,17 +50,13 @@ impl Scenario {
         reader.close().await;
     }
 
-    /// A call with its instants by the world's clock: the daemon's own may have been set, also while the call was under way. How
-    /// long it took is then known by its latency, where it has one, and is the time limit at most.
+    /// A call with its instants by the world's clock: the daemon's own may have been set. Where that was while the call was under
+    /// way, nobody knows when it left; it was within its time limit.
     fn in_the_world(&self, call: CallWrite) -> CallWrite {
         let Some(ended_at) = call.steady_us.map(Times::world_at) else { return call };
         let Some(answered_at) = call.answered_at else { return CallWrite { sent_at: ended_at, ..call } };
         let longest = self.clock.span_of_real(self.setup.request_timeout);
-        let took = match call.latency_ms {
-            Some(ms) => self.clock.span_of_real(Duration::from_millis(ms + 1)),
-            None if answered_at < call.sent_at => longest,
-            None => answered_at.since(call.sent_at).min(longest),
-        };
+        let took = if answered_at < call.sent_at { longest } else { answered_at.since(call.sent_at).min(longest) };
         CallWrite { sent_at: ended_at - took, answered_at: Some(ended_at), ..call }
     }
 
