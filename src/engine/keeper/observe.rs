@@ -120,16 +120,15 @@ impl Keeper {
         let disproved = file.contradictions + 1 >= CONTRADICTIONS_BELIEVED;
         file.contradictions = 0;
         match (merged, known) {
-            (Merged::Nothing | Merged::Contradiction, _) => {}
+            (Merged::Nothing | Merged::Contradiction, _) | (Merged::Settled(_), None) => {}
             (Merged::Queue(now), _) => {
                 let agent = slot.id().clone();
                 pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
                 self.roster.observe(index, now, row.generated_at);
             }
             (Merged::Settled(now), Some(estimate)) => {
-                self.settle_instant(pass, index, &estimate, now, row.generated_at)
+                self.settle_instant(pass, index, &estimate, now, row.generated_at);
             }
-            (Merged::Settled(_), None) => {}
             (Merged::Changed(_), Some(known)) if disproved && known.source == Source::Post => {
                 self.take_back(pass, index, &known, &row);
             }

@@ -2,7 +2,10 @@
 
 mod desk;
 
+use std::time::Duration;
+
 use self::desk::{Desk, INTERVAL, TIMEOUT, Told, at};
+use super::Arrival;
 use crate::domain::event::EventKind;
 use crate::domain::ids::TransitionId;
 use crate::domain::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
@@ -327,4 +330,18 @@ async fn a_change_while_no_daemon_ran_is_seen_whatever_the_clock_was_set_to() {
             assert_eq!(desk.history("u_1").await.len(), 3, "{state}, set by {by_us}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_slot_is_free_a_minute_after_the_answer_however_late_the_keeper_takes_it_in() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(99, &[("u_1", NotReady, 90)]).await;
+    desk.go_to(100);
+    desk.tell(Told::Accept);
+    desk.ask("u_1", Paused).await;
+    let answer = desk.keeper.sends.join_next().await.expect("a POST is under way").expect("no panic");
+    desk.go_to(130);
+    desk.keeper.pass(vec![Arrival::Answer(answer)]).await.expect("a pass");
+    let used = |second| desk.keeper.link.budget().used(Duration::from_secs(second));
+    assert_eq!((used(159), used(160)), (1, 0));
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shiftkeeper::sim::{AgentScript, SimState};
+use shiftkeeper::sim::SimState;
 
 use crate::harness::{INTERVAL, Scenario, Setup, agents};
 
