@@ -28,11 +28,10 @@ pub(in crate::store) const GIVE_WAY: ManyRows = ManyRows {
     tail: ") AS v JOIN state_history f ON f.tenant = v.column1 AND f.agent = v.column2 AND f.entered_at = v.column3 \
            WHERE v.column3 <> v.column4)",
 };
-/// Rows: tenant, agent, from, to, source, id, instant by the platform's clock. The cast, since a column of nothing but nulls is
-/// text to PostgreSQL.
+/// Rows: tenant, agent, from, to, source, id, instant by the platform's clock.
 pub(in crate::store) const RETIME: ManyRows = ManyRows {
     head: "UPDATE state_history SET entered_at = v.column4, source = v.column5, id = v.column6, \
-           platform_at = CAST(v.column7 AS BIGINT) FROM (VALUES",
+           platform_at = v.column7 FROM (VALUES",
     width: 7,
     tail: ") AS v WHERE state_history.tenant = v.column1 AND state_history.agent = v.column2 \
            AND state_history.entered_at = v.column3 RETURNING state_history.id",
