@@ -147,8 +147,11 @@ fn roster(now: UtcMicros) -> Roster {
         let (platform_at, row_at, source) = (None, entered_at, Source::Snapshot);
         let observed =
             Observed { state, reason: None, queue, entered_at, platform_at, row_at, source, transition: None };
+        let rested_until = now.offset(-(draw(n, 5) % 240) * MINUTE);
+        let rest =
+            Observed { state: AgentState::Paused, entered_at: rested_until.offset(-15 * MINUTE), ..observed.clone() };
+        roster.note_past_stay(index, &rest, rested_until);
         roster.observe(index, observed, now.offset(-5_000_000));
-        roster.set_last_rest(index, Some(now.offset(-(draw(n, 5) % 240) * MINUTE)));
     }
     roster.advance(now);
     roster
