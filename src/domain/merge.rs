@@ -51,12 +51,13 @@ pub enum Merged {
 pub fn merge(known: Option<&Observed>, sighted: &Sighted, contradictions: u8) -> Merged {
     // An instant after the snapshot itself can only be a clock's error.
     let changed_at = sighted.changed_at.unwrap_or(sighted.generated_at).min(sighted.generated_at);
+    let sound = sighted.changed_at.is_some_and(|at| at <= sighted.generated_at + SAME_CHANGE);
     let seen = |entered_at| Observed {
         state: sighted.state.clone(),
         reason: None,
         queue: sighted.queue.clone(),
         entered_at,
-        platform_at: sighted.platform_at,
+        platform_at: sighted.platform_at.filter(|_| sound),
         row_at: entered_at,
         source: Source::Snapshot,
         transition: None,
@@ -202,5 +203,9 @@ mod tests {
             panic!("believed")
         };
         assert_eq!(believed.platform_at, None);
+        let Merged::Changed(odd) = merge(None, &row(AgentState::Paused, 500, 130), 0) else { panic!("first seen") };
+        assert_eq!((odd.entered_at, odd.platform_at), (at(130), None), "an instant after the snapshot's own");
+        let Merged::Changed(kept) = merge(None, &row(AgentState::Paused, 50, 130), 0) else { panic!("first seen") };
+        assert_eq!(kept.platform_at, Some(at(50)));
     }
 }
