@@ -79,7 +79,7 @@ pub async fn read_picture(
         let entered_at = stored.row.entered_at;
         picture.newest = picture.newest.max(Some(entered_at));
         if let Some(index) = picture.roster.find(stored.row.agent.as_str()) {
-            picture.roster.observe(index, observed(stored.row), entered_at);
+            picture.roster.observe(index, observed(stored.row), entered_at.min(now));
         }
     }
     for change in &picture.automatic {

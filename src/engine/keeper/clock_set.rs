@@ -12,10 +12,12 @@ use super::Keeper;
 use super::record::Pass;
 use crate::domain::agent::Observed;
 use crate::domain::ids::TransitionId;
+use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::roster::{AgentIndex, AgentSlot};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Transition};
 use crate::engine::message::Sight;
+use crate::platform::Sighting;
 use crate::store::CallWrite;
 
 /// Less than this is the discipline of the clock, or the host being busy, and no setting.
@@ -56,6 +58,9 @@ impl Keeper {
             }
         }
         self.roster.clock_set(by_us, pass.now);
+        for (index, _) in self.roster.iter() {
+            self.remember_all(&mut pass, index);
+        }
         for change in self.automatic.values_mut() {
             change.set_at = change.set_at.offset(by_us);
         }
@@ -67,7 +72,6 @@ impl Keeper {
     /// At a load: the clock may have been set while nobody looked. Each attempt knows when it left by the host's steady time,
     /// which tells where that lies on the clock of now, unless the host started anew meanwhile.
     pub(super) async fn look_back(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
-        self.roster.clock_set(0, pass.now);
         (self.ahead_of_steady_us, self.slept) = (self.link.clock.ahead_of_steady(), self.slept_so_far());
         let (Some(ahead_us), Some(steady)) = (self.ahead_of_steady_us, self.link.clock.steady()) else { return Ok(()) };
         let left = self.book.iter().filter(|open| open.transition.attempts > 0);
@@ -132,34 +136,43 @@ impl Keeper {
     }
 
     /// Before the first sight of an agent since the load: the clock may have been set since the stay was stored. The platform's
-    /// own instant of it says where it lies on the clock of now, and whatever is shown is then compared like with like.
+    /// own instant of it says by how much; whatever is shown is then compared like with like.
     pub(super) async fn read_stays_anew(&mut self, pass: &mut Pass, sight: &Sight) -> anyhow::Result<()> {
         for sighting in &sight.changed {
             let Some(index) = self.roster.find(sighting.agent.as_str()) else { continue };
-            let file = &self.files[index.position()];
-            let Some(known) = self.roster.get(index).and_then(AgentSlot::observed).filter(|_| file.row.is_none())
-            else {
+            if self.files[index.position()].row.is_some() {
                 continue;
-            };
-            // An estimate has no such instant; the stay that it followed is as far off.
-            let Some((stay, said)) = [Some(known), file.before_post.as_ref()]
-                .into_iter()
-                .flatten()
-                .find_map(|stay| Some((stay, stay.platform_at?)))
-            else {
-                continue;
-            };
-            let off_us = |platform_at: UtcMicros| {
-                platform_at.offset(-sight.offset_us).as_micros().saturating_sub(stay.entered_at.as_micros())
-            };
-            let by_us = off_us(said);
-            // A platform that moves its instants with its clock is shown to do so by the same stay.
-            let as_stored = sighting.changed_at.is_some_and(|at| off_us(at).unsigned_abs() < SETTING_US);
-            if by_us.unsigned_abs() >= SETTING_US && !(as_stored && sighting.state == stay.state) {
-                self.move_stay(pass, index, by_us).await?;
             }
+            let by_us = self.set_since_stored(index, sighting, sight.offset_us).unwrap_or(0);
+            if by_us != 0 {
+                self.move_stay(pass, index, by_us).await?;
+                self.remember_all(pass, index);
+            }
+            self.roster.clock_set_for(index, by_us, pass.now);
         }
         Ok(())
+    }
+
+    /// How far the clock was set since the agent's stay was stored; none where nobody can tell, or it was not.
+    fn set_since_stored(&self, index: AgentIndex, sighting: &Sighting, offset_us: i64) -> Option<i64> {
+        let known = self.roster.get(index)?.observed()?;
+        // An estimate has no such instant; the stay that it followed is as far off.
+        let stays = [Some(known), self.files[index.position()].before_post.as_ref()].into_iter().flatten();
+        let (stay, said) = stays.filter_map(|stay| Some((stay, stay.platform_at?))).next()?;
+        let off_us = |platform_at: UtcMicros| {
+            platform_at.offset(-offset_us).as_micros().saturating_sub(stay.entered_at.as_micros())
+        };
+        // A platform that moves its instants with its clock is shown to do so by the same stay.
+        let as_stored = sighting.changed_at.is_some_and(|at| off_us(at).unsigned_abs() < SETTING_US);
+        let by_us = off_us(said);
+        (by_us.unsigned_abs() >= SETTING_US && !(as_stored && sighting.state == stay.state)).then_some(by_us)
+    }
+
+    /// What automation remembers of an agent is stored anew.
+    fn remember_all(&self, pass: &mut Pass, index: AgentIndex) {
+        for rule in self.roster.get(index).and_then(AgentSlot::memory).into_iter().flat_map(AutomationMemory::rules) {
+            pass.remember(index, rule);
+        }
     }
 
     /// The stay that goes on began as long ago as before, as the platform will show it from now on. Its row moves along, but not

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use self::desk::{Desk, INTERVAL, TIMEOUT, Told, at};
 use super::Arrival;
+use super::record::Pass;
 use crate::domain::event::EventKind;
-use crate::domain::ids::TransitionId;
+use crate::domain::ids::{RuleId, TransitionId};
+use crate::domain::roster::AgentSlot;
 use crate::domain::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
 use crate::domain::transition::Status;
 use crate::platform::Failure;
@@ -344,4 +346,30 @@ async fn a_slot_is_free_a_minute_after_the_answer_however_late_the_keeper_takes_
     desk.keeper.pass(vec![Arrival::Answer(answer)]).await.expect("a pass");
     let used = |second| desk.keeper.link.budget().used(Duration::from_secs(second));
     assert_eq!((used(159), used(160)), (1, 0));
+}
+
+#[tokio::test]
+async fn what_automation_remembers_moves_with_the_clock_that_was_set_while_no_daemon_ran() {
+    let rule = RuleId::new("back");
+    for (by_us, seen) in SETTINGS_US.into_iter().flat_map(|by_us| [(by_us, true), (by_us, false)]) {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", Paused, 0)]).await;
+        let index = desk.keeper.roster.find("u_1").expect("known");
+        desk.keeper.roster.note_act(index, &rule, 7, false, at(50));
+        let mut pass = Pass::new(at(50));
+        pass.remember(index, &rule);
+        desk.keeper.commit(&mut pass).await.expect("commits");
+        desk.go_to(60);
+        desk.set_clock(by_us);
+        if seen {
+            desk.pass().await;
+        }
+        for second in [70, 80] {
+            desk.crash().await;
+            desk.see(second, &[("u_1", Paused, 0)]).await;
+            let memory = desk.keeper.roster.agent("u_1").and_then(AgentSlot::memory).expect("remembered");
+            let acted_at = memory.last_acted(&rule).expect("acted").at;
+            assert_eq!(acted_at, at(50).offset(by_us), "set by {by_us}, seen: {seen}, crash before {second}");
+        }
+    }
 }

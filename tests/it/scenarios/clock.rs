@@ -118,7 +118,7 @@ id = "back"
 when = { planned = "work", state = ["NotReady", "Paused"], for = "2m" }
 then = { set_state = "Ready" }
 mode = "enforce"
-cooldown = "1m"
+cooldown = "5m"
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
