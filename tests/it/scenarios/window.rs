@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
-use shiftkeeper::clock::RealTime;
+use reqwest::StatusCode;
+use serde_json::json;
+use shiftkeeper::clock::{RealTime, Stopwatch};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::store::Reader;
 
 use super::clock::around_the_clock;
+use crate::faults::say;
 use crate::harness::ledger::is_budgeted;
 use crate::harness::{PATIENCE, Scenario, Setup, agents, full_size};
 
@@ -37,20 +40,34 @@ impl Demand {
         }
         let everyone = agents(GROUP * GROUPS);
         let group = &everyone[self.turns % GROUPS * GROUP..][..GROUP];
-        scenario.change(group, if (self.turns / GROUPS).is_multiple_of(2) { "Ready" } else { "NotReady" }).await;
-        self.turns += 1;
+        let to = if (self.turns / GROUPS).is_multiple_of(2) { "Ready" } else { "NotReady" };
+        let body = json!({"tenant": scenario.tenant, "agents": group, "to": to});
+        let request = scenario.request(reqwest::Method::POST, "/api/v1/transitions").json(&body);
+        let watch = Stopwatch::start();
+        // Who gets no answer asks again under the same key.
+        match request.header("idempotency-key", format!("turn {}", self.turns)).send().await {
+            Ok(answer) => {
+                assert_eq!(answer.status(), StatusCode::ACCEPTED);
+                self.turns += 1;
+            }
+            Err(error) => say(format!("asked in vain: {error}")),
+        }
+        if watch.elapsed() > Duration::from_secs(2) {
+            say(format!("the answer took {:?} of real time", watch.elapsed()));
+        }
     }
 
     /// Lets simulated time pass with the demand kept up.
     async fn pass(&mut self, scenario: &Scenario, span: Duration) {
-        let (until, reader) = (scenario.clock.now() + span, scenario.reader().await);
+        let from = scenario.clock.now();
+        let (until, reader) = (from + span, scenario.reader().await);
         while scenario.clock.now() < until {
             self.keep_up(scenario, &reader).await;
             RealTime::sleep(LOOK_EVERY).await;
         }
         reader.close().await;
-        // The simulator keeps the latest of a day's requests alone.
-        scenario.log();
+        // The simulator keeps the latest of a day's requests alone: they are read as they come.
+        say(format!("{:.2} % of the budget used from {from}", used_percent(scenario, from, scenario.clock.now())));
     }
 }
 
@@ -68,7 +85,7 @@ async fn no_minute_holds_more_than_the_budget_over_restarts_and_settings_of_the_
     // slot is free again a minute after the answer: a real millisecond between its end and the next answer idles it for as many
     // as the speed says.
     let (speed, rounds, quarter) =
-        if full_size() { (40, 10, Duration::from_mins(36)) } else { (20, 2, Duration::from_secs(50)) };
+        if full_size() { (60, 10, Duration::from_mins(36)) } else { (20, 2, Duration::from_secs(50)) };
     let count = GROUP * GROUPS;
     let setup = Setup { speed, schedule: Some(around_the_clock(count)), ..Setup::team(count) };
     let mut scenario = Scenario::start_team(setup).await;
@@ -91,7 +108,7 @@ async fn no_minute_holds_more_than_the_budget_over_restarts_and_settings_of_the_
     }
     let to = scenario.clock.now();
     let (used, hours) = (used_percent(&scenario, from, to), to.since(from).as_secs_f64() / 3600.0);
-    eprintln!("{used:.2} % of the budget used over {hours:.2} h with {} restarts", rounds * 2);
+    say(format!("{used:.2} % of the budget used over {hours:.2} h with {} restarts", rounds * 2));
     scenario.assert_within_budget(BUDGET);
     assert!(used >= 95.0, "{used:.1} % of the budget was used");
     let reader = scenario.reader().await;
