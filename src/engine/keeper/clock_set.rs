@@ -10,12 +10,12 @@ use serde_json::json;
 
 use super::Keeper;
 use super::record::Pass;
-use crate::domain::agent::Observed;
+use crate::domain::agent::{Observed, Source};
 use crate::domain::ids::TransitionId;
 use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::roster::{AgentIndex, AgentSlot};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Transition};
+use crate::domain::transition::{Actor, Status, Transition};
 use crate::engine::message::Sight;
 use crate::platform::Sighting;
 use crate::store::CallWrite;
@@ -51,7 +51,7 @@ impl Keeper {
             });
         }
         for index in self.roster.iter().map(|(index, _)| index).collect::<Vec<_>>() {
-            self.move_stay(&mut pass, index, by_us).await?;
+            self.move_stay(&mut pass, index, by_us, None).await?;
             if let Some(row) = &mut self.files[index.position()].row {
                 row.generated_at = row.generated_at.offset(by_us);
                 row.changed_at = row.changed_at.map(|at| at.offset(by_us));
@@ -145,7 +145,8 @@ impl Keeper {
             }
             let by_us = self.set_since_stored(index, sighting, sight.offset_us).unwrap_or(0);
             if by_us != 0 {
-                self.move_stay(pass, index, by_us).await?;
+                let accepted_at = self.estimated_since(index);
+                self.move_stay(pass, index, by_us, accepted_at).await?;
                 self.remember_all(pass, index);
             }
             self.roster.clock_set_for(index, by_us, pass.now);
@@ -175,16 +176,32 @@ impl Keeper {
         }
     }
 
-    /// The stay that goes on began as long ago as before, as the platform will show it from now on. Its row moves along, but not
+    /// When the change was accepted whose estimate the picture holds, by the clock of now: the estimate may be from before or
+    /// after the setting.
+    fn estimated_since(&self, index: AgentIndex) -> Option<UtcMicros> {
+        let estimate = self.roster.get(index)?.observed().filter(|known| known.source == Source::Post)?;
+        match self.book.get(estimate.transition?)?.transition.status {
+            Status::Accepted { at } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// The stay that goes on began at `since`, or as long ago as before, as the platform will show it from now on. Its row moves along, but not
     /// to before the one that it follows.
-    async fn move_stay(&mut self, pass: &mut Pass, index: AgentIndex, by_us: i64) -> anyhow::Result<()> {
+    async fn move_stay(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        by_us: i64,
+        since: Option<UtcMicros>,
+    ) -> anyhow::Result<()> {
         if let Some(before) = &mut self.files[index.position()].before_post {
             before.entered_at = before.entered_at.offset(by_us);
         }
         let Some(slot) = self.roster.get(index) else { return Ok(()) };
         let (agent, seen_at) = (slot.id().clone(), slot.seen_at());
         let Some(known) = slot.observed().cloned() else { return Ok(()) };
-        let entered_at = known.entered_at.offset(by_us);
+        let entered_at = since.unwrap_or_else(|| known.entered_at.offset(by_us));
         let mut moved = Observed { entered_at, row_at: entered_at, ..known.clone() };
         if moved.row_at < known.row_at {
             let just_before = (known.row_at.offset(-1), known.row_at);

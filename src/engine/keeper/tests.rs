@@ -373,3 +373,29 @@ async fn what_automation_remembers_moves_with_the_clock_that_was_set_while_no_da
         }
     }
 }
+
+#[tokio::test]
+async fn a_change_that_is_accepted_before_the_first_sight_after_a_setting_is_no_riddle() {
+    for (by_us, crashes) in SETTINGS_US.into_iter().flat_map(|by_us| [(by_us, false), (by_us, true)]) {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", Paused, 0)]).await;
+        desk.see(110, &[("u_1", NotReady, 100)]).await;
+        desk.set_clock(by_us);
+        desk.crash().await;
+        desk.go_to(115);
+        let id = desk.ask_and_accept("u_1", Ready).await;
+        if crashes {
+            desk.crash().await;
+        }
+        desk.see(116, &[("u_1", NotReady, 100)]).await;
+        desk.see(126, &[("u_1", Ready, 115)]).await;
+        assert_eq!(desk.since("u_1"), 115, "set by {by_us}, crashes: {crashes}");
+        let rows = desk.history("u_1").await;
+        let states: Vec<_> = told(&rows).into_iter().map(|(state, _)| state).collect();
+        assert_eq!(
+            (states, rows_of(&rows, id)),
+            (vec![Paused, NotReady, Ready], vec![Ready]),
+            "set by {by_us}, {crashes}"
+        );
+    }
+}

@@ -55,7 +55,8 @@ async fn a_clock_that_is_set_by_seconds_and_by_days_stops_nothing() {
 
 /// A lost answer is the case in which a clock that is set could send a change twice or keep it for ever.
 async fn lost_answers_while_the_clock_is_set(by: i64, applied: bool) {
-    let scenario = Scenario::start_team(team(6)).await;
+    // Slow enough that all six are in doubt when the test looks: the next snapshot settles those that were applied.
+    let scenario = Scenario::start_team(Setup { speed: 15, ..team(6) }).await;
     let fault = if applied { "lost_answer:on=state,count=6" } else { "reset_before:on=state,count=6" };
     scenario.fault(fault);
     let taken = scenario.change(&agents(6), "Ready").await;
