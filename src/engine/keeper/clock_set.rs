@@ -158,8 +158,8 @@ impl Keeper {
     fn set_since_stored(&self, index: AgentIndex, sighting: &Sighting, offset_us: i64) -> Option<i64> {
         let known = self.roster.get(index)?.observed()?;
         // An estimate has no such instant; the stay that it followed is as far off.
-        let stays = [Some(known), self.files[index.position()].before_post.as_ref()].into_iter().flatten();
-        let (stay, said) = stays.filter_map(|stay| Some((stay, stay.platform_at?))).next()?;
+        let mut stays = [Some(known), self.files[index.position()].before_post.as_ref()].into_iter().flatten();
+        let (stay, said) = stays.find_map(|stay| Some((stay, stay.platform_at?)))?;
         let off_us = |platform_at: UtcMicros| {
             platform_at.offset(-offset_us).as_micros().saturating_sub(stay.entered_at.as_micros())
         };
