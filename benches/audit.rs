@@ -134,6 +134,7 @@ async fn verify(count: u64) {
         key: key.clone(),
         tenants,
         settings: HeadSettings { entries: 1000, folder: None },
+        turn: Arc::default(),
     };
     let started = Instant::now();
     let made = pass(&parts, 1).await.expect("signs").made;

@@ -19,3 +19,4 @@ mod rules;
 mod storm;
 mod trouble;
 mod webhooks;
+mod window;
