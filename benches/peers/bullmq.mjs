@@ -1,0 +1,19 @@
+// BullMQ as a contestant of benches/outbox: jobs added in bulk, one worker with many at once. Arguments: see post.mjs.
+import { concurrency, post, ready, require, slices, url } from "./post.mjs";
+
+const { Queue, Worker } = require("bullmq");
+const { hostname: host, port } = new URL(url);
+const connection = { host, port: Number(port), maxRetriesPerRequest: null };
+
+const queue = new Queue("webhooks", { connection });
+await queue.waitUntilReady();
+for (const jobs of slices()) {
+  await queue.addBulk(jobs.map((data) => ({ name: "post", data })));
+}
+await queue.close();
+
+const worker = new Worker("webhooks", (job) => post(job.data), { connection, concurrency, autorun: false });
+worker.on("failed", (_, error) => console.error(error));
+await worker.waitUntilReady();
+await ready();
+worker.run();
