@@ -92,7 +92,9 @@ impl Site {
         let path = folder.path();
         fs::write(path.join("shifts.csv"), shifts(agents)).expect("written");
         fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/config/rules.toml"), path.join("rules.toml")).expect("copied");
-        let mut simulate = shiftkeeper(path, &["simulate", "--listen", "127.0.0.1:0", "--schedule", "shifts.csv"]);
+        let wanted =
+            ["simulate", "--listen", "127.0.0.1:0", "--agents", &agents.to_string(), "--schedule", "shifts.csv"];
+        let mut simulate = shiftkeeper(path, &wanted);
         simulate.stderr(Stdio::null());
         let simulator = Server::start(simulate);
         let tenant = &simulator.ready["tenants"][0];

@@ -81,10 +81,16 @@ async fn all(part: u64) {
     let mut alone = Ours::with_rows(0).await;
     let waits = alone.idle(1000 / part, &mut ids, &mut receiver).await;
     alone.close().await;
-    for (what, mut waits) in ["from before the commit to the POST's arrival", "from the commit's end"].iter().zip(waits) {
+    for (what, mut waits) in ["from before the commit to the POST's arrival", "from the commit's end"].iter().zip(waits)
+    {
         waits.sort_unstable();
         let at = |share: usize| waits[(waits.len() - 1) * share / 100].as_secs_f64() * 1000.0;
-        println!("idle, {what}: median {:.2} ms, p99 {:.2} ms, most {:.2} ms (to meet: p99 15 ms)", at(50), at(99), at(100));
+        println!(
+            "idle, {what}: median {:.2} ms, p99 {:.2} ms, most {:.2} ms (to meet: p99 15 ms)",
+            at(50),
+            at(99),
+            at(100)
+        );
     }
 }
 

@@ -74,8 +74,7 @@ pub struct Ours {
 impl Ours {
     /// A store that looks as if so many events had been delivered.
     pub async fn with_rows(rows: u64) -> Self {
-        let (folder, clock): (_, SharedClock) =
-            (tempfile::tempdir().expect("a folder"), Arc::new(SystemClock::real()));
+        let (folder, clock): (_, SharedClock) = (tempfile::tempdir().expect("a folder"), Arc::new(SystemClock::real()));
         let store = open(folder.path(), &clock).await;
         fill(&store, rows).await;
         Self { _folder: folder, clock, store, last: rows }

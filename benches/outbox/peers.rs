@@ -72,7 +72,8 @@ impl Peer {
         let mut workers: Vec<Worker> = Vec::new();
         for place in 0..PROCESSES {
             let jobs = if place == 0 { count.to_string() } else { "0".into() };
-            workers.push(Worker::start(self.script(), &[MODULES, &server.url, &target, KEY, &ours::body(), &run, &jobs]));
+            workers
+                .push(Worker::start(self.script(), &[MODULES, &server.url, &target, KEY, &ours::body(), &run, &jobs]));
         }
         let started = Instant::now();
         for worker in &mut workers {

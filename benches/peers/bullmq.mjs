@@ -12,7 +12,9 @@ for (const jobs of slices()) {
 }
 await queue.close();
 
-const worker = new Worker("webhooks", (job) => post(job.data), { connection, concurrency, autorun: false });
+// What is done is let go at once, which costs it less than a list that grows.
+const options = { connection, concurrency, autorun: false, removeOnComplete: { count: 0 } };
+const worker = new Worker("webhooks", (job) => post(job.data), options);
 worker.on("failed", (_, error) => console.error(error));
 await worker.waitUntilReady();
 await ready();
