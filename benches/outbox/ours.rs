@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use shiftkeeper::clock::{SeededRandom, SharedClock, SystemClock};
 use shiftkeeper::domain::cloud_event::WebhookFormat;
 use shiftkeeper::domain::delivery::Standing;
-use shiftkeeper::domain::event::{Event, EventKind};
+use shiftkeeper::domain::event::{AgentStateChanged, Details as _, Event};
 use shiftkeeper::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use shiftkeeper::domain::signature::Keyring;
 use shiftkeeper::domain::target::Target;
@@ -40,24 +39,24 @@ fn wfm() -> EndpointId {
 
 /// An event whose body has [`BODY_BYTES`].
 fn event(n: u64, id: Uuid) -> Event {
-    let agent = AgentId::from(format!("u_{:04}", n % AGENTS));
-    let sequence = n / AGENTS + 1000;
-    Event {
-        id: EventId(id),
-        tenant: acme(),
-        at: UtcMicros::from_micros(START),
-        kind: EventKind::AgentStateChanged,
-        sequence: Some(sequence),
-        data: json!({"userId": agent, "newState": "Ready", "latencyMs": 120, "idleTimeMs": 900, "violationCount": 1,
-            "previousState": "Paused", "reasonCode": "WORKING", "enteredAt": UtcMicros::from_micros(START),
-            "transitionId": Uuid::from_u128(7), "sequence": sequence}),
-        agent: Some(agent),
-    }
+    let at = UtcMicros::from_micros(START);
+    let data = AgentStateChanged {
+        user_id: agent(n),
+        sequence: n / AGENTS + 1000,
+        idle_time_ms: 900,
+        entered_at: at,
+        ..AgentStateChanged::example()
+    };
+    Event { id: EventId(id), tenant: acme(), at, data: data.into() }
+}
+
+fn agent(n: u64) -> AgentId {
+    format!("u_{:04}", n % AGENTS).into()
 }
 
 /// The body of an event, for those who are given bodies.
 pub fn body() -> String {
-    let body = event(1, Uuid::nil()).body().to_string();
+    let body = serde_json::to_string(&event(1, Uuid::nil()).body()).expect("JSON");
     assert_eq!(body.len(), BODY_BYTES, "{body}");
     body
 }
@@ -210,7 +209,7 @@ async fn fill(store: &Store, rows: u64) {
             tenant: acme(),
             endpoint: wfm(),
             event_number: n,
-            agent: event(n, Uuid::nil()).agent,
+            agent: Some(agent(n)),
             standing: Standing::Delivered { attempts: 1 },
             earlier: 0,
             settled_at: Some(at),

@@ -12,6 +12,7 @@ mod lost_answers;
 mod outage;
 mod people;
 mod reload;
+mod repeats;
 mod restart;
 mod review;
 mod rules;
