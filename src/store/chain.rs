@@ -113,9 +113,34 @@ impl Reader {
         Ok(verdict)
     }
 
+    /// Entries after a number, up to one whose values are none that an entry has; a bad entry, where that is the next.
+    async fn entries(&self, tenant: &TenantId, after: u64) -> Result<Result<Vec<StoredEntry>, BadEntry>, ReadError> {
+        let page = self.audit_entries(tenant, after, u32::MAX).await;
+        if !page.as_ref().is_err_and(ReadError::is_of_a_value) {
+            return page.map(Ok);
+        }
+        let mut page: Vec<StoredEntry> = Vec::new();
+        loop {
+            let reached = page.last().map_or(after, |entry| entry.seq);
+            match self.audit_entries(tenant, reached, 1).await {
+                Ok(next) if next.is_empty() => return Ok(Ok(page)),
+                Ok(next) => page.extend(next),
+                Err(error) if error.is_of_a_value() && page.is_empty() => {
+                    let reason = format!("it holds what no entry holds: {}", root_of(&error));
+                    return Ok(Err(BadEntry { seq: after + 1, reason }));
+                }
+                Err(error) if error.is_of_a_value() => return Ok(Ok(page)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// What the first entry links to, and its number.
     async fn start_of(&self, tenant: &TenantId) -> Result<Result<(ChainHead, u64), BadEntry>, ReadError> {
-        let first = self.audit_entries(tenant, 0, 1).await?.pop();
+        let first = match self.entries(tenant, 0).await? {
+            Ok(page) => page.into_iter().next(),
+            Err(bad) => return Ok(Err(bad)),
+        };
         if first.as_ref().is_some_and(|entry| entry.seq == 1) {
             return Ok(Ok((ChainHead::default(), 1)));
         }
@@ -141,33 +166,37 @@ impl Reader {
         mut walk: Walk,
         stored: &mut StoredHeads<'_>,
     ) -> Result<(Walk, Option<BadEntry>), ReadError> {
-        let mut page = self.audit_entries(tenant, walk.check.head().seq, u32::MAX).await?;
+        let mut next = self.entries(tenant, walk.check.head().seq).await?;
         loop {
+            let page = match next {
+                Ok(page) => page,
+                Err(bad) => return Ok((walk, Some(bad))),
+            };
             let Some(last) = page.last().map(|entry| entry.seq) else {
                 let reached = walk.check.head().seq;
                 stored.load(self, &mut walk.witnesses, reached + 1).await?;
                 let Err(bad) = walk.witnesses.confirm_end(reached) else { break };
                 // Entries and the head that speaks of them may have been committed between the two looks.
-                page = self.audit_entries(tenant, reached, u32::MAX).await?;
-                if page.is_empty() {
+                next = self.entries(tenant, reached).await?;
+                if next.as_ref().is_ok_and(Vec::is_empty) {
                     return Ok((walk, Some(bad)));
                 }
                 continue;
             };
             stored.load(self, &mut walk.witnesses, last).await?;
-            let (checked, next) = tokio::join!(
+            let (checked, read) = tokio::join!(
                 tokio::task::spawn_blocking(move || {
                     let result = walk.check_page(&page);
                     (walk, result)
                 }),
-                self.audit_entries(tenant, last, u32::MAX)
+                self.entries(tenant, last)
             );
             let result;
             (walk, result) = checked.map_err(|error| ReadError::Broken(Arc::new(error)))?;
             if let Err(bad) = result {
                 return Ok((walk, Some(bad)));
             }
-            page = next?;
+            next = read?;
         }
         let bad = (!walk.is_accounted_for).then(|| BadEntry {
             seq: walk.from - 1,
@@ -194,6 +223,15 @@ impl Walk {
         }
         Ok(())
     }
+}
+
+/// What lies at the bottom of an error.
+fn root_of(error: &ReadError) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 /// Why a head is not believed.

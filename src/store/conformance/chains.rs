@@ -9,6 +9,7 @@ on_each_engine!(
     a_whole_chain_holds_over_several_pages,
     an_edit_of_a_body_or_of_a_column_beside_it_is_found_at_its_entry,
     a_missing_entry_is_found,
+    an_entry_that_cannot_be_read_is_the_first_bad_one,
     entries_go_below_a_checkpoint_and_nowhere_else,
     heads_cannot_be_changed_or_taken_back,
     what_was_let_go_without_a_word_is_missed,
@@ -104,6 +105,27 @@ async fn a_missing_entry_is_found(place: Place) {
     unguarded(&place).await;
     let (seq, reason) = after(&place, "DELETE FROM audit_entries WHERE seq = 3").await;
     assert_eq!((seq, reason.as_str()), (3, "entry 3 should follow, entry 4 does"));
+}
+
+/// PostgreSQL keeps no text that is not UTF-8; there the hash is no hash.
+async fn an_entry_that_cannot_be_read_is_the_first_bad_one(place: Place) {
+    unguarded(&place).await;
+    let forgeries = if place.url.starts_with("sqlite") {
+        [
+            "UPDATE audit_entries SET body = CAST(x'7bff7d' AS TEXT) WHERE seq = 3",
+            "UPDATE audit_entries SET action = CAST(x'ff' AS TEXT) WHERE seq = 2",
+            "UPDATE audit_entries SET subject = CAST(x'ff' AS TEXT) WHERE seq = 1",
+        ]
+    } else {
+        [
+            "UPDATE audit_entries SET hash = decode('ff', 'hex') WHERE seq = 3",
+            "UPDATE audit_entries SET hash = decode('ff', 'hex') WHERE seq = 2",
+            "UPDATE audit_entries SET hash = decode('ff', 'hex') WHERE seq = 1",
+        ]
+    };
+    for (forgery, seq) in forgeries.into_iter().zip([3, 2, 1]) {
+        assert_eq!(after(&place, forgery).await.0, seq, "{forgery}");
+    }
 }
 
 const KEY: [u8; 32] = [7; 32];
