@@ -381,10 +381,9 @@ impl Desk {
             Conduct::Takes => self.taken_or_failed(account, id, duplicate),
             Conduct::Slow(pause) => Fate { pause, ..self.taken_or_failed(account, id, duplicate) },
             Conduct::Silent => Fate::of(false, Reply::Never),
-            Conduct::Refuses(status) => Fate::of(
-                false,
-                Reply::Status(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)),
-            ),
+            Conduct::Refuses(status) => {
+                Fate::of(false, Reply::Status(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)))
+            }
             Conduct::Gone => Fate::of(false, Reply::Status(StatusCode::GONE)),
             Conduct::TooMany(seconds) => Fate::of(false, Reply::TooMany(seconds)),
         }

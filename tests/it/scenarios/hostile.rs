@@ -19,9 +19,9 @@ use crate::faults::say;
 use crate::harness::{Scenario, agents};
 
 const SPEED: u32 = 50;
-const TEAM: usize = 100;
+const TEAM: usize = 20;
 /// Changes of each agent at least.
-const WAVES: usize = 10;
+const WAVES: usize = 50;
 
 /// An attempt may take so long by its law, and so much more on a machine that has other work.
 const ATTEMPT: Duration = Duration::from_secs(15);

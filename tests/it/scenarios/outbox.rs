@@ -100,7 +100,11 @@ async fn each_event_arrives_in_its_agents_order_over_failures_stops_and_kills_be
         if life + 1 == restarts {
             dead.conduct(Conduct::Takes);
         }
-        if life % 3 == 2 { scenario.stop_daemon().await } else { scenario.kill_daemon().await }
+        if life % 3 == 2 {
+            scenario.stop_daemon().await
+        } else {
+            scenario.kill_daemon().await
+        }
         scenario.start_daemon().await;
     }
     let recover = json!({"tenant": scenario.tenant, "since": "2026-10-26T00:00:00Z"});
