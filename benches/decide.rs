@@ -145,8 +145,11 @@ fn roster(now: UtcMicros) -> Roster {
         let entered_at = now.offset(-(draw(n, 4) % 900) * 1_000_000);
         let queue = Some("Support".into());
         let observed = Observed { state, reason: None, queue, entered_at, source: Source::Snapshot, transition: None };
+        let rested_until = now.offset(-(draw(n, 5) % 240) * MINUTE);
+        let rest =
+            Observed { state: AgentState::Paused, entered_at: rested_until.offset(-15 * MINUTE), ..observed.clone() };
+        roster.note_past_stay(index, &rest, rested_until);
         roster.observe(index, observed, now.offset(-5_000_000));
-        roster.set_last_rest(index, Some(now.offset(-(draw(n, 5) % 240) * MINUTE)));
     }
     roster.advance(now);
     roster

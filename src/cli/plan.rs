@@ -60,6 +60,8 @@ struct TenantPlan {
     /// The instant that was decided for.
     at: UtcMicros,
     agents: usize,
+    /// Those with a shift in the days around that instant.
+    planned_agents: usize,
     /// When the newest known state began.
     newest_history: Option<UtcMicros>,
     /// Whether a daemon has the store, so that history goes on.
@@ -152,6 +154,7 @@ fn decided(
         tenant: roster.tenant().clone(),
         at: now,
         agents: roster.len(),
+        planned_agents: roster.slots().iter().filter(|slot| !slot.plan().segments().is_empty()).count(),
         newest_history: picture.newest,
         daemon_runs,
         open_transitions: picture.open.len(),
@@ -180,6 +183,11 @@ impl TenantPlan {
         let Some(newest) = self.newest_history else {
             return Some(format!("note: no agent of {tenant} has been seen yet, so nothing is decided"));
         };
+        if self.planned_agents == 0 {
+            return Some(format!(
+                "note: nobody of {tenant} has a shift in these days, so rules that look at the plan match nobody: import a schedule"
+            ));
+        }
         let age = rough_duration_text(self.at.since(newest));
         (!self.daemon_runs)
             .then(|| format!("note: no daemon runs; the newest state of {tenant} is {age} old and counts as seen now"))

@@ -1,12 +1,9 @@
 //! `[store]`: the database.
 
 use super::complaint::Fault;
-use super::kind::{self, Kind};
+use super::kind::Kind;
 use super::reader::{Section, restarts};
 use crate::domain::secret::Secret;
-
-/// Connections of the read-only pool at most; more of them only contend for the same cores.
-const MOST_READERS: u32 = 8;
 
 /// The database.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,8 +12,6 @@ pub struct Store {
     pub url: String,
     /// The password of a PostgreSQL user.
     pub password: Option<Secret>,
-    /// Connections of the read-only pool.
-    pub reader_connections: u32,
 }
 
 impl Store {
@@ -33,12 +28,7 @@ impl Store {
         if password.is_some() && url.starts_with("sqlite:") {
             section.complain("password", Fault::new("is for PostgreSQL, and the url names SQLite").advise("remove it"));
         }
-        let reader_connections = section.value(
-            restarts("reader_connections", "Connections of the read-only pool; writing has one of its own."),
-            &kind::integer(1..=MOST_READERS),
-            4,
-        );
-        Self { url, password, reader_connections }
+        Self { url, password }
     }
 
     /// The URL with the password in it, for the connection alone.

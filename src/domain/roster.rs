@@ -154,6 +154,12 @@ impl AgentSlot {
         self.last_rest_ended_at
     }
 
+    fn note_stay(&mut self, stay: &Observed, left_at: UtcMicros) {
+        if breaks::counts_as_rest(&self.plan, stay, left_at) {
+            self.last_rest_ended_at = self.last_rest_ended_at.max(Some(left_at));
+        }
+    }
+
     /// At work as far as can be told: in a shift, or logged in without one.
     pub fn is_at_work(&self, kind: PlanKind) -> bool {
         use super::state::AgentState::{
@@ -322,11 +328,8 @@ impl Roster {
     /// Puts in what was observed, and when the sight was generated. A sight never makes `seen_at` earlier.
     pub fn observe(&mut self, index: AgentIndex, observed: Observed, seen_at: UtcMicros) {
         let Some(slot) = self.slots.get_mut(index.position()) else { return };
-        if let Some(before) = &slot.observed
-            && before.state != observed.state
-            && breaks::counts_as_rest(&slot.plan, before, observed.entered_at)
-        {
-            slot.last_rest_ended_at = Some(observed.entered_at);
+        if let Some(before) = slot.observed.take().filter(|before| before.state != observed.state) {
+            slot.note_stay(&before, observed.entered_at);
         }
         slot.observed = Some(observed);
         slot.seen_at = slot.seen_at.max(Some(seen_at));
@@ -339,10 +342,11 @@ impl Roster {
         }
     }
 
-    /// Puts in when the agent's last rest ended, as the store remembers it (after a restart).
-    pub fn set_last_rest(&mut self, index: AgentIndex, ended_at: Option<UtcMicros>) {
+    /// Puts in a stay that ended before the state in which the agent was observed last, as the store remembers it (after a
+    /// restart); the plan is to be there before it.
+    pub fn note_past_stay(&mut self, index: AgentIndex, stay: &Observed, left_at: UtcMicros) {
         if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.last_rest_ended_at = ended_at;
+            slot.note_stay(stay, left_at);
         }
     }
 

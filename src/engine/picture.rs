@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::agent::{Agent, Observed};
+use crate::domain::breaks::SHORTEST_REST;
 use crate::domain::ids::{AgentId, SubjectId, TenantId};
 use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::roster::{AgentSlot, Busy, Roster};
@@ -17,6 +18,9 @@ use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RemembersWrit
 
 /// The keeper reads plans anew this often, so that the days they hold move on.
 pub const PLANS_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// Continuous work counts from the shift's start at the most, so no rest before the longest shift matters.
+const LONGEST_SHIFT: Duration = Duration::from_hours(24);
 
 /// Automatic changes are remembered for as long as the guard against flapping looks back.
 const AUTOMATIC_WITHIN: Duration = Duration::from_secs(3600);
@@ -94,6 +98,12 @@ pub async fn read_picture(
         }
     }
     read_plans(reader, &mut picture.roster, now).await?;
+    // Whether a stay was a rest is a question for the plan.
+    for stay in reader.rests(tenant, now - LONGEST_SHIFT, SHORTEST_REST).await? {
+        if let (Some(index), Some(left_at)) = (picture.roster.find(stay.row.agent.as_str()), stay.left_at) {
+            picture.roster.note_past_stay(index, &observed(stay.row), left_at);
+        }
+    }
     Ok(picture)
 }
 

@@ -22,7 +22,9 @@ struct Command {
 const RULES: &str = "[[rules]]\nid = \"back\"\nmode = \"enforce\"\n\
                      when = { planned = \"work\", state = \"Paused\", for = \"2m\" }\nthen = { set_state = \"Ready\" }\n\
                      [[rules]]\nid = \"off\"\nmode = \"enforce\"\n\
-                     when = { planned = \"off\", state = \"Paused\" }\nthen = { set_state = \"Ready\" }\n";
+                     when = { planned = \"off\", state = \"Paused\" }\nthen = { set_state = \"Ready\" }\n\
+                     [[rules]]\nid = \"long\"\nmode = \"enforce\"\n\
+                     when = { planned = \"work\", worked = \"30m\", state = \"Ready\" }\nthen = { set_state = \"Paused\" }\n";
 
 const SHIFTS: &str = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n\
                       u_1,Ida,blue,UTC,shift,2026-10-26T09:00,2026-10-26T17:00,false\n\
@@ -32,12 +34,12 @@ fn at(text: &str) -> UtcMicros {
     text.parse().expect("an instant")
 }
 
-fn paused(agent: &str) -> HistoryWrite {
+fn entered(agent: &str, time: &str, state: AgentState) -> HistoryWrite {
     HistoryWrite::Enter(HistoryRow {
         tenant: "acme".into(),
         agent: agent.into(),
-        entered_at: at("2026-10-26T10:00:00Z"),
-        state: AgentState::Paused,
+        entered_at: at(&format!("2026-10-26T{time}:00Z")),
+        state,
         reason: None,
         queue: None,
         source: Source::Snapshot,
@@ -47,6 +49,12 @@ fn paused(agent: &str) -> HistoryWrite {
 
 /// The plan at 10:05, when both agents have been paused for five minutes, one of them in a shift.
 async fn plan_with(options: &[&str]) -> TenantPlan {
+    let paused = |agent| entered(agent, "10:00", AgentState::Paused);
+    plan_after(vec![paused("u_1"), paused("u_2")], options).await
+}
+
+/// The plan at 10:05 after such a history.
+async fn plan_after(history: Vec<HistoryWrite>, options: &[&str]) -> TenantPlan {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("keeper.db").display());
     let text = format!(
@@ -68,7 +76,6 @@ async fn plan_with(options: &[&str]) -> TenantPlan {
     let now = at("2026-10-26T10:05:00Z");
     let clock: SharedClock = std::sync::Arc::new(ManualClock::at(now));
     let store = Store::open(&url, Role::Daemon, clock, &identity()).await.expect("opens");
-    let history = vec![paused("u_1"), paused("u_2")];
     store.writer().commit(Commit { history, ..Commit::default() }).await.expect("commits");
     let words = ["plan"].into_iter().chain(options.iter().copied());
     let args = Command::try_parse_from(words).expect("known options").args;
@@ -114,6 +121,27 @@ async fn one_agent_is_explained_rule_by_rule() {
     assert!(text.contains("u_2: back does not match: planned is off (wanted work)"), "{text}");
     assert!(text.contains("u_2: off wants to set Ready (WORKING) and is held"), "{text}");
     let json: Value = json!(plan);
-    assert_eq!(json["explanation"]["rules"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json["explanation"]["rules"].as_array().map(Vec::len), Some(3));
     assert!(plan_with(&["--agent", "nobody"]).await.explanation.is_none());
+}
+
+#[tokio::test]
+async fn continuous_work_counts_from_rests_that_only_the_store_remembers() {
+    use AgentState::{Paused, Ready};
+    let wants_a_rest = |rest_until: &'static str| async move {
+        let history = [("09:00", Ready), ("09:20", Paused), (rest_until, Ready)];
+        let history = history.map(|(time, state)| entered("u_1", time, state)).to_vec();
+        plan_after(history, &[]).await.intents.iter().any(|intent| intent.rule.as_str() == "long")
+    };
+    assert!(!wants_a_rest("09:40").await, "25 minutes of work since");
+    assert!(wants_a_rest("09:30").await, "35 minutes of work since");
+    assert!(wants_a_rest("09:24").await, "no rest: an hour and five minutes of work");
+}
+
+#[tokio::test]
+async fn a_plan_without_shifts_says_why_it_is_empty() {
+    let mut plan = plan_with(&[]).await;
+    assert_eq!(plan.planned_agents, 2);
+    plan.planned_agents = 0;
+    assert!(plan.caution().expect("a note").contains("nobody of acme has a shift in these days"));
 }

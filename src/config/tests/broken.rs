@@ -19,7 +19,6 @@ speed = 0
 
 [store]
 url = "mysql://x/y"
-reader_connections = 99
 
 [log]
 level = "inof"
@@ -55,25 +54,24 @@ events = ["AGENT_STATE_CHANGED"]
     c.toml:4:1: server.prot: is not a known key; known here: listen, tokens
     c.toml:7:9: clock.speed: must be an integer from 1 to 3600
     c.toml:10:7: store.url: must begin with sqlite:// or postgres://; as in "sqlite://data/shiftkeeper.db"
-    c.toml:11:22: store.reader_connections: must be an integer from 1 to 8
-    c.toml:14:9: log.level: must be one of "error", "warn", "info", "debug", "trace"; did you mean "info"?
-    c.toml:16:1: tenants[acme].client_secret: is missing; write { env = "NAME" } or { file = "PATH" }
-    c.toml:18:12: tenants[acme].base_url: must begin with https:// or http:// and a host
-    c.toml:19:23: tenants[acme].requests_per_minute: expects an integer from 1 to 6000, not text
-    c.toml:20:19: tenants[acme].request_timeout: must be a duration; write it with units, as in "30s", "5m" or "1h30m"
-    c.toml:21:8: tenants[acme].mode: must be one of "live", "dry_run"; did you mean "dry_run"?
-    c.toml:22:13: tenants[acme].client_id: must not be empty
-    c.toml:23:1: tenants[acme].urgent_reserve: must be less than requests_per_minute
-    c.toml:24:18: tenants[acme].agents: must be an agent's id: up to 128 characters, no blanks
-    c.toml:24:22: tenants[acme].agents: expects text (agent id), not an integer
-    c.toml:25:1: tenants[acme].polcy: is not a known key; did you mean "policy"?
-    c.toml:28:23: tenants[acme].states.incoming: must be one of our states: Ready, NotReady, Paused, Idle, LoggedOut, OnContact, AfterContactWork; did you mean "Paused"?
-    c.toml:30:1: tenants[acme]: has an id that is already taken
-    c.toml:34:17: tenants[#2].client_secret: the environment variable NOT_SET is not set; set it, or name another
-    c.toml:37:6: webhooks[#1].id: must be 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit
-    c.toml:38:1: webhooks[#1].url: leads to a private network; if it is meant, add its host:port to allow
-    c.toml:39:1: webhooks[#1].secret: must be whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)
-    c.toml:40:11: webhooks[#1].events: must be an event such as "agent.state_changed"
+    c.toml:13:9: log.level: must be one of "error", "warn", "info", "debug", "trace"; did you mean "info"?
+    c.toml:15:1: tenants[acme].client_secret: is missing; write { env = "NAME" } or { file = "PATH" }
+    c.toml:17:12: tenants[acme].base_url: must begin with https:// or http:// and a host
+    c.toml:18:23: tenants[acme].requests_per_minute: expects an integer from 1 to 6000, not text
+    c.toml:19:19: tenants[acme].request_timeout: must be a duration; write it with units, as in "30s", "5m" or "1h30m"
+    c.toml:20:8: tenants[acme].mode: must be one of "live", "dry_run"; did you mean "dry_run"?
+    c.toml:21:13: tenants[acme].client_id: must not be empty
+    c.toml:22:1: tenants[acme].urgent_reserve: must be less than requests_per_minute
+    c.toml:23:18: tenants[acme].agents: must be an agent's id: up to 128 characters, no blanks
+    c.toml:23:22: tenants[acme].agents: expects text (agent id), not an integer
+    c.toml:24:1: tenants[acme].polcy: is not a known key; did you mean "policy"?
+    c.toml:27:23: tenants[acme].states.incoming: must be one of our states: Ready, NotReady, Paused, Idle, LoggedOut, OnContact, AfterContactWork; did you mean "Paused"?
+    c.toml:29:1: tenants[acme]: has an id that is already taken
+    c.toml:33:17: tenants[#2].client_secret: the environment variable NOT_SET is not set; set it, or name another
+    c.toml:36:6: webhooks[#1].id: must be 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit
+    c.toml:37:1: webhooks[#1].url: leads to a private network; if it is meant, add its host:port to allow
+    c.toml:38:1: webhooks[#1].secret: must be whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)
+    c.toml:39:11: webhooks[#1].events: must be an event such as "agent.state_changed"
     "#);
 }
 

@@ -194,7 +194,7 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
     assert_eq!(format!("{in_force:?}"), format!("{:?}", new.config));
 
     let fixed = "requests_per_minute = 50\nurgent_reserve = 1\nmode = \"dry_run\"\nrequest_timeout = \"20s\"\n[tenants.subscription]\ninterval = \"30s\"\n\
-                 [server]\nlisten = \"127.0.0.1:9\"\n[store]\nreader_connections = 2\n[log]\nformat = \"json\"\n";
+                 [server]\nlisten = \"127.0.0.1:9\"\n[store]\nurl = \"sqlite://elsewhere.db\"\n[log]\nformat = \"json\"\n";
     let new = load(&with_tenant(fixed)).expect("sound");
     assert_eq!(old.settings.changes_to(&new.settings).restart.len(), 8);
     assert_eq!(format!("{:?}", old.config.reloaded(&new.config)), format!("{:?}", old.config));

@@ -33,7 +33,7 @@ pub(super) struct Agent<'a> {
 pub(super) struct Arranger<'a> {
     pub(super) agent: Agent<'a>,
     pub(super) zones: &'a Zones,
-    pub(super) column: &'static str,
+    pub(super) column: &'a str,
     pub(super) max_shift: Duration,
     pub(super) faults: &'a mut Complaints,
     pub(super) warnings: &'a mut Complaints,

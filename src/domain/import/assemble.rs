@@ -51,9 +51,9 @@ struct AgentEntry {
 /// Puts rows together.
 pub(super) struct Assembler<'o> {
     pub(super) zones: Zones,
-    options: &'o ImportOptions,
+    pub(super) options: &'o ImportOptions,
     /// The column or property that complaints between rows name.
-    column: &'static str,
+    column: &'o str,
     default_zone: Option<ZoneIndex>,
     moved: Option<Span>,
     faults: Complaints,
@@ -66,7 +66,7 @@ pub(super) struct Assembler<'o> {
 
 impl<'o> Assembler<'o> {
     /// `column` is what holds the starts of spans in this format.
-    pub(super) fn new(options: &'o ImportOptions, column: &'static str) -> Self {
+    pub(super) fn new(options: &'o ImportOptions, column: &'o str) -> Self {
         let (mut zones, mut faults) = (Zones::new(), Complaints::default());
         let mut default_zone = None;
         if let Some(name) = &options.default_zone {

@@ -49,7 +49,7 @@ impl Field {
     }
 
     /// The name of its column in this file.
-    fn column(self, options: &ImportOptions) -> &str {
+    pub(super) fn column(self, options: &ImportOptions) -> &str {
         options.columns.get(self.name()).map_or(self.name(), String::as_str)
     }
 }

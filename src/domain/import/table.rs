@@ -30,7 +30,7 @@ pub(super) fn read(bytes: &[u8], options: &ImportOptions) -> Result<ScheduleDraf
         )));
     };
     let mut faults = Complaints::default();
-    let mut assembler = Assembler::new(options, Field::Start.name());
+    let mut assembler = Assembler::new(options, Field::Start.column(options));
     let header = Header::read(&first.fields, first.line, options, &mut faults, &mut assembler);
     let Some(header) = header else { return Err(faults.refuse()) };
     while let Some(row) = rows.next_row() {
@@ -215,7 +215,7 @@ impl<'r> RowReader<'r, '_, '_> {
 
     fn complain(&mut self, field: Field, reason: String) {
         self.sound = false;
-        let column = field.name();
+        let column = field.column(self.assembler.options);
         let bytes = self.header.position(field).and_then(|at| self.row.fields.get(at)).unwrap_or_default();
         let value = String::from_utf8_lossy(bytes);
         // Names of people stay out of messages, which end in logs and tickets.

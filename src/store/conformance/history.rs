@@ -1,11 +1,13 @@
 //! State history against a simple model of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::{Commit, HistoryWrite, Place, Reader, acme, agent_id, at, on_each_engine, row, uuid};
 use crate::domain::agent::{Agent, Source};
+use crate::domain::breaks::is_resting;
 use crate::domain::ids::{SubjectId, TenantId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -14,6 +16,7 @@ use crate::store::{AgentWrite, HistoryRow, Store};
 on_each_engine!(
     rows_are_entered_replaced_retimed_and_removed,
     history_is_read_in_pages,
+    rests_are_ended_long_and_away_from_contacts,
     time_in_state_is_cut_to_the_span,
     time_in_state_is_of_every_agent,
 );
@@ -82,6 +85,32 @@ async fn history_is_read_in_pages(place: Place) {
     assert!(seen.iter().all(|row| row.row.entered_at < at(200) && row.left_at.is_some_and(|left| left > at(100))));
     let newest = store.reader().history_after(&acme(), 55, 100).await.expect("reads");
     assert_eq!(newest.iter().map(|row| row.id).collect::<Vec<_>>(), [56, 57, 58, 59, 60]);
+    store.close().await;
+}
+
+async fn rests_are_ended_long_and_away_from_contacts(place: Place) {
+    let store = place.open().await;
+    let names = AgentState::KNOWN.into_iter().chain([AgentState::Unknown("Coffee".into())]);
+    let mut steps = Vec::new();
+    let mut resting = Vec::new();
+    for (agent, state) in (0..).map(|n| format!("u_{n}")).zip(names) {
+        let ready_or_other = if state == AgentState::Ready { AgentState::OnContact } else { AgentState::Ready };
+        steps.push(enter(&agent, 0, state.clone()));
+        steps.push(enter(&agent, 1000, ready_or_other.clone()));
+        steps.push(enter(&agent, 2000, state.clone()));
+        steps.push(enter(&agent, 2300, ready_or_other.clone()));
+        steps.push(enter(&agent, 2600, state.clone()));
+        steps.push(enter(&agent, 2899, ready_or_other));
+        steps.push(enter(&agent, 3000, state.clone()));
+        if is_resting(&state) {
+            resting.push((agent, at(2000), Some(at(2300))));
+        }
+    }
+    write(&store, steps).await;
+    let rests = store.reader().rests(&acme(), at(500), Duration::from_secs(300)).await.expect("reads");
+    let rests: Vec<_> =
+        rests.iter().map(|stay| (stay.row.agent.as_str().to_owned(), stay.row.entered_at, stay.left_at)).collect();
+    assert_eq!(rests, resting, "none from before the span, none too short, none that goes on, no other state");
     store.close().await;
 }
 

@@ -52,6 +52,7 @@ const SINGLE: &[&str] = &[
     history::LAST_ID,
     history_reading::AGENTS_BEFORE,
     history_reading::LATEST,
+    history_reading::RESTS,
     history_reading::OF_AGENT,
     history_reading::SPAN,
     history_reading::AFTER_ID,

@@ -1,6 +1,7 @@
 //! State history as it is read: the latest states, spans, and what came after an id.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
@@ -30,6 +31,14 @@ pub(in crate::store) const LATEST: &str = "WITH RECURSIVE a(agent) AS (SELECT MI
      SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition \
      FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at = \
      (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent) ORDER BY h.agent";
+/// The ended stays away from contacts that began since an instant and lasted long enough.
+/// `$1` tenant, `$2` since, `$3` at least so many microseconds.
+pub(in crate::store) const RESTS: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
+     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
+     FROM a WHERE a.agent IS NOT NULL) \
+     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition \
+     FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at >= $2 \
+     AND h.left_at - h.entered_at >= $3 AND h.state IN ('NotReady', 'Paused', 'Idle', 'LoggedOut') ORDER BY h.agent, h.entered_at";
 pub(in crate::store) const OF_AGENT: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition \
      FROM state_history WHERE tenant = $1 AND agent = $2 AND entered_at > $3 AND entered_at < $5 \
      AND (left_at > $4 OR left_at IS NULL) ORDER BY entered_at LIMIT $6";
@@ -68,6 +77,19 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str());
         self.all(LATEST, values).await?.iter().map(decode).collect()
+    }
+
+    /// The ended stays away from contacts ([`crate::domain::breaks::is_resting`]) that began at `since` or later and lasted `least`
+    /// or longer, by agent and instant.
+    pub async fn rests(
+        &self,
+        tenant: &TenantId,
+        since: UtcMicros,
+        least: Duration,
+    ) -> Result<Vec<StoredHistory>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(since.as_micros()).count(u64::try_from(least.as_micros()).unwrap_or(u64::MAX));
+        self.all(RESTS, values).await?.iter().map(decode).collect()
     }
 
     /// One agent's states that overlap `from..to`, in order, at most `limit` (held to [`HISTORY_PAGE_LIMIT`]); the next page

@@ -224,6 +224,12 @@ fn columns_can_be_renamed_and_others_are_ignored_with_a_warning() {
     let more = text.replace("|x", "").replace("mandatory;;", "mandatory;colour;");
     let draft = read_schedule("a.csv", more.as_bytes(), &options).expect("sound");
     assert_eq!(warnings_of(&draft), ["line 1, column colour: is not a column of a shift file; it is ignored"]);
+    let shorter = text.replace("|x", "").replace("09:00:30", "9 Uhr");
+    let twice = format!("{}u_1;A;T;Break;2026-10-19 08:00;2026-10-19T08:30;NO;;\n", text.replace("|x", ""));
+    for (faulty, fault) in [(shorter, "line 2, column From: \"2026-10-19 9 Uhr\""), (twice, "line 3, column From: ")] {
+        let faults = faults_of(read_schedule("a.csv", faulty.as_bytes(), &options));
+        assert!(faults[0].starts_with(fault), "the name that the file's author knows: {faults:?}");
+    }
     let wrong = ImportOptions { columns: BTreeMap::from([("agent".to_owned(), "x".to_owned())]), ..options.clone() };
     assert!(faults_of(read_schedule("a.csv", SAMPLE_CSV, &wrong))[0].starts_with("columns.agent renames no field"));
     let wrong = ImportOptions { default_zone: Some("Moon".to_owned()), ..options };
