@@ -106,9 +106,10 @@ async fn treat(mut stream: TcpStream, malice: Malice) {
         }
         Malice::Bombs => {
             let bomb = bomb();
-            let head = head(200, &format!("content-encoding: gzip\r\ncontent-length: {}", bomb.len()));
+            let head =
+                head(200, &format!("connection: close\r\ncontent-encoding: gzip\r\ncontent-length: {}", bomb.len()));
             let _ = stream.write_all(&[head, bomb].concat()).await;
-            let _ = stream.read_buf(&mut request).await;
+            while stream.read_buf(&mut request).await.is_ok_and(|count| count > 0) {}
         }
         Malice::Resets => {
             let _ = stream.write_all(&head(500, "content-length: 10")).await;
