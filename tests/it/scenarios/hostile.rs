@@ -28,7 +28,7 @@ const ATTEMPT: Duration = Duration::from_secs(15);
 const LATE: Duration = Duration::from_secs(2);
 
 /// The most memory that the daemon may have had, in bytes.
-const MOST_MEMORY: u64 = 256 << 20;
+const MOST_MEMORY: u64 = 128 << 20;
 
 /// How a server treats a request that it has read.
 #[derive(Clone, Copy)]
