@@ -19,10 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use shiftkeeper::clock::{BoxFuture, SeededRandom, SharedClock, SystemClock};
 use shiftkeeper::domain::delivery::Standing;
-use shiftkeeper::domain::event::{Event, EventKind};
+use shiftkeeper::domain::event::{AgentStateChanged, Details as _, Event};
 use shiftkeeper::domain::ids::{AgentId, EventId, TenantId};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::engine::deliver::send::{Attempt, Outgoing, Post};
@@ -77,17 +76,18 @@ impl Post for AtOnce {
 }
 
 fn event(n: u64) -> Event {
-    let agent = AgentId::from(format!("u_{:05}", n % AGENTS));
     Event {
         id: EventId(Uuid::from_u128(n.into())),
         tenant: acme(),
         at: UtcMicros::from_micros(START + i64::try_from(n).expect("fits")),
-        kind: EventKind::AgentStateChanged,
-        sequence: Some(n / AGENTS + 1),
-        data: json!({"userId": agent, "newState": "Ready", "latencyMs": null, "idleTimeMs": 900_000, "violationCount": 1,
-            "previousState": "Paused", "reasonCode": "WORKING", "enteredAt": "2026-10-26T13:30:00Z",
-            "transitionId": null, "sequence": n / AGENTS + 1}),
-        agent: Some(agent),
+        data: AgentStateChanged {
+            user_id: AgentId::from(format!("u_{:05}", n % AGENTS)),
+            sequence: n / AGENTS + 1,
+            latency_ms: None,
+            transition_id: None,
+            ..AgentStateChanged::example()
+        }
+        .into(),
     }
 }
 
@@ -137,7 +137,7 @@ async fn fill(store: &Store, rows: u64) {
             tenant: acme(),
             endpoint: "wfm".into(),
             event_number: n,
-            agent: event(n).agent,
+            agent: event(n).data.about().map(|(agent, _)| agent.clone()),
             standing: Standing::Delivered { attempts: 1 },
             earlier: 0,
             settled_at: Some(UtcMicros::from_micros(START)),

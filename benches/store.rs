@@ -24,7 +24,7 @@ use serde_json::json;
 use shiftkeeper::clock::{Random, SeededRandom, SystemClock};
 use shiftkeeper::domain::agent::{Agent, Source};
 use shiftkeeper::domain::audit::AuditDraft;
-use shiftkeeper::domain::event::{Event, EventKind};
+use shiftkeeper::domain::event::{AgentStateChanged, Details as _, Event};
 use shiftkeeper::domain::ids::{AgentId, EventId, SubjectId, TenantId};
 use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
@@ -81,10 +81,15 @@ fn change(random: &SeededRandom, n: u32) -> Commit {
             id: EventId(random.id_at(at)),
             tenant: tenant.clone(),
             at,
-            kind: EventKind::AgentStateChanged,
-            agent: Some(agent.clone()),
-            sequence: Some(u64::from(n)),
-            data: json!({"userId": agent, "newState": state.name(), "latencyMs": null, "idleTimeMs": 900_000, "violationCount": 1}),
+            data: AgentStateChanged {
+                user_id: agent.clone(),
+                new_state: state.clone(),
+                sequence: u64::from(n),
+                latency_ms: None,
+                transition_id: None,
+                ..AgentStateChanged::example()
+            }
+            .into(),
         }],
         history: vec![HistoryWrite::Enter(HistoryRow {
             tenant,
@@ -307,7 +312,7 @@ impl PeerRow {
             body: sealed.body,
             hash: sealed.hash.0,
             event: commit.events[0].id.to_string(),
-            data: commit.events[0].body().to_string(),
+            data: serde_json::to_string(&commit.events[0].body()).expect("JSON"),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::clock::{BoxFuture, SharedClock, SharedRandom};
 use crate::domain::agent::Agent;
 use crate::domain::audit::{AuditDraft, Hash};
-use crate::domain::event::{Event, EventKind};
+use crate::domain::event::{Event, ScheduleImported};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId};
 use crate::domain::import::{DraftAgent, ImportOptions, ImportRefused, ScheduleDraft, read_schedule};
 use crate::engine::door::Door;
@@ -142,13 +142,14 @@ impl Importer {
             id: EventId(self.random.id_at(now)),
             tenant: wanted.tenant.clone(),
             at: now,
-            kind: EventKind::ScheduleImported,
-            agent: None,
-            sequence: None,
-            data: json!({
-                "name": wanted.name, "agents": draft.agents.len(), "shifts": draft.shifts,
-                "firstDay": first_day, "lastDay": last_day,
-            }),
+            data: ScheduleImported {
+                name: wanted.name.clone(),
+                agents: draft.agents.len(),
+                shifts: draft.shifts,
+                first_day,
+                last_day,
+            }
+            .into(),
         };
         ScheduleImport {
             tenant: wanted.tenant.clone(),

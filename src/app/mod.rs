@@ -33,6 +33,7 @@ use crate::engine::link::Link;
 use crate::engine::message::INBOX;
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
+use crate::engine::repeats::Repeats;
 use crate::engine::sight;
 use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
@@ -250,6 +251,7 @@ impl App {
             jobs,
             probes,
             outbox: self.outbox.clone(),
+            repeats: Repeats::new(self.store.reader().clone(), self.store.writer().clone(), self.clock.clone()),
         });
         let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
         let (readiness, place) = (self.readiness.clone(), config.store.url.clone());

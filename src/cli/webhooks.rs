@@ -1,6 +1,7 @@
 //! `shiftkeeper webhooks`: the endpoints that are told what happens. Looking reads the store; the rest is asked of the daemon.
 
 mod ask;
+mod events;
 mod look;
 mod rotate;
 
@@ -13,6 +14,8 @@ pub enum WebhooksCommand {
     List(look::ListArgs),
     /// The deliveries of one endpoint, or one of them with its attempts.
     Show(look::ShowArgs),
+    /// What events there are: their fields, and an example of each.
+    Events(events::EventsArgs),
     /// Send one event again.
     Retry(ask::RetryArgs),
     /// Try again what was given up, and enable an endpoint that was disabled.
@@ -28,6 +31,7 @@ pub async fn run(command: WebhooksCommand) -> anyhow::Result<ExitCode> {
     match command {
         WebhooksCommand::List(args) => look::list(args).await,
         WebhooksCommand::Show(args) => look::show(args).await,
+        WebhooksCommand::Events(args) => events::run(&args),
         WebhooksCommand::Retry(args) => ask::retry(args).await,
         WebhooksCommand::Recover(args) => ask::recover(args).await,
         WebhooksCommand::Test(args) => ask::test(args).await,

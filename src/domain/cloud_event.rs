@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::event::EventKind;
 use super::ids::{AgentId, EventId, TenantId};
@@ -51,20 +52,33 @@ struct GuideBody<'a> {
     data: &'a RawValue,
 }
 
-/// The envelope. `sequence` is the extension of that name: a text whose order is the order of the events, hence the zeros.
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// The body of a delivery with `format = "cloudevents"`.
+#[derive(Serialize, ToSchema)]
+pub struct Envelope<'a> {
+    /// `1.0`.
     specversion: &'static str,
+    /// The event's id, the same at every delivery.
     id: EventId,
+    /// `/shiftkeeper/` and the tenant.
     source: String,
+    /// The kind of event, as endpoints select it.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// When it happened, by the daemon's clock.
     time: UtcMicros,
+    /// The agent whom the event is about; not there in others.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     subject: Option<&'a str>,
+    /// `application/json`.
     datacontenttype: &'static str,
+    /// The extension of that name: the number among the agent's events, with leading zeros, so that the order as text is the order
+    /// of the events; not there in events about no agent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     sequence: Option<String>,
+    /// What is told, by the kind of event: below.
+    #[schema(value_type = Object)]
     data: &'a RawValue,
 }
 

@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::time::UtcMicros;
 
 const fn minutes(count: u64) -> Duration {
@@ -234,7 +237,8 @@ fn pause(attempts: u32, jitter: f64) -> Option<Duration> {
 }
 
 /// Why an endpoint gets nothing any more, until a person says otherwise.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum DisabledFor {
     /// It answered 410.
     Gone,

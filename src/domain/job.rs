@@ -5,6 +5,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::cron::Calendar;
 use super::ids::{JobId, TenantId};
 use super::time::UtcMicros;
@@ -45,7 +48,8 @@ pub enum CatchUp {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum JobOutcome {
     /// Well.
     Done,

@@ -5,6 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::ids::ReasonCode;
 
@@ -121,6 +124,16 @@ impl Serialize for AgentState {
         serializer.serialize_str(self.name())
     }
 }
+
+/// Any text, since the platform may have states of its own; the known names are the examples.
+impl PartialSchema for AgentState {
+    fn schema() -> RefOr<Schema> {
+        let known = Self::KNOWN.iter().map(Self::name);
+        ObjectBuilder::new().schema_type(Type::String).examples(known).into()
+    }
+}
+
+impl ToSchema for AgentState {}
 
 impl<'de> Deserialize<'de> for AgentState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -34,7 +34,8 @@ pub struct ChangeRequest {
     pub note: Option<String>,
     /// Who asks, by the token's id.
     pub actor: Arc<str>,
-    /// The same key with the same request gives the first answer again.
+    /// The answer is kept under this key, in the commit of the transitions; that the key is new is looked at before
+    /// (`engine::repeats`).
     pub idempotency: Option<IdempotencyKey>,
 }
 

@@ -15,6 +15,7 @@ pub mod message;
 pub mod picture;
 pub mod probe;
 pub mod readiness;
+pub mod repeats;
 pub mod settings;
 pub mod sight;
 pub mod store_watch;

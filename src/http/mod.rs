@@ -6,6 +6,7 @@ pub mod auth;
 pub mod problem;
 
 mod api;
+mod request_key;
 mod serve;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use serde::Serialize;
 use tower_http::timeout::TimeoutLayer;
 
 use self::auth::Tokens;
+use self::problem::Problem;
 use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
 use crate::domain::import::{Complaint, LARGEST_FILE};
@@ -30,6 +32,7 @@ use crate::engine::door::Door;
 use crate::engine::jobs::Jobs;
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
+use crate::engine::repeats::Repeats;
 use crate::store::Reader;
 
 pub use api::webhooks::{attempt as attempt_shape, delivery as delivery_shape, endpoint as endpoint_shape};
@@ -127,6 +130,7 @@ pub struct ApiState {
     jobs: Jobs,
     outbox: Outbox,
     probes: Probes,
+    repeats: Repeats<Problem>,
 }
 
 /// What the HTTP face is made of.
@@ -147,6 +151,8 @@ pub struct ApiParts {
     pub outbox: Outbox,
     /// Asks the platforms whether they answer.
     pub probes: Probes,
+    /// Carries out once what comes under one key.
+    pub repeats: Repeats<Problem>,
 }
 
 impl ApiState {
@@ -161,6 +167,7 @@ impl ApiState {
             jobs: parts.jobs,
             outbox: parts.outbox,
             probes: parts.probes,
+            repeats: parts.repeats,
         }
     }
 }

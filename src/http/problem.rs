@@ -182,8 +182,8 @@ pub(super) async fn ended(response: Response) -> Response {
     if response.status() != StatusCode::REQUEST_TIMEOUT {
         return response;
     }
-    let detail = "it was not answered in time and may have been carried out all the same: look before repeating it; a \
-                  change with an Idempotency-Key and an import may be repeated as they are";
+    let detail = "it was not answered in time and may have been carried out all the same: look before repeating it; what \
+                  has an Idempotency-Key, and an import, may be repeated as it is";
     Problem::new(StatusCode::REQUEST_TIMEOUT, "not_in_time", detail).into_response()
 }
 

@@ -28,6 +28,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `soft` is cancelled, then lets requests under way finish.
 pub async fn serve(listener: Arc<TcpListener>, state: ApiState, soft: CancellationToken) -> anyhow::Result<()> {
+    let repeats = state.repeats.clone();
     let app = router(state);
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let graceful = GracefulShutdown::new();
@@ -61,7 +62,7 @@ pub async fn serve(listener: Arc<TcpListener>, state: ApiState, soft: Cancellati
         });
     }
     tokio::select! {
-        () = graceful.shutdown() => {}
+        () = async { graceful.shutdown().await; repeats.finish().await } => {}
         () = RealTime::sleep(STOP_WITHIN) => {}
     }
     Ok(())

@@ -220,7 +220,7 @@ impl Reader {
             if !self.have_hashes(tenant, reached, &glance.hashes).await? {
                 break;
             }
-            if let Err(bad) = walk.take(glance) {
+            if let Err(bad) = walk.take(&glance) {
                 return Ok((walk, Err(bad)));
             }
         }
@@ -258,7 +258,7 @@ fn accounts_for(action: &str, body: &str, from: u64) -> bool {
 
 impl Walk {
     /// Goes over entries that hold among themselves.
-    fn take(&mut self, glance: Glance) -> Result<(), BadEntry> {
+    fn take(&mut self, glance: &Glance) -> Result<(), BadEntry> {
         for hash in glance.hashes.chunks_exact(32).filter_map(Hash::from_slice) {
             self.check.go_on(hash);
             self.witnesses.confirm(self.check.head())?;

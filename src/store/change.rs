@@ -279,8 +279,8 @@ pub enum SubscriptionWrite {
 /// What was answered to a request with an `Idempotency-Key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyRow {
-    /// Whose.
-    pub tenant: TenantId,
+    /// Whose; the daemon's own where there is none.
+    pub tenant: Option<TenantId>,
     /// The id of the token that asked.
     pub token: Arc<str>,
     /// The key.

@@ -13,9 +13,10 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodeP
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{ChainHead, Hash};
-use crate::domain::event::EventKind;
+use crate::domain::event::{Details, EXAMPLE_AT, EventKind};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 
@@ -98,6 +99,10 @@ impl HeadKey {
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key().to_bytes())
     }
+
+    fn sign(&self, claim: &HeadClaim) -> Option<[u8; 64]> {
+        claim.signed_text().map(|text| self.0.sign(text.as_bytes()).to_bytes())
+    }
 }
 
 impl fmt::Debug for HeadKey {
@@ -134,26 +139,56 @@ pub struct SignedHead {
     pub signature: [u8; 64],
 }
 
-/// A head as JSON. Without the signature it is the text that is signed.
-#[derive(Serialize, Deserialize)]
+/// A signed head of the tenant's audit chain, every five minutes or 1,000 entries where the chain grows (`[audit]`). Keep it
+/// away from the daemon's host: `audit verify --head` holds the chain against it (`docs/audit.md`).
+// As JSON; without the signature it is the text that is signed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Wire {
+pub struct AuditHead {
+    /// The version of this shape.
     v: u32,
+    /// Whose chain it is.
     tenant: TenantId,
+    /// The number of the chain's last entry.
     seq: u64,
+    /// The number that the head before it ended at; 0 for the first.
     after: u64,
+    /// The SHA-256 of the last entry, in hexadecimal.
     hash: String,
+    /// When the head was made.
     at: UtcMicros,
+    /// The first eight bytes of the hash of each of the last entries up to `seq`, one after the other, in base64.
     marks: String,
+    /// The short name of the key: the first 16 hexadecimal digits of the SHA-256 of `publicKey`.
     key_id: String,
+    /// The ed25519 key that signs, 32 bytes in base64.
     public_key: String,
+    /// The signature over the RFC 8785 JSON of everything else here, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     signature: Option<String>,
 }
 
+impl Details for AuditHead {
+    fn example() -> Self {
+        let key = HeadKey::from_seed([7; 32]);
+        let hash = Hash::of(b"an entry");
+        let claim = HeadClaim {
+            tenant: "acme".into(),
+            seq: 1042,
+            after: 1041,
+            hash,
+            at: EXAMPLE_AT,
+            marks: hash.0.iter().take(MARK_BYTES).copied().collect(),
+            key: key.public(),
+        };
+        SignedHead { signature: key.sign(&claim).unwrap_or([0; 64]), claim }.to_event()
+    }
+}
+
 impl HeadClaim {
-    fn wire(&self) -> Wire {
-        Wire {
+    fn wire(&self) -> AuditHead {
+        AuditHead {
             v: HEAD_VERSION,
             tenant: self.tenant.clone(),
             seq: self.seq,
@@ -193,8 +228,7 @@ impl HeadClaim {
 impl SignedHead {
     /// Signs; `None` when `key` is not the one that the claim names.
     pub fn sign(claim: HeadClaim, key: &HeadKey) -> Option<Self> {
-        let text = (claim.key == key.public()).then(|| claim.signed_text()).flatten()?;
-        let signature = key.0.sign(text.as_bytes()).to_bytes();
+        let signature = (claim.key == key.public()).then(|| key.sign(&claim)).flatten()?;
         Some(Self { claim, signature })
     }
 
@@ -216,14 +250,18 @@ impl SignedHead {
         is_sound && signed().is_some()
     }
 
-    /// As JSON: the `data` of its event, a line of a file, what [`read_heads`] takes.
+    /// The data of its event.
+    pub fn to_event(&self) -> AuditHead {
+        AuditHead { signature: Some(STANDARD.encode(self.signature)), ..self.claim.wire() }
+    }
+
+    /// The same as JSON: a line of a file, what [`read_heads`] takes.
     pub fn to_value(&self) -> Value {
-        let wire = Wire { signature: Some(STANDARD.encode(self.signature)), ..self.claim.wire() };
-        serde_json::to_value(wire).unwrap_or_default()
+        serde_json::to_value(self.to_event()).unwrap_or_default()
     }
 
     fn from_value(value: Value) -> Result<Self, String> {
-        let wire: Wire = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        let wire: AuditHead = serde_json::from_value(value).map_err(|error| error.to_string())?;
         let bytes = |text: &str, name: &str| STANDARD.decode(text).map_err(|_| format!("`{name}` is not base64"));
         if wire.v != HEAD_VERSION {
             return Err(format!("version {} is not known here", wire.v));

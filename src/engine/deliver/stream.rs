@@ -20,7 +20,7 @@ use super::{DeliverParts, Endpoint, Leaving};
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
 use crate::domain::audit::AuditDraft;
 use crate::domain::delivery::{Answer, DisabledFor, Health, Outcome, Standing, Step};
-use crate::domain::event::{Event, EventKind};
+use crate::domain::event::{Event, WebhookDisabled};
 use crate::domain::ids::{AgentId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::{
@@ -422,15 +422,13 @@ impl Stream {
             id: EventId(self.parts.shared.random.id_at(now)),
             tenant: tenant.clone(),
             at: now,
-            kind: EventKind::WebhookDisabled,
-            agent: None,
-            sequence: None,
-            data: json!({
-                "webhook": endpoint,
-                "reason": why.name(),
-                "failingSince": self.health.failing_since,
-                "lastError": self.last_error,
-            }),
+            data: WebhookDisabled {
+                webhook_id: endpoint.clone(),
+                reason: why,
+                failing_since: self.health.failing_since.unwrap_or(now),
+                last_error: self.last_error.clone().unwrap_or_default(),
+            }
+            .into(),
         });
         self.audit("webhook.disabled", "daemon".to_owned(), json!({"webhook": endpoint, "reason": why.name()}));
         let disabled = self.disabled;

@@ -15,7 +15,7 @@ use self::receiver::{Receiver, refused};
 use super::*;
 use crate::clock::{Clock, ManualClock, RealTime, SeededRandom, Stopwatch};
 use crate::domain::delivery::{FAILING_LIMIT, ParkedFor};
-use crate::domain::event::Event;
+use crate::domain::event::{AgentStateChanged, Details as _, Event, ScheduleImported};
 use crate::domain::ids::{AgentId, EventId};
 use crate::domain::time::UtcMicros;
 use crate::store::{DeliveryFilter, Identity, Role, Store, StoredDelivery};
@@ -145,16 +145,13 @@ impl World {
 
 /// Event `n` of agent `n` modulo `agents`; of no agent when that is 0 and there are several.
 fn numbered(n: u64, agents: u64, at: UtcMicros) -> Event {
-    let agent = (agents == 1 || !n.is_multiple_of(agents)).then(|| AgentId::from(format!("u_{}", n % agents)));
-    Event {
-        id: EventId(uuid::Uuid::from_u128(n.into())),
-        tenant: acme(),
-        at,
-        kind: EventKind::AgentStateChanged,
-        sequence: agent.as_ref().map(|_| n / agents + 1),
-        agent,
-        data: json!({"n": n}),
-    }
+    let data = if agents == 1 || !n.is_multiple_of(agents) {
+        let (user_id, sequence) = (AgentId::from(format!("u_{}", n % agents)), n / agents + 1);
+        AgentStateChanged { user_id, sequence, ..AgentStateChanged::example() }.into()
+    } else {
+        ScheduleImported::example().into()
+    };
+    Event { id: EventId(uuid::Uuid::from_u128(n.into())), tenant: acme(), at, data }
 }
 
 fn manual() -> ManualClock {
@@ -255,7 +252,7 @@ async fn gone_disables_at_once_the_others_are_told_and_a_person_enables_it_again
 
 fn is_told(body: &[u8]) -> bool {
     let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
-    body["event"] == "WEBHOOK_DISABLED" && body["data"]["webhook"] == "wfm"
+    body["event"] == "WEBHOOK_DISABLED" && body["data"]["webhookId"] == "wfm"
 }
 
 #[tokio::test]
@@ -310,7 +307,7 @@ async fn a_test_is_sent_once_and_leaves_no_row() {
     let attempt = world.outbox.test(&acme(), &wfm()).await.expect("taken");
     assert_eq!((attempt.status_code, receiver.count()), (Some(500), 1));
     let body: serde_json::Value = serde_json::from_slice(&receiver.bodies()[0]).expect("JSON");
-    assert_eq!((&body["event"], &body["data"]["webhook"]), (&json!("WEBHOOK_TEST"), &json!("wfm")));
+    assert_eq!((&body["event"], &body["data"]["webhookId"]), (&json!("WEBHOOK_TEST"), &json!("wfm")));
     assert_eq!(world.rows(&wfm()).await, []);
     let nobody = world.outbox.test(&acme(), &"nobody".into()).await;
     assert!(matches!(nobody, Err(OutboxError::NoEndpoint { .. })), "{nobody:?}");

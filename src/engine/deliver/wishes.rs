@@ -8,7 +8,7 @@ use super::outbox::{OutboxError, Recovered, Retried, Wish};
 use super::send::Outgoing;
 use super::stream::{Ended, Stream, answer};
 use crate::domain::delivery::{Health, Standing};
-use crate::domain::event::{Event, EventKind};
+use crate::domain::event::{Event, WebhookTest};
 use crate::domain::ids::EventId;
 use crate::domain::time::UtcMicros;
 use crate::store::{DeliveryFilter, EndpointWrite, Recovery, StoredEvent};
@@ -17,7 +17,7 @@ impl Stream {
     pub(super) async fn obey(&mut self, wish: Wish) -> anyhow::Result<()> {
         match wish {
             Wish::Test { reply } => {
-                let request = self.test_event();
+                let request = self.test_event()?;
                 let sender = self.parts.endpoint.sender.clone();
                 self.tasks.spawn(async move {
                     answer(reply, Ok(sender.post(request).await));
@@ -36,28 +36,21 @@ impl Stream {
         Ok(())
     }
 
-    fn test_event(&self) -> Outgoing {
+    fn test_event(&self) -> anyhow::Result<Outgoing> {
         let (tenant, now) = (self.parts.tenant.clone(), self.parts.shared.clock.now());
         let id = EventId(self.parts.shared.random.id_at(now));
-        let event = Event {
-            id,
-            tenant: tenant.clone(),
-            at: now,
-            kind: EventKind::WebhookTest,
-            agent: None,
-            sequence: None,
-            data: json!({"webhook": self.parts.endpoint.id}),
-        };
+        let data = WebhookTest { webhook_id: self.parts.endpoint.id.clone() }.into();
+        let event = Event { id, tenant: tenant.clone(), at: now, data };
         let stored = StoredEvent {
             number: 0,
             id,
             at: now,
-            kind: event.kind,
+            kind: event.data.kind(),
             agent: None,
             sequence: None,
-            body: event.body().to_string(),
+            body: serde_json::to_string(&event.body())?,
         };
-        Outgoing { event_id: id, body: (self.parts.endpoint.shape)(&tenant, &stored), tenant }
+        Ok(Outgoing { event_id: id, body: (self.parts.endpoint.shape)(&tenant, &stored), tenant })
     }
 
     async fn retry(&mut self, id: EventId, actor: &Arc<str>) -> anyhow::Result<Result<Retried, OutboxError>> {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::audit::head::{HeadClaim, HeadKey, MARK_BYTES, MOST_MARKS, SignedHead};
 use crate::domain::audit::{AuditDraft, ChainCheck, ChainHead};
-use crate::domain::event::{Event, EventKind};
+use crate::domain::event::Event;
 use crate::domain::ids::{EventId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::{AuditPrune, Commit, PAGE_LIMIT, PRUNED, Reader, Writer};
@@ -190,15 +190,8 @@ async fn publish(
     };
     let signed = SignedHead::sign(claim, &parts.key).context("the audit head could not be signed")?;
     let data = signed.to_value();
-    let event = Event {
-        id: EventId(parts.random.id_at(at)),
-        tenant: tenant.clone(),
-        at,
-        kind: EventKind::AuditHead,
-        agent: None,
-        sequence: None,
-        data: data.clone(),
-    };
+    let id = EventId(parts.random.id_at(at));
+    let event = Event { id, tenant: tenant.clone(), at, data: signed.to_event().into() };
     let commit = Commit { heads: vec![signed], events: vec![event], ..Commit::default() };
     parts.writer.commit(commit).await.context("storing an audit head")?;
     tracing::info!(%tenant, seq = head.seq, head = %data, "audit head");

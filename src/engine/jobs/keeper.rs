@@ -7,13 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::{JobParts, JobSpec, RunRefused, RunRequest};
 use crate::clock::RealTime;
-use crate::domain::event::{Event, EventKind};
+use crate::domain::event::{Event, JobFailed};
 use crate::domain::ids::{EventId, TenantId};
 use crate::domain::job::{CLOCK_WAS_WRONG, Due, JobKey, JobOutcome, due, missed_text};
 use crate::domain::time::{UtcMicros, rough_duration_text};
@@ -329,13 +328,16 @@ impl JobKeeper {
             id: EventId(self.parts.random.id_at(now)),
             tenant: tenant.clone(),
             at: now,
-            kind: EventKind::JobFailed,
-            agent: None,
-            sequence: None,
-            data: json!({
-                "job": run.key.job, "scope": if run.key.tenant.is_some() { "tenant" } else { "daemon" }, "run": run.run,
-                "dueAt": run.due_at, "attempt": run.attempt, "outcome": outcome.name(), "message": message,
-            }),
+            data: JobFailed {
+                job_id: run.key.job.clone(),
+                scope: if run.key.tenant.is_some() { "tenant" } else { "daemon" },
+                run: run.run,
+                due_at: run.due_at,
+                attempt: run.attempt,
+                outcome,
+                message: message.to_owned(),
+            }
+            .into(),
         };
         tenants.iter().map(event).collect()
     }

@@ -84,6 +84,8 @@ impl Retention {
             add("audit entries", audited.context("letting go of audit entries")?);
             add("events", self.forget_events(tenant, now - self.kept.deliveries).await?);
         }
+        // To what was asked of the daemon itself.
+        add("answers", self.prune(None, Pruned::Answers, now - ANSWERS_KEPT).await?);
         for job in self.reader.jobs().await.context("the jobs")? {
             let what = Pruned::JobRuns(job.key.job);
             add("runs of jobs", self.prune(job.key.tenant.as_ref(), what, now - self.kept.job_runs).await?);

@@ -288,7 +288,7 @@ async fn a_failure_and_a_panic_are_recorded_told_and_shown_until_it_goes_well() 
     let told = bench.told("bravo").await;
     assert_eq!(told.len(), 2, "each tenant is told of the daemon's own: {told:?}");
     assert_eq!((&told[0]["event"], &told[0]["data"]["scope"]), (&"JOB_FAILED".into(), &"daemon".into()));
-    assert_eq!((&told[0]["data"]["job"], &told[0]["data"]["message"]), (&"tidy".into(), &"the disk is full".into()));
+    assert_eq!((&told[0]["data"]["jobId"], &told[0]["data"]["message"]), (&"tidy".into(), &"the disk is full".into()));
     assert_eq!(told[1]["data"]["outcome"], "panicked");
     bench.advance(&mut keeper, HOUR).await;
     assert_eq!(bench.detail(), None);
@@ -429,11 +429,12 @@ async fn the_task_wakes_by_itself_runs_what_is_asked_for_and_stops_when_told() {
 
 #[tokio::test]
 async fn retention_lets_go_of_everything_that_has_served_its_time() {
+    use crate::domain::audit::Hash;
     use crate::domain::audit::head::HeadKey;
-    use crate::domain::event::{Event, EventKind};
+    use crate::domain::event::{Details as _, Event, ScheduleImported};
     use crate::domain::ids::EventId;
     use crate::engine::heads::{HeadParts, HeadSettings};
-    use crate::store::Commit;
+    use crate::store::{Commit, IdempotencyRow};
 
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &Noted::fine())).await;
     let now = bench.clock.now();
@@ -441,13 +442,22 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
         id: EventId(uuid::Uuid::from_u128(u128::from(n))),
         tenant: "acme".into(),
         at: now - age,
-        kind: EventKind::RuleTold,
-        agent: None,
-        sequence: None,
-        data: Value::Null,
+        data: ScheduleImported::example().into(),
     };
     let events = (0..700).map(|n| event(n, 31 * 24 * HOUR)).chain([event(800, HOUR)]).collect();
-    bench.store.writer().commit(Commit { events, ..Commit::default() }).await.expect("commits");
+    let answer = |tenant: Option<&str>, age: u32| IdempotencyRow {
+        tenant: tenant.map(TenantId::from),
+        token: "ops".into(),
+        key: age.to_string().into(),
+        request_hash: Hash::of(b"what was asked"),
+        status: 200,
+        answer: "{}".to_owned(),
+        at: now - age * HOUR,
+    };
+    let idempotency = [(Some("acme"), 25), (Some("acme"), 23), (None, 25), (None, 23)];
+    let idempotency = idempotency.map(|(tenant, age)| answer(tenant, age)).into();
+    let commit = Commit { events, idempotency, ..Commit::default() };
+    bench.store.writer().commit(commit).await.expect("commits");
     let retention = Retention {
         writer: bench.store.writer().clone(),
         reader: bench.store.reader().clone(),
@@ -469,7 +479,7 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
             job_runs: 30 * 24 * HOUR,
         },
     };
-    assert_eq!(retention.run(now).await.expect("lets go"), "let go of 700 events");
+    assert_eq!(retention.run(now).await.expect("lets go"), "let go of 2 answers, 700 events");
     assert_eq!(retention.run(now).await.expect("lets go"), "nothing had served its time");
     assert_eq!(bench.told("acme").await.len(), 1);
 }

@@ -8,7 +8,7 @@ use super::files::Asked;
 use super::record::Pass;
 use super::{AutomaticChange, Keeper};
 use crate::domain::agent::{Observed, Source};
-use crate::domain::event::EventKind;
+use crate::domain::event::{AutomationHalted, AutomationResumed};
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::policy::{PlatformSays, Violation};
 use crate::domain::roster::{AgentIndex, AgentSlot, PlatformAnswers};
@@ -316,14 +316,14 @@ impl Keeper {
                 tracing::error!(tenant = %self.link.tenant, ?agents, "automation halted: {reason}");
                 self.link.readiness.degraded(&part, format!("halted: {reason}; probes will resume it"));
                 self.audit_tenant(pass, "automation.halted", json!({"failing_agents": agents.len()}));
-                self.tell(pass, EventKind::AutomationHalted, None, json!({"reason": reason, "userIds": agents}));
+                self.tell(pass, AutomationHalted { reason: reason.clone(), user_ids: agents });
                 self.set_halted(pass, Some((pass.now, reason)));
             }
             Some(Change::Resumed { after }) => {
                 tracing::info!(tenant = %self.link.tenant, after_ms = after.as_millis(), "automation resumed");
                 self.link.readiness.restored(&part);
                 self.audit_tenant(pass, "automation.resumed", json!({"after_ms": real_millis(after)}));
-                self.tell(pass, EventKind::AutomationResumed, None, json!({"afterMs": real_millis(after)}));
+                self.tell(pass, AutomationResumed { after_ms: real_millis(after) });
                 self.set_halted(pass, None);
             }
         }

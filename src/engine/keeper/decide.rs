@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Keeper;
 use super::record::Pass;
 use super::requests::Wish;
-use crate::domain::event::EventKind;
+use crate::domain::event::RuleTold;
 use crate::domain::planner::{Guard, Held, Intent, Wanted, decide, note};
 use crate::domain::rule::Mode;
 use crate::domain::state::AgentState;
@@ -64,11 +64,13 @@ impl Keeper {
             }
             Wanted::Tell(text) | Wanted::Ask(text) => {
                 self.audit_agent(pass, intent.index, &actor, "rule.told", facts);
-                let data = json!({
-                    "userId": intent.agent, "rule": intent.rule, "text": text,
-                    "asks": matches!(intent.action, Wanted::Ask(_)),
+                self.tell_of(pass, intent.index, |user_id, sequence| RuleTold {
+                    user_id,
+                    rule_id: intent.rule.clone(),
+                    text: text.to_string(),
+                    asks: matches!(intent.action, Wanted::Ask(_)),
+                    sequence,
                 });
-                self.tell(pass, EventKind::RuleTold, Some(intent.index), data);
             }
         }
         self.note(pass, intent);

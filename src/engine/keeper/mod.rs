@@ -224,7 +224,7 @@ impl Keeper {
             Arrival::Told(told) => self.take_told(pass, told),
             Arrival::Message(Message::Sight(sight)) => self.take_sight(pass, sight),
             Arrival::Message(Message::SliceNotice(notice)) => self.take_notice(pass, &notice),
-            Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply).await?,
+            Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply),
             Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),
             Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
         }

@@ -12,7 +12,7 @@ use super::book::Open;
 use super::doubt::{Lost, Verdict, read_back};
 use super::record::{Pass, shows};
 use crate::domain::agent::{Agent, Observed, Source};
-use crate::domain::event::EventKind;
+use crate::domain::event::{AgentReversedChange, PictureStale, SnapshotOversize, SubscriptionNearExpiry};
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::merge::{CONTRADICTIONS_BELIEVED, Merged, SAME_CHANGE, Sighted, merge};
 use crate::domain::planner::is_reversal;
@@ -229,12 +229,15 @@ impl Keeper {
         pass.remember(index, &rule);
         let facts = json!({"rule": rule, "set": known.state, "back_to": now.state, "left_alone_until": until});
         self.audit_agent(pass, index, &Actor::Daemon, "agent.reversed_change", facts);
-        let user = self.roster.get(index).map(|slot| slot.id().clone());
-        let data = json!({
-            "userId": user, "rule": rule, "transitionId": transition,
-            "set": known.state, "backTo": now.state, "leftAloneUntil": until,
+        self.tell_of(pass, index, |user_id, sequence| AgentReversedChange {
+            user_id,
+            rule_id: rule,
+            transition_id: transition,
+            previous_state: known.state.clone(),
+            new_state: now.state.clone(),
+            left_alone_until: until,
+            sequence,
         });
-        self.tell(pass, EventKind::AgentReversedChange, Some(index), data);
     }
 
     /// What the newest row means for the agent's accepted change and for the one in doubt.
@@ -324,17 +327,15 @@ impl Keeper {
         }
     }
 
-    pub(super) fn take_notice(&mut self, pass: &mut Pass, notice: &SliceNotice) {
+    pub(super) fn take_notice(&self, pass: &mut Pass, notice: &SliceNotice) {
         match notice {
             SliceNotice::Oversize { slice, bytes } => {
                 tracing::warn!(tenant = %self.link.tenant, slice, bytes, "the snapshot is larger than the limit");
-                let data = json!({"subscription": slice, "bytes": bytes});
-                self.tell(pass, EventKind::SnapshotOversize, None, data);
+                self.tell(pass, SnapshotOversize { subscription: *slice, bytes: *bytes });
             }
             SliceNotice::NearExpiry { slice, created_at } => {
                 tracing::warn!(tenant = %self.link.tenant, slice, %created_at, "the subscription nears its end");
-                let data = json!({"subscription": slice, "createdAt": created_at});
-                self.tell(pass, EventKind::SubscriptionNearExpiry, None, data);
+                self.tell(pass, SubscriptionNearExpiry { subscription: *slice, created_at: *created_at });
             }
         }
     }
@@ -361,8 +362,8 @@ impl Keeper {
         let told = std::mem::replace(&mut self.told_stale, stale.iter().map(|(slice, _, _)| *slice).collect());
         for (slice, newest, age) in stale.into_iter().filter(|(slice, _, _)| !told.contains(slice)) {
             tracing::warn!(tenant = %self.link.tenant, slice, age_ms = age.as_millis(), "the picture is stale");
-            let data = json!({"subscription": slice, "newestSight": newest, "ageMs": real_millis(age)});
-            self.tell(pass, EventKind::PictureStale, None, data);
+            let age_ms = real_millis(age);
+            self.tell(pass, PictureStale { subscription: slice, newest_sight_at: newest, age_ms });
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Keeper;
 use crate::domain::agent::Observed;
 use crate::domain::audit::{AuditDraft, note_hash};
-use crate::domain::event::{AgentStateChanged, Event, EventKind};
+use crate::domain::event::{AgentStateChanged, Event, EventData, PolicyViolated, TransitionFinished};
 use crate::domain::ids::{AgentId, EventId, RuleId, TransitionId};
 use crate::domain::policy::Violation;
 use crate::domain::roster::AgentIndex;
@@ -205,45 +205,47 @@ impl Keeper {
         });
     }
 
-    /// An event; one about an agent takes the agent's next number.
-    pub(super) fn tell(&mut self, pass: &mut Pass, kind: EventKind, index: Option<AgentIndex>, data: Value) {
-        let sequence = index.and_then(|index| self.files.get_mut(index.position())).map(|file| {
-            file.sequence += 1;
-            file.sequence
-        });
-        if let Some(index) = index {
-            pass.count(index);
-        }
-        let mut data = data;
-        if let (Some(sequence), Some(fields)) = (sequence, data.as_object_mut()) {
-            fields.insert("sequence".to_owned(), json!(sequence));
-        }
+    /// An event.
+    pub(super) fn tell(&self, pass: &mut Pass, data: impl Into<EventData>) {
         pass.commit.events.push(Event {
             id: EventId(self.link.random.id_at(pass.now)),
             tenant: self.link.tenant.clone(),
             at: pass.now,
-            kind,
-            agent: index.and_then(|index| self.roster.get(index)).map(|slot| slot.id().clone()),
-            sequence,
-            data,
+            data: data.into(),
         });
     }
 
+    /// An event about an agent, with the agent's id and next number.
+    pub(super) fn tell_of<D: Into<EventData>>(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        data: impl FnOnce(AgentId, u64) -> D,
+    ) {
+        let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
+        let Some(file) = self.files.get_mut(index.position()) else { return };
+        file.sequence += 1;
+        let data = data(agent, file.sequence);
+        pass.count(index);
+        self.tell(pass, data);
+    }
+
     fn tell_finished(&mut self, pass: &mut Pass, transition: &Transition) {
-        let index = self.roster.find(transition.agent.as_str());
-        let data = json!({
-            "userId": transition.agent,
-            "transitionId": transition.id,
-            "targetState": transition.target,
-            "reasonCode": transition.reason,
-            "outcome": transition.status.name(),
-            "detail": outcome(transition),
-            "actor": transition.actor.label(),
-            "attempts": transition.attempts,
-            "latencyMs": transition.latency_ms,
-            "violation": transition.violation,
+        // Whoever has an open transition is in the roster.
+        let Some(index) = self.roster.find(transition.agent.as_str()) else { return };
+        self.tell_of(pass, index, |user_id, sequence| TransitionFinished {
+            user_id,
+            transition_id: transition.id,
+            target_state: transition.target.clone(),
+            reason_code: transition.reason.clone(),
+            outcome: transition.status.name(),
+            detail: outcome(transition).unwrap_or_default(),
+            actor: transition.actor.label(),
+            attempts: transition.attempts,
+            latency_ms: transition.latency_ms,
+            violation: transition.violation,
+            sequence,
         });
-        self.tell(pass, EventKind::TransitionFinished, index, data);
     }
 
     /// Puts a change into history, the picture and the outbox.
@@ -289,28 +291,24 @@ impl Keeper {
         now: &Observed,
         latency_ms: Option<u64>,
     ) {
-        let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         let Some(file) = self.files.get_mut(index.position()) else { return };
         match before {
             Some(left) if left.state.counts_as_not_ready() => file.add_not_ready(left.entered_at, now.entered_at),
             Some(_) | None => file.turn_to(now.entered_at),
         }
-        let data = AgentStateChanged {
-            user_id: &agent,
-            new_state: now.state.name(),
+        let (idle_time_ms, violation_count) = (real_millis(file.not_ready), file.violations);
+        self.tell_of(pass, index, |user_id, sequence| AgentStateChanged {
+            user_id,
+            new_state: now.state.clone(),
             latency_ms,
-            idle_time_ms: real_millis(file.not_ready),
-            violation_count: file.violations,
-            previous_state: before.map(|left| left.state.name()),
-            reason_code: now.reason.as_ref().map(crate::domain::ids::ReasonCode::as_str),
+            idle_time_ms,
+            violation_count,
+            previous_state: before.map(|left| left.state.clone()),
+            reason_code: now.reason.clone(),
             entered_at: now.entered_at,
             transition_id: now.transition,
-            sequence: file.sequence + 1,
-        };
-        match serde_json::to_value(&data) {
-            Ok(data) => self.tell(pass, EventKind::AgentStateChanged, Some(index), data),
-            Err(error) => tracing::error!(%error, "defect: an event cannot be written"),
-        }
+            sequence,
+        });
     }
 
     /// Counts a violation, once per transition.
@@ -322,22 +320,20 @@ impl Keeper {
         open.transition.violation = Some(violation);
         let transition = open.transition.clone();
         pass.keep_row(transition.clone());
-        let index = self.roster.find(transition.agent.as_str());
-        let mut count = 0;
-        if let Some(file) = index.and_then(|index| self.files.get_mut(index.position())) {
-            file.turn_to(pass.now);
-            file.violations += 1;
-            count = file.violations;
-        }
-        let data = json!({
-            "userId": transition.agent,
-            "transitionId": transition.id,
-            "targetState": transition.target,
-            "violation": violation,
-            "actor": transition.actor.label(),
-            "violationCount": count,
+        let Some(index) = self.roster.find(transition.agent.as_str()) else { return };
+        let Some(file) = self.files.get_mut(index.position()) else { return };
+        file.turn_to(pass.now);
+        file.violations += 1;
+        let violation_count = file.violations;
+        self.tell_of(pass, index, |user_id, sequence| PolicyViolated {
+            user_id,
+            transition_id: transition.id,
+            target_state: transition.target,
+            violation,
+            actor: transition.actor.label(),
+            violation_count,
+            sequence,
         });
-        self.tell(pass, EventKind::PolicyViolated, index, data);
     }
 
     /// Makes the commit complete: rows and counts as they stand now.

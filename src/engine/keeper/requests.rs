@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 use super::Keeper;
 use super::book::Open;
 use super::record::{Pass, outcome};
-use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, ReasonCode, TransitionId};
 use crate::domain::policy::OnContact;
 use crate::domain::priority::Priority;
@@ -16,8 +15,8 @@ use crate::domain::roster::AgentIndex;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition};
-use crate::engine::door::{ChangeRequest, DoorError, Taken};
-use crate::store::IdempotencyRow;
+use crate::engine::door::{ChangeRequest, DoorError, IdempotencyKey, Taken};
+use crate::engine::repeats::Answer;
 
 /// The way to answer a request.
 type Reply = oneshot::Sender<Result<Vec<Taken>, DoorError>>;
@@ -37,53 +36,15 @@ pub(super) struct Wish {
 }
 
 impl Keeper {
-    /// Takes a request in; the answer leaves after the commit.
-    pub(super) async fn take_request(
-        &mut self,
-        pass: &mut Pass,
-        request: ChangeRequest,
-        reply: Reply,
-    ) -> anyhow::Result<()> {
-        let Some(reply) = self.join_pending(pass, &request, reply) else { return Ok(()) };
-        let result = match self.known_answer(&request).await? {
-            Some(known) => known,
-            None => self.check_request(&request).map(|()| self.open_request(pass, &request)),
-        };
-        match result {
-            // Where the transitions stand after this pass is what the answer says.
-            Ok(taken) => self.answer_later(taken, request, reply),
+    /// Takes a request in; the answer leaves after the commit, and says where the transitions stand after this pass.
+    pub(super) fn take_request(&mut self, pass: &mut Pass, request: ChangeRequest, reply: Reply) {
+        match self.check_request(&request) {
+            Ok(()) => {
+                let taken = self.open_request(pass, &request);
+                self.answers.push(PendingAnswer { taken, key: request.idempotency, actor: request.actor, reply });
+            }
             Err(error) => pass.replies.push(Box::new(move || drop(reply.send(Err(error))))),
         }
-        Ok(())
-    }
-
-    /// A request under a key that this very pass has taken in gets the same answer; the store does not know it yet. Gives the
-    /// way to answer back where there is none.
-    fn join_pending(&mut self, pass: &mut Pass, request: &ChangeRequest, reply: Reply) -> Option<Reply> {
-        let key = request.idempotency.as_ref();
-        let same_key = |pending: &&mut PendingAnswer| {
-            let pending_key = pending.key.as_ref();
-            pending.actor == request.actor && key.zip(pending_key).is_some_and(|(key, other)| key.key == other.key)
-        };
-        let Some(pending) = self.answers.iter_mut().find(same_key) else { return Some(reply) };
-        if pending.key.as_ref() == key {
-            pending.replies.push(reply);
-        } else {
-            pass.replies.push(Box::new(move || drop(reply.send(Err(DoorError::KeyReused)))));
-        }
-        None
-    }
-
-    /// The answer that was given to this key before.
-    async fn known_answer(&self, request: &ChangeRequest) -> anyhow::Result<Option<Result<Vec<Taken>, DoorError>>> {
-        let Some(key) = &request.idempotency else { return Ok(None) };
-        let Some(known) = self.link.reader.idempotency(&self.link.tenant, &request.actor, &key.key).await? else {
-            return Ok(None);
-        };
-        if known.request_hash != Hash(key.request_hash) {
-            return Ok(Some(Err(DoorError::KeyReused)));
-        }
-        Ok(Some(Ok(serde_json::from_str(&known.answer)?)))
     }
 
     fn check_request(&self, request: &ChangeRequest) -> Result<(), DoorError> {
@@ -162,14 +123,6 @@ impl Keeper {
         id
     }
 
-    /// Keeps the answer to a request until the pass has gone through.
-    fn answer_later(&mut self, taken: Vec<Taken>, request: ChangeRequest, reply: Reply) {
-        // An answer that was given before is complete, and stored.
-        let fresh = taken.iter().any(|one| one.status.is_empty()) || taken.iter().all(|one| one.id.is_none());
-        let key = request.idempotency.filter(|_| fresh);
-        self.answers.push(PendingAnswer { taken, key, actor: request.actor, replies: vec![reply] });
-    }
-
     /// Fills in where the transitions of the pass's requests stand, stores the answers that have a key, and lets them leave
     /// with the commit.
     pub(super) fn finish_answers(&mut self, pass: &mut Pass) {
@@ -179,23 +132,13 @@ impl Keeper {
                     (one.status, one.error) = (row.status.name().to_owned(), hindrance(row));
                 }
             }
-            if let Some(key) = &pending.key
-                && let Ok(answer) = serde_json::to_string(&pending.taken)
-            {
-                pass.commit.idempotency.push(IdempotencyRow {
-                    tenant: self.link.tenant.clone(),
-                    token: pending.actor.clone(),
-                    key: key.key.as_str().into(),
-                    request_hash: Hash(key.request_hash),
-                    status: 202,
-                    answer,
-                    at: pass.now,
-                });
+            let answer = Answer::taken(&pending.taken);
+            if let Some(key) = &pending.key {
+                let tenant = Some(self.link.tenant.clone());
+                pass.commit.idempotency.push(answer.row(tenant, pending.actor, key, pass.now));
             }
-            for reply in pending.replies {
-                let taken = pending.taken.clone();
-                pass.replies.push(Box::new(move || drop(reply.send(Ok(taken)))));
-            }
+            let PendingAnswer { taken, reply, .. } = pending;
+            pass.replies.push(Box::new(move || drop(reply.send(Ok(taken)))));
         }
     }
 
@@ -220,10 +163,9 @@ impl Keeper {
 #[derive(Debug)]
 pub(super) struct PendingAnswer {
     taken: Vec<Taken>,
-    key: Option<crate::engine::door::IdempotencyKey>,
+    key: Option<IdempotencyKey>,
     actor: Arc<str>,
-    /// More than one where the same request came again before it was answered.
-    replies: Vec<Reply>,
+    reply: Reply,
 }
 
 /// What stands in a transition's way or ended it, for whoever asked.

@@ -1,16 +1,18 @@
 //! Schedule imports: the body is the file.
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::domain::ids::TenantId;
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::Problem;
-use crate::http::{ApiState, ImportAnswer, ImportError, WantedImport};
+use crate::http::request_key::{RequestKey, answer, once};
+use crate::http::{ApiState, ImportError, WantedImport};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,27 +25,32 @@ pub(in crate::http) struct ImportQuery {
     whole: bool,
 }
 
-/// `POST /api/v1/schedule-imports?tenant=…&name=…`: whole or not at all. Repeating it changes nothing, so it needs no key.
+/// `POST /api/v1/schedule-imports?tenant=…&name=…`: whole or not at all. Repeating it changes nothing.
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
     query: Result<Query<ImportQuery>, QueryRejection>,
+    key: RequestKey,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<ImportAnswer>, Problem> {
+) -> Result<Response, Problem> {
     let Query(query) = query?;
     caller.check(&state, Right::Import, &query.tenant)?;
+    let (body, tenant) = (body?, query.tenant.clone());
+    let key = key.with(&body);
     let wanted = WantedImport {
         tenant: query.tenant,
         name: query.name,
-        bytes: body?.as_ref().into(),
+        bytes: body.as_ref().into(),
         move_weeks: query.move_weeks,
         whole: query.whole,
         actor: format!("person:{}", caller.id()),
     };
-    match state.imports.import(wanted).await {
-        Ok(answer) => Ok(Json(answer)),
-        Err(error) => Err(refused(error)),
-    }
+    let imports = state.imports.clone();
+    let work = async move {
+        let imported = imports.import(wanted).await.map_err(refused)?;
+        Ok(answer(StatusCode::OK, &json!(imported)))
+    };
+    once(&state, &caller, Some(&tenant), key, work).await
 }
 
 fn refused(error: ImportError) -> Problem {

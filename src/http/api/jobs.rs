@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use crate::engine::jobs::RunView;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::Problem;
+use crate::http::request_key::{RequestKey, answer, once};
 
 /// How many runs of a job are shown.
 const RUNS_SHOWN: u32 = 100;
@@ -68,13 +70,14 @@ fn check_read(state: &ApiState, caller: &Caller, tenant: Option<&TenantId>) -> R
 }
 
 /// Runs a job now: 202 with the number of the run, 409 while it runs already. For the daemon's own, the caller must have the right
-/// at every tenant. Repeating it while it runs changes nothing, so it needs no key.
+/// at every tenant.
 pub(in crate::http) async fn run(
     State(state): State<ApiState>,
     caller: Caller,
     job: Result<Path<JobId>, PathRejection>,
     query: Result<Query<OfTenant>, QueryRejection>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+    key: RequestKey,
+) -> Result<Response, Problem> {
     let (Path(job), Query(OfTenant { tenant })) = (job?, query?);
     match &tenant {
         Some(tenant) => caller.check(&state, Right::Change, tenant)?,
@@ -84,6 +87,10 @@ pub(in crate::http) async fn run(
             return Err(Problem::new(StatusCode::FORBIDDEN, "not_permitted", detail));
         }
     }
-    let run = state.jobs.run_now(JobKey { tenant: tenant.clone(), job: job.clone() }, caller.id()).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({"job": job, "tenant": tenant, "run": run}))))
+    let (jobs, of, actor) = (state.jobs.clone(), JobKey { tenant: tenant.clone(), job }, caller.id());
+    let work = async move {
+        let run = jobs.run_now(of.clone(), actor).await?;
+        Ok(answer(StatusCode::ACCEPTED, &json!({"job": of.job, "tenant": of.tenant, "run": run})))
+    };
+    once(&state, &caller, tenant.as_ref(), key.with(&[]), work).await
 }

@@ -5,23 +5,25 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::policy::OnContact;
 use crate::domain::state::AgentState;
 use crate::domain::transition::STATUS_NAMES;
-use crate::engine::door::{ChangeRequest, IdempotencyKey, MOST_AGENTS_PER_REQUEST, Taken};
+use crate::engine::door::{ChangeRequest, IdempotencyKey, MOST_AGENTS_PER_REQUEST};
+use crate::engine::repeats::Answer;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::Problem;
+use crate::http::request_key::{RequestKey, answer, once};
 use crate::store::{CallWrite, PAGE_LIMIT, StoredTransition, TransitionFilter};
 
-/// Longest accepted idempotency key, note and reason.
+/// Longest accepted note and reason.
 const LONGEST_TEXT: usize = 1000;
 
 /// The body of `POST /api/v1/transitions`.
@@ -47,17 +49,23 @@ pub(in crate::http) struct NewTransitions {
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
-    headers: HeaderMap,
+    key: RequestKey,
     body: Result<Json<NewTransitions>, JsonRejection>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Response, Problem> {
     let Json(body) = body?;
     caller.check(&state, Right::Change, &body.tenant)?;
-    let request = request_of(&body, &caller, &headers)?;
-    let transitions: Vec<Taken> = state.door.request(&body.tenant, request).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({"transitions": transitions}))))
+    let key = key.with_json(&body)?;
+    let request = request_of(&body, &caller, key.clone())?;
+    let (door, tenant) = (state.door.clone(), body.tenant.clone());
+    let work = async move { Ok(Answer::taken(&door.request(&tenant, request).await?)) };
+    once(&state, &caller, Some(&body.tenant), key, work).await
 }
 
-fn request_of(body: &NewTransitions, caller: &Caller, headers: &HeaderMap) -> Result<ChangeRequest, Problem> {
+fn request_of(
+    body: &NewTransitions,
+    caller: &Caller,
+    idempotency: Option<IdempotencyKey>,
+) -> Result<ChangeRequest, Problem> {
     let target = AgentState::from_name(&body.to).ok_or_else(|| {
         let known: Vec<_> = AgentState::KNOWN.iter().map(AgentState::name).collect();
         Problem::bad_request(format!("to: there is no state {:?}; there are {}", body.to, known.join(", ")))
@@ -80,16 +88,8 @@ fn request_of(body: &NewTransitions, caller: &Caller, headers: &HeaderMap) -> Re
         deadline: body.deadline_s.map(Duration::from_secs),
         note: body.note.clone(),
         actor: caller.id(),
-        idempotency: idempotency(body, headers)?,
+        idempotency,
     })
-}
-
-fn idempotency(body: &NewTransitions, headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= LONGEST_TEXT);
-    let key = key.ok_or_else(|| Problem::bad_request("Idempotency-Key holds 1 to 1000 visible ASCII characters"))?;
-    let canonical = serde_json::to_vec(body).map_err(|_| Problem::bad_request("the body cannot be read"))?;
-    Ok(Some(IdempotencyKey { key: key.to_owned(), request_hash: Sha256::digest(canonical).into() }))
 }
 
 /// Which tenant a request for one transition is about.
@@ -176,14 +176,19 @@ pub(in crate::http) async fn list(
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
     One { caller, tenant, id }: One,
-) -> Result<Json<Value>, Problem> {
+    key: RequestKey,
+) -> Result<Response, Problem> {
     caller.check(&state, Right::Change, &tenant)?;
-    if let Some(transition) = state.door.cancel(&tenant, id, caller.id()).await? {
-        return Ok(Json(json!(transition)));
-    }
-    let stored = state.reader.transition(&tenant, id).await?.ok_or_else(|| unknown(id))?;
-    let detail = format!("it is {} and cannot be called off any more", stored.transition.status);
-    Err(Problem::new(StatusCode::CONFLICT, "too_late", detail))
+    let (door, reader, of, actor) = (state.door.clone(), state.reader.clone(), tenant.clone(), caller.id());
+    let work = async move {
+        if let Some(transition) = door.cancel(&of, id, actor).await? {
+            return Ok(answer(StatusCode::OK, &json!(transition)));
+        }
+        let stored = reader.transition(&of, id).await?.ok_or_else(|| unknown(id))?;
+        let detail = format!("it is {} and cannot be called off any more", stored.transition.status);
+        Err(Problem::new(StatusCode::CONFLICT, "too_late", detail))
+    };
+    once(&state, &caller, Some(&tenant), key.with(&[]), work).await
 }
 
 fn parse_id(text: &str) -> Result<TransitionId, Problem> {

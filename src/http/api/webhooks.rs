@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use serde::Deserialize;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::domain::delivery::{ParkedFor, STATUS_NAMES};
@@ -13,6 +15,7 @@ use crate::engine::deliver::OutboxError;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::problem::Problem;
+use crate::http::request_key::{RequestKey, answer, once};
 use crate::store::{AttemptWrite, Backlog, DeliveryFilter, PAGE_LIMIT, StoredDelivery, StoredEndpoint};
 
 #[derive(Deserialize)]
@@ -150,27 +153,34 @@ async fn known(state: &ApiState, tenant: &TenantId, id: &EndpointId) -> Result<(
 }
 
 /// The body of `POST …/retry`.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RetryBody {
     tenant: TenantId,
     event: EventId,
 }
 
-/// Sends one event again. Repeating it only repeats the delivery, under the same id, so it needs no key.
+/// Sends one event again.
 pub(in crate::http) async fn retry(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<EndpointId>,
+    key: RequestKey,
     body: Result<Json<RetryBody>, JsonRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Json(RetryBody { tenant, event }) = body?;
-    caller.check(&state, Right::Change, &tenant)?;
-    Ok(Json(json!(state.outbox.retry(&tenant, &id, event, caller.id()).await?)))
+) -> Result<Response, Problem> {
+    let Json(body) = body?;
+    caller.check(&state, Right::Change, &body.tenant)?;
+    let (key, tenant) = (key.with_json(&body)?, body.tenant.clone());
+    let (outbox, actor) = (state.outbox.clone(), caller.id());
+    let work = async move {
+        let retried = outbox.retry(&body.tenant, &id, body.event, actor).await?;
+        Ok(answer(StatusCode::OK, &json!(retried)))
+    };
+    once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The body of `POST …/recover`.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RecoverBody {
     tenant: TenantId,
@@ -182,15 +192,22 @@ pub(in crate::http) async fn recover(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<EndpointId>,
+    key: RequestKey,
     body: Result<Json<RecoverBody>, JsonRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Json(RecoverBody { tenant, since }) = body?;
-    caller.check(&state, Right::Change, &tenant)?;
-    Ok(Json(json!(state.outbox.recover(&tenant, &id, since, caller.id()).await?)))
+) -> Result<Response, Problem> {
+    let Json(body) = body?;
+    caller.check(&state, Right::Change, &body.tenant)?;
+    let (key, tenant) = (key.with_json(&body)?, body.tenant.clone());
+    let (outbox, actor) = (state.outbox.clone(), caller.id());
+    let work = async move {
+        let recovered = outbox.recover(&body.tenant, &id, body.since, actor).await?;
+        Ok(answer(StatusCode::OK, &json!(recovered)))
+    };
+    once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The body of `POST …/test`.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct TestBody {
     tenant: TenantId,
@@ -201,17 +218,23 @@ pub(in crate::http) async fn test(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<EndpointId>,
+    key: RequestKey,
     body: Result<Json<TestBody>, JsonRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Json(TestBody { tenant }) = body?;
-    caller.check(&state, Right::Change, &tenant)?;
-    let attempt = state.outbox.test(&tenant, &id).await?;
-    let delivered = attempt.status_code.is_some_and(|code| (200..300).contains(&code));
-    Ok(Json(json!({
-        "delivered": delivered,
-        "status_code": attempt.status_code,
-        "latency_ms": attempt.latency_ms,
-        "error": attempt.error,
-        "answer": attempt.answer,
-    })))
+) -> Result<Response, Problem> {
+    let Json(body) = body?;
+    caller.check(&state, Right::Change, &body.tenant)?;
+    let (key, tenant, outbox) = (key.with_json(&body)?, body.tenant.clone(), state.outbox.clone());
+    let work = async move {
+        let attempt = outbox.test(&body.tenant, &id).await?;
+        let delivered = attempt.status_code.is_some_and(|code| (200..300).contains(&code));
+        let shape = json!({
+            "delivered": delivered,
+            "status_code": attempt.status_code,
+            "latency_ms": attempt.latency_ms,
+            "error": attempt.error,
+            "answer": attempt.answer,
+        });
+        Ok(answer(StatusCode::OK, &shape))
+    };
+    once(&state, &caller, Some(&tenant), key, work).await
 }

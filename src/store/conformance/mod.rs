@@ -23,7 +23,7 @@ use super::*;
 use crate::clock::{ManualClock, SharedClock};
 use crate::domain::agent::{Agent, Source};
 use crate::domain::audit::{AuditDraft, ChainCheck, ChainHead};
-use crate::domain::event::{Event, EventKind};
+use crate::domain::event::{AgentStateChanged, Details as _, Event};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId, TransitionId};
 use crate::domain::policy::OnContact;
 use crate::domain::priority::Priority;
@@ -156,15 +156,7 @@ pub(super) fn draft(action: &'static str) -> AuditDraft {
 }
 
 pub(super) fn event(id: u128) -> Event {
-    Event {
-        id: EventId(uuid(id)),
-        tenant: acme(),
-        at: at(5),
-        kind: EventKind::AgentStateChanged,
-        agent: Some("u_0001".into()),
-        sequence: Some(1),
-        data: json!({"userId": "u_0001", "newState": "Ready"}),
-    }
+    Event { id: EventId(uuid(id)), tenant: acme(), at: at(5), data: AgentStateChanged::example().into() }
 }
 
 pub(super) fn transition(id: u128, agent: &str, status: Status) -> Transition {

@@ -2,7 +2,7 @@
 
 use super::{Commit, Place, acme, at, event, on_each_engine, uuid};
 use crate::domain::delivery::{DisabledFor, ParkedFor, Standing};
-use crate::domain::event::Event;
+use crate::domain::event::{AgentStateChanged, Details as _, Event, ScheduleImported};
 use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use crate::store::{
     AttemptWrite, Backlog, DeliveryFilter, DeliveryWrite, EndpointWrite, Forgotten, OutboxChange, Recovery, Release,
@@ -28,8 +28,10 @@ async fn filled(place: &Place, count: u32) -> Store {
     let events = (1..=count).map(|n| Event {
         id: EventId(uuid(u128::from(n))),
         at: at(i64::from(n)),
-        agent: agent(n),
-        sequence: agent(n).map(|_| u64::from(n)),
+        data: match agent(n) {
+            Some(user_id) => AgentStateChanged { user_id, sequence: n.into(), ..AgentStateChanged::example() }.into(),
+            None => ScheduleImported::example().into(),
+        },
         ..event(0)
     });
     let added = EndpointWrite::Add { tenant: acme(), endpoint: wfm(), at: at(0), sent_through: 0 };

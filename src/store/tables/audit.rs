@@ -130,10 +130,10 @@ impl<'p> PackedEntry<'p> {
         Some(Self {
             seq: take_number(rest)?,
             at: UtcMicros::from_micros(take_number(rest)?),
-            action: take_text(rest)??,
-            subject: take_text(rest)?,
-            transition: take_text(rest)?,
-            body: take_text(rest)??,
+            action: take_text(rest)?,
+            subject: if take_null(rest) { None } else { Some(take_text(rest)?) },
+            transition: if take_null(rest) { None } else { Some(take_text(rest)?) },
+            body: take_text(rest)?,
         })
     }
 
@@ -150,16 +150,23 @@ fn take_number<N: FromStr>(rest: &mut &str) -> Option<N> {
     digits.parse().ok()
 }
 
-/// A text after its length, or `-` for none.
-fn take_text<'p>(rest: &mut &'p str) -> Option<Option<&'p str>> {
-    if let Some(after) = rest.strip_prefix('-') {
-        *rest = after;
-        return Some(None);
+/// A `-`, which stands for no text.
+fn take_null(rest: &mut &str) -> bool {
+    match rest.strip_prefix('-') {
+        Some(after) => {
+            *rest = after;
+            true
+        }
+        None => false,
     }
+}
+
+/// A text after its length.
+fn take_text<'p>(rest: &mut &'p str) -> Option<&'p str> {
     let length: usize = take_number(rest)?;
     let (text, after) = rest.split_at_checked(length)?;
     *rest = after;
-    Some(Some(text))
+    Some(text)
 }
 
 pub(in crate::store) async fn stored_head(

@@ -1,7 +1,5 @@
 //! The outbox: what the world is to be told, in the order of its commits.
 
-use serde::Serialize;
-use serde_json::Value;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -45,14 +43,6 @@ pub struct StoredEvent {
     pub body: String,
 }
 
-/// [`Event::body`] without the copy of its data; keys in the same order.
-#[derive(Serialize)]
-struct Body<'a> {
-    data: &'a Value,
-    event: String,
-    timestamp: UtcMicros,
-}
-
 pub(in crate::store) async fn last_number(
     connection: &mut AnyConnection,
     tenant: &TenantId,
@@ -70,8 +60,8 @@ pub(in crate::store) fn number<'a>(
 ) -> Result<Vec<Numbered<'a>>, CommitError> {
     let mut rows = Vec::new();
     for event in events {
-        let body = Body { data: &event.data, event: event.kind.wire_name(), timestamp: event.at };
-        let body = serde_json::to_string(&body).map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?;
+        let body = serde_json::to_string(&event.body());
+        let body = body.map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?;
         rows.push((event, numbers.next(&event.tenant), body));
     }
     Ok(rows)
@@ -83,14 +73,15 @@ pub(in crate::store) async fn write(
     rows: &[Numbered<'_>],
 ) -> Result<(), CommitError> {
     batch::run(connection, script, &ADD, rows, |(event, number, body), values| {
+        let (agent, sequence) = event.data.about().unzip();
         values
             .text(event.tenant.as_str())
             .int(*number)
             .text(event.id.to_string())
             .int(event.at.as_micros())
-            .text(event.kind.selector())
-            .text_or_null(event.agent.as_ref().map(AgentId::as_str))
-            .int_or_null(event.sequence.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
+            .text(event.data.kind().selector())
+            .text_or_null(agent.map(AgentId::as_str))
+            .int_or_null(sequence.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
             .text(&**body);
     })
     .await

@@ -75,7 +75,7 @@ pub(in crate::store) async fn write(
     let answers: Vec<_> = commits.iter().flat_map(|commit| &commit.idempotency).collect();
     batch::run(connection, script, &ADD_IDEMPOTENCY, &answers, |row, values| {
         values
-            .text(row.tenant.as_str())
+            .text(row.tenant.as_ref().map_or("", TenantId::as_str))
             .text(&*row.token)
             .text(&*row.key)
             .bytes(&row.request_hash.0)
@@ -176,16 +176,16 @@ impl Reader {
     /// What was answered to a request with this key.
     pub async fn idempotency(
         &self,
-        tenant: &TenantId,
+        tenant: Option<&TenantId>,
         token: &str,
         key: &str,
     ) -> Result<Option<IdempotencyRow>, ReadError> {
-        let mut values = tenant_alone(tenant);
-        values.text(token).text(key);
+        let mut values = Values::default();
+        values.text(tenant.map_or("", TenantId::as_str)).text(token).text(key);
         let Some(row) = self.optional(IDEMPOTENCY, values).await? else { return Ok(None) };
         let cells = Cells::of("idempotency_keys", &row);
         Ok(Some(IdempotencyRow {
-            tenant: tenant.clone(),
+            tenant: tenant.cloned(),
             token: Arc::from(token),
             key: Arc::from(key),
             request_hash: cells.hash("request_hash")?,

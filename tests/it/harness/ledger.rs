@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shiftkeeper::domain::audit::{ChainCheck, ChainHead};
+use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::domain::ids::AgentId;
 use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
@@ -179,6 +180,7 @@ impl Scenario {
         let mut last: BTreeMap<AgentId, u64> = BTreeMap::new();
         for event in self.events(reader).await {
             let body: Value = serde_json::from_str(&event.body).expect("JSON");
+            assert_as_listed(event.kind, &body);
             let (Some(agent), Some(sequence)) = (event.agent, event.sequence) else { continue };
             let before = last.insert(agent.clone(), sequence).unwrap_or(0);
             assert_eq!(sequence, before + 1, "the events of {agent} have a hole or a repeat");
@@ -200,6 +202,31 @@ impl Scenario {
             let within = calls[first..].iter().take_while(|later| later.since(*at) < WINDOW).count();
             assert!(within <= budget, "{within} calls within a minute of {at}");
         }
+    }
+}
+
+/// The data of an event has the fields that `docs/events.md` lists, no more and no fewer, each of its type.
+fn assert_as_listed(kind: EventKind, body: &Value) {
+    assert_eq!(body["event"], kind.wire_name());
+    let listed = json!(kind.schema());
+    let (fields, properties) = (body["data"].as_object(), listed["properties"].as_object());
+    let (fields, properties) = (fields.expect("an object"), properties.expect("an object"));
+    assert_eq!(fields.keys().collect::<Vec<_>>(), properties.keys().collect::<Vec<_>>(), "{body}");
+    for (name, value) in fields {
+        let property = &properties[name];
+        let is = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let may_be =
+            property["type"].as_array().map_or_else(|| vec![&property["type"]], |types| types.iter().collect());
+        assert!(may_be.contains(&&json!(is)), "{name} is to be {property}: {body}");
+        let choice = property["enum"].as_array();
+        assert!(choice.is_none_or(|choice| choice.contains(value)), "{name} is to be {property}: {body}");
     }
 }
 

@@ -14,6 +14,7 @@ mod outage;
 mod outbox;
 mod people;
 mod reload;
+mod repeats;
 mod restart;
 mod review;
 mod rules;

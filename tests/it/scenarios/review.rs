@@ -1,15 +1,14 @@
-//! Where two things meet: a change in doubt and a newer one, a stop and a request, one key twice in one pass.
+//! Where two things meet: a change in doubt and a newer one, a stop and a request.
 
 use std::time::Duration;
 
-use serde_json::json;
 use shiftkeeper::domain::state::AgentState;
-use shiftkeeper::engine::door::{ChangeRequest, DoorError, IdempotencyKey};
+use shiftkeeper::engine::door::{ChangeRequest, DoorError};
 use shiftkeeper::sim::SimState;
 
 use crate::harness::{Scenario, Setup};
 
-fn request(agent: &str, key: Option<&str>) -> ChangeRequest {
+fn request(agent: &str) -> ChangeRequest {
     ChangeRequest {
         agents: vec![agent.into()],
         target: AgentState::Ready,
@@ -18,7 +17,7 @@ fn request(agent: &str, key: Option<&str>) -> ChangeRequest {
         deadline: None,
         note: None,
         actor: "operator".into(),
-        idempotency: key.map(|key| IdempotencyKey { key: key.to_owned(), request_hash: [7; 32] }),
+        idempotency: None,
     }
 }
 
@@ -50,28 +49,6 @@ async fn a_change_that_never_takes_effect_fails_after_its_attempts() {
     scenario.assert_nothing_left_over().await;
 }
 
-/// On one thread both requests are in the inbox before the keeper looks into it.
-#[tokio::test]
-async fn one_key_twice_within_one_pass_is_one_request() {
-    let scenario = Scenario::start_team(Setup::team(4)).await;
-    let door = scenario.door();
-    let other = ChangeRequest {
-        idempotency: Some(IdempotencyKey { key: "rush".to_owned(), request_hash: [8; 32] }),
-        ..request("u_0002", None)
-    };
-    let (first, again, reused) = tokio::join!(
-        door.request(&scenario.tenant, request("u_0001", Some("rush"))),
-        door.request(&scenario.tenant, request("u_0001", Some("rush"))),
-        door.request(&scenario.tenant, other),
-    );
-    let first = first.expect("taken in");
-    assert_eq!(again.as_ref(), Ok(&first), "the same answer");
-    assert_eq!(reused, Err(DoorError::KeyReused));
-    scenario.until_status(&json!(first[0]), "confirmed").await;
-    assert_eq!(scenario.posts_for("u_0001").len(), 1);
-    scenario.assert_nothing_left_over().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_turned_away_at_once_while_a_stop_waits_for_answers() {
     let mut setup = Setup::team(4);
@@ -89,7 +66,7 @@ async fn a_request_is_turned_away_at_once_while_a_stop_waits_for_answers() {
     let turned_away = async {
         // Whatever is asked from the stop on; before it the daemon takes requests in.
         loop {
-            if let Err(error) = door.request(&tenant, request("u_0002", None)).await {
+            if let Err(error) = door.request(&tenant, request("u_0002")).await {
                 return error;
             }
         }

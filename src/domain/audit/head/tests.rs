@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::audit::witness::Witnesses;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, EventData, JobFailed};
 use crate::domain::ids::EventId;
 
 fn key() -> HeadKey {
@@ -60,17 +60,12 @@ fn a_key_goes_through_its_file_and_a_claim_is_signed_by_no_other() {
 fn heads_are_read_in_every_form_in_which_they_leave() {
     let heads = [head(0, 2), head(2, 5)];
     let values: Vec<Value> = heads.iter().map(SignedHead::to_value).collect();
-    let event = |data: &Value, kind| Event {
-        id: EventId(uuid::Uuid::nil()),
-        tenant: "acme".into(),
-        at: UtcMicros::EPOCH,
-        kind,
-        agent: None,
-        sequence: None,
-        data: data.clone(),
+    let body = |data: EventData| {
+        let event = Event { id: EventId(uuid::Uuid::nil()), tenant: "acme".into(), at: UtcMicros::EPOCH, data };
+        serde_json::to_string(&event.body()).expect("JSON")
     };
-    let bodies: Vec<String> = values.iter().map(|data| event(data, EventKind::AuditHead).body().to_string()).collect();
-    let other = event(&json!({"jobId": "backup"}), EventKind::JobFailed).body();
+    let bodies: Vec<String> = heads.iter().map(|head| body(head.to_event().into())).collect();
+    let other = body(JobFailed::example().into());
     let cloud = |data: &Value| json!({"specversion": "1.0", "type": "shiftkeeper.audit.head", "id": "1", "data": data});
     for text in [
         json!({ "heads": values }).to_string(),
@@ -90,7 +85,7 @@ fn heads_are_read_in_every_form_in_which_they_leave() {
     ] {
         assert_eq!(read_heads(&text).as_deref(), Ok(&heads[..]), "{text}");
     }
-    for text in ["", "{}", "[]", "no head", &other.to_string()] {
+    for text in ["", "{}", "[]", "no head", other.as_str()] {
         assert_eq!(read_heads(text), Err(NoHeads::None), "{text}");
     }
     for (field, value) in [

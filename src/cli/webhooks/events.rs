@@ -1,0 +1,224 @@
+//! `webhooks events`: what events there are, as `docs/events.md` has it: written from the types that are sent, so that it cannot
+//! say anything else. Needs neither a daemon nor a configuration.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayItems, KnownFormat, Object, Schema, SchemaFormat, SchemaType, Type};
+use uuid::Uuid;
+
+use super::super::exit::Exit;
+use super::super::output::{Output, print, print_json};
+use crate::domain::cloud_event::{Envelope, EventFacts, cloud_event};
+use crate::domain::event::{Body, Event, EventData, EventKind, schema_of};
+use crate::domain::ids::EventId;
+use crate::domain::state::AgentState;
+
+/// Options of `webhooks events`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  shiftkeeper webhooks events
+  shiftkeeper webhooks events --output json")]
+pub struct EventsArgs {
+    /// How to print: a page for people, or a JSON schema and an example of each kind.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Prints them.
+pub fn run(args: &EventsArgs) -> anyhow::Result<ExitCode> {
+    match args.output {
+        Output::Table => print(page()?)?,
+        Output::Json => print_json(&Listed { events: EventKind::ALL.map(ListedKind::of).into() })?,
+    }
+    Ok(Exit::Done.into())
+}
+
+#[derive(Serialize)]
+struct Listed {
+    events: Vec<ListedKind>,
+}
+
+#[derive(Serialize)]
+struct ListedKind {
+    kind: &'static str,
+    event: String,
+    about_agent: bool,
+    schema: Object,
+    example: EventData,
+}
+
+impl ListedKind {
+    fn of(kind: EventKind) -> Self {
+        let example = kind.example();
+        let about_agent = example.about().is_some();
+        Self { kind: kind.selector(), event: kind.wire_name(), about_agent, schema: kind.schema(), example }
+    }
+}
+
+const INTRODUCTION: &str = "# Events
+
+<!-- Written by the code; do not edit. Renew it with
+     cargo run -q -- webhooks events > docs/events.md -->
+
+What Shiftkeeper tells your systems. Where events go, in which order, how they are signed and tried again is in
+`docs/webhooks.md`; `shiftkeeper webhooks events --output json` has a JSON schema of each kind.
+
+All fields of an event are always there; one without a value is null. Fields may be added: pass over those that you do not
+know. Instants are RFC 3339 text in UTC, by the daemon's clock.
+";
+
+const OF_AGENTS: &str = "
+Events about an agent have `userId` and `sequence`: the number among the agent's events of all kinds, from 1 without a hole, and
+the order in which they arrive. Events about no agent come in any order.
+";
+
+/// `docs/events.md`.
+fn page() -> anyhow::Result<String> {
+    let mut page = INTRODUCTION.to_owned();
+    let states: Vec<_> = AgentState::KNOWN.iter().map(|state| format!("`{state}`")).collect();
+    writeln!(page, "\nStates are {};\nany other is the platform's own, by its name.", states.join(", "))?;
+    page.push_str("\n## Kinds\n\n| `events` selects | `event` in the body | about an agent |\n|---|---|---|\n");
+    for kind in EventKind::ALL {
+        let about = if kind.example().about().is_some() { "yes" } else { "" };
+        writeln!(page, "| [`{0}`](#{1}) | `{2}` | {about} |", kind.selector(), anchor(kind), kind.wire_name())?;
+    }
+    page.push_str(OF_AGENTS);
+    page.push_str(&bodies()?);
+    for kind in EventKind::ALL {
+        let schema = kind.schema();
+        let when = schema.description.as_deref().map(one_line).unwrap_or_default();
+        write!(page, "\n## {}\n\n{when}\n\n{}", kind.selector(), table(&schema))?;
+        page.push_str(&example(&kind.example())?);
+    }
+    Ok(page)
+}
+
+/// The place of a heading, as the hosts of Markdown name it.
+fn anchor(kind: EventKind) -> String {
+    kind.selector().replace('.', "")
+}
+
+/// What is around the data, in both forms.
+fn bodies() -> anyhow::Result<String> {
+    let data = EventKind::RuleTold.example();
+    let (id, tenant) = (EventId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0002)), "acme".into());
+    let event = Event { id, at: "2026-10-26T13:30:00Z".parse()?, tenant, data };
+    let guide = serde_json::to_string(&event.body())?;
+    let (agent, sequence) = event.data.about().unzip();
+    let facts = EventFacts { id, tenant: &event.tenant, at: event.at, kind: event.data.kind(), agent, sequence };
+    let envelope = String::from_utf8(cloud_event(&facts, &guide)?)?;
+    let mut text = String::from("\n## The body\n\nWith `format = \"guide\"`, the default:\n\n");
+    write!(text, "{}\n    {guide}\n", table(&schema_of::<Body>()))?;
+    let cloud =
+        "With `format = \"cloudevents\"`, a CloudEvents 1.0 envelope in the structured mode around the same `data`:";
+    write!(text, "\n{cloud}\n\n{}\n    {envelope}\n", table(&schema_of::<Envelope>()))?;
+    Ok(text)
+}
+
+fn table(schema: &Object) -> String {
+    let mut table = String::from("| field | is | |\n|---|---|---|\n");
+    for (name, property) in &schema.properties {
+        let (kind, meaning) = match property {
+            RefOr::T(schema) => (kind(schema), description(schema)),
+            RefOr::Ref(_) => (String::new(), ""),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "| `{name}` | {kind} | {} |", one_line(meaning));
+    }
+    table
+}
+
+fn description(schema: &Schema) -> &str {
+    match schema {
+        Schema::Object(object) => object.description.as_deref(),
+        Schema::Array(array) => array.description.as_deref(),
+        _ => None,
+    }
+    .unwrap_or_default()
+}
+
+/// What a value is, in words.
+fn kind(schema: &Schema) -> String {
+    match schema {
+        Schema::Array(array) => match &array.items {
+            ArrayItems::RefOrSchema(items) => match &**items {
+                RefOr::T(items) => format!("list of {}", kind(items)),
+                RefOr::Ref(_) => "list".to_owned(),
+            },
+            ArrayItems::False => "list".to_owned(),
+        },
+        Schema::Object(object) => {
+            let (types, nullable) = match &object.schema_type {
+                SchemaType::Type(only) => (std::slice::from_ref(only), false),
+                SchemaType::Array(types) => (types.as_slice(), types.contains(&Type::Null)),
+                SchemaType::AnyValue => (&[][..], false),
+            };
+            let what = match &object.enum_values {
+                Some(values) => choice(values),
+                None => types.first().map_or("any", |first| word(first, object.format.as_ref())).to_owned(),
+            };
+            if nullable { format!("{what}, or null") } else { what }
+        }
+        _ => "any".to_owned(),
+    }
+}
+
+fn choice(values: &[Value]) -> String {
+    let names: Vec<_> = values.iter().filter_map(Value::as_str).map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+fn word(of: &Type, format: Option<&SchemaFormat>) -> &'static str {
+    match (of, format) {
+        (Type::String, Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))) => "instant",
+        (Type::String, Some(SchemaFormat::KnownFormat(KnownFormat::Date))) => "date",
+        (Type::String, Some(SchemaFormat::Custom(name))) if name == "uuid" => "UUID",
+        (Type::String, _) => "text",
+        (Type::Integer, _) => "integer",
+        (Type::Number, _) => "number",
+        (Type::Boolean, _) => "boolean",
+        (Type::Object, _) => "object",
+        (Type::Array, _) => "list",
+        (Type::Null, _) => "null",
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn example(data: &EventData) -> anyhow::Result<String> {
+    let mut text = String::from("\n");
+    for line in serde_json::to_string_pretty(data)?.lines() {
+        writeln!(text, "    {line}")?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_that_of_the_code() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/events.md");
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == page().expect("a page"), "docs/events.md is out of date; renew it as its first lines say");
+    }
+
+    #[test]
+    fn every_field_of_every_kind_is_explained() {
+        for kind in EventKind::ALL {
+            let schema = kind.schema();
+            assert!(schema.description.is_some(), "{}", kind.selector());
+            for line in table(&schema).lines().skip(2) {
+                let cells: Vec<_> = line.split(" | ").collect();
+                assert!(cells.len() == 3 && cells[1] != "any" && cells[2].len() > 4, "{}: {line}", kind.selector());
+            }
+        }
+    }
+}
