@@ -101,9 +101,9 @@ async fn each_event_arrives_in_its_agents_order_over_failures_stops_and_kills_be
             dead.conduct(Conduct::Takes);
         }
         if life % 3 == 2 {
-            scenario.stop_daemon().await
+            scenario.stop_daemon().await;
         } else {
-            scenario.kill_daemon().await
+            scenario.kill_daemon().await;
         }
         scenario.start_daemon().await;
     }
