@@ -320,6 +320,14 @@ impl Scenario {
         }
     }
 
+    /// The most memory that the daemon's process has had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        match &self.daemon().runs {
+            Runs::Apart(server) => server.peak_memory(),
+            Runs::Here(_) => panic!("the daemon runs in the test's process"),
+        }
+    }
+
     /// Reads the daemon's database beside it.
     pub async fn reader(&self) -> Reader {
         Store::read(&self.store_url()).await.expect("the store can be read")
