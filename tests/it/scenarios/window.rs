@@ -99,7 +99,7 @@ async fn no_minute_holds_more_than_the_budget_over_restarts_and_settings_of_the_
     // slot is free again a minute after the answer: a real millisecond between its end and the next answer idles it for as many
     // as the speed says.
     let (speed, rounds, quarter) =
-        if full_size() { (40, 10, Duration::from_mins(36)) } else { (20, 2, Duration::from_secs(45)) };
+        if full_size() { (40, 10, Duration::from_mins(36)) } else { (20, 1, Duration::from_secs(90)) };
     let count = GROUP * GROUPS;
     let setup = Setup { speed, schedule: Some(around_the_clock(count)), ..Setup::team(count) };
     let mut scenario = Scenario::start_team(setup).await;
