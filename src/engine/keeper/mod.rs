@@ -223,7 +223,10 @@ impl Keeper {
         match arrival {
             Arrival::Answer(answer) => self.take_answer(pass, answer),
             Arrival::Told(told) => self.take_told(pass, told),
-            Arrival::Message(Message::Sight(sight)) => self.take_sight(pass, sight),
+            Arrival::Message(Message::Sight(sight)) => {
+                self.read_stays_anew(pass, &sight).await?;
+                self.take_sight(pass, sight);
+            }
             Arrival::Message(Message::SliceNotice(notice)) => self.take_notice(pass, &notice),
             Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply),
             Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),
