@@ -144,10 +144,8 @@ async fn jobs_of_the_daemon(config: &Config) -> Result<Vec<JobView>, DaemonError
         let query = [("tenant", tenant.as_str())];
         let ask = Ask { method: Method::GET, path: "/api/v1/jobs", right: Right::Read, tenant, query: &query };
         let of_tenant: JobList = match daemon.ask(config, ask, |request| request).await {
-            Ok(answer) => serde_json::from_value(answer).map_err(|_| DaemonError::NotShiftkeeper {
-                url: daemon.url().to_owned(),
-                status: StatusCode::OK,
-            })?,
+            Ok(answer) => serde_json::from_value(answer)
+                .map_err(|_| DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK })?,
             // A tenant that waits for the restart as well.
             Err(DaemonError::Refused { status: StatusCode::NOT_FOUND, .. }) => continue,
             Err(error) => return Err(error),

@@ -67,7 +67,11 @@ pub(super) async fn look(desk: &Desk, reader: Option<&Reader>) -> (Option<Runnin
         Some(holder) => version(&mut group, holder),
         // One that is not there is told of by its own check.
         None if reader.is_some() => {
-            group.warning("store", "no daemon has the store that is configured here: the one that answers has another", OTHER_STORE);
+            group.warning(
+                "store",
+                "no daemon has the store that is configured here: the one that answers has another",
+                OTHER_STORE,
+            );
         }
         None => {}
     }
@@ -82,7 +86,8 @@ fn silent(group: &mut Group, desk: &Desk, holder: &DaemonRow) {
     match is_held {
         Some(false) => {
             let detail = format!("none: {process} and is gone without letting go of it: it was killed, or crashed");
-            let advice = "start the daemon: it goes on where it was cut off; its log, or the system's, may say why it ended";
+            let advice =
+                "start the daemon: it goes on where it was cut off; its log, or the system's, may say why it ended";
             group.wrong("running", detail, advice);
         }
         Some(true) => {

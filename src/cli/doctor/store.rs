@@ -26,7 +26,8 @@ pub(super) async fn look(desk: &Desk, running: Option<&Running>) -> Vec<Finding>
             match running {
                 None => group.ok("database", format!("{place} is not there yet; the first start makes it")),
                 Some(Running { daemon, .. }) => {
-                    let detail = format!("{place} is not there, so the daemon that answers at {} has another one", daemon.url());
+                    let detail =
+                        format!("{place} is not there, so the daemon that answers at {} has another one", daemon.url());
                     group.warning("database", detail, OTHER_STORE);
                 }
             }

@@ -146,10 +146,7 @@ async fn damage_is_found_and_nothing_is_touched() {
     assert!(matches!(refused, RestoreError::Bad { .. }), "{refused:?}");
     assert_eq!(fs::read(place.file()).expect("read"), before);
     fs::write(&backup, b"no database, but a text that is long enough").expect("written");
-    assert!(matches!(
-        restore(&place.url, &backup, true, at(0)).await,
-        Err(RestoreError::Bad { .. })
-    ));
+    assert!(matches!(restore(&place.url, &backup, true, at(0)).await, Err(RestoreError::Bad { .. })));
     let gone = place.folder.path().join("gone.db");
     assert!(matches!(restore(&place.url, &gone, false, at(0)).await, Err(RestoreError::NoSuchFile { .. })));
     let folder = place.folder.path();
