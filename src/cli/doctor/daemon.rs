@@ -156,7 +156,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::finding::Status;
+    use crate::cli::finding::Status::{Warning, Wrong};
 
     #[test]
     fn each_part_that_is_not_ready_is_told_with_what_becomes_of_it() {
@@ -176,7 +176,6 @@ mod tests {
         parts(&mut group, &readiness);
         let told: Vec<_> = group.done().into_iter().map(|told| (told.status, told.detail, told.advice)).collect();
         let statuses: Vec<_> = told.iter().map(|(status, ..)| *status).collect();
-        use Status::{Warning, Wrong};
         assert_eq!(statuses, [Wrong, Wrong, Warning, Warning, Warning, Warning]);
         assert_eq!(told[0].1, "no space is left, since 2026-11-22T10:00:00Z");
         assert!(told[1].1.ends_with("webhooks recover wfm"), "one `since` is enough: {told:?}");
