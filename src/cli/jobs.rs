@@ -139,6 +139,8 @@ struct JobList {
 async fn jobs_of_the_daemon(config: &Config) -> Result<Vec<JobView>, DaemonError> {
     let nobody = |reason: String| DaemonError::NotReachable { url: String::new(), reason };
     let daemon = Daemon::find(config).await.map_err(|error| nobody(error.to_string()))?;
+    // Where nobody answers, a token that is missing does not matter.
+    daemon.readiness().await?;
     let mut all: Vec<JobView> = Vec::new();
     for tenant in config.tenants.iter().map(|tenant| &tenant.id) {
         let query = [("tenant", tenant.as_str())];

@@ -85,6 +85,31 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
     assert!(agents.contains(&"u_0001") && agents.contains(&off), "{agents:?}");
     let report = run(desk.command(&["report", "compliance", "--output", "json"])).await.json();
     assert_eq!(report["totalTransitions"], 3, "{report}");
+    assert_secrets_are_needed_by_who_uses_them(&desk).await;
+}
+
+/// Who may read the store need not have the daemon's secrets.
+async fn assert_secrets_are_needed_by_who_uses_them(desk: &Desk) {
+    let without_secrets = |arguments: &[&str]| {
+        let mut command = desk.command(arguments);
+        command.env_clear();
+        run(command)
+    };
+    for arguments in [
+        &["audit", "verify"][..],
+        &["audit", "export"],
+        &["audit", "heads"],
+        &["audit", "key"],
+        &["report", "compliance"],
+        &["plan"],
+        &["jobs"],
+        &["webhooks", "list"],
+        &["db", "check"],
+        &["db", "stats"],
+    ] {
+        let ended = without_secrets(arguments).await;
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

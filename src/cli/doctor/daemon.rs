@@ -48,6 +48,7 @@ pub(super) async fn look(desk: &Desk, reader: Option<&Reader>) -> (Option<Runnin
                 (
                     DaemonError::NoAnswer { .. }
                     | DaemonError::NoToken { .. }
+                    | DaemonError::TokenElsewhere { .. }
                     | DaemonError::Refused { .. }
                     | DaemonError::NotShiftkeeper { .. },
                     _,

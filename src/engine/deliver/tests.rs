@@ -1,6 +1,5 @@
 //! The workers on a real store, with a receiver in place of the network.
 
-mod campaign;
 mod receiver;
 
 use std::sync::Arc;
