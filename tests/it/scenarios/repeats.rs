@@ -85,6 +85,13 @@ async fn whatever_is_asked_again_under_its_key_is_done_once_also_over_a_kill() {
         })
         .await;
     assert_eq!(ask_all(&scenario, &all, |number| number).await, first);
+    // A run that the kill cuts off is made up for by another.
+    scenario
+        .until("the job has run", || async {
+            let (_, runs) = scenario.get("/api/v1/jobs/retention/runs").await;
+            if runs["runs"][0]["finished_at"].is_string() { Ok(()) } else { Err(runs.to_string()) }
+        })
+        .await;
     scenario.kill_daemon().await;
     scenario.start_daemon().await;
     scenario.until_in_sight().await;
