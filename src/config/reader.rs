@@ -287,6 +287,9 @@ impl<'f, 'e> Section<'f, 'e> {
         let beside = directory_of(&entry.node.origin);
         match secrets::resolve(&entry.node, self.found.environment, &beside) {
             Ok((secret, kept)) => {
+                if secrets::is_open_to_others(&entry.node, &beside) {
+                    self.warn(key.name, "every user of this host can read its file: chmod 600 it, as its owner");
+                }
                 self.record(key, Shown::Hidden { secret: secret.clone(), kept }, entry.origin);
                 Some(secret)
             }

@@ -22,6 +22,9 @@ pub const PRUNED: &str = "audit.pruned";
 /// Stored heads read at a time: with all the marks that they may have, 2 MB.
 const HEADS_PAGE: u32 = 64;
 
+/// Entries at the end of a chain that [`Reader::verify_tail`] goes over at most: all that one head can mark, and some more.
+const TAIL: u64 = 5_000;
+
 /// What a check believes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChainTrust<'a> {
@@ -77,7 +80,7 @@ impl Reader {
     /// every entry is the one that heads speak of. What is committed meanwhile is checked too.
     pub async fn verify_chain(&self, tenant: &TenantId, trust: ChainTrust<'_>) -> Result<ChainVerdict, ReadError> {
         let mut verdict = ChainVerdict { from: 1, ..ChainVerdict::default() };
-        let mut stored = StoredHeads::new(tenant.clone(), trust.keys);
+        let stored = StoredHeads::new(tenant.clone(), trust.keys);
         let mut walk = match self.start_of(tenant).await? {
             Ok((start, from)) => {
                 verdict.from = from;
@@ -102,6 +105,38 @@ impl Reader {
                 Some(reason) => verdict.bad_heads.push(BadHead { seq: head.claim.seq, reason }),
             }
         }
+        self.judge(tenant, walk, stored, verdict).await
+    }
+
+    /// As [`Reader::verify_chain`], of the end of the chain alone: what the newest head speaks of and what came after it, at most
+    /// so many entries that it takes no time to speak of.
+    pub async fn verify_tail(&self, tenant: &TenantId, keys: &[PublicKey]) -> Result<ChainVerdict, ReadError> {
+        let mut stored = StoredHeads::new(tenant.clone(), keys);
+        if let Some(newest) = self.last_audit_head(tenant).await? {
+            stored.last = newest.signed.map_or(newest.seq.saturating_sub(1), |signed| signed.claim.after);
+        }
+        let length = self.chain_head(tenant).await?.seq;
+        // Below a checkpoint entries may be gone.
+        let checkpoint = self.audit_checkpoint(tenant).await?.map_or(0, |head| head.seq);
+        let from = (stored.last + 1).max(checkpoint).max(length.saturating_sub(TAIL) + 1);
+        let hash = match self.entries(tenant, from - 1).await?.map(|page| page.into_iter().next()) {
+            Ok(Some(entry)) if from > 1 => linked_to(&entry),
+            // What cannot be read is the first that the walk comes to.
+            Ok(_) | Err(_) => Hash::default(),
+        };
+        let start = ChainHead { seq: from - 1, hash };
+        let check = ChainCheck::from(tenant.clone(), start);
+        let walk = Walk { check, witnesses: Witnesses::default(), from, is_accounted_for: true };
+        self.judge(tenant, walk, stored, ChainVerdict { from, ..ChainVerdict::default() }).await
+    }
+
+    async fn judge(
+        &self,
+        tenant: &TenantId,
+        walk: Walk,
+        mut stored: StoredHeads<'_>,
+        mut verdict: ChainVerdict,
+    ) -> Result<ChainVerdict, ReadError> {
         stored.first_entry = walk.from;
         let (walk, first_bad) = self.walk(tenant, walk, &mut stored).await?;
         verdict.first_bad = first_bad;
@@ -156,8 +191,7 @@ impl Reader {
         if entry.seq > seq {
             return Ok(Err(BadEntry { seq, reason: format!("it is missing: the first entry is {}", entry.seq) }));
         }
-        let prev = serde_json::from_str::<AuditBody>(&entry.body).ok().and_then(|body| Hash::from_hex(&body.prev));
-        Ok(Ok((ChainHead { seq: entry.seq - 1, hash: prev.unwrap_or_default() }, entry.seq)))
+        Ok(Ok((ChainHead { seq: entry.seq - 1, hash: linked_to(&entry) }, entry.seq)))
     }
 
     async fn walk(
@@ -279,6 +313,12 @@ impl Walk {
         }
         Ok(())
     }
+}
+
+/// The hash that an entry says the one before it has.
+fn linked_to(entry: &StoredEntry) -> Hash {
+    let body = serde_json::from_str::<AuditBody>(&entry.body).ok();
+    body.and_then(|body| Hash::from_hex(&body.prev)).unwrap_or_default()
 }
 
 /// What lies at the bottom of an error.

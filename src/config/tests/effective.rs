@@ -1,6 +1,8 @@
 //! What is in force, where it comes from, and what a reload changes.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::super::document::described_keys;
@@ -82,6 +84,13 @@ fn a_secret_comes_from_a_file_beside_the_configuration_or_from_the_overlay() {
     std::fs::write(&file, with_tenant("").replace("{ env = \"ACME_SECRET\" }", "{ file = \"acme.key\" }"))
         .expect("written");
     let files = [file];
+    for (mode, warned) in [(0o644, true), (0o640, false), (0o600, false)] {
+        std::fs::set_permissions(folder.path().join("acme.key"), Permissions::from_mode(mode)).expect("sets");
+        let warnings = Config::load(&files, &environment(&[]), &[]).expect("sound").warnings;
+        let told =
+            warnings.iter().any(|line| line.contains("client_secret: every user of this host can read its file"));
+        assert_eq!(told, warned, "{mode:o}: {warnings:?}");
+    }
     let loaded = Config::load(&files, &environment(&[]), &[]).expect("sound");
     assert_eq!(loaded.config.tenants[0].client_secret.expose(), "hunter2");
     assert_eq!(

@@ -457,11 +457,13 @@ impl Stream {
         let id = &self.parts.endpoint.id;
         let last = self.last_error.as_deref().unwrap_or("no answer");
         match (self.disabled, self.health.failing_since) {
-            (Some((at, why)), _) => readiness.degraded(
+            (Some((at, why)), _) => readiness.given_up(
                 &part,
                 format!(
-                    "disabled since {at}, as {} (last: {last}); when it is mended: shiftkeeper webhooks recover {id} --since {at}",
-                    why.words()
+                    "disabled since {at}, as {} (last: {last}); when it is mended: shiftkeeper webhooks recover {id} \
+                     --since {at} --tenant {}",
+                    why.words(),
+                    self.parts.tenant
                 ),
             ),
             (None, Some(since)) if self.now().since(since) >= TOLD_AFTER => {

@@ -11,6 +11,7 @@ on_each_engine!(
     packed_entries_are_those_of_the_table,
     an_edit_of_a_body_or_of_a_column_beside_it_is_found_at_its_entry,
     a_missing_entry_is_found,
+    the_end_of_a_chain_is_held_against_its_newest_head,
     an_entry_that_cannot_be_read_is_the_first_bad_one,
     entries_go_below_a_checkpoint_and_nowhere_else,
     heads_cannot_be_changed_or_taken_back,
@@ -221,6 +222,47 @@ async fn entries_go_below_a_checkpoint_and_nowhere_else(place: Place) {
     ] {
         assert!(place.by_hand(statement).await.is_err(), "{statement}");
     }
+}
+
+async fn the_end_of_a_chain_is_held_against_its_newest_head(place: Place) {
+    let store = place.open().await;
+    let keys = [HeadKey::from_seed(KEY).public()];
+    let empty = store.reader().verify_tail(&acme(), &keys).await.expect("reads");
+    assert!(empty.holds() && empty.entries == 0, "{empty:?}");
+    append(&store, 3).await;
+    let headless = store.reader().verify_tail(&acme(), &keys).await.expect("reads");
+    assert!(headless.holds() && (headless.from, headless.entries) == (1, 3), "{headless:?}");
+    sign(&store).await;
+    append(&store, 4).await;
+    sign(&store).await;
+    append(&store, 2).await;
+    let tail = store.reader().verify_tail(&acme(), &keys).await.expect("reads");
+    assert!(tail.holds() && (tail.from, tail.entries, tail.heads) == (4, 6, 1), "{tail:?}");
+    let foreign = store.reader().verify_tail(&acme(), &[HeadKey::from_seed([9; 32]).public()]).await.expect("reads");
+    assert_eq!((foreign.holds(), foreign.bad_heads.len()), (false, 1), "{foreign:?}");
+    store.writer().commit(prune(7, 0)).await.expect("marked");
+    store.writer().commit(prune(7, 7)).await.expect("goes");
+    let pruned = store.reader().verify_tail(&acme(), &keys).await.expect("reads");
+    assert!(pruned.holds() && (pruned.from, pruned.entries) == (7, 4), "{pruned:?}");
+    store.close().await;
+    unguarded(&place).await;
+    // Four more stand there, without a head.
+    for (forgery, entry) in [
+        ("UPDATE audit_entries SET action = 'nothing' WHERE seq = 12", 12),
+        ("UPDATE audit_entries SET body = REPLACE(body, 'acme', 'acne') WHERE seq = 9", 9),
+        ("DELETE FROM audit_entries WHERE seq = 7", 7),
+    ] {
+        assert_eq!(place.by_hand(forgery).await.expect("forged"), 1, "{forgery}");
+        let store = place.open().await;
+        let bad = store.reader().verify_tail(&acme(), &keys).await.expect("reads").first_bad;
+        assert_eq!(bad.as_ref().map(|bad| bad.seq), Some(entry), "{forgery}: {bad:?}");
+        store.close().await;
+    }
+    place.by_hand("DELETE FROM audit_entries").await.expect("forged");
+    let store = place.open().await;
+    let bad = store.reader().verify_tail(&acme(), &keys).await.expect("reads").first_bad.expect("found");
+    assert!(bad.reason.contains("a head of"), "{bad:?}");
+    store.close().await;
 }
 
 async fn heads_cannot_be_changed_or_taken_back(place: Place) {
