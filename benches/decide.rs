@@ -144,7 +144,9 @@ fn roster(now: UtcMicros) -> Roster {
         let state = if in_shift { state(n, working) } else { AgentState::LoggedOut };
         let entered_at = now.offset(-(draw(n, 4) % 900) * 1_000_000);
         let queue = Some("Support".into());
-        let observed = Observed { state, reason: None, queue, entered_at, source: Source::Snapshot, transition: None };
+        let (platform_at, row_at, source) = (None, entered_at, Source::Snapshot);
+        let observed =
+            Observed { state, reason: None, queue, entered_at, platform_at, row_at, source, transition: None };
         let rested_until = now.offset(-(draw(n, 5) % 240) * MINUTE);
         let rest =
             Observed { state: AgentState::Paused, entered_at: rested_until.offset(-15 * MINUTE), ..observed.clone() };

@@ -95,6 +95,7 @@ fn change(random: &SeededRandom, n: u32) -> Commit {
             tenant,
             agent,
             entered_at: at,
+            platform_at: Some(at),
             state,
             reason: None,
             queue: None,

@@ -47,6 +47,10 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// host share it; none where the system does not tell.
     fn steady(&self) -> Option<Duration>;
 
+    /// Which start of the host [`Clock::steady`] counts from: a number that no other start of any host has. None where the
+    /// system does not tell.
+    fn host_start(&self) -> Option<i64>;
+
     /// How far the wall clock is ahead of [`Clock::steady`], in microseconds: changes only when the wall clock is set. None
     /// where nobody can tell, at this moment or ever.
     fn ahead_of_steady(&self) -> Option<i64> {
@@ -78,6 +82,7 @@ pub struct SystemClock {
     start: UtcMicros,
     /// Time since the host's start at the origin, for a clock that does not follow the system.
     steady_start: Option<Duration>,
+    host_start: Option<i64>,
     speed: u32,
     follows_the_system: bool,
 }
@@ -94,6 +99,7 @@ impl SystemClock {
             origin: Instant::now(),
             start: start.unwrap_or_else(system_now),
             steady_start: since_boot().map(|since| since.saturating_mul(speed.max(1))),
+            host_start: boot_id(),
             speed: speed.max(1),
             follows_the_system: start.is_none() && speed <= 1,
         }
@@ -112,9 +118,22 @@ fn since_boot() -> Option<Duration> {
     Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
 }
 
+/// A part of the random id that the kernel gives itself at each start.
+#[cfg(target_os = "linux")]
+fn boot_id() -> Option<i64> {
+    let id: Uuid = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().parse().ok()?;
+    id.as_bytes().first_chunk().copied().map(i64::from_be_bytes)
+}
+
 /// Other systems do not tell it by this way.
 #[cfg(not(target_os = "linux"))]
 fn since_boot() -> Option<Duration> {
+    None
+}
+
+/// Nor this.
+#[cfg(not(target_os = "linux"))]
+fn boot_id() -> Option<i64> {
     None
 }
 
@@ -146,6 +165,10 @@ impl Clock for SystemClock {
 
     fn steady(&self) -> Option<Duration> {
         if self.follows_the_system { since_boot() } else { Some(self.steady_start? + self.monotonic()) }
+    }
+
+    fn host_start(&self) -> Option<i64> {
+        self.host_start
     }
 
     fn speed(&self) -> u32 {
@@ -225,6 +248,10 @@ impl Clock for ManualClock {
 
     fn steady(&self) -> Option<Duration> {
         Some(self.state.borrow().steady)
+    }
+
+    fn host_start(&self) -> Option<i64> {
+        Some(1)
     }
 
     fn speed(&self) -> u32 {
@@ -384,6 +411,7 @@ mod tests {
         let apart =
             |a: &dyn Clock, b: &dyn Clock| a.ahead_of_steady().zip(b.ahead_of_steady()).map(|(a, b)| a.abs_diff(b));
         assert!(apart(&one, &other).is_some_and(|apart| apart < 2_000_000));
+        assert!(one.host_start().is_some() && one.host_start() == other.host_start());
         let scaled = SystemClock::scaled(Some(UtcMicros::EPOCH), 1000);
         let first = scaled.ahead_of_steady().expect("read");
         assert!(first.abs_diff(scaled.ahead_of_steady().expect("read")) < 2_000_000);

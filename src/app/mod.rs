@@ -235,6 +235,7 @@ impl App {
             key: heads::key::read_or_make(&file, &*self.random)?,
             tenants: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
             settings: HeadSettings { entries: config.audit.head_entries, folder: config.audit.heads_folder.clone() },
+            turn: Arc::default(),
         };
         let watched = parts.clone();
         self.supervisor.spawn("audit heads", OnFailure::Restart, move |soft| heads::run(watched.clone(), soft));

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::store::{PAGE_LIMIT, Reader, StoredEntry};
 
+pub(super) use verify::keys_here;
 pub use verify::verify_tenant;
 
 /// What to do with the audit trail.
@@ -85,7 +86,11 @@ pub async fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// The tenant that is named, or those of the configuration and those that the store has a chain of.
-async fn audited(config: &Config, reader: &Reader, named: Option<TenantId>) -> anyhow::Result<Vec<TenantId>> {
+pub(super) async fn audited(
+    config: &Config,
+    reader: &Reader,
+    named: Option<TenantId>,
+) -> anyhow::Result<Vec<TenantId>> {
     let mut tenants: Vec<TenantId> = config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     tenants.extend(reader.audited_tenants().await?);
     tenants.sort();

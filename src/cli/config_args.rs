@@ -27,7 +27,7 @@ impl ConfigArgs {
         self.load_in(&Environment::of_process())
     }
 
-    /// Loads it for a command beside the daemon, which needs no secrets of platforms and webhooks.
+    /// Loads it for a command beside the daemon, whose secrets may be kept where this process cannot read them.
     pub fn load_for_command(&self) -> Result<Loaded, ConfigRefused> {
         self.load_in(&Environment::of_process().for_command())
     }

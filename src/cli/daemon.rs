@@ -63,6 +63,17 @@ pub enum DaemonError {
         /// For whom.
         tenant: TenantId,
     },
+    /// The configuration's token for this is kept where this command cannot read it.
+    #[error(
+        "the token that may {right} for tenant {tenant} is not at hand: set the environment variable that [client] token or \
+         [[server.tokens]] names for it, or make its file readable"
+    )]
+    TokenElsewhere {
+        /// What is to be done.
+        right: &'static str,
+        /// For whom.
+        tenant: TenantId,
+    },
     /// It refused.
     #[error("{detail}")]
     Refused {
@@ -90,7 +101,7 @@ impl DaemonError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::NotReachable { .. } | Self::NoAnswer { .. } | Self::NotShiftkeeper { .. } => Exit::Unreachable,
-            Self::NoToken { .. } => Exit::NotPermitted,
+            Self::NoToken { .. } | Self::TokenElsewhere { .. } => Exit::NotPermitted,
             Self::Refused { status, .. } => match *status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NotPermitted,
                 StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
@@ -183,6 +194,9 @@ impl Daemon {
         let Some(token) = config.client_token(ask.right, ask.tenant) else {
             return Err(DaemonError::NoToken { right: name(ask.right), tenant: ask.tenant.clone() });
         };
+        if token.is_elsewhere() {
+            return Err(DaemonError::TokenElsewhere { right: name(ask.right), tenant: ask.tenant.clone() });
+        }
         let mut url = Url::parse(&format!("{}{}", self.url, ask.path))
             .map_err(|error| DaemonError::NotReachable { url: self.url.clone(), reason: error.to_string() })?;
         if !ask.query.is_empty() {
@@ -260,14 +274,18 @@ mod tests {
     use crate::config::{ConfigText, Environment};
 
     fn config(more: &str) -> Config {
+        config_in(&[("SOME_SECRET", "0123456789abcdef")], more)
+    }
+
+    fn config_in(variables: &[(&str, &str)], more: &str) -> Config {
         let text = format!(
             "[[tenants]]\nid = \"acme\"\nbase_url = \"http://127.0.0.1:9\"\nclient_id = \"x\"\n\
              client_secret = {{ env = \"SOME_SECRET\" }}\n{more}"
         );
         let environment: Environment =
-            [("SOME_SECRET".to_owned(), "0123456789abcdef".to_owned())].into_iter().collect();
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let texts = [ConfigText { file: "c.toml".into(), text }];
-        Config::load_texts(&texts, &environment, &[]).expect("sound").config
+        Config::load_texts(&texts, &environment.for_command(), &[]).expect("sound").config
     }
 
     const TOKEN: &str = "[[server.tokens]]\nid = \"ops\"\ntoken = { env = \"SOME_SECRET\" }\nmay = [\"read\"]\n";
@@ -363,6 +381,11 @@ mod tests {
         assert_eq!(
             (error.exit(), error),
             (Exit::NotPermitted, DaemonError::NoToken { right: "read", tenant: "acme".into() })
+        );
+        let error = ask(&config_in(&[], TOKEN), "http://127.0.0.1:9").await.expect_err("its secret is not here");
+        assert_eq!(
+            (error.exit(), error),
+            (Exit::NotPermitted, DaemonError::TokenElsewhere { right: "read", tenant: "acme".into() })
         );
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It changes nothing: the store is only read, no event is sent, no agent's state is touched, and no secret is printed.
 
+mod audit;
 mod configuration;
 mod daemon;
 mod disk;
@@ -54,18 +55,19 @@ pub async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let (read, mut findings) = configuration::look(&args.config);
     let Some((config, secrets)) = read else { return Ok(report(&findings, args.output)?.into()) };
     let desk = Desk { config, secrets, offline: args.offline };
-    findings.extend(store::look(&desk).await);
-    // A store that cannot be read is told above; the other checks do without it.
+    // A store that cannot be read is told of by its own check; the others do without it.
     let reader = open_reader(&desk.config).await.ok();
+    let (running, told) = daemon::look(&desk, reader.as_ref()).await;
+    findings.extend(store::look(&desk, running.as_ref()).await);
+    findings.extend(audit::look(&desk.config, reader.as_ref()).await);
     findings.extend(disk::look(&desk.config));
     findings.extend(zones::look(&desk.config, reader.as_ref()).await);
-    let (running, told) = daemon::look(&desk, reader.as_ref()).await;
     findings.extend(told);
+    let way = Way { daemon: running.as_ref(), reader: reader.as_ref() };
     for tenant in &desk.config.tenants {
-        let way = Way { daemon: running.as_ref(), reader: reader.as_ref() };
         findings.extend(platform::look(&desk, tenant, way).await);
     }
-    findings.extend(webhooks::look(&desk).await);
+    findings.extend(webhooks::look(&desk, way).await);
     if let Some(reader) = reader {
         reader.close().await;
     }

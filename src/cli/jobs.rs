@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use reqwest::Method;
-use serde::Deserialize;
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::config_args::ConfigArgs;
@@ -13,6 +13,7 @@ use super::daemon::{Ask, Daemon, DaemonError};
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::scope::{one_tenant, open_reader, usage};
+use super::talk::say;
 use crate::app::{clock_of, job_infos};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::{Config, Right};
@@ -24,11 +25,17 @@ use crate::store::OpenError;
 /// The pause between two questions to the daemon, in real time.
 const PAUSE_REAL: Duration = Duration::from_millis(200);
 
+/// Characters of a message that the table shows.
+const LONGEST_SHOWN: usize = 80;
+
 /// Options of `jobs`.
 #[derive(clap::Args, Debug)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:
+    after_help = "Beside a running daemon its jobs are listed, with those of the file that wait for its restart. Long messages are cut in the
+table.
+
+Examples:
   shiftkeeper jobs
   shiftkeeper jobs --output json
   shiftkeeper jobs run backup --wait 10m"
@@ -97,7 +104,16 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
         Err(OpenError::NotFound { .. }) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    let jobs = views(&job_infos(&config), &last_runs, clock_of(&config).await.now());
+    let configured = views(&job_infos(&config), &last_runs, clock_of(&config).await.now());
+    let jobs = match jobs_of_the_daemon(&config).await {
+        Ok(running) => merged(running, configured),
+        Err(error) => {
+            if !matches!(error, DaemonError::NotReachable { .. }) {
+                say(format!("which of these the daemon has could not be asked: {error}"));
+            }
+            merged(configured, Vec::new())
+        }
+    };
     match args.output {
         Output::Json => print_json(&json!({ "jobs": jobs }))?,
         Output::Table => print(table(&jobs))?,
@@ -105,12 +121,76 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-fn table(jobs: &[JobView]) -> String {
+/// A job, and whether it waits for the daemon's restart.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    view: JobView,
+    after_restart: bool,
+}
+
+/// What the daemon says of its jobs.
+#[derive(Deserialize)]
+struct JobList {
+    jobs: Vec<JobView>,
+}
+
+/// The jobs that the running daemon has, its own and every tenant's.
+async fn jobs_of_the_daemon(config: &Config) -> Result<Vec<JobView>, DaemonError> {
+    let nobody = |reason: String| DaemonError::NotReachable { url: String::new(), reason };
+    let daemon = Daemon::find(config).await.map_err(|error| nobody(error.to_string()))?;
+    // Where nobody answers, a token that is missing does not matter.
+    daemon.readiness().await?;
+    let mut all: Vec<JobView> = Vec::new();
+    for tenant in config.tenants.iter().map(|tenant| &tenant.id) {
+        let query = [("tenant", tenant.as_str())];
+        let ask = Ask { method: Method::GET, path: "/api/v1/jobs", right: Right::Read, tenant, query: &query };
+        let of_tenant: JobList = match daemon.ask(config, ask, |request| request).await {
+            Ok(answer) => serde_json::from_value(answer)
+                .map_err(|_| DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK })?,
+            // A tenant that waits for the restart as well.
+            Err(DaemonError::Refused { status: StatusCode::NOT_FOUND, .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        for job in of_tenant.jobs {
+            if !all.iter().any(|known| (&known.tenant, &known.id) == (&job.tenant, &job.id)) {
+                all.push(job);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// What is in force, then what the file has beside it: a job of its own, or another calendar.
+fn merged(in_force: Vec<JobView>, configured: Vec<JobView>) -> Vec<Listed> {
+    fn key(job: &JobView) -> (&Option<TenantId>, &JobId, &str, &str, &str, &str) {
+        (&job.tenant, &job.id, &job.kind, &job.cron, &job.zone, &job.catch_up)
+    }
+    let later: Vec<_> =
+        configured.into_iter().filter(|job| !in_force.iter().any(|known| key(known) == key(job))).collect();
+    let now = in_force.into_iter().map(|view| Listed { view, after_restart: false });
+    now.chain(later.into_iter().map(|view| {
+        // Nothing is due before.
+        let view = JobView { next_due_at: None, ..view };
+        Listed { view, after_restart: true }
+    }))
+    .collect()
+}
+
+/// As much of a message as a table has room for.
+fn cut(message: &str) -> String {
+    match message.char_indices().nth(LONGEST_SHOWN) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}
+
+fn table(jobs: &[Listed]) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
         .set_header(["JOB", "TENANT", "CRON", "ZONE", "NEXT", "LAST", "OUTCOME", "MESSAGE"]);
-    for job in jobs {
+    for Listed { view: job, after_restart } in jobs {
         let instant =
             |instant: Option<crate::domain::time::UtcMicros>| instant.map_or("-".to_owned(), |at| at.to_string());
         let last = job.last.as_ref();
@@ -119,10 +199,10 @@ fn table(jobs: &[JobView]) -> String {
             job.tenant.as_ref().map_or("-".to_owned(), ToString::to_string),
             job.cron.clone(),
             job.zone.clone(),
-            instant(job.next_due_at),
+            if *after_restart { "after a restart".to_owned() } else { instant(job.next_due_at) },
             instant(last.map(|run| run.started_at)),
             last.map_or("-".to_owned(), |run| run.outcome.clone()),
-            last.and_then(|run| run.message.clone()).unwrap_or_default(),
+            last.and_then(|run| run.message.as_deref()).map(cut).unwrap_or_default(),
         ]);
     }
     table.to_string()
@@ -236,6 +316,42 @@ fn exit_of(run: Option<&RunView>, waited: bool) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_file_has_and_the_daemon_has_not_waits_for_a_restart() {
+        let job = |id: &str, cron: &str| JobView {
+            id: id.into(),
+            tenant: None,
+            kind: "backup".into(),
+            cron: cron.into(),
+            zone: "UTC".into(),
+            catch_up: "once".into(),
+            next_due_at: Some(crate::domain::time::UtcMicros::EPOCH),
+            last: None,
+        };
+        let running = vec![job("backup", "30 2 * * *"), job("gone", "0 0 * * *")];
+        let file = vec![job("backup", "30 3 * * *"), job("hourly", "0 * * * *")];
+        let listed = merged(running, file.clone());
+        let told: Vec<_> =
+            listed.iter().map(|job| (&*job.view.cron, job.view.next_due_at.is_some(), job.after_restart)).collect();
+        assert_eq!(
+            told,
+            [
+                ("30 2 * * *", true, false),
+                ("0 0 * * *", true, false),
+                ("30 3 * * *", false, true),
+                ("0 * * * *", false, true)
+            ]
+        );
+        assert!(table(&listed).contains("after a restart"));
+        assert!(merged(file, Vec::new()).iter().all(|job| !job.after_restart), "none is waited for without a daemon");
+    }
+
+    #[test]
+    fn a_long_message_is_cut_at_a_character() {
+        assert_eq!(cut(&"é".repeat(80)), "é".repeat(80));
+        assert_eq!(cut(&"é".repeat(81)), format!("{}…", "é".repeat(80)));
+    }
 
     #[test]
     fn a_run_is_told_in_a_sentence_and_ends_the_command_in_its_own_way() {

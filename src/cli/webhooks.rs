@@ -7,6 +7,8 @@ mod rotate;
 
 use std::process::ExitCode;
 
+pub(super) use look::serves;
+
 /// What to do about webhooks.
 #[derive(clap::Subcommand, Debug)]
 pub enum WebhooksCommand {

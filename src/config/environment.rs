@@ -26,13 +26,13 @@ impl Environment {
             .collect()
     }
 
-    /// For a command beside the daemon: the secrets that only the daemon uses (of platforms and webhooks) may be kept elsewhere.
+    /// For a command beside the daemon: secrets may be kept where it cannot read them; what needs one then says so.
     #[must_use]
     pub fn for_command(self) -> Self {
         Self { command: true, ..self }
     }
 
-    /// Whether the secrets that only the daemon uses may be absent.
+    /// Whether secrets may be kept elsewhere.
     pub(super) const fn is_for_command(&self) -> bool {
         self.command
     }

@@ -125,10 +125,12 @@ impl Config {
         (address.port() != 0).then(|| format!("http://{address}"))
     }
 
-    /// The token of the command line: `client.token`, else the first of `server.tokens` that has the right at the tenant.
+    /// The token of the command line: `client.token`, else the first of `server.tokens` that has the right at the tenant, those
+    /// that can be read here first.
     pub fn client_token(&self, right: Right, tenant: &TenantId) -> Option<&Secret> {
         let fits = |token: &&ApiToken| token.may.contains(&right) && token.tenants.contains(tenant);
-        self.client.token.as_ref().or_else(|| self.server.tokens.iter().find(fits).map(|token| &token.token))
+        let fitting = self.server.tokens.iter().filter(fits).map(|token| &token.token);
+        self.client.token.as_ref().or_else(|| fitting.min_by_key(|token| token.is_elsewhere()))
     }
 
     /// The rules as they are for a tenant: those that its `automation.enforce` names act instead of watching, and those that do

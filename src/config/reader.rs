@@ -250,7 +250,7 @@ impl<'f, 'e> Section<'f, 'e> {
         self.secret(key, &Absent::Refused)
     }
 
-    /// A secret that must be there for the daemon; a command beside it, which has no use for it, takes an empty one.
+    /// A secret that must be there for the daemon; a command beside it need not be able to read it.
     pub(super) fn daemon_secret(&mut self, key: Key) -> Option<Secret> {
         let elsewhere = self.found.environment.is_for_command()
             && self.table.get(key.name).is_some_and(|entry| {
@@ -260,7 +260,7 @@ impl<'f, 'e> Section<'f, 'e> {
             return self.required_secret(key);
         }
         let entry = self.take(key.name)?;
-        let secret = Secret::new("");
+        let secret = Secret::elsewhere();
         self.record(key, Shown::Hidden { secret: secret.clone(), kept: "kept elsewhere".to_owned() }, entry.origin);
         Some(secret)
     }
@@ -287,6 +287,9 @@ impl<'f, 'e> Section<'f, 'e> {
         let beside = directory_of(&entry.node.origin);
         match secrets::resolve(&entry.node, self.found.environment, &beside) {
             Ok((secret, kept)) => {
+                if secrets::is_open_to_others(&entry.node, &beside) {
+                    self.warn(key.name, "every user of this host can read its file: chmod 600 it, as its owner");
+                }
                 self.record(key, Shown::Hidden { secret: secret.clone(), kept }, entry.origin);
                 Some(secret)
             }

@@ -1,6 +1,7 @@
 //! Where secrets are kept: in an environment variable or in a file, never in the configuration itself.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::complaint::Fault;
@@ -69,6 +70,13 @@ pub(super) fn file_of(node: &Node) -> Option<&str> {
         Some(Value::Text(path)) => Some(path),
         Some(_) | None => None,
     }
+}
+
+/// Whether the node names a file that everybody may read.
+pub(super) fn is_open_to_others(node: &Node, directory: &Path) -> bool {
+    const READ_BY_OTHERS: u32 = 0o004;
+    let file = file_of(node).and_then(|path| std::fs::metadata(directory.join(path)).ok());
+    file.is_some_and(|file| file.permissions().mode() & READ_BY_OTHERS != 0)
 }
 
 /// Whether the node names a variable that is not set here, or a file that this user cannot read.

@@ -86,8 +86,9 @@ impl Server {
 impl ApiToken {
     fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let id = section.required(reloads("id", "Names the token in logs and audit entries."), &kind::id::<String>());
-        let token = section.required_secret(reloads("token", "The bearer token, at least 16 characters."));
-        if token.as_ref().is_some_and(|token| token.expose().chars().count() < SHORTEST_TOKEN) {
+        let token = section.daemon_secret(reloads("token", "The bearer token, at least 16 characters."));
+        let is_short = |token: &Secret| !token.is_elsewhere() && token.expose().chars().count() < SHORTEST_TOKEN;
+        if token.as_ref().is_some_and(is_short) {
             let fault = Fault::new(format!("is shorter than {SHORTEST_TOKEN} characters"));
             section.complain("token", fault.advise("make one with: openssl rand -hex 32"));
         }
@@ -129,7 +130,7 @@ impl Client {
                 reloads("url", "Where the command line finds the daemon; by default `server.listen` on this machine."),
                 &kind::url(),
             ),
-            token: section.optional_secret(reloads(
+            token: section.optional_daemon_secret(reloads(
                 "token",
                 "The token of the command line; by default the first of `server.tokens` that may do what is asked.",
             )),

@@ -23,7 +23,7 @@ const KEY_ADVICE: &str = "make one with: echo whsec_$(openssl rand -base64 32)";
 /// One endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Webhook {
-    /// Names it in deliveries, logs and metrics.
+    /// Names it in deliveries and logs.
     pub id: String,
     /// Where deliveries go.
     pub url: Url,
@@ -58,7 +58,7 @@ impl Webhook {
     }
 
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
-        let id = section.required(reloads("id", "Names the endpoint in deliveries, logs and metrics."), &kind::id());
+        let id = section.required(reloads("id", "Names the endpoint in deliveries and logs."), &kind::id());
         let url = section.required(reloads("url", "Where deliveries go."), &kind::url());
         let (secret_file, secret) = read_secret(section);
         let previous = read_previous(section, secret.as_ref());
@@ -193,20 +193,25 @@ fn target() -> Kind<Target> {
     Kind::from_text("host:port", convert, |target| format!("{:?}", target.to_string()))
 }
 
+fn known_events() -> String {
+    let known: Vec<_> = EventKind::ALL.into_iter().map(EventKind::selector).collect();
+    format!("there are: {}", known.join(", "))
+}
+
 fn event() -> Kind<String> {
     let convert = |text: &str| {
         let word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         let sound = text.split_once('.').is_some_and(|(subject, what)| word(subject) && word(what));
         if !sound {
-            return Err(Fault::new("must be an event such as \"agent.state_changed\""));
+            return Err(Fault::new("must be an event such as \"agent.state_changed\"").advise(known_events()));
         }
         if EventKind::from_selector(text).is_some() {
             return Ok(text.to_owned());
         }
         let fault = Fault::new("is no event that there is");
         Err(match nearest(text, EventKind::ALL.into_iter().map(EventKind::selector)) {
-            Some(near) => fault.advise(format!("did you mean \"{near}\"?")),
-            None => fault.advise("docs/webhooks.md lists them"),
+            Some(near) => fault.advise(format!("did you mean \"{near}\"? {}", known_events())),
+            None => fault.advise(known_events()),
         })
     };
     Kind::from_text("event", convert, |event| format!("{event:?}"))

@@ -44,8 +44,23 @@ pub struct Observed {
     pub queue: Option<Arc<str>>,
     /// Since when, by the platform's clock converted to ours.
     pub entered_at: UtcMicros,
+    /// The same by the platform's clock itself, where a snapshot said it: no setting of our clock moves it.
+    pub platform_at: Option<UtcMicros>,
+    /// The instant of the row in history: `entered_at`, and never before the row that it follows. Only where our clock was set
+    /// back are the two apart, since rows keep the order in which things happened.
+    pub row_at: UtcMicros,
     /// Where `entered_at` comes from; only a snapshot's is the platform's own.
     pub source: Source,
     /// The transition of ours that brought it about, if one did.
     pub transition: Option<TransitionId>,
+}
+
+impl Observed {
+    /// The same as what follows `before`: later than that, and its row behind that one's.
+    #[must_use]
+    pub fn following(self, before: Option<&Self>) -> Self {
+        let Some(before) = before else { return self };
+        let entered_at = self.entered_at.max(before.entered_at.offset(1));
+        Self { entered_at, row_at: entered_at.max(before.row_at.offset(1)), ..self }
+    }
 }

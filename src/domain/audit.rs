@@ -246,7 +246,7 @@ pub struct BadEntry {
 }
 
 /// Checks entries in order, from any point of a chain whose head up to there is known.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ChainCheck {
     tenant: TenantId,
     head: ChainHead,
@@ -264,13 +264,25 @@ impl ChainCheck {
     /// # Errors
     /// The entry does not hold; the check must not go on.
     pub fn links<'b>(&mut self, seq: u64, body: &'b str, hash: &[u8]) -> Result<EntryLinks<'b>, BadEntry> {
+        self.links_with(seq, body, Some(hash))
+    }
+
+    /// [`ChainCheck::links`] without its hash, which the caller must hold against that of [`ChainCheck::head`] afterwards.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn links_without_hash<'b>(&mut self, seq: u64, body: &'b str) -> Result<EntryLinks<'b>, BadEntry> {
+        self.links_with(seq, body, None)
+    }
+
+    fn links_with<'b>(&mut self, seq: u64, body: &'b str, hash: Option<&[u8]>) -> Result<EntryLinks<'b>, BadEntry> {
         let expected = self.head.seq + 1;
         let bad = |reason: String| BadEntry { seq: expected.min(seq), reason };
         if seq != expected {
             return Err(bad(format!("entry {expected} should follow, entry {seq} does")));
         }
         let computed = Hash::of(body.as_bytes());
-        if Hash::from_slice(hash) != Some(computed) {
+        if hash.is_some_and(|hash| hash != computed.0) {
             return Err(bad("its hash is not that of its body".to_owned()));
         }
         let read: EntryLinks<'b> =
@@ -283,6 +295,11 @@ impl ChainCheck {
         }
         self.head = ChainHead { seq, hash: computed };
         Ok(read)
+    }
+
+    /// Goes past the next entry, whose hash this is, since another check found that it holds.
+    pub fn go_on(&mut self, hash: Hash) {
+        self.head = ChainHead { seq: self.head.seq + 1, hash };
     }
 
     /// [`ChainCheck::links`], and reads the whole body.

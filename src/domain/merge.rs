@@ -25,6 +25,8 @@ pub struct Sighted {
     pub queue: Option<Arc<str>>,
     /// Since when, where the platform says it.
     pub changed_at: Option<UtcMicros>,
+    /// The same by the platform's own clock.
+    pub platform_at: Option<UtcMicros>,
     /// When the snapshot was generated.
     pub generated_at: UtcMicros,
 }
@@ -37,12 +39,7 @@ pub enum Merged {
     /// The queue alone changed; the row of history keeps its instant.
     Queue(Observed),
     /// The instant of the row in the picture was an estimate and is replaced by the platform's own.
-    Settled {
-        /// The row with its new instant.
-        now: Observed,
-        /// The instant that it had.
-        was: UtcMicros,
-    },
+    Settled(Observed),
     /// A change.
     Changed(Observed),
     /// An older row of another state: not believed yet.
@@ -54,51 +51,44 @@ pub enum Merged {
 pub fn merge(known: Option<&Observed>, sighted: &Sighted, contradictions: u8) -> Merged {
     // An instant after the snapshot itself can only be a clock's error.
     let changed_at = sighted.changed_at.unwrap_or(sighted.generated_at).min(sighted.generated_at);
+    let sound = sighted.changed_at.is_some_and(|at| at <= sighted.generated_at + SAME_CHANGE);
     let seen = |entered_at| Observed {
         state: sighted.state.clone(),
         reason: None,
         queue: sighted.queue.clone(),
         entered_at,
+        platform_at: sighted.platform_at.filter(|_| sound),
+        row_at: entered_at,
         source: Source::Snapshot,
         transition: None,
     };
     let Some(known) = known else { return Merged::Changed(seen(changed_at)) };
     if known.state == sighted.state {
-        return same_state(known, sighted, changed_at, seen(changed_at));
+        return same_state(known, sighted, seen(changed_at));
     }
     if changed_at + SAME_CHANGE >= known.entered_at {
-        return Merged::Changed(seen(changed_at.max(known.entered_at.offset(1))));
+        return Merged::Changed(seen(changed_at).following(Some(known)));
     }
     // A snapshot from before the change it contradicts says nothing, however many went before it.
     if contradictions + 1 >= CONTRADICTIONS_BELIEVED && sighted.generated_at > known.entered_at {
-        return Merged::Changed(seen(sighted.generated_at.max(known.entered_at.offset(1))));
+        // The instant that the platform says is the one that was not believed.
+        let believed = Observed { platform_at: None, ..seen(sighted.generated_at) };
+        return Merged::Changed(believed.following(Some(known)));
     }
     Merged::Contradiction
 }
 
-fn same_state(known: &Observed, sighted: &Sighted, changed_at: UtcMicros, seen: Observed) -> Merged {
-    let close = changed_at <= known.entered_at + SAME_CHANGE;
-    let keep = |entered_at| Observed {
-        reason: known.reason.clone(),
-        transition: known.transition,
-        queue: sighted.queue.clone(),
-        ..seen.clone_at(entered_at)
-    };
+fn same_state(known: &Observed, sighted: &Sighted, seen: Observed) -> Merged {
+    let close = seen.entered_at <= known.entered_at + SAME_CHANGE;
     match known.source {
-        Source::Post | Source::Feed if sighted.changed_at.is_some() && known.entered_at != changed_at => {
-            Merged::Settled { now: keep(changed_at), was: known.entered_at }
+        Source::Post | Source::Feed if sighted.changed_at.is_some() && known.entered_at != seen.entered_at => {
+            Merged::Settled(Observed { reason: known.reason.clone(), transition: known.transition, ..seen })
         }
-        _ if !close => Merged::Changed(seen),
+        _ if !close => Merged::Changed(seen.following(Some(known))),
         Source::Post | Source::Feed | Source::Snapshot if known.queue != sighted.queue => {
-            Merged::Queue(Observed { source: known.source, ..keep(known.entered_at) })
+            Merged::Queue(Observed { queue: seen.queue, ..known.clone() })
         }
         Source::Post | Source::Feed | Source::Snapshot => Merged::Nothing,
-    }
-}
-
-impl Observed {
-    fn clone_at(&self, entered_at: UtcMicros) -> Self {
-        Self { entered_at, ..self.clone() }
     }
 }
 
@@ -111,16 +101,19 @@ mod tests {
     }
 
     fn known(state: AgentState, entered_at: i64, source: Source) -> Observed {
-        Observed { state, reason: None, queue: None, entered_at: at(entered_at), source, transition: None }
+        let entered_at = at(entered_at);
+        let (platform_at, row_at) = (None, entered_at);
+        Observed { state, reason: None, queue: None, entered_at, platform_at, row_at, source, transition: None }
     }
 
     fn row(state: AgentState, changed_at: i64, generated_at: i64) -> Sighted {
-        Sighted { state, queue: None, changed_at: Some(at(changed_at)), generated_at: at(generated_at) }
+        let changed_at = Some(at(changed_at));
+        Sighted { state, queue: None, changed_at, platform_at: changed_at, generated_at: at(generated_at) }
     }
 
     fn entered(merged: &Merged) -> Option<UtcMicros> {
         match merged {
-            Merged::Changed(observed) | Merged::Settled { now: observed, .. } | Merged::Queue(observed) => {
+            Merged::Changed(observed) | Merged::Settled(observed) | Merged::Queue(observed) => {
                 Some(observed.entered_at)
             }
             Merged::Nothing | Merged::Contradiction => None,
@@ -148,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_first_sight_is_a_change_and_an_instant_that_is_missing_is_the_snapshot_s() {
-        let sighted = Sighted { changed_at: None, ..row(AgentState::Idle, 0, 50) };
+        let sighted = Sighted { changed_at: None, platform_at: None, ..row(AgentState::Idle, 0, 50) };
         assert_eq!(entered(&merge(None, &sighted, 0)), Some(at(50)));
     }
 
@@ -157,10 +150,10 @@ mod tests {
         let mut posted = known(AgentState::Ready, 100, Source::Post);
         posted.reason = Some("WORKING".into());
         for changed_at in [98, 103, 130] {
-            let Merged::Settled { now, was } = merge(Some(&posted), &row(AgentState::Ready, changed_at, 140), 0) else {
+            let Merged::Settled(now) = merge(Some(&posted), &row(AgentState::Ready, changed_at, 140), 0) else {
                 panic!("settled at {changed_at}")
             };
-            assert_eq!((now.entered_at, was, now.source), (at(changed_at), at(100), Source::Snapshot));
+            assert_eq!((now.entered_at, now.source), (at(changed_at), Source::Snapshot));
             assert_eq!(now.reason, posted.reason, "the reason that only we know is kept");
         }
         assert_eq!(merge(Some(&posted), &row(AgentState::Paused, 50, 110), 0), Merged::Contradiction, "not shown yet");
@@ -187,5 +180,32 @@ mod tests {
         let sighted = Sighted { queue: Some("Support".into()), ..row(AgentState::Ready, 100, 120) };
         let Merged::Queue(observed) = merge(Some(&snapshot), &sighted, 0) else { panic!("the queue changed") };
         assert_eq!((observed.entered_at, observed.queue.as_deref()), (at(100), Some("Support")));
+    }
+
+    #[test]
+    fn rows_keep_their_order_where_the_clock_was_set_back() {
+        let mut before = known(AgentState::Ready, 100, Source::Snapshot);
+        before.row_at = at(86_500);
+        let Merged::Changed(next) = merge(Some(&before), &row(AgentState::Paused, 120, 130), 0) else {
+            panic!("changed")
+        };
+        assert_eq!((next.entered_at, next.row_at), (at(120), at(86_500).offset(1)));
+        let Merged::Changed(again) = merge(Some(&before), &row(AgentState::Ready, 120, 130), 0) else {
+            panic!("again")
+        };
+        assert_eq!((again.entered_at, again.row_at), (at(120), at(86_500).offset(1)));
+    }
+
+    #[test]
+    fn an_instant_that_was_not_believed_is_not_kept_as_the_platform_s() {
+        let snapshot = known(AgentState::Ready, 100, Source::Snapshot);
+        let Merged::Changed(believed) = merge(Some(&snapshot), &row(AgentState::Paused, 50, 130), 2) else {
+            panic!("believed")
+        };
+        assert_eq!(believed.platform_at, None);
+        let Merged::Changed(odd) = merge(None, &row(AgentState::Paused, 500, 130), 0) else { panic!("first seen") };
+        assert_eq!((odd.entered_at, odd.platform_at), (at(130), None), "an instant after the snapshot's own");
+        let Merged::Changed(kept) = merge(None, &row(AgentState::Paused, 50, 130), 0) else { panic!("first seen") };
+        assert_eq!(kept.platform_at, Some(at(50)));
     }
 }

@@ -160,6 +160,14 @@ impl AgentSlot {
         }
     }
 
+    fn clock_set(&mut self, by_us: i64, now: UtcMicros) {
+        self.seen_at = self.seen_at.map(|at| at.offset(by_us).min(now));
+        self.last_rest_ended_at = self.last_rest_ended_at.map(|at| at.offset(by_us).min(now));
+        if let Some(memory) = &mut self.memory {
+            memory.clock_set(by_us, now);
+        }
+    }
+
     /// At work as far as can be told: in a shift, or logged in without one.
     pub fn is_at_work(&self, kind: PlanKind) -> bool {
         use super::state::AgentState::{
@@ -410,15 +418,18 @@ impl Roster {
     /// as before, and never ahead. What the platform said until an instant of the old clock is forgotten.
     pub fn clock_set(&mut self, by_us: i64, now: UtcMicros) {
         for slot in &mut self.slots {
-            slot.seen_at = slot.seen_at.map(|at| at.offset(by_us).min(now));
-            slot.last_rest_ended_at = slot.last_rest_ended_at.map(|at| at.offset(by_us).min(now));
+            slot.clock_set(by_us, now);
             slot.platform = None;
-            if let Some(memory) = &mut slot.memory {
-                memory.clock_set(by_us, now);
-            }
         }
         for rule in self.rules.values_mut() {
             rule.clock_set(by_us, now);
+        }
+    }
+
+    /// The same for what is known of one agent, where the clock of its own past is known.
+    pub fn clock_set_for(&mut self, index: AgentIndex, by_us: i64, now: UtcMicros) {
+        if let Some(slot) = self.slots.get_mut(index.position()) {
+            slot.clock_set(by_us, now);
         }
     }
 

@@ -177,7 +177,8 @@ impl AgentPlan {
     pub fn new(mut shifts: Vec<Shift>, mut coverage: Vec<Coverage>) -> Self {
         shifts.sort_by_key(|shift| shift.start);
         coverage.sort_by_key(|span| span.start);
-        let mut segments = Vec::with_capacity(shifts.len() * 8);
+        // Ten thousand agents have half a million of them: no room is taken that is not used.
+        let mut segments = Vec::with_capacity(shifts.iter().map(|shift| 2 * shift.activities.len() + 1).sum());
         for shift in shifts {
             cut(shift, &mut segments);
         }

@@ -15,6 +15,16 @@ impl Secret {
         Self(Arc::from(text.as_ref()))
     }
 
+    /// Stands for one that is kept where this process cannot read it.
+    pub fn elsewhere() -> Self {
+        Self::new("")
+    }
+
+    /// Whether it is kept where this process cannot read it.
+    pub fn is_elsewhere(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The text itself, for the one place that sends or checks it.
     pub fn expose(&self) -> &str {
         &self.0

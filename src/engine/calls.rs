@@ -143,6 +143,7 @@ pub fn call_row(link: &Link, kind: CallKind, agent: Option<AgentId>, now: UtcMic
         latency_ms: None,
         error: None,
         steady_us: steady_us(link),
+        host_start: link.clock.host_start(),
     }
 }
 

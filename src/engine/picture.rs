@@ -79,7 +79,7 @@ pub async fn read_picture(
         let entered_at = stored.row.entered_at;
         picture.newest = picture.newest.max(Some(entered_at));
         if let Some(index) = picture.roster.find(stored.row.agent.as_str()) {
-            picture.roster.observe(index, observed(stored.row), entered_at);
+            picture.roster.observe(index, observed(stored.row), entered_at.min(now));
         }
     }
     for change in &picture.automatic {
@@ -144,6 +144,8 @@ pub fn observed(row: HistoryRow) -> Observed {
         reason: row.reason,
         queue: row.queue,
         entered_at: row.entered_at,
+        platform_at: row.platform_at,
+        row_at: row.entered_at,
         source: row.source,
         transition: row.transition,
     }

@@ -23,10 +23,21 @@ pub struct Part {
     pub ready: bool,
     /// Whether the daemon as a whole is not ready without it.
     pub own: bool,
+    /// Whether it stays as it is until a person does something about it.
+    pub needs_person: bool,
     /// Since when it is so.
     pub since: UtcMicros,
     /// Why it is not ready, and what to do; empty when it is.
     pub detail: String,
+}
+
+/// How a part is now.
+#[derive(Default)]
+struct State {
+    ready: bool,
+    own: bool,
+    needs_person: bool,
+    detail: String,
 }
 
 /// All parts at one instant.
@@ -55,22 +66,27 @@ impl Readiness {
 
     /// An own part is ready.
     pub fn ready(&self, name: &str) {
-        self.set(name, true, true, String::new());
+        self.set(name, State { ready: true, own: true, ..State::default() });
     }
 
     /// An own part is not ready.
     pub fn not_ready(&self, name: &str, detail: impl Into<String>) {
-        self.set(name, false, true, detail.into());
+        self.set(name, State { own: true, detail: detail.into(), ..State::default() });
     }
 
     /// Something outside is as it should be.
     pub fn restored(&self, name: &str) {
-        self.set(name, true, false, String::new());
+        self.set(name, State { ready: true, ..State::default() });
     }
 
     /// Something outside is not as it should be.
     pub fn degraded(&self, name: &str, detail: impl Into<String>) {
-        self.set(name, false, false, detail.into());
+        self.set(name, State { detail: detail.into(), ..State::default() });
+    }
+
+    /// Something outside is given up until a person does something about it.
+    pub fn given_up(&self, name: &str, detail: impl Into<String>) {
+        self.set(name, State { needs_person: true, detail: detail.into(), ..State::default() });
     }
 
     /// Parts that are no more.
@@ -81,16 +97,13 @@ impl Readiness {
         }
     }
 
-    fn set(&self, name: &str, ready: bool, own: bool, detail: String) {
+    fn set(&self, name: &str, state: State) {
+        let State { ready, own, needs_person, detail } = state;
         let now = self.clock.now();
         let mut parts = self.parts();
-        if let Some(part) = parts.get_mut(name) {
-            if part.ready != ready {
-                part.since = now;
-            }
-            (part.ready, part.own, part.detail) = (ready, own, detail);
-        } else if parts.len() < MOST_PARTS {
-            parts.insert(name.to_owned(), Part { name: name.to_owned(), ready, own, since: now, detail });
+        let since = parts.get(name).filter(|part| part.ready == ready).map_or(now, |part| part.since);
+        if parts.contains_key(name) || parts.len() < MOST_PARTS {
+            parts.insert(name.to_owned(), Part { name: name.to_owned(), ready, own, needs_person, since, detail });
         }
     }
 
@@ -140,5 +153,8 @@ mod tests {
         readiness.ready("store");
         readiness.restored("tenant acme: sight");
         assert_eq!(readiness.report().status, "ready");
+        readiness.given_up("webhook wfm of acme", "disabled");
+        let report = readiness.report();
+        assert!(report.ready && report.parts[0].needs_person, "{report:?}");
     }
 }

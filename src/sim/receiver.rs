@@ -37,6 +37,10 @@ const TOLERANCE_S: i64 = 300;
 const MOST_RECEIPTS: usize = 1 << 20;
 /// The most connections at once; more wait in the kernel.
 const MOST_CONNECTIONS: usize = 4096;
+/// One delivery is failed by dice so often at most, so that none runs out of tries.
+const MOST_FAILURES: u32 = 4;
+/// How long an answer is awaited in vain before the connection breaks, where the dice say so: longer than the sender calls slow.
+const LATE: Duration = Duration::from_millis(1200);
 /// Between two tries to accept when the system has no room for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -49,7 +53,8 @@ pub struct ReceiverOptions {
     pub listen: Option<SocketAddr>,
     /// Answers the first try of every so many-th delivery with 500; 0 fails none.
     pub fail_every: u64,
-    /// Answers this share of the deliveries with 500, by dice.
+    /// Fails this share of the deliveries, by dice, one no more than four times: with 503, with a reset instead of an answer
+    /// before or after it was taken, or with a reset after a silence.
     pub fail_share: f64,
     /// The dice's seed.
     pub seed: u64,
@@ -109,8 +114,54 @@ pub struct Receipt {
     pub verified: bool,
     /// Whether its id had been taken before.
     pub duplicate: bool,
+    /// Whether it was taken now, for the first time, whatever the sender hears of that.
+    pub taken: bool,
     /// The status that it was answered with; 0 where there is to be no answer.
     pub status: u16,
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Copy)]
+struct Fate {
+    takes: bool,
+    /// Before the reply, in real time.
+    pause: Duration,
+    reply: Reply,
+}
+
+#[derive(Clone, Copy)]
+enum Reply {
+    Status(StatusCode),
+    /// 429, and how many seconds it wants to be left alone.
+    TooMany(u32),
+    /// The connection breaks.
+    Reset,
+    Never,
+}
+
+impl Fate {
+    const fn of(takes: bool, reply: Reply) -> Self {
+        Self { takes, pause: Duration::ZERO, reply }
+    }
+
+    const TAKEN: Self = Self::of(true, Reply::Status(StatusCode::NO_CONTENT));
+
+    /// What the dice choose from.
+    const FAILURES: [Self; 4] = [
+        Self::of(false, Reply::Status(StatusCode::SERVICE_UNAVAILABLE)),
+        Self::of(false, Reply::Reset),
+        Self::of(true, Reply::Reset),
+        Self { takes: true, pause: LATE, reply: Reply::Reset },
+    ];
+
+    /// 0 where there is none.
+    fn status(self) -> u16 {
+        match self.reply {
+            Reply::Status(status) => status.as_u16(),
+            Reply::TooMany(_) => StatusCode::TOO_MANY_REQUESTS.as_u16(),
+            Reply::Reset | Reply::Never => 0,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -118,8 +169,8 @@ struct Account {
     conduct: Conduct,
     counts: ReceiverCounts,
     taken: HashSet<String>,
-    /// Ids that were failed by turn: their next try is taken.
-    failed: HashSet<String>,
+    /// How often ids were failed by turn or by dice.
+    failed: HashMap<String, u32>,
     /// Ids seen for the first time, for the turn.
     firsts: u64,
     last: HashMap<String, u64>,
@@ -225,32 +276,45 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>, stop: CancellationToken)
 
 async fn converse(stream: TcpStream, desk: Arc<Desk>, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| receive(Arc::clone(&desk), request));
-    let connection = hyper::server::conn::http1::Builder::new()
+    let reset = CancellationToken::new();
+    let resets = reset.clone();
+    let service = service_fn(move |request| receive(Arc::clone(&desk), request, resets.clone()));
+    let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        _ = connection => {}
+        _ = &mut connection => {}
+        () = reset.cancelled() => {
+            let _ = connection.into_parts().io.into_inner().set_zero_linger();
+        }
         () = stop.cancelled() => {}
     }
 }
 
-async fn receive(desk: Arc<Desk>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn receive(
+    desk: Arc<Desk>,
+    request: Request<Incoming>,
+    reset: CancellationToken,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, LARGEST_BODY).collect().await else {
         return Ok(answer(StatusCode::PAYLOAD_TOO_LARGE));
     };
-    let (status, conduct) = desk.judge(&head.headers, &body.to_bytes());
-    match conduct {
-        Conduct::Silent => std::future::pending().await,
-        Conduct::Slow(pause) => RealTime::sleep(pause).await,
-        Conduct::Takes | Conduct::Refuses(_) | Conduct::Gone | Conduct::TooMany(_) => {}
+    let Fate { pause, reply, .. } = desk.judge(&head.headers, &body.to_bytes());
+    RealTime::sleep(pause).await;
+    match reply {
+        Reply::Status(status) => Ok(answer(status)),
+        Reply::TooMany(seconds) => {
+            let mut answer = answer(StatusCode::TOO_MANY_REQUESTS);
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            Ok(answer)
+        }
+        Reply::Reset => {
+            reset.cancel();
+            std::future::pending().await
+        }
+        Reply::Never => std::future::pending().await,
     }
-    let mut answer = answer(status);
-    if let Conduct::TooMany(seconds) = conduct {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    Ok(answer)
 }
 
 fn answer(status: StatusCode) -> Response<Full<Bytes>> {
@@ -280,7 +344,7 @@ impl Desk {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn judge(&self, headers: &HeaderMap, body: &[u8]) -> (StatusCode, Conduct) {
+    fn judge(&self, headers: &HeaderMap, body: &[u8]) -> Fate {
         let now = RealTime::now();
         let verified = self.is_signed(headers, body, now.as_micros() / 1_000_000);
         let id = text(headers, "webhook-id").to_owned();
@@ -288,60 +352,59 @@ impl Desk {
             serde_json::from_slice(body).unwrap_or(Body { source: String::new(), data: Data::default() });
         let mut account = self.account();
         account.counts.received += 1;
-        let conduct = if verified { account.conduct } else { Conduct::Takes };
         let duplicate = account.taken.contains(&id);
-        let status = if verified {
+        let fate = if verified {
             account.counts.verified += 1;
             account.counts.duplicates += u64::from(duplicate);
-            let first = !duplicate && !account.failed.contains(&id);
-            account.firsts += u64::from(first);
-            let by_turn = first && self.fail_every > 0 && account.firsts.is_multiple_of(self.fail_every);
-            if by_turn {
-                account.failed.insert(id.clone());
-            }
-            self.status(conduct, by_turn)
+            self.fate(&mut account, &id, duplicate)
         } else {
             account.counts.bad_signature += 1;
-            StatusCode::UNAUTHORIZED
+            Fate::of(false, Reply::Status(StatusCode::UNAUTHORIZED))
         };
-        if verified && !status.is_success() {
-            account.counts.failed += 1;
-        } else if verified && conduct != Conduct::Silent && !duplicate {
-            account.failed.remove(&id);
-            account.take(
-                id.clone(),
-                format!("{source} {}", data.user_id.as_deref().unwrap_or_default()),
-                data.sequence,
-            );
+        let (status, taken) = (fate.status(), fate.takes && !duplicate);
+        account.counts.failed += u64::from(verified && !(200..300).contains(&status));
+        if taken {
+            let agent = format!("{source} {}", data.user_id.as_deref().unwrap_or_default());
+            account.take(id.clone(), agent, data.sequence);
         }
         if account.receipts.len() < MOST_RECEIPTS {
             let number = account.counts.received;
-            let told = if conduct == Conduct::Silent { 0 } else { status.as_u16() };
-            account.receipts.push(Receipt {
-                number,
-                at: now,
-                id,
-                agent: data.user_id,
-                sequence: data.sequence,
-                verified,
-                duplicate,
-                status: told,
-            });
+            let (agent, sequence) = (data.user_id, data.sequence);
+            account.receipts.push(Receipt { number, at: now, id, agent, sequence, verified, duplicate, taken, status });
         }
-        (status, conduct)
+        fate
     }
 
-    fn status(&self, conduct: Conduct, by_turn: bool) -> StatusCode {
-        match conduct {
-            Conduct::Takes | Conduct::Slow(_) => {
-                let by_dice = self.fail_share > 0.0 && self.dice.chance(self.fail_share);
-                if by_turn || by_dice { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::NO_CONTENT }
+    /// What becomes of a delivery with a good signature.
+    fn fate(&self, account: &mut Account, id: &str, duplicate: bool) -> Fate {
+        match account.conduct {
+            Conduct::Takes => self.taken_or_failed(account, id, duplicate),
+            Conduct::Slow(pause) => Fate { pause, ..self.taken_or_failed(account, id, duplicate) },
+            Conduct::Silent => Fate::of(false, Reply::Never),
+            Conduct::Refuses(status) => {
+                Fate::of(false, Reply::Status(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST)))
             }
-            Conduct::Silent => StatusCode::NO_CONTENT,
-            Conduct::Refuses(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
-            Conduct::Gone => StatusCode::GONE,
-            Conduct::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Conduct::Gone => Fate::of(false, Reply::Status(StatusCode::GONE)),
+            Conduct::TooMany(seconds) => Fate::of(false, Reply::TooMany(seconds)),
         }
+    }
+
+    /// Takes it, or fails it by turn or by dice.
+    fn taken_or_failed(&self, account: &mut Account, id: &str, duplicate: bool) -> Fate {
+        let failures = account.failed.get(id).copied().unwrap_or_default();
+        let first = !duplicate && failures == 0;
+        account.firsts += u64::from(first);
+        let failure = if first && self.fail_every > 0 && account.firsts.is_multiple_of(self.fail_every) {
+            Some(Fate::of(false, Reply::Status(StatusCode::INTERNAL_SERVER_ERROR)))
+        } else if failures < MOST_FAILURES && self.fail_share > 0.0 && self.dice.chance(self.fail_share) {
+            self.dice.pick(&Fate::FAILURES).copied()
+        } else {
+            None
+        };
+        if failure.is_some() {
+            account.failed.insert(id.to_owned(), failures + 1);
+        }
+        failure.unwrap_or(Fate::TAKEN)
     }
 
     fn is_signed(&self, headers: &HeaderMap, body: &[u8], now_s: i64) -> bool {

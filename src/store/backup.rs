@@ -109,7 +109,7 @@ pub async fn back_up(url: &str, target: &Path) -> Result<BackupMade, BackupError
 }
 
 /// The name of a copy that is not yet whole.
-pub(super) fn partial_path(target: &Path) -> PathBuf {
+pub fn partial_path(target: &Path) -> PathBuf {
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     target.with_file_name(name)

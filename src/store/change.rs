@@ -130,6 +130,8 @@ pub enum HistoryWrite {
         from: UtcMicros,
         /// The better one.
         to: UtcMicros,
+        /// The better one by the platform's own clock.
+        platform_at: Option<UtcMicros>,
         /// Where the better one comes from.
         source: Source,
     },
@@ -153,6 +155,8 @@ pub struct HistoryRow {
     pub agent: AgentId,
     /// Since when.
     pub entered_at: UtcMicros,
+    /// Since when by the platform's own clock, where it said it.
+    pub platform_at: Option<UtcMicros>,
     /// In which state.
     pub state: AgentState,
     /// With which reason, where one is known.
@@ -188,6 +192,8 @@ pub struct CallWrite {
     /// The instant of the answer, or of the sending while there is none, in microseconds since the host's start
     /// (`clock::Clock::steady`), where that is known.
     pub steady_us: Option<u64>,
+    /// Which start of the host that counts from (`clock::Clock::host_start`).
+    pub host_start: Option<i64>,
     /// How it ended, in the platform room's words.
     pub outcome: Option<Arc<str>>,
     /// The HTTP status, where there was one.

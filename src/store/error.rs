@@ -167,6 +167,18 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether it tells of a value that is stored, and not of the store.
+    pub(super) fn is_of_a_value(&self) -> bool {
+        match self {
+            Self::Decode { .. } => true,
+            Self::Broken(cause) => {
+                matches!(cause.downcast_ref(), Some(sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }))
+            }
+        }
+    }
+}
+
 impl From<sqlx::Error> for ReadError {
     fn from(error: sqlx::Error) -> Self {
         Self::Broken(Arc::new(error))

@@ -70,6 +70,20 @@ pub(super) fn take_file(backend: &Backend) -> Result<Option<FileLock>, OpenError
     }
 }
 
+/// Whether a process has the file's lock; none where that cannot be told, as on PostgreSQL. Who takes the lock in the very instant
+/// of this look is refused, so it is for a store whose process seems to be gone.
+pub(super) fn is_taken(backend: &Backend) -> Option<bool> {
+    let Backend::Sqlite { path } = backend else { return None };
+    match File::open(lock_path(path)) {
+        Ok(file) => match file.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
+        },
+        Err(error) => (error.kind() == std::io::ErrorKind::NotFound).then_some(false),
+    }
+}
+
 /// Takes the session's lock on PostgreSQL; on SQLite the file's lock is enough.
 pub(super) async fn take_session(backend: &Backend, connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
     let Backend::Postgres { .. } = backend else { return Ok(true) };

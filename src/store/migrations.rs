@@ -55,6 +55,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0006_steady_calls.sql"),
         postgres: include_str!("../../migrations/postgres/0006_steady_calls.sql"),
     },
+    Shipped {
+        version: 8,
+        name: "instants of others",
+        sqlite: include_str!("../../migrations/sqlite/0008_instants_of_others.sql"),
+        postgres: include_str!("../../migrations/postgres/0008_instants_of_others.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -31,7 +31,7 @@ mod trouble;
 mod whole;
 mod writer;
 
-pub use backup::{BackupError, BackupMade, back_up};
+pub use backup::{BackupError, BackupMade, back_up, partial_path};
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
     AgentCounters, AgentSchedule, AgentWrite, AuditPrune, CallWrite, Commit, Committed, HistoryRow, HistoryWrite,
@@ -42,7 +42,7 @@ pub use checkpoint::Checkpointed;
 pub use control::DaemonRow;
 pub use error::{Cause, CommitError, OpenError, ReadError};
 pub use inspect::{Inspection, Stats, StatsError, TableStats, inspect, settings_not_taken, stats};
-pub use open::{Identity, Role, Store};
+pub use open::{Identity, Role, Store, is_held};
 pub use outbox::{AttemptWrite, DeliveryWrite, EndpointWrite, Forgotten, OutboxChange, Recovery, Release};
 pub use reader::Reader;
 pub use restore::{RestoreError, Restored, restore};

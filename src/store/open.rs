@@ -112,6 +112,12 @@ impl Store {
     }
 }
 
+/// Whether a process has the SQLite store at `url`; none where that cannot be told from here. Only for a store whose row names a
+/// process that does not answer: see the lock.
+pub fn is_held(url: &str) -> Option<bool> {
+    lock::is_taken(&Backend::from_url(url).ok()?)
+}
+
 /// Looks at a store that is there, without leaving a trace.
 async fn look(backend: &Backend) -> Result<Seen, OpenError> {
     backend.check_header()?;

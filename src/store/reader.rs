@@ -1,6 +1,7 @@
 //! The handle that reads: a small pool beside the writer, never inside its transactions. The readings themselves stand with
 //! their tables.
 
+use futures_util::TryStreamExt as _;
 use sqlx::AnyPool;
 use sqlx::any::AnyRow;
 
@@ -25,6 +26,20 @@ impl Reader {
 
     pub(super) async fn optional(&self, statement: &'static str, values: Values) -> Result<Option<AnyRow>, ReadError> {
         Ok(sqlx::query_with(statement, values.into_arguments()?).fetch_optional(&self.pool).await?)
+    }
+
+    /// Hands over row by row as they come: a row takes many times the memory of what is read out of it.
+    pub(super) async fn each(
+        &self,
+        statement: &'static str,
+        values: Values,
+        mut take: impl FnMut(&AnyRow) -> Result<(), ReadError> + Send,
+    ) -> Result<(), ReadError> {
+        let mut rows = sqlx::query_with(statement, values.into_arguments()?).fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
+            take(&row)?;
+        }
+        Ok(())
     }
 
     /// Which process has the store, or had it last.

@@ -53,14 +53,20 @@ pub enum RestoreError {
         /// What was named.
         path: PathBuf,
     },
+    /// It is a folder.
+    #[error("{} is a folder: name the backup in it", path.display())]
+    IsFolder {
+        /// What was named.
+        path: PathBuf,
+    },
     /// The file has no tables of ours.
     #[error("{} holds no store: name a backup, as `shiftkeeper db backup` writes it", path.display())]
     Empty {
         /// What was named.
         path: PathBuf,
     },
-    /// The file is damaged.
-    #[error("{} is damaged and was not taken: {what}; name another backup", path.display())]
+    /// The file is damaged, or none of SQLite's.
+    #[error("{} is no database, or damaged, and was not taken: {what}; name another backup", path.display())]
     Bad {
         /// What was named.
         path: PathBuf,
@@ -87,12 +93,20 @@ pub async fn restore(url: &str, source: &Path, forced: bool, now: UtcMicros) -> 
     let store = Backend::from_url(url)?;
     let Backend::Sqlite { path } = &store else { return Err(RestoreError::NotHere { place: store.place() }) };
     let source = std::path::absolute(source).map_err(failed(source))?;
+    if source.is_dir() {
+        return Err(RestoreError::IsFolder { path: source });
+    }
     if !source.is_file() {
         return Err(RestoreError::NoSuchFile { path: source });
     }
     store.check_writable()?;
     let Some(lock) = lock::take_file(&store)? else { return Err(held(&store).await.into()) };
-    let without_log = look(&source, forced).await?;
+    let without_log = look(&source, forced).await.map_err(|error| match error {
+        RestoreError::Open(OpenError::Corrupt { cause, .. }) => {
+            RestoreError::Bad { path: source.clone(), what: cause.to_string() }
+        }
+        other => other,
+    })?;
     let partial = backup::partial_path(path);
     let _ = fs::remove_file(&partial);
     let made = copy(&source, &partial).await;

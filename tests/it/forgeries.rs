@@ -57,6 +57,7 @@ async fn write_chain(url: &str) -> (Vec<SignedHead>, HeadKey) {
         key: HeadKey::from_seed([7; 32]),
         tenants,
         settings: HeadSettings { entries: 1000, folder: None },
+        turn: Arc::default(),
     };
     let mut written = 0;
     for until in [1, 30, 31, 90, 140, LAST_HEAD, ENTRIES] {

@@ -100,6 +100,17 @@ async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_fau
     assert_eq!((&watch["tenant"], &watch["last"]["outcome"]), (&"acme".into(), &"done".into()), "{watch}");
     assert_eq!(watch["last"]["asked_by"], "operator", "{watch}");
     assert!(watch["next_due_at"].as_str().is_some_and(|next| next.contains("-01-01T00:00:00Z")), "{watch}");
+
+    // What is added to the file is not the daemon's before its restart.
+    let text = std::fs::read_to_string(desk.config()).expect("readable");
+    let more = "[[jobs]]\nid = \"hourly\"\nkind = \"backup\"\ncron = \"0 * * * *\"\nfolder = \"hourly\"\n";
+    std::fs::write(desk.config(), format!("{text}{more}")).expect("written");
+    let listed = run(desk.command(&["jobs", "--output", "json"])).await.json();
+    let later: Vec<_> =
+        listed["jobs"].as_array().expect("a list").iter().filter(|job| job["after_restart"] == true).collect();
+    assert!(later.len() == 1 && later[0]["id"] == "hourly" && later[0]["next_due_at"].is_null(), "{listed}");
+    std::fs::write(desk.config(), text).expect("written");
+
     let unknown = run_job(&desk, "backups").await;
     assert!(unknown.code == Some(2) && unknown.stderr.contains("backup"), "{unknown:?}");
     daemon.signal("TERM");

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::platform::client::{ClientSettings, build};
+use shiftkeeper::sim::{Conduct, Receiver, ReceiverOptions};
 use shiftkeeper::store::Store;
 
 use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
@@ -167,8 +168,61 @@ async fn beside_a_daemon_doctor_has_the_daemon_ask_so_that_its_budget_counts_the
     reader.close().await;
     daemon.signal("KILL");
     daemon.ended().await;
-    let after = at_desk(&desk, &["doctor", "--offline", "--output", "json"]).await.json();
-    assert_eq!(status(&after, "daemon", "running"), "warning", "it did not let go: {after:#}");
+    let after = at_desk(&desk, &["doctor", "--offline", "--output", "json"]).await;
+    assert_eq!(
+        (after.code, status(&after.json(), "daemon", "running")),
+        (Some(4), "wrong"),
+        "it was killed: {after:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_ends_with_4_and_the_way_out_where_nothing_goes_on_without_a_person() {
+    let gone = Receiver::start(ReceiverOptions { keys: vec![WEBHOOK_SECRET.into()], ..ReceiverOptions::default() });
+    let gone = gone.await.expect("a receiver");
+    gone.conduct(Conduct::Gone);
+    let hook = format!(
+        "[[webhooks]]\nid = \"wfm\"\nurl = \"{}\"\nsecret = {{ env = \"HOOK_SECRET\" }}\nallow = [\"{}\"]\n",
+        gone.url(),
+        gone.address(),
+    );
+    let (_folder, _simulator, desk) = started(&hook).await;
+    let running = daemon(&desk).await;
+    change(&desk, "Ready").await;
+    let doctor = ["doctor", "--offline", "--output", "json"];
+    let found = until("the webhook is disabled", PATIENCE, || async {
+        let found = at_desk(&desk, &doctor).await;
+        if found.code == Some(4) { Ok(found) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    assert_eq!(status(&found.json(), "daemon", "webhook wfm of acme"), "wrong", "{found:?}");
+    assert!(found.stdout.contains("shiftkeeper webhooks recover wfm --since "), "{found:?}");
+    assert_eq!(status(&found.json(), "audit", "chain of acme"), "ok", "{found:?}");
+
+    // From another folder the daemon answers and has another store.
+    let away = tempfile::tempdir().expect("a folder");
+    let url = format!("client.url=http://{}", running.ready["listen"].as_str().expect("an address"));
+    let config = desk.config().display().to_string();
+    let mut elsewhere = desk.command(&[&doctor[..], &["--config", &config, "--set", &url]].concat());
+    elsewhere.env("HOOK_SECRET", WEBHOOK_SECRET).current_dir(away.path());
+    let elsewhere = run(elsewhere).await;
+    assert_eq!(status(&elsewhere.json(), "store", "database"), "warning", "{elsewhere:?}");
+    assert_eq!(status(&elsewhere.json(), "daemon", "running"), "ok", "{elsewhere:?}");
+    stopped(running).await;
+
+    let found = at_desk(&desk, &doctor).await;
+    assert_eq!((found.code, status(&found.json(), "webhooks", "wfm of acme")), (Some(4), "wrong"), "{found:?}");
+    assert!(found.stdout.contains("webhooks recover wfm --since "), "{found:?}");
+    let forger = rusqlite::Connection::open(desk.folder.path().join("shiftkeeper.db")).expect("opens");
+    forger
+        .execute_batch(
+            "DROP TRIGGER audit_entries_refuse_update; UPDATE audit_entries SET body = REPLACE(body, 'acme', 'acne') \
+             WHERE seq = (SELECT MAX(seq) FROM audit_entries)",
+        )
+        .expect("forged");
+    drop(forger);
+    let found = at_desk(&desk, &doctor).await;
+    assert_eq!((found.code, status(&found.json(), "audit", "chain of acme")), (Some(4), "wrong"), "{found:?}");
 }
 
 /// The commands of the drill in docs/operations.md, in their order.
@@ -276,8 +330,12 @@ async fn damage_is_found_by_the_check_and_refused_by_the_restore() {
     assert!(checked.code == Some(4) && checked.json()["ok"] == false, "{checked:?}");
     let before = contents(desk.folder.path());
     let refused = at_desk(&desk, &["db", "restore", "bad.db", "--force"]).await;
-    assert!(refused.code.is_some_and(|code| code != 0) && refused.stderr.contains("bad.db"), "{refused:?}");
+    assert!(refused.code == Some(4) && refused.stderr.contains("bad.db"), "{refused:?}");
     assert!(contents(desk.folder.path()) == before, "nothing is touched");
+    let text = at_desk(&desk, &["db", "restore", "shiftkeeper.toml"]).await;
+    assert!(text.code == Some(4) && text.stderr.contains("is no database"), "{text:?}");
+    let folder = at_desk(&desk, &["db", "restore", "."]).await;
+    assert!(folder.code == Some(1) && folder.stderr.contains("is a folder"), "{folder:?}");
     let gone = at_desk(&desk, &["db", "restore", "gone.db"]).await;
     assert!(gone.code == Some(1) && gone.stderr.contains("gone.db is not there"), "{gone:?}");
 }

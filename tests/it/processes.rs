@@ -85,6 +85,31 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
     assert!(agents.contains(&"u_0001") && agents.contains(&off), "{agents:?}");
     let report = run(desk.command(&["report", "compliance", "--output", "json"])).await.json();
     assert_eq!(report["totalTransitions"], 3, "{report}");
+    assert_secrets_are_needed_by_who_uses_them(&desk).await;
+}
+
+/// Who may read the store need not have the daemon's secrets.
+async fn assert_secrets_are_needed_by_who_uses_them(desk: &Desk) {
+    let without_secrets = |arguments: &[&str]| {
+        let mut command = desk.command(arguments);
+        command.env_clear();
+        run(command)
+    };
+    for arguments in [
+        &["audit", "verify"][..],
+        &["audit", "export"],
+        &["audit", "heads"],
+        &["audit", "key"],
+        &["report", "compliance"],
+        &["plan"],
+        &["jobs"],
+        &["webhooks", "list"],
+        &["db", "check"],
+        &["db", "stats"],
+    ] {
+        let ended = without_secrets(arguments).await;
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,12 +238,30 @@ async fn a_webhook_key_is_changed_under_a_daemon_that_reloads_it() {
     let unknown = run(desk.command(&["webhooks", "rotate", "wfn"])).await;
     assert!(unknown.code == Some(2) && unknown.stderr.contains("it has wfm"), "{unknown:?}");
 
+    // From another folder the store is not found, and the daemon that answers must not be taken for none.
+    let away = tempfile::tempdir().expect("a folder");
+    let (config, address) = (desk.config().display().to_string(), daemon.ready["listen"].as_str().expect("an address"));
+    let client = format!("client.url=http://{address}");
+    let from_away = |more: &[&str]| {
+        let arguments = ["webhooks", "rotate", "wfm", "--now", "--output", "json", "--config", &config];
+        let mut command = desk.command(&[&arguments, more].concat());
+        command.current_dir(away.path());
+        run(command)
+    };
+    let elsewhere = from_away(&["--set", &client]).await;
+    assert_eq!((elsewhere.code, &elsewhere.json()["daemon"]), (Some(3), &"not told".into()), "{elsewhere:?}");
+    assert!(elsewhere.stderr.contains(address) && elsewhere.stderr.contains("SIGHUP"), "{elsewhere:?}");
+    let unknown = from_away(&[]).await;
+    assert_eq!((unknown.code, &unknown.json()["daemon"]), (Some(3), &"not known".into()), "{unknown:?}");
+    assert!(unknown.stderr.contains("cannot be told from here; reload it (SIGHUP)"), "{unknown:?}");
+
     daemon.signal("TERM");
     let (status, _, said) = daemon.ended().await;
     assert!(status.success());
     let late = rotate(&["--now"]).await;
     assert_eq!((late.code, &late.json()["daemon"]), (Some(0), &"not running".into()), "{late:?}");
-    for said in [format!("{done:?}"), format!("{again:?}"), format!("{late:?}"), said] {
+    let all = [done, again, late, elsewhere, unknown].map(|ended| format!("{ended:?}"));
+    for said in all.into_iter().chain([said]) {
         assert!(!said.contains("whsec_"), "a key is printed: {said}");
     }
 }

@@ -121,7 +121,7 @@ pub(super) async fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The public half of this host's key, where it can be read, and those that signed before.
-fn keys_here(config: &Config) -> Vec<PublicKey> {
+pub(in crate::cli) fn keys_here(config: &Config) -> Vec<PublicKey> {
     let mut keys = config.audit.former_keys.clone();
     match key::read(&config.audit.key_file(&config.store)) {
         Ok(own) => keys.extend(own.map(|key| key.public())),

@@ -15,8 +15,9 @@ use crate::cli::finding::bytes_text;
 use crate::cli::output::{Output, print, print_json};
 use crate::cli::scope::usage;
 use crate::config::{Config, JobKind};
+use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
-use crate::engine::jobs::backup::name_at;
+use crate::engine::jobs::backup::free_path;
 use crate::store::{back_up, inspect};
 
 /// Options of `db backup`.
@@ -44,7 +45,7 @@ pub(super) async fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load_for_command()?.config;
     let named = args.to.or_else(|| folder_of_the_job(&config));
     let named = named.ok_or_else(|| usage("name a folder or a file: no job of kind backup has a folder".to_owned()))?;
-    let target = target(&named, &name_at(clock_of(&config).await.now()))?;
+    let target = target(&named, clock_of(&config).await.now())?;
     // A copy of what lacks its log would look whole.
     inspect(config.store.connection_url().expose(), false).await?;
     let made = back_up(config.store.connection_url().expose(), &target).await?;
@@ -68,14 +69,16 @@ fn folder_of_the_job(config: &Config) -> Option<PathBuf> {
 }
 
 /// The file that the copy becomes. One that is there is never written over.
-fn target(named: &Path, name: &str) -> anyhow::Result<PathBuf> {
+fn target(named: &Path, now: UtcMicros) -> anyhow::Result<PathBuf> {
     let is_folder =
         named.is_dir() || named.as_os_str().as_encoded_bytes().ends_with(b"/") || named.extension().is_none();
-    let target = if is_folder { named.join(name) } else { named.to_owned() };
-    if target.exists() {
-        return Err(usage(format!("{} is there already: name a folder, or another file", target.display())));
+    if is_folder {
+        return Ok(free_path(named, now));
     }
-    Ok(target)
+    if named.exists() {
+        return Err(usage(format!("{} is there already: name a folder, or another file", named.display())));
+    }
+    Ok(named.to_owned())
 }
 
 /// Of the file as it was written, in hexadecimal.
@@ -97,10 +100,11 @@ mod tests {
     #[test]
     fn a_copy_goes_into_a_folder_under_its_own_name_and_never_over_a_file() {
         let folder = tempfile::tempdir().expect("a folder");
-        let of = |named: &Path| target(named, "n.db").ok();
-        assert_eq!(of(folder.path()), Some(folder.path().join("n.db")));
+        let of = |named: &Path| target(named, UtcMicros::EPOCH).ok();
+        let name = "shiftkeeper-19700101T000000Z.db";
+        assert_eq!(of(folder.path()), Some(folder.path().join(name)));
         let new = folder.path().join("made/later");
-        assert_eq!(of(&new), Some(new.join("n.db")));
+        assert_eq!(of(&new), Some(new.join(name)));
         let file = folder.path().join("before.db");
         assert_eq!(of(&file), Some(file.clone()));
         std::fs::write(&file, "abc").expect("written");

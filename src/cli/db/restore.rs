@@ -76,10 +76,14 @@ fn failure(error: RestoreError, file: &std::path::Path) -> anyhow::Error {
                 file.display()
             ),
         ),
+        RestoreError::Open(error @ (OpenError::Newer { .. } | OpenError::Foreign { .. })) => {
+            Failure::because(Exit::Problems, error.to_string())
+        }
         RestoreError::Open(error) => error.into(),
         RestoreError::Bad { .. } | RestoreError::Empty { .. } => Failure::because(Exit::Problems, error.to_string()),
         RestoreError::NotHere { .. }
         | RestoreError::NoSuchFile { .. }
+        | RestoreError::IsFolder { .. }
         | RestoreError::Copy(_)
         | RestoreError::Folder { .. } => error.into(),
     }

@@ -47,15 +47,23 @@ fn folder_of(file: &Path) -> PathBuf {
 /// `needed` bytes must be free at least.
 fn one(group: &mut Group, id: &str, folder: &Path, needed: u64) {
     let shown = folder.display();
+    if let Some(link) = dangling(folder) {
+        let detail = format!("{shown}: the link {} leads nowhere", link.display());
+        group.wrong(id, detail, "mount or make what it leads to, or name another folder");
+        return;
+    }
     match free(folder) {
-        Ok((free, there)) => {
-            let made = if there { "" } else { ", made at first use" };
+        Ok((free, missing)) => {
+            let made = if missing == 0 { "" } else { ", made at first use" };
             let detail = format!("{shown}{made}: {} free", bytes_text(free));
             if free < TOO_LITTLE.max(needed) {
                 let enough = bytes_text(TOO_LITTLE.max(needed));
                 group.wrong(id, detail, format!("free some: less than {enough} will not do"));
             } else if free < LITTLE.max(needed.saturating_mul(3)) {
                 group.warning(id, detail, "free some soon, or shorten [retention]");
+            } else if missing > 1 {
+                let advice = "is the name right, and is its disk mounted? Make the folder if it is meant";
+                group.warning(id, format!("{detail}; the folder above it is not there either"), advice);
             } else {
                 group.ok(id, detail);
             }
@@ -67,16 +75,24 @@ fn one(group: &mut Group, id: &str, folder: &Path, needed: u64) {
     }
 }
 
-/// Free bytes of the folder's file system, and whether the folder is there; of the nearest one above it where it is not.
-fn free(folder: &Path) -> io::Result<(u64, bool)> {
+/// The link on the way to the folder that leads to nothing.
+fn dangling(folder: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(folder).ok()?;
+    absolute.ancestors().take_while(|path| !path.exists()).find(|path| path.is_symlink()).map(Path::to_owned)
+}
+
+/// Free bytes of the folder's file system, and how many folders of its path have to be made; of the nearest one above it where it is
+/// not there.
+fn free(folder: &Path) -> io::Result<(u64, usize)> {
     let absolute = std::path::absolute(folder)?;
-    let there = absolute.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let missing = absolute.ancestors().take_while(|path| !path.exists()).count();
+    let there = absolute.ancestors().nth(missing).unwrap_or(Path::new("/"));
     if !there.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     access(there, Access::WRITE_OK | Access::EXEC_OK)?;
     let found = statvfs(there)?;
-    Ok((found.f_bavail.saturating_mul(found.f_frsize), there == absolute))
+    Ok((found.f_bavail.saturating_mul(found.f_frsize), missing))
 }
 
 #[cfg(test)]
@@ -96,7 +112,15 @@ mod tests {
         };
         assert_eq!(status(&file, 0), Status::Wrong);
         assert_ne!(free(&folder.path().join("a/b")).expect("above it").0, 0);
-        assert!(!free(&folder.path().join("a/b")).expect("above it").1);
+        let missing = ["", "a", "a/b"].map(|name| free(&folder.path().join(name)).expect("above it").1);
+        assert_eq!(missing, [0, 1, 2]);
         assert_eq!(status(folder.path(), u64::MAX), Status::Wrong);
+        // Where the machine of the test has little space, that is told first.
+        assert_eq!(status(&folder.path().join("a/b"), 0), Status::Warning);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("gone"), &link).expect("a link");
+        assert_eq!([status(&link, 0), status(&link.join("copies"), 0)], [Status::Wrong; 2]);
+        std::fs::create_dir(folder.path().join("gone")).expect("a folder");
+        assert_ne!(status(&link, 0), Status::Wrong);
     }
 }

@@ -1,14 +1,19 @@
 //! The database: its engine, its settings, its version, its log.
 
 use super::Desk;
+use super::daemon::Running;
 use crate::cli::finding::{Finding, Group, bytes_text};
 use crate::store::{Inspection, OpenError, inspect, settings_not_taken};
 
 /// A log beyond this is not folded in as it should be.
 const LARGE_LOG: u64 = 256 << 20;
 
+/// What to do where a daemon answers that has not the store that is configured here.
+pub(super) const OTHER_STORE: &str =
+    "run this in the daemon's folder and with its configuration, or make [store] url an absolute path";
+
 /// Looks at it without a trace; every page is `db check`'s business.
-pub(super) async fn look(desk: &Desk) -> Vec<Finding> {
+pub(super) async fn look(desk: &Desk, running: Option<&Running>) -> Vec<Finding> {
     let mut group = Group::new("store");
     let url = desk.config.store.connection_url();
     if desk.offline && !desk.config.store.url.starts_with("sqlite:") {
@@ -18,7 +23,14 @@ pub(super) async fn look(desk: &Desk) -> Vec<Finding> {
     match inspect(url.expose(), false).await {
         Ok(seen) => found(&mut group, &seen).await,
         Err(OpenError::NotFound { place }) => {
-            group.ok("database", format!("{place} is not there yet; the first start makes it"));
+            match running {
+                None => group.ok("database", format!("{place} is not there yet; the first start makes it")),
+                Some(Running { daemon, .. }) => {
+                    let detail =
+                        format!("{place} is not there, so the daemon that answers at {} has another one", daemon.url());
+                    group.warning("database", detail, OTHER_STORE);
+                }
+            }
             settings(&mut group).await;
         }
         Err(error) => {

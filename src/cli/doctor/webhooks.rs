@@ -3,16 +3,22 @@
 use std::time::Duration;
 
 use super::Desk;
+use super::platform::Way;
 use crate::cli::finding::{Finding, Group};
+use crate::cli::webhooks::serves;
 use crate::domain::target::Target;
 use crate::engine::deliver::send::{Network, reach};
+use crate::store::Reader;
 
 /// For one connection, TLS included, in real time.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Connects to each, one after the other.
-pub(super) async fn look(desk: &Desk) -> Vec<Finding> {
+/// Connects to each, one after the other. Which of them are disabled is told by the daemon where one runs, else by the store.
+pub(super) async fn look(desk: &Desk, way: Way<'_>) -> Vec<Finding> {
     let mut group = Group::new("webhooks");
+    if let (None, Some(reader)) = (way.daemon, way.reader) {
+        disabled(&mut group, desk, reader).await;
+    }
     let hooks = &desk.config.webhooks;
     if hooks.is_empty() {
         group.ok("endpoints", "none is configured");
@@ -42,4 +48,20 @@ pub(super) async fn look(desk: &Desk) -> Vec<Finding> {
         }
     }
     group.done()
+}
+
+async fn disabled(group: &mut Group, desk: &Desk, reader: &Reader) {
+    for tenant in &desk.config.tenants {
+        let stored = reader.endpoints(&tenant.id).await.unwrap_or_default();
+        let ours = |id| desk.config.webhooks.iter().any(|hook| serves(hook, id, &tenant.id));
+        for endpoint in stored.iter().filter(|endpoint| ours(&endpoint.id)) {
+            let Some((at, why)) = endpoint.disabled else { continue };
+            let (id, tenant) = (&endpoint.id, &tenant.id);
+            let detail = format!("disabled since {at}, as {}: it gets nothing, its events wait", why.words());
+            let advice = format!(
+                "mend the receiver, start the daemon, then: shiftkeeper webhooks recover {id} --since {at} --tenant {tenant}"
+            );
+            group.wrong(format!("{id} of {tenant}"), detail, advice);
+        }
+    }
 }

@@ -39,6 +39,7 @@ fn entered(agent: &str, time: &str, state: AgentState) -> HistoryWrite {
         tenant: "acme".into(),
         agent: agent.into(),
         entered_at: at(&format!("2026-10-26T{time}:00Z")),
+        platform_at: None,
         state,
         reason: None,
         queue: None,

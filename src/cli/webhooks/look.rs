@@ -98,7 +98,7 @@ pub async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-fn serves(webhook: &Webhook, id: &EndpointId, tenant: &TenantId) -> bool {
+pub(in crate::cli) fn serves(webhook: &Webhook, id: &EndpointId, tenant: &TenantId) -> bool {
     webhook.id == id.as_str() && (webhook.tenants.is_empty() || webhook.tenants.contains(tenant))
 }
 

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::super::config_args::ConfigArgs;
+use super::super::daemon::{Daemon, DaemonError};
 use super::super::exit::Exit;
 use super::super::output::{Output, print, print_json};
 use super::super::scope::{open_reader, usage};
@@ -20,12 +21,14 @@ use crate::clock::{Random, RealTime, SystemRandom};
 use crate::config::{Config, Webhook};
 use crate::domain::signature::{Keyring, OVERLAP, SigningKey};
 use crate::domain::time::UtcMicros;
+use crate::store::{DaemonRow, Role};
 
 /// Options of `webhooks rotate`.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Deliveries carry both signatures for 24 hours; give the receiver the first line of the file within them.
-The daemon is told to reload when it runs on this host.
+The daemon is told to reload when it runs on this host with the store that is configured here; otherwise this ends with 3, and
+the daemon signs with the old key until it is told (SIGHUP).
 
 Examples:
   shiftkeeper webhooks rotate wfm
@@ -72,7 +75,7 @@ pub async fn run(args: RotateArgs) -> anyhow::Result<ExitCode> {
         })?,
     }
     say(told.to_string());
-    Ok(if matches!(told, Told::NotHere { .. } | Told::NotPossible { .. }) { Exit::Partly } else { Exit::Done }.into())
+    Ok(told.exit().into())
 }
 
 fn find<'a>(config: &'a Config, id: &str) -> anyhow::Result<&'a Webhook> {
@@ -182,6 +185,10 @@ enum Told {
     NotHere { host: String, pid: i64 },
     /// It could not be told.
     NotPossible { pid: i64, reason: String },
+    /// One answers, and the store that says which process it is lies elsewhere.
+    Elsewhere { url: String },
+    /// Neither a store nor a daemon is to be seen from here.
+    Unknown,
 }
 
 impl Told {
@@ -190,7 +197,16 @@ impl Told {
             Self::Done { .. } => "told to reload",
             Self::NobodyRuns => "not running",
             Self::NotHere { .. } => "on another host",
-            Self::NotPossible { .. } => "not told",
+            Self::NotPossible { .. } | Self::Elsewhere { .. } => "not told",
+            Self::Unknown => "not known",
+        }
+    }
+
+    /// A daemon that may still sign with the old key is not the end of it.
+    const fn exit(&self) -> Exit {
+        match self {
+            Self::Done { .. } | Self::NobodyRuns => Exit::Done,
+            Self::NotHere { .. } | Self::NotPossible { .. } | Self::Elsewhere { .. } | Self::Unknown => Exit::Partly,
         }
     }
 }
@@ -209,29 +225,65 @@ impl std::fmt::Display for Told {
                     "the daemon could not be told ({reason}): send SIGHUP to it (process {pid}, if that is still it)"
                 )
             }
+            Self::Elsewhere { url } => write!(
+                f,
+                "a daemon answers at {url} and has another store than the one configured here, so that its process is not known: \
+                 it signs with the old key until it is reloaded (SIGHUP)"
+            ),
+            Self::Unknown => write!(f, "whether a daemon runs cannot be told from here; reload it (SIGHUP)"),
         }
     }
 }
 
-/// Tells the daemon that has the store to read its configuration again, if it is a Shiftkeeper on this host.
+/// Tells the daemon to read its configuration again: the one that the store names, if it is a Shiftkeeper on this host; whether
+/// another one runs is asked at the address where the other commands find it.
 async fn tell_daemon(config: &Config) -> Told {
-    // A store that cannot be opened has no daemon that runs well.
-    let Ok(reader) = open_reader(config).await else { return Told::NobodyRuns };
-    let row = reader.daemon().await;
-    reader.close().await;
-    let Ok(Some(row)) = row else { return Told::NobodyRuns };
-    if row.stopped_at.is_some() || row.listen.is_none() {
-        return Told::NobodyRuns;
+    let row = match open_reader(config).await {
+        Ok(reader) => {
+            let row = reader.daemon().await;
+            reader.close().await;
+            Some(row)
+        }
+        Err(_) => None,
+    };
+    // A store that is not there, or cannot be read, says nothing of who runs.
+    let is_known = matches!(row, Some(Ok(_)));
+    if let Some(Ok(Some(row))) = row
+        && let Some(told) = tell(row)
+    {
+        return told;
+    }
+    match answer_at(config.client_url()).await {
+        Some(Ok(url)) => Told::Elsewhere { url },
+        Some(Err(DaemonError::NotReachable { .. })) | None if is_known => Told::NobodyRuns,
+        Some(Err(_)) | None => Told::Unknown,
+    }
+}
+
+/// Tells the process that the store names; none where the store says that it is gone, or the process is.
+fn tell(row: DaemonRow) -> Option<Told> {
+    if row.role != Role::Daemon || row.stopped_at.is_some() {
+        return None;
     }
     if row.host != identity().host {
-        return Told::NotHere { host: row.host, pid: row.pid };
+        return Some(Told::NotHere { host: row.host, pid: row.pid });
     }
     match is_shiftkeeper(row.pid) {
         // After a crash the store still names the process that it was.
-        Ok(false) => Told::NobodyRuns,
-        Ok(true) => hang_up(row.pid),
-        Err(error) => Told::NotPossible { pid: row.pid, reason: error.to_string() },
+        Ok(false) => None,
+        // One that does not serve yet may not take signals yet either.
+        Ok(true) if row.listen.is_none() => {
+            Some(Told::NotPossible { pid: row.pid, reason: "it is just starting".to_owned() })
+        }
+        Ok(true) => Some(hang_up(row.pid)),
+        Err(error) => Some(Told::NotPossible { pid: row.pid, reason: error.to_string() }),
     }
+}
+
+/// The address of the daemon that answers there; none where no address is configured.
+async fn answer_at(url: Option<String>) -> Option<Result<String, DaemonError>> {
+    let daemon = Daemon::at(url?).ok()?;
+    Some(daemon.readiness().await.map(|_| daemon.url().to_owned()))
 }
 
 /// Whether the process is one of this program: the id may be another's by now, and the signal would end it.

@@ -1,6 +1,8 @@
 //! What is in force, where it comes from, and what a reload changes.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::super::document::described_keys;
@@ -82,6 +84,13 @@ fn a_secret_comes_from_a_file_beside_the_configuration_or_from_the_overlay() {
     std::fs::write(&file, with_tenant("").replace("{ env = \"ACME_SECRET\" }", "{ file = \"acme.key\" }"))
         .expect("written");
     let files = [file];
+    for (mode, warned) in [(0o644, true), (0o640, false), (0o600, false)] {
+        std::fs::set_permissions(folder.path().join("acme.key"), Permissions::from_mode(mode)).expect("sets");
+        let warnings = Config::load(&files, &environment(&[]), &[]).expect("sound").warnings;
+        let told =
+            warnings.iter().any(|line| line.contains("client_secret: every user of this host can read its file"));
+        assert_eq!(told, warned, "{mode:o}: {warnings:?}");
+    }
     let loaded = Config::load(&files, &environment(&[]), &[]).expect("sound");
     assert_eq!(loaded.config.tenants[0].client_secret.expose(), "hunter2");
     assert_eq!(
@@ -243,16 +252,31 @@ fn the_command_line_finds_the_daemon_and_a_token_that_fits() {
 }
 
 #[test]
-fn a_command_beside_the_daemon_needs_no_secret_of_a_platform_or_a_webhook() {
+fn a_command_beside_the_daemon_needs_no_secret_before_it_uses_one() {
     let webhook =
         "[[webhooks]]\nid = \"wfm\"\nurl = \"https://wfm.example/hooks\"\nsecret = { file = \"no-such-file\" }\n";
-    let texts = [text("c.toml", &with_tenant(webhook))];
+    let tokens = "[[server.tokens]]\nid = \"a\"\ntoken = { env = \"NOT_HERE\" }\n\
+                  [[server.tokens]]\nid = \"b\"\ntoken = { env = \"API_TOKEN\" }\n\
+                  [[server.tokens]]\nid = \"c\"\ntoken = { env = \"NOT_HERE\" }\nmay = [\"change\"]\n";
+    let texts = [text("c.toml", &with_tenant(&format!("{webhook}{tokens}")))];
     let bare = environment(&[("API_TOKEN", "0123456789abcdef")]);
-    let refused = Config::load_texts(&texts, &bare, &[]).expect_err("the daemon needs both");
-    assert_eq!(refused.complaints.len(), 2, "{refused}");
-    let loaded = Config::load_texts(&texts, &bare.clone().for_command(), &[]).expect("a command needs neither");
-    assert_eq!(loaded.config.tenants.len(), 1);
-    let clear = with_tenant("").replace("{ env = \"ACME_SECRET\" }", "\"hunter2\"");
-    Config::load_texts(&[text("c.toml", &clear)], &bare.for_command(), &[])
-        .expect_err("clear text is refused all the same");
+    let refused = Config::load_texts(&texts, &bare, &[]).expect_err("the daemon needs them all");
+    assert_eq!(refused.complaints.len(), 4, "{refused}");
+    let config = Config::load_texts(&texts, &bare.clone().for_command(), &[]).expect("a command needs none").config;
+    assert_eq!(config.tenants.len(), 1);
+    let token = |right| config.client_token(right, &TenantId::from("acme")).map(Secret::expose);
+    assert_eq!(token(Right::Read), Some("0123456789abcdef"), "the one that can be read");
+    assert!(config.client_token(Right::Change, &"acme".into()).is_some_and(Secret::is_elsewhere));
+    let own = "[client]\ntoken = { env = \"NOT_HERE\" }\n";
+    let texts = [text("c.toml", &with_tenant(&format!("{own}{tokens}")))];
+    let config = Config::load_texts(&texts, &bare.clone().for_command(), &[]).expect("nor its own").config;
+    let own = config.client_token(Right::Read, &"acme".into());
+    assert!(own.is_some_and(Secret::is_elsewhere), "nobody else's is taken instead");
+    for clear in [
+        with_tenant("").replace("{ env = \"ACME_SECRET\" }", "\"hunter2\""),
+        with_tenant(tokens).replace("{ env = \"NOT_HERE\" }", "\"0123456789abcdef\""),
+    ] {
+        Config::load_texts(&[text("c.toml", &clear)], &bare.clone().for_command(), &[])
+            .expect_err("clear text is refused all the same");
+    }
 }

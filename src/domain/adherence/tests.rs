@@ -9,7 +9,8 @@ fn at(minute: i64) -> UtcMicros {
 }
 
 fn seen(state: AgentState, entered_at: UtcMicros) -> Observed {
-    Observed { state, reason: None, queue: None, entered_at, source: Source::Snapshot, transition: None }
+    let (platform_at, row_at, source) = (None, entered_at, Source::Snapshot);
+    Observed { state, reason: None, queue: None, entered_at, platform_at, row_at, source, transition: None }
 }
 
 /// The verdict on an agent for whom `activity` is planned since minute 60, just seen.

@@ -43,7 +43,16 @@ mod tests {
 
     fn seen(state: AgentState, minute: i64, ours: bool) -> Observed {
         let transition = ours.then_some(TransitionId(Uuid::nil()));
-        Observed { state, reason: None, queue: None, entered_at: at(minute), source: Source::Snapshot, transition }
+        Observed {
+            state,
+            reason: None,
+            queue: None,
+            entered_at: at(minute),
+            platform_at: None,
+            row_at: at(minute),
+            source: Source::Snapshot,
+            transition,
+        }
     }
 
     #[test]

@@ -37,7 +37,8 @@ fn plan() -> Arc<AgentPlan> {
 fn seen(state: &AgentState, since: &str) -> Observed {
     let (state, entered_at) = (state.clone(), at(since));
     let queue = Some("Support".into());
-    Observed { state, reason: None, queue, entered_at, source: Source::Snapshot, transition: None }
+    let (platform_at, row_at, source) = (None, entered_at, Source::Snapshot);
+    Observed { state, reason: None, queue, entered_at, platform_at, row_at, source, transition: None }
 }
 
 fn add(roster: &mut Roster, id: &str, team: &str) -> AgentIndex {

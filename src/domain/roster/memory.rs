@@ -101,6 +101,11 @@ impl AutomationMemory {
         self.held.clear();
     }
 
+    /// The rules that acted on the agent.
+    pub fn rules(&self) -> impl Iterator<Item = &RuleId> {
+        self.acted.iter().map(|acted| &acted.rule)
+    }
+
     /// The wall clock was set: everything is as long ago as before.
     pub(super) fn clock_set(&mut self, by_us: i64, now: UtcMicros) {
         let acted = self.acted.iter_mut().map(|acted| &mut acted.at);

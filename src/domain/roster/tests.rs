@@ -22,7 +22,9 @@ fn plan() -> Arc<AgentPlan> {
 }
 
 fn seen(state: AgentState, minute: i64) -> Observed {
-    Observed { state, reason: None, queue: None, entered_at: at(minute), source: Source::Snapshot, transition: None }
+    let (entered_at, source) = (at(minute), Source::Snapshot);
+    let (platform_at, row_at) = (None, entered_at);
+    Observed { state, reason: None, queue: None, entered_at, platform_at, row_at, source, transition: None }
 }
 
 fn roster() -> Roster {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -462,12 +462,14 @@ impl Stream {
         let id = &self.parts.endpoint.id;
         let last = self.last_error.as_deref().unwrap_or("no answer");
         match (self.disabled, self.health.failing_since) {
-            (Some((at, why)), _) => readiness.degraded(
+            (Some((at, why)), _) => readiness.given_up(
                 &part,
                 format!(
-                    "disabled since {at}, as {} (last: {last}); when it is mended: shiftkeeper webhooks recover {id} --since {}",
+                    "disabled since {at}, as {} (last: {last}); when it is mended: shiftkeeper webhooks recover {id} \
+                     --since {} --tenant {}",
                     why.words(),
-                    self.oldest_open.unwrap_or(at)
+                    self.oldest_open.unwrap_or(at),
+                    self.parts.tenant
                 ),
             ),
             (None, Some(since)) if self.now().since(since) >= TOLD_AFTER => {
@@ -592,9 +594,4 @@ impl Stream {
         }
         Ok(())
     }
-}
-
-/// A reply that nobody may be waiting for any more.
-pub(super) fn answer<T>(reply: oneshot::Sender<T>, with: T) {
-    let _ = reply.send(with);
 }

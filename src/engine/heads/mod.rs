@@ -43,6 +43,8 @@ pub struct HeadParts {
     pub tenants: Arc<[TenantId]>,
     /// How often.
     pub settings: HeadSettings,
+    /// One head is made at a time: the worker and the job would sign the same entries, and the store takes one of two.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// How often heads are made, and where they are put.
@@ -124,6 +126,7 @@ pub async fn pass(parts: &HeadParts, least: u64) -> anyhow::Result<Passed> {
 
 /// Heads that were made, and entries that still have none.
 async fn of_tenant(parts: &HeadParts, tenant: &TenantId, least: u64) -> anyhow::Result<(usize, u64)> {
+    let _turn = parts.turn.lock().await;
     let mut head = last_head(&parts.reader, tenant).await?;
     let waiting = parts.reader.chain_head(tenant).await?.seq.saturating_sub(head.seq);
     if waiting < least.max(1) {

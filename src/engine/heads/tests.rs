@@ -31,6 +31,7 @@ fn parts_of(store: &Store, clock: &ManualClock, folder: Option<PathBuf>) -> Head
         key: HeadKey::from_seed([7; 32]),
         tenants: [acme(), "bravo".into()].into(),
         settings: HeadSettings { entries: 10, folder },
+        turn: Arc::default(),
     }
 }
 
@@ -159,4 +160,15 @@ async fn entries_are_let_go_under_an_old_head_and_the_rest_verifies() {
     assert!(verdict.holds(), "{verdict:?}");
     assert_eq!((verdict.from, verdict.entries), (5000, 2502), "the entry that says what went is among them");
     store.close().await;
+}
+
+#[tokio::test]
+async fn the_worker_and_the_job_at_once_make_one_head() {
+    let (folder, clock) = (tempfile::tempdir().expect("a folder"), ManualClock::at(now()));
+    let store = open(folder.path(), &clock).await;
+    let (worker, tenant) = (parts_of(&store, &clock, None), acme());
+    let job = worker.clone();
+    append(&store, 12).await;
+    let (passed, made) = tokio::join!(pass(&worker, 10), make(&job, &tenant));
+    assert_eq!(passed.expect("passes").made + made.expect("makes"), 1);
 }

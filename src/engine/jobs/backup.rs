@@ -8,7 +8,7 @@ use super::Job;
 use crate::clock::{BoxFuture, SharedClock};
 use crate::domain::secret::Secret;
 use crate::domain::time::UtcMicros;
-use crate::store::back_up;
+use crate::store::{back_up, partial_path};
 
 const BEGINS: &str = "shiftkeeper-";
 const ENDS: &str = ".db";
@@ -30,7 +30,7 @@ impl Job for Backup {
     fn run(&self, _due: UtcMicros, _failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         let backup = self.clone();
         Box::pin(async move {
-            let target = backup.folder.join(name_at(backup.clock.now()));
+            let target = free_path(&backup.folder, backup.clock.now());
             let made = back_up(backup.url.expose(), &target).await?;
             // Only after a new copy is known to be good.
             let removed = remove_all_but(&backup.folder, backup.keep).context("removing old copies")?;
@@ -45,28 +45,40 @@ impl Job for Backup {
     }
 }
 
-/// `shiftkeeper-20261122T023000Z.db`: names sort by time.
-pub fn name_at(now: UtcMicros) -> String {
-    format!("{BEGINS}{}{ENDS}", now.timestamp().strftime("%Y%m%dT%H%M%SZ"))
+/// `shiftkeeper-20261122T023000Z.db` in the folder, with a number (`…Z-2.db`) where a copy of that second is there or being made.
+pub fn free_path(folder: &Path, now: UtcMicros) -> PathBuf {
+    let stamp = now.timestamp().strftime("%Y%m%dT%H%M%SZ");
+    let mut path = folder.join(format!("{BEGINS}{stamp}{ENDS}"));
+    let mut number = 1;
+    while path.exists() || partial_path(&path).exists() {
+        number += 1;
+        path = folder.join(format!("{BEGINS}{stamp}-{number}{ENDS}"));
+    }
+    path
 }
 
-fn is_copy(name: &str) -> bool {
-    let stamp = name.strip_prefix(BEGINS).and_then(|rest| rest.strip_suffix(ENDS)).unwrap_or_default();
+/// When a copy was made, as its name says, and its number among those of that second; none for other files.
+fn order_of(name: &str) -> Option<(&str, u32)> {
+    let rest = name.strip_prefix(BEGINS)?.strip_suffix(ENDS)?;
+    let (stamp, number) = match rest.split_once('-') {
+        Some((stamp, number)) => (stamp, number.parse().ok()?),
+        None => (rest, 1),
+    };
     let shape = |c: char| if c.is_ascii_digit() { '9' } else { c };
-    stamp.chars().map(shape).eq("99999999T999999Z".chars())
+    stamp.chars().map(shape).eq("99999999T999999Z".chars()).then_some((stamp, number))
 }
 
 fn remove_all_but(folder: &Path, keep: usize) -> std::io::Result<usize> {
-    let mut copies: Vec<PathBuf> = std::fs::read_dir(folder)?
+    let mut copies: Vec<String> = std::fs::read_dir(folder)?
         .filter_map(Result::ok)
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().is_some_and(|name| is_copy(&name.to_string_lossy())))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| order_of(name).is_some())
         .collect();
-    copies.sort();
+    copies.sort_by(|a, b| order_of(a).cmp(&order_of(b)));
     let old = copies.len().saturating_sub(keep);
-    for path in &copies[..old] {
-        std::fs::remove_file(path)?;
+    for name in &copies[..old] {
+        std::fs::remove_file(folder.join(name))?;
     }
     Ok(old)
 }
@@ -93,8 +105,24 @@ mod tests {
         assert_eq!(remove_all_but(folder.path(), 2).expect("removes"), 1);
         assert!(!folder.path().join(names[0]).exists());
         assert!(names[1..].iter().all(|name| folder.path().join(name).exists()));
+    }
+
+    #[test]
+    fn copies_of_one_second_are_numbered_and_go_in_their_order() {
+        let folder = tempfile::tempdir().expect("a folder");
         let now: UtcMicros = "2026-11-22T02:30:00Z".parse().expect("an instant");
-        assert_eq!(name_at(now), names[2]);
-        assert!(is_copy(names[2]));
+        let made: Vec<PathBuf> = (0..11)
+            .map(|_| {
+                let path = free_path(folder.path(), now);
+                std::fs::write(&path, "").expect("written");
+                path
+            })
+            .collect();
+        let names = ["shiftkeeper-20261122T023000Z.db", "shiftkeeper-20261122T023000Z-2.db"];
+        assert_eq!(made[..2], names.map(|name| folder.path().join(name)));
+        std::fs::write(folder.path().join("shiftkeeper-20261122T023000Z-12.db.partial"), "").expect("written");
+        assert_eq!(free_path(folder.path(), now), folder.path().join("shiftkeeper-20261122T023000Z-13.db"));
+        assert_eq!(remove_all_but(folder.path(), 2).expect("removes"), 9);
+        assert!(made[..9].iter().all(|path| !path.exists()) && made[9..].iter().all(|path| path.exists()));
     }
 }

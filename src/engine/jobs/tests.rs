@@ -483,6 +483,7 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
             key: HeadKey::from_seed([1; 32]),
             tenants: bench.parts.tenants.clone(),
             settings: HeadSettings { entries: 1000, folder: None },
+            turn: Arc::default(),
         },
         kept: Kept {
             history: 400 * 24 * HOUR,

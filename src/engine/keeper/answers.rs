@@ -14,7 +14,7 @@ use crate::domain::policy::{PlatformSays, Violation};
 use crate::domain::roster::{AgentIndex, AgentSlot, PlatformAnswers};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
-use crate::engine::calls::{HeldSlot, note_answer, real_millis};
+use crate::engine::calls::real_millis;
 use crate::platform::breaker::Change;
 use crate::platform::{Answer, CallError, Effect, Failure};
 use crate::store::{CallWrite, HistoryWrite, TenantStatus};
@@ -33,7 +33,6 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Answered {
     pub id: TransitionId,
     pub call: CallWrite,
-    pub slot: HeldSlot,
     pub result: Result<Answer<()>, CallError>,
 }
 
@@ -47,10 +46,8 @@ pub(super) struct Told {
 impl Keeper {
     /// Takes the answer of a state POST in.
     pub(super) fn take_answer(&mut self, pass: &mut Pass, answered: Answered) {
-        let Answered { id, mut call, slot, result } = answered;
+        let Answered { id, call, result } = answered;
         let answered_at = self.link.clock.now();
-        note_answer(&self.link, &mut call, answered_at, &result);
-        slot.settle(&result);
         let call_sent_at = call.sent_at;
         pass.commit.calls.push(call);
         let Some(open) = self.book.get_mut(id) else { return };
@@ -113,15 +110,17 @@ impl Keeper {
             return;
         }
         self.set_shown(id);
-        let entered_at = known.as_ref().map_or(at, |known| at.max(known.entered_at.offset(1)));
         let now = Observed {
             state: transition.target.clone(),
             reason: Some(transition.reason.clone()),
             queue: known.as_ref().and_then(|known| known.queue.clone()),
-            entered_at,
+            entered_at: at,
+            platform_at: None,
+            row_at: at,
             source: Source::Post,
             transition: Some(id),
         };
+        let now = now.following(known.as_ref());
         self.files[index.position()].before_post = known;
         // An answer is no sight: how fresh the picture is stays as it was.
         self.record_change(pass, index, now, seen_at.unwrap_or(UtcMicros::EPOCH), transition.latency_ms);

@@ -10,12 +10,15 @@ use serde_json::json;
 
 use super::Keeper;
 use super::record::Pass;
-use crate::domain::agent::Observed;
+use crate::domain::agent::{Observed, Source};
 use crate::domain::ids::TransitionId;
-use crate::domain::roster::AgentIndex;
+use crate::domain::roster::memory::AutomationMemory;
+use crate::domain::roster::{AgentIndex, AgentSlot};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Transition};
-use crate::store::HistoryWrite;
+use crate::domain::transition::{Actor, Status, Transition};
+use crate::engine::message::Sight;
+use crate::platform::Sighting;
+use crate::store::CallWrite;
 
 /// Less than this is the discipline of the clock, or the host being busy, and no setting.
 const SETTING_US: u64 = 2_000_000;
@@ -47,8 +50,17 @@ impl Keeper {
                 Transition { requested_at, deadline, status, ..transition }
             });
         }
-        self.move_stays(&mut pass, by_us).await?;
+        for index in self.roster.iter().map(|(index, _)| index).collect::<Vec<_>>() {
+            self.move_stay(&mut pass, index, by_us, None).await?;
+            if let Some(row) = &mut self.files[index.position()].row {
+                row.generated_at = row.generated_at.offset(by_us);
+                row.changed_at = row.changed_at.map(|at| at.offset(by_us));
+            }
+        }
         self.roster.clock_set(by_us, pass.now);
+        for (index, _) in self.roster.iter() {
+            self.remember_all(&mut pass, index);
+        }
         for change in self.automatic.values_mut() {
             change.set_at = change.set_at.offset(by_us);
         }
@@ -58,10 +70,8 @@ impl Keeper {
     }
 
     /// At a load: the clock may have been set while nobody looked. Each attempt knows when it left by the host's steady time,
-    /// which tells where that lies on the clock of now. Where the host started anew meanwhile, it seems to have been later than it
-    /// was, and what waits for it waits a little longer.
+    /// which tells where that lies on the clock of now, unless the host started anew meanwhile.
     pub(super) async fn look_back(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
-        self.roster.clock_set(0, pass.now);
         (self.ahead_of_steady_us, self.slept) = (self.link.clock.ahead_of_steady(), self.slept_so_far());
         let (Some(ahead_us), Some(steady)) = (self.ahead_of_steady_us, self.link.clock.steady()) else { return Ok(()) };
         let left = self.book.iter().filter(|open| open.transition.attempts > 0);
@@ -70,7 +80,10 @@ impl Keeper {
             let attempts = self.link.reader.attempts(&self.link.tenant, id).await?;
             let then =
                 attempts.iter().filter_map(|call| Some((call, call.steady_us?))).max_by_key(|(call, _)| call.attempt);
-            let Some((call, steady_us)) = then.filter(|(_, us)| Duration::from_micros(*us) <= steady) else { continue };
+            let comparable = |call: &CallWrite, us: u64| {
+                call.host_start == self.link.clock.host_start() && Duration::from_micros(us) <= steady
+            };
+            let Some((call, steady_us)) = then.filter(|(call, us)| comparable(call, *us)) else { continue };
             let was = call.answered_at.unwrap_or(call.sent_at).as_micros();
             let is = ahead_us.saturating_add(i64::try_from(steady_us).unwrap_or(i64::MAX));
             moves.push((id, is.saturating_sub(was)));
@@ -122,35 +135,82 @@ impl Keeper {
         (self.looking_since, self.started_at, self.plans_read) = (now, now, UtcMicros::EPOCH);
     }
 
-    /// The stays that go on began as long ago as before, as the platform will show them from now on; none before the one that it
-    /// followed.
-    async fn move_stays(&mut self, pass: &mut Pass, by_us: i64) -> anyhow::Result<()> {
-        let indices: Vec<AgentIndex> = self.roster.iter().map(|(index, _)| index).collect();
-        for index in indices {
-            let Some(slot) = self.roster.get(index) else { continue };
-            let (agent, seen_at) = (slot.id().clone(), slot.seen_at());
-            let Some(known) = slot.observed().cloned() else { continue };
-            let mut to = known.entered_at.offset(by_us);
-            if by_us < 0 {
-                let just_before = (known.entered_at.offset(-1), known.entered_at);
-                let before = self.link.reader.agent_history(&self.link.tenant, &agent, just_before, None, 1).await?;
-                let earliest = before.first().map(|stored| stored.row.entered_at).filter(|at| *at < known.entered_at);
-                to = earliest.map_or(to, |earliest| to.max(earliest.offset(1)));
+    /// Before the first sight of an agent since the load: the clock may have been set since the stay was stored. The platform's
+    /// own instant of it says by how much; whatever is shown is then compared like with like.
+    pub(super) async fn read_stays_anew(&mut self, pass: &mut Pass, sight: &Sight) -> anyhow::Result<()> {
+        for sighting in &sight.changed {
+            let Some(index) = self.roster.find(sighting.agent.as_str()) else { continue };
+            if self.files[index.position()].row.is_some() {
+                continue;
             }
-            let tenant = self.link.tenant.clone();
-            pass.commit.history.push(HistoryWrite::Retime {
-                tenant,
-                agent,
-                from: known.entered_at,
-                to,
-                source: known.source,
-            });
-            self.roster.observe(index, Observed { entered_at: to, ..known }, seen_at.unwrap_or(UtcMicros::EPOCH));
-            if let Some(row) = &mut self.files[index.position()].row {
-                row.generated_at = row.generated_at.offset(by_us);
-                row.changed_at = row.changed_at.map(|at| at.offset(by_us));
+            let by_us = self.set_since_stored(index, sighting, sight.offset_us).unwrap_or(0);
+            if by_us != 0 {
+                let accepted_at = self.estimated_since(index);
+                self.move_stay(pass, index, by_us, accepted_at).await?;
+                self.remember_all(pass, index);
             }
+            self.roster.clock_set_for(index, by_us, pass.now);
         }
+        Ok(())
+    }
+
+    /// How far the clock was set since the agent's stay was stored; none where nobody can tell, or it was not.
+    fn set_since_stored(&self, index: AgentIndex, sighting: &Sighting, offset_us: i64) -> Option<i64> {
+        let known = self.roster.get(index)?.observed()?;
+        // An estimate has no such instant; the stay that it followed is as far off.
+        let mut stays = [Some(known), self.files[index.position()].before_post.as_ref()].into_iter().flatten();
+        let (stay, said) = stays.find_map(|stay| Some((stay, stay.platform_at?)))?;
+        let off_us = |platform_at: UtcMicros| {
+            platform_at.offset(-offset_us).as_micros().saturating_sub(stay.entered_at.as_micros())
+        };
+        // A platform that moves its instants with its clock is shown to do so by the same stay.
+        let as_stored = sighting.changed_at.is_some_and(|at| off_us(at).unsigned_abs() < SETTING_US);
+        let by_us = off_us(said);
+        (by_us.unsigned_abs() >= SETTING_US && !(as_stored && sighting.state == stay.state)).then_some(by_us)
+    }
+
+    /// What automation remembers of an agent is stored anew.
+    fn remember_all(&self, pass: &mut Pass, index: AgentIndex) {
+        for rule in self.roster.get(index).and_then(AgentSlot::memory).into_iter().flat_map(AutomationMemory::rules) {
+            pass.remember(index, rule);
+        }
+    }
+
+    /// When the change was accepted whose estimate the picture holds, by the clock of now: the estimate may be from before or
+    /// after the setting.
+    fn estimated_since(&self, index: AgentIndex) -> Option<UtcMicros> {
+        let estimate = self.roster.get(index)?.observed().filter(|known| known.source == Source::Post)?;
+        match self.book.get(estimate.transition?)?.transition.status {
+            Status::Accepted { at } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// The stay that goes on began at `since`, or as long ago as before, as the platform will show it from now on. Its row moves along, but not
+    /// to before the one that it follows.
+    async fn move_stay(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        by_us: i64,
+        since: Option<UtcMicros>,
+    ) -> anyhow::Result<()> {
+        if let Some(before) = &mut self.files[index.position()].before_post {
+            before.entered_at = before.entered_at.offset(by_us);
+        }
+        let Some(slot) = self.roster.get(index) else { return Ok(()) };
+        let (agent, seen_at) = (slot.id().clone(), slot.seen_at());
+        let Some(known) = slot.observed().cloned() else { return Ok(()) };
+        let entered_at = since.unwrap_or_else(|| known.entered_at.offset(by_us));
+        let mut moved = Observed { entered_at, row_at: entered_at, ..known.clone() };
+        if moved.row_at < known.row_at {
+            let just_before = (known.row_at.offset(-1), known.row_at);
+            let before = self.link.reader.agent_history(&self.link.tenant, &agent, just_before, None, 1).await?;
+            let before = before.first().map(|stored| stored.row.entered_at).filter(|at| *at < known.row_at);
+            moved.row_at = before.map_or(entered_at, |before| entered_at.max(before.offset(1)));
+        }
+        pass.commit.history.push(self.retiming(&agent, known.row_at, &moved));
+        self.roster.observe(index, moved, seen_at.unwrap_or(UtcMicros::EPOCH));
         Ok(())
     }
 }

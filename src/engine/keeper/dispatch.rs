@@ -16,7 +16,7 @@ use crate::domain::roster::AgentIndex;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, WaitReason};
-use crate::engine::calls::{CallKind, HeldSlot, budgeted, call_row};
+use crate::engine::calls::{CallKind, HeldSlot, budgeted, call_row, note_answer};
 use crate::platform::CallError;
 use crate::platform::breaker::Permission;
 use crate::platform::budget::Urgency;
@@ -224,12 +224,16 @@ impl Keeper {
 
     /// After the commit: the POSTs of the pass leave.
     pub(super) fn send(&mut self, pass: &mut Pass) {
-        for (id, call, slot) in std::mem::take(&mut pass.sends) {
+        for (id, mut call, slot) in std::mem::take(&mut pass.sends) {
             let Some(open) = self.book.get(id) else { continue };
-            let (platform, transition) = (self.link.platform.clone(), open.transition.clone());
+            let (link, transition) = (self.link.clone(), open.transition.clone());
             self.sends.spawn(async move {
-                let result = platform.set_state(&transition.agent, &transition.target, &transition.reason).await;
-                Answered { id, call, slot, result }
+                let wanted = (&transition.target, &transition.reason);
+                let result = link.platform.set_state(&transition.agent, wanted.0, wanted.1).await;
+                // Now, and not when the keeper comes to it: the slot's minute begins with the answer.
+                slot.settle(&result);
+                note_answer(&link, &mut call, link.clock.now(), &result);
+                Answered { id, call, result }
             });
         }
     }

@@ -71,11 +71,13 @@ mod tests {
             reason: None,
             queue: None,
             entered_at: at(10),
+            platform_at: None,
+            row_at: at(10),
             source: Source::Snapshot,
             transition: None,
         });
-        let row =
-            Sighted { state: state.clone(), queue: None, changed_at: changed_at.map(at), generated_at: at(generated) };
+        let (changed_at, generated_at) = (changed_at.map(at), at(generated));
+        let row = Sighted { state: state.clone(), queue: None, changed_at, platform_at: changed_at, generated_at };
         let lost = Lost { target: &Ready, baseline: baseline.as_ref(), sent_at: at(100), readable_after: at(130) };
         read_back(lost, &row)
     }

@@ -147,12 +147,12 @@ impl Keeper {
 
     /// What the store remembers of agents who come into the roster, perhaps not for the first time.
     async fn recall(&mut self, newcomers: &HashSet<AgentId>) -> anyhow::Result<()> {
-        let (reader, tenant) = (self.link.reader.clone(), self.link.tenant.clone());
+        let (reader, tenant, now) = (self.link.reader.clone(), self.link.tenant.clone(), self.link.clock.now());
         for stored in reader.latest_states(&tenant).await?.into_iter().filter(|row| newcomers.contains(&row.row.agent))
         {
             let entered_at = stored.row.entered_at;
             if let Some(index) = self.roster.find(stored.row.agent.as_str()) {
-                self.roster.observe(index, observed(stored.row), entered_at);
+                self.roster.observe(index, observed(stored.row), entered_at.min(now));
             }
         }
         for row in reader.automation_memory(&tenant).await?.iter().filter(|row| newcomers.contains(&row.agent)) {

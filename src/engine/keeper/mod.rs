@@ -30,7 +30,6 @@ use self::book::Book;
 use self::files::File;
 use self::record::Pass;
 use self::requests::PendingAnswer;
-use super::door::MOST_AGENTS_PER_REQUEST;
 use super::link::Link;
 use super::message::Message;
 use super::picture::PLANS_EVERY;
@@ -47,8 +46,11 @@ use crate::store::CommitError;
 /// Decisions are made at least this often.
 const DECIDE_EVERY: Duration = Duration::from_secs(1);
 
-/// Arrivals that one pass takes in at most; it ends sooner when their requests name as many agents as one request may.
+/// Arrivals that one pass takes in at most.
 const MOST_ARRIVALS: usize = 512;
+
+/// A pass takes nothing more in once its arrivals may change so many agents: what it commits is held in memory several times over.
+const MOST_CHANGES: usize = 1000;
 
 /// How long POSTs that are under way are awaited at a stop, in real time.
 const STOP_REAL: Duration = Duration::from_secs(5);
@@ -116,13 +118,12 @@ enum Arrival {
 }
 
 impl Arrival {
-    /// How many transitions it may make.
-    fn wishes(&self) -> usize {
+    /// How many agents it may change.
+    fn changes(&self) -> usize {
         match self {
             Self::Message(Message::Request { request, .. }) => request.agents.len(),
-            Self::Message(
-                Message::Sight(_) | Message::SliceNotice(_) | Message::Cancel { .. } | Message::ScheduleChanged,
-            )
+            Self::Message(Message::Sight(sight)) => sight.changed.len(),
+            Self::Message(Message::SliceNotice(_) | Message::Cancel { .. } | Message::ScheduleChanged)
             | Self::Answer(_)
             | Self::Told(_) => 0,
         }
@@ -163,15 +164,15 @@ pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<
             }
             () = keeper.link.clock.sleep(wait) => {}
         }
-        let mut wishes: usize = arrivals.iter().map(Arrival::wishes).sum();
-        while arrivals.len() < MOST_ARRIVALS && wishes < MOST_AGENTS_PER_REQUEST {
+        let mut changes: usize = arrivals.iter().map(Arrival::changes).sum();
+        while arrivals.len() < MOST_ARRIVALS && changes < MOST_CHANGES {
             if let Some(answer) = keeper.sends.try_join_next() {
                 arrivals.push(Arrival::Answer(answered(answer)?));
             } else if let Some(told) = keeper.questions.try_join_next() {
                 arrivals.push(Arrival::Told(answered(told)??));
             } else if let Ok(message) = inbox.try_recv() {
                 let arrival = Arrival::Message(message);
-                wishes += arrival.wishes();
+                changes += arrival.changes();
                 arrivals.push(arrival);
             } else {
                 break;
@@ -222,7 +223,10 @@ impl Keeper {
         match arrival {
             Arrival::Answer(answer) => self.take_answer(pass, answer),
             Arrival::Told(told) => self.take_told(pass, told),
-            Arrival::Message(Message::Sight(sight)) => self.take_sight(pass, sight),
+            Arrival::Message(Message::Sight(sight)) => {
+                self.read_stays_anew(pass, &sight).await?;
+                self.take_sight(pass, sight);
+            }
             Arrival::Message(Message::SliceNotice(notice)) => self.take_notice(pass, &notice),
             Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply),
             Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),

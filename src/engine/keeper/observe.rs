@@ -41,6 +41,7 @@ impl Keeper {
                 state: sighting.state,
                 queue: sighting.queue,
                 changed_at: sighting.changed_at.map(|at| at.offset(-sight.offset_us)),
+                platform_at: sighting.changed_at,
                 generated_at: sight.generated_at,
             };
             self.files[index.position()].row = Some(row);
@@ -119,13 +120,15 @@ impl Keeper {
         let disproved = file.contradictions + 1 >= CONTRADICTIONS_BELIEVED;
         file.contradictions = 0;
         match (merged, known) {
-            (Merged::Nothing | Merged::Contradiction, _) => {}
+            (Merged::Nothing | Merged::Contradiction, _) | (Merged::Settled(_), None) => {}
             (Merged::Queue(now), _) => {
                 let agent = slot.id().clone();
                 pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
                 self.roster.observe(index, now, row.generated_at);
             }
-            (Merged::Settled { now, was }, _) => self.settle_instant(pass, index, now, was, row.generated_at),
+            (Merged::Settled(now), Some(estimate)) => {
+                self.settle_instant(pass, index, &estimate, now, row.generated_at);
+            }
             (Merged::Changed(_), Some(known)) if disproved && known.source == Source::Post => {
                 self.take_back(pass, index, &known, &row);
             }
@@ -138,28 +141,21 @@ impl Keeper {
         &mut self,
         pass: &mut Pass,
         index: AgentIndex,
-        mut now: Observed,
-        was: UtcMicros,
+        estimate: &Observed,
+        now: Observed,
         seen_at: UtcMicros,
     ) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         let file = &mut self.files[index.position()];
-        if let Some(before) = file.before_post.take() {
-            // An instant that jitters does not put a change before the one that it followed.
-            now.entered_at = now.entered_at.max(before.entered_at.offset(1));
-            if before.state.counts_as_not_ready() {
-                file.take_not_ready(before.entered_at, was);
-                file.add_not_ready(before.entered_at, now.entered_at);
-                pass.count(index);
-            }
+        let before = file.before_post.take();
+        // An instant that jitters does not put a change before the one that it followed.
+        let now = now.following(before.as_ref());
+        if let Some(before) = before.filter(|before| before.state.counts_as_not_ready()) {
+            file.take_not_ready(before.entered_at, estimate.entered_at);
+            file.add_not_ready(before.entered_at, now.entered_at);
+            pass.count(index);
         }
-        pass.commit.history.push(HistoryWrite::Retime {
-            tenant: self.link.tenant.clone(),
-            agent,
-            from: was,
-            to: now.entered_at,
-            source: now.source,
-        });
+        pass.commit.history.push(self.retiming(&agent, estimate.row_at, &now));
         self.roster.observe(index, now, seen_at);
     }
 
@@ -167,12 +163,12 @@ impl Keeper {
     /// what is shown.
     fn take_back(&mut self, pass: &mut Pass, index: AgentIndex, posted: &Observed, row: &Sighted) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
-        let (tenant, entered_at) = (self.link.tenant.clone(), posted.entered_at);
+        let (tenant, entered_at) = (self.link.tenant.clone(), posted.row_at);
         pass.commit.history.push(HistoryWrite::Remove { tenant, agent, entered_at });
         let file = &mut self.files[index.position()];
         let before = file.before_post.take();
         if let Some(before) = before.as_ref().filter(|before| before.state.counts_as_not_ready()) {
-            file.take_not_ready(before.entered_at, entered_at);
+            file.take_not_ready(before.entered_at, posted.entered_at);
             pass.count(index);
         }
         match (merge(before.as_ref(), row, 0), before) {

@@ -269,11 +269,24 @@ impl Keeper {
         self.roster.observe(index, now, seen_at);
     }
 
+    /// The row at `from` gets the instants of `now`.
+    pub(super) fn retiming(&self, agent: &AgentId, from: UtcMicros, now: &Observed) -> HistoryWrite {
+        HistoryWrite::Retime {
+            tenant: self.link.tenant.clone(),
+            agent: agent.clone(),
+            from,
+            to: now.row_at,
+            platform_at: now.platform_at,
+            source: now.source,
+        }
+    }
+
     pub(super) fn history_row(&self, agent: &AgentId, observed: &Observed) -> HistoryRow {
         HistoryRow {
             tenant: self.link.tenant.clone(),
             agent: agent.clone(),
-            entered_at: observed.entered_at,
+            entered_at: observed.row_at,
+            platform_at: observed.platform_at,
             state: observed.state.clone(),
             reason: observed.reason.clone(),
             queue: observed.queue.clone(),

@@ -2,10 +2,15 @@
 
 mod desk;
 
+use std::time::Duration;
+
 use self::desk::{Desk, INTERVAL, TIMEOUT, Told, at};
+use super::Arrival;
+use super::record::Pass;
 use crate::domain::event::EventKind;
-use crate::domain::ids::TransitionId;
+use crate::domain::ids::{RuleId, TransitionId};
 use crate::domain::policy::{PlatformSays, RefusedBy};
+use crate::domain::roster::AgentSlot;
 use crate::domain::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
 use crate::domain::transition::{Status, WaitReason};
 use crate::platform::Failure;
@@ -256,6 +261,144 @@ async fn while_automation_is_halted_a_persons_change_waits_and_says_why_and_the_
     desk.take_answer().await;
     assert_eq!(desk.history("u_1").await.len(), 1, "the oldest of the most urgent was the probe");
     assert_eq!(desk.keeper.sends.len(), 3, "and the others follow");
+}
+
+const HOUR_US: i64 = 3_600_000_000;
+
+/// Settings of the clock, from what an estimate of two clocks may be off by to days.
+const SETTINGS_US: [i64; 8] =
+    [5_170_000, -5_170_000, 60_000_000, -60_000_000, HOUR_US, -HOUR_US, 24 * HOUR_US, -24 * HOUR_US];
+
+#[tokio::test]
+async fn a_stay_is_one_row_and_as_long_as_before_when_the_clock_is_set() {
+    for (by_us, seen) in SETTINGS_US.into_iter().flat_map(|by_us| [(by_us, true), (by_us, false)]) {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", Paused, 0)]).await;
+        desk.see(110, &[("u_1", NotReady, 100)]).await;
+        desk.set_clock(by_us);
+        // With the daemon running, and while none ran.
+        if seen {
+            desk.pass().await;
+            assert_eq!(desk.since("u_1"), 100, "set by {by_us}, before any sight");
+        } else {
+            desk.crash().await;
+        }
+        desk.see(120, &[("u_1", NotReady, 100)]).await;
+        assert_eq!(desk.since("u_1"), 100, "set by {by_us}, seen: {seen}");
+        assert_eq!(desk.history("u_1").await.len(), 2, "set by {by_us}, seen: {seen}");
+        desk.crash().await;
+        desk.see(130, &[("u_1", NotReady, 100)]).await;
+        assert_eq!(desk.since("u_1"), 100, "set by {by_us}, seen: {seen}, after another crash");
+        desk.see(140, &[("u_1", Paused, 135)]).await;
+        assert_eq!(desk.since("u_1"), 135, "set by {by_us}, seen: {seen}");
+        desk.see(150, &[("u_1", Paused, 145)]).await;
+        assert_eq!(desk.since("u_1"), 145, "set by {by_us}, seen: {seen}: entered again");
+        let states: Vec<_> = told(&desk.history("u_1").await).into_iter().map(|(state, _)| state).collect();
+        assert_eq!(states, [Paused, NotReady, Paused, Paused], "set by {by_us}, seen: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn an_estimate_is_settled_when_the_clock_was_set() {
+    for (by_us, seen) in SETTINGS_US.into_iter().flat_map(|by_us| [(by_us, true), (by_us, false)]) {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(99, &[("u_1", NotReady, 90)]).await;
+        desk.go_to(100);
+        let id = desk.ask_and_accept("u_1", Paused).await;
+        desk.set_clock(by_us);
+        if seen {
+            desk.pass().await;
+        } else {
+            desk.crash().await;
+        }
+        desk.see(110, &[("u_1", Paused, 101)]).await;
+        assert_eq!(desk.status(id).await.name(), "confirmed", "set by {by_us}, seen: {seen}");
+        assert_eq!(desk.since("u_1"), 101, "set by {by_us}, seen: {seen}");
+        let rows = desk.history("u_1").await;
+        assert_eq!((rows.len(), rows_of(&rows, id)), (2, vec![Paused]), "set by {by_us}, seen: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_while_no_daemon_ran_is_seen_whatever_the_clock_was_set_to() {
+    for by_us in SETTINGS_US {
+        for (state, since) in [(Ready, 115), (NotReady, 115)] {
+            let mut desk = Desk::of(&["u_1"]).await;
+            desk.see(50, &[("u_1", Paused, 0)]).await;
+            desk.see(110, &[("u_1", NotReady, 100)]).await;
+            desk.set_clock(by_us);
+            desk.crash().await;
+            desk.see(120, &[("u_1", state.clone(), since)]).await;
+            assert_eq!(desk.since("u_1"), since, "{state}, set by {by_us}");
+            assert_eq!(desk.history("u_1").await.len(), 3, "{state}, set by {by_us}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slot_is_free_a_minute_after_the_answer_however_late_the_keeper_takes_it_in() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(99, &[("u_1", NotReady, 90)]).await;
+    desk.go_to(100);
+    desk.tell(Told::Accept);
+    desk.ask("u_1", Paused).await;
+    let answer = desk.keeper.sends.join_next().await.expect("a POST is under way").expect("no panic");
+    desk.go_to(130);
+    desk.keeper.pass(vec![Arrival::Answer(answer)]).await.expect("a pass");
+    let used = |second| desk.keeper.link.budget().used(Duration::from_secs(second));
+    assert_eq!((used(159), used(160)), (1, 0));
+}
+
+#[tokio::test]
+async fn what_automation_remembers_moves_with_the_clock_that_was_set_while_no_daemon_ran() {
+    let rule = RuleId::new("back");
+    for (by_us, seen) in SETTINGS_US.into_iter().flat_map(|by_us| [(by_us, true), (by_us, false)]) {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", Paused, 0)]).await;
+        let index = desk.keeper.roster.find("u_1").expect("known");
+        desk.keeper.roster.note_act(index, &rule, 7, false, at(50));
+        let mut pass = Pass::new(at(50));
+        pass.remember(index, &rule);
+        desk.keeper.commit(&mut pass).await.expect("commits");
+        desk.go_to(60);
+        desk.set_clock(by_us);
+        if seen {
+            desk.pass().await;
+        }
+        for second in [70, 80] {
+            desk.crash().await;
+            desk.see(second, &[("u_1", Paused, 0)]).await;
+            let memory = desk.keeper.roster.agent("u_1").and_then(AgentSlot::memory).expect("remembered");
+            let acted_at = memory.last_acted(&rule).expect("acted").at;
+            assert_eq!(acted_at, at(50).offset(by_us), "set by {by_us}, seen: {seen}, crash before {second}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_is_accepted_before_the_first_sight_after_a_setting_is_no_riddle() {
+    for (by_us, crashes) in SETTINGS_US.into_iter().flat_map(|by_us| [(by_us, false), (by_us, true)]) {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", Paused, 0)]).await;
+        desk.see(110, &[("u_1", NotReady, 100)]).await;
+        desk.set_clock(by_us);
+        desk.crash().await;
+        desk.go_to(115);
+        let id = desk.ask_and_accept("u_1", Ready).await;
+        if crashes {
+            desk.crash().await;
+        }
+        desk.see(116, &[("u_1", NotReady, 100)]).await;
+        desk.see(126, &[("u_1", Ready, 115)]).await;
+        assert_eq!(desk.since("u_1"), 115, "set by {by_us}, crashes: {crashes}");
+        let rows = desk.history("u_1").await;
+        let states: Vec<_> = told(&rows).into_iter().map(|(state, _)| state).collect();
+        assert_eq!(
+            (states, rows_of(&rows, id)),
+            (vec![Paused, NotReady, Ready], vec![Ready]),
+            "set by {by_us}, {crashes}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,10 @@ struct Delivery<'a> {
 }
 
 async fn deliver(receiver: &Receiver, delivery: &Delivery<'_>) -> reqwest::Response {
+    try_to_deliver(receiver, delivery).await.expect("an answer")
+}
+
+async fn try_to_deliver(receiver: &Receiver, delivery: &Delivery<'_>) -> reqwest::Result<reqwest::Response> {
     let at = RealTime::now().as_micros() / 1_000_000 - delivery.age_s;
     let signature = Webhook::new(delivery.key).expect("a key").sign(delivery.id, at, delivery.body.as_bytes());
     client()
@@ -31,7 +35,6 @@ async fn deliver(receiver: &Receiver, delivery: &Delivery<'_>) -> reqwest::Respo
         .body(delivery.body.to_owned())
         .send()
         .await
-        .expect("an answer")
 }
 
 async fn sent(receiver: &Receiver, id: &str, body: &str) -> u16 {
@@ -78,27 +81,41 @@ async fn an_id_is_taken_once_and_an_agents_events_are_held_against_their_numbers
 }
 
 #[tokio::test]
-async fn it_fails_by_turn_and_by_dice_and_counts_what_it_takes_later_once() {
-    let receiver_by_turn = receiver(ReceiverOptions { fail_every: 3, ..ReceiverOptions::default() }).await;
+async fn it_fails_by_turn_and_counts_what_it_takes_later_once() {
+    let receiver = receiver(ReceiverOptions { fail_every: 3, ..ReceiverOptions::default() }).await;
     let mut answers = Vec::new();
     for (id, sequence) in [("1", 1), ("2", 2), ("3", 3), ("3", 3)] {
-        answers.push(sent(&receiver_by_turn, id, &body("a", sequence)).await);
+        answers.push(sent(&receiver, id, &body("a", sequence)).await);
     }
     assert_eq!(answers, [204, 204, 500, 204]);
-    let counts = receiver_by_turn.counts();
+    let counts = receiver.counts();
     assert_eq!((counts.failed, counts.distinct, counts.duplicates, counts.out_of_sequence), (1, 3, 0, 0));
+}
 
-    let mut runs = Vec::new();
-    for _ in 0..2 {
-        let receiver = receiver(ReceiverOptions { fail_share: 0.5, seed: 7, ..ReceiverOptions::default() }).await;
-        let mut answers = Vec::new();
-        for id in 0..20 {
-            answers.push(sent(&receiver, &id.to_string(), "{}").await);
-        }
-        assert!(answers.contains(&204) && answers.contains(&500), "{answers:?}");
-        runs.push(answers);
+/// What it did with a few deliveries that were each tried until they were answered with 2xx.
+async fn failed_by_dice() -> Vec<(String, u16, bool, bool)> {
+    let receiver = receiver(ReceiverOptions { fail_share: 0.7, seed: 7, ..ReceiverOptions::default() }).await;
+    for id in ["1", "2", "3", "4", "5", "6"] {
+        let delivery = Delivery { key: KEY, id, age_s: 0, body: "{}" };
+        while !try_to_deliver(&receiver, &delivery).await.is_ok_and(|answer| answer.status() == 204) {}
     }
-    assert_eq!(runs[0], runs[1], "the same seed fails the same ones");
+    let counts = receiver.counts();
+    assert_eq!((counts.distinct, counts.received), (6, counts.failed + 6), "{counts:?}");
+    receiver.log(0, 100).into_iter().map(|one| (one.id, one.status, one.taken, one.duplicate)).collect()
+}
+
+#[tokio::test]
+async fn it_fails_by_dice_with_refusals_and_with_resets_before_and_after_it_has_taken_something() {
+    let (seen, again) = tokio::join!(failed_by_dice(), failed_by_dice());
+    assert_eq!(seen, again, "the same seed fails the same ones");
+    for id in ["1", "2", "3", "4", "5", "6"] {
+        let of_it: Vec<_> = seen.iter().filter(|one| one.0 == id).collect();
+        assert!(of_it.len() <= 5, "never so often that the sender gives up: {of_it:?}");
+        assert_eq!(of_it.iter().filter(|one| one.2).count(), 1, "{of_it:?}");
+    }
+    for kind in [(503, false), (0, false), (0, true)] {
+        assert!(seen.iter().any(|one| (one.1, one.2) == kind), "{kind:?}: {seen:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,14 +1,18 @@
 //! A chain that somebody with a database tool has been at: where it stops to hold.
 
 use super::{Place, acme, at, change, draft, on_each_engine};
-use crate::domain::audit::AuditDraft;
 use crate::domain::audit::head::{HeadClaim, HeadKey, MARK_BYTES, SignedHead};
+use crate::domain::audit::{AuditDraft, ChainCheck, ChainHead};
+use crate::domain::ids::TransitionId;
 use crate::store::{AuditPrune, ChainTrust, ChainVerdict, Commit, CommitError, PAGE_LIMIT, PRUNED, Store};
 
 on_each_engine!(
     a_whole_chain_holds_over_several_pages,
+    packed_entries_are_those_of_the_table,
     an_edit_of_a_body_or_of_a_column_beside_it_is_found_at_its_entry,
     a_missing_entry_is_found,
+    the_end_of_a_chain_is_held_against_its_newest_head,
+    an_entry_that_cannot_be_read_is_the_first_bad_one,
     entries_go_below_a_checkpoint_and_nowhere_else,
     heads_cannot_be_changed_or_taken_back,
     what_was_let_go_without_a_word_is_missed,
@@ -25,6 +29,38 @@ async fn a_whole_chain_holds_over_several_pages(place: Place) {
     assert_eq!(verdict, ChainVerdict { from: 1, entries: 1100, ..ChainVerdict::default() });
     let nobody = store.reader().verify_chain(&"nobody".into(), ChainTrust::default()).await.expect("reads");
     assert_eq!(nobody, ChainVerdict { from: 1, ..ChainVerdict::default() });
+    store.close().await;
+}
+
+/// The quick way over a chain gives the same as the slow one, on both engines; a chain that holds never needs the slow one.
+async fn packed_entries_are_those_of_the_table(place: Place) {
+    let store = place.open().await;
+    let why = serde_json::json!({"words": "-5:é\u{1F600}\u{0}\"\\\n:"});
+    let audit = vec![
+        draft("state.observed"),
+        AuditDraft { why, subject: None, transition: None, ..draft("-:1:Größe") },
+        AuditDraft { transition: Some(TransitionId(uuid::Uuid::from_u128(7))), ..draft("state.observed") },
+    ];
+    store.writer().commit(Commit { audit, ..Commit::default() }).await.expect("commits");
+    let rows = store.reader().audit_entries(&acme(), 1, PAGE_LIMIT).await.expect("reads");
+    let packed = store.reader().packed_entries(&acme(), 1).await.expect("reads").expect("there are entries");
+    assert_eq!(packed.count, 2);
+    let mut hashes = Vec::new();
+    let first = store.reader().audit_entries(&acme(), 0, 1).await.expect("reads").remove(0);
+    let mut check = ChainCheck::from(acme(), ChainHead::default());
+    check.links(1, &first.body, &first.hash).expect("holds");
+    for (row, entry) in rows.iter().zip(packed.entries()) {
+        assert_eq!((entry.seq, entry.body), (row.seq, row.body.as_str()));
+        let links = check.links(row.seq, &row.body, &row.hash).expect("holds");
+        assert!(entry.is_like(&links), "{row:?}");
+        hashes.extend_from_slice(&row.hash);
+    }
+    assert_eq!((packed.entries().count(), hashes.len()), (2, 64));
+    assert!(store.reader().have_hashes(&acme(), 1, &hashes).await.expect("reads"));
+    assert!(!store.reader().have_hashes(&acme(), 0, &hashes).await.expect("reads"), "of other entries");
+    hashes[63] ^= 1;
+    assert!(!store.reader().have_hashes(&acme(), 1, &hashes).await.expect("reads"));
+    assert!(store.reader().packed_entries(&acme(), 3).await.expect("reads").is_none());
     store.close().await;
 }
 
@@ -106,6 +142,27 @@ async fn a_missing_entry_is_found(place: Place) {
     assert_eq!((seq, reason.as_str()), (3, "entry 3 should follow, entry 4 does"));
 }
 
+/// PostgreSQL keeps no text that is not UTF-8; there the hash is no hash.
+async fn an_entry_that_cannot_be_read_is_the_first_bad_one(place: Place) {
+    unguarded(&place).await;
+    let forgeries = if place.url.starts_with("sqlite") {
+        [
+            "UPDATE audit_entries SET body = CAST(x'7bff7d' AS TEXT) WHERE seq = 3",
+            "UPDATE audit_entries SET action = CAST(x'ff' AS TEXT) WHERE seq = 2",
+            "UPDATE audit_entries SET subject = CAST(x'ff' AS TEXT) WHERE seq = 1",
+        ]
+    } else {
+        [
+            "UPDATE audit_entries SET hash = decode('ff', 'hex') WHERE seq = 3",
+            "UPDATE audit_entries SET hash = decode('ff', 'hex') WHERE seq = 2",
+            "UPDATE audit_entries SET hash = decode('ff', 'hex') WHERE seq = 1",
+        ]
+    };
+    for (forgery, seq) in forgeries.into_iter().zip([3, 2, 1]) {
+        assert_eq!(after(&place, forgery).await.0, seq, "{forgery}");
+    }
+}
+
 const KEY: [u8; 32] = [7; 32];
 
 async fn append(store: &Store, entries: usize) {
@@ -165,6 +222,47 @@ async fn entries_go_below_a_checkpoint_and_nowhere_else(place: Place) {
     ] {
         assert!(place.by_hand(statement).await.is_err(), "{statement}");
     }
+}
+
+async fn the_end_of_a_chain_is_held_against_its_newest_head(place: Place) {
+    let store = place.open().await;
+    let keys = [HeadKey::from_seed(KEY).public()];
+    let empty = store.reader().verify_tail(&acme(), &keys).await.expect("reads");
+    assert!(empty.holds() && empty.entries == 0, "{empty:?}");
+    append(&store, 3).await;
+    let headless = store.reader().verify_tail(&acme(), &keys).await.expect("reads");
+    assert!(headless.holds() && (headless.from, headless.entries) == (1, 3), "{headless:?}");
+    sign(&store).await;
+    append(&store, 4).await;
+    sign(&store).await;
+    append(&store, 2).await;
+    let tail = store.reader().verify_tail(&acme(), &keys).await.expect("reads");
+    assert!(tail.holds() && (tail.from, tail.entries, tail.heads) == (4, 6, 1), "{tail:?}");
+    let foreign = store.reader().verify_tail(&acme(), &[HeadKey::from_seed([9; 32]).public()]).await.expect("reads");
+    assert_eq!((foreign.holds(), foreign.bad_heads.len()), (false, 1), "{foreign:?}");
+    store.writer().commit(prune(7, 0)).await.expect("marked");
+    store.writer().commit(prune(7, 7)).await.expect("goes");
+    let pruned = store.reader().verify_tail(&acme(), &keys).await.expect("reads");
+    assert!(pruned.holds() && (pruned.from, pruned.entries) == (7, 4), "{pruned:?}");
+    store.close().await;
+    unguarded(&place).await;
+    // Four more stand there, without a head.
+    for (forgery, entry) in [
+        ("UPDATE audit_entries SET action = 'nothing' WHERE seq = 12", 12),
+        ("UPDATE audit_entries SET body = REPLACE(body, 'acme', 'acne') WHERE seq = 9", 9),
+        ("DELETE FROM audit_entries WHERE seq = 7", 7),
+    ] {
+        assert_eq!(place.by_hand(forgery).await.expect("forged"), 1, "{forgery}");
+        let store = place.open().await;
+        let bad = store.reader().verify_tail(&acme(), &keys).await.expect("reads").first_bad;
+        assert_eq!(bad.as_ref().map(|bad| bad.seq), Some(entry), "{forgery}: {bad:?}");
+        store.close().await;
+    }
+    place.by_hand("DELETE FROM audit_entries").await.expect("forged");
+    let store = place.open().await;
+    let bad = store.reader().verify_tail(&acme(), &keys).await.expect("reads").first_bad.expect("found");
+    assert!(bad.reason.contains("a head of"), "{bad:?}");
+    store.close().await;
 }
 
 async fn heads_cannot_be_changed_or_taken_back(place: Place) {

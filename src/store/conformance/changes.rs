@@ -44,6 +44,7 @@ pub(super) fn call(answered: bool) -> CallWrite {
         latency_ms: answered.then_some(40),
         error: None,
         steady_us: Some(if answered { 21_000_000 } else { 20_000_000 }),
+        host_start: Some(-7),
     }
 }
 

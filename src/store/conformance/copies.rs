@@ -143,16 +143,14 @@ async fn damage_is_found_and_nothing_is_touched() {
     bytes[middle..middle + 4096].fill(0x5a);
     fs::write(&backup, bytes).expect("written");
     let refused = restore(&place.url, &backup, true, at(0)).await.expect_err("damaged");
-    let named = matches!(refused, RestoreError::Bad { .. } | RestoreError::Open(OpenError::Corrupt { .. }));
-    assert!(named, "{refused:?}");
+    assert!(matches!(refused, RestoreError::Bad { .. }), "{refused:?}");
     assert_eq!(fs::read(place.file()).expect("read"), before);
     fs::write(&backup, b"no database, but a text that is long enough").expect("written");
-    assert!(matches!(
-        restore(&place.url, &backup, true, at(0)).await,
-        Err(RestoreError::Open(OpenError::Corrupt { .. }))
-    ));
+    assert!(matches!(restore(&place.url, &backup, true, at(0)).await, Err(RestoreError::Bad { .. })));
     let gone = place.folder.path().join("gone.db");
     assert!(matches!(restore(&place.url, &gone, false, at(0)).await, Err(RestoreError::NoSuchFile { .. })));
+    let folder = place.folder.path();
+    assert!(matches!(restore(&place.url, folder, false, at(0)).await, Err(RestoreError::IsFolder { .. })));
 }
 
 super::on_each_engine!(a_store_is_measured_and_looked_at);

@@ -112,6 +112,7 @@ async fn recent_calls_are_those_that_may_hold_a_slot(place: Place) {
         latency_ms: None,
         error: None,
         steady_us: Some(u64::try_from(answered.unwrap_or(sent)).expect("positive")),
+        host_start: None,
     };
     let calls = vec![call(1, 10, Some(11)), call(2, 20, None), call(3, 70, Some(75)), call(4, 80, None)];
     store.writer().commit(Commit { calls, ..Commit::default() }).await.expect("commits");

@@ -26,7 +26,14 @@ fn enter(agent: &str, seconds: i64, state: AgentState) -> HistoryWrite {
 }
 
 fn retime(agent: &str, from: i64, to: i64) -> HistoryWrite {
-    HistoryWrite::Retime { tenant: acme(), agent: agent.into(), from: at(from), to: at(to), source: Source::Snapshot }
+    let (from, to, platform_at) = (at(from), at(to), Some(at(to + 100)));
+    HistoryWrite::Retime { tenant: acme(), agent: agent.into(), from, to, platform_at, source: Source::Snapshot }
+}
+
+/// The platform did not say it.
+fn retime_unknown(agent: &str, from: i64, to: i64) -> HistoryWrite {
+    let (tenant, agent) = (acme(), agent.into());
+    HistoryWrite::Retime { tenant, agent, from: at(from), to: at(to), platform_at: None, source: Source::Post }
 }
 
 fn remove(agent: &str, seconds: i64) -> HistoryWrite {
@@ -58,8 +65,15 @@ async fn rows_are_entered_replaced_retimed_and_removed(place: Place) {
     assert_eq!(write(&store, vec![retime("a", 20, 18), retime("b", 99, 1)]).await, [Some(6), None]);
     assert_eq!(rows_of(reader, "a").await, [(10, Some(15), Ready), (15, Some(18), Idle), (18, None, Ready)]);
     assert_eq!(rows_of(reader, "b").await, [(10, None, Ready)]);
+    let by_the_platform = async |agent: &str| {
+        let latest = reader.latest_states(&acme()).await.expect("reads").into_iter();
+        latest.filter(|row| row.row.agent.as_str() == agent).find_map(|row| row.row.platform_at)
+    };
+    assert_eq!((by_the_platform("a").await, by_the_platform("b").await), (Some(at(118)), Some(at(110))));
+    write(&store, vec![retime_unknown("a", 18, 19)]).await;
+    assert_eq!(by_the_platform("a").await, None);
     // What stands there gives way.
-    write(&store, vec![retime("a", 18, 15)]).await;
+    write(&store, vec![retime("a", 19, 15)]).await;
     assert_eq!(rows_of(reader, "a").await, [(10, Some(15), Ready), (15, None, Ready)]);
     write(&store, vec![remove("a", 15), enter("a", 30, Paused), remove("b", 10)]).await;
     assert_eq!(rows_of(reader, "a").await, [(10, Some(30), Ready), (30, None, Paused)]);

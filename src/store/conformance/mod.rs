@@ -131,6 +131,7 @@ pub(super) fn row(agent: &str, seconds: i64, state: AgentState) -> HistoryRow {
         tenant: acme(),
         agent: agent.into(),
         entered_at: at(seconds),
+        platform_at: Some(at(seconds + 100)),
         state,
         reason: None,
         queue: None,

@@ -16,6 +16,8 @@ const SINGLE: &[&str] = &[
     audit::HEAD,
     audit::PUBLISHED_HEAD,
     audit::ENTRIES,
+    audit::PACKED,
+    audit::SAME_HASHES,
     audit::ENTRIES_OF_TRANSITION,
     audit::TENANTS,
     audit::NOTE,

@@ -1,6 +1,7 @@
 //! The audit chain and the typed notes that it names by hash.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use sqlx::{AnyConnection, Row};
@@ -29,11 +30,25 @@ pub(in crate::store) const HEAD: &str =
 pub(in crate::store) const PUBLISHED_HEAD: &str =
     "SELECT tenant, seq, hash FROM audit_heads WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
 pub(in crate::store) const ENTRIES: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+/// A page of a chain as one row: to hand each entry from the engine's thread to ours costs many times what it takes to check it.
+/// Each text has its length before it, so that nothing in it can be taken for something else.
+pub(in crate::store) const PACKED: &str = "SELECT COUNT(*) AS total, COALESCE(string_agg(entry, ''), '') AS entries FROM \
+     (SELECT seq || ':' || at || ':' || octet_length(action) || ':' || action \
+     || COALESCE(octet_length(subject) || ':' || subject, '-') \
+     || COALESCE(octet_length(transition) || ':' || transition, '-') \
+     || octet_length(body) || ':' || body AS entry \
+     FROM audit_entries WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page";
+/// How many entries of a span have the hash that stands for them in one row of hashes.
+pub(in crate::store) const SAME_HASHES: &str = "SELECT COUNT(*) AS total FROM audit_entries WHERE tenant = $1 AND seq > $2 \
+     AND seq <= $3 AND hash = substr(COALESCE($4, hash), CAST(32 * (seq - $2) - 31 AS INTEGER), 32)";
 pub(in crate::store) const ENTRIES_OF_TRANSITION: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND transition = $2 ORDER BY seq LIMIT $3";
 pub(in crate::store) const TENANTS: &str = "WITH RECURSIVE t(tenant) AS (SELECT MIN(tenant) FROM audit_entries UNION ALL \
      SELECT (SELECT MIN(a.tenant) FROM audit_entries a WHERE a.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL) \
      SELECT tenant FROM t WHERE tenant IS NOT NULL ORDER BY tenant";
 pub(in crate::store) const NOTE: &str = "SELECT tenant, hash, text FROM notes WHERE tenant = $1 AND hash = $2";
+
+/// Entries packed into one row.
+const PACKED_ENTRIES: i64 = 2_000;
 
 /// A stored entry, not yet checked: [`crate::domain::audit::ChainCheck::next`] does that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,15 +79,94 @@ pub struct EntryColumns {
 impl EntryColumns {
     /// The first column that does not say what the body says.
     pub(in crate::store) fn first_unlike(&self, body: &EntryLinks<'_>) -> Option<&'static str> {
-        [
-            (self.at == body.at, "at"),
-            (self.action == body.action, "action"),
-            (self.subject.as_deref() == body.subject.as_deref(), "subject"),
-            (self.transition.as_deref() == body.transition.as_deref(), "transition"),
-        ]
-        .into_iter()
-        .find_map(|(same, column)| (!same).then_some(column))
+        let Self { at, action, subject, transition } = self;
+        first_unlike(*at, action, subject.as_deref(), transition.as_deref(), body)
     }
+}
+
+fn first_unlike(
+    at: UtcMicros,
+    action: &str,
+    subject: Option<&str>,
+    transition: Option<&str>,
+    body: &EntryLinks<'_>,
+) -> Option<&'static str> {
+    [
+        (at == body.at, "at"),
+        (action == body.action, "action"),
+        (subject == body.subject.as_deref(), "subject"),
+        (transition == body.transition.as_deref(), "transition"),
+    ]
+    .into_iter()
+    .find_map(|(same, column)| (!same).then_some(column))
+}
+
+/// Entries as [`PACKED`] has them.
+pub(in crate::store) struct Packed {
+    pub(in crate::store) count: u64,
+    text: String,
+}
+
+/// One of them. Its hash is not with it: [`Reader::have_hashes`] asks for that.
+pub(in crate::store) struct PackedEntry<'p> {
+    pub(in crate::store) seq: u64,
+    at: UtcMicros,
+    action: &'p str,
+    subject: Option<&'p str>,
+    transition: Option<&'p str>,
+    pub(in crate::store) body: &'p str,
+}
+
+impl Packed {
+    /// The entries, as far as the text is one of entries.
+    pub(in crate::store) fn entries(&self) -> impl Iterator<Item = PackedEntry<'_>> {
+        let mut rest = self.text.as_str();
+        std::iter::from_fn(move || PackedEntry::take(&mut rest))
+    }
+}
+
+impl<'p> PackedEntry<'p> {
+    fn take(rest: &mut &'p str) -> Option<Self> {
+        Some(Self {
+            seq: take_number(rest)?,
+            at: UtcMicros::from_micros(take_number(rest)?),
+            action: take_text(rest)?,
+            subject: if take_null(rest) { None } else { Some(take_text(rest)?) },
+            transition: if take_null(rest) { None } else { Some(take_text(rest)?) },
+            body: take_text(rest)?,
+        })
+    }
+
+    /// Whether the columns say what the body says.
+    pub(in crate::store) fn is_like(&self, body: &EntryLinks<'_>) -> bool {
+        first_unlike(self.at, self.action, self.subject, self.transition, body).is_none()
+    }
+}
+
+/// Digits up to a colon.
+fn take_number<N: FromStr>(rest: &mut &str) -> Option<N> {
+    let (digits, after) = rest.split_once(':')?;
+    *rest = after;
+    digits.parse().ok()
+}
+
+/// A `-`, which stands for no text.
+fn take_null(rest: &mut &str) -> bool {
+    match rest.strip_prefix('-') {
+        Some(after) => {
+            *rest = after;
+            true
+        }
+        None => false,
+    }
+}
+
+/// A text after its length.
+fn take_text<'p>(rest: &mut &'p str) -> Option<&'p str> {
+    let length: usize = take_number(rest)?;
+    let (text, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(text)
 }
 
 pub(in crate::store) async fn stored_head(
@@ -170,6 +264,41 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(after).int(super::super::page(limit));
         self.all(ENTRIES, values).await?.iter().map(entry).collect()
+    }
+
+    /// Entries after number `after`, packed; `None` where there are none, or where they cannot be packed since one of them holds
+    /// what is no text.
+    pub(in crate::store) async fn packed_entries(
+        &self,
+        tenant: &TenantId,
+        after: u64,
+    ) -> Result<Option<Packed>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).count(after).int(PACKED_ENTRIES);
+        let row = match self.optional(PACKED, values).await {
+            Err(error) if error.is_of_a_value() => return Ok(None),
+            other => other?,
+        };
+        let Some(row) = row else { return Ok(None) };
+        let cells = Cells::of("audit_entries", &row);
+        let packed = Packed { count: cells.number("total")?, text: cells.text("entries")?.to_owned() };
+        Ok((packed.count > 0).then_some(packed))
+    }
+
+    /// Whether the entries after number `after` have these hashes, of 32 bytes each, all of them.
+    pub(in crate::store) async fn have_hashes(
+        &self,
+        tenant: &TenantId,
+        after: u64,
+        hashes: &[u8],
+    ) -> Result<bool, ReadError> {
+        let count = hashes.len() as u64 / 32;
+        let mut values = Values::default();
+        values.text(tenant.as_str()).count(after).count(after + count).bytes(hashes);
+        match self.optional(SAME_HASHES, values).await? {
+            None => Ok(false),
+            Some(row) => Ok(Cells::of("audit_entries", &row).number::<u64>("total")? == count),
+        }
     }
 
     /// The entries about one transition, in order; at most [`super::super::PAGE_LIMIT`].

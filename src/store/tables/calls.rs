@@ -15,23 +15,23 @@ use crate::store::reader::Reader;
 
 pub(in crate::store) const UPSERT: ManyRows = ManyRows {
     head: "INSERT INTO platform_calls (tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
-           status_code, latency_ms, error, steady_us) VALUES",
-    width: 13,
+           status_code, latency_ms, error, steady_us, host_start) VALUES",
+    width: 14,
     tail: "ON CONFLICT (tenant, id) DO UPDATE SET sent_at = excluded.sent_at, answered_at = excluded.answered_at, \
            outcome = excluded.outcome, status_code = excluded.status_code, latency_ms = excluded.latency_ms, \
-           error = excluded.error, steady_us = excluded.steady_us",
+           error = excluded.error, steady_us = excluded.steady_us, host_start = excluded.host_start",
 };
 /// Calls that may still fill a slot: sent or answered since an instant, and those without an answer.
 pub(in crate::store) const RECENT: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, status_code, \
-     latency_ms, error, steady_us FROM platform_calls WHERE tenant = $1 AND sent_at >= $2 \
+     latency_ms, error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND sent_at >= $2 \
      UNION SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, status_code, latency_ms, \
-     error, steady_us FROM platform_calls WHERE tenant = $1 AND answered_at IS NULL ORDER BY 7, 2";
+     error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND answered_at IS NULL ORDER BY 7, 2";
 pub(in crate::store) const OF_TRANSITION: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
-     status_code, latency_ms, error, steady_us FROM platform_calls WHERE tenant = $1 AND transition = $2 \
+     status_code, latency_ms, error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND transition = $2 \
      ORDER BY sent_at, id";
 /// Calls of a span of the host's steady time, the newest first.
 pub(in crate::store) const STEADY: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
-     status_code, latency_ms, error, steady_us FROM platform_calls \
+     status_code, latency_ms, error, steady_us, host_start FROM platform_calls \
      WHERE tenant = $1 AND steady_us >= $2 AND steady_us <= $3 ORDER BY steady_us DESC LIMIT $4";
 
 pub(in crate::store) async fn write(
@@ -54,7 +54,8 @@ pub(in crate::store) async fn write(
             .int_or_null(call.status_code.map(i64::from))
             .int_or_null(call.latency_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)))
             .text_or_null(call.error.as_deref())
-            .int_or_null(call.steady_us.map(|us| i64::try_from(us).unwrap_or(i64::MAX)));
+            .int_or_null(call.steady_us.map(|us| i64::try_from(us).unwrap_or(i64::MAX)))
+            .int_or_null(call.host_start);
     })
     .await
 }
@@ -75,6 +76,7 @@ pub(in crate::store) fn decode(row: &AnyRow) -> Result<CallWrite, ReadError> {
         latency_ms: cells.number_or_null("latency_ms")?,
         error: cells.text_or_null("error")?.map(str::to_owned),
         steady_us: cells.number_or_null("steady_us")?,
+        host_start: cells.int_or_null("host_start")?,
     })
 }
 

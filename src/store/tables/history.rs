@@ -14,10 +14,12 @@ use crate::store::error::CommitError;
 use crate::store::tails::{Latest, LatestNews, Numbers};
 
 pub(in crate::store) const ENTER: ManyRows = ManyRows {
-    head: "INSERT INTO state_history (tenant, agent, entered_at, id, state, source, reason, queue, transition) VALUES",
-    width: 9,
+    head: "INSERT INTO state_history (tenant, agent, entered_at, id, state, source, reason, queue, transition, platform_at) \
+           VALUES",
+    width: 10,
     tail: "ON CONFLICT (tenant, agent, entered_at) DO UPDATE SET id = excluded.id, state = excluded.state, \
-           source = excluded.source, reason = excluded.reason, queue = excluded.queue, transition = excluded.transition",
+           source = excluded.source, reason = excluded.reason, queue = excluded.queue, transition = excluded.transition, \
+           platform_at = excluded.platform_at",
 };
 /// Rows: tenant, agent, from, to. Takes away what stands at `to`, but only for a row that is there to be moved.
 pub(in crate::store) const GIVE_WAY: ManyRows = ManyRows {
@@ -26,10 +28,11 @@ pub(in crate::store) const GIVE_WAY: ManyRows = ManyRows {
     tail: ") AS v JOIN state_history f ON f.tenant = v.column1 AND f.agent = v.column2 AND f.entered_at = v.column3 \
            WHERE v.column3 <> v.column4)",
 };
-/// Rows: tenant, agent, from, to, source, id.
+/// Rows: tenant, agent, from, to, source, id, instant by the platform's clock.
 pub(in crate::store) const RETIME: ManyRows = ManyRows {
-    head: "UPDATE state_history SET entered_at = v.column4, source = v.column5, id = v.column6 FROM (VALUES",
-    width: 6,
+    head: "UPDATE state_history SET entered_at = v.column4, source = v.column5, id = v.column6, \
+           platform_at = v.column7 FROM (VALUES",
+    width: 7,
     tail: ") AS v WHERE state_history.tenant = v.column1 AND state_history.agent = v.column2 \
            AND state_history.entered_at = v.column3 RETURNING state_history.id",
 };
@@ -74,6 +77,7 @@ struct Retiming<'a> {
     agent: &'a AgentId,
     from: UtcMicros,
     to: UtcMicros,
+    platform_at: Option<UtcMicros>,
     source: Source,
     id: i64,
     place: usize,
@@ -194,11 +198,21 @@ impl<'a> Pending<'a> {
                 self.enter.push((row, id));
                 ((&row.tenant, &row.agent), row.entered_at, Some(id.unsigned_abs()))
             }
-            HistoryWrite::Retime { tenant, agent, from, to, source } => {
+            HistoryWrite::Retime { tenant, agent, from, to, platform_at, source } => {
                 let id = numbers.next(tenant);
                 let place = ids.len();
-                self.retime.push(Retiming { tenant, agent, from: *from, to: *to, source: *source, id, place });
-                ((tenant, agent), *from.min(to), Some(id.unsigned_abs()))
+                let (low, platform_at) = (*from.min(to), *platform_at);
+                self.retime.push(Retiming {
+                    tenant,
+                    agent,
+                    from: *from,
+                    to: *to,
+                    platform_at,
+                    source: *source,
+                    id,
+                    place,
+                });
+                ((tenant, agent), low, Some(id.unsigned_abs()))
             }
             HistoryWrite::Remove { tenant, agent, entered_at } => {
                 self.remove.push((tenant, agent, *entered_at));
@@ -227,7 +241,8 @@ async fn flush(
             .text(source_name(row.source))
             .text_or_null(row.reason.as_ref().map(ReasonCode::as_str))
             .text_or_null(row.queue.as_deref())
-            .text_or_null(row.transition.map(|id| id.to_string()));
+            .text_or_null(row.transition.map(|id| id.to_string()))
+            .int_or_null(row.platform_at.map(UtcMicros::as_micros));
     })
     .await?;
     retime(connection, script, &pending.retime, ids).await?;
@@ -254,7 +269,8 @@ async fn retime(
             .int(row.from.as_micros())
             .int(row.to.as_micros())
             .text(source_name(row.source))
-            .int(row.id);
+            .int(row.id)
+            .int_or_null(row.platform_at.map(UtcMicros::as_micros));
     })
     .await?;
     let mut found = std::collections::HashSet::new();

@@ -136,22 +136,26 @@ impl Reader {
             values
         };
         let mut plans: BTreeMap<AgentId, (Vec<Shift>, Vec<Coverage>)> = BTreeMap::new();
-        for row in &self.all(COVERAGE, values()).await? {
+        self.each(COVERAGE, values(), |row| {
             let cells = Cells::of("schedule_coverage", row);
             plans
                 .entry(AgentId::new(cells.text("agent")?))
                 .or_default()
                 .1
                 .push(Coverage { start: cells.instant("starts_at")?, end: cells.instant("ends_at")? });
-        }
-        for row in &self.all(SHIFTS, values()).await? {
+            Ok(())
+        })
+        .await?;
+        self.each(SHIFTS, values(), |row| {
             let cells = Cells::of("shifts", row);
             plans.entry(AgentId::new(cells.text("agent")?)).or_default().0.push(Shift {
                 start: cells.instant("starts_at")?,
                 end: cells.instant("ends_at")?,
                 activities: cells.json("activities")?,
             });
-        }
+            Ok(())
+        })
+        .await?;
         let plan = |(agent, (shifts, coverage))| StoredPlan { agent, shifts, coverage };
         Ok(plans.into_iter().map(plan).collect())
     }

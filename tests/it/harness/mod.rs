@@ -11,7 +11,7 @@ pub mod times;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -25,7 +25,7 @@ use shiftkeeper::engine::door::Door;
 use shiftkeeper::engine::supervisor::Ended;
 use shiftkeeper::http::{ImportAnswer, WantedImport};
 use shiftkeeper::platform::client::{ClientSettings, build};
-use shiftkeeper::sim::{AgentScript, ScheduleFile, SimOptions, SimState, Simulator, TenantDescription};
+use shiftkeeper::sim::{AgentScript, LogPage, ScheduleFile, SimOptions, SimState, Simulator, TenantDescription};
 use shiftkeeper::store::{OpenError, Reader, Store};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -107,6 +107,8 @@ pub struct Scenario {
     pub setup: Setup,
     pub folder: TempDir,
     kills: Vec<UtcMicros>,
+    /// What was read of the simulator's log.
+    read_log: Mutex<LogPage>,
     daemon: Option<Daemon>,
     http: reqwest::Client,
 }
@@ -150,7 +152,18 @@ impl Scenario {
         let http = build(&ClientSettings { request_timeout: Duration::from_secs(30), ..ClientSettings::default() })
             .expect("a client");
         let folder = tempfile::tempdir().expect("a folder");
-        Self { clock, times, sim, tenant, setup, folder, kills: Vec::new(), daemon: None, http }
+        Self {
+            clock,
+            times,
+            sim,
+            tenant,
+            setup,
+            folder,
+            kills: Vec::new(),
+            read_log: Mutex::default(),
+            daemon: None,
+            http,
+        }
     }
 
     /// The configuration, as an operator would write it.
@@ -303,6 +316,14 @@ impl Scenario {
         self.kills.push(self.clock.now());
         match self.daemon.take().expect("a daemon").runs {
             Runs::Apart(server) => server,
+            Runs::Here(_) => panic!("the daemon runs in the test's process"),
+        }
+    }
+
+    /// The most memory that the daemon's process has had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        match &self.daemon().runs {
+            Runs::Apart(server) => server.peak_memory(),
             Runs::Here(_) => panic!("the daemon runs in the test's process"),
         }
     }

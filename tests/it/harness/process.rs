@@ -99,6 +99,14 @@ impl Server {
         assert!(status.success(), "kill -s {name}: {status}");
     }
 
+    /// The most memory that it has had, in bytes, as Linux tells it.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it has memory");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kilobytes << 10
+    }
+
     /// Waits for its end; gives how it ended and after how long.
     pub async fn ended(mut self) -> (ExitStatus, Duration, String) {
         let watch = Stopwatch::start();

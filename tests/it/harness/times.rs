@@ -19,14 +19,12 @@ pub struct Times {
     /// How far the daemon's wall clock is off.
     off_us: AtomicI64,
     settings: AtomicI64,
-    /// It was set while no daemon ran to see it: stays of before and after are on two clocks, and history cannot be in order.
-    unseen: AtomicI64,
 }
 
 impl Times {
     pub fn new(start: UtcMicros, speed: u32) -> Arc<Self> {
         let base = SystemClock::scaled(Some(start), speed);
-        Arc::new(Self { base, slept_us: 0.into(), off_us: 0.into(), settings: 0.into(), unseen: 0.into() })
+        Arc::new(Self { base, slept_us: 0.into(), off_us: 0.into(), settings: 0.into() })
     }
 
     pub fn of_the_world(self: &Arc<Self>) -> SharedClock {
@@ -37,21 +35,10 @@ impl Times {
         Arc::new(Face { times: self.clone(), daemons: true })
     }
 
-    /// Sets the daemon's wall clock by so many seconds.
+    /// Sets the daemon's wall clock by so many seconds, whether or not a daemon runs to see it.
     pub fn set_by(&self, seconds: i64) {
         self.settings.fetch_add(1, Ordering::SeqCst);
         self.off_us.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
-    }
-
-    /// Sets it while no daemon runs.
-    pub fn set_unseen_by(&self, seconds: i64) {
-        self.unseen.fetch_add(1, Ordering::SeqCst);
-        self.set_by(seconds);
-    }
-
-    /// Whether it was ever set while no daemon ran.
-    pub fn was_set_unseen(&self) -> bool {
-        self.unseen.load(Ordering::SeqCst) > 0
     }
 
     /// Whether the daemon's wall clock was ever set.
@@ -106,6 +93,10 @@ impl Clock for Face {
 
     fn steady(&self) -> Option<Duration> {
         Some(self.times.base.monotonic() + self.times.slept())
+    }
+
+    fn host_start(&self) -> Option<i64> {
+        Some(1)
     }
 
     fn speed(&self) -> u32 {

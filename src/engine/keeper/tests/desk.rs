@@ -117,6 +117,8 @@ pub(super) struct Desk {
     puppet: Arc<Puppet>,
     parts: KeeperParts,
     agents: Vec<AgentId>,
+    /// How far our clock was set since the start; the platform's was not.
+    off_us: i64,
     _settings: watch::Sender<Arc<TenantSettings>>,
     _folder: TempDir,
 }
@@ -149,7 +151,8 @@ impl Desk {
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
         let keeper = Keeper::load(&parts).await.expect("loads");
-        let mut desk = Self { keeper, clock, store, puppet, parts, agents, _settings: sender, _folder: folder };
+        let mut desk =
+            Self { keeper, clock, store, puppet, parts, agents, off_us: 0, _settings: sender, _folder: folder };
         desk.let_all_be_scheduled();
         desk
     }
@@ -184,9 +187,22 @@ impl Desk {
 
     /// Moves the clock to a second of the story, without a pass.
     pub(super) fn go_to(&self, second: i64) {
-        let now = self.clock.now();
-        assert!(at(second) >= now, "time does not go back");
-        self.clock.advance(at(second).since(now));
+        let (now, then) = (self.clock.now(), at(second).offset(self.off_us));
+        assert!(then >= now, "time does not go back");
+        self.clock.advance(then.since(now));
+    }
+
+    /// Sets our clock; seconds of the story are the platform's.
+    pub(super) fn set_clock(&mut self, by_us: i64) {
+        self.off_us += by_us;
+        self.clock.step_to(self.clock.now().offset(by_us));
+    }
+
+    /// Since which second of the story an agent is in the present state, by the picture.
+    pub(super) fn since(&self, agent: &str) -> i64 {
+        let slot = self.keeper.roster.agent(agent).expect("known");
+        let entered_at = slot.observed().expect("seen").entered_at;
+        (entered_at.as_micros() - at(0).offset(self.off_us).as_micros()) / 1_000_000
     }
 
     /// A pass in which nothing arrives.
@@ -258,7 +274,8 @@ impl Desk {
             })
             .collect();
         let absent = agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
-        let sight = Sight { slice, generated_at: at(second), offset_us: 0, changed, agents: agents.into(), absent };
+        let (generated_at, offset_us) = (at(second).offset(self.off_us), -self.off_us);
+        let sight = Sight { slice, generated_at, offset_us, changed, agents: agents.into(), absent };
         self.keeper.pass(vec![Arrival::Message(Message::Sight(sight))]).await.expect("a pass");
     }
 
