@@ -126,7 +126,8 @@ impl App {
         store.writer().set_listen(&listen.to_string()).await?;
         let readiness = Readiness::new(clock.clone());
         readiness.ready(store_watch::PART);
-        let (webhooks, endpoints) = Webhooks::new(&config)?;
+        let outbox = Outbox::default();
+        let (webhooks, endpoints) = Webhooks::new(&config, outbox.clone())?;
         let mut app = Self {
             supervisor: Supervisor::new(soft.clone(), readiness.clone()),
             reload: Reload::new(webhooks),
@@ -138,7 +139,7 @@ impl App {
             soft,
             listen,
             readiness,
-            outbox: Outbox::default(),
+            outbox,
         };
         // Before anything can happen, so that a new endpoint is told of it.
         app.start_deliveries(endpoints).await?;

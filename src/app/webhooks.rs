@@ -11,21 +11,23 @@ use crate::domain::cloud_event::WebhookFormat;
 use crate::domain::event::EventKind;
 use crate::domain::ids::{EndpointId, TenantId};
 use crate::engine::deliver::send::{self, HttpPost, Network, Post};
-use crate::engine::deliver::{Endpoint, Endpoints, as_cloud_event, as_stored};
+use crate::engine::deliver::{Endpoint, Endpoints, Outbox, as_cloud_event, as_stored};
 
 /// The endpoints in force, and what they were made of.
 pub(super) struct Webhooks {
     made: Vec<(Webhook, Arc<Endpoint>)>,
     endpoints: watch::Sender<Endpoints>,
+    /// Where people may ask for them from the moment that they are in force.
+    outbox: Outbox,
     /// Made with the first endpoint.
     network: Option<Network>,
 }
 
 impl Webhooks {
     /// Those of a configuration, and where the workers see what becomes of them.
-    pub(super) fn new(config: &Config) -> anyhow::Result<(Self, watch::Receiver<Endpoints>)> {
+    pub(super) fn new(config: &Config, outbox: Outbox) -> anyhow::Result<(Self, watch::Receiver<Endpoints>)> {
         let (endpoints, seen) = watch::channel(Endpoints::from([]));
-        let mut webhooks = Self { made: Vec::new(), endpoints, network: None };
+        let mut webhooks = Self { made: Vec::new(), endpoints, outbox, network: None };
         webhooks.take(config)?;
         Ok((webhooks, seen))
     }
@@ -48,7 +50,9 @@ impl Webhooks {
             made.push((webhook.clone(), endpoint));
         }
         self.made = made;
-        self.endpoints.send_replace(self.made.iter().map(|(_, endpoint)| endpoint.clone()).collect());
+        let endpoints: Endpoints = self.made.iter().map(|(_, endpoint)| endpoint.clone()).collect();
+        self.outbox.keep(&endpoints);
+        self.endpoints.send_replace(endpoints);
         Ok(())
     }
 }

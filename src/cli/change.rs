@@ -17,7 +17,6 @@ use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::scope::one_tenant;
 use super::talk::say;
-use crate::clock::{Random as _, SystemRandom};
 use crate::config::{Config, Right};
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::policy::OnContact;
@@ -28,7 +27,8 @@ use crate::engine::door::Taken;
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Ends with 0 when every change is confirmed (without --wait: taken), with 3 when some are, with 1 when none \
-                  is, and with 75 when all of them are still open at the end of the wait. Needs a running daemon.
+                  is, and with 75 when all of them are still open at the end of the wait, or when the daemon stopped answering and \
+                  it is not known how they ended. Needs a running daemon.
 
 Examples:
   shiftkeeper change u_0001 --to Ready --wait 60s
@@ -117,28 +117,40 @@ pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
     let tenant = one_tenant(config, args.tenant.as_ref())?.id.clone();
     let daemon = Daemon::find(config).await?;
     let mut rows = ask(config, &daemon, &tenant, &args).await.map_err(DaemonError::into_failure)?;
+    let mut lost = None;
     let exit = match args.wait {
         None => exit_when_taken(&rows),
         Some(wait) => {
-            follow::until_final(config, &daemon, &tenant, &mut rows, wait).await.map_err(DaemonError::into_failure)?;
-            exit_when_followed(&rows)
+            lost = follow::until_final(config, &daemon, &tenant, &mut rows, wait).await.err();
+            lost.as_ref().map_or_else(|| exit_when_followed(&rows), exit_when_lost)
         }
     };
+    // Whatever became of the wait: the changes are taken, and these are their ids.
     match args.output {
         Output::Json => print_json(&rows)?,
         Output::Table => print(table(&rows))?,
     }
-    if exit == Exit::TryLater {
-        say("still open at the end of the wait; the daemon goes on with it");
+    match lost {
+        Some(error) => say(not_known(&rows, &error)),
+        None if exit == Exit::TryLater => say("still open at the end of the wait; the daemon goes on with it"),
+        None => {}
     }
     Ok(exit.into())
 }
 
+/// What is said when the changes could not be followed to their end.
+fn not_known(rows: &[Row], error: &DaemonError) -> String {
+    let open = rows.iter().filter(|row| row.standing == Standing::Open).count();
+    let (changes, they) =
+        if open == 1 { ("1 change was".to_owned(), "it") } else { (format!("{open} changes were"), "they") };
+    let why = if error.may_pass() { "the daemon stopped answering" } else { "the daemon does not say" };
+    format!("{changes} taken; how {they} ended is not known, as {why}: {error}")
+}
+
 async fn ask(config: &Config, daemon: &Daemon, tenant: &TenantId, args: &ChangeArgs) -> Result<Vec<Row>, DaemonError> {
     let ask = Ask { method: Method::POST, path: "/api/v1/transitions", right: Right::Change, tenant, query: &[] };
-    let key = SystemRandom.opaque_id().to_string();
     let body = body(tenant, args);
-    let answer = daemon.ask(config, ask, |request| request.header("Idempotency-Key", key).json(&body)).await?;
+    let answer = daemon.ask(config, ask, |request| request.json(&body)).await?;
     let taken: Option<Vec<Taken>> =
         answer.get("transitions").and_then(|taken| serde_json::from_value(taken.clone()).ok());
     taken.map(|taken| taken.into_iter().map(Row::of_taken).collect()).ok_or_else(|| DaemonError::NotShiftkeeper {
@@ -171,6 +183,11 @@ fn exit_when_followed(rows: &[Row]) -> Exit {
         return Exit::TryLater;
     }
     exit_by(rows, |row| row.standing == Standing::Confirmed)
+}
+
+/// How it ends when how the changes ended is not known: a daemon that is away may tell later.
+fn exit_when_lost(error: &DaemonError) -> Exit {
+    if error.may_pass() { Exit::TryLater } else { error.exit() }
 }
 
 fn exit_by(rows: &[Row], went_well: impl Fn(&Row) -> bool) -> Exit {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::exit::Exit;
 use super::scope::open_reader;
 use super::talk::Failure;
+use crate::clock::{Random as _, SystemRandom};
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
 use crate::platform::client::{ClientSettings, build};
@@ -201,7 +202,11 @@ impl Daemon {
         if !ask.query.is_empty() {
             url.query_pairs_mut().extend_pairs(ask.query);
         }
-        let request = self.client.request(ask.method, url).bearer_auth(token.expose());
+        let mut request = self.client.request(ask.method.clone(), url).bearer_auth(token.expose());
+        if ask.method == Method::POST {
+            // Whatever is between here and the daemon may repeat a request; what it asks for is then still done once.
+            request = request.header("Idempotency-Key", SystemRandom.opaque_id().to_string());
+        }
         let response = fill(request).send().await.map_err(|error| self.failure_of(&error))?;
         self.read(response).await
     }
@@ -290,6 +295,26 @@ mod tests {
         let query = [("tenant", "acme"), ("name", "a&b c")];
         let ask = Ask { method: Method::GET, path: "/api/x", right: Right::Read, tenant: &tenant, query: &query };
         Daemon::at(url).expect("a client").ask(config, ask, |request| request).await
+    }
+
+    #[tokio::test]
+    async fn each_post_has_a_key_of_its_own_and_a_read_has_none() {
+        let answer = |headers: HeaderMap| async move {
+            let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+            axum::Json(json!({ "key": key }))
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let daemon = Daemon::at(format!("http://{}", listener.local_addr().expect("an address"))).expect("a client");
+        let mut task = JoinSet::new();
+        task.spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.expect("serves") });
+        let (config, tenant) = (config(TOKEN), TenantId::from("acme"));
+        let mut keys = Vec::new();
+        for method in [Method::POST, Method::POST, Method::GET] {
+            let ask = Ask { method, path: "/api/x", right: Right::Read, tenant: &tenant, query: &[] };
+            keys.push(daemon.ask(&config, ask, |request| request).await.expect("answered")["key"].clone());
+        }
+        assert!(keys[0].is_string() && keys[1].is_string() && keys[0] != keys[1], "{keys:?}");
+        assert_eq!(keys[2], Value::Null);
     }
 
     /// A server that gives one answer, and what it answers to: the query and the token.

@@ -81,6 +81,32 @@ pub struct PlatformSays {
     pub break_required: Option<bool>,
 }
 
+/// Whose word a refusal rests on. The name is in a refused transition's explanation, as [`RefusedBy::FIELD`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedBy {
+    /// The imported plan's.
+    Plan,
+    /// The platform's, where no plan speaks.
+    Platform,
+    /// The platform's, although the imported plan has a shift.
+    PlatformAgainstPlan,
+}
+
+impl RefusedBy {
+    /// Its place in the explanation.
+    pub const FIELD: &'static str = "refused_by";
+
+    /// Who speaks, where policy refuses for want of a shift: the plan wherever it has none.
+    pub const fn of(planned: &Planned<'_>) -> Self {
+        match planned {
+            Planned::Off => Self::Plan,
+            Planned::NotCovered => Self::Platform,
+            Planned::In(_) => Self::PlatformAgainstPlan,
+        }
+    }
+}
+
 /// The facts a ruling rests on.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicyFacts<'a> {
@@ -196,6 +222,18 @@ mod tests {
             };
             let ruling = rule_on(target, facts, UnscheduledForbids::Ready, OnContact::Now);
             assert_eq!(ruling, expected, "{target} in {planned:?}, platform says {said:?}");
+        }
+    }
+
+    #[test]
+    fn where_the_plan_has_a_shift_or_does_not_speak_a_refusal_is_the_platforms_word() {
+        let work = segment(false);
+        for (planned, by, name) in [
+            (Planned::Off, RefusedBy::Plan, "plan"),
+            (Planned::NotCovered, RefusedBy::Platform, "platform"),
+            (Planned::In(&work), RefusedBy::PlatformAgainstPlan, "platform_against_plan"),
+        ] {
+            assert_eq!((RefusedBy::of(&planned), serde_json::json!(by)), (by, name.into()));
         }
     }
 

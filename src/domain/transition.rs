@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ids::{AgentId, ReasonCode, RuleId, TenantId, TransitionId};
-use super::policy::{OnContact, Violation};
+use super::policy::{OnContact, RefusedBy, Violation};
 use super::priority::Priority;
 use super::state::AgentState;
 use super::time::UtcMicros;
@@ -496,6 +496,14 @@ pub struct Transition {
     /// Where it stands.
     #[serde(flatten)]
     pub status: Status,
+}
+
+impl Transition {
+    /// Whose word the refusal rests on, where policy refused it.
+    pub fn refused_by(&self) -> Option<RefusedBy> {
+        let by = self.explanation.get(RefusedBy::FIELD).filter(|_| matches!(self.status, Status::Refused { .. }))?;
+        RefusedBy::deserialize(by).ok()
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::message::Message;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
-use crate::domain::policy::OnContact;
+use crate::domain::policy::{OnContact, RefusedBy};
 use crate::domain::state::AgentState;
 use crate::domain::transition::Transition;
 use crate::store::Trouble;
@@ -59,6 +59,9 @@ pub struct Taken {
     pub status: String,
     /// Why it is refused or held.
     pub error: Option<String>,
+    /// Whose word a refusal by policy rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_by: Option<RefusedBy>,
 }
 
 /// Why a request was not taken in at all.

@@ -196,27 +196,27 @@ impl Failure {
         )
     }
 
-    /// Whether a read that failed so may be tried again after a wait. A 401 is not among them: it may be repeated once, at
-    /// once, see [`Failure::Unauthorized`].
+    /// Whether a read that failed so may be tried again after a wait: the network, the platform's health and our credentials pass
+    /// or are mended. What fails because of this agent or of this dialect stays as it is.
     pub const fn is_retryable_read(&self) -> bool {
         match self {
             Self::NotSent { .. }
             | Self::Throttled { .. }
+            | Self::Unauthorized
+            | Self::TokenRefused { .. }
             | Self::TokenUnavailable { .. }
             | Self::CircuitOpen { .. }
+            | Self::Forbidden { .. }
             | Self::Server { .. }
             | Self::Timeout
             | Self::Broken { .. }
-            | Self::Nonsense { .. } => true,
-            Self::Unauthorized
-            | Self::TokenRefused { .. }
-            | Self::Forbidden { .. }
-            | Self::NotFound
+            | Self::Nonsense { .. }
+            | Self::TooLarge { .. } => true,
+            Self::NotFound
             | Self::Conflict { .. }
             | Self::Rejected { .. }
             | Self::DryRun
-            | Self::Unsupported { .. }
-            | Self::TooLarge { .. } => false,
+            | Self::Unsupported { .. } => false,
         }
     }
 

@@ -72,13 +72,26 @@ async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_fau
     std::fs::write(desk.folder.path().join("elsewhere.csv"), week("u_0003", "Europe/Berlin")).expect("written");
     std::os::unix::fs::symlink(desk.folder.path().join("elsewhere.csv"), drop.join("link.csv")).expect("a link");
     let said = until_there(&desk, &drop.join("failed/bad.csv")).await;
+    assert_eq!(said[0], "1 file seen for the first time; taken at the next look", "{said:?}");
     assert!(said.last().is_some_and(|said| said.contains("1 of 1 schedule file(s) refused: bad.csv")), "{said:?}");
     let list = std::fs::read_to_string(drop.join("failed/bad.csv.errors.txt")).expect("a list");
     assert!(list.starts_with("line 2, column time_zone: ") && list.contains("Mars"), "{list}");
 
+    // A look that finds nothing new mends nothing; taking the file away does.
+    let empty = run_job(&desk, "schedule-folder").await;
+    assert_eq!((empty.code, empty.json()["last"]["message"].as_str()), (Some(1), said.last().map(String::as_str)));
+    std::fs::rename(drop.join("failed/bad.csv"), desk.folder.path().join("bad.csv")).expect("moved");
+    let mended = run_job(&desk, "schedule-folder").await;
+    assert_eq!((mended.code, mended.json()["last"]["message"].as_str()), (Some(0), Some("no new file")), "{mended:?}");
+    std::fs::rename(desk.folder.path().join("bad.csv"), drop.join("bad-again.csv")).expect("moved");
+    until_there(&desk, &drop.join("failed/bad-again.csv")).await;
+    assert_eq!(run_job(&desk, "schedule-folder").await.code, Some(1));
+
     std::fs::write(drop.join("week.csv"), week("u_0004", "Europe/Berlin")).expect("written");
     until_there(&desk, &drop.join("done/week-2.csv")).await;
     assert_eq!(names(&drop.join("done")), ["week-2.csv", "week.csv"]);
+    let good = run_job(&desk, "schedule-folder").await;
+    assert_eq!(good.code, Some(0), "one that was imported mends it, though the refused one lies there still: {good:?}");
     assert_eq!(names(&drop), ["done", "failed", "folder.csv", "later.csv.part", "link.csv"], "those are left alone");
 
     let listed = run(desk.command(&["jobs", "--output", "json"])).await.json();

@@ -113,6 +113,31 @@ async fn assert_secrets_are_needed_by_who_uses_them(desk: &Desk) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ids_are_printed_also_where_the_daemon_dies_during_the_wait() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulator = simulator(folder.path()).await;
+    let desk = Desk::new(&simulator.ready, "");
+    let daemon = Server::start(desk.command(&["run"])).await;
+    let resting = simulator.ready["tenants"][0]["break_user"].as_str().expect("one");
+    let agents = [resting];
+    let dies = async {
+        until("the change is held", PATIENCE, || async {
+            let report = run(desk.command(&["audit", "export"])).await;
+            if report.stdout.contains("transition.held") { Ok(()) } else { Err(format!("{report:?}")) }
+        })
+        .await;
+        daemon.signal("KILL");
+    };
+    let (asked, ()) = tokio::join!(change(&desk, &agents, "Ready", "15s"), dies);
+    let rows = asked.json();
+    let row = &rows[0];
+    assert_eq!((asked.code, &row["agent"]), (Some(75), &json!(resting)), "{asked:?}");
+    assert!(row["id"].is_string() && row["status"] == "waiting", "{row}");
+    let words = "1 change was taken; how it ended is not known, as the daemon stopped answering";
+    assert!(asked.stderr.contains(words), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_with_a_post_unanswered_is_in_time_and_the_next_start_settles_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let simulator = simulator(folder.path()).await;

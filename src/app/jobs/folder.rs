@@ -37,6 +37,12 @@ const UNFINISHED: [&str; 5] = [".part", ".partial", ".tmp", ".crdownload", ".fil
 /// The most names of the same kind that are tried for a file whose name is taken.
 const MOST_NAMES: u32 = 10_000;
 
+/// Where imported files go.
+const DONE: &str = "done";
+
+/// Where files with faults go, each with the list of them beside it.
+const FAILED: &str = "failed";
+
 /// What a file looked like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Look {
@@ -51,6 +57,16 @@ struct Seen {
     since: Stopwatch,
 }
 
+/// What a look found.
+struct Found {
+    /// Files to take.
+    settled: Vec<PathBuf>,
+    /// Files that no look before has seen.
+    first: usize,
+    /// Files that have changed since the last look.
+    growing: usize,
+}
+
 /// The job. Cheap to clone; clones share what was seen.
 #[derive(Clone)]
 pub(super) struct ScheduleFolder {
@@ -61,9 +77,9 @@ pub(super) struct ScheduleFolder {
 }
 
 impl Job for ScheduleFolder {
-    fn run(&self, _due: UtcMicros) -> BoxFuture<anyhow::Result<String>> {
+    fn run(&self, _due: UtcMicros, failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         let job = self.clone();
-        Box::pin(async move { job.look().await })
+        Box::pin(async move { job.look(failure).await })
     }
 }
 
@@ -78,8 +94,8 @@ impl ScheduleFolder {
         Self { tenant, folder, importer, seen: Arc::default() }
     }
 
-    async fn look(&self) -> anyhow::Result<String> {
-        let files = self.settled().with_context(|| {
+    async fn look(&self, failure: Option<String>) -> anyhow::Result<String> {
+        let Found { settled: files, first, growing } = self.settled().with_context(|| {
             format!("the folder {} cannot be read: make it readable and writable for this user", self.folder.display())
         })?;
         let (mut imported, mut refused) = (Vec::new(), Vec::new());
@@ -92,21 +108,46 @@ impl ScheduleFolder {
         }
         anyhow::ensure!(
             refused.is_empty(),
-            "{} of {} schedule file(s) refused: {}",
+            "{} of {} schedule file(s) refused: {} (said until a file is imported or none of these is in failed/)",
             refused.len(),
             refused.len() + imported.len(),
             refused.join("; ")
         );
-        Ok(if imported.is_empty() { "no new file".to_owned() } else { imported.join("; ") })
+        if let Some(failure) = failure.filter(|failure| imported.is_empty() && self.stands(failure)) {
+            anyhow::bail!(failure);
+        }
+        let mut said = imported;
+        if first > 0 {
+            said.push(format!("{} seen for the first time; taken at the next look", count(first, "file")));
+        }
+        if growing > 0 {
+            said.push(format!(
+                "{} changed since the last look; taken when a look finds no change",
+                count(growing, "file")
+            ));
+        }
+        Ok(if said.is_empty() { "no new file".to_owned() } else { said.join("; ") })
     }
 
-    /// The files that have not changed since an earlier look, the oldest first, so that the newest is in force in the end.
-    fn settled(&self) -> io::Result<Vec<PathBuf>> {
-        for folder in [&self.folder, &self.folder.join("done"), &self.folder.join("failed")] {
+    /// Whether a file that a failure names still lies in `failed/` with its list: a run that finds nothing new mends nothing.
+    fn stands(&self, failure: &str) -> bool {
+        let Ok(entries) = std::fs::read_dir(self.folder.join(FAILED)) else { return false };
+        entries.flatten().any(|entry| {
+            let target = entry.path();
+            let list = errors_of(&target);
+            failure.contains(&*list.to_string_lossy()) && list.is_file()
+        })
+    }
+
+    /// The files that have not changed since an earlier look, the oldest first, so that the newest is in force in the end; and how many
+    /// there are beside them.
+    fn settled(&self) -> io::Result<Found> {
+        for folder in [&self.folder, &self.folder.join(DONE), &self.folder.join(FAILED)] {
             std::fs::create_dir_all(folder)?;
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut now, mut settled) = (HashMap::new(), Vec::new());
+        let (mut first, mut growing) = (0, 0);
         for entry in std::fs::read_dir(&self.folder)? {
             let entry = entry?;
             // Of the entry itself: a link is not followed.
@@ -118,12 +159,16 @@ impl ScheduleFolder {
             let as_before = seen.get(&path).copied().filter(|seen| seen.look == look);
             if as_before.is_some_and(|seen| seen.since.elapsed() >= BETWEEN_LOOKS_REAL) {
                 settled.push((look.modified, path.clone()));
+            } else if as_before.is_none() && seen.contains_key(&path) {
+                growing += 1;
+            } else {
+                first += 1;
             }
             now.insert(path, as_before.unwrap_or_else(|| Seen { look, since: Stopwatch::start() }));
         }
         *seen = now;
         settled.sort();
-        Ok(settled.into_iter().map(|(_, path)| path).collect())
+        Ok(Found { settled: settled.into_iter().map(|(_, path)| path).collect(), first, growing })
     }
 
     /// Imports one file and moves it; `None` when it changed or went meanwhile.
@@ -144,12 +189,12 @@ impl ScheduleFolder {
         let moving = || format!("{} cannot be moved; make its folder writable for this user", path.display());
         match self.importer.run(wanted).await {
             Ok(answer) => {
-                move_to(path, &self.folder.join("done")).with_context(moving)?;
+                move_to(path, &self.folder.join(DONE)).with_context(moving)?;
                 let what = if answer.changed { "imported" } else { "unchanged, in force already" };
                 Ok(Some(Came::Imported(format!("{name}: {what} as version {}", answer.version))))
             }
             Err(ImportError::Refused { faults, complaints, .. }) => {
-                let moved = fail(path, &self.folder.join("failed"), faults, &complaints).with_context(moving)?;
+                let moved = fail(path, &self.folder.join(FAILED), faults, &complaints).with_context(moving)?;
                 Ok(Some(Came::Refused(format!("{name}: {}, listed in {}", count(faults, "fault"), moved.display()))))
             }
             // The file is not at fault: it stays, and is tried again.

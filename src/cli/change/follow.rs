@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 8;
 
 /// Asks about every open row until none is left or `wait` is over. A daemon that is away for a while (a restart) is waited
-/// for; when it is still away at the end and nothing is known, that is the error.
+/// for; when it is still away at the end, that is the error. The rows are then as they were known last.
 pub(super) async fn until_final(
     config: &Config,
     daemon: &Daemon,

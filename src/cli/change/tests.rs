@@ -94,7 +94,13 @@ fn an_answer_of_the_daemon_is_said_in_words_with_the_policy_before_them() {
 #[test]
 fn what_was_refused_at_once_is_said_in_the_same_words() {
     let taken = |id, status: &str, error: Option<&str>| {
-        Row::of_taken(Taken { id, agent: "u_0300".into(), status: status.into(), error: error.map(str::to_owned) })
+        Row::of_taken(Taken {
+            id,
+            agent: "u_0300".into(),
+            status: status.into(),
+            error: error.map(str::to_owned),
+            refused_by: None,
+        })
     };
     let id = Some(TransitionId(uuid::Uuid::nil()));
     let refused = taken(id, "refused", Some("AGENT_NOT_SCHEDULED"));
@@ -103,6 +109,27 @@ fn what_was_refused_at_once_is_said_in_the_same_words() {
     assert_eq!(taken(id, "waiting", None).standing, Standing::Open);
     let unknown = taken(None, "refused", Some("acme has no agent u_0300"));
     assert_eq!((unknown.standing, unknown.error.as_deref()), (Standing::Lost, Some("acme has no agent u_0300")));
+}
+
+#[test]
+fn a_refusal_for_want_of_a_shift_names_the_platform_where_that_is_who_says_so() {
+    for (by, expected) in [
+        ("plan", "AGENT_NOT_SCHEDULED: u_0300 has no shift now"),
+        ("platform", "AGENT_NOT_SCHEDULED: the platform says that u_0300 has no shift now"),
+        (
+            "platform_against_plan",
+            "AGENT_NOT_SCHEDULED: the platform says that u_0300 has no shift now, although the imported plan has one",
+        ),
+    ] {
+        let status = Status::Refused { violation: Violation::AgentNotScheduled };
+        let explanation = json!({"asked_by": "anna", "refused_by": by});
+        let later = Row::of_transition(&Transition { explanation, ..transition(status, None) });
+        let id = uuid::Uuid::nil();
+        let error = "AGENT_NOT_SCHEDULED";
+        let taken = json!({"id": id, "agent": "u_0300", "status": "refused", "error": error, "refused_by": by});
+        let at_once = Row::of_taken(serde_json::from_value(taken).expect("the API's shape"));
+        assert_eq!((later.error.as_deref(), at_once.error.as_deref()), (Some(expected), Some(expected)));
+    }
 }
 
 #[test]

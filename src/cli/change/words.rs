@@ -2,7 +2,7 @@
 
 use super::{Row, Standing};
 use crate::domain::ids::AgentId;
-use crate::domain::policy::Violation;
+use crate::domain::policy::{RefusedBy, Violation};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Transition, WaitReason};
 use crate::engine::door::Taken;
@@ -13,7 +13,7 @@ impl Row {
         let lost =
             taken.id.is_none() || ["refused", "failed", "cancelled", "superseded", "expired"].contains(&&*taken.status);
         let error = taken.error.map(|error| match Violation::from_code(&error) {
-            Some(violation) => format!("{violation}: {}", refused(violation, &taken.agent)),
+            Some(violation) => format!("{violation}: {}", refused(violation, &taken.agent, taken.refused_by)),
             None => error,
         });
         let standing = if lost { Standing::Lost } else { Standing::Open };
@@ -65,7 +65,7 @@ fn hindrance(transition: &Transition) -> Option<String> {
         Status::InDoubt { .. } => "sent, and not known yet whether it took effect; a snapshot will tell".to_owned(),
         Status::Unconfirmed { .. } => "the platform accepted it, and no snapshot showed it".to_owned(),
         Status::Refused { violation } => {
-            return Some(format!("{violation}: {}", refused(*violation, &transition.agent)));
+            return Some(format!("{violation}: {}", refused(*violation, &transition.agent, transition.refused_by())));
         }
         Status::Failed { error } => error.clone(),
         Status::Cancelled { by } => format!("called off: {by}"),
@@ -97,9 +97,15 @@ const fn is_behind(violation: Violation, status: &Status) -> bool {
     }
 }
 
-fn refused(violation: Violation, agent: &AgentId) -> String {
+fn refused(violation: Violation, agent: &AgentId, by: Option<RefusedBy>) -> String {
     match violation {
-        Violation::AgentNotScheduled => format!("{agent} has no shift now"),
+        Violation::AgentNotScheduled => match by {
+            None | Some(RefusedBy::Plan) => format!("{agent} has no shift now"),
+            Some(RefusedBy::Platform) => format!("the platform says that {agent} has no shift now"),
+            Some(RefusedBy::PlatformAgainstPlan) => {
+                format!("the platform says that {agent} has no shift now, although the imported plan has one")
+            }
+        },
         Violation::MandatoryBreakViolation => format!("{agent} is in a mandatory break"),
         Violation::PlatformConflict => format!("the platform does not allow it for {agent} now (409)"),
     }

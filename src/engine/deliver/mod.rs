@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -103,8 +103,9 @@ pub struct DeliverParts {
     pub endpoints: watch::Receiver<Endpoints>,
 }
 
-/// Makes endpoints known to the store that are not yet: they get what is committed from now on. `app` calls it before anything
-/// else runs, so that the daemon's own first events reach a new endpoint too.
+/// Makes endpoints known to the store that are not yet: they get what is committed from now on. People may ask for these endpoints
+/// from then on, and for no others. `app` calls it before anything else runs, so that the daemon's own first events reach a new
+/// endpoint too.
 pub async fn register(parts: &DeliverParts, endpoints: &Endpoints) -> anyhow::Result<()> {
     let mut change = OutboxChange::default();
     for endpoint in endpoints.iter() {
@@ -120,6 +121,7 @@ pub async fn register(parts: &DeliverParts, endpoints: &Endpoints) -> anyhow::Re
     if !change.is_empty() {
         parts.writer.commit(Commit { outbox: change, ..Commit::default() }).await?;
     }
+    parts.outbox.keep(endpoints);
     Ok(())
 }
 
@@ -139,10 +141,9 @@ pub async fn run(parts: DeliverParts, soft: CancellationToken, rest_ended: Cance
     let mut tasks: JoinSet<EndpointId> = JoinSet::new();
     loop {
         let endpoints = wanted.borrow_and_update().clone();
-        for (id, (endpoint, stop)) in &running {
+        for (endpoint, stop) in running.values() {
             if !endpoints.iter().any(|wanted| Arc::ptr_eq(wanted, endpoint)) {
                 stop.cancel();
-                parts.outbox.shut(id);
             }
         }
         register(&parts, &endpoints).await?;
@@ -152,7 +153,8 @@ pub async fn run(parts: DeliverParts, soft: CancellationToken, rest_ended: Cance
                 continue;
             }
             let stop = soft.child_token();
-            tasks.spawn(supervise(parts.clone(), endpoint.clone(), stop.clone(), leaving.clone()));
+            let streams = streams_of(&parts, endpoint, &leaving);
+            tasks.spawn(supervise(parts.readiness.clone(), endpoint.id.clone(), streams, stop.clone()));
             tracing::info!(webhook = %endpoint.id, "delivering");
             running.insert(endpoint.id.clone(), (endpoint.clone(), stop));
         }
@@ -168,28 +170,34 @@ pub async fn run(parts: DeliverParts, soft: CancellationToken, rest_ended: Cance
     Ok(())
 }
 
-/// The workers of one endpoint, one per tenant, until they are stopped.
+/// What the workers of one endpoint are made of, one per tenant.
+fn streams_of(parts: &DeliverParts, endpoint: &Arc<Endpoint>, leaving: &Leaving) -> Vec<Arc<StreamParts>> {
+    let stream = |tenant: &TenantId| StreamParts {
+        tenant: tenant.clone(),
+        endpoint: endpoint.clone(),
+        wishes: parts.outbox.open(tenant, &endpoint.id),
+        shared: parts.clone(),
+        leaving: leaving.clone(),
+    };
+    endpoint.tenants.iter().map(|tenant| Arc::new(stream(tenant))).collect()
+}
+
+/// The workers of one endpoint, until they are stopped.
 async fn supervise(
-    parts: DeliverParts,
-    endpoint: Arc<Endpoint>,
+    readiness: Readiness,
+    endpoint: EndpointId,
+    streams: Vec<Arc<StreamParts>>,
     stop: CancellationToken,
-    leaving: Leaving,
 ) -> EndpointId {
-    let mut supervisor = Supervisor::new(stop, parts.readiness.clone());
+    let mut supervisor = Supervisor::new(stop, readiness.clone());
     let mut names = Vec::new();
-    for tenant in &endpoint.tenants {
-        let stream = Arc::new(StreamParts {
-            tenant: tenant.clone(),
-            endpoint: endpoint.clone(),
-            wishes: Arc::new(Mutex::new(parts.outbox.open(tenant, &endpoint.id))),
-            shared: parts.clone(),
-            leaving: leaving.clone(),
-        });
-        let name = format!("webhook {} of {tenant}", endpoint.id);
-        names.extend([format!("task {name}"), stream.part()]);
+    for stream in streams {
+        let part = stream.part();
+        let name = part.clone();
+        names.extend([format!("task {name}"), part]);
         supervisor.spawn(name, OnFailure::Restart, move |soft| stream::run(stream.clone(), soft));
     }
     supervisor.run(DRAIN_REAL).await;
-    parts.readiness.forget(&names);
-    endpoint.id.clone()
+    readiness.forget(&names);
+    endpoint
 }

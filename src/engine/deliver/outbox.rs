@@ -1,17 +1,27 @@
 //! The door to the outbox for people: what they ask of an endpoint is handed to its worker, which alone writes.
+//!
+//! An endpoint's inbox is there as long as the configuration names the endpoint. What is asked while a reload changes its worker waits
+//! for the next one, for a while.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Endpoint;
 use super::send::Attempt;
+use crate::clock::RealTime;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 
 /// How many wishes wait for a worker at most; who brings more waits.
 pub(super) const INBOX: usize = 64;
+
+/// How long a worker may take to take a wish in, in real time: one that a reload stops lets what is under way end first, which may
+/// take [`super::DRAIN_REAL`].
+const TAKEN_WITHIN_REAL: Duration = Duration::from_secs(10);
 
 /// Why nothing was done.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -70,7 +80,25 @@ pub(super) enum Wish {
     Test { reply: Reply<Attempt> },
 }
 
-type Inboxes = HashMap<(TenantId, EndpointId), mpsc::Sender<Wish>>;
+/// A wish on its way to a worker.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) wish: Wish,
+    /// Fails when nobody waits for the worker any more: then nothing is to be done.
+    taken: oneshot::Sender<()>,
+}
+
+impl Handed {
+    /// The wish, if whoever asked still waits for it to be taken in.
+    pub(super) fn take(self) -> Option<Wish> {
+        self.taken.send(()).is_ok().then_some(self.wish)
+    }
+}
+
+/// Where a worker finds what is asked of it. The worker that comes after it finds there what it left.
+pub(super) type Wishes = Arc<tokio::sync::Mutex<mpsc::Receiver<Handed>>>;
+
+type Inboxes = HashMap<(TenantId, EndpointId), (mpsc::Sender<Handed>, Wishes)>;
 
 /// Hands wishes to the workers. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -83,14 +111,27 @@ impl Outbox {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn open(&self, tenant: &TenantId, endpoint: &EndpointId) -> mpsc::Receiver<Wish> {
-        let (inbox, wishes) = mpsc::channel(INBOX);
-        self.inboxes().insert((tenant.clone(), endpoint.clone()), inbox);
-        wishes
+    /// The wishes for an endpoint.
+    pub(super) fn open(&self, tenant: &TenantId, endpoint: &EndpointId) -> Wishes {
+        let mut inboxes = self.inboxes();
+        let (_, wishes) = inboxes.entry((tenant.clone(), endpoint.clone())).or_insert_with(|| {
+            let (inbox, wishes) = mpsc::channel(INBOX);
+            (inbox, Arc::new(tokio::sync::Mutex::new(wishes)))
+        });
+        wishes.clone()
     }
 
-    pub(super) fn shut(&self, endpoint: &EndpointId) {
-        self.inboxes().retain(|(_, id), _| id != endpoint);
+    /// Opens an inbox for each of these endpoints, and shuts all others.
+    pub fn keep(&self, endpoints: &[Arc<Endpoint>]) {
+        let serves = |tenant: &TenantId, id: &EndpointId| {
+            endpoints.iter().any(|endpoint| endpoint.id == *id && endpoint.tenants.contains(tenant))
+        };
+        self.inboxes().retain(|(tenant, id), _| serves(tenant, id));
+        for endpoint in endpoints {
+            for tenant in &endpoint.tenants {
+                self.open(tenant, &endpoint.id);
+            }
+        }
     }
 
     /// The endpoints that serve a tenant, by id.
@@ -134,11 +175,24 @@ impl Outbox {
         endpoint: &EndpointId,
         wish: impl FnOnce(Reply<T>) -> Wish,
     ) -> Result<T, OutboxError> {
-        let inbox = self.inboxes().get(&(tenant.clone(), endpoint.clone())).cloned();
+        let inbox = self.inboxes().get(&(tenant.clone(), endpoint.clone())).map(|(inbox, _)| inbox.clone());
         let inbox =
             inbox.ok_or_else(|| OutboxError::NoEndpoint { tenant: tenant.clone(), endpoint: endpoint.clone() })?;
         let (reply, answer) = oneshot::channel();
-        inbox.send(wish(reply)).await.map_err(|_| OutboxError::Unavailable)?;
+        let (taken, mut is_taken) = oneshot::channel();
+        let mut limit = RealTime::sleep(TAKEN_WITHIN_REAL);
+        let handed = async {
+            inbox.send(Handed { wish: wish(reply), taken }).await.map_err(|_| OutboxError::Unavailable)?;
+            (&mut is_taken).await.map_err(|_| OutboxError::Unavailable)
+        };
+        tokio::select! {
+            handed = handed => handed?,
+            () = &mut limit => {
+                // From here on no worker can take it; one may have done so just now.
+                is_taken.close();
+                is_taken.try_recv().map_err(|_| OutboxError::Unavailable)?;
+            }
+        }
         answer.await.unwrap_or(Err(OutboxError::Unavailable))
     }
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::line::{Behind, Line, Piece};
-use super::outbox::Wish;
+use super::outbox::Wishes;
 use super::send::{Attempt, Outgoing};
 use super::{DeliverParts, Endpoint, Leaving};
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
@@ -56,7 +56,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct StreamParts {
     pub(super) tenant: TenantId,
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) wishes: Arc<Mutex<mpsc::Receiver<Wish>>>,
+    pub(super) wishes: Wishes,
     pub(super) shared: DeliverParts,
     pub(super) leaving: Leaving,
 }
@@ -134,6 +134,8 @@ pub(super) struct Stream {
     pub(super) health: Health,
     last_error: Option<String>,
     pub(super) disabled: Option<(UtcMicros, DisabledFor)>,
+    /// When the oldest event happened that a recovery would try again; looked up while the endpoint is disabled.
+    oldest_open: Option<UtcMicros>,
 }
 
 /// Runs until `soft` is cancelled, or until something fails that only a fresh start can mend.
@@ -172,6 +174,7 @@ pub(super) async fn run(parts: Arc<StreamParts>, soft: CancellationToken) -> any
             done = finished(&mut stream.committing) => {
                 stream.committing = None;
                 stream.follow(done?);
+                stream.look_what_is_open().await?;
             }
             page = finished(&mut stream.reading) => {
                 stream.reading = None;
@@ -181,7 +184,7 @@ pub(super) async fn run(parts: Arc<StreamParts>, soft: CancellationToken) -> any
                 changed?;
                 stream.newest = *stream.numbers.borrow_and_update();
             }
-            Some(wish) = wishes.recv() => stream.obey(wish).await?,
+            Some(handed) = wishes.recv() => stream.obey(handed).await?,
             () = due => {}
             () = &mut tick => {
                 tick = RealTime::sleep(TICK_REAL);
@@ -210,7 +213,7 @@ impl Stream {
         let known = reader.delivered_past(tenant, id, stored.sent_through).await?;
         let waiting = reader.waiting_by_agent(tenant, id).await?;
         let newest = reader.last_event_number(tenant).await?.max(told);
-        let stream = Self {
+        let mut stream = Self {
             line: Line::new(stored.sent_through, known, waiting),
             tasks: JoinSet::new(),
             under_way: HashMap::new(),
@@ -227,9 +230,11 @@ impl Stream {
             health: Health { failing_since: stored.failing_since },
             last_error: stored.last_error,
             disabled: stored.disabled,
+            oldest_open: None,
             parts,
         };
         stream.tell_readiness();
+        stream.look_what_is_open().await?;
         Ok(stream)
     }
 
@@ -461,8 +466,9 @@ impl Stream {
                 &part,
                 format!(
                     "disabled since {at}, as {} (last: {last}); when it is mended: shiftkeeper webhooks recover {id} \
-                     --since {at} --tenant {}",
+                     --since {} --tenant {}",
                     why.words(),
+                    self.oldest_open.unwrap_or(at),
                     self.parts.tenant
                 ),
             ),
@@ -471,6 +477,17 @@ impl Stream {
             }
             (None, Some(_) | None) => readiness.restored(&part),
         }
+    }
+
+    /// Names in the readiness report the event from which on a recovery has everything: it is older than the failure that disabled
+    /// the endpoint, and what was under way then may still come to be open.
+    async fn look_what_is_open(&mut self) -> anyhow::Result<()> {
+        if self.disabled.is_some() {
+            let (tenant, id) = (&self.parts.tenant, &self.parts.endpoint.id);
+            self.oldest_open = self.parts.shared.reader.oldest_open(tenant, id).await?;
+            self.tell_readiness();
+        }
+        Ok(())
     }
 
     /// Begins a commit when there is something to commit and none is under way.
@@ -559,7 +576,7 @@ impl Stream {
     /// Waits for what is under way as long as it is told, and records it; the rest is sent again by the next start.
     async fn stop(mut self, wait: Duration) -> anyhow::Result<()> {
         let mut limit = RealTime::sleep(wait);
-        while !self.under_way.is_empty() {
+        while !self.tasks.is_empty() {
             tokio::select! {
                 Some(ended) = self.tasks.join_next() => self.take_ended(ended?)?,
                 done = finished(&mut self.committing) => {
@@ -577,9 +594,4 @@ impl Stream {
         }
         Ok(())
     }
-}
-
-/// A reply that nobody may be waiting for any more.
-pub(super) fn answer<T>(reply: oneshot::Sender<T>, with: T) {
-    let _ = reply.send(with);
 }

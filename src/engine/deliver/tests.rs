@@ -276,6 +276,74 @@ async fn five_days_of_nothing_but_failure_disable() {
 }
 
 #[tokio::test]
+async fn the_hint_of_a_disabled_endpoint_revives_all_that_was_parked() {
+    let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
+    clock.advance(Duration::from_micros(1_234_567));
+    let receiver = Receiver::answering(|number, _| if number == 3 { refused(410) } else { refused(400) });
+    let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
+    for number in 1..=2 {
+        world.tell(number, number, 1).await;
+        for tries in 1..=3 {
+            world.until_attempts(number, tries).await;
+            clock.advance(HOUR);
+        }
+    }
+    world.tell(3, 3, 1).await;
+    let oldest = world.rows(&wfm()).await[0].at;
+    let hint = format!("shiftkeeper webhooks recover wfm --since {oldest} --tenant acme");
+    until("the hint names the oldest", async || world.complaint().is_some_and(|said| said.ends_with(&hint))).await;
+    assert_eq!(world.with_status("parked").await, [1, 2]);
+    world.stop().await;
+
+    let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
+    until("it does so after a restart", async || world.complaint().is_some_and(|said| said.ends_with(&hint))).await;
+    receiver.answer(|_, _| Receiver::ok());
+    let complaint = world.complaint().expect("a hint");
+    let since = complaint.rsplit(' ').nth(2).expect("an instant");
+    let since = since.parse().expect("an instant as the command line takes it");
+    let recovered = world.outbox.recover(&acme(), &wfm(), since, "ops".into()).await.expect("taken");
+    assert_eq!((recovered.revived, recovered.enabled), (2, true));
+    world.until_attempts(2, 4).await;
+    clock.advance(HOUR);
+    // The fourth says that the endpoint was disabled.
+    world.until_delivered(&[1, 2, 3, 4]).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_asked_while_a_reload_changes_the_worker_waits_for_the_next_one() {
+    let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
+    let (old, new) = (Receiver::answering(|_, _| refused(503)), Receiver::good());
+    old.hold_event(1);
+    let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &old)]).await;
+    world.tell(1, 1, 1).await;
+    until("one is under way", async || old.count() == 1).await;
+    world.endpoints.send_replace(Endpoints::from([endpoint("wfm", &new)]));
+    // The old worker takes some, then it waits for what is under way, and then the new one is there.
+    let mut answers = Vec::new();
+    while answers.last() != Some(&Some(200)) {
+        let attempt = world.outbox.test(&acme(), &wfm()).await.expect("answered by one or the other");
+        answers.push(attempt.status_code);
+    }
+    world.until_delivered(&[1]).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_worker_takes_in_is_given_back_and_not_done_later() {
+    let outbox = Outbox::default();
+    outbox.keep(&[endpoint("wfm", &Receiver::good())]);
+    let refused = outbox.test(&acme(), &wfm()).await.expect_err("nobody is there");
+    assert_eq!(refused, OutboxError::Unavailable);
+    let wishes = outbox.open(&acme(), &wfm());
+    let handed = wishes.lock().await.try_recv().expect("it lies there");
+    assert!(handed.take().is_none(), "and is left");
+    outbox.keep(&[]);
+    let gone = outbox.test(&acme(), &wfm()).await.expect_err("removed");
+    assert!(matches!(gone, OutboxError::NoEndpoint { .. }), "{gone:?}");
+}
+
+#[tokio::test]
 async fn recovery_tries_again_what_was_parked_since_and_each_agents_in_order() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
     let receiver = Receiver::answering(|_, _| refused(400));

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use tokio::sync::oneshot;
 
-use super::outbox::{OutboxError, Recovered, Retried, Wish};
+use super::outbox::{Handed, OutboxError, Recovered, Retried, Wish};
 use super::send::Outgoing;
-use super::stream::{Ended, Stream, answer};
+use super::stream::{Ended, Stream};
 use crate::domain::delivery::{Health, Standing};
 use crate::domain::event::{Event, WebhookTest};
 use crate::domain::ids::EventId;
@@ -14,7 +15,8 @@ use crate::domain::time::UtcMicros;
 use crate::store::{DeliveryFilter, EndpointWrite, Recovery, StoredEvent};
 
 impl Stream {
-    pub(super) async fn obey(&mut self, wish: Wish) -> anyhow::Result<()> {
+    pub(super) async fn obey(&mut self, handed: Handed) -> anyhow::Result<()> {
+        let Some(wish) = handed.take() else { return Ok(()) };
         match wish {
             Wish::Test { reply } => {
                 let request = self.test_event()?;
@@ -118,4 +120,9 @@ impl Stream {
         self.tell_readiness();
         was
     }
+}
+
+/// A reply that nobody may be waiting for any more.
+fn answer<T>(reply: oneshot::Sender<T>, with: T) {
+    let _ = reply.send(with);
 }

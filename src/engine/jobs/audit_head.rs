@@ -18,7 +18,7 @@ pub struct AuditHead {
 }
 
 impl Job for AuditHead {
-    fn run(&self, _due: UtcMicros) -> BoxFuture<anyhow::Result<String>> {
+    fn run(&self, _due: UtcMicros, _failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         let job = self.clone();
         Box::pin(async move {
             let made = heads::make(&job.heads, &job.tenant).await?;

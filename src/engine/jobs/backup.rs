@@ -27,7 +27,7 @@ pub struct Backup {
 }
 
 impl Job for Backup {
-    fn run(&self, _due: UtcMicros) -> BoxFuture<anyhow::Result<String>> {
+    fn run(&self, _due: UtcMicros, _failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         let backup = self.clone();
         Box::pin(async move {
             let target = free_path(&backup.folder, backup.clock.now());

@@ -22,7 +22,7 @@ pub struct Checkpoint {
 }
 
 impl Job for Checkpoint {
-    fn run(&self, _due: UtcMicros) -> BoxFuture<anyhow::Result<String>> {
+    fn run(&self, _due: UtcMicros, _failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         let writer = self.writer.clone();
         Box::pin(async move {
             let looks = QUIET_WITHIN_REAL.as_millis() / LOOK_EVERY_REAL.as_millis();

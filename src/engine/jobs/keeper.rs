@@ -261,10 +261,11 @@ impl JobKeeper {
         let Some(entry) = self.entries.get(&start.key) else { return };
         let Some(running) = &entry.running else { return };
         let (job, limit, due_at) = (entry.spec.job.clone(), entry.spec.info.time_limit_real, running.run.due_at);
+        let failure = entry.state.told.clone();
         tracing::info!(job = %start.key, run = running.run.run, due_at = %due_at, "a job begins");
         let task = self.work.spawn(async move {
             tokio::select! {
-                result = job.run(due_at) => WorkEnd::Result(result),
+                result = job.run(due_at, failure) => WorkEnd::Result(result),
                 () = RealTime::sleep(limit) => WorkEnd::TimedOut(limit),
             }
         });
@@ -290,7 +291,6 @@ impl JobKeeper {
         entry.not_before = UtcMicros::EPOCH;
         let mut message: String = message.chars().take(LONGEST_MESSAGE).collect();
         let told = if outcome.is_failure() {
-            tracing::error!(job = %key, run = run.run, outcome = outcome.name(), error = message, "a job failed");
             self.parts.readiness.degraded(&part(&key), format!("{}: {message}", outcome.name()));
             entry.state.tell_again(&message, now)
         } else {
@@ -299,9 +299,13 @@ impl JobKeeper {
             entry.state.forget_failure()
         };
         match told {
+            Told::Nothing if outcome.is_failure() => {
+                tracing::debug!(job = %key, run = run.run, outcome = outcome.name(), error = message, "a job failed again");
+            }
             Told::Nothing => {}
             Told::Forgotten => self.pending.jobs.push(entry.state.clone()),
             Told::Anew => {
+                tracing::error!(job = %key, run = run.run, outcome = outcome.name(), error = message, "a job failed");
                 self.pending.jobs.push(entry.state.clone());
                 let events = self.failure_events(&run, outcome, &message, now);
                 self.pending.events.extend(events);

@@ -38,8 +38,9 @@ const INBOX: usize = 16;
 
 /// What a job does. Doing it twice for the same due instant must be harmless: after a crash it is done again.
 pub trait Job: Send + Sync {
-    /// Does it, for an instant that it was due at; gives what came of it, in a sentence for people.
-    fn run(&self, due: UtcMicros) -> BoxFuture<anyhow::Result<String>>;
+    /// Does it, for an instant that it was due at; gives what came of it, in a sentence for people. `failure` is what people were told
+    /// when it failed last, where no run went well since: a run that finds nothing to do may have to say that it stands.
+    fn run(&self, due: UtcMicros, failure: Option<String>) -> BoxFuture<anyhow::Result<String>>;
 }
 
 /// A job as the configuration has it, without what it does.

@@ -53,7 +53,7 @@ pub struct Retention {
 }
 
 impl Job for Retention {
-    fn run(&self, _due: UtcMicros) -> BoxFuture<anyhow::Result<String>> {
+    fn run(&self, _due: UtcMicros, _failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
         let retention = self.clone();
         Box::pin(async move { retention.let_go().await })
     }

@@ -25,12 +25,14 @@ type Work = Arc<dyn Fn(usize) -> BoxFuture<anyhow::Result<String>> + Send + Sync
 #[derive(Clone)]
 struct Noted {
     due: Arc<StdMutex<Vec<UtcMicros>>>,
+    /// What each run was told that the last one failed with.
+    failures: Arc<StdMutex<Vec<Option<String>>>>,
     work: Work,
 }
 
 impl Noted {
     fn new(work: impl Fn(usize) -> BoxFuture<anyhow::Result<String>> + Send + Sync + 'static) -> Self {
-        Self { due: Arc::default(), work: Arc::new(work) }
+        Self { due: Arc::default(), failures: Arc::default(), work: Arc::new(work) }
     }
 
     fn fine() -> Self {
@@ -43,7 +45,8 @@ impl Noted {
 }
 
 impl Job for Noted {
-    fn run(&self, due: UtcMicros) -> BoxFuture<anyhow::Result<String>> {
+    fn run(&self, due: UtcMicros, failure: Option<String>) -> BoxFuture<anyhow::Result<String>> {
+        self.failures.lock().expect("a lock").push(failure);
         let run = {
             let mut all = self.due.lock().expect("a lock");
             all.push(due);
@@ -294,6 +297,15 @@ async fn a_failure_and_a_panic_are_recorded_told_and_shown_until_it_goes_well() 
     assert_eq!(bench.detail(), None);
     let outcomes: Vec<_> = bench.outcomes().await.into_iter().map(|(outcome, ..)| outcome.expect("ended")).collect();
     assert_eq!(outcomes, [JobOutcome::Failed, JobOutcome::Failed, JobOutcome::Panicked, JobOutcome::Done]);
+    bench.advance(&mut keeper, HOUR).await;
+    let full = Some("the disk is full".to_owned());
+    let panicked = Some("it panicked (out of bounds); please report this".to_owned());
+    let knew = job.failures.lock().expect("a lock").clone();
+    assert_eq!(
+        knew,
+        [None, full.clone(), full, panicked, None],
+        "each run knows which failure stands, also over a restart"
+    );
 }
 
 #[tokio::test]
@@ -480,7 +492,7 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
             job_runs: 30 * 24 * HOUR,
         },
     };
-    assert_eq!(retention.run(now).await.expect("lets go"), "let go of 2 answers, 700 events");
-    assert_eq!(retention.run(now).await.expect("lets go"), "nothing had served its time");
+    assert_eq!(retention.run(now, None).await.expect("lets go"), "let go of 2 answers, 700 events");
+    assert_eq!(retention.run(now, None).await.expect("lets go"), "nothing had served its time");
     assert_eq!(bench.told("acme").await.len(), 1);
 }

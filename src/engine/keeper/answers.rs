@@ -25,6 +25,9 @@ const CONFLICT_PAUSE: Duration = Duration::from_secs(60);
 /// The longest such pause: as long as the platform's answers are kept by default.
 const LONGEST_CONFLICT_PAUSE: Duration = Duration::from_secs(15 * 60);
 
+/// The platform is asked again after this where it refused the question itself: credentials, a right.
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
+
 /// A state POST that came to its end.
 #[derive(Debug)]
 pub(super) struct Answered {
@@ -263,9 +266,18 @@ impl Keeper {
                 self.roster.set_platform(index, Some(PlatformAnswers { says, good_until }));
                 self.files[index.position()].asked = Asked::Never;
             }
-            Err(error) if error.is_retryable_read() || error.failure == Failure::Unauthorized => {
+            // Nobody knows yet what the platform says: the change waits for it, until its deadline at most.
+            Err(error) if error.is_retryable_read() => {
                 tracing::warn!(tenant = %self.link.tenant, agent = %agent, error = %error, "could not ask the platform");
-                let pause = self.retry_delay(1, error.failure.retry_after()).max(Duration::from_secs(1));
+                let floor = match &error.failure {
+                    Failure::CircuitOpen { until } => Some(until.since(pass.now)),
+                    // A person has to mend it, and a reload or restart asks at once.
+                    Failure::TokenRefused { .. } | Failure::Forbidden { .. } | Failure::TooLarge { .. } => {
+                        Some(REFUSED_PAUSE)
+                    }
+                    failure => failure.retry_after(),
+                };
+                let pause = self.retry_delay(1, floor).max(Duration::from_secs(1));
                 self.files[index.position()].asked = Asked::NotBefore(now + pause);
             }
             Err(error) => {

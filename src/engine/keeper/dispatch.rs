@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::Keeper;
 use super::answers::{Answered, Told};
 use super::files::Asked;
 use super::record::Pass;
 use crate::domain::ids::TransitionId;
-use crate::domain::policy::{OnContact, PlatformSays, PolicyFacts, Ruling, Violation, rule_on};
+use crate::domain::policy::{OnContact, PlatformSays, PolicyFacts, RefusedBy, Ruling, Violation, rule_on};
 use crate::domain::roster::AgentIndex;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -91,6 +93,7 @@ impl Keeper {
             Ruling::HoldForContact => self.hold(id, WaitReason::Contact, None),
             Ruling::Refuse(violation) => {
                 self.note_violation(pass, id, violation);
+                self.note_who_refuses(index, id, pass.now);
                 Verdict::Take(Step::Refuse(violation))
             }
             Ruling::SkipOnContact => Verdict::Take(Step::Cancel("the agent is on a contact".to_owned())),
@@ -136,6 +139,15 @@ impl Keeper {
         };
         let transition = &open.transition;
         rule_on(&transition.target, facts, self.settings.policy.unscheduled_forbids, transition.on_contact)
+    }
+
+    /// The row says whose word the refusal rests on: the platform may see no shift where the plan has one.
+    fn note_who_refuses(&mut self, index: AgentIndex, id: TransitionId, now: UtcMicros) {
+        let Some(slot) = self.roster.get(index) else { return };
+        let by = RefusedBy::of(&slot.standing(now).planned(slot.plan()));
+        if let Some(facts) = self.book.get_mut(id).and_then(|open| open.transition.explanation.as_object_mut()) {
+            facts.insert(RefusedBy::FIELD.to_owned(), json!(by));
+        }
     }
 
     /// A hold is a step only where it says something new.

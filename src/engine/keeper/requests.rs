@@ -81,7 +81,13 @@ impl Keeper {
                 explanation: json!({"asked_by": &*request.actor}),
             };
             let id = self.open(pass, index, wish);
-            taken.push(Taken { id: Some(id), agent: agent.clone(), status: String::new(), error: None });
+            taken.push(Taken {
+                id: Some(id),
+                agent: agent.clone(),
+                status: String::new(),
+                error: None,
+                refused_by: None,
+            });
         }
         taken
     }
@@ -130,6 +136,7 @@ impl Keeper {
             for one in pending.taken.iter_mut().filter(|one| one.status.is_empty()) {
                 if let Some(row) = one.id.and_then(|id| pass.row(id)) {
                     (one.status, one.error) = (row.status.name().to_owned(), hindrance(row));
+                    one.refused_by = row.refused_by();
                 }
             }
             let answer = Answer::taken(&pending.taken);
@@ -186,5 +193,6 @@ fn unknown(agent: &AgentId, tenant: &str) -> Taken {
         error: Some(format!(
             "{tenant} has no agent {agent}: import a schedule that names the agent, or list it in the tenant's `agents`"
         )),
+        refused_by: None,
     }
 }

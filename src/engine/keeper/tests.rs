@@ -9,9 +9,10 @@ use super::Arrival;
 use super::record::Pass;
 use crate::domain::event::EventKind;
 use crate::domain::ids::{RuleId, TransitionId};
+use crate::domain::policy::{PlatformSays, RefusedBy};
 use crate::domain::roster::AgentSlot;
 use crate::domain::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
-use crate::domain::transition::Status;
+use crate::domain::transition::{Status, WaitReason};
 use crate::platform::Failure;
 use crate::store::{HistoryRow, StoredEvent};
 
@@ -398,4 +399,59 @@ async fn a_change_that_is_accepted_before_the_first_sight_after_a_setting_is_no_
             "set by {by_us}, {crashes}"
         );
     }
+}
+
+#[tokio::test]
+async fn while_the_platform_cannot_be_asked_a_change_waits_until_its_deadline() {
+    let open_until = Failure::CircuitOpen { until: at(40) };
+    let failures = [
+        Failure::Unauthorized,
+        Failure::TokenRefused { status: 401, excerpt: "invalid_client".to_owned() },
+        Failure::Forbidden { scope: None },
+        open_until,
+        Failure::NotSent { reason: "refused".to_owned() },
+    ];
+    let agents = ["u_1", "u_2", "u_3", "u_4", "u_5"];
+    let mut desk = Desk::of(&agents).await;
+    let mut asked = Vec::new();
+    for (agent, failure) in agents.into_iter().zip(failures) {
+        desk.forget_what_the_platform_said(agent);
+        let taken = desk.ask(agent, Ready).await;
+        assert_eq!(taken.status, "waiting", "{taken:?}");
+        desk.hear(agent, Err(failure.clone())).await;
+        let id = taken.id.expect("an id");
+        let waits = Status::Waiting { why: WaitReason::PlatformAnswer, until: None };
+        assert_eq!(desk.status(id).await, waits, "after {failure:?}");
+        asked.push(id);
+    }
+    // The credentials are mended.
+    desk.go_to(60);
+    desk.tell(Told::Accept);
+    desk.hear("u_2", Ok(PlatformSays { scheduled: Some(true), break_required: Some(false) })).await;
+    desk.take_answer().await;
+    assert_eq!(desk.status(asked[1]).await.name(), "accepted");
+    // Of one that the platform does not know nothing is to be expected.
+    desk.hear("u_5", Err(Failure::NotFound)).await;
+    assert_eq!(desk.status(asked[4]).await.name(), "failed");
+    desk.go_to(36_002);
+    desk.pass().await;
+    for id in [asked[0], asked[2], asked[3]] {
+        let expected = Status::Expired { waiting_for: Some(WaitReason::PlatformAnswer) };
+        assert_eq!(desk.status(id).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_says_whose_word_it_rests_on() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.forget_what_the_platform_said("u_1");
+    let first = desk.ask("u_1", Ready).await;
+    assert_eq!((first.status.as_str(), first.refused_by), ("waiting", None));
+    desk.hear("u_1", Ok(PlatformSays { scheduled: Some(false), break_required: None })).await;
+    let stored = desk.store.reader().transition(&"acme".into(), first.id.expect("an id")).await;
+    let stored = stored.expect("readable").expect("stored").transition;
+    assert_eq!(stored.refused_by(), Some(RefusedBy::Platform));
+    assert_eq!(stored.explanation["asked_by"], "anna", "what was known stays");
+    let again = desk.ask("u_1", Ready).await;
+    assert_eq!((again.status.as_str(), again.refused_by), ("refused", Some(RefusedBy::Platform)));
 }

@@ -39,6 +39,7 @@ const SINGLE: &[&str] = &[
     delivery_reading::DUE,
     delivery_reading::NEXT_DUE,
     delivery_reading::BACKLOG,
+    delivery_reading::OLDEST_OPEN,
     delivery_reading::LIST,
     delivery_reading::LIST_OPEN,
     delivery_reading::LIST_DELIVERED,

@@ -37,6 +37,13 @@ pub(in crate::store) const BACKLOG: &str = "SELECT \
      (SELECT COUNT(*) FROM events e WHERE e.tenant = n.tenant AND e.number > n.sent_through) AS unread \
      FROM endpoints n WHERE n.tenant = $1 AND n.id = $2";
 
+/// The oldest event that waits or is parked. Of each status by itself: the index of open deliveries has the status before the number.
+pub(in crate::store) const OLDEST_OPEN: &str = "SELECT e.tenant, e.number, e.at FROM events e WHERE e.tenant = $1 AND e.number = \
+     (SELECT MIN(o.event_number) FROM \
+      (SELECT event_number FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND status = 'waiting' AND status <> 'delivered' \
+       UNION ALL \
+       SELECT event_number FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND status = 'parked' AND status <> 'delivered') o)";
+
 macro_rules! listing {
     ($rest:literal) => {
         concat!(
@@ -239,6 +246,12 @@ impl Reader {
             parked: cells.number("parked")?,
             unread: cells.number("unread")?,
         })
+    }
+
+    /// When the oldest event happened that waits or is parked at an endpoint.
+    pub async fn oldest_open(&self, tenant: &TenantId, endpoint: &EndpointId) -> Result<Option<UtcMicros>, ReadError> {
+        let row = self.optional(OLDEST_OPEN, of_endpoint(tenant, endpoint)).await?;
+        row.map(|row| Cells::of("events", &row).instant("at")).transpose()
     }
 
     /// Deliveries of an endpoint, the newest event first, at most `limit` (held to [`super::super::PAGE_LIMIT`]).

@@ -20,6 +20,7 @@ pub(super) struct Receiver {
 enum Held {
     All,
     Agent(String),
+    Event(u64),
 }
 
 #[derive(Default)]
@@ -65,6 +66,11 @@ impl Receiver {
         self.held.send_replace(Some(Held::Agent(agent.to_owned())));
     }
 
+    /// Does not answer for one event until it is released.
+    pub(super) fn hold_event(&self, number: u64) {
+        self.held.send_replace(Some(Held::Event(number)));
+    }
+
     pub(super) fn release(&self) {
         self.held.send_replace(None);
     }
@@ -106,6 +112,7 @@ impl Post for Receiver {
                 None => true,
                 Some(Held::All) => false,
                 Some(Held::Agent(of)) => *of != agent,
+                Some(Held::Event(of)) => *of != number,
             };
             held.wait_for(free).await.expect("the receiver is there");
             attempt

@@ -19,7 +19,7 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
 use crate::engine::door::{ChangeRequest, Taken};
-use crate::engine::keeper::{Arrival, Keeper, KeeperParts};
+use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
 use crate::engine::link::Link;
 use crate::engine::message::{Message, Sight};
 use crate::engine::readiness::Readiness;
@@ -169,6 +169,20 @@ impl Desk {
             let index = self.keeper.roster.find(agent.as_str()).expect("known");
             self.keeper.roster.set_platform(index, Some(PlatformAnswers { says, good_until: UtcMicros::MAX }));
         }
+    }
+
+    /// What the platform said of an agent does not count any more.
+    pub(super) fn forget_what_the_platform_said(&mut self, agent: &str) {
+        let index = self.keeper.roster.find(agent).expect("known");
+        self.keeper.roster.set_platform(index, None);
+    }
+
+    /// The platform was asked about an agent, and this came of it.
+    pub(super) async fn hear(&mut self, agent: &str, said: Result<PlatformSays, Failure>) {
+        let site = CallSite { purpose: "read the schedule", method: "GET", path: "/".to_owned() };
+        let says = said.map_err(|failure| CallError { site, failure, asked_at: Some(self.clock.now()) });
+        let told = answers::Told { agent: agent.into(), says };
+        self.keeper.pass(vec![Arrival::Told(told)]).await.expect("a pass");
     }
 
     /// Moves the clock to a second of the story, without a pass.
