@@ -303,8 +303,6 @@ async fn the_hint_of_a_disabled_endpoint_revives_all_that_was_parked() {
     let since = since.parse().expect("an instant as the command line takes it");
     let recovered = world.outbox.recover(&acme(), &wfm(), since, "ops".into()).await.expect("taken");
     assert_eq!((recovered.revived, recovered.enabled), (2, true));
-    world.until_attempts(2, 4).await;
-    clock.advance(HOUR);
     // The fourth says that the endpoint was disabled.
     world.until_delivered(&[1, 2, 3, 4]).await;
     world.stop().await;

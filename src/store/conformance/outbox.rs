@@ -156,6 +156,13 @@ async fn what_was_parked_is_wanted_again(place: Place) {
     assert_eq!((due[0].attempts, due[0].earlier), (0, 3), "the schedule begins anew, the attempts are counted on");
     let backlog = reader.backlog(&acme(), &wfm()).await.expect("reads");
     assert_eq!((backlog.waiting, backlog.parked), (4, 2), "what is older stays parked");
+    let outbox = OutboxChange {
+        deliveries: [3, 5].map(|n| row(n, Standing::Delivered { attempts: 1 })).into(),
+        releases: vec![Release { tenant: acme(), endpoint: wfm(), agent: "u_odd".into(), at: at(91) }],
+        ..OutboxChange::default()
+    };
+    write(&store, outbox).await;
+    assert_eq!(self::due(&store).await, [4, 7], "nor does the one that was first before wait until its old time");
     store.close().await;
 }
 

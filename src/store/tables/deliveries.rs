@@ -59,14 +59,15 @@ pub(in crate::store) const REVIVE: ManyRows = ManyRows {
     tail: ") AS v JOIN deliveries d ON d.tenant = v.column1 AND d.endpoint = v.column2 AND d.status = 'parked' \
            AND d.status <> 'delivered' AND d.event_number >= v.column3)",
 };
-/// Rows: tenant, endpoint, instant. Of each agent the first, and all that are about no agent.
+/// Rows: tenant, endpoint, instant. Of each agent the first, and all that are about no agent; the others come after the first,
+/// also one that was the first before something older was wanted again.
 pub(in crate::store) const HURRY: ManyRows = ManyRows {
-    head: "UPDATE deliveries SET next_at = v.column3 FROM (VALUES",
+    head: "UPDATE deliveries SET next_at = CASE WHEN deliveries.agent IS NULL OR deliveries.event_number IN \
+           (SELECT MIN(d.event_number) FROM deliveries d WHERE d.tenant = v.column1 AND d.endpoint = v.column2 \
+           AND d.status = 'waiting' AND d.status <> 'delivered' GROUP BY d.agent) THEN v.column3 END FROM (VALUES",
     width: 3,
     tail: ") AS v WHERE deliveries.tenant = v.column1 AND deliveries.endpoint = v.column2 AND deliveries.status = 'waiting' \
-           AND deliveries.status <> 'delivered' AND (deliveries.agent IS NULL OR deliveries.event_number IN \
-           (SELECT MIN(d.event_number) FROM deliveries d WHERE d.tenant = v.column1 AND d.endpoint = v.column2 \
-           AND d.status = 'waiting' AND d.status <> 'delivered' GROUP BY d.agent))",
+           AND deliveries.status <> 'delivered'",
 };
 /// Rows: tenant, number.
 pub(in crate::store) const FORGET_ATTEMPTS: ManyRows = ManyRows {
