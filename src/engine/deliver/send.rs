@@ -43,6 +43,10 @@ const KEPT_ANSWER: usize = 1024;
 pub trait Post: Send + Sync {
     /// Makes one attempt. It always ends, and says how.
     fn post(&self, request: Outgoing) -> BoxFuture<Attempt>;
+
+    /// Closes connections that have been unused for too long. Attempts do so by themselves; told now and then, an endpoint
+    /// without any does as well.
+    fn close_idle(&self);
 }
 
 /// What is to be delivered.
@@ -182,18 +186,16 @@ impl HttpPost {
             idle: Mutex::default(),
         })))
     }
-
-    /// Closes connections that have been unused for too long. Attempts do so by themselves; an endpoint without any should be
-    /// told now and then.
-    pub fn close_idle(&self) {
-        close_idle(&mut self.0.idle());
-    }
 }
 
 impl Post for HttpPost {
     fn post(&self, request: Outgoing) -> BoxFuture<Attempt> {
         let sender = Arc::clone(&self.0);
         Box::pin(async move { sender.attempt(request).await })
+    }
+
+    fn close_idle(&self) {
+        close_idle(&mut self.0.idle());
     }
 }
 

@@ -540,6 +540,7 @@ impl Stream {
 
     /// Gives slow attempts a row, and stores a cursor that moved alone.
     fn tick(&mut self) {
+        self.parts.endpoint.sender.close_idle();
         let slow: Vec<u64> = self
             .under_way
             .iter()

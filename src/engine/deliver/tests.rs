@@ -276,6 +276,16 @@ async fn five_days_of_nothing_but_failure_disable() {
 }
 
 #[tokio::test]
+async fn an_endpoint_without_deliveries_closes_its_unused_connections() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let receiver = Receiver::good();
+    let world = World::start(&folder, Arc::new(manual()), vec![endpoint("wfm", &receiver)]).await;
+    until("they are looked after", async || receiver.rests() > 0).await;
+    assert_eq!(receiver.count(), 0);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn the_hint_of_a_disabled_endpoint_revives_all_that_was_parked() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
     clock.advance(Duration::from_micros(1_234_567));

@@ -27,6 +27,8 @@ enum Held {
 struct Seen {
     arrivals: Vec<(u64, Vec<u8>)>,
     tries: HashMap<u64, u32>,
+    /// How often its unused connections were to be closed.
+    rests: usize,
 }
 
 /// An answer that is not 2xx.
@@ -83,6 +85,10 @@ impl Receiver {
         self.seen().arrivals.iter().map(|(_, body)| body.clone()).collect()
     }
 
+    pub(super) fn rests(&self) -> usize {
+        self.seen().rests
+    }
+
     /// The numbers of all that arrived, in order.
     pub(super) fn arrivals(&self) -> Vec<u64> {
         self.seen().arrivals.iter().map(|(number, _)| *number).collect()
@@ -117,5 +123,9 @@ impl Post for Receiver {
             held.wait_for(free).await.expect("the receiver is there");
             attempt
         })
+    }
+
+    fn close_idle(&self) {
+        self.seen().rests += 1;
     }
 }
