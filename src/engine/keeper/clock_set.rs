@@ -180,14 +180,12 @@ impl Keeper {
     /// after the setting.
     fn estimated_since(&self, index: AgentIndex) -> Option<UtcMicros> {
         let estimate = self.roster.get(index)?.observed().filter(|known| known.source == Source::Post)?;
-        match self.book.get(estimate.transition?)?.transition.status {
-            Status::Accepted { at } => Some(at),
-            _ => None,
-        }
+        let Status::Accepted { at } = self.book.get(estimate.transition?)?.transition.status else { return None };
+        Some(at)
     }
 
-    /// The stay that goes on began at `since`, or as long ago as before, as the platform will show it from now on. Its row moves along, but not
-    /// to before the one that it follows.
+    /// The stay that goes on began at `since`, or as long ago as before, as the platform will show it from now on. Its row moves
+    /// along, but not to before the one that it follows.
     async fn move_stay(
         &mut self,
         pass: &mut Pass,
