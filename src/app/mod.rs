@@ -30,6 +30,7 @@ use crate::engine::heads::{self, HeadParts, HeadSettings};
 use crate::engine::jobs::{self as calendar, JobParts, Jobs};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
+use crate::engine::live::Live;
 use crate::engine::message::INBOX;
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
@@ -70,6 +71,8 @@ pub struct App {
     /// The way in for changes.
     pub door: Door,
     outbox: Outbox,
+    /// The live picture's hub.
+    pub live: Live,
 }
 
 /// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
@@ -140,7 +143,10 @@ impl App {
             listen,
             readiness,
             outbox,
+            live: Live::new(clock.clone(), config.server.viewers),
         };
+        let live = app.live.clone();
+        app.supervisor.spawn("live", OnFailure::Restart, move |soft| live.clone().run(soft));
         // Before anything can happen, so that a new endpoint is told of it.
         app.start_deliveries(endpoints).await?;
         let (mut inboxes, mut links) = (HashMap::new(), Vec::new());
@@ -172,7 +178,8 @@ impl App {
             writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
-            inbox,
+            inbox: inbox.clone(),
+            live: self.live.open(tenant.id.clone(), inbox.clone(), self.store.reader().clone()),
             budget: std::sync::Mutex::new(budget::restored(self.store.reader(), &tenant.id, &settings, clock).await?),
             offset: std::sync::Mutex::default(),
         });
@@ -253,6 +260,7 @@ impl App {
             jobs,
             probes,
             outbox: self.outbox.clone(),
+            live: self.live.clone(),
             repeats: Repeats::new(self.store.reader().clone(), self.store.writer().clone(), self.clock.clone()),
         });
         let (writer, clock) = (self.store.writer().clone(), self.clock.clone());

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
+use super::live::Topic;
 use super::message::Message;
 use super::readiness::Readiness;
 use crate::clock::{SharedClock, SharedRandom};
@@ -31,6 +32,8 @@ pub struct Link {
     pub readiness: Readiness,
     /// The keeper's inbox.
     pub inbox: mpsc::Sender<Message>,
+    /// Where viewers are told what was committed.
+    pub live: Arc<Topic>,
     /// The request budget, with the calls of the last minute restored; [`Self::budget`] locks it.
     pub budget: Mutex<Budget>,
     /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.

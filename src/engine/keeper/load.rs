@@ -9,6 +9,7 @@ use serde_json::json;
 use super::book::{Book, Open};
 use super::files::{File, Zones};
 use super::record::Pass;
+use super::show::Shown;
 use super::{AutomaticChange, Keeper, KeeperParts};
 use crate::domain::agent::{Agent, Source};
 use crate::domain::ids::{AgentId, SubjectId};
@@ -48,6 +49,7 @@ impl Keeper {
             looking_since: now,
             told_stale: BTreeSet::new(),
             plans_read: now,
+            shown: Shown::default(),
             next_slot: None,
             ahead_of_steady_us: None,
             slept: None,
@@ -56,6 +58,8 @@ impl Keeper {
         };
         keeper.read_store(now).await?;
         keeper.record_start(now).await?;
+        let last_id = keeper.link.reader.last_history_id(&keeper.link.tenant).await?;
+        keeper.link.live.restart(last_id);
         Ok(keeper)
     }
 

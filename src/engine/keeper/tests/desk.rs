@@ -21,6 +21,7 @@ use crate::domain::transition::Status;
 use crate::engine::door::{ChangeRequest, Taken};
 use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
 use crate::engine::link::Link;
+use crate::engine::live::Live;
 use crate::engine::message::{Message, Sight};
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::{BudgetSettings, PolicySettings, RetrySettings, SightSettings, TenantSettings};
@@ -143,6 +144,7 @@ impl Desk {
             writer: store.writer().clone(),
             reader: store.reader().clone(),
             readiness: Readiness::new(shared),
+            live: Live::new(Arc::new(clock.clone()), 10).open("acme".into(), inbox.clone(), store.reader().clone()),
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
