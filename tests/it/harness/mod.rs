@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod process;
 mod setup;
 pub mod times;
+pub mod watcher;
 
 use std::future::Future;
 use std::path::PathBuf;

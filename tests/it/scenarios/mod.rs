@@ -13,6 +13,7 @@ mod lost_answers;
 mod outage;
 mod outbox;
 mod people;
+mod relay;
 mod reload;
 mod repeats;
 mod restart;
