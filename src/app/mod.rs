@@ -5,6 +5,7 @@
 mod budget;
 mod import;
 mod jobs;
+mod open_files;
 mod reload;
 mod settings;
 mod webhooks;
@@ -127,10 +128,12 @@ impl App {
         })?;
         let listen = listener.local_addr().context("the bound address")?;
         store.writer().set_listen(&listen.to_string()).await?;
+        open_files::allow(config.server.viewers);
         let readiness = Readiness::new(clock.clone());
         readiness.ready(store_watch::PART);
         let outbox = Outbox::default();
         let (webhooks, endpoints) = Webhooks::new(&config, outbox.clone())?;
+        let live = Live::new(clock.clone(), store.reader().clone(), config.server.viewers);
         let mut app = Self {
             supervisor: Supervisor::new(soft.clone(), readiness.clone()),
             reload: Reload::new(webhooks),
@@ -143,7 +146,7 @@ impl App {
             listen,
             readiness,
             outbox,
-            live: Live::new(clock.clone(), config.server.viewers),
+            live,
         };
         let live = app.live.clone();
         app.supervisor.spawn("live", OnFailure::Restart, move |soft| live.clone().run(soft));
@@ -178,8 +181,8 @@ impl App {
             writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
-            inbox: inbox.clone(),
-            live: self.live.open(tenant.id.clone(), inbox.clone(), self.store.reader().clone()),
+            inbox,
+            live: self.live.open(&tenant.id),
             budget: std::sync::Mutex::new(budget::restored(self.store.reader(), &tenant.id, &settings, clock).await?),
             offset: std::sync::Mutex::default(),
         });

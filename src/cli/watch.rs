@@ -41,7 +41,8 @@ const LONGEST_LINE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Options of `watch`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "On a terminal a table is drawn anew when something changes; Ctrl-C ends it. Into a pipe each change is a line, and
+#[command(
+    after_help = "On a terminal a table is drawn anew when something changes; Ctrl-C ends it. Into a pipe each change is a line, and
 with --output json each message of the daemon as it came (docs/api.md).
 
 Ends with 0 at the end of --for or at Ctrl-C, with 69 when no daemon answers at the start, with 77 when the token may not look.
@@ -49,7 +50,8 @@ Ends with 0 at the end of --for or at Ctrl-C, with 69 when no daemon answers at 
 Examples:
   shiftkeeper watch
   shiftkeeper watch --tenant acme --team Billing --team Sales
-  shiftkeeper watch --output json --for 10s")]
+  shiftkeeper watch --output json --for 10s"
+)]
 pub struct WatchArgs {
     #[command(flatten)]
     config: ConfigArgs,
@@ -101,8 +103,12 @@ async fn follow(args: &WatchArgs, config: &Config, shown: &mut Shown) -> anyhow:
     loop {
         // Looked for each time: a daemon that was started anew may have another address.
         let opened = match Daemon::find(config).await {
-            Ok(daemon) => open(args, config, &daemon, last_id.as_deref()).await.map_err(DaemonError::into_failure_if_final),
-            Err(error) if ever => Err((Some(()), error)),
+            Ok(daemon) => match open(args, config, &daemon, last_id.as_deref()).await {
+                Ok(response) => Ok(response),
+                Err(error) if ever && error.may_pass() => Err(()),
+                Err(error) => return Err(error.into_failure()),
+            },
+            Err(_) if ever => Err(()),
             Err(error) => return Err(error),
         };
         match opened {
@@ -114,8 +120,8 @@ async fn follow(args: &WatchArgs, config: &Config, shown: &mut Shown) -> anyhow:
                 let why = read(response, &mut last_id, shown).await?;
                 say(format!("the line to the daemon broke ({why}); coming back"));
             }
-            Err((may_pass, error)) if !ever || may_pass.is_none() => return Err(error),
-            Err(_) => {}
+            // It stays away for a while.
+            Err(()) => {}
         }
         RealTime::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE_REAL);
@@ -210,7 +216,7 @@ impl Shown {
         match self.how {
             How::Messages => print(data)?,
             How::Lines => {
-                for line in change_line(message) {
+                if let Some(line) = change_line(message) {
                     print(line)?;
                 }
             }

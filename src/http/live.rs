@@ -140,10 +140,7 @@ async fn follow(mut socket: WebSocket, mut viewer: Viewer) {
 }
 
 /// Gives the code and the reason to close with, where it is ours to close.
-async fn converse(
-    socket: &mut WebSocket,
-    viewer: &mut Viewer,
-) -> Result<Option<(u16, &'static str)>, axum::Error> {
+async fn converse(socket: &mut WebSocket, viewer: &mut Viewer) -> Result<Option<(u16, &'static str)>, axum::Error> {
     let mut heard = Stopwatch::start();
     loop {
         tokio::select! {

@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::clock::{BoxFuture, RealTime};
 
 /// While something waits to be written, a socket is given up that took less than [`LEAST_BYTES`] within this.
-pub(super) const STALLED_AFTER: Duration = Duration::from_secs(40);
+pub(super) const STALLED_AFTER: Duration = Duration::from_secs(25);
 
-/// What a socket has to take meanwhile: 400 bytes a second are no line to look at agents through.
+/// What a socket has to take meanwhile: 650 bytes a second are no line to look at agents through.
 const LEAST_BYTES: usize = 16 * 1024;
 
 /// A socket under watch.
@@ -62,11 +62,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(context, bytes);
         self.watch(context, written)
     }

@@ -61,10 +61,8 @@ mod tests {
     #[test]
     fn events_are_read_wherever_the_stream_is_cut() {
         let stream = "retry: 1000\n\nevent: agent\nid: 12\ndata: {\"a\":\"ä\"}\n\nevent: gone\ndata: {}\n\n";
-        let said = |id: Option<&str>, data: Option<&str>| Event {
-            id: id.map(str::to_owned),
-            data: data.map(str::to_owned),
-        };
+        let said =
+            |id: Option<&str>, data: Option<&str>| Event { id: id.map(str::to_owned), data: data.map(str::to_owned) };
         let expected = [said(None, None), said(Some("12"), Some("{\"a\":\"ä\"}")), said(None, Some("{}"))];
         for cut in 0..stream.len() {
             let mut events = Events::default();

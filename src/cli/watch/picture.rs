@@ -80,9 +80,10 @@ impl Picture {
         let out = self.agents.values().filter(|agent| agent["adherence"]["verdict"] == "out").count();
         let head = format!("{} · {} agents, {out} out · age: {}", self.at, self.agents.len(), ages.join(", "));
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header([
-            "TENANT", "AGENT", "NAME", "TEAM", "STATE", "SINCE", "QUEUE", "PLANNED", "VERDICT", "CHANGE",
-        ]);
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(["TENANT", "AGENT", "NAME", "TEAM", "STATE", "SINCE", "QUEUE", "PLANNED", "VERDICT", "CHANGE"]);
         let mut rows: Vec<_> = self.agents.iter().collect();
         rows.sort_by_key(|(_, agent)| agent["adherence"]["verdict"] != "out");
         // A line for the head, one for the table's own, and one for what does not fit.
@@ -119,7 +120,8 @@ pub(super) fn change_line(message: &Value) -> Option<String> {
         }
         "agent" => {
             let agent = &message["agent"];
-            let mut said = format!("{} {} since {}", text(&agent["id"]), text(&agent["state"]), text(&agent["entered_at"]));
+            let mut said =
+                format!("{} {} since {}", text(&agent["id"]), text(&agent["state"]), text(&agent["entered_at"]));
             for (name, value) in [
                 ("reason", &agent["reason"]),
                 ("queue", &agent["queue"]),

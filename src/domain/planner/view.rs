@@ -189,11 +189,8 @@ pub fn verdict(slot: &AgentSlot, settings: &DecideSettings, now: UtcMicros) -> L
 
 fn judged(slot: &AgentSlot, standing: Standing, settings: &DecideSettings, now: UtcMicros) -> LiveVerdict {
     let sight = (slot.observed(), slot.seen_at());
-    let planned = PlannedNow {
-        kind: standing.kind(),
-        since: standing.since(),
-        activity: || standing.activity(slot.plan()),
-    };
+    let planned =
+        PlannedNow { kind: standing.kind(), since: standing.since(), activity: || standing.activity(slot.plan()) };
     settings.adherence.judge_sight(planned, sight, settings.stale_after, now)
 }
 

@@ -59,7 +59,7 @@ impl Keeper {
         keeper.read_store(now).await?;
         keeper.record_start(now).await?;
         let last_id = keeper.link.reader.last_history_id(&keeper.link.tenant).await?;
-        keeper.link.live.restart(last_id);
+        keeper.link.live.begin(last_id, keeper.link.inbox.clone());
         Ok(keeper)
     }
 

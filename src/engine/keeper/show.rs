@@ -74,9 +74,7 @@ struct DraftRow {
 impl DraftRow {
     fn of(step: &HistoryWrite) -> Self {
         match step {
-            HistoryWrite::Enter(row) => {
-                Self { agent: row.agent.clone(), at: row.entered_at, row: Some(row.clone()) }
-            }
+            HistoryWrite::Enter(row) => Self { agent: row.agent.clone(), at: row.entered_at, row: Some(row.clone()) },
             HistoryWrite::Retime { agent, to, .. } => Self { agent: agent.clone(), at: *to, row: None },
             HistoryWrite::Remove { agent, entered_at, .. } => Self { agent: agent.clone(), at: *entered_at, row: None },
         }

@@ -12,15 +12,14 @@ pub mod snapshot;
 mod topic;
 mod viewer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::message::Message;
 use crate::clock::{RealTime, SharedClock, Stopwatch};
 use crate::domain::ids::TenantId;
 use crate::store::Reader;
@@ -46,6 +45,7 @@ struct Beat {
 #[derive(Debug)]
 struct Shared {
     clock: SharedClock,
+    reader: Reader,
     topics: Mutex<BTreeMap<TenantId, Arc<Topic>>>,
     published: Arc<Notify>,
     beat: watch::Sender<Beat>,
@@ -76,10 +76,11 @@ pub enum NoRoom {
 }
 
 impl Live {
-    /// A hub for at most so many viewers at once.
-    pub fn new(clock: SharedClock, most_viewers: usize) -> Self {
+    /// A hub for at most so many viewers at once, who read from `reader` what they missed.
+    pub fn new(clock: SharedClock, reader: Reader, most_viewers: usize) -> Self {
         Self(Arc::new(Shared {
             clock,
+            reader,
             topics: Mutex::default(),
             published: Arc::default(),
             beat: watch::Sender::default(),
@@ -91,21 +92,21 @@ impl Live {
         }))
     }
 
-    /// Where a tenant's keeper publishes. Its picture is asked of `keeper`, missed rows are read from `reader`. One that was
-    /// there for the tenant before ends, and its viewers with it.
-    pub fn open(&self, tenant: TenantId, keeper: mpsc::Sender<Message>, reader: Reader) -> Arc<Topic> {
-        let topic = Arc::new(Topic::new(tenant.clone(), keeper, reader, self.0.published.clone()));
-        if let Some(before) = self.topics().insert(tenant, topic.clone()) {
-            before.end();
-        }
-        topic
+    /// Where a tenant's keeper publishes; the same for every keeper of the tenant, so that viewers stay when one follows another.
+    pub fn open(&self, tenant: &TenantId) -> Arc<Topic> {
+        let make = || Arc::new(Topic::new(tenant.clone(), self.0.reader.clone(), self.0.published.clone()));
+        self.topics().entry(tenant.clone()).or_insert_with(make).clone()
     }
 
-    /// Ends a tenant's viewers: it is taken out of the configuration.
-    pub fn close(&self, tenant: &TenantId) {
-        if let Some(topic) = self.topics().remove(tenant) {
-            topic.end();
-        }
+    /// Ends the viewers of all tenants but these: the others are taken out of the configuration.
+    pub fn keep(&self, tenants: &BTreeSet<TenantId>) {
+        self.topics().retain(|tenant, topic| {
+            let stays = tenants.contains(tenant);
+            if !stays {
+                topic.end();
+            }
+            stays
+        });
     }
 
     /// Lets a viewer in.

@@ -165,7 +165,8 @@ mod tests {
     fn told(snapshot: &Snapshot, narrow: &Narrow) -> Vec<Value> {
         let parts = snapshot.parts(narrow);
         let all = 0..parts.len();
-        all.map(|part| serde_json::from_slice(&snapshot.part(narrow, &parts, part, false).json()).expect("JSON")).collect()
+        all.map(|part| serde_json::from_slice(&snapshot.part(narrow, &parts, part, false).json()).expect("JSON"))
+            .collect()
     }
 
     #[test]

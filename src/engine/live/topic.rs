@@ -43,7 +43,8 @@ struct Missed {
 #[derive(Debug)]
 pub struct Topic {
     tenant: TenantId,
-    keeper: mpsc::Sender<Message>,
+    /// The inbox of the keeper that began last.
+    keeper: RwLock<Option<mpsc::Sender<Message>>>,
     reader: Reader,
     ring: RwLock<Ring>,
     published: Arc<Notify>,
@@ -55,15 +56,10 @@ pub struct Topic {
 }
 
 impl Topic {
-    pub(super) fn new(
-        tenant: TenantId,
-        keeper: mpsc::Sender<Message>,
-        reader: Reader,
-        published: Arc<Notify>,
-    ) -> Self {
+    pub(super) fn new(tenant: TenantId, reader: Reader, published: Arc<Notify>) -> Self {
         Self {
             tenant,
-            keeper,
+            keeper: RwLock::default(),
             reader,
             ring: RwLock::default(),
             published,
@@ -106,8 +102,10 @@ impl Topic {
         ring.gap(last_id);
     }
 
-    /// The keeper begins, with history up to this id: what was committed before and not told stands in the store.
-    pub fn restart(&self, last_id: u64) {
+    /// A keeper begins, with history up to this id: what was committed before and not told stands in the store. From now on the
+    /// picture is asked of its inbox.
+    pub fn begin(&self, last_id: u64, keeper: mpsc::Sender<Message>) {
+        *self.keeper.write().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
         self.ring.write().unwrap_or_else(PoisonError::into_inner).gap(Some(last_id));
         self.published.notify_one();
     }
@@ -173,14 +171,13 @@ impl Topic {
     /// The picture; `None` while the keeper is away.
     pub(super) async fn look(&self) -> Option<Arc<Snapshot>> {
         let mut shared = self.snapshot.lock().await;
-        let good = |known: &&Arc<Snapshot>| {
-            known.taken().elapsed() < SHARED_REAL && self.leads_on_from(known.place())
-        };
+        let good = |known: &&Arc<Snapshot>| known.taken().elapsed() < SHARED_REAL && self.leads_on_from(known.place());
         if let Some(known) = shared.as_ref().filter(good) {
             return Some(known.clone());
         }
         let (reply, answer) = oneshot::channel();
-        self.keeper.send(Message::Look { reply }).await.ok()?;
+        let keeper = self.keeper.read().unwrap_or_else(PoisonError::into_inner).clone();
+        keeper?.send(Message::Look { reply }).await.ok()?;
         let snapshot = Arc::new(answer.await.ok()?);
         *shared = Some(snapshot.clone());
         Some(snapshot)

@@ -210,11 +210,7 @@ impl Viewer {
 
 impl Seat {
     /// What comes next of this tenant; empty when there is nothing.
-    async fn take(
-        &mut self,
-        narrow: &Narrow,
-        now: UtcMicros,
-    ) -> Result<Vec<Frame>, EndReason> {
+    async fn take(&mut self, narrow: &Narrow, now: UtcMicros) -> Result<Vec<Frame>, EndReason> {
         let mut frames = Vec::new();
         loop {
             match &mut self.stage {
@@ -262,11 +258,7 @@ impl Seat {
     }
 
     /// How a viewer that knows the row `after` begins, and what it is told of that first; `None` when it has to wait.
-    async fn begin(
-        &self,
-        after: Option<u64>,
-        now: UtcMicros,
-    ) -> Option<(Stage, Option<Frame>)> {
+    async fn begin(&self, after: Option<u64>, now: UtcMicros) -> Option<(Stage, Option<Frame>)> {
         let tenant = self.topic.tenant();
         if let Some(place) = after.and_then(|id| self.topic.behind_id(id)) {
             return Some((Stage::Follow(place), None));

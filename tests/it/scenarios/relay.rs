@@ -48,9 +48,7 @@ async fn until_all_rows_are_told(scenario: &Scenario, after: u64, watchers: &[&[
 }
 
 fn knows(agent: &str, state: &str) -> impl Fn(&Value) -> bool {
-    move |message| {
-        message["type"] == "agent" && message["agent"]["id"] == agent && message["agent"]["state"] == state
-    }
+    move |message| message["type"] == "agent" && message["agent"]["id"] == agent && message["agent"]["state"] == state
 }
 
 /// The picture that a viewer has after all it was told.
@@ -99,8 +97,10 @@ fn pieced_together(messages: &[Value]) -> BTreeMap<String, Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn viewers_over_both_ways_are_told_every_row_and_piece_the_same_picture_together() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
-    let watchers =
-        [Watcher::open(&scenario, Way::Events, VIEWER, "").await, Watcher::open(&scenario, Way::Socket, VIEWER, "").await];
+    let watchers = [
+        Watcher::open(&scenario, Way::Events, VIEWER, "").await,
+        Watcher::open(&scenario, Way::Socket, VIEWER, "").await,
+    ];
     for watcher in &watchers {
         assert_eq!(watcher.picture().await.len(), 8);
     }

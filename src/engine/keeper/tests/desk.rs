@@ -144,7 +144,7 @@ impl Desk {
             writer: store.writer().clone(),
             reader: store.reader().clone(),
             readiness: Readiness::new(shared),
-            live: Live::new(Arc::new(clock.clone()), 10).open("acme".into(), inbox.clone(), store.reader().clone()),
+            live: Live::new(Arc::new(clock.clone()), store.reader().clone(), 10).open(&TenantId::from("acme")),
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
