@@ -104,24 +104,20 @@ async fn follow(args: &WatchArgs, config: &Config, shown: &mut Shown) -> anyhow:
         // Looked for each time: a daemon that was started anew may have another address.
         let opened = match Daemon::find(config).await {
             Ok(daemon) => match open(args, config, &daemon, last_id.as_deref()).await {
-                Ok(response) => Ok(response),
-                Err(error) if ever && error.may_pass() => Err(()),
+                Ok(response) => Some(response),
+                Err(error) if ever && error.may_pass() => None,
                 Err(error) => return Err(error.into_failure()),
             },
-            Err(_) if ever => Err(()),
+            Err(_) if ever => None,
             Err(error) => return Err(error),
         };
-        match opened {
-            Ok(response) => {
-                if std::mem::replace(&mut ever, true) {
-                    say(format!("the line stands again, from {}", last_id.as_deref().unwrap_or("a new picture")));
-                }
-                pause = FIRST_PAUSE_REAL;
-                let why = read(response, &mut last_id, shown).await?;
-                say(format!("the line to the daemon broke ({why}); coming back"));
+        if let Some(response) = opened {
+            if std::mem::replace(&mut ever, true) {
+                say(format!("the line stands again, from {}", last_id.as_deref().unwrap_or("a new picture")));
             }
-            // It stays away for a while.
-            Err(()) => {}
+            pause = FIRST_PAUSE_REAL;
+            let why = read(response, &mut last_id, shown).await?;
+            say(format!("the line to the daemon broke ({why}); coming back"));
         }
         RealTime::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE_REAL);
@@ -245,8 +241,11 @@ impl Shown {
         let text = self.picture.table(width, height.saturating_sub(1));
         let mut out = std::io::stdout().lock();
         // Home, each line cleared to its end, and what is below.
-        let lines: String = text.lines().map(|line| format!("{line}\x1b[K\r\n")).collect();
-        write!(out, "\x1b[H{lines}\x1b[J")?;
+        write!(out, "\x1b[H")?;
+        for line in text.lines() {
+            write!(out, "{line}\x1b[K\r\n")?;
+        }
+        write!(out, "\x1b[J")?;
         out.flush()?;
         (self.dirty, self.drawn) = (false, Some(Stopwatch::start()));
         Ok(())

@@ -17,9 +17,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::stall::{STALLED_AFTER, StallGuard};
+use super::stall::StallGuard;
 use super::{ApiState, router};
-use crate::clock::RealTime;
+use crate::clock::{RealTime, SharedClock, SystemClock};
 
 /// Connections at once beside those of viewers; who comes later waits in the system's queue.
 const MOST_CONNECTIONS: usize = 512;
@@ -40,6 +40,7 @@ pub async fn serve(listener: Arc<TcpListener>, state: ApiState, soft: Cancellati
     let (repeats, live) = (state.repeats.clone(), state.live.clone());
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS + live.most_viewers()));
     let app = router(state);
+    let real_time: SharedClock = Arc::new(SystemClock::real());
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -58,9 +59,9 @@ pub async fn serve(listener: Arc<TcpListener>, state: ApiState, soft: Cancellati
                 }
             },
         };
-        let (app, soft) = (app.clone(), soft.clone());
+        let (app, clock, soft) = (app.clone(), real_time.clone(), soft.clone());
         connections.spawn(async move {
-            if let Err(error) = converse(stream, app, soft).await {
+            if let Err(error) = converse(stream, app, clock, soft).await {
                 tracing::debug!(%error, "a connection ended badly");
             }
             drop(permit);
@@ -84,11 +85,11 @@ async fn within(limit: Duration, work: impl Future<Output = ()>) {
 }
 
 /// One connection. Once `soft` is cancelled the request under way is its last.
-async fn converse(stream: TcpStream, app: Router, soft: CancellationToken) -> anyhow::Result<()> {
+async fn converse(stream: TcpStream, app: Router, clock: SharedClock, soft: CancellationToken) -> anyhow::Result<()> {
     // What is written is whole: to wait for more would only hold it up.
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_notsent_lowat(MOST_UNSENT)?;
-    let io = TokioIo::new(StallGuard::new(stream, STALLED_AFTER));
+    let io = TokioIo::new(StallGuard::new(stream, clock));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
     let mut connection = pin!(http.serve_connection(io, TowerToHyperService::new(app)).with_upgrades());

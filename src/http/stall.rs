@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::clock::{BoxFuture, RealTime};
+use crate::clock::{BoxFuture, SharedClock};
 
 /// While something waits to be written, a socket is given up that took less than [`LEAST_BYTES`] within this.
-pub(super) const STALLED_AFTER: Duration = Duration::from_secs(25);
+const STALLED_AFTER: Duration = Duration::from_secs(25);
 
 /// What a socket has to take meanwhile: 650 bytes a second are no line to look at agents through.
 const LEAST_BYTES: usize = 16 * 1024;
@@ -20,7 +20,8 @@ const LEAST_BYTES: usize = 16 * 1024;
 /// A socket under watch.
 pub(super) struct StallGuard<S> {
     socket: S,
-    limit: Duration,
+    /// Of real time.
+    clock: SharedClock,
     /// Runs while something waits to be written.
     deadline: Option<BoxFuture<()>>,
     /// Bytes taken since the deadline was set.
@@ -28,8 +29,8 @@ pub(super) struct StallGuard<S> {
 }
 
 impl<S> StallGuard<S> {
-    pub(super) const fn new(socket: S, limit: Duration) -> Self {
-        Self { socket, limit, deadline: None, taken: 0 }
+    pub(super) const fn new(socket: S, clock: SharedClock) -> Self {
+        Self { socket, clock, deadline: None, taken: 0 }
     }
 
     fn watch(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -40,7 +41,7 @@ impl<S> StallGuard<S> {
         loop {
             let deadline = self.deadline.get_or_insert_with(|| {
                 self.taken = 0;
-                RealTime::sleep(self.limit)
+                self.clock.sleep(STALLED_AFTER)
             });
             ready!(deadline.as_mut().poll(context));
             if self.taken < LEAST_BYTES {
@@ -96,49 +97,71 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::time::UtcMicros;
 
-    const LIMIT: Duration = Duration::from_millis(100);
+    /// What the system holds for a socket that nobody reads.
+    const ROOM: usize = 1024;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_reader_that_stops_ends_the_writer_and_one_that_goes_on_does_not() {
-        let (mut near, mut far) = tokio::io::duplex(64 * 1024);
-        let mut guarded = StallGuard::new(&mut near, LIMIT);
-        let page = vec![0; 64 * 1024];
-        for _ in 0..5 {
-            guarded.write_all(&page).await.expect("there is room");
-            guarded.flush().await.expect("flushed");
-            tokio::time::advance(LIMIT * 10).await;
-            far.read_exact(&mut vec![0; page.len()]).await.expect("taken");
-        }
-        guarded.write_all(&page).await.expect("there is room");
-        let error = guarded.write_all(&page).await.expect_err("nobody reads");
+    fn guarded() -> (StallGuard<DuplexStream>, DuplexStream, ManualClock) {
+        let clock = ManualClock::at(UtcMicros::EPOCH);
+        let (near, far) = tokio::io::duplex(ROOM);
+        (StallGuard::new(near, Arc::new(clock.clone())), far, clock)
+    }
+
+    /// Writes `bytes` while the other side takes `at_a_time` in each of four parts of the limit.
+    async fn written(bytes: usize, at_a_time: usize) -> io::Result<()> {
+        let (mut guarded, mut far, clock) = guarded();
+        let write = async {
+            let written = guarded.write_all(&vec![0; bytes]).await;
+            // The other side ends as well.
+            drop(guarded);
+            written
+        };
+        let read = async {
+            let mut some = vec![0; at_a_time];
+            while far.read_exact(&mut some).await.is_ok() {
+                // The writer takes note of what was taken before time goes on.
+                tokio::task::yield_now().await;
+                clock.advance(STALLED_AFTER / 4);
+            }
+        };
+        tokio::join!(write, read).0
+    }
+
+    #[tokio::test]
+    async fn a_line_may_be_slow_but_not_as_slow_as_that() {
+        assert!(written(8 * LEAST_BYTES, LEAST_BYTES / 2).await.is_ok());
+        let error = written(8 * LEAST_BYTES, LEAST_BYTES / 16).await.expect_err("a quarter of what it takes");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_line_may_be_slow_but_not_as_slow_as_that() {
-        for (bytes, lives) in [(LEAST_BYTES, true), (100, false)] {
-            let (mut near, mut far) = tokio::io::duplex(1024);
-            let mut guarded = StallGuard::new(&mut near, LIMIT);
-            let write = async { guarded.write_all(&vec![0; 4 * LEAST_BYTES]).await };
-            let read = async {
-                let mut left = 4 * LEAST_BYTES;
-                while left > 0 {
-                    tokio::time::advance(LIMIT / 2).await;
-                    let mut some = vec![0; bytes.min(left)];
-                    if far.read_exact(&mut some).await.is_err() {
-                        return;
-                    }
-                    left -= some.len();
-                }
-            };
-            let written = tokio::select! {
-                (written, ()) = async { tokio::join!(write, read) } => written,
-            };
-            assert_eq!(written.is_ok(), lives, "{bytes} bytes at a time");
+    #[tokio::test]
+    async fn a_reader_who_has_taken_all_may_take_a_pause() {
+        let (mut guarded, mut far, clock) = guarded();
+        for _ in 0..3 {
+            let (written, read) = tokio::join!(guarded.write_all(&[0; 2 * ROOM]), async {
+                far.read_exact(&mut [0; 2 * ROOM]).await
+            });
+            (written.expect("taken"), read.expect("written"));
+            guarded.flush().await.expect("all is written");
+            clock.advance(STALLED_AFTER * 2);
         }
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_stops_ends_the_writer() {
+        let (mut guarded, far, clock) = guarded();
+        let (written, ()) = tokio::join!(guarded.write_all(&[0; 2 * ROOM]), async {
+            tokio::task::yield_now().await;
+            clock.advance(STALLED_AFTER);
+        });
+        assert_eq!(written.expect_err("nobody reads").kind(), io::ErrorKind::TimedOut);
+        drop(far);
     }
 }

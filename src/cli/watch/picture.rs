@@ -1,6 +1,7 @@
 //! The picture as a viewer pieces it together, and how it looks in a terminal.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -104,7 +105,8 @@ impl Picture {
         }
         let mut text = format!("{head}\n{table}\n");
         if rows.len() > room {
-            text.push_str(&format!("… and {} more", rows.len() - room));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "… and {} more", rows.len() - room);
         }
         text.lines().map(|line| line.chars().take(usize::from(width)).collect::<String>() + "\n").collect()
     }
@@ -129,7 +131,7 @@ pub(super) fn change_line(message: &Value) -> Option<String> {
                 ("verdict", &agent["adherence"]["verdict"]),
             ] {
                 if let Some(value) = value.as_str() {
-                    said.push_str(&format!(", {name} {value}"));
+                    let _ = write!(said, ", {name} {value}");
                 }
             }
             said
