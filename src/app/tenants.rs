@@ -150,6 +150,7 @@ impl TenantList {
             inbox,
             budget: std::sync::Mutex::new(Budget::closed()),
             offset: std::sync::Mutex::default(),
+            subscriptions: std::sync::Mutex::default(),
         };
         let settings = watch::Sender::new(settings);
         Ok(Tenancy { link: Arc::new(link), inbox: Arc::new(Mutex::new(arrivals)), settings, made_by })
