@@ -209,10 +209,10 @@ fn admit(state: &ApiState, caller: &Caller, query: Option<&str>, headers: &Heade
 fn within_reach(state: &ApiState, caller: &Caller) -> Result<BTreeSet<TenantId>, Problem> {
     let mut refused = None;
     let mut tenants = BTreeSet::new();
-    for tenant in state.door.tenants() {
-        match caller.check(state, Right::Read, tenant) {
+    for tenant in state.door.tenants().ids() {
+        match caller.check(state, Right::Read, &tenant) {
             Ok(()) => {
-                tenants.insert(tenant.clone());
+                tenants.insert(tenant);
             }
             // Of a tenant in reach it says more than of one that is not.
             Err(problem) => refused = refused.filter(|_| problem.status() == StatusCode::NOT_FOUND).or(Some(problem)),

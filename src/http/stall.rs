@@ -145,9 +145,8 @@ mod tests {
     async fn a_reader_who_has_taken_all_may_take_a_pause() {
         let (mut guarded, mut far, clock) = guarded();
         for _ in 0..3 {
-            let (written, read) = tokio::join!(guarded.write_all(&[0; 2 * ROOM]), async {
-                far.read_exact(&mut [0; 2 * ROOM]).await
-            });
+            let (written, read) =
+                tokio::join!(guarded.write_all(&[0; 2 * ROOM]), async { far.read_exact(&mut [0; 2 * ROOM]).await });
             (written.expect("taken"), read.expect("written"));
             guarded.flush().await.expect("all is written");
             clock.advance(STALLED_AFTER * 2);
