@@ -330,6 +330,14 @@ impl Scenario {
         }
     }
 
+    /// How many files the daemon's process has open.
+    pub fn open_files(&self) -> usize {
+        match &self.daemon().runs {
+            Runs::Apart(server) => server.open_files(),
+            Runs::Here(_) => panic!("the daemon runs in the test's process"),
+        }
+    }
+
     /// The most memory that the daemon's process has had, in bytes.
     pub fn peak_memory(&self) -> u64 {
         match &self.daemon().runs {

@@ -107,6 +107,11 @@ impl Server {
         kilobytes << 10
     }
 
+    /// How many files it has open, sockets among them.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
     /// Waits for its end; gives how it ended and after how long.
     pub async fn ended(mut self) -> (ExitStatus, Duration, String) {
         let watch = Stopwatch::start();

@@ -19,6 +19,7 @@ mod repeats;
 mod restart;
 mod review;
 mod rules;
+mod stalled;
 mod storm;
 mod tenants;
 mod trouble;
