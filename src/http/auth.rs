@@ -85,6 +85,14 @@ impl Caller {
         self.0.id.clone()
     }
 
+    /// Whether the token may do this to the tenant by a newer list of tokens.
+    pub(super) fn may_still(&self, tokens: &Tokens, right: Right, tenant: &TenantId) -> bool {
+        let access = tokens.find(self.0.token.expose());
+        access.is_some_and(|access| {
+            access.rights.contains(&right) && access.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
+        })
+    }
+
     /// Whether the caller may do this to the tenant. A tenant out of reach looks like one that does not exist.
     pub(super) fn check(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
         let within_reach = self.0.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant));

@@ -14,9 +14,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, stream};
+use tokio::sync::watch;
 
 use super::ApiState;
-use super::auth::{Caller, Right, SUBPROTOCOL};
+use super::auth::{Caller, Right, SUBPROTOCOL, Tokens};
 use super::problem::Problem;
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::ids::{TeamName, TenantId};
@@ -48,8 +49,8 @@ pub(super) async fn events(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let viewer = admit(&state, &caller, query.as_deref(), &headers)?;
-    let body = stream::unfold(Line::New(viewer), |line| async { line.next().await });
+    let viewer = admit(&state, caller, query.as_deref(), &headers)?;
+    let body = stream::unfold(Line::New(Box::new(viewer)), |line| async { line.next().await });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -61,8 +62,8 @@ pub(super) async fn events(
 
 /// An event stream, from its first word to its last.
 enum Line {
-    New(Viewer),
-    Going(Viewer),
+    New(Box<Admitted>),
+    Going(Box<Admitted>),
     Ended,
 }
 
@@ -70,7 +71,7 @@ impl Line {
     async fn next(self) -> Option<(Result<Bytes, std::convert::Infallible>, Self)> {
         let (said, line) = match self {
             Self::New(viewer) => {
-                (Bytes::from(format!("retry: {}\n\n", viewer.retry().as_millis())), Self::Going(viewer))
+                (Bytes::from(format!("retry: {}\n\n", viewer.viewer.retry().as_millis())), Self::Going(viewer))
             }
             Self::Going(mut viewer) => match viewer.next().await {
                 Next::Frames(frames) => (joined(&frames), Self::Going(viewer)),
@@ -106,7 +107,7 @@ pub(super) async fn socket(
         let detail = format!("{}; ask for a WebSocket, or read /live/events instead", rejection.body_text());
         Problem::new(StatusCode::UPGRADE_REQUIRED, "not_a_websocket", detail)
     })?;
-    let viewer = admit(&state, &caller, query.as_deref(), &headers)?;
+    let viewer = admit(&state, caller, query.as_deref(), &headers)?;
     Ok(upgrade
         .protocols([SUBPROTOCOL])
         .read_buffer_size(READ_BUFFER)
@@ -116,7 +117,7 @@ pub(super) async fn socket(
 }
 
 /// Tells a viewer on a WebSocket all there is, until one of both ends it.
-async fn follow(mut socket: WebSocket, mut viewer: Viewer) {
+async fn follow(mut socket: WebSocket, mut viewer: Admitted) {
     let ended = match converse(&mut socket, &mut viewer).await {
         Ok(ended) => ended,
         Err(error) => {
@@ -140,7 +141,7 @@ async fn follow(mut socket: WebSocket, mut viewer: Viewer) {
 }
 
 /// Gives the code and the reason to close with, where it is ours to close.
-async fn converse(socket: &mut WebSocket, viewer: &mut Viewer) -> Result<Option<(u16, &'static str)>, axum::Error> {
+async fn converse(socket: &mut WebSocket, viewer: &mut Admitted) -> Result<Option<(u16, &'static str)>, axum::Error> {
     let mut heard = Stopwatch::start();
     loop {
         tokio::select! {
@@ -182,15 +183,41 @@ fn text(frame: &Frame) -> Result<Message, axum::Error> {
 const fn close_code(reason: EndReason) -> u16 {
     match reason {
         EndReason::GoingAway | EndReason::TenantGone => 1001,
+        EndReason::NotPermitted => 1008,
         EndReason::TooSlow => 1013,
     }
 }
 
+/// A viewer who may look, for as long as that is so.
+struct Admitted {
+    viewer: Viewer,
+    caller: Caller,
+    tenants: BTreeSet<TenantId>,
+    tokens: watch::Receiver<Arc<Tokens>>,
+}
+
+impl Admitted {
+    async fn next(&mut self) -> Next {
+        loop {
+            tokio::select! {
+                next = self.viewer.next() => return next,
+                // The sender lives as long as the daemon can be reloaded.
+                Ok(()) = self.tokens.changed() => {
+                    let tokens = self.tokens.borrow_and_update().clone();
+                    if !self.tenants.iter().all(|tenant| self.caller.may_still(&tokens, Right::Read, tenant)) {
+                        return self.viewer.end(EndReason::NotPermitted);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Lets a viewer in who may look at what it asks for.
-fn admit(state: &ApiState, caller: &Caller, query: Option<&str>, headers: &HeaderMap) -> Result<Viewer, Problem> {
+fn admit(state: &ApiState, caller: Caller, query: Option<&str>, headers: &HeaderMap) -> Result<Admitted, Problem> {
     let asked = Asked::of(query.unwrap_or_default(), headers)?;
     let tenants = if asked.tenants.is_empty() {
-        within_reach(state, caller)?
+        within_reach(state, &caller)?
     } else {
         for tenant in &asked.tenants {
             caller.check(state, Right::Read, tenant)?;
@@ -198,11 +225,12 @@ fn admit(state: &ApiState, caller: &Caller, query: Option<&str>, headers: &Heade
         asked.tenants
     };
     let after = asked.after.as_deref().map_or(Ok(BTreeMap::new()), |id| parse_id(id, &tenants))?;
-    let tenants = tenants.into_iter().map(|tenant| {
-        let after = after.get(&tenant).copied();
-        (tenant, after)
-    });
-    Ok(state.live.viewer(Wanted { tenants: tenants.collect(), narrow: asked.narrow })?)
+    let seats = tenants.iter().map(|tenant| (tenant.clone(), after.get(tenant).copied())).collect();
+    let viewer = state.live.viewer(Wanted { tenants: seats, narrow: asked.narrow })?;
+    let mut tokens = state.tokens.clone();
+    // Looked at once more at the first message: a reload may have come since the caller was known.
+    tokens.mark_changed();
+    Ok(Admitted { viewer, caller, tenants, tokens })
 }
 
 /// All tenants that the caller may look at.

@@ -293,6 +293,8 @@ pub enum EndReason {
     TooSlow,
     /// The tenant is not in the configuration any more.
     TenantGone,
+    /// The token may not look any more.
+    NotPermitted,
 }
 
 impl EndReason {
@@ -302,6 +304,7 @@ impl EndReason {
             Self::GoingAway => "going_away",
             Self::TooSlow => "too_slow",
             Self::TenantGone => "tenant_gone",
+            Self::NotPermitted => "not_permitted",
         }
     }
 }

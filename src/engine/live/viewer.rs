@@ -153,7 +153,8 @@ impl Viewer {
         self.seats.iter().any(|seat| seat.topic.has_ended()).then_some(EndReason::TenantGone)
     }
 
-    fn end(&self, reason: EndReason) -> Next {
+    /// The end of the line, for a reason.
+    pub fn end(&self, reason: EndReason) -> Next {
         if reason == EndReason::TooSlow {
             self.live.0.too_slow.fetch_add(1, Ordering::Relaxed);
             tracing::info!("a viewer took messages more slowly than they came and is dropped");

@@ -181,9 +181,10 @@ impl Scenario {
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n\
              [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"OPERATOR\" }}\nmay = [\"read\", \"change\", \"import\"]\n\
-             [[server.tokens]]\nid = \"viewer\"\ntoken = {{ env = \"VIEWER\" }}\ntenants = [{first:?}]\nmay = [\"read\"]\n\
+             [[server.tokens]]\nid = \"viewer\"\ntoken = {{ env = \"VIEWER\" }}\ntenants = [{first:?}]\nmay = [{may:?}]\n\
              [clock]\nspeed = {speed}\n[store]\nurl = {url:?}\n[log]\nlevel = \"error\"\n",
             first = self.tenant.as_str(),
+            may = self.setup.viewer_may,
             speed = self.setup.speed,
             url = self.store_url(),
         );
@@ -326,14 +327,6 @@ impl Scenario {
         self.kills.push(self.clock.now());
         match self.daemon.take().expect("a daemon").runs {
             Runs::Apart(server) => server,
-            Runs::Here(_) => panic!("the daemon runs in the test's process"),
-        }
-    }
-
-    /// How many files the daemon's process has open.
-    pub fn open_files(&self) -> usize {
-        match &self.daemon().runs {
-            Runs::Apart(server) => server.open_files(),
             Runs::Here(_) => panic!("the daemon runs in the test's process"),
         }
     }

@@ -312,3 +312,30 @@ async fn a_heartbeat_says_how_old_the_picture_is() {
     assert!(beat["at"].as_str().is_some_and(|at| at > start().to_string().as_str()), "{beat}");
     scenario.assert_nothing_left_over().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_takes_the_right_away_ends_the_line() {
+    let mut scenario = Scenario::start_team(Setup::team(4)).await;
+    let mut watchers = Vec::new();
+    for way in WAYS {
+        let (viewer, operator) =
+            (Watcher::open(&scenario, way, VIEWER, "").await, Watcher::open(&scenario, way, OPERATOR, "").await);
+        viewer.picture().await;
+        operator.picture().await;
+        watchers.push((viewer, operator));
+    }
+    scenario.setup.viewer_may = "import";
+    scenario.reload();
+    for (viewer, _) in &watchers {
+        scenario
+            .until("the line ends", || async {
+                viewer.end().filter(|reason| reason == "not_permitted").ok_or_else(|| format!("{:?}", viewer.end()))
+            })
+            .await;
+    }
+    scenario.put("u_0001", SimState::Paused);
+    for (_, operator) in &watchers {
+        operator.until("the other token's line goes on", knows("u_0001", "Paused")).await;
+    }
+    scenario.assert_nothing_left_over().await;
+}
