@@ -10,6 +10,7 @@
 //! | `roster`, `shifts` | who they are and when they work: made up, or from a file |
 //! | `stage`, `rules` | tenants and what the platform answers |
 //! | `tokens`, `window`, `subscriptions` | what the rules remember |
+//! | `feed`, `news` | open live feeds, and what they say |
 //! | `faults`, `journal` | what goes wrong, and the account of everything |
 //! | `wire`, `face` | bodies, paths, and faults on the wire |
 //! | `receiver` | a webhook receiver that judges what it gets |
@@ -20,7 +21,9 @@ mod calendar;
 mod dice;
 mod face;
 mod faults;
+mod feed;
 mod journal;
+mod news;
 mod options;
 mod receiver;
 mod roster;
@@ -39,7 +42,9 @@ mod world;
 
 pub use agent::Cause;
 pub use faults::{Endpoint, FaultError, FaultSpec, Kind, On};
-pub use journal::{ChangeEntry, LogPage, RequestEntry};
+pub use feed::{FeedEnd, FeedEvent};
+pub use journal::{ChangeEntry, FeedEntry, LogPage, RequestEntry};
+pub use news::News;
 pub use options::{ScheduleFile, SimOptions};
 pub use receiver::{Conduct, Receipt, Receiver, ReceiverCounts, ReceiverOptions};
 pub use roster::{FEWEST_AGENTS, MOST_AGENTS, MOST_TENANTS};

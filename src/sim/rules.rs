@@ -41,6 +41,7 @@ pub(super) enum Ask {
     SetState,
     Subscribe,
     Poll,
+    Feed,
 }
 
 impl Ask {
@@ -52,12 +53,14 @@ impl Ask {
             Self::SetState => Endpoint::State,
             Self::Subscribe => Endpoint::Subscribe,
             Self::Poll => Endpoint::Snapshot,
+            Self::Feed => Endpoint::Feed,
         }
     }
 
+    /// The scope that it needs; guide 000 names none for what it describes.
     fn scope(self) -> Option<Scope> {
         match self {
-            Self::Token(_) => None,
+            Self::Token(_) | Self::Feed => None,
             Self::Shift => Some(Scope::SchedulesView),
             Self::Break => Some(Scope::BreaksView),
             Self::SetState => Some(Scope::StateWrite),
@@ -84,7 +87,7 @@ impl Ask {
     fn method(self) -> &'static str {
         match self {
             Self::Token(_) | Self::SetState | Self::Subscribe => "POST",
-            Self::Shift | Self::Break | Self::Poll => "GET",
+            Self::Shift | Self::Break | Self::Poll | Self::Feed => "GET",
         }
     }
 }
@@ -97,23 +100,58 @@ pub(super) struct Call {
     pub(super) unit: Option<String>,
     /// The agent or the subscription that the path names.
     pub(super) subject: String,
-    /// The text after `Bearer`.
+    /// The text after `Bearer`; of a feed, the token in the query.
     pub(super) bearer: Option<String>,
     /// The text after `Basic`.
     pub(super) basic: Option<String>,
     /// The form of a token request.
     pub(super) form: Option<TokenForm>,
     pub(super) body: Bytes,
+    /// Whether it asks for a WebSocket.
+    pub(super) upgrade: bool,
+}
+
+impl Call {
+    /// The base that it came under.
+    fn base(&self) -> Base {
+        if self.unit.is_some() { Base::BusinessUnit } else { Base::Root }
+    }
+}
+
+/// What a feed is opened with. It holds a token, so it cannot be printed.
+pub(super) struct Ticket {
+    pub(super) tenant: TenantId,
+    pub(super) token: String,
+    pub(super) base: Base,
 }
 
 /// What to answer. It may hold a token, so it cannot be printed.
 pub(super) enum Reply {
-    Token { token: String, expires_in: u64, scopes: Vec<Scope>, style: TokenStyle, tenant: TenantId },
-    Shift { active: bool },
-    Break { required: bool },
-    Accepted { state: String, reason: String, at: UtcMicros },
-    Subscribed { id: SubscriptionId, interval: Duration },
+    Token {
+        token: String,
+        expires_in: u64,
+        scopes: Vec<Scope>,
+        style: TokenStyle,
+        tenant: TenantId,
+    },
+    Shift {
+        active: bool,
+    },
+    Break {
+        required: bool,
+    },
+    Accepted {
+        state: String,
+        reason: String,
+        at: UtcMicros,
+    },
+    Subscribed {
+        id: SubscriptionId,
+        interval: Duration,
+    },
     Snapshot(Arc<Snapshot>),
+    /// The connection becomes a feed of this tenant.
+    Feed(Ticket),
     Problem(Problem),
     Page,
 }
@@ -124,6 +162,7 @@ impl Reply {
         match self {
             Self::Problem(problem) => problem.status,
             Self::Subscribed { .. } => 201,
+            Self::Feed(_) => 101,
             Self::Token { .. }
             | Self::Shift { .. }
             | Self::Break { .. }
@@ -166,7 +205,7 @@ impl Stage {
         self.journal.answered(seq, status, fault.as_ref().map(|fault| fault.kind));
         if let Some(tenant) = tenant.and_then(|at| self.tenants.get_mut(at)) {
             tenant.counts.throttled += u64::from(status == Some(429));
-            tenant.account(&mut self.journal);
+            tenant.account(&mut self.journal, &mut self.faults);
         }
         Served { reply, fault, ambience }
     }
@@ -178,7 +217,7 @@ impl Stage {
                 let (client_id, _, _) = credentials(style, call)?;
                 self.tenants.iter().position(|tenant| tenant.client_id == client_id)
             }
-            Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll => {
+            Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll | Ask::Feed => {
                 let claimed = Tokens::claimed_tenant(call.bearer.as_deref()?);
                 self.tenants.iter().position(|tenant| tenant.id.as_str() == claimed)
             }
@@ -187,7 +226,9 @@ impl Stage {
 
     /// Checks the token, its scope and the budget.
     fn admit(&mut self, ask: Ask, call: &Call, tenant: Option<usize>, now: UtcMicros) -> Result<(), Problem> {
-        let Some(scope) = ask.scope() else { return Ok(()) };
+        if matches!(ask, Ask::Token(_)) {
+            return Ok(());
+        }
         let invalid = || {
             Problem::new(
                 401,
@@ -196,12 +237,11 @@ impl Stage {
             )
         };
         let tenant = tenant.and_then(|at| self.tenants.get_mut(at)).ok_or_else(invalid)?;
-        let base = match call.unit.as_deref() {
-            None => Base::Root,
-            Some(unit) if unit == tenant.id.as_str() => Base::BusinessUnit,
-            Some(_) => return Err(invalid()),
-        };
-        match self.tokens.check(call.bearer.as_deref().unwrap_or_default(), scope, base, now) {
+        let base = call.base();
+        if call.unit.as_ref().is_some_and(|unit| unit != tenant.id.as_str()) {
+            return Err(invalid());
+        }
+        match self.tokens.check(call.bearer.as_deref().unwrap_or_default(), ask.scope(), base, now) {
             Ok(_) => {}
             Err(Rejection::Invalid) => return Err(invalid()),
             Err(Rejection::Scope(scope)) => {
@@ -232,7 +272,7 @@ impl Stage {
                 Kind::ResetBefore | Kind::StopAnswering => return None,
                 Kind::Html => return Some(Reply::Page),
                 Kind::Status if !fault.applied => return Some(Reply::Problem(status_of(fault))),
-                Kind::Late => late = Duration::from_millis(fault.ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0)),
+                Kind::Late => late = fault.span().unwrap_or_default(),
                 Kind::Status
                 | Kind::Delay
                 | Kind::ResetMid
@@ -243,12 +283,16 @@ impl Stage {
                 | Kind::RevokeTokens
                 | Kind::ExpireSubscriptions
                 | Kind::ClockSkew
-                | Kind::TimestampJitter => {}
+                | Kind::TimestampJitter
+                | Kind::Silent
+                | Kind::Repeat
+                | Kind::DropFeeds
+                | Kind::CloseFeeds => {}
             }
         }
         let done = match ask {
             Ask::Token(style) => self.token(style, call, now),
-            Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll => {
+            Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll | Ask::Feed => {
                 let least_interval = self.least_interval;
                 match tenant.and_then(|at| self.tenants.get_mut(at)) {
                     None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
@@ -328,6 +372,15 @@ impl Tenant {
                 Err(PollRefusal::Unknown) => Err(Problem::new(404, "NOT_FOUND", "no such subscription")),
                 Err(PollRefusal::TooFast(wait)) => Err(Problem::too_many(wait, "polled faster than the interval")),
             },
+            Ask::Feed if !call.upgrade => Err(Problem::new(426, "UPGRADE_REQUIRED", "this is a WebSocket")),
+            Ask::Feed if !self.feeds.has_room() => {
+                Err(Problem::new(503, "TOO_MANY_FEEDS", "the tenant has too many feeds"))
+            }
+            Ask::Feed => Ok(Reply::Feed(Ticket {
+                tenant: self.id.clone(),
+                token: call.bearer.clone().unwrap_or_default(),
+                base: call.base(),
+            })),
         }
     }
 }

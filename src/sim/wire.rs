@@ -16,6 +16,10 @@ use super::subscriptions::{Metric, Snapshot};
 use super::world::Look;
 use crate::domain::time::UtcMicros;
 
+/// What a service that is not there shows to browsers.
+pub(super) const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Service Notice</title></head>\
+    <body><h1>We will be right back</h1><p>This page is not JSON.</p></body></html>\n";
+
 /// An answer that is no success: its status, a code for programs, a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {

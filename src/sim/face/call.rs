@@ -38,6 +38,7 @@ impl FromRequest<Lobby> for Incoming {
             basic: credential(&parts.headers, "basic"),
             form: None,
             body: Bytes::new(),
+            upgrade: false,
         };
         let form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM.as_bytes()));
         let request = Request::from_parts(parts, body);

@@ -2,6 +2,7 @@
 
 mod coming_and_going;
 mod faults_on_the_wire;
+mod feeds;
 mod lives;
 mod platform_rules;
 
