@@ -33,9 +33,9 @@ pub enum Kind {
     Truncated,
     /// Not processed; an HTML page under 200.
     Html,
-    /// Snapshot rows with numbers for texts, texts for numbers and objects for both.
+    /// Rows of snapshots and figures, and messages of feeds, with numbers for texts, texts for numbers and objects for both.
     WrongTypes,
-    /// Snapshot rows of the right types that say nonsense: unknown states, unknown agents, impossible instants, repeats.
+    /// The same of the right types, but nonsense: unknown states, unknown agents, impossible instants and figures, repeats.
     Nonsense,
     /// Every token of the tenant (or of all) is worthless from now on. Happens once, at once.
     RevokeTokens,
@@ -75,7 +75,9 @@ impl Kind {
             Self::Late => on == Endpoint::State,
             Self::TimestampJitter => on == Endpoint::Snapshot,
             Self::Silent | Self::Repeat => on == Endpoint::FeedMessage,
-            Self::WrongTypes | Self::Nonsense => matches!(on, Endpoint::Snapshot | Endpoint::FeedMessage),
+            Self::WrongTypes | Self::Nonsense => {
+                matches!(on, Endpoint::Snapshot | Endpoint::SkillData | Endpoint::QueueFigures | Endpoint::FeedMessage)
+            }
             Self::ResetMid => !matches!(on, Endpoint::Feed | Endpoint::FeedMessage),
             Self::Truncated => on != Endpoint::Feed,
             Self::Status | Self::ClockSkew | Self::StopAnswering => on != Endpoint::FeedMessage,
@@ -112,6 +114,12 @@ pub enum Endpoint {
     Subscribe,
     /// A poll of a subscription.
     Snapshot,
+    /// The figures of skills.
+    SkillData,
+    /// The list of queues.
+    Queues,
+    /// The figures of queues.
+    QueueFigures,
     /// The opening of a live feed.
     Feed,
     /// A message of an open feed.

@@ -282,6 +282,9 @@ impl Feed {
     fn wants(&self, news: &News) -> bool {
         match news {
             News::AgentStateChange { .. } => self.skills.is_some(),
+            News::ContactQueued { skill } | News::ContactDequeued { skill } => {
+                self.skills.as_ref().is_some_and(|skills| skills.contains(skill))
+            }
             News::Heartbeat => true,
         }
     }

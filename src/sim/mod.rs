@@ -7,6 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `world`, `agent`, `calendar` | agents living through their shifts; pure |
+//! | `contacts`, `figures` | what waits in which line, and what is said of it; pure |
 //! | `roster`, `shifts` | who they are and when they work: made up, or from a file |
 //! | `stage`, `rules` | tenants and what the platform answers |
 //! | `tokens`, `window`, `subscriptions` | what the rules remember |
@@ -18,10 +19,12 @@
 
 mod agent;
 mod calendar;
+mod contacts;
 mod dice;
 mod face;
 mod faults;
 mod feed;
+mod figures;
 mod journal;
 mod news;
 mod options;
@@ -47,8 +50,8 @@ pub use journal::{ChangeEntry, FeedEntry, LogPage, RequestEntry};
 pub use news::News;
 pub use options::{ScheduleFile, SimOptions};
 pub use receiver::{Conduct, Receipt, Receiver, ReceiverCounts, ReceiverOptions};
-pub use roster::{FEWEST_AGENTS, MOST_AGENTS, MOST_TENANTS};
+pub use roster::{FEWEST_AGENTS, FEWEST_SKILLS, MOST_AGENTS, MOST_SKILLS, MOST_TENANTS};
 pub use shifts::ScheduleError;
-pub use simulator::{Description, Restart, SimError, Simulator, TenantDescription};
+pub use simulator::{Description, Restart, SimError, Simulator, SkillDescription, TenantDescription};
 pub use stage::{AgentScript, AgentView, Counts, ScriptError, WorldView};
 pub use state::SimState;

@@ -23,6 +23,16 @@ pub enum News {
         /// When the agent came into it. The message itself only says how many whole seconds ago that is.
         entered: UtcMicros,
     },
+    /// A contact waits for an agent.
+    ContactQueued {
+        /// The skill that it wants.
+        skill: u32,
+    },
+    /// A contact waits no longer: an agent has it, or it gave up.
+    ContactDequeued {
+        /// The skill that it wanted.
+        skill: u32,
+    },
     /// The line's sign of life, which the client answers.
     Heartbeat,
 }
@@ -32,7 +42,7 @@ impl News {
     pub(super) fn agent(&self) -> Option<&AgentId> {
         match self {
             Self::AgentStateChange { agent, .. } => Some(agent),
-            Self::Heartbeat => None,
+            Self::ContactQueued { .. } | Self::ContactDequeued { .. } | Self::Heartbeat => None,
         }
     }
 
@@ -45,6 +55,8 @@ impl News {
                 "state": state,
                 "stateDuration": whole_seconds(at.since(*entered)),
             }),
+            Self::ContactQueued { skill } => json!({ "type": "contactQueued", "skillId": skill }),
+            Self::ContactDequeued { skill } => json!({ "type": "contactDequeued", "skillId": skill }),
             Self::Heartbeat => json!({ "type": "heartbeat" }),
         };
         match spoilt {

@@ -1,6 +1,7 @@
 //! What the platform answers to a request: who may ask, how often, and what for. Pure of HTTP: it is given a call that was
 //! read, and gives a reply that is still to be written.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use base64::Engine;
 use serde_json::value::RawValue;
 
 use super::faults::{Ambience, Endpoint, FaultSpec, Kind, Met};
+use super::figures::SkillFigures;
 use super::journal::RequestEntry;
 use super::stage::{Stage, Tenant};
 use super::subscriptions::{PollRefusal, Snapshot, View};
@@ -41,6 +43,9 @@ pub(super) enum Ask {
     SetState,
     Subscribe,
     Poll,
+    SkillData,
+    Queues,
+    QueueFigures,
     Feed,
 }
 
@@ -53,14 +58,18 @@ impl Ask {
             Self::SetState => Endpoint::State,
             Self::Subscribe => Endpoint::Subscribe,
             Self::Poll => Endpoint::Snapshot,
+            Self::SkillData => Endpoint::SkillData,
+            Self::Queues => Endpoint::Queues,
+            Self::QueueFigures => Endpoint::QueueFigures,
             Self::Feed => Endpoint::Feed,
         }
     }
 
-    /// The scope that it needs; guide 000 names none for what it describes.
+    /// The scope that it needs; guide 000 names none for what it describes, and guide 001 none for the list.
     fn scope(self) -> Option<Scope> {
         match self {
-            Self::Token(_) | Self::Feed => None,
+            Self::Token(_) | Self::SkillData | Self::Queues | Self::Feed => None,
+            Self::QueueFigures => Some(Scope::QueueView),
             Self::Shift => Some(Scope::SchedulesView),
             Self::Break => Some(Scope::BreaksView),
             Self::SetState => Some(Scope::StateWrite),
@@ -79,6 +88,11 @@ impl Ask {
         self.is_call() || self == Self::Subscribe
     }
 
+    /// Taken from the budget of figures.
+    fn is_reporting(self) -> bool {
+        matches!(self, Self::SkillData | Self::Queues | Self::QueueFigures)
+    }
+
     /// The path names an agent.
     fn names_agent(self) -> bool {
         self.is_call()
@@ -86,8 +100,8 @@ impl Ask {
 
     fn method(self) -> &'static str {
         match self {
-            Self::Token(_) | Self::SetState | Self::Subscribe => "POST",
-            Self::Shift | Self::Break | Self::Poll | Self::Feed => "GET",
+            Self::Token(_) | Self::SetState | Self::Subscribe | Self::QueueFigures => "POST",
+            Self::Shift | Self::Break | Self::Poll | Self::SkillData | Self::Queues | Self::Feed => "GET",
         }
     }
 }
@@ -107,6 +121,8 @@ pub(super) struct Call {
     /// The form of a token request.
     pub(super) form: Option<TokenForm>,
     pub(super) body: Bytes,
+    /// What stands behind the `?`.
+    pub(super) query: HashMap<String, String>,
     /// Whether it asks for a WebSocket.
     pub(super) upgrade: bool,
 }
@@ -150,6 +166,16 @@ pub(super) enum Reply {
         interval: Duration,
     },
     Snapshot(Arc<Snapshot>),
+    SkillData {
+        asked: Vec<u32>,
+        figures: Arc<[SkillFigures]>,
+        idle_too: bool,
+    },
+    Queues,
+    QueueFigures {
+        asked: Vec<String>,
+        figures: Arc<[SkillFigures]>,
+    },
     /// The connection becomes a feed of this tenant.
     Feed(Ticket),
     Problem(Problem),
@@ -168,6 +194,9 @@ impl Reply {
             | Self::Break { .. }
             | Self::Accepted { .. }
             | Self::Snapshot(_)
+            | Self::SkillData { .. }
+            | Self::Queues
+            | Self::QueueFigures { .. }
             | Self::Page => 200,
         }
     }
@@ -217,7 +246,15 @@ impl Stage {
                 let (client_id, _, _) = credentials(style, call)?;
                 self.tenants.iter().position(|tenant| tenant.client_id == client_id)
             }
-            Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll | Ask::Feed => {
+            Ask::Shift
+            | Ask::Break
+            | Ask::SetState
+            | Ask::Subscribe
+            | Ask::Poll
+            | Ask::SkillData
+            | Ask::Queues
+            | Ask::QueueFigures
+            | Ask::Feed => {
                 let claimed = Tokens::claimed_tenant(call.bearer.as_deref()?);
                 self.tenants.iter().position(|tenant| tenant.id.as_str() == claimed)
             }
@@ -252,6 +289,11 @@ impl Stage {
             && let Err(wait) = tenant.window.admit(now)
         {
             return Err(Problem::too_many(wait, "the request budget of the tenant is used up"));
+        }
+        if ask.is_reporting()
+            && let Err(wait) = tenant.reporting.admit(now)
+        {
+            return Err(Problem::too_many(wait, "the reporting budget of the tenant is used up"));
         }
         Ok(())
     }
@@ -292,6 +334,13 @@ impl Stage {
         }
         let done = match ask {
             Ask::Token(style) => self.token(style, call, now),
+            Ask::SkillData | Ask::Queues | Ask::QueueFigures => {
+                let idle_too = self.dice.chance(0.5);
+                match tenant.and_then(|at| self.tenants.get_mut(at)) {
+                    None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
+                    Some(tenant) => tenant.report(ask, call, idle_too),
+                }
+            }
             Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll | Ask::Feed => {
                 let least_interval = self.least_interval;
                 match tenant.and_then(|at| self.tenants.get_mut(at)) {
@@ -343,8 +392,10 @@ impl Tenant {
         let unknown = || Problem::new(404, "NOT_FOUND", "no such user");
         let now = self.world.reached();
         match ask {
-            // Tokens are the platform's and not a tenant's; the caller has dealt with them.
-            Ask::Token(_) => Err(Problem::new(404, "NOT_FOUND", "no such thing")),
+            // Tokens are the platform's and not a tenant's, and figures are `report`'s; the caller has dealt with them.
+            Ask::Token(_) | Ask::SkillData | Ask::Queues | Ask::QueueFigures => {
+                Err(Problem::new(404, "NOT_FOUND", "no such thing"))
+            }
             Ask::Shift => {
                 let agent = self.world.agent(&call.subject).ok_or_else(unknown)?;
                 Ok(Reply::Shift { active: agent.scheduled(now) })
@@ -382,6 +433,27 @@ impl Tenant {
                 base: call.base(),
             })),
         }
+    }
+}
+
+impl Tenant {
+    /// Answers about skills and queues. Idle skills are left out, unless `idle_too`.
+    fn report(&mut self, ask: Ask, call: &Call, idle_too: bool) -> Result<Reply, Problem> {
+        let now = self.world.reached();
+        if ask == Ask::Queues {
+            return Ok(Reply::Queues);
+        }
+        if ask == Ask::SkillData {
+            let asked = wire::skill_ids(call.query.get("skillId").map_or("", String::as_str))?;
+            return Ok(Reply::SkillData { asked, figures: self.shown.at(now, &self.world), idle_too });
+        }
+        let asked = wire::queue_ids(&call.body)?;
+        if let [only] = asked.as_slice()
+            && !self.world.skills().iter().any(|skill| skill.queue == *only)
+        {
+            return Err(Problem::new(404, "NOT_FOUND", "no such queue"));
+        }
+        Ok(Reply::QueueFigures { asked, figures: self.shown.at(now, &self.world) })
     }
 }
 

@@ -18,7 +18,7 @@ use super::face::{self, Lobby};
 use super::faults::{FaultError, FaultSpec};
 use super::journal::LogPage;
 use super::options::SimOptions;
-use super::roster::{FEWEST_AGENTS, MOST_AGENTS, MOST_TENANTS};
+use super::roster::{FEWEST_AGENTS, FEWEST_SKILLS, MOST_AGENTS, MOST_SKILLS, MOST_TENANTS};
 use super::shifts::{self, FileSchedule, ScheduleError};
 use super::stage::{AgentScript, Counts, ScriptError, Stage, WorldView};
 use crate::clock::{RealTime, SharedClock};
@@ -52,6 +52,9 @@ pub enum SimError {
     /// Ask for another number of tenants.
     #[error("{0} tenants: it must be from 1 to {MOST_TENANTS}")]
     Tenants(usize),
+    /// Ask for another number of skills.
+    #[error("{0} skills: it must be from {FEWEST_SKILLS} to {MOST_SKILLS}")]
+    Skills(usize),
     /// Correct the file.
     #[error("the schedule {name} cannot be used")]
     Schedule {
@@ -99,6 +102,19 @@ pub struct TenantDescription {
     pub break_user: Option<AgentId>,
     /// An agent that is never scheduled.
     pub off_user: Option<AgentId>,
+    /// Every skill.
+    pub skills: Vec<SkillDescription>,
+}
+
+/// A skill and the queue of its contacts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkillDescription {
+    /// The skill's number.
+    pub id: u32,
+    /// The queue's id.
+    pub queue: String,
+    /// The name of both.
+    pub name: String,
 }
 
 /// What a restart keeps.
@@ -151,6 +167,11 @@ impl Simulator {
     /// What a newcomer needs.
     pub fn description(&self) -> Description {
         let stage = self.lobby.stage();
+        let skill = |skill: &super::contacts::Skill| SkillDescription {
+            id: skill.id,
+            queue: skill.queue.clone(),
+            name: skill.name.to_string(),
+        };
         let tenant = |tenant: &super::stage::Tenant| TenantDescription {
             id: tenant.id.clone(),
             client_id: tenant.client_id.clone(),
@@ -158,6 +179,7 @@ impl Simulator {
             agents: tenant.world.roster().iter().map(|who| who.id.clone()).collect(),
             break_user: tenant.break_user.clone(),
             off_user: tenant.off_user.clone(),
+            skills: tenant.world.skills().iter().map(skill).collect(),
         };
         Description { base_url: self.lobby.base_url.to_string(), tenants: stage.tenants.iter().map(tenant).collect() }
     }
@@ -257,6 +279,9 @@ fn check(options: &SimOptions) -> Result<(), SimError> {
     }
     if !(1..=MOST_TENANTS).contains(&options.tenants) {
         return Err(SimError::Tenants(options.tenants));
+    }
+    if !(FEWEST_SKILLS..=MOST_SKILLS).contains(&options.skills) {
+        return Err(SimError::Skills(options.skills));
     }
     Ok(())
 }

@@ -9,9 +9,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::{Habits, Overrides};
+use super::contacts::{Move, Skill};
 use super::dice::Dice;
 use super::faults::{FaultError, FaultSpec, Faults, Kind};
 use super::feed::{Books, FeedEnd, Feeds, Said};
+use super::figures::Shown;
 use super::journal::{Journal, LogPage};
 use super::news::News;
 use super::options::SimOptions;
@@ -22,7 +24,7 @@ use super::state::SimState;
 use super::subscriptions::Subscriptions;
 use super::tokens::Tokens;
 use super::window::SlidingWindow;
-use super::world::{Order, Refusal, World};
+use super::world::{Happening, Order, Refusal, World};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 
@@ -112,6 +114,9 @@ pub(super) struct Tenant {
     pub(super) off_user: Option<AgentId>,
     pub(super) world: World,
     pub(super) window: SlidingWindow,
+    /// The budget of figures.
+    pub(super) reporting: SlidingWindow,
+    pub(super) shown: Shown,
     pub(super) subscriptions: Subscriptions,
     pub(super) feeds: Feeds,
     pub(super) counts: Counts,
@@ -125,6 +130,8 @@ pub(super) struct Stage {
     pub(super) journal: Journal,
     pub(super) token_lifetime: Duration,
     pub(super) least_interval: Duration,
+    /// The skills, the same in every tenant.
+    pub(super) skills: Arc<[Skill]>,
     /// Draws for answers that a fault garbles.
     pub(super) dice: Arc<Dice>,
 }
@@ -140,14 +147,17 @@ impl Stage {
         let casting = Casting {
             agents: options.agents,
             schedule,
+            skills: options.skills,
             lively: options.lively,
             special_users: options.special_users,
             break_lasts: options.break_lasts,
             seed: options.seed,
             start,
         };
-        let tenants =
-            roster::tenant_ids(options.tenants).map(|id| Tenant::new(id, options, &casting, tolerance)).collect();
+        let skills = roster::skills(options.skills);
+        let tenants = roster::tenant_ids(options.tenants)
+            .map(|id| Tenant::new(id, options, &casting, skills.clone(), tolerance))
+            .collect();
         let mut stage = Self {
             tenants,
             tokens: Tokens::default(),
@@ -155,6 +165,7 @@ impl Stage {
             journal: Journal::default(),
             token_lifetime: options.token_lifetime,
             least_interval: options.min_interval,
+            skills,
             dice: Arc::new(Dice::of(options.seed, &["garble"])),
         };
         for fault in &options.faults {
@@ -285,7 +296,13 @@ impl Stage {
 }
 
 impl Tenant {
-    fn new(id: TenantId, options: &SimOptions, casting: &Casting<'_>, tolerance: Duration) -> Self {
+    fn new(
+        id: TenantId,
+        options: &SimOptions,
+        casting: &Casting<'_>,
+        skills: Arc<[Skill]>,
+        tolerance: Duration,
+    ) -> Self {
         let cast = roster::cast(&id, casting);
         let habits = Habits { reversal: options.reversal };
         Self {
@@ -293,8 +310,10 @@ impl Tenant {
             client_secret: Dice::of(options.seed, &["secret", id.as_str()]).hex(),
             break_user: cast.break_user,
             off_user: cast.off_user,
-            world: World::new(cast.people, &id, options.seed, habits, casting.start),
+            world: World::new(cast.people, skills, &id, options.seed, habits, casting.start),
             window: SlidingWindow::new(options.requests_per_minute, BUDGET_SPAN),
+            reporting: SlidingWindow::new(options.reporting_per_minute, BUDGET_SPAN),
+            shown: Shown::default(),
             subscriptions: Subscriptions::new(options.subscription_lifetime, tolerance),
             feeds: Feeds::new(tolerance),
             counts: Counts::default(),
@@ -306,13 +325,26 @@ impl Tenant {
     pub(super) fn account(&mut self, journal: &mut Journal, faults: &mut Faults) {
         let now = self.world.reached();
         let mut books = Books { tenant: &self.id, journal, faults, now };
-        for change in self.world.take_changes() {
-            if change.step.cause == super::agent::Cause::Api {
-                self.counts.applied_changes += 1;
-            }
-            books.journal.change(&self.id, &change);
-            let (state, entered) = (change.step.to, change.step.at);
-            self.feeds.tell(&News::AgentStateChange { agent: change.agent, state, entered }, &mut books);
+        for happening in self.world.take_happenings() {
+            let news = match happening {
+                Happening::Change(change) => {
+                    if change.step.cause == super::agent::Cause::Api {
+                        self.counts.applied_changes += 1;
+                    }
+                    books.journal.change(&self.id, &change);
+                    let (state, entered) = (change.step.to, change.step.at);
+                    News::AgentStateChange { agent: change.agent, state, entered }
+                }
+                Happening::Move(Move { skill, arrived, .. }) => {
+                    let Some(Skill { id: skill, .. }) = self.world.skills().get(usize::from(skill)) else { continue };
+                    if arrived {
+                        News::ContactQueued { skill: *skill }
+                    } else {
+                        News::ContactDequeued { skill: *skill }
+                    }
+                }
+            };
+            self.feeds.tell(&news, &mut books);
         }
     }
 

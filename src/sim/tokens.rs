@@ -20,11 +20,12 @@ pub(super) enum Scope {
     RealtimeRead,
     SubscriptionWrite,
     UsersRead,
+    QueueView,
 }
 
 impl Scope {
     /// Every scope, as a token has them that was asked for without naming any.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::SchedulesView,
         Self::BreaksView,
         Self::StateView,
@@ -32,9 +33,10 @@ impl Scope {
         Self::RealtimeRead,
         Self::SubscriptionWrite,
         Self::UsersRead,
+        Self::QueueView,
     ];
 
-    /// The name on the wire (guides 003 and 004).
+    /// The name on the wire (guides 001, 003 and 004).
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::SchedulesView => "schedules:view",
@@ -44,6 +46,7 @@ impl Scope {
             Self::RealtimeRead => "analytics:realtime:read",
             Self::SubscriptionWrite => "analytics:realtime:subscription:write",
             Self::UsersRead => "users:read",
+            Self::QueueView => "reporting:queue:view",
         }
     }
 

@@ -1,12 +1,8 @@
 //! A live feed's connection: what the stage says goes out, what the client says goes in. It decides nothing.
 
-use std::collections::HashMap;
-
 use axum::body::Bytes;
-use axum::extract::Query;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::http::Uri;
 use axum::http::header::DATE;
 use axum::response::Response;
 use tokio::sync::mpsc;
@@ -24,15 +20,12 @@ const LARGEST_MESSAGE: usize = 64 * 1024;
 
 /// Opens a feed where the stage lets it.
 pub(super) async fn connect(
-    uri: Uri,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     incoming: Incoming,
 ) -> Response {
     let Incoming { lobby, line, mut call } = incoming;
     // Browsers cannot set headers on a WebSocket, so its token stands in the query.
-    call.bearer = Query::<HashMap<String, String>>::try_from_uri(&uri)
-        .ok()
-        .and_then(|Query(mut query)| query.remove("access_token"));
+    call.bearer = call.query.remove("access_token");
     call.upgrade = upgrade.is_ok();
     let now = lobby.clock.now();
     let mut served = lobby.stage().serve(Ask::Feed, &call, now);

@@ -224,6 +224,24 @@ async fn tenants_hear_of_their_own_agents_alone() {
 }
 
 #[tokio::test]
+async fn contacts_are_told_to_those_who_asked_for_their_skill() {
+    let bench = Bench::new(SimOptions { agents: 60, ..SimOptions::default() }).await;
+    let token = bench.token(0, "").await;
+    let mut client = bench.feed(&token).await;
+    client.say(json!({ "command": "subscribe", "skillIds": [1002] })).await;
+    bench.until("subscribed", 1).await;
+    bench.clock.advance(Duration::from_secs(600));
+    let (mut queued, mut dequeued) = (0, 0);
+    while queued < 3 || dequeued < 3 {
+        let said = client.json().await;
+        queued += u32::from(said == json!({ "type": "contactQueued", "skillId": 1002 }));
+        dequeued += u32::from(said == json!({ "type": "contactDequeued", "skillId": 1002 }));
+    }
+    let said = bench.events("said");
+    assert!(said.iter().all(|entry| entry["skill"].is_null() || entry["skill"] == 1002));
+}
+
+#[tokio::test]
 async fn a_feed_can_be_refused_silent_and_broken() {
     let bench = Bench::new(quiet()).await;
     let token = bench.token(0, "").await;

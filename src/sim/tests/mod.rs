@@ -3,6 +3,7 @@
 mod coming_and_going;
 mod faults_on_the_wire;
 mod feeds;
+mod figures;
 mod lives;
 mod platform_rules;
 
