@@ -21,6 +21,7 @@ mod review;
 mod rules;
 mod stalled;
 mod storm;
+mod subscriptions;
 mod tenants;
 mod trouble;
 mod webhooks;
