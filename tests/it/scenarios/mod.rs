@@ -19,6 +19,8 @@ mod restart;
 mod review;
 mod rules;
 mod storm;
+mod subscriptions;
+mod tenants;
 mod trouble;
 mod webhooks;
 mod window;

@@ -119,7 +119,7 @@ pub(super) struct Desk {
     agents: Vec<AgentId>,
     /// How far our clock was set since the start; the platform's was not.
     off_us: i64,
-    _settings: watch::Sender<Arc<TenantSettings>>,
+    settings: watch::Sender<Arc<TenantSettings>>,
     _folder: TempDir,
 }
 
@@ -146,15 +146,26 @@ impl Desk {
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
+            subscriptions: Mutex::default(),
         });
         let (sender, settings) = watch::channel(Arc::new(settings(&agents)));
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
         let keeper = Keeper::load(&parts).await.expect("loads");
         let mut desk =
-            Self { keeper, clock, store, puppet, parts, agents, off_us: 0, _settings: sender, _folder: folder };
+            Self { keeper, clock, store, puppet, parts, agents, off_us: 0, settings: sender, _folder: folder };
         desk.let_all_be_scheduled();
         desk
+    }
+
+    /// The configuration names these agents from now on; the keeper hears of it by a reload, or is not there to hear.
+    pub(super) async fn list(&mut self, agents: &[&str], reloads: bool) {
+        self.agents = agents.iter().copied().map(AgentId::new).collect();
+        let newer = Arc::new(settings(&self.agents));
+        self.settings.send_replace(newer.clone());
+        if reloads {
+            self.keeper.take_settings(newer).await.expect("taken");
+        }
     }
 
     /// The keeper ends where it stands, as at a crash, and another one reads the store.
@@ -273,9 +284,11 @@ impl Desk {
                 name: None,
             })
             .collect();
-        let absent = agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
+        let absent: Arc<[AgentId]> =
+            agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
         let (generated_at, offset_us) = (at(second).offset(self.off_us), -self.off_us);
-        let sight = Sight { slice, generated_at, offset_us, changed, agents: agents.into(), absent };
+        let sight =
+            Sight { slice, generated_at, offset_us, changed, agents: agents.into(), missing: absent.clone(), absent };
         self.keeper.pass(vec![Arrival::Message(Message::Sight(sight))]).await.expect("a pass");
     }
 
@@ -305,7 +318,8 @@ impl Desk {
     }
 }
 
-fn settings(agents: &[AgentId]) -> TenantSettings {
+/// The usual settings, with what a test has to know.
+pub(in crate::engine) fn settings(agents: &[AgentId]) -> TenantSettings {
     let capabilities = RuleCapabilities { settable: StateSet::of(&AgentState::KNOWN), can_log_out: true };
     TenantSettings {
         tenant: TenantId::from("acme"),
