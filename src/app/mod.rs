@@ -6,6 +6,7 @@ mod budget;
 mod import;
 mod jobs;
 mod reload;
+mod service_manager;
 mod settings;
 mod webhooks;
 
@@ -20,7 +21,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRandom};
-use crate::config::{Config, Tenant};
+use crate::config::{Config, MetricsAccess, Tenant};
 use crate::domain::ids::AgentId;
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
@@ -31,10 +32,12 @@ use crate::engine::jobs::{self as calendar, JobParts, Jobs};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
 use crate::engine::message::INBOX;
+use crate::engine::meter::Meter;
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
 use crate::engine::sight;
+use crate::engine::status::{StatusDesk, StatusParts};
 use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::http::{self, ApiState};
@@ -45,6 +48,7 @@ use self::webhooks::Webhooks;
 pub use import::{Importer, wanted_from_file};
 pub use jobs::job_infos;
 pub use reload::Reload;
+pub use service_manager::ServiceManager;
 pub use settings::{SettingsError, platform_of, tenant_settings};
 
 /// How long tasks may take to finish what they hold at a stop, in real time.
@@ -70,6 +74,8 @@ pub struct App {
     /// The way in for changes.
     pub door: Door,
     outbox: Outbox,
+    links: Vec<Arc<Link>>,
+    started_at: UtcMicros,
 }
 
 /// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
@@ -130,7 +136,7 @@ impl App {
         let (webhooks, endpoints) = Webhooks::new(&config, outbox.clone())?;
         let mut app = Self {
             supervisor: Supervisor::new(soft.clone(), readiness.clone()),
-            reload: Reload::new(webhooks),
+            reload: Reload::new(webhooks, clock.clone()),
             door: Door::new(HashMap::new()),
             clock: clock.clone(),
             random: random.clone(),
@@ -140,18 +146,20 @@ impl App {
             listen,
             readiness,
             outbox,
+            links: Vec::new(),
+            started_at: clock.now(),
         };
         // Before anything can happen, so that a new endpoint is told of it.
         app.start_deliveries(endpoints).await?;
-        let (mut inboxes, mut links) = (HashMap::new(), Vec::new());
+        let mut inboxes = HashMap::new();
         for tenant in &config.tenants {
             let link = app.start_tenant(&config, tenant, &clock, &random).await?;
             inboxes.insert(tenant.id.clone(), link.inbox.clone());
-            links.push(link);
+            app.links.push(link);
         }
         app.door = Door::new(inboxes).closed_in(app.store.writer().trouble());
         let heads = app.start_heads(&config)?;
-        app.start_faces(&config, listener, heads, Probes::new(links));
+        app.start_faces(&config, listener, heads);
         Ok(app)
     }
 
@@ -175,6 +183,7 @@ impl App {
             inbox,
             budget: std::sync::Mutex::new(budget::restored(self.store.reader(), &tenant.id, &settings, clock).await?),
             offset: std::sync::Mutex::default(),
+            meter: Meter::default(),
         });
         let (settings_in, settings) = watch::channel(settings);
         let (roster_in, roster) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
@@ -242,8 +251,9 @@ impl App {
         Ok(parts)
     }
 
-    fn start_faces(&mut self, config: &Config, listener: TcpListener, heads: HeadParts, probes: Probes) {
+    fn start_faces(&mut self, config: &Config, listener: TcpListener, heads: HeadParts) {
         let jobs = self.start_jobs(config, heads);
+        let status = self.status_desk(jobs.clone());
         let state = ApiState::new(http::ApiParts {
             tokens: settings::access(&config.server),
             door: self.door.clone(),
@@ -251,9 +261,11 @@ impl App {
             readiness: self.readiness.clone(),
             imports: Arc::new(self.importer()),
             jobs,
-            probes,
+            probes: Probes::new(self.links.iter().cloned()),
             outbox: self.outbox.clone(),
             repeats: Repeats::new(self.store.reader().clone(), self.store.writer().clone(), self.clock.clone()),
+            status,
+            metrics_open: config.server.metrics == MetricsAccess::Open,
         });
         let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
         let (readiness, place) = (self.readiness.clone(), config.store.url.clone());
@@ -263,6 +275,33 @@ impl App {
         let listener = Arc::new(listener);
         self.supervisor
             .spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
+    }
+
+    fn status_desk(&self, jobs: Jobs) -> StatusDesk {
+        StatusDesk::new(StatusParts {
+            links: self.links.clone(),
+            reader: self.store.reader().clone(),
+            writer: self.store.writer().clone(),
+            readiness: self.readiness.clone(),
+            outbox: self.outbox.clone(),
+            jobs,
+            reloads: self.reload.reloads(),
+            clock: self.clock.clone(),
+            started_at: self.started_at,
+        })
+    }
+
+    /// Tells a service manager, from now on, how the daemon is and that it lives.
+    pub fn tell(&mut self, manager: ServiceManager) {
+        if !manager.is_there() {
+            return;
+        }
+        let vital = service_manager::Vital {
+            writer: self.store.writer().clone(),
+            links: self.links.clone(),
+            readiness: self.readiness.clone(),
+        };
+        self.supervisor.spawn("service manager", OnFailure::Restart, move |soft| manager.run(vital.clone(), soft));
     }
 
     /// Starts the jobs of the calendar; gives the way in for people.

@@ -7,20 +7,35 @@ use tokio::sync::watch;
 
 use super::settings::tenant_settings;
 use super::webhooks::Webhooks;
+use crate::clock::SharedClock;
 use crate::config::Loaded;
 use crate::domain::ids::TenantId;
 use crate::engine::settings::TenantSettings;
+use crate::engine::status::Reloads;
 
 /// Hands new settings to the workers. Cheap to clone.
 #[derive(Clone)]
 pub struct Reload {
     tenants: Arc<Mutex<HashMap<TenantId, watch::Sender<Arc<TenantSettings>>>>>,
     webhooks: Arc<Mutex<Webhooks>>,
+    reloads: Reloads,
+    clock: SharedClock,
 }
 
 impl Reload {
-    pub(super) fn new(webhooks: Webhooks) -> Self {
-        Self { tenants: Arc::default(), webhooks: Arc::new(Mutex::new(webhooks)) }
+    pub(super) fn new(webhooks: Webhooks, clock: SharedClock) -> Self {
+        let reloads = Reloads::new(clock.now());
+        Self { tenants: Arc::default(), webhooks: Arc::new(Mutex::new(webhooks)), reloads, clock }
+    }
+
+    /// How reloads went.
+    pub(super) fn reloads(&self) -> Reloads {
+        self.reloads.clone()
+    }
+
+    /// Notes how a reload went, for whoever looks.
+    pub fn note(&self, succeeded: bool) {
+        self.reloads.note(succeeded, self.clock.now());
     }
 
     pub(super) fn add(&self, tenant: TenantId, settings: watch::Sender<Arc<TenantSettings>>) {

@@ -41,7 +41,7 @@ pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
 pub use policy::Policy;
 pub use retry::Retry;
-pub use server::{ApiToken, Client, Right, Server, TenantScope};
+pub use server::{ApiToken, Client, MetricsAccess, Right, Server, TenantScope};
 pub use settings::{Change, ChangedKey, Changes, Setting, Settings, Shown};
 pub use store::Store;
 pub use subscription::Subscription;

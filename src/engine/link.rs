@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 use super::message::Message;
+use super::meter::Meter;
 use super::readiness::Readiness;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::ids::TenantId;
@@ -35,6 +36,8 @@ pub struct Link {
     pub budget: Mutex<Budget>,
     /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.
     pub offset: Mutex<ClockOffset>,
+    /// What the keeper counts.
+    pub meter: Meter,
 }
 
 impl Link {

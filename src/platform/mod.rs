@@ -19,6 +19,7 @@ pub mod retry;
 pub mod share;
 pub mod snapshot;
 pub mod token;
+pub mod vitals;
 
 use std::fmt;
 use std::future::Future;
@@ -32,6 +33,7 @@ use crate::domain::time::UtcMicros;
 pub use error::{CallError, Effect, Failure, Trouble};
 pub use offset::ClockOffset;
 pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader};
+pub use vitals::{CallKind, Vitals};
 
 /// A call under way.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<Answer<T>, CallError>> + Send + 'a>>;
@@ -59,6 +61,9 @@ pub trait Platform: Send + Sync + fmt::Debug {
 
     /// The current snapshot of a subscription, unread. Outside the request budget, but never more often than its interval.
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody>;
+
+    /// How the connection is: what calls came to, how the token is. Sends nothing.
+    fn vitals(&self) -> Vitals;
 
     /// A reader of this dialect's snapshots for one slice of the roster; it remembers what it read last.
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader>;

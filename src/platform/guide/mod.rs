@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode, Url};
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
@@ -22,8 +22,10 @@ use super::address::below;
 use super::client::{self, ClientError, ClientSettings, Reply, exchange};
 use super::error::{CallError, CallSite, Failure, excerpt};
 use super::token::{Token, TokenSettings, TokenSource};
+use super::vitals::CallCounts;
 use super::{
-    Answer, Call, Capabilities, Detail, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
+    Answer, Call, CallKind, Capabilities, Detail, Platform, SnapshotBody, SnapshotReader, Subscription,
+    SubscriptionRequest, Vitals,
 };
 
 pub use super::token::TokenStyle;
@@ -100,10 +102,12 @@ pub struct Guide {
     api_path: String,
     state_names: Arc<StateNames>,
     snapshot_limit: usize,
+    calls: Arc<CallCounts>,
 }
 
 /// What is about to be asked.
 struct Question<'a> {
+    kind: CallKind,
     purpose: &'static str,
     method: Method,
     /// Below the API's path; ids among them.
@@ -134,6 +138,7 @@ impl Guide {
             api_path: settings.api_path,
             state_names: Arc::new(settings.state_names),
             snapshot_limit: settings.snapshot_limit,
+            calls: Arc::default(),
         })
     }
 
@@ -148,9 +153,11 @@ impl Guide {
             method: if question.method == Method::GET { "GET" } else { "POST" },
             path: format!("{}/{}", self.api_path.trim_end_matches('/'), question.segments.join("/")),
         };
-        let mut asked_at = None;
+        let (mut asked_at, kind, watch) = (None, question.kind, Stopwatch::start());
         let answer = self.try_ask(question, read, &mut asked_at).await;
-        answer.map_err(|failure| CallError { site, failure, asked_at })
+        let result = answer.map_err(|failure| CallError { site, failure, asked_at });
+        self.calls.note(kind, &result, watch.elapsed());
+        result
     }
 
     async fn try_ask<T>(
@@ -211,6 +218,7 @@ impl Guide {
     ) -> Result<Answer<()>, CallError> {
         let segments = ["users", agent.as_str(), "state"];
         let mut question = Question {
+            kind: CallKind::State,
             purpose: "set the state",
             method: Method::POST,
             segments: &segments,
@@ -228,6 +236,7 @@ impl Guide {
 
     async fn ask_subscription(&self, wanted: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {
         let mut question = Question {
+            kind: CallKind::Subscribe,
             purpose: "make a subscription",
             method: Method::POST,
             segments: &["analytics", "realtime", "subscription"],
@@ -270,6 +279,10 @@ impl Platform for Guide {
         }
     }
 
+    fn vitals(&self) -> Vitals {
+        Vitals { calls: self.calls.clone(), token: self.tokens.vitals() }
+    }
+
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
         Box::pin(self.ask_state(agent, state, reason))
     }
@@ -277,6 +290,7 @@ impl Platform for Guide {
     fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let question = Question {
+                kind: CallKind::Schedule,
                 purpose: "read the schedule",
                 method: Method::GET,
                 segments: &["schedules", "users", agent.as_str()],
@@ -291,6 +305,7 @@ impl Platform for Guide {
     fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let question = Question {
+                kind: CallKind::Break,
                 purpose: "read the break status",
                 method: Method::GET,
                 segments: &["breaks", "users", agent.as_str(), "status"],
@@ -309,6 +324,7 @@ impl Platform for Guide {
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         Box::pin(async move {
             let question = Question {
+                kind: CallKind::Snapshot,
                 purpose: "read a snapshot",
                 method: Method::GET,
                 segments: &["analytics", "realtime", "subscription", subscription.as_str()],

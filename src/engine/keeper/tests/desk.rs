@@ -22,14 +22,16 @@ use crate::engine::door::{ChangeRequest, Taken};
 use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
 use crate::engine::link::Link;
 use crate::engine::message::{Message, Sight};
+use crate::engine::meter::Meter;
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::{BudgetSettings, PolicySettings, RetrySettings, SightSettings, TenantSettings};
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::retry::RetryCurve;
+use crate::platform::vitals::TokenVitals;
 use crate::platform::{
     Answer, Call, CallError, Capabilities, Failure, Platform, Sighting, SnapshotBody, SnapshotReader, Subscription,
-    SubscriptionRequest,
+    SubscriptionRequest, Vitals,
 };
 use crate::store::{HistoryRow, Identity, Role, Store, StoredEvent};
 
@@ -69,6 +71,10 @@ impl Platform for Puppet {
             shortest_interval: INTERVAL,
             subscription_life: Duration::from_secs(86_400),
         }
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals { calls: Arc::default(), token: TokenVitals::default() }
     }
 
     fn set_state<'a>(&'a self, _: &'a AgentId, _: &'a AgentState, _: &'a ReasonCode) -> Call<'a, ()> {
@@ -146,6 +152,7 @@ impl Desk {
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
+            meter: Meter::default(),
         });
         let (sender, settings) = watch::channel(Arc::new(settings(&agents)));
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
