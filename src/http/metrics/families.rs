@@ -134,7 +134,7 @@ impl Families {
         let jobs = &self.0.status.jobs;
         let labels = |job: &JobView| {
             let tenant = job.tenant.as_ref().map_or_else(String::new, ToString::to_string);
-            vec![("tenant", tenant), ("job", job.id.to_string())]
+            vec![("tenant", tenant), ("job_id", job.id.to_string())]
         };
         page.gauge(
             "shiftkeeper_job_ok",
