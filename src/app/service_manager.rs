@@ -5,7 +5,6 @@
 //! `NOTIFY_SOCKET` nothing is done at all.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -13,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::RealTime;
 use crate::config::Environment;
-use crate::engine::link::Link;
 use crate::engine::readiness::{Readiness, Report};
+use crate::engine::tenants::Tenants;
 use crate::store::Writer;
 
 /// How often the status line is looked after, in real time.
@@ -37,7 +36,7 @@ pub struct ServiceManager {
 #[derive(Clone)]
 pub(super) struct Vital {
     pub(super) writer: Writer,
-    pub(super) links: Vec<Arc<Link>>,
+    pub(super) tenants: Tenants,
     pub(super) readiness: Readiness,
 }
 
@@ -118,7 +117,8 @@ impl Vital {
             () = self.writer.hail() => true,
             () = RealTime::sleep(limit) => false,
         };
-        let hanging = self.links.iter().find(|link| link.meter.quiet_for() > Some(KEEPER_HANGS_AFTER_REAL));
+        let links = self.tenants.links();
+        let hanging = links.iter().find(|link| link.meter.quiet_for() > Some(KEEPER_HANGS_AFTER_REAL));
         if !answers {
             tracing::error!("the writer does not get on; the service manager is not told that the daemon lives");
         } else if let Some(link) = hanging {
@@ -130,6 +130,8 @@ impl Vital {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::clock::ManualClock;
     use crate::domain::time::UtcMicros;
@@ -165,8 +167,11 @@ mod tests {
         let clock = Arc::new(ManualClock::at(UtcMicros::EPOCH));
         let url = format!("sqlite://{}", file.display());
         let store = Store::open(&url, Role::Daemon, clock.clone(), &crate::app::identity()).await.expect("opens");
-        let vital =
-            Vital { writer: store.writer().clone(), links: Vec::new(), readiness: Readiness::new(clock.clone()) };
+        let vital = Vital {
+            writer: store.writer().clone(),
+            tenants: Tenants::default(),
+            readiness: Readiness::new(clock.clone()),
+        };
         let long = Duration::from_secs(60);
         assert!(vital.gets_on(long).await);
         // Another program keeps the database to itself: the writer's transaction waits for it.

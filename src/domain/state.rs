@@ -150,7 +150,7 @@ impl AgentState {
 }
 
 /// The two-way table of one tenant: the platform's state names to ours, and ours to the names its state POST takes.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StateNames {
     incoming: BTreeMap<String, AgentState>,
     outgoing: BTreeMap<AgentState, String>,

@@ -5,6 +5,7 @@
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
 pub mod calls;
+pub mod crew;
 pub mod deliver;
 pub mod door;
 pub mod heads;
@@ -22,3 +23,4 @@ pub mod sight;
 pub mod status;
 pub mod store_watch;
 pub mod supervisor;
+pub mod tenants;

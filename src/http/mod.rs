@@ -20,9 +20,9 @@ use axum::http::StatusCode;
 use axum::middleware::map_response;
 use axum::routing::{get, post};
 use serde::Serialize;
+use tokio::sync::watch;
 use tower_http::timeout::TimeoutLayer;
 
-use self::auth::Tokens;
 use self::problem::Problem;
 use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
@@ -38,7 +38,7 @@ use crate::engine::status::StatusDesk;
 use crate::store::Reader;
 
 pub use api::webhooks::{attempt as attempt_shape, delivery as delivery_shape, endpoint as endpoint_shape};
-pub use auth::{Access, Right};
+pub use auth::{Access, Right, Tokens};
 pub use serve::serve;
 
 /// The largest request body but for imports.
@@ -124,7 +124,7 @@ pub enum ImportError {
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
-    tokens: Arc<Tokens>,
+    tokens: watch::Receiver<Arc<Tokens>>,
     door: Door,
     reader: Reader,
     readiness: Readiness,
@@ -139,8 +139,8 @@ pub struct ApiState {
 
 /// What the HTTP face is made of.
 pub struct ApiParts {
-    /// Who may do what.
-    pub tokens: Vec<Access>,
+    /// Who may do what; a reload may change it.
+    pub tokens: watch::Receiver<Arc<Tokens>>,
     /// The way in for changes.
     pub door: Door,
     /// The store.
@@ -167,7 +167,7 @@ impl ApiState {
     /// Ready to serve.
     pub fn new(parts: ApiParts) -> Self {
         Self {
-            tokens: Arc::new(Tokens::new(parts.tokens)),
+            tokens: parts.tokens,
             door: parts.door,
             reader: parts.reader,
             readiness: parts.readiness,

@@ -169,12 +169,15 @@ fn every_alert_has_its_test_and_its_section_and_every_section_its_alert() {
     let (tests, manual) = (text("deploy/prometheus/alerts.test.yml"), text("docs/operations.md"));
     let names: BTreeSet<&str> = values(&alerts, "alert").collect();
     let tested: BTreeSet<&str> = values(&tests, "alertname").collect();
-    let sections: BTreeSet<&str> =
-        manual.lines().filter_map(|line| line.strip_prefix("### ").filter(|name| name.starts_with("Shiftkeeper"))).collect();
+    let sections: BTreeSet<&str> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix("### ").filter(|name| name.starts_with("Shiftkeeper")))
+        .collect();
     assert_eq!(names, tested);
     assert_eq!(names, sections);
     let runbooks: Vec<&str> = values(&alerts, "runbook").collect();
-    let expected: Vec<String> = values(&alerts, "alert").map(|name| format!("docs/operations.md#{}", name.to_lowercase())).collect();
+    let expected: Vec<String> =
+        values(&alerts, "alert").map(|name| format!("docs/operations.md#{}", name.to_lowercase())).collect();
     assert_eq!(runbooks, expected);
     for key in ["severity", "summary", "description", "for"] {
         assert_eq!(values(&alerts, key).count(), names.len(), "every alert has {key}");
@@ -271,7 +274,8 @@ async fn the_unit_names_options_and_credentials_that_exist() {
 #[tokio::test]
 async fn the_image_and_the_composition_name_keys_options_and_secrets_that_exist() {
     let (image, compose) = (text("deploy/Dockerfile"), text("deploy/compose.yaml"));
-    let lists = image.lines().filter(|line| ["CMD", "HEALTHCHECK", "ENTRYPOINT"].iter().any(|word| line.starts_with(word)));
+    let lists =
+        image.lines().filter(|line| ["CMD", "HEALTHCHECK", "ENTRYPOINT"].iter().any(|word| line.starts_with(word)));
     for line in lists {
         let list: Vec<String> = serde_json::from_str(&line[line.find('[').expect("a list")..]).expect("JSON");
         let arguments: Vec<&str> = list.iter().map(String::as_str).filter(|word| *word != "/shiftkeeper").collect();
@@ -292,7 +296,8 @@ async fn the_image_and_the_composition_name_keys_options_and_secrets_that_exist(
     let checked = check(installed(&names).path(), &variables).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
     // What is mounted or copied is there.
-    let mounted = compose.lines().filter_map(|line| line.trim().strip_prefix("- ./").or(line.trim().strip_prefix("- ../")));
+    let mounted =
+        compose.lines().filter_map(|line| line.trim().strip_prefix("- ./").or(line.trim().strip_prefix("- ../")));
     for path in mounted.map(|line| line.split(':').next().expect("a path")) {
         let there = [root().join("deploy").join(path), root().join(path)].iter().any(|path| path.exists());
         assert!(there, "{path} is mounted and is not there");

@@ -86,7 +86,7 @@ impl Desk {
         };
         let now = self.parts.clock.now();
         let (seen, unseen): (Vec<_>, Vec<_>) =
-            self.parts.links.iter().partition::<Vec<&Arc<Link>>, _>(|link| within_reach(&link.tenant));
+            self.parts.tenants.links().into_iter().partition(|link| within_reach(&link.tenant));
         let empty = OfTenant::default();
         let tenants: Vec<TenantStatus> = seen
             .iter()
@@ -160,8 +160,9 @@ impl Desk {
     async fn read(&self) -> Result<Stored, ReadError> {
         let reader = &self.parts.reader;
         let mut tenants = HashMap::new();
-        for link in &self.parts.links {
-            tenants.insert(link.tenant.clone(), self.read_tenant(&link.tenant).await?);
+        for tenant in self.parts.tenants.ids() {
+            let read = self.read_tenant(&tenant).await?;
+            tenants.insert(tenant, read);
         }
         Ok(Stored {
             tenants,

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use super::deliver::Outbox;
 use super::jobs::Jobs;
-use super::link::Link;
 use super::readiness::Readiness;
+use super::tenants::Tenants;
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -28,8 +28,8 @@ pub use view::{
 
 /// What a look is taken with.
 pub struct StatusParts {
-    /// What each tenant's workers share.
-    pub links: Vec<Arc<Link>>,
+    /// The tenants that are served.
+    pub tenants: Tenants,
     /// The store.
     pub reader: Reader,
     /// The one writer.

@@ -79,8 +79,16 @@ impl Scenario {
         .await;
     }
 
-    /// The simulator's whole log. It holds the latest entries alone: a scenario with more of them looks now and then.
+    /// The simulator's log of the tenant that is looked at, and of what nobody is known to have asked.
     pub fn log(&self) -> LogPage {
+        let mut log = self.whole_log();
+        log.requests.retain(|entry| entry.tenant.as_ref().is_none_or(|tenant| *tenant == self.tenant));
+        log.changes.retain(|entry| entry.tenant == self.tenant);
+        log
+    }
+
+    /// The simulator's whole log. It holds the latest entries alone: a scenario with more of them looks now and then.
+    pub fn whole_log(&self) -> LogPage {
         let mut whole = self.read_log.lock().expect("a lock");
         // Answers are noted in the entry of their request.
         let settled = whole.next.saturating_sub(UNANSWERED_AT_MOST);
