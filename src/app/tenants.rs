@@ -152,6 +152,7 @@ impl TenantList {
             budget: std::sync::Mutex::new(Budget::closed()),
             offset: std::sync::Mutex::default(),
             meter: Meter::default(),
+            subscriptions: std::sync::Mutex::default(),
         };
         let settings = watch::Sender::new(settings);
         Ok(Tenancy { link: Arc::new(link), inbox: Arc::new(Mutex::new(arrivals)), settings, made_by })

@@ -182,8 +182,15 @@ fn picture_row(tenant: &TenantStatus) -> Row {
 }
 
 fn subscription_row(tenant: &str, one: &SubscriptionStatus) -> Row {
-    Row::new(true, tenant, format!("subscription {}", one.slice), format!("{} old", millis(one.age_ms)))
-        .detail(format!("polled every {}", millis(one.interval_ms)))
+    let detail = format!(
+        "{} agents every {}; newest snapshot {} old, {}",
+        one.agents,
+        millis(one.interval_ms),
+        millis(one.snapshot_age_ms),
+        bytes_text(one.snapshot_bytes as u64)
+    );
+    Row::new(one.ok, tenant, format!("subscription {}", one.slice), format!("{} old", millis(one.age_ms)))
+        .detail(detail)
 }
 
 fn webhook_row(tenant: &str, hook: &WebhookStatus) -> Row {

@@ -63,6 +63,15 @@ pub fn merge(known: Option<&Observed>, sighted: &Sighted, contradictions: u8) ->
         transition: None,
     };
     let Some(known) = known else { return Merged::Changed(seen(changed_at)) };
+    if known.state.is_out_of_sight() {
+        // What the platform says of the time out of sight is believed, what it says of the time before does not fill it.
+        let now = if changed_at > known.entered_at {
+            seen(changed_at)
+        } else {
+            Observed { platform_at: None, ..seen(sighted.generated_at) }
+        };
+        return Merged::Changed(now.following(Some(known)));
+    }
     if known.state == sighted.state {
         return same_state(known, sighted, seen(changed_at));
     }
@@ -172,6 +181,23 @@ mod tests {
     fn a_snapshot_from_before_an_accepted_post_does_not_disprove_it() {
         let posted = known(AgentState::Ready, 100, Source::Post);
         assert_eq!(merge(Some(&posted), &row(AgentState::Paused, 50, 99), 2), Merged::Contradiction);
+    }
+
+    #[test]
+    fn whoever_comes_back_into_sight_begins_a_stay_that_leaves_the_time_out_of_sight_unknown() {
+        for state in [AgentState::unseen(), AgentState::off_roster()] {
+            let gone = known(state, 200, Source::Snapshot);
+            let Merged::Changed(same) = merge(Some(&gone), &row(AgentState::Ready, 100, 320), 0) else {
+                panic!("seen again")
+            };
+            assert_eq!((same.entered_at, same.platform_at), (at(320), None), "the stay from before: from the sight on");
+            let Merged::Changed(new) = merge(Some(&gone), &row(AgentState::Paused, 250, 320), 0) else {
+                panic!("seen again")
+            };
+            assert_eq!((new.entered_at, new.platform_at), (at(250), Some(at(250))), "changed while nobody saw it");
+            assert_eq!(merge(Some(&same), &row(AgentState::Ready, 100, 330), 0), Merged::Nothing, "the stay goes on");
+        }
+        assert!(!AgentState::Unknown("coffee".into()).is_out_of_sight());
     }
 
     #[test]

@@ -63,6 +63,10 @@ pub struct KeeperFacts {
     pub probing: bool,
     /// Decisions that need fresh sight wait beyond this age of one.
     pub stale_after: Duration,
+    /// A larger snapshot is told to people, in bytes.
+    pub oversize_bytes: usize,
+    /// People are told of a subscription of this age.
+    pub near_expiry_after: Duration,
     /// The oldest sight that the picture rests on, one for each subscription; where none came yet, since when it is looked for.
     pub sight_from: Option<UtcMicros>,
 }
@@ -179,6 +183,8 @@ mod tests {
             halted_since: None,
             probing: false,
             stale_after: Duration::ZERO,
+            oversize_bytes: 0,
+            near_expiry_after: Duration::ZERO,
             sight_from: None,
         });
         assert_eq!([9, 10, 11].map(|now| meter.wants_facts(at(now))), [true, false, true]);

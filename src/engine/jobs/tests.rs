@@ -14,6 +14,7 @@ use super::retention::{Kept, Retention};
 use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom};
 use crate::domain::cron::Pattern;
+use crate::domain::ids::TenantId;
 use crate::domain::job::JobOutcome;
 use crate::store::{Identity, JobRun, Role, Store};
 

@@ -29,6 +29,8 @@ impl Keeper {
             halted_since: halted.map(|since| now - ago(since)),
             probing,
             stale_after: self.settings.decide.stale_after,
+            oversize_bytes: self.settings.sight.oversize_bytes,
+            near_expiry_after: self.settings.sight.near_expiry_after,
             sight_from: self.sight_ages(now).map(|(_, _, age)| now - age).min(),
         });
     }

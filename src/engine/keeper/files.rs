@@ -32,6 +32,8 @@ pub(super) struct File {
     pub row: Option<Sighted>,
     /// Snapshots in a row that showed an older row of another state.
     pub contradictions: u8,
+    /// The snapshots in a row that should have shown the agent and did not: when the first was generated, and how many.
+    pub missed: Option<(UtcMicros, u8)>,
     /// What the picture held before an accepted POST of ours that no snapshot has shown yet.
     pub before_post: Option<Observed>,
     /// The platform is being asked about the agent, or may be asked again from this monotonic time on.
@@ -61,6 +63,7 @@ impl File {
             not_ready: Duration::ZERO,
             row: None,
             contradictions: 0,
+            missed: None,
             before_post: None,
             asked: Asked::Never,
         }

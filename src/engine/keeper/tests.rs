@@ -1,6 +1,7 @@
 //! The life of an accepted and of a doubtful change, pass by pass.
 
 mod desk;
+mod out_of_sight;
 
 use std::time::Duration;
 

@@ -19,11 +19,11 @@ use crate::domain::time::UtcMicros;
 use crate::engine::calls::real_millis;
 use crate::engine::deliver::TOLD_AFTER;
 use crate::engine::jobs::JobView;
-use crate::engine::link::Link;
+use crate::engine::link::{Link, SubscriptionNow};
 use crate::engine::meter::{Counts, KeeperFacts, Totals};
 use crate::platform::CallKind;
 use crate::platform::vitals::TokenVitals;
-use crate::store::{Backlog, Footprint, ReadError, StoredEndpoint, SubscriptionRow};
+use crate::store::{Backlog, Footprint, ReadError, StoredEndpoint};
 
 /// The store is asked at most this often, in real time.
 pub const STORE_EVERY_REAL: Duration = Duration::from_secs(5);
@@ -59,7 +59,6 @@ struct Stored {
 #[derive(Debug, Default)]
 struct OfTenant {
     endpoints: Vec<(StoredEndpoint, Backlog, Option<UtcMicros>)>,
-    subscriptions: Vec<SubscriptionRow>,
     entries: u64,
     head: Option<(u64, UtcMicros)>,
 }
@@ -184,7 +183,6 @@ impl Desk {
         let head = reader.last_audit_head(tenant).await?;
         Ok(OfTenant {
             endpoints,
-            subscriptions: reader.subscriptions(tenant).await?,
             entries: reader.chain_head(tenant).await?.seq,
             head: head.and_then(|head| head.signed).map(|signed| (signed.claim.seq, signed.claim.at)),
         })
@@ -218,7 +216,7 @@ fn tenant(link: &Link, stored: Option<&OfTenant>, now: UtcMicros) -> TenantStatu
         breaker: breaker(facts.as_ref()),
         picture: picture(facts.as_ref(), now),
         open_transitions: words(facts.as_ref().map(|facts| &facts.open)),
-        subscriptions: stored.map_or_else(Vec::new, |stored| subscriptions(&stored.subscriptions, now)),
+        subscriptions: subscriptions(link, facts.as_ref(), now),
         webhooks: stored.map_or_else(Vec::new, |stored| webhooks(&stored.endpoints, now)),
         audit: stored.map(|stored| AuditStatus {
             entries: stored.entries,
@@ -265,14 +263,21 @@ fn words(counts: Option<&Counts>) -> BTreeMap<String, u64> {
     counts.into_iter().flatten().map(|(word, count)| ((*word).to_owned(), *count)).collect()
 }
 
-fn subscriptions(rows: &[SubscriptionRow], now: UtcMicros) -> Vec<SubscriptionStatus> {
-    let one = |row: &SubscriptionRow| SubscriptionStatus {
-        slice: row.slice,
-        created_at: row.created_at,
-        age_ms: real_millis(now.since(row.created_at)),
-        interval_ms: row.interval_ms,
+fn subscriptions(link: &Link, facts: Option<&KeeperFacts>, now: UtcMicros) -> Vec<SubscriptionStatus> {
+    let one = |of: SubscriptionNow| {
+        let age = now.since(of.created_at);
+        SubscriptionStatus {
+            ok: facts.is_none_or(|facts| of.bytes <= facts.oversize_bytes),
+            slice: of.slice,
+            created_at: of.created_at,
+            age_ms: real_millis(age),
+            interval_ms: real_millis(of.interval),
+            agents: of.agents,
+            snapshot_age_ms: real_millis(now.since(of.generated_at)),
+            snapshot_bytes: of.bytes,
+        }
     };
-    rows.iter().map(one).collect()
+    link.subscriptions().into_iter().map(one).collect()
 }
 
 fn webhooks(endpoints: &[(StoredEndpoint, Backlog, Option<UtcMicros>)], now: UtcMicros) -> Vec<WebhookStatus> {

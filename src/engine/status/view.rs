@@ -120,6 +120,8 @@ pub struct PictureStatus {
 /// A real-time subscription.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SubscriptionStatus {
+    /// It is young enough, and its snapshots are small enough.
+    pub ok: bool,
     /// Its number among the tenant's.
     pub slice: u32,
     /// When it was made.
@@ -128,6 +130,12 @@ pub struct SubscriptionStatus {
     pub age_ms: u64,
     /// How often it is polled.
     pub interval_ms: u64,
+    /// How many agents it is for.
+    pub agents: usize,
+    /// How old its newest snapshot is.
+    pub snapshot_age_ms: u64,
+    /// The size of that snapshot.
+    pub snapshot_bytes: usize,
 }
 
 /// An endpoint, for one tenant.

@@ -288,6 +288,26 @@ impl Families {
             "shiftkeeper_subscription_interval_seconds",
             "How often a real-time subscription is polled",
             each().map(|(labels, one)| (labels, seconds(one.interval_ms))),
+        )?;
+        page.gauge(
+            "shiftkeeper_subscription_agents",
+            "Agents that a real-time subscription is for: the rows that its snapshots should have",
+            each().map(|(labels, one)| (labels, one.agents as u64)),
+        )?;
+        page.gauge(
+            "shiftkeeper_snapshot_age_seconds",
+            "How old the newest snapshot of a subscription is",
+            each().map(|(labels, one)| (labels, seconds(one.snapshot_age_ms))),
+        )?;
+        page.gauge(
+            "shiftkeeper_snapshot_size_bytes",
+            "The size of the newest snapshot of a subscription",
+            each().map(|(labels, one)| (labels, one.snapshot_bytes as u64)),
+        )?;
+        page.gauge(
+            "shiftkeeper_snapshot_oversize",
+            "Whether the newest snapshot of a subscription is larger than the configuration allows",
+            each().map(|(labels, one)| (labels, u64::from(!one.ok))),
         )
     }
 
