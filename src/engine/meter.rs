@@ -65,8 +65,6 @@ pub struct KeeperFacts {
     pub stale_after: Duration,
     /// A larger snapshot is told to people, in bytes.
     pub oversize_bytes: usize,
-    /// People are told of a subscription of this age.
-    pub near_expiry_after: Duration,
     /// The oldest sight that the picture rests on, one for each subscription; where none came yet, since when it is looked for.
     pub sight_from: Option<UtcMicros>,
 }
@@ -184,7 +182,6 @@ mod tests {
             probing: false,
             stale_after: Duration::ZERO,
             oversize_bytes: 0,
-            near_expiry_after: Duration::ZERO,
             sight_from: None,
         });
         assert_eq!([9, 10, 11].map(|now| meter.wants_facts(at(now))), [true, false, true]);

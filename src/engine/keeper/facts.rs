@@ -30,7 +30,6 @@ impl Keeper {
             probing,
             stale_after: self.settings.decide.stale_after,
             oversize_bytes: self.settings.sight.oversize_bytes,
-            near_expiry_after: self.settings.sight.near_expiry_after,
             sight_from: self.sight_ages(now).map(|(_, _, age)| now - age).min(),
         });
     }
