@@ -304,4 +304,4 @@ impl Keeper {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

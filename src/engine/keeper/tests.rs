@@ -5,6 +5,7 @@ mod out_of_sight;
 
 use std::time::Duration;
 
+pub(in crate::engine) use self::desk::settings as usual_settings;
 use self::desk::{Desk, INTERVAL, TIMEOUT, Told, at};
 use super::Arrival;
 use super::record::Pass;

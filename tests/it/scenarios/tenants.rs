@@ -170,10 +170,12 @@ async fn a_tenant_whose_platform_fails_leaves_the_other_alone_and_nothing_crosse
         look_at(&mut scenario, tenant);
         scenario.until_in_sight().await;
     }
-    scenario.fault("status:on=any,tenant=bravo,code=503");
+    scenario.fault("status:on=state,tenant=bravo,code=503");
     look_at(&mut scenario, BRAVO);
     let stuck = change_all(&scenario, "Idle").await;
     scenario.until_complaint("halted: ").await;
+    scenario.fault("status:on=any,tenant=bravo,code=503");
+    scenario.until_complaint("no snapshot: ").await;
     look_at(&mut scenario, ACME);
     let from = scenario.clock.now();
     let well = change_all(&scenario, "Paused").await;

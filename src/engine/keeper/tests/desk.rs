@@ -291,9 +291,11 @@ impl Desk {
                 name: None,
             })
             .collect();
-        let absent = agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
+        let absent: Arc<[AgentId]> =
+            agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
         let (generated_at, offset_us) = (at(second).offset(self.off_us), -self.off_us);
-        let sight = Sight { slice, generated_at, offset_us, changed, agents: agents.into(), absent };
+        let sight =
+            Sight { slice, generated_at, offset_us, changed, agents: agents.into(), missing: absent.clone(), absent };
         self.keeper.pass(vec![Arrival::Message(Message::Sight(sight))]).await.expect("a pass");
     }
 
@@ -323,7 +325,8 @@ impl Desk {
     }
 }
 
-fn settings(agents: &[AgentId]) -> TenantSettings {
+/// The usual settings, with what a test has to know.
+pub(in crate::engine) fn settings(agents: &[AgentId]) -> TenantSettings {
     let capabilities = RuleCapabilities { settable: StateSet::of(&AgentState::KNOWN), can_log_out: true };
     TenantSettings {
         tenant: TenantId::from("acme"),
