@@ -10,6 +10,7 @@ mod automation;
 mod complaint;
 mod document;
 mod environment;
+mod feed;
 mod import;
 mod jobs;
 mod kind;
@@ -36,6 +37,7 @@ pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
 pub use document::reference;
 pub use environment::{Environment, Flag};
+pub use feed::Feed;
 pub use jobs::{JobKind, JobSettings, RetentionSettings};
 pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
@@ -173,7 +175,8 @@ impl Config {
     /// Simulated time beside a real platform would read its instants wrong and overrun its budget.
     fn check_clock(&self, section: &mut Section<'_, '_>) {
         let urls = self.tenants.iter().map(|tenant| &tenant.base_url).chain(self.webhooks.iter().map(|hook| &hook.url));
-        let mut urls = urls.chain(&self.client.url);
+        let feeds = self.tenants.iter().filter_map(|tenant| tenant.feed.base_url.as_ref());
+        let mut urls = urls.chain(&self.client.url).chain(feeds);
         if self.clock.is_simulated() && urls.any(|url| !is_loopback(url)) {
             for key in ["clock.speed", "clock.start"] {
                 let fault = Fault::new("simulated time needs every URL to be loopback");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::ids::{AgentId, RuleId, TenantId};
+use crate::domain::ids::{AgentId, RuleId, SkillId, TenantId};
 use crate::domain::planner::DecideSettings;
 use crate::domain::policy::{OnContact, UnscheduledForbids};
 use crate::domain::rule::compile::RuleSet;
@@ -16,10 +16,14 @@ pub struct TenantSettings {
     pub tenant: TenantId,
     /// Agents beside the imported ones.
     pub agents: Vec<AgentId>,
+    /// The skills that the live feed is subscribed to and whose figures are read.
+    pub skills: Vec<SkillId>,
     /// The request budget.
     pub budget: BudgetSettings,
     /// Subscriptions and polls.
     pub sight: SightSettings,
+    /// The live feed.
+    pub feed: FeedSettings,
     /// What policy forbids or holds.
     pub policy: PolicySettings,
     /// Tries of one transition.
@@ -71,6 +75,15 @@ pub struct SightSettings {
     pub near_expiry_after: Duration,
     /// A snapshot larger than this is reported.
     pub oversize_bytes: usize,
+}
+
+/// The live feed of one tenant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FeedSettings {
+    /// Whether it is opened, where the tenant has skills.
+    pub enabled: bool,
+    /// A feed that says nothing for so long is lost.
+    pub silent_after: Duration,
 }
 
 /// What policy forbids or holds.

@@ -23,7 +23,9 @@ use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
 use crate::engine::link::Link;
 use crate::engine::message::{Message, Sight};
 use crate::engine::readiness::Readiness;
-use crate::engine::settings::{BudgetSettings, PolicySettings, RetrySettings, SightSettings, TenantSettings};
+use crate::engine::settings::{
+    BudgetSettings, FeedSettings, PolicySettings, RetrySettings, SightSettings, TenantSettings,
+};
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::retry::RetryCurve;
@@ -310,6 +312,7 @@ fn settings(agents: &[AgentId]) -> TenantSettings {
     TenantSettings {
         tenant: TenantId::from("acme"),
         agents: agents.to_vec(),
+        skills: Vec::new(),
         budget: BudgetSettings {
             requests_per_minute: 1000,
             urgent_reserve: 0,
@@ -324,6 +327,7 @@ fn settings(agents: &[AgentId]) -> TenantSettings {
             near_expiry_after: Duration::from_secs(80_000),
             oversize_bytes: 1_000_000,
         },
+        feed: FeedSettings { enabled: false, silent_after: Duration::from_secs(120) },
         policy: PolicySettings {
             unscheduled_forbids: UnscheduledForbids::Ready,
             on_contact: OnContact::Now,
