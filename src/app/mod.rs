@@ -26,6 +26,7 @@ use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
+use crate::engine::feed;
 use crate::engine::heads::{self, HeadParts, HeadSettings};
 use crate::engine::jobs::{self as calendar, JobParts, Jobs};
 use crate::engine::keeper::{self, KeeperParts};
@@ -175,6 +176,7 @@ impl App {
             inbox,
             budget: std::sync::Mutex::new(budget::restored(self.store.reader(), &tenant.id, &settings, clock).await?),
             offset: std::sync::Mutex::default(),
+            feed: std::sync::Mutex::default(),
         });
         let (settings_in, settings) = watch::channel(settings);
         let (roster_in, roster) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
@@ -186,6 +188,10 @@ impl App {
         };
         self.supervisor
             .spawn(format!("keeper {}", tenant.id), OnFailure::Restart, move |soft| keeper::run(parts.clone(), soft));
+        let (feed_link, feed_settings) = (link.clone(), settings.clone());
+        self.supervisor.spawn(format!("feed {}", tenant.id), OnFailure::Restart, move |soft| {
+            feed::run(feed_link.clone(), feed_settings.clone(), soft)
+        });
         let sight_link = link.clone();
         self.supervisor.spawn(format!("sight {}", tenant.id), OnFailure::Restart, move |soft| {
             sight::run(sight_link.clone(), settings.clone(), roster.clone(), soft)

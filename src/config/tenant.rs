@@ -241,7 +241,10 @@ impl Tenant {
             Vec::new(),
         );
         let skills = section.value(
-            reloads("skills", "Platform ids of the skills that the live feed is subscribed to and whose figures are read."),
+            reloads(
+                "skills",
+                "Platform ids of the skills that the live feed is subscribed to and whose figures are read.",
+            ),
             &kind::list(kind::id::<SkillId>()),
             Vec::new(),
         );

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
+use super::feed::FeedState;
 use super::message::Message;
 use super::readiness::Readiness;
 use crate::clock::{SharedClock, SharedRandom};
@@ -35,6 +36,8 @@ pub struct Link {
     pub budget: Mutex<Budget>,
     /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.
     pub offset: Mutex<ClockOffset>,
+    /// How the live feed is; [`Self::feed`] tells.
+    pub feed: Mutex<FeedState>,
 }
 
 impl Link {
@@ -51,6 +54,16 @@ impl Link {
     /// How far the platform's clock is from ours.
     pub fn offset(&self) -> ClockOffset {
         *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the live feed is.
+    pub fn feed(&self) -> FeedState {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how the live feed is.
+    pub(super) fn note_feed(&self, note: impl FnOnce(&mut FeedState)) {
+        note(&mut self.feed.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The name of a part of this tenant in the readiness report.

@@ -30,8 +30,8 @@ use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::retry::RetryCurve;
 use crate::platform::{
-    Answer, Call, CallError, Capabilities, Failure, Platform, Sighting, SnapshotBody, SnapshotReader, Subscription,
-    SubscriptionRequest,
+    Answer, Call, CallError, Capabilities, Failure, Feed, Platform, Sighting, SnapshotBody, SnapshotReader,
+    Subscription, SubscriptionRequest,
 };
 use crate::store::{HistoryRow, Identity, Role, Store, StoredEvent};
 
@@ -68,6 +68,7 @@ impl Platform for Puppet {
             can_log_out: true,
             tells_schedule: true,
             tells_breaks: true,
+            has_feed: true,
             shortest_interval: INTERVAL,
             subscription_life: Duration::from_secs(86_400),
         }
@@ -103,6 +104,10 @@ impl Platform for Puppet {
     }
 
     fn snapshot<'a>(&'a self, _: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
+        Box::pin(std::future::pending())
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
         Box::pin(std::future::pending())
     }
 
@@ -148,6 +153,7 @@ impl Desk {
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
+            feed: Mutex::default(),
         });
         let (sender, settings) = watch::channel(Arc::new(settings(&agents)));
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
