@@ -332,3 +332,6 @@ fn lost(reason: String) -> CallError {
     let site = CallSite { purpose: "read the feed", method: "", path: String::new() };
     CallError { site, failure: Failure::Broken { reason }, asked_at: None }
 }
+
+#[cfg(test)]
+mod tests;

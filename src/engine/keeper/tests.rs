@@ -1,6 +1,8 @@
 //! The life of an accepted and of a doubtful change, pass by pass.
 
 mod desk;
+mod fed;
+mod interleavings;
 
 use std::time::Duration;
 
