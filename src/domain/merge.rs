@@ -95,6 +95,15 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
         transition: None,
     };
     let Some(now) = known.now else { return Merged::Changed(seen(changed_at)) };
+    if now.state.is_out_of_sight() {
+        // What the platform says of the time out of sight is believed, what it says of the time before does not fill it.
+        let again = if changed_at > now.entered_at {
+            seen(changed_at)
+        } else {
+            Observed { platform_at: None, ..seen(sighted.generated_at) }
+        };
+        return Merged::Changed(again.following(Some(now)));
+    }
     if now.state == sighted.state {
         return same_state(known, now, sighted, seen(changed_at));
     }
@@ -128,7 +137,7 @@ fn is_newer(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: Utc
 fn same_state(known: Known<'_>, now: &Observed, sighted: &Sighted, seen: Observed) -> Merged {
     let close = seen.entered_at <= now.entered_at + SAME_CHANGE;
     let settled = |seen| Merged::Settled(Observed { reason: now.reason.clone(), transition: now.transition, ..seen });
-    let settles = sighted.changed_at.is_some() && now.entered_at != seen.entered_at;
+    let settles = sighted.changed_at.is_some();
     // An earlier stay in the same state says nothing of this one.
     let earlier_stay = known.before.is_some_and(|before| {
         sighted.generated_at < before.entered_at || seen.entered_at + known.late_by < before.entered_at
@@ -159,6 +168,10 @@ pub fn merge_fed(known: Known<'_>, fed: &Fed) -> Merged {
         transition: None,
     };
     let Some(now) = known.now else { return Merged::Changed(seen) };
+    if now.state.is_out_of_sight() {
+        let entered_at = if fed.began_at > now.entered_at { fed.began_at } else { fed.received_at };
+        return Merged::Changed(Observed { entered_at, row_at: entered_at, ..seen }.following(Some(now)));
+    }
     let late_by = known.late_by + fed.waited;
     if now.state == fed.state {
         return match now.source {
@@ -266,6 +279,23 @@ mod tests {
     fn a_snapshot_from_before_an_accepted_post_does_not_disprove_it() {
         let posted = known(AgentState::Ready, 100, Source::Post);
         assert_eq!(merge(Some(&posted), &row(AgentState::Paused, 50, 99), 2), Merged::Contradiction);
+    }
+
+    #[test]
+    fn whoever_comes_back_into_sight_begins_a_stay_that_leaves_the_time_out_of_sight_unknown() {
+        for state in [AgentState::unseen(), AgentState::off_roster()] {
+            let gone = known(state, 200, Source::Snapshot);
+            let Merged::Changed(same) = merge(Some(&gone), &row(AgentState::Ready, 100, 320), 0) else {
+                panic!("seen again")
+            };
+            assert_eq!((same.entered_at, same.platform_at), (at(320), None), "the stay from before: from the sight on");
+            let Merged::Changed(new) = merge(Some(&gone), &row(AgentState::Paused, 250, 320), 0) else {
+                panic!("seen again")
+            };
+            assert_eq!((new.entered_at, new.platform_at), (at(250), Some(at(250))), "changed while nobody saw it");
+            assert_eq!(merge(Some(&same), &row(AgentState::Ready, 100, 330), 0), Merged::Nothing, "the stay goes on");
+        }
+        assert!(!AgentState::Unknown("coffee".into()).is_out_of_sight());
     }
 
     #[test]

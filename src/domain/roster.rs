@@ -343,6 +343,15 @@ impl Roster {
         slot.seen_at = slot.seen_at.max(Some(seen_at));
     }
 
+    /// Nobody sees the agent any more: the state is `unknown` from an instant on, and no sight is newer for that.
+    pub fn lose_sight(&mut self, index: AgentIndex, unknown: Observed) {
+        let Some(slot) = self.slots.get_mut(index.position()) else { return };
+        if let Some(before) = slot.observed.take() {
+            slot.note_stay(&before, unknown.entered_at);
+        }
+        slot.observed = Some(unknown);
+    }
+
     /// A sight generated at `seen_at` included the agent and showed nothing new.
     pub fn seen(&mut self, index: AgentIndex, seen_at: UtcMicros) {
         if let Some(slot) = self.slots.get_mut(index.position()) {

@@ -5,6 +5,7 @@
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
 pub mod calls;
+pub mod crew;
 pub mod deliver;
 pub mod door;
 pub mod feed;
@@ -21,3 +22,4 @@ pub mod settings;
 pub mod sight;
 pub mod store_watch;
 pub mod supervisor;
+pub mod tenants;

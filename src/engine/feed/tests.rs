@@ -172,6 +172,7 @@ impl Stage {
             budget: Mutex::new(Budget::new(1, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
             feed: Mutex::default(),
+            subscriptions: Mutex::default(),
         });
         let (settings_in, settings) = watch::channel(Arc::new(settings(skills)));
         let (soft, mut task) = (CancellationToken::new(), JoinSet::new());

@@ -74,7 +74,8 @@ impl Keeper {
                 self.held_fed.insert(agent, fed);
             }
             (Merged::Nothing | Merged::Queue(_) | Merged::Settled(_), _) if same => {
-                self.files[index.position()].told_by_feed = !unread;
+                let file = &mut self.files[index.position()];
+                (file.told_by_feed, file.missed) = (!unread, None);
                 self.roster.seen(index, seen_at);
             }
             (Merged::Nothing | Merged::Queue(_) | Merged::Settled(_), _) => {}

@@ -17,6 +17,7 @@ use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::merge::{CONTRADICTIONS_BELIEVED, Known, Merged, SAME_CHANGE, Sighted, merge};
 use crate::domain::planner::is_reversal;
 use crate::domain::roster::{AgentIndex, AgentSlot};
+use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition};
 use crate::engine::calls::real_millis;
@@ -47,7 +48,8 @@ impl Keeper {
                 platform_at: sighting.changed_at,
                 generated_at: sight.generated_at,
             };
-            self.files[index.position()].row = Some(row);
+            let file = &mut self.files[index.position()];
+            (file.row, file.missed) = (Some(row), None);
             look_at.insert(index);
         }
         for agent in sight.agents.iter().filter(|agent| !absent.contains(agent)) {
@@ -65,7 +67,8 @@ impl Keeper {
             }
             row.generated_at = sight.generated_at;
             let estimated = self.roster.get(index).and_then(AgentSlot::observed).is_some_and(Observed::is_estimate);
-            if estimated || file.contradictions > 0 || self.book.of_agent(agent).next().is_some() {
+            let came_back = file.missed.take().is_some();
+            if came_back || estimated || file.contradictions > 0 || self.book.of_agent(agent).next().is_some() {
                 look_at.insert(index);
             }
         }
@@ -78,6 +81,7 @@ impl Keeper {
             *newest = sight.generated_at;
             for agent in sight.absent.iter() {
                 self.note_absent(pass, agent, sight.generated_at);
+                self.note_missed(pass, agent, sight.generated_at);
             }
         }
     }
@@ -94,6 +98,23 @@ impl Keeper {
             if open.unshown >= u32::from(CONTRADICTIONS_BELIEVED) {
                 self.step(pass, id, Step::GiveUp { at: pass.now });
             }
+        }
+    }
+
+    /// After three snapshots without an agent whom no other source has shown meanwhile, the state is unknown from the first of them on.
+    /// Fewer are nothing, and so is time without any snapshot.
+    fn note_missed(&mut self, pass: &mut Pass, agent: &AgentId, generated_at: UtcMicros) {
+        let Some(index) = self.roster.find(agent.as_str()) else { return };
+        let known = self.roster.get(index).and_then(AgentSlot::observed);
+        // A snapshot from before what is known says nothing against it.
+        if known.is_some_and(|known| known.state.is_out_of_sight() || generated_at <= known.entered_at) {
+            return;
+        }
+        let missed = &mut self.files[index.position()].missed;
+        let (since, count) = missed.map_or((generated_at, 1), |(since, count)| (since, count + 1));
+        *missed = Some((since, count));
+        if count >= CONTRADICTIONS_BELIEVED {
+            self.lose_sight(pass, index, AgentState::unseen(), since);
         }
     }
 

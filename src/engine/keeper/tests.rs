@@ -3,6 +3,7 @@
 mod desk;
 mod fed;
 mod interleavings;
+mod out_of_sight;
 
 use std::time::Duration;
 

@@ -119,7 +119,7 @@ pub(super) struct Desk {
     agents: Vec<AgentId>,
     /// How far our clock was set since the start; the platform's was not.
     off_us: i64,
-    _settings: watch::Sender<Arc<TenantSettings>>,
+    settings: watch::Sender<Arc<TenantSettings>>,
     _folder: TempDir,
 }
 
@@ -147,15 +147,26 @@ impl Desk {
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
             feed: Mutex::default(),
+            subscriptions: Mutex::default(),
         });
         let (sender, settings) = watch::channel(Arc::new(settings(&agents)));
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
         let keeper = Keeper::load(&parts).await.expect("loads");
         let mut desk =
-            Self { keeper, clock, store, puppet, parts, agents, off_us: 0, _settings: sender, _folder: folder };
+            Self { keeper, clock, store, puppet, parts, agents, off_us: 0, settings: sender, _folder: folder };
         desk.let_all_be_scheduled();
         desk
+    }
+
+    /// The configuration names these agents from now on; the keeper hears of it by a reload, or is not there to hear.
+    pub(super) async fn list(&mut self, agents: &[&str], reloads: bool) {
+        self.agents = agents.iter().copied().map(AgentId::new).collect();
+        let newer = Arc::new(settings(&self.agents));
+        self.settings.send_replace(newer.clone());
+        if reloads {
+            self.keeper.take_settings(newer).await.expect("taken");
+        }
     }
 
     /// The keeper ends where it stands, as at a crash, and another one reads the store.
