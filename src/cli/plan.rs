@@ -121,6 +121,9 @@ async fn plan(
     // Simulated time is the daemon's own; what it recorded last tells how far it has come.
     let now = clock_of(config).await.now();
     let mut picture = read_picture(reader, &tenant.id, now, &settings.agents).await?;
+    for agent in &picture.leaving {
+        picture.roster.remove(agent.as_str());
+    }
     count_as_seen(&mut picture.roster, now);
     Ok(decided(&picture, &settings, args, now, daemon_runs))
 }

@@ -31,7 +31,8 @@ lists are replaced.
   (`SHIFTKEEPER__TENANTS__ACME__CLIENT_SECRET`) may hold the secret itself.
 - **Durations** are text with units: `\"30s\"`, `\"5m\"`, `\"1h30m\"`.
 - **Reload.** SIGHUP reads the configuration again. A bad one is refused whole and the old one stays; of a good one, keys
-  marked *reload* take effect, and changed keys marked *restart* are named in the log and wait.
+  marked *reload* take effect, and changed keys marked *restart* are named in the log and wait. Tenants come and go so too. A
+  changed key of a tenant that says who, where, how fast or how starts that tenant's workers anew, and no other's.
 ";
 
 /// `docs/configuration.md`.

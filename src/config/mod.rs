@@ -10,6 +10,7 @@ mod automation;
 mod complaint;
 mod document;
 mod environment;
+mod feed;
 mod import;
 mod jobs;
 mod kind;
@@ -36,6 +37,7 @@ pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
 pub use document::reference;
 pub use environment::{Environment, Flag};
+pub use feed::Feed;
 pub use jobs::{JobKind, JobSettings, RetentionSettings};
 pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
@@ -104,11 +106,7 @@ impl Config {
         config.import = newer.import.clone();
         config.rules.clone_from(&newer.rules);
         config.webhooks.clone_from(&newer.webhooks);
-        for tenant in &mut config.tenants {
-            if let Some(newer) = newer.tenant(&tenant.id) {
-                tenant.reload(newer);
-            }
-        }
+        config.tenants.clone_from(&newer.tenants);
         config
     }
 
@@ -170,11 +168,15 @@ impl Config {
         config
     }
 
-    /// Simulated time beside a real platform would read its instants wrong and overrun its budget.
-    fn check_clock(&self, section: &mut Section<'_, '_>) {
+    /// Simulated time beside a real platform, which would read its instants wrong and overrun its budget.
+    pub fn mixes_times(&self) -> bool {
         let urls = self.tenants.iter().map(|tenant| &tenant.base_url).chain(self.webhooks.iter().map(|hook| &hook.url));
-        let mut urls = urls.chain(&self.client.url);
-        if self.clock.is_simulated() && urls.any(|url| !is_loopback(url)) {
+        let feeds = self.tenants.iter().filter_map(|tenant| tenant.feed.base_url.as_ref());
+        self.clock.is_simulated() && urls.chain(&self.client.url).chain(feeds).any(|url| !is_loopback(url))
+    }
+
+    fn check_clock(&self, section: &mut Section<'_, '_>) {
+        if self.mixes_times() {
             for key in ["clock.speed", "clock.start"] {
                 let fault = Fault::new("simulated time needs every URL to be loopback");
                 section.complain_where_set(key, fault.advise("remove it, or point base_url at the simulator"));

@@ -10,19 +10,20 @@ use reqwest::Url;
 use super::adherence;
 use super::automation::Automation;
 use super::complaint::Fault;
+use super::feed::Feed;
 use super::kind::{self, Kind};
 use super::policy::Policy;
-use super::reader::{Section, reloads, restarts};
+use super::reader::{Section, reloads};
 use super::retry::Retry;
 use super::subscription::Subscription;
 use super::webhooks::is_loopback;
 use crate::domain::adherence::AdherenceSettings;
-use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::ids::{AgentId, SkillId, TenantId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
 
 /// One tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tenant {
     /// Its id: the first part of every key in the store.
     pub id: TenantId,
@@ -48,12 +49,16 @@ pub struct Tenant {
     pub mode: Mode,
     /// Agents beside the imported ones.
     pub agents: Vec<AgentId>,
+    /// The skills that the live feed is subscribed to and whose figures are read.
+    pub skills: Vec<SkillId>,
     /// Schedule files that are dropped here are imported; relative to the working directory.
     pub schedule_folder: Option<PathBuf>,
     /// The platform's state names and ours.
     pub states: StateNames,
     /// Reading agent states.
     pub subscription: Subscription,
+    /// Hearing of changes as they happen.
+    pub feed: Feed,
     /// What a change must obey.
     pub policy: Policy,
     /// Trying again.
@@ -118,7 +123,7 @@ impl TokenStyle {
 impl TokenSettings {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let style = section.value(
-            restarts(
+            reloads(
                 "style",
                 "Where the credentials go: into the form (body), into Basic, or the legacy form whose answer names the \
                  base URL.",
@@ -127,7 +132,7 @@ impl TokenSettings {
             TokenStyle::Body,
         );
         let path = section.value(
-            restarts(
+            reloads(
                 "path",
                 "The token endpoint under base_url; by default /oauth2/token for body, /oauth/token for basic, \
                  /InContactAuthorizationServer/Token for legacy.",
@@ -136,9 +141,9 @@ impl TokenSettings {
             style.default_path().to_owned(),
         );
         let scope =
-            section.optional(restarts("scope", "The scope to ask for, where the platform wants one."), &kind::text());
+            section.optional(reloads("scope", "The scope to ask for, where the platform wants one."), &kind::text());
         let tenant_id = section
-            .optional(restarts("tenant_id", "The tenant_id to send, where the platform wants one."), &kind::text());
+            .optional(reloads("tenant_id", "The tenant_id to send, where the platform wants one."), &kind::text());
         Self { style, path, scope, tenant_id }
     }
 }
@@ -154,15 +159,15 @@ struct Identity {
 impl Identity {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let id = section.required(
-            restarts("id", "Names the tenant everywhere; not to be changed once data is stored."),
+            reloads("id", "Names the tenant everywhere; another id is another tenant, with data of its own."),
             &kind::id(),
         );
         let base_url = section.required(
-            restarts("base_url", "Where the platform is reached; the token answer may replace it."),
+            reloads("base_url", "Where the platform is reached; the token answer may replace it."),
             &kind::url(),
         );
         let plain = section.value(
-            restarts(
+            reloads(
                 "allow_plain_http",
                 "Lets base_url be http:// on another machine; credentials then travel in clear.",
             ),
@@ -174,8 +179,8 @@ impl Identity {
                 Fault::new("would send credentials in clear").advise("use https://, or set allow_plain_http = true");
             section.complain("base_url", fault);
         }
-        let client_id = section.required(restarts("client_id", "The client id of the credentials."), &kind::text());
-        let client_secret = section.daemon_secret(restarts("client_secret", "The client secret of the credentials."));
+        let client_id = section.required(reloads("client_id", "The client id of the credentials."), &kind::text());
+        let client_secret = section.daemon_secret(reloads("client_secret", "The client secret of the credentials."));
         Self { id, base_url, client_id, client_secret }
     }
 }
@@ -189,12 +194,12 @@ struct Budget {
 impl Budget {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let requests_per_minute = section.value(
-            restarts("requests_per_minute", "Requests in any 60 s at most, exact over every such window."),
+            reloads("requests_per_minute", "Requests in any 60 s at most, exact over every such window."),
             &kind::integer(1..=6_000),
             100,
         );
         let urgent_reserve = section.value(
-            restarts("urgent_reserve", "Of these, kept free for mandatory breaks and people's requests."),
+            reloads("urgent_reserve", "Of these, kept free for mandatory breaks and people's requests."),
             &kind::integer(0..=1_000),
             2,
         );
@@ -202,7 +207,7 @@ impl Budget {
             section.complain("urgent_reserve", Fault::new("must be less than requests_per_minute"));
         }
         let request_timeout = section.value(
-            restarts("request_timeout", "How long an answer may take, in real time, before the request is in doubt."),
+            reloads("request_timeout", "How long an answer may take, in real time, before the request is in doubt."),
             &kind::duration(Duration::from_millis(100)..=Duration::from_secs(120)),
             Duration::from_secs(10),
         );
@@ -214,19 +219,19 @@ impl Tenant {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let identity = Identity::read(section);
         let dialect = section.value(
-            restarts("dialect", "Which services the platform offers."),
+            reloads("dialect", "Which services the platform offers."),
             &kind::choice(&[("guide", Dialect::Guide)]),
             Dialect::Guide,
         );
         let api_version = section.value(
-            restarts("api_version", "The version in the platform's paths, as in /api/v2/users."),
+            reloads("api_version", "The version in the platform's paths, as in /api/v2/users."),
             &version(),
             "v2".to_owned(),
         );
         let token = section.table("token", TokenSettings::read);
         let budget = Budget::read(section);
         let mode = section.value(
-            restarts("mode", "Whether state changes are sent (live), or only recorded as if they were (dry_run)."),
+            reloads("mode", "Whether state changes are sent (live), or only recorded as if they were (dry_run)."),
             &kind::choice(&[("live", Mode::Live), ("dry_run", Mode::DryRun)]),
             Mode::Live,
         );
@@ -235,8 +240,16 @@ impl Tenant {
             &kind::list(agent_id()),
             Vec::new(),
         );
+        let skills = section.value(
+            reloads(
+                "skills",
+                "Platform ids of the skills that the live feed is subscribed to and whose figures are read.",
+            ),
+            &kind::list(kind::id::<SkillId>()),
+            Vec::new(),
+        );
         let schedule_folder = section.optional(
-            restarts(
+            reloads(
                 "schedule_folder",
                 "Schedule files that are dropped into this folder are imported; relative to the working directory.",
             ),
@@ -244,6 +257,7 @@ impl Tenant {
         );
         let states = section.table("states", read_state_names);
         let subscription = section.table("subscription", Subscription::read);
+        let feed = section.table("feed", Feed::read);
         let policy = section.table("policy", Policy::read);
         let retry = section.table("retry", Retry::read);
         let adherence = section.table("adherence", adherence::read);
@@ -261,9 +275,11 @@ impl Tenant {
             request_timeout: budget.request_timeout,
             mode,
             agents,
+            skills,
             schedule_folder: schedule_folder.map(PathBuf::from),
             states,
             subscription,
+            feed,
             policy,
             retry,
             adherence,
@@ -273,19 +289,26 @@ impl Tenant {
 }
 
 impl Tenant {
-    /// Takes over what needs no restart.
-    pub(super) fn reload(&mut self, newer: &Self) {
-        self.agents.clone_from(&newer.agents);
-        self.policy = newer.policy;
-        self.retry = newer.retry;
-        self.adherence = newer.adherence.clone();
-        self.automation = newer.automation.clone();
+    /// Whether its workers can go on with `newer`: they take these keys over as they run. All others take new workers.
+    pub fn goes_on_as(&self, newer: &Self) -> bool {
+        let taken_over = Self {
+            agents: newer.agents.clone(),
+            skills: newer.skills.clone(),
+            feed: self.feed.taking_over(&newer.feed),
+            schedule_folder: newer.schedule_folder.clone(),
+            policy: newer.policy,
+            retry: newer.retry,
+            adherence: newer.adherence.clone(),
+            automation: newer.automation.clone(),
+            ..self.clone()
+        };
+        taken_over == *newer
     }
 }
 
 fn read_state_names(section: &mut Section<'_, '_>) -> StateNames {
     let incoming: BTreeMap<String, AgentState> = section.value(
-        restarts(
+        reloads(
             "incoming",
             "The platform's own state names, in any case, and what they mean here, as in { mittag = \"Paused\" }.",
         ),
@@ -293,7 +316,7 @@ fn read_state_names(section: &mut Section<'_, '_>) -> StateNames {
         BTreeMap::new(),
     );
     let outgoing: BTreeMap<AgentState, String> = section.value(
-        restarts("outgoing", "The names that the platform's state request takes, as in { Paused = \"BREAK\" }."),
+        reloads("outgoing", "The names that the platform's state request takes, as in { Paused = \"BREAK\" }."),
         &kind::map(kind::state(), kind::text()),
         BTreeMap::new(),
     );
@@ -315,7 +338,7 @@ fn agent_id() -> Kind<AgentId> {
     Kind::from_text("agent id", convert, |id| format!("{id:?}"))
 }
 
-fn path() -> Kind<String> {
+pub(super) fn path() -> Kind<String> {
     let convert = |text: &str| {
         let sound = text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#'));
         if sound { Ok(text.to_owned()) } else { Err(Fault::new("must be a path that begins with /, without query")) }

@@ -5,8 +5,10 @@
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
 pub mod calls;
+pub mod crew;
 pub mod deliver;
 pub mod door;
+pub mod feed;
 pub mod heads;
 pub mod jobs;
 pub mod keeper;
@@ -20,3 +22,4 @@ pub mod settings;
 pub mod sight;
 pub mod store_watch;
 pub mod supervisor;
+pub mod tenants;

@@ -13,6 +13,7 @@ use crate::domain::ids::{AgentId, SubjectId, TenantId};
 use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::roster::{AgentSlot, Busy, Roster};
 use crate::domain::schedule::{AgentPlan, LOOKS_AHEAD, LOOKS_BACK};
+use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RemembersWrite, StoredTransition};
 
@@ -34,7 +35,8 @@ pub struct Picture {
     pub subjects: Vec<Option<SubjectId>>,
     /// The transitions that have not ended.
     pub open: Vec<StoredTransition>,
-    /// Those of the roster whom neither a schedule nor the list names any more: they are there for their open transitions alone.
+    /// Those of the roster whom neither a schedule nor the list names any more: they are there until their transitions and their
+    /// history are ended.
     pub leaving: HashSet<AgentId>,
     /// Automatic changes of the last hour, oldest first.
     pub automatic: Vec<AutomaticChange>,
@@ -57,11 +59,15 @@ pub async fn read_picture(
         automatic: reader.automatic_changes(tenant, now - AUTOMATIC_WITHIN).await?,
         newest: None,
     };
+    let latest = reader.latest_states(tenant).await?;
+    let on =
+        latest.iter().filter(|stored| stored.row.state != AgentState::off_roster()).map(|stored| &stored.row.agent);
+    let unfinished: HashSet<&AgentId> = on.chain(picture.open.iter().map(|open| &open.transition.agent)).collect();
     let named: HashSet<&AgentId> = listed.iter().collect();
     for stored in reader.agents(tenant).await? {
         let id = &stored.agent.id;
         if !stored.imported && !named.contains(id) {
-            if !picture.open.iter().any(|open| open.transition.agent == *id) {
+            if !unfinished.contains(id) {
                 continue;
             }
             picture.leaving.insert(id.clone());
@@ -75,7 +81,7 @@ pub async fn read_picture(
             picture.subjects.push(None);
         }
     }
-    for stored in reader.latest_states(tenant).await? {
+    for stored in latest {
         let entered_at = stored.row.entered_at;
         picture.newest = picture.newest.max(Some(entered_at));
         if let Some(index) = picture.roster.find(stored.row.agent.as_str()) {
@@ -99,9 +105,10 @@ pub async fn read_picture(
     }
     read_plans(reader, &mut picture.roster, now).await?;
     // Whether a stay was a rest is a question for the plan.
-    for stay in reader.rests(tenant, now - LONGEST_SHIFT, SHORTEST_REST).await? {
-        if let (Some(index), Some(left_at)) = (picture.roster.find(stay.row.agent.as_str()), stay.left_at) {
-            picture.roster.note_past_stay(index, &observed(stay.row), left_at);
+    for (agent, stays) in reader.rests(tenant, now - LONGEST_SHIFT, SHORTEST_REST).await? {
+        let Some(index) = picture.roster.find(agent.as_str()) else { continue };
+        for stay in stays {
+            picture.roster.note_past_rest(index, stay);
         }
     }
     Ok(picture)

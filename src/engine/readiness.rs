@@ -17,7 +17,7 @@ const MOST_PARTS: usize = 10_000;
 /// One part of the daemon, or of what it depends on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Part {
-    /// `task keeper:acme`, `store`, `tenant acme: sight`, …
+    /// `store`, `tenant acme: picture`, `task tenant acme: keeper`, …
     pub name: String,
     /// Whether it is ready.
     pub ready: bool,
@@ -87,6 +87,11 @@ impl Readiness {
     /// Something outside is given up until a person does something about it.
     pub fn given_up(&self, name: &str, detail: impl Into<String>) {
         self.set(name, State { needs_person: true, detail: detail.into(), ..State::default() });
+    }
+
+    /// Everything of which the name begins so, and the tasks of such names, is no more.
+    pub fn forget_all(&self, prefix: &str) {
+        self.parts().retain(|name, _| !name.strip_prefix("task ").unwrap_or(name).starts_with(prefix));
     }
 
     /// Parts that are no more.

@@ -19,9 +19,9 @@ use axum::http::StatusCode;
 use axum::middleware::map_response;
 use axum::routing::{get, post};
 use serde::Serialize;
+use tokio::sync::watch;
 use tower_http::timeout::TimeoutLayer;
 
-use self::auth::Tokens;
 use self::problem::Problem;
 use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
@@ -36,7 +36,7 @@ use crate::engine::repeats::Repeats;
 use crate::store::Reader;
 
 pub use api::webhooks::{attempt as attempt_shape, delivery as delivery_shape, endpoint as endpoint_shape};
-pub use auth::{Access, Right};
+pub use auth::{Access, Right, Tokens};
 pub use serve::serve;
 
 /// The largest request body but for imports.
@@ -122,7 +122,7 @@ pub enum ImportError {
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
-    tokens: Arc<Tokens>,
+    tokens: watch::Receiver<Arc<Tokens>>,
     door: Door,
     reader: Reader,
     readiness: Readiness,
@@ -135,8 +135,8 @@ pub struct ApiState {
 
 /// What the HTTP face is made of.
 pub struct ApiParts {
-    /// Who may do what.
-    pub tokens: Vec<Access>,
+    /// Who may do what; a reload may change it.
+    pub tokens: watch::Receiver<Arc<Tokens>>,
     /// The way in for changes.
     pub door: Door,
     /// The store.
@@ -159,7 +159,7 @@ impl ApiState {
     /// Ready to serve.
     pub fn new(parts: ApiParts) -> Self {
         Self {
-            tokens: Arc::new(Tokens::new(parts.tokens)),
+            tokens: parts.tokens,
             door: parts.door,
             reader: parts.reader,
             readiness: parts.readiness,

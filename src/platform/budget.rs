@@ -75,6 +75,11 @@ impl Budget {
         }
     }
 
+    /// One that has no slot: what an earlier run spent is not known yet.
+    pub fn closed() -> Self {
+        Self { paused_until: Duration::MAX, ..Self::new(1, Duration::ZERO, 0) }
+    }
+
     /// Takes over the calls of an earlier run: for each the time since its answer, or none when it had no answer (its answer
     /// is then taken to be now).
     pub fn restore(&mut self, now: Duration, calls: impl IntoIterator<Item = Option<Duration>>) {
