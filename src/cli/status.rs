@@ -1,5 +1,5 @@
-//! `shiftkeeper status`: how the running daemon is, on one screen: tokens, budgets, breakers, pictures, subscriptions and webhooks
-//! of every tenant with their ages, the jobs and the store.
+//! `shiftkeeper status`: how the running daemon is, on one screen: tokens, budgets, breakers, pictures, feeds, subscriptions and
+//! webhooks of every tenant with their ages, the jobs and the store.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,8 +18,8 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::engine::status::{JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus};
 
-/// Shows how the running daemon is: tokens, budgets, breakers, pictures, subscriptions and webhooks of every tenant with
-/// their ages, the jobs and the store.
+/// Shows how the running daemon is: tokens, budgets, breakers, pictures, feeds, subscriptions and webhooks of every tenant
+/// with their ages, the jobs and the store.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Ends with 0 when nothing asks for a look, with 4 when something does (the rows that begin with a !), and with 69 when
@@ -147,6 +147,7 @@ fn tenant_rows(tenant: &TenantStatus) -> Vec<Row> {
     let since = breaker.since.map_or_else(String::new, |since| format!("automation is halted since {since}"));
     rows.push(Row::new(breaker.ok, &id, "breaker", breaker.state.clone()).detail(since));
     rows.push(picture_row(tenant));
+    rows.push(feed_row(tenant));
     let open = counts(tenant.open_transitions.iter());
     let all: u64 = tenant.open_transitions.values().sum();
     rows.push(Row::new(true, &id, "transitions", format!("{all} open")).detail(open));
@@ -179,6 +180,19 @@ fn picture_row(tenant: &TenantStatus) -> Row {
     let picture = &tenant.picture;
     let state = picture.age_ms.map_or("nothing to see".to_owned(), |age| format!("{} old", millis(age)));
     Row::new(picture.ok, tenant.id.to_string(), "picture", state).detail(counts(picture.agents.iter()))
+}
+
+fn feed_row(tenant: &TenantStatus) -> Row {
+    let feed = &tenant.feed;
+    let state = match (feed.state.as_str(), feed.last_message_age_ms) {
+        ("live", Some(age)) => format!("live, heard {} ago", millis(age)),
+        (state, _) => state.to_owned(),
+    };
+    let detail = match &feed.reason {
+        Some(reason) => reason.clone(),
+        None => format!("{} messages, {} lost connections", feed.messages, feed.losses),
+    };
+    Row::new(feed.ok, tenant.id.to_string(), "feed", state).detail(detail)
 }
 
 fn subscription_row(tenant: &str, one: &SubscriptionStatus) -> Row {

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod crew;
 pub mod deliver;
 pub mod door;
+pub mod feed;
 pub mod heads;
 pub mod jobs;
 pub mod keeper;

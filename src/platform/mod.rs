@@ -10,6 +10,7 @@ pub mod budget;
 pub mod client;
 pub mod dry_run;
 pub mod error;
+pub mod feed;
 pub mod guide;
 #[cfg(test)]
 mod loopback;
@@ -31,6 +32,7 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 pub use error::{CallError, Effect, Failure, Trouble};
+pub use feed::{Command, Feed, FeedCall, FeedMessage};
 pub use offset::ClockOffset;
 pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader};
 pub use vitals::{CallKind, Vitals};
@@ -64,6 +66,9 @@ pub trait Platform: Send + Sync + fmt::Debug {
 
     /// How the connection is: what calls came to, how the token is. Sends nothing.
     fn vitals(&self) -> Vitals;
+    /// Opens the live feed, which says nothing before it is told what to show. Outside the request budget; of one tenant there
+    /// should never be two.
+    fn feed(&self) -> Call<'_, Box<dyn Feed>>;
 
     /// A reader of this dialect's snapshots for one slice of the roster; it remembers what it read last.
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader>;
@@ -80,6 +85,8 @@ pub struct Capabilities {
     pub tells_schedule: bool,
     /// Whether [`Platform::break_required`] has an answer.
     pub tells_breaks: bool,
+    /// Whether there is a [`Platform::feed`].
+    pub has_feed: bool,
     /// The shortest interval of a subscription.
     pub shortest_interval: Duration,
     /// How long a subscription lives after it was made.

@@ -142,6 +142,24 @@ impl TokenSource {
         }
     }
 
+    /// A token for something that outlasts a call: one that is about to expire is renewed first, and serves only where that fails.
+    pub async fn fresh(&self) -> Result<Arc<Token>, Failure> {
+        let renewal = {
+            let now = self.shared.clock.monotonic();
+            let mut state = self.shared.state();
+            let due = state.token.as_ref().is_some_and(|token| token.renew_at <= now);
+            if due && state.may_ask(now) {
+                self.start(&mut state);
+            }
+            (due && state.under_way).then(|| self.shared.ended.subscribe())
+        };
+        if let Some(mut ended) = renewal {
+            // As in `current`: it ends in any case.
+            let _ = ended.changed().await;
+        }
+        self.current().await
+    }
+
     /// The platform answered 401 to a call with this token: it is dropped, if it is still the current one.
     pub fn refused(&self, token: &Token) {
         let now = self.shared.clock.monotonic();

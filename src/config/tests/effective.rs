@@ -180,6 +180,7 @@ urgent_reserve = 1
 request_timeout = "20s"
 mode = "dry_run"
 agents = ["u_1"]
+skills = ["4101"]
 token = { style = "basic", path = "/token" }
 states = { incoming = { Mittag = "paused" }, outgoing = { LoggedOut = "GONE" } }
 [tenants.subscription]
@@ -188,6 +189,10 @@ agents_per_subscription = 100
 renew_after = "20h"
 oversize_bytes = 100000
 max_body_bytes = 1000000
+[tenants.feed]
+enabled = false
+path = "/feed"
+silent_after = "1m"
 [tenants.policy]
 unscheduled_forbids = "all"
 on_contact = "now"

@@ -11,6 +11,7 @@ mod decide;
 mod dispatch;
 mod doubt;
 mod facts;
+mod fed;
 mod files;
 mod load;
 mod moot;
@@ -38,6 +39,7 @@ use super::picture::PLANS_EVERY;
 use super::settings::TenantSettings;
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
+use crate::domain::merge::Fed;
 use crate::domain::roster::Roster;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Step};
@@ -99,6 +101,8 @@ struct Keeper {
     started_at: UtcMicros,
     /// When the newest snapshot of each subscription was generated, by the subscription's number.
     newest_sights: BTreeMap<u32, UtcMicros>,
+    /// Messages of the feed that may be older than what is known.
+    held_fed: BTreeMap<AgentId, Fed>,
     /// Since when the subscriptions have their agents.
     looking_since: UtcMicros,
     /// The subscriptions that people were told are stale.
@@ -125,6 +129,7 @@ impl Arrival {
         match self {
             Self::Message(Message::Request { request, .. }) => request.agents.len(),
             Self::Message(Message::Sight(sight)) => sight.changed.len(),
+            Self::Message(Message::Fed(fed)) => fed.len(),
             Self::Message(Message::SliceNotice(_) | Message::Cancel { .. } | Message::ScheduleChanged)
             | Self::Answer(_)
             | Self::Told(_) => 0,
@@ -222,6 +227,7 @@ impl Keeper {
         if pass.now.since(self.plans_read) >= PLANS_EVERY {
             self.read_plans(pass.now).await?;
         }
+        self.believe_held(&mut pass);
         self.watch_staleness(&mut pass);
         self.give_up_unseen(&mut pass);
         self.decide(&mut pass);
@@ -249,6 +255,7 @@ impl Keeper {
                 self.read_stays_anew(pass, &sight).await?;
                 self.take_sight(pass, sight);
             }
+            Arrival::Message(Message::Fed(fed)) => self.take_fed(pass, fed),
             Arrival::Message(Message::SliceNotice(notice)) => self.take_notice(pass, &notice),
             Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply),
             Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),

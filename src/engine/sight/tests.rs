@@ -10,9 +10,9 @@ use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom, SharedClock};
 use crate::domain::ids::ReasonCode;
 use crate::domain::state::AgentState;
-use crate::engine::keeper::tests::usual_settings;
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::SightSettings;
+use crate::engine::settings::tests::settings as usual_settings;
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::{

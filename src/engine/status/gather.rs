@@ -8,8 +8,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::Mutex;
 
 use super::view::{
-    AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, JobStatus, PictureStatus, SCHEMA_VERSION, Status,
-    StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
+    AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, FeedStatus, JobStatus, PictureStatus,
+    SCHEMA_VERSION, Status, StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
 };
 use super::{Look, StatusParts};
 use crate::clock::Stopwatch;
@@ -18,6 +18,7 @@ use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
 use crate::engine::calls::real_millis;
 use crate::engine::deliver::TOLD_AFTER;
+use crate::engine::feed::{FeedStanding, FeedState};
 use crate::engine::jobs::JobView;
 use crate::engine::link::{Link, SubscriptionNow};
 use crate::engine::meter::{Counts, KeeperFacts, Totals};
@@ -192,7 +193,7 @@ impl Desk {
 impl Status {
     fn has_nothing_wrong(&self) -> bool {
         let tenant = |tenant: &TenantStatus| {
-            let own = [tenant.token.ok, tenant.breaker.ok, tenant.picture.ok];
+            let own = [tenant.token.ok, tenant.breaker.ok, tenant.picture.ok, tenant.feed.ok];
             own.iter().all(|ok| *ok) && tenant.webhooks.iter().all(|webhook| webhook.ok)
         };
         self.parts.iter().all(|part| part.ready)
@@ -215,6 +216,7 @@ fn tenant(link: &Link, stored: Option<&OfTenant>, now: UtcMicros) -> TenantStatu
         budget,
         breaker: breaker(facts.as_ref()),
         picture: picture(facts.as_ref(), now),
+        feed: feed(link.feed(), now),
         open_transitions: words(facts.as_ref().map(|facts| &facts.open)),
         subscriptions: subscriptions(link, facts.as_ref(), now),
         webhooks: stored.map_or_else(Vec::new, |stored| webhooks(&stored.endpoints, now)),
@@ -256,6 +258,27 @@ fn picture(facts: Option<&KeeperFacts>, now: UtcMicros) -> PictureStatus {
         agents: words(facts.map(|facts| &facts.agents)),
         age_ms: age.map(real_millis),
         stale_after_ms: real_millis(stale_after),
+    }
+}
+
+fn feed(state: FeedState, now: UtcMicros) -> FeedStatus {
+    let FeedState { standing, last_message_at, losses, messages, odd_messages } = state;
+    let (ok, state, reason, since, attempt) = match standing {
+        FeedStanding::Off(reason) => (true, "off", Some(reason.to_owned()), None, None),
+        FeedStanding::Connecting { since, attempt } => (attempt <= 1, "connecting", None, Some(since), Some(attempt)),
+        FeedStanding::Live { since } => (true, "live", None, Some(since), None),
+    };
+    let last_message_age_ms = last_message_at.map(|at| real_millis(now.since(at)));
+    FeedStatus {
+        ok,
+        state: state.to_owned(),
+        reason,
+        since,
+        attempt,
+        last_message_age_ms,
+        losses,
+        messages,
+        odd_messages,
     }
 }
 

@@ -53,6 +53,8 @@ pub struct TenantStatus {
     pub breaker: BreakerStatus,
     /// Its picture.
     pub picture: PictureStatus,
+    /// Its live feed.
+    pub feed: FeedStatus,
     /// Open transitions, by status.
     pub open_transitions: BTreeMap<String, u64>,
     /// Its subscriptions.
@@ -115,6 +117,29 @@ pub struct PictureStatus {
     pub age_ms: Option<u64>,
     /// Decisions that need fresh sight wait beyond this age.
     pub stale_after_ms: u64,
+}
+
+/// A live feed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FeedStatus {
+    /// It is there, just being made, or not meant to be.
+    pub ok: bool,
+    /// `live`, `connecting` or `off`.
+    pub state: String,
+    /// Why there is none, where none is meant to be.
+    pub reason: Option<String>,
+    /// Since when it is live, or since when there is none.
+    pub since: Option<UtcMicros>,
+    /// The attempt that is under way, from 1.
+    pub attempt: Option<u32>,
+    /// How long ago it last said anything.
+    pub last_message_age_ms: Option<u64>,
+    /// Connections that were lost or could not be made, since the start.
+    pub losses: u64,
+    /// What it has said since the start.
+    pub messages: u64,
+    /// What of that made no sense.
+    pub odd_messages: u64,
 }
 
 /// A real-time subscription.

@@ -26,6 +26,7 @@ impl Collector for Families {
         self.jobs(&mut page)?;
         self.platform(&mut page)?;
         self.keepers(&mut page)?;
+        self.feeds(&mut page)?;
         self.subscriptions(&mut page)?;
         self.outbox(&mut page)?;
         self.audit(&mut page)
@@ -270,6 +271,37 @@ impl Families {
             self.tenants().flat_map(|tenant| {
                 tenant.open_transitions.iter().map(|(status, count)| (with(&tenant.id, "status", status), *count))
             }),
+        )
+    }
+
+    fn feeds(&self, page: &mut Page<'_>) -> fmt::Result {
+        let each = || self.tenants().map(|tenant| (of(&tenant.id), &tenant.feed));
+        page.gauge(
+            "shiftkeeper_feed_up",
+            "Whether the live feed is there; no sample where none is meant to be",
+            each()
+                .filter(|(_, feed)| feed.state != "off")
+                .map(|(labels, feed)| (labels, u64::from(feed.state == "live"))),
+        )?;
+        page.gauge(
+            "shiftkeeper_feed_last_message_age_seconds",
+            "How long ago the live feed last said anything, heartbeats included",
+            each().filter_map(|(labels, feed)| Some((labels, seconds(feed.last_message_age_ms?)))),
+        )?;
+        page.counter(
+            "shiftkeeper_feed_losses",
+            "Connections of the live feed that were lost or could not be made",
+            each().map(|(labels, feed)| (labels, feed.losses)),
+        )?;
+        page.counter(
+            "shiftkeeper_feed_messages",
+            "What the live feed has said",
+            each().map(|(labels, feed)| (labels, feed.messages)),
+        )?;
+        page.counter(
+            "shiftkeeper_feed_odd_messages",
+            "What the live feed has said that made no sense",
+            each().map(|(labels, feed)| (labels, feed.odd_messages)),
         )
     }
 

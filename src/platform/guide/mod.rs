@@ -2,6 +2,7 @@
 //!
 //! One method, one request; nothing is repeated here. Every URL is built on the base that came with the token.
 
+mod feed;
 mod instant;
 mod reader;
 mod rows;
@@ -24,7 +25,7 @@ use super::error::{CallError, CallSite, Failure, excerpt};
 use super::token::{Token, TokenSettings, TokenSource};
 use super::vitals::CallCounts;
 use super::{
-    Answer, Call, CallKind, Capabilities, Detail, Platform, SnapshotBody, SnapshotReader, Subscription,
+    Answer, Call, CallKind, Capabilities, Detail, Feed, Platform, SnapshotBody, SnapshotReader, Subscription,
     SubscriptionRequest, Vitals,
 };
 
@@ -62,6 +63,10 @@ pub struct GuideSettings {
     pub tenant_id: Option<String>,
     /// The API's path below the base, with its version.
     pub api_path: String,
+    /// Where the live feed is, where it is not at the base of the other calls.
+    pub feed_base_url: Option<Url>,
+    /// The live feed's path below the base, with its version.
+    pub feed_path: String,
     /// The two-way table of state names.
     pub state_names: StateNames,
     /// Time limits and proxy.
@@ -82,6 +87,8 @@ impl GuideSettings {
             scope: DEFAULT_SCOPE.to_owned(),
             tenant_id: None,
             api_path: "/api/v2".to_owned(),
+            feed_base_url: None,
+            feed_path: "/InContactAPI/services/v18.0/interactions/subscribe".to_owned(),
             state_names: StateNames::default(),
             client: ClientSettings::default(),
             snapshot_limit: 16 * 1024 * 1024,
@@ -100,7 +107,10 @@ pub struct Guide {
     clock: SharedClock,
     tokens: TokenSource,
     api_path: String,
+    feed_base_url: Option<Url>,
+    feed_path: String,
     state_names: Arc<StateNames>,
+    request_timeout: Duration,
     snapshot_limit: usize,
     calls: Arc<CallCounts>,
 }
@@ -136,6 +146,9 @@ impl Guide {
             client,
             clock,
             api_path: settings.api_path,
+            feed_base_url: settings.feed_base_url,
+            feed_path: settings.feed_path,
+            request_timeout: settings.client.request_timeout,
             state_names: Arc::new(settings.state_names),
             snapshot_limit: settings.snapshot_limit,
             calls: Arc::default(),
@@ -274,6 +287,7 @@ impl Platform for Guide {
             settable,
             tells_schedule: true,
             tells_breaks: true,
+            has_feed: true,
             shortest_interval: SHORTEST_INTERVAL,
             subscription_life: SUBSCRIPTION_LIFE,
         }
@@ -334,6 +348,10 @@ impl Platform for Guide {
             };
             self.ask(question, wire::snapshot).await
         })
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
+        Box::pin(self.open_feed())
     }
 
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader> {
