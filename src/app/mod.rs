@@ -63,6 +63,7 @@ pub struct App {
     soft: CancellationToken,
     reload: Reload,
     importer: Importer,
+    status: StatusDesk,
     /// Where it listens.
     pub listen: SocketAddr,
 }
@@ -160,18 +161,23 @@ impl App {
                 probes: Probes::new(parts.tenants.clone()),
                 outbox: parts.outbox.clone(),
                 repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
-                status,
+                status: status.clone(),
                 metrics_open: config.server.metrics == MetricsAccess::Open,
             },
         );
         parts.start_store_watch(&mut supervisor, &config);
         let reload = Reload::new(InForce { tenants: list, webhooks, tokens, import_options, jobs, job_tools, reloads });
-        Ok(Self { parts, supervisor, soft, reload, importer, listen })
+        Ok(Self { parts, supervisor, soft, reload, importer, status, listen })
     }
 
     /// Takes schedule files in.
     pub fn importer(&self) -> Importer {
         self.importer.clone()
+    }
+
+    /// Looks at how the daemon is.
+    pub fn status(&self) -> StatusDesk {
+        self.status.clone()
     }
 
     /// What a reload of the configuration goes through.

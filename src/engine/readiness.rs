@@ -35,7 +35,8 @@ pub struct Part {
 impl Part {
     /// Whether it is about this tenant, by its name.
     pub fn is_of(&self, tenant: &TenantId) -> bool {
-        let rest = self.name.strip_prefix("tenant ").and_then(|rest| rest.strip_prefix(tenant.as_str()));
+        let name = self.name.strip_prefix("task ").unwrap_or(&self.name);
+        let rest = name.strip_prefix("tenant ").and_then(|rest| rest.strip_prefix(tenant.as_str()));
         let last = self.name.strip_suffix(tenant.as_str());
         rest.is_some_and(|rest| rest.starts_with(':')) || last.is_some_and(|front| front.ends_with(' '))
     }
@@ -154,7 +155,7 @@ mod tests {
             let part = Part { name, ready: true, own: true, needs_person: false, since, detail: String::new() };
             part.is_of(&TenantId::from(tenant))
         };
-        for name in ["tenant acme: picture", "task keeper acme", "webhook wfm of acme", "job import of acme"] {
+        for name in ["tenant acme: picture", "task tenant acme: keeper", "webhook wfm of acme", "job import of acme"] {
             assert!(is_of(name, "acme") && !is_of(name, "globex") && !is_of(name, "me"), "{name}");
         }
         assert!(!is_of("store", "acme") && !is_of("tenant acme2: picture", "acme"));
