@@ -11,7 +11,7 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::calls::CallKind;
 use crate::engine::jobs::JobView;
-use crate::engine::status::{Look, Meters, TenantStatus};
+use crate::engine::status::{BudgetStatus, Look, Meters, TenantStatus};
 
 /// All families of one look.
 #[derive(Debug)]
@@ -196,20 +196,23 @@ impl Families {
     }
 
     fn budgets(&self, page: &mut Page<'_>) -> fmt::Result {
+        let purses = |of: fn(&BudgetStatus) -> usize| {
+            self.tenants().map(move |tenant| (with(&tenant.id, "purse", "ordinary"), of(&tenant.budget) as u64))
+        };
         page.gauge(
             "shiftkeeper_budget_limit_calls",
             "Calls that the request budget allows in any minute",
-            self.tenants().map(|tenant| (of(&tenant.id), tenant.budget.limit as u64)),
+            purses(|budget| budget.limit),
         )?;
         page.gauge(
             "shiftkeeper_budget_used_calls",
             "Calls of the request budget that are under way or in the window",
-            self.tenants().map(|tenant| (of(&tenant.id), tenant.budget.used as u64)),
+            purses(|budget| budget.used),
         )?;
         page.gauge(
             "shiftkeeper_budget_free_calls",
             "Calls that the request budget allows now, the reserve for people included",
-            self.tenants().map(|tenant| (of(&tenant.id), tenant.budget.free as u64)),
+            purses(|budget| budget.free),
         )?;
         page.gauge(
             "shiftkeeper_breaker_open",
