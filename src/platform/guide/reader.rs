@@ -202,7 +202,7 @@ struct Reading<'r> {
     duplicates: bool,
     /// Agents with a row that could not be read.
     unreadable: Vec<usize>,
-    /// A row could not be read, and nobody can tell whose it is.
+    /// A row names nobody, or nobody of the slice: whose it is cannot be told.
     anonymous: bool,
 }
 
@@ -308,6 +308,7 @@ impl<'r> Reading<'r> {
             return self.unreadable(row.user_id.text());
         };
         let Some(agent) = self.reader.position(id, self.next_agent) else {
+            self.anonymous = true;
             return self.complain(Some(self.row_count), Some(AgentId::new(id)), Fault::Stranger);
         };
         self.next_agent = agent + 1;

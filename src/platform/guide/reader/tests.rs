@@ -154,6 +154,8 @@ fn who_has_a_row_that_cannot_be_read_is_without_a_good_one_and_not_missing() {
     let again = read(&mut reader, "").expect("the last one");
     assert_eq!(&*again.missing, [AgentId::new("u_1")]);
     assert_eq!(read_rows(&mut reader, 20, &[row(0, "available")]).missing.len(), 2);
+    let strange = read_rows(&mut reader, 30, &[row(0, "available"), row(99, "idle")]);
+    assert_eq!((strange.absent.len(), strange.missing.len()), (2, 0), "whom nobody asked for may be one of them");
 }
 
 #[test]
