@@ -195,6 +195,7 @@ impl Stage {
     /// Moves the clock on until something holds.
     async fn advance_until(&self, step: Duration, what: impl Fn() -> bool) {
         let watch = Stopwatch::start();
+        settle().await;
         while !what() {
             assert!(watch.elapsed() < Duration::from_secs(20), "it never comes");
             self.clock.advance(step);
