@@ -215,26 +215,35 @@ impl Budget {
     }
 }
 
+fn read_dialect(section: &mut Section<'_, '_>) -> (Dialect, String) {
+    let dialect = section.value(
+        reloads("dialect", "Which services the platform offers."),
+        &kind::choice(&[("guide", Dialect::Guide)]),
+        Dialect::Guide,
+    );
+    let api_version = section.value(
+        reloads("api_version", "The version in the platform's paths, as in /api/v2/users."),
+        &version(),
+        "v2".to_owned(),
+    );
+    (dialect, api_version)
+}
+
+fn read_mode(section: &mut Section<'_, '_>) -> Mode {
+    section.value(
+        reloads("mode", "Whether state changes are sent (live), or only recorded as if they were (dry_run)."),
+        &kind::choice(&[("live", Mode::Live), ("dry_run", Mode::DryRun)]),
+        Mode::Live,
+    )
+}
+
 impl Tenant {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let identity = Identity::read(section);
-        let dialect = section.value(
-            reloads("dialect", "Which services the platform offers."),
-            &kind::choice(&[("guide", Dialect::Guide)]),
-            Dialect::Guide,
-        );
-        let api_version = section.value(
-            reloads("api_version", "The version in the platform's paths, as in /api/v2/users."),
-            &version(),
-            "v2".to_owned(),
-        );
+        let (dialect, api_version) = read_dialect(section);
         let token = section.table("token", TokenSettings::read);
         let budget = Budget::read(section);
-        let mode = section.value(
-            reloads("mode", "Whether state changes are sent (live), or only recorded as if they were (dry_run)."),
-            &kind::choice(&[("live", Mode::Live), ("dry_run", Mode::DryRun)]),
-            Mode::Live,
-        );
+        let mode = read_mode(section);
         let agents = section.value(
             reloads("agents", "Platform ids of agents beside the imported ones."),
             &kind::list(agent_id()),

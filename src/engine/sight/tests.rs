@@ -67,6 +67,14 @@ impl Platform for Puppet {
         unreachable!("nothing is decided here")
     }
 
+    fn vitals(&self) -> crate::platform::Vitals {
+        unreachable!("nobody looks")
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn crate::platform::Feed>> {
+        unreachable!("no feed is opened")
+    }
+
     fn set_state<'a>(&'a self, _: &'a AgentId, _: &'a AgentState, _: &'a ReasonCode) -> Call<'a, ()> {
         unreachable!("nothing is decided here")
     }
@@ -170,6 +178,8 @@ impl Bench {
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
+            meter: crate::engine::meter::Meter::default(),
+            feed: Mutex::default(),
             subscriptions: Mutex::default(),
         });
         let (sender, settings) = watch::channel(Arc::new(settings()));

@@ -2,6 +2,7 @@
 //! missed that one of them showed in time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::desk::{Desk, at};
@@ -203,7 +204,16 @@ async fn act(story: &Story, desk: &mut Desk) {
                     });
                 }
                 let (agents, generated_at) = (names.clone().into(), instant(generated_ms));
-                Message::Sight(Sight { slice: 0, generated_at, offset_us: 0, changed, agents, absent: [].into() })
+                let nobody: Arc<[AgentId]> = [].into();
+                Message::Sight(Sight {
+                    slice: 0,
+                    generated_at,
+                    offset_us: 0,
+                    changed,
+                    agents,
+                    missing: nobody.clone(),
+                    absent: nobody,
+                })
             }
         };
         desk.take(message).await;
