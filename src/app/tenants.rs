@@ -22,11 +22,13 @@ use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
 use crate::engine::crew::Crew;
 use crate::engine::deliver::{self, DeliverParts};
+use crate::engine::feed;
 use crate::engine::heads::{self, HeadParts};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
 use crate::engine::live::Live;
 use crate::engine::message::{INBOX, Message};
+use crate::engine::meter::Meter;
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::sight;
@@ -154,6 +156,8 @@ impl TenantList {
             live: tools.live.open(&tenant.id),
             budget: std::sync::Mutex::new(Budget::closed()),
             offset: std::sync::Mutex::default(),
+            meter: Meter::default(),
+            feed: std::sync::Mutex::default(),
             subscriptions: std::sync::Mutex::default(),
         };
         let settings = watch::Sender::new(settings);
@@ -177,8 +181,10 @@ impl Tenancy {
             settings: settings.clone(),
             roster: roster_in,
         };
+        let (feed_link, feed_settings) = (link.clone(), settings.clone());
         let mut spawn = Workers { supervisor, tenancy: self };
         spawn.worker("keeper", move |soft| keeper::run(parts.clone(), soft));
+        spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
         spawn.worker("sight", move |soft| sight::run(link.clone(), settings.clone(), roster.clone(), soft));
     }
 

@@ -7,6 +7,7 @@ pub mod problem;
 
 mod api;
 mod live;
+mod metrics;
 mod request_key;
 mod serve;
 mod stall;
@@ -36,6 +37,7 @@ use crate::engine::live::Live;
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
+use crate::engine::status::StatusDesk;
 use crate::store::Reader;
 
 pub use api::webhooks::{attempt as attempt_shape, delivery as delivery_shape, endpoint as endpoint_shape};
@@ -135,6 +137,8 @@ pub struct ApiState {
     probes: Probes,
     repeats: Repeats<Problem>,
     live: Live,
+    status: StatusDesk,
+    metrics_open: bool,
 }
 
 /// What the HTTP face is made of.
@@ -159,6 +163,10 @@ pub struct ApiParts {
     pub repeats: Repeats<Problem>,
     /// The live picture.
     pub live: Live,
+    /// Takes looks at the daemon.
+    pub status: StatusDesk,
+    /// `/metrics` takes no token.
+    pub metrics_open: bool,
 }
 
 impl ApiState {
@@ -175,6 +183,8 @@ impl ApiState {
             probes: parts.probes,
             repeats: parts.repeats,
             live: parts.live,
+            status: parts.status,
+            metrics_open: parts.metrics_open,
         }
     }
 }
@@ -184,6 +194,8 @@ fn router(state: ApiState) -> Router {
     let others = Router::new()
         .route("/healthz", get(api::health::alive))
         .route("/readyz", get(api::health::ready))
+        .route("/metrics", get(metrics::show))
+        .route("/api/v1/status", get(api::status::show))
         .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
         .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))

@@ -10,6 +10,8 @@ mod clock_set;
 mod decide;
 mod dispatch;
 mod doubt;
+mod facts;
+mod fed;
 mod files;
 mod load;
 mod moot;
@@ -34,10 +36,12 @@ use self::requests::PendingAnswer;
 use self::show::Shown;
 use super::link::Link;
 use super::message::Message;
+use super::meter::Totals;
 use super::picture::PLANS_EVERY;
 use super::settings::TenantSettings;
-use crate::clock::RealTime;
+use crate::clock::{RealTime, Stopwatch};
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
+use crate::domain::merge::Fed;
 use crate::domain::roster::Roster;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Step};
@@ -99,6 +103,8 @@ struct Keeper {
     started_at: UtcMicros,
     /// When the newest snapshot of each subscription was generated, by the subscription's number.
     newest_sights: BTreeMap<u32, UtcMicros>,
+    /// Messages of the feed that may be older than what is known.
+    held_fed: BTreeMap<AgentId, Fed>,
     /// Since when the subscriptions have their agents.
     looking_since: UtcMicros,
     /// The subscriptions that people were told are stale.
@@ -127,6 +133,7 @@ impl Arrival {
         match self {
             Self::Message(Message::Request { request, .. }) => request.agents.len(),
             Self::Message(Message::Sight(sight)) => sight.changed.len(),
+            Self::Message(Message::Fed(fed)) => fed.len(),
             Self::Message(
                 Message::SliceNotice(_) | Message::Cancel { .. } | Message::ScheduleChanged | Message::Look { .. },
             )
@@ -148,6 +155,7 @@ pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<
             return Err(error);
         }
     };
+    let _runs = Runs::from_now_on(&parts.link);
     let mut settings = parts.settings.clone();
     loop {
         let mut arrivals = Vec::new();
@@ -188,6 +196,22 @@ pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<
     }
 }
 
+/// Says that the keeper runs, for as long as this is held.
+struct Runs(Arc<Link>);
+
+impl Runs {
+    fn from_now_on(link: &Arc<Link>) -> Self {
+        link.meter.runs(true);
+        Self(link.clone())
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.0.meter.runs(false);
+    }
+}
+
 fn answered<T>(result: Result<T, JoinError>) -> anyhow::Result<T> {
     result.map_err(|error| anyhow::anyhow!("a call's task failed: {error}"))
 }
@@ -200,6 +224,7 @@ impl Keeper {
     }
 
     async fn pass(&mut self, arrivals: Vec<Arrival>) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
         self.watch_clock().await?;
         let mut pass = Pass::new(self.link.clock.now());
         for arrival in arrivals {
@@ -208,6 +233,7 @@ impl Keeper {
         if pass.now.since(self.plans_read) >= PLANS_EVERY {
             self.read_plans(pass.now).await?;
         }
+        self.believe_held(&mut pass);
         self.watch_staleness(&mut pass);
         self.give_up_unseen(&mut pass);
         self.decide(&mut pass);
@@ -226,6 +252,8 @@ impl Keeper {
             // A viewer may be gone again.
             let _ = look.send(self.show(pass.now));
         }
+        self.tell_facts(pass.now);
+        self.link.meter.passed(watch.elapsed());
         Ok(())
     }
 
@@ -237,6 +265,7 @@ impl Keeper {
                 self.read_stays_anew(pass, &sight).await?;
                 self.take_sight(pass, sight);
             }
+            Arrival::Message(Message::Fed(fed)) => self.take_fed(pass, fed),
             Arrival::Message(Message::SliceNotice(notice)) => self.take_notice(pass, &notice),
             Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply),
             Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),
@@ -249,7 +278,12 @@ impl Keeper {
     async fn commit(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
         let commit = self.finish_commit(pass);
         let (committed, draft) = (!commit.is_empty(), self.to_tell(pass.now, &commit));
-        let ids = if committed { self.link.writer.commit(commit).await?.history } else { Vec::new() };
+        let mut ids = Vec::new();
+        if committed {
+            let totals = Totals::of(&commit);
+            ids = self.link.writer.commit(commit).await?.history;
+            self.link.meter.add(&totals);
+        }
         self.publish(pass.now, draft, committed, &ids);
         Ok(())
     }

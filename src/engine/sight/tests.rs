@@ -10,10 +10,10 @@ use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom, SharedClock};
 use crate::domain::ids::ReasonCode;
 use crate::domain::state::AgentState;
-use crate::engine::keeper::tests::usual_settings;
 use crate::engine::live::Live;
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::SightSettings;
+use crate::engine::settings::tests::settings as usual_settings;
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::{
@@ -66,6 +66,14 @@ impl Puppet {
 impl Platform for Puppet {
     fn capabilities(&self) -> Capabilities {
         unreachable!("nothing is decided here")
+    }
+
+    fn vitals(&self) -> crate::platform::Vitals {
+        unreachable!("nobody looks")
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn crate::platform::Feed>> {
+        unreachable!("no feed is opened")
     }
 
     fn set_state<'a>(&'a self, _: &'a AgentId, _: &'a AgentState, _: &'a ReasonCode) -> Call<'a, ()> {
@@ -172,6 +180,8 @@ impl Bench {
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
+            meter: crate::engine::meter::Meter::default(),
+            feed: Mutex::default(),
             subscriptions: Mutex::default(),
         });
         let (sender, settings) = watch::channel(Arc::new(settings()));
