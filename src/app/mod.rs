@@ -330,6 +330,7 @@ impl Parts {
             readiness: self.readiness.clone(),
             outbox: self.outbox.clone(),
             jobs,
+            live: self.live.clone(),
             reloads,
             clock: self.clock.clone(),
             started_at: self.clock.now(),

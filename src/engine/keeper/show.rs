@@ -15,7 +15,7 @@ use crate::domain::roster::{AgentIndex, AgentSlot};
 use crate::domain::time::UtcMicros;
 use crate::engine::live::frame::{Frame, Kind};
 use crate::engine::live::message::{
-    AdherenceBody, AgentBody, AgentShown, GoneBody, TransitionBody, TransitionShown, frame, place_of, planned,
+    AdherenceBody, AgentBody, AgentShown, Freshness, GoneBody, TransitionBody, TransitionShown, frame, place_of, planned,
     row_frame,
 };
 use crate::engine::live::narrow::{About, Place};
@@ -99,7 +99,8 @@ impl Keeper {
 
     /// After the commit: tells it. `ids` are those of its steps of history.
     pub(super) fn publish(&mut self, now: UtcMicros, draft: Option<Draft>, committed: bool, ids: &[Option<u64>]) {
-        self.link.live.set_seen(self.newest_sights.values().min().copied());
+        let seen_at = self.sight_ages(now).map(|(_, newest, _)| newest).min().flatten();
+        self.link.live.set_freshness(Freshness { seen_at, feed_heard_at: self.link.feed().last_message_at });
         let Some(draft) = draft else {
             // What time alone brought about went untold as well.
             if committed || !self.shown.told.is_empty() {

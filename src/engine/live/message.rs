@@ -263,6 +263,19 @@ pub struct Age<'a> {
     pub seen_at: Option<UtcMicros>,
     /// How long that is ago.
     pub age_ms: Option<u64>,
+    /// When the tenant's feed last said anything, where it has one.
+    pub feed_heard_at: Option<UtcMicros>,
+    /// How long that is ago.
+    pub feed_age_ms: Option<u64>,
+}
+
+/// How fresh a tenant's picture is.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Freshness {
+    /// When the oldest of its newest snapshots was generated; none while one is missing.
+    pub seen_at: Option<UtcMicros>,
+    /// When its feed last said anything.
+    pub feed_heard_at: Option<UtcMicros>,
 }
 
 #[derive(Serialize)]
@@ -274,11 +287,14 @@ struct Heartbeat<'a> {
 }
 
 /// The line lives, and so old is what it tells.
-pub fn heartbeat<'a>(at: UtcMicros, seen: impl Iterator<Item = (&'a TenantId, Option<UtcMicros>)>) -> Frame {
-    let age = |(tenant, seen_at): (&'a TenantId, Option<UtcMicros>)| Age {
+pub fn heartbeat<'a>(at: UtcMicros, seen: impl Iterator<Item = (&'a TenantId, Freshness)>) -> Frame {
+    let ago = |instant: Option<UtcMicros>| instant.map(|instant| millis(at.since(instant)));
+    let age = |(tenant, Freshness { seen_at, feed_heard_at }): (&'a TenantId, Freshness)| Age {
         tenant,
         seen_at,
-        age_ms: seen_at.map(|seen_at| millis(at.since(seen_at))),
+        age_ms: ago(seen_at),
+        feed_heard_at,
+        feed_age_ms: ago(feed_heard_at),
     };
     Frame::new(Kind::Heartbeat, None, &Heartbeat { kind: "heartbeat", at, tenants: seen.map(age).collect() })
 }

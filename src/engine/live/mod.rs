@@ -57,6 +57,17 @@ struct Shared {
     too_slow: AtomicU64,
 }
 
+/// Who watches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Viewers {
+    /// Viewers at this moment.
+    pub now: usize,
+    /// Viewers since the start.
+    pub so_far: u64,
+    /// Those of them who fell off the ring.
+    pub too_slow: u64,
+}
+
 /// The hub. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Live(Arc<Shared>);
@@ -131,14 +142,13 @@ impl Live {
         self.0.most_viewers
     }
 
-    /// How many viewers there are.
-    pub fn viewers(&self) -> usize {
-        self.0.most_viewers - self.0.room.available_permits()
-    }
-
-    /// How many viewers fell off the ring since the start.
-    pub fn too_slow(&self) -> u64 {
-        self.0.too_slow.load(Ordering::Relaxed)
+    /// Who watches.
+    pub fn viewers(&self) -> Viewers {
+        Viewers {
+            now: self.0.most_viewers - self.0.room.available_permits(),
+            so_far: self.0.seen.load(Ordering::Relaxed),
+            too_slow: self.0.too_slow.load(Ordering::Relaxed),
+        }
     }
 
     /// Tells all viewers that the daemon stops, and waits until they are gone.

@@ -3,7 +3,7 @@
 //! A thousand viewers who come at once share one picture and one reading of the missed rows.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::frame::Frame;
-use super::message::row_frame;
+use super::message::{Freshness, row_frame};
 use super::narrow::{About, Narrow, Place};
 use super::ring::{Broken, Ring};
 use super::snapshot::Snapshot;
@@ -24,9 +24,6 @@ use crate::store::{HISTORY_PAGE_LIMIT, ReadError, Reader};
 
 /// A picture or a reading of rows serves whoever comes within this, in real time.
 const SHARED_REAL: Duration = Duration::from_secs(1);
-
-/// Stands for "never" where no instant is known.
-const NEVER: i64 = i64::MIN;
 
 /// Missed rows, as messages.
 pub(super) type Rows = Arc<[(Frame, About)]>;
@@ -49,7 +46,7 @@ pub struct Topic {
     ring: RwLock<Ring>,
     published: Arc<Notify>,
     viewers: AtomicUsize,
-    seen_at: AtomicI64,
+    freshness: RwLock<Freshness>,
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     missed: Mutex<Option<Missed>>,
     ended: CancellationToken,
@@ -64,7 +61,7 @@ impl Topic {
             ring: RwLock::default(),
             published,
             viewers: AtomicUsize::new(0),
-            seen_at: AtomicI64::new(NEVER),
+            freshness: RwLock::default(),
             snapshot: Mutex::default(),
             missed: Mutex::default(),
             ended: CancellationToken::new(),
@@ -110,20 +107,20 @@ impl Topic {
         self.published.notify_one();
     }
 
-    /// How fresh the picture is: when the oldest of its newest sights was generated.
-    pub fn set_seen(&self, at: Option<UtcMicros>) {
-        self.seen_at.store(at.map_or(NEVER, UtcMicros::as_micros), Ordering::Relaxed);
+    /// Tells how fresh the picture is.
+    pub fn set_freshness(&self, freshness: Freshness) {
+        *self.freshness.write().unwrap_or_else(PoisonError::into_inner) = freshness;
     }
 
-    /// What [`Topic::set_seen`] was told.
-    pub fn seen_at(&self) -> Option<UtcMicros> {
-        Some(self.seen_at.load(Ordering::Relaxed)).filter(|at| *at != NEVER).map(UtcMicros::from_micros)
+    /// How fresh the picture is, as it was told last.
+    pub fn freshness(&self) -> Freshness {
+        *self.freshness.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A picture to be filled by the keeper, at the place where the ring stands.
     pub fn begin_snapshot(&self, at: UtcMicros) -> Snapshot {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
-        Snapshot::new(self.tenant.clone(), (ring.last_id(), ring.next()), at, self.seen_at())
+        Snapshot::new(self.tenant.clone(), (ring.last_id(), ring.next()), at, self.freshness().seen_at)
     }
 
     pub(super) fn enter(&self) {

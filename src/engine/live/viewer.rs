@@ -127,7 +127,7 @@ impl Viewer {
             }
             if beat.heartbeat != self.heartbeats {
                 self.heartbeats = beat.heartbeat;
-                let seen = self.seats.iter().map(|seat| (seat.topic.tenant(), seat.topic.seen_at()));
+                let seen = self.seats.iter().map(|seat| (seat.topic.tenant(), seat.topic.freshness()));
                 return Next::Frames(vec![heartbeat(self.live.0.clock.now(), seen)]);
             }
             match self.round().await {
