@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::live::Topic;
 use super::feed::FeedState;
+use super::live::Topic;
 use super::message::Message;
 use super::meter::Meter;
 use super::readiness::Readiness;

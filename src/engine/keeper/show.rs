@@ -15,8 +15,8 @@ use crate::domain::roster::{AgentIndex, AgentSlot};
 use crate::domain::time::UtcMicros;
 use crate::engine::live::frame::{Frame, Kind};
 use crate::engine::live::message::{
-    AdherenceBody, AgentBody, AgentShown, Freshness, GoneBody, TransitionBody, TransitionShown, frame, place_of, planned,
-    row_frame,
+    AdherenceBody, AgentBody, AgentShown, Freshness, GoneBody, TransitionBody, TransitionShown, frame, place_of,
+    planned, row_frame,
 };
 use crate::engine::live::narrow::{About, Place};
 use crate::engine::live::snapshot::Snapshot;
