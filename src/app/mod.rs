@@ -142,7 +142,7 @@ impl App {
         let job_tools = parts.job_tools(importer.clone(), heads);
         let jobs = watch::Sender::new(job_specs(&config, &job_tools));
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
-        parts.start_faces(
+        start_face(
             &mut supervisor,
             listener,
             http::ApiParts {
@@ -285,11 +285,6 @@ impl Parts {
         way_in
     }
 
-    fn start_faces(&self, supervisor: &mut Supervisor, listener: TcpListener, parts: http::ApiParts) {
-        let (state, listener) = (ApiState::new(parts), Arc::new(listener));
-        supervisor.spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
-    }
-
     fn start_store_watch(&self, supervisor: &mut Supervisor, config: &Config) {
         let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
         let (readiness, place) = (self.readiness.clone(), config.store.url.clone());
@@ -297,6 +292,12 @@ impl Parts {
             store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
         });
     }
+}
+
+/// Starts the HTTP face.
+fn start_face(supervisor: &mut Supervisor, listener: TcpListener, parts: http::ApiParts) {
+    let (state, listener) = (ApiState::new(parts), Arc::new(listener));
+    supervisor.spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
 }
 
 /// What was committed is durable with or without the closing: a store that was left open is read as after a crash.

@@ -201,7 +201,7 @@ fn configuration(
         ConfigText { file: PathBuf::from("rules.toml"), text: RULES.to_owned() },
     ];
     let loaded = Config::load_texts(&texts, &environment, &[])?;
-    super::run::start_log(loaded.config.log);
+    let _ = super::run::start_log(loaded.config.log);
     Ok(loaded)
 }
 

@@ -7,13 +7,14 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
 use super::output::print_json;
 use super::talk::say;
 use crate::app::{App, Reload, clock_of};
-use crate::config::{Loaded, Log, LogFormat};
+use crate::config::{Loaded, Log, LogFormat, LogLevel};
 use crate::engine::supervisor::Ended;
 
 /// Runs the daemon. Prints one line of JSON on standard output when it serves: {"ready": true, "listen": "IP:PORT"}.
@@ -32,7 +33,7 @@ pub struct RunArgs {
 /// Runs until a signal comes or a task fails for good.
 pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut loaded = args.config.load()?;
-    start_log(loaded.config.log);
+    let log = start_log(loaded.config.log);
     for warning in &loaded.warnings {
         say(format!("warning: {warning}"));
     }
@@ -51,7 +52,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             ended = &mut daemon => break ended,
             signal = signals.next() => match signal {
                 Signal::Stop => soft.cancel(),
-                Signal::Reload => reload_configuration(&args.config, &mut loaded, &reload),
+                Signal::Reload => {
+                    reload_configuration(&args.config, &mut loaded, &reload);
+                    log.set(loaded.config.log.level);
+                }
             },
         }
     };
@@ -109,15 +113,36 @@ fn reload_configuration(args: &ConfigArgs, running: &mut Loaded, reload: &Reload
     }
 }
 
+/// Where the least level that is logged can be changed.
+pub(super) struct LevelSwitch(Box<dyn Fn(EnvFilter) + Send>);
+
+impl LevelSwitch {
+    fn set(&self, level: LogLevel) {
+        self.0(least(level));
+    }
+}
+
+fn least(level: LogLevel) -> EnvFilter {
+    EnvFilter::new(format!("warn,shiftkeeper={}", level.name()))
+}
+
 /// Logs go to standard error, as the configuration says.
-pub(super) fn start_log(log: Log) {
-    let level = log.level.name();
-    let filter = tracing_subscriber::EnvFilter::new(format!("warn,shiftkeeper={level}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+pub(super) fn start_log(log: Log) -> LevelSwitch {
+    let builder = tracing_subscriber::fmt().with_env_filter(least(log.level)).with_writer(std::io::stderr);
     let ansi = std::io::stderr().is_terminal();
-    // A log that is there already (a test's) stays.
-    let _ = match log.format {
-        LogFormat::Text => builder.with_ansi(ansi).with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
+    // A log that is there already (a test's) stays, and then there is nothing to change.
+    match log.format {
+        LogFormat::Text => {
+            let builder = builder.with_ansi(ansi).with_target(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            let _ = builder.try_init();
+            LevelSwitch(Box::new(move |filter| drop(handle.reload(filter))))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            let _ = builder.try_init();
+            LevelSwitch(Box::new(move |filter| drop(handle.reload(filter))))
+        }
+    }
 }

@@ -81,6 +81,8 @@ impl Keeper {
             *newest = sight.generated_at;
             for agent in sight.absent.iter() {
                 self.note_absent(pass, agent, sight.generated_at);
+            }
+            for agent in sight.missing.iter() {
                 self.note_missed(pass, agent, sight.generated_at);
             }
         }

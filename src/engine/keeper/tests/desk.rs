@@ -312,9 +312,10 @@ impl Desk {
                 name: None,
             })
             .collect();
-        let absent = agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
+        let absent: Arc<[AgentId]> =
+            agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
         let (generated_at, offset_us) = (at(generated).offset(self.off_us), -self.off_us);
-        Sight { slice, generated_at, offset_us, changed, agents: agents.into(), absent }
+        Sight { slice, generated_at, offset_us, changed, agents: agents.into(), missing: absent.clone(), absent }
     }
 
     /// Messages of the feed that arrive at this second: who is in which state for how many seconds.
