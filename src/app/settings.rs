@@ -11,7 +11,9 @@ use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::{Rule, RuleComplaint};
 use crate::domain::sets::StateSet;
 use crate::domain::state::AgentState;
-use crate::engine::settings::{BudgetSettings, PolicySettings, RetrySettings, RuleText, SightSettings, TenantSettings};
+use crate::engine::settings::{
+    BudgetSettings, FeedSettings, PolicySettings, RetrySettings, RuleText, SightSettings, TenantSettings,
+};
 use crate::http::{Access, Right};
 use crate::platform::Platform;
 use crate::platform::client::{ClientError, ClientSettings};
@@ -51,6 +53,7 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
     Ok(TenantSettings {
         tenant: tenant.id.clone(),
         agents: tenant.agents.clone(),
+        skills: tenant.skills.clone(),
         budget: BudgetSettings {
             requests_per_minute: tenant.requests_per_minute as usize,
             urgent_reserve: tenant.urgent_reserve as usize,
@@ -65,6 +68,7 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
             near_expiry_after: NEAR_EXPIRY,
             oversize_bytes: tenant.subscription.oversize_bytes,
         },
+        feed: FeedSettings { enabled: tenant.feed.enabled, silent_after: tenant.feed.silent_after },
         policy: PolicySettings {
             unscheduled_forbids: tenant.policy.unscheduled_forbids,
             on_contact: tenant.policy.on_contact,
@@ -119,6 +123,8 @@ pub fn platform_of(tenant: &Tenant, clock: SharedClock) -> Result<Arc<dyn Platfo
         scope: tenant.token.scope.clone().unwrap_or_else(|| usual.scope.clone()),
         tenant_id: tenant.token.tenant_id.clone(),
         api_path: format!("/api/{}", tenant.api_version),
+        feed_base_url: tenant.feed.base_url.clone(),
+        feed_path: tenant.feed.path.clone(),
         state_names: tenant.states.clone(),
         client: ClientSettings { request_timeout: tenant.request_timeout, ..ClientSettings::default() },
         snapshot_limit: tenant.subscription.max_body_bytes,

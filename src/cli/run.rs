@@ -13,8 +13,8 @@ use super::config_args::ConfigArgs;
 use super::exit::Exit;
 use super::output::print_json;
 use super::talk::say;
-use crate::app::{App, Reload, clock_of};
-use crate::config::{Loaded, Log, LogFormat, LogLevel};
+use crate::app::{App, Reload, ServiceManager, clock_of};
+use crate::config::{Environment, Loaded, Log, LogFormat, LogLevel};
 use crate::engine::supervisor::Ended;
 
 /// Runs the daemon. Prints one line of JSON on standard output when it serves: {"ready": true, "listen": "IP:PORT"}.
@@ -41,7 +41,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     // Asked for before anything runs, so that a stop that comes early is not lost.
     let mut signals = Signals::new()?;
     let clock = clock_of(&loaded.config).await;
-    let app = App::start(loaded.config.clone(), clock, soft.clone()).await?;
+    let mut app = App::start(loaded.config.clone(), clock, soft.clone()).await?;
+    let manager = ServiceManager::of(&Environment::of_process(), app.listen);
+    manager.ready();
+    app.tell(manager);
     print_json(&json!({"ready": true, "listen": app.listen.to_string()}))?;
     tracing::info!(listen = %app.listen, version = env!("CARGO_PKG_VERSION"), "serving");
     let reload = app.reload();
@@ -51,10 +54,15 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         tokio::select! {
             ended = &mut daemon => break ended,
             signal = signals.next() => match signal {
-                Signal::Stop => soft.cancel(),
+                Signal::Stop => {
+                    manager.stopping();
+                    soft.cancel();
+                }
                 Signal::Reload => {
+                    manager.reloading();
                     reload_configuration(&args.config, &mut loaded, &reload);
                     log.set(loaded.config.log.level);
+                    manager.ready();
                 }
             },
         }
@@ -103,14 +111,14 @@ impl Signals {
 
 /// A configuration with mistakes leaves the running one in force.
 fn reload_configuration(args: &ConfigArgs, running: &mut Loaded, reload: &Reload) {
-    match args.load() {
-        Ok(newer) => {
-            if let Err(error) = reload.apply(running, newer) {
-                tracing::error!(%error, "the configuration was not reloaded");
-            }
-        }
-        Err(refused) => tracing::error!("the configuration was not reloaded: {refused}"),
+    let applied = match args.load() {
+        Ok(newer) => reload.apply(running, newer).map_err(|error| error.to_string()),
+        Err(refused) => Err(refused.to_string()),
+    };
+    if let Err(error) = &applied {
+        tracing::error!("the configuration was not reloaded: {error}");
     }
+    reload.note(applied.is_ok());
 }
 
 /// Where the least level that is logged can be changed.

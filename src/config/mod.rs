@@ -10,6 +10,7 @@ mod automation;
 mod complaint;
 mod document;
 mod environment;
+mod feed;
 mod import;
 mod jobs;
 mod kind;
@@ -36,12 +37,13 @@ pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
 pub use document::reference;
 pub use environment::{Environment, Flag};
+pub use feed::Feed;
 pub use jobs::{JobKind, JobSettings, RetentionSettings};
 pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
 pub use policy::Policy;
 pub use retry::Retry;
-pub use server::{ApiToken, Client, Right, Server, TenantScope};
+pub use server::{ApiToken, Client, MetricsAccess, Right, Server, TenantScope};
 pub use settings::{Change, ChangedKey, Changes, Setting, Settings, Shown};
 pub use store::Store;
 pub use subscription::Subscription;
@@ -105,6 +107,8 @@ impl Config {
         config.rules.clone_from(&newer.rules);
         config.webhooks.clone_from(&newer.webhooks);
         config.tenants.clone_from(&newer.tenants);
+        config.jobs.clone_from(&newer.jobs);
+        config.retention = newer.retention;
         config
     }
 
@@ -169,7 +173,8 @@ impl Config {
     /// Simulated time beside a real platform, which would read its instants wrong and overrun its budget.
     pub fn mixes_times(&self) -> bool {
         let urls = self.tenants.iter().map(|tenant| &tenant.base_url).chain(self.webhooks.iter().map(|hook| &hook.url));
-        self.clock.is_simulated() && urls.chain(&self.client.url).any(|url| !is_loopback(url))
+        let feeds = self.tenants.iter().filter_map(|tenant| tenant.feed.base_url.as_ref());
+        self.clock.is_simulated() && urls.chain(&self.client.url).chain(feeds).any(|url| !is_loopback(url))
     }
 
     fn check_clock(&self, section: &mut Section<'_, '_>) {

@@ -10,6 +10,7 @@ use reqwest::Url;
 use super::adherence;
 use super::automation::Automation;
 use super::complaint::Fault;
+use super::feed::Feed;
 use super::kind::{self, Kind};
 use super::policy::Policy;
 use super::reader::{Section, reloads};
@@ -17,7 +18,7 @@ use super::retry::Retry;
 use super::subscription::Subscription;
 use super::webhooks::is_loopback;
 use crate::domain::adherence::AdherenceSettings;
-use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::ids::{AgentId, SkillId, TenantId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
 
@@ -48,12 +49,16 @@ pub struct Tenant {
     pub mode: Mode,
     /// Agents beside the imported ones.
     pub agents: Vec<AgentId>,
+    /// The skills that the live feed is subscribed to and whose figures are read.
+    pub skills: Vec<SkillId>,
     /// Schedule files that are dropped here are imported; relative to the working directory.
     pub schedule_folder: Option<PathBuf>,
     /// The platform's state names and ours.
     pub states: StateNames,
     /// Reading agent states.
     pub subscription: Subscription,
+    /// Hearing of changes as they happen.
+    pub feed: Feed,
     /// What a change must obey.
     pub policy: Policy,
     /// Trying again.
@@ -210,6 +215,39 @@ impl Budget {
     }
 }
 
+/// Whom and what it is about.
+struct Scope {
+    agents: Vec<AgentId>,
+    skills: Vec<SkillId>,
+    schedule_folder: Option<PathBuf>,
+}
+
+impl Scope {
+    fn read(section: &mut Section<'_, '_>) -> Self {
+        let agents = section.value(
+            reloads("agents", "Platform ids of agents beside the imported ones."),
+            &kind::list(agent_id()),
+            Vec::new(),
+        );
+        let skills = section.value(
+            reloads(
+                "skills",
+                "Platform ids of the skills that the live feed is subscribed to and whose figures are read.",
+            ),
+            &kind::list(kind::id::<SkillId>()),
+            Vec::new(),
+        );
+        let schedule_folder = section.optional(
+            reloads(
+                "schedule_folder",
+                "Schedule files that are dropped into this folder are imported; relative to the working directory.",
+            ),
+            &kind::text(),
+        );
+        Self { agents, skills, schedule_folder: schedule_folder.map(PathBuf::from) }
+    }
+}
+
 impl Tenant {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let identity = Identity::read(section);
@@ -230,20 +268,10 @@ impl Tenant {
             &kind::choice(&[("live", Mode::Live), ("dry_run", Mode::DryRun)]),
             Mode::Live,
         );
-        let agents = section.value(
-            reloads("agents", "Platform ids of agents beside the imported ones."),
-            &kind::list(agent_id()),
-            Vec::new(),
-        );
-        let schedule_folder = section.optional(
-            reloads(
-                "schedule_folder",
-                "Schedule files that are dropped into this folder are imported; relative to the working directory.",
-            ),
-            &kind::text(),
-        );
+        let scope = Scope::read(section);
         let states = section.table("states", read_state_names);
         let subscription = section.table("subscription", Subscription::read);
+        let feed = section.table("feed", Feed::read);
         let policy = section.table("policy", Policy::read);
         let retry = section.table("retry", Retry::read);
         let adherence = section.table("adherence", adherence::read);
@@ -260,10 +288,12 @@ impl Tenant {
             urgent_reserve: budget.urgent_reserve,
             request_timeout: budget.request_timeout,
             mode,
-            agents,
-            schedule_folder: schedule_folder.map(PathBuf::from),
+            agents: scope.agents,
+            skills: scope.skills,
+            schedule_folder: scope.schedule_folder,
             states,
             subscription,
+            feed,
             policy,
             retry,
             adherence,
@@ -277,6 +307,8 @@ impl Tenant {
     pub fn goes_on_as(&self, newer: &Self) -> bool {
         let taken_over = Self {
             agents: newer.agents.clone(),
+            skills: newer.skills.clone(),
+            feed: self.feed.taking_over(&newer.feed),
             schedule_folder: newer.schedule_folder.clone(),
             policy: newer.policy,
             retry: newer.retry,
@@ -320,7 +352,7 @@ fn agent_id() -> Kind<AgentId> {
     Kind::from_text("agent id", convert, |id| format!("{id:?}"))
 }
 
-fn path() -> Kind<String> {
+pub(super) fn path() -> Kind<String> {
     let convert = |text: &str| {
         let sound = text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#'));
         if sound { Ok(text.to_owned()) } else { Err(Fault::new("must be a path that begins with /, without query")) }

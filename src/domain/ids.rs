@@ -120,6 +120,15 @@ text_id! {
 }
 
 text_id! {
+    /// A skill, by the platform's id (a number there).
+    SkillId
+}
+text_id! {
+    /// A queue, by the platform's id.
+    QueueId
+}
+
+text_id! {
     /// An endpoint of webhooks, as the configuration names it.
     EndpointId
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::feed::FeedState;
 use super::message::Message;
+use super::meter::Meter;
 use super::readiness::Readiness;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::ids::TenantId;
@@ -38,6 +40,10 @@ pub struct Link {
     pub budget: Mutex<Budget>,
     /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.
     pub offset: Mutex<ClockOffset>,
+    /// What the keeper counts.
+    pub meter: Meter,
+    /// How the live feed is; [`Self::feed`] tells.
+    pub feed: Mutex<FeedState>,
     /// By number; [`Self::subscriptions`] lists them.
     pub subscriptions: Mutex<BTreeMap<u32, SubscriptionNow>>,
 }
@@ -73,6 +79,16 @@ impl Link {
     /// How far the platform's clock is from ours.
     pub fn offset(&self) -> ClockOffset {
         *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the live feed is.
+    pub fn feed(&self) -> FeedState {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how the live feed is.
+    pub(super) fn note_feed(&self, note: impl FnOnce(&mut FeedState)) {
+        note(&mut self.feed.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The subscriptions that have given a snapshot, by number.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::ids::{AgentId, RuleId, TenantId};
+use crate::domain::ids::{AgentId, RuleId, SkillId, TenantId};
 use crate::domain::planner::DecideSettings;
 use crate::domain::policy::{OnContact, UnscheduledForbids};
 use crate::domain::rule::compile::RuleSet;
@@ -16,10 +16,14 @@ pub struct TenantSettings {
     pub tenant: TenantId,
     /// Agents beside the imported ones.
     pub agents: Vec<AgentId>,
+    /// The skills that the live feed is subscribed to and whose figures are read.
+    pub skills: Vec<SkillId>,
     /// The request budget.
     pub budget: BudgetSettings,
     /// Subscriptions and polls.
     pub sight: SightSettings,
+    /// The live feed.
+    pub feed: FeedSettings,
     /// What policy forbids or holds.
     pub policy: PolicySettings,
     /// Tries of one transition.
@@ -73,6 +77,15 @@ pub struct SightSettings {
     pub oversize_bytes: usize,
 }
 
+/// The live feed of one tenant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FeedSettings {
+    /// Whether it is opened, where the tenant has skills.
+    pub enabled: bool,
+    /// A feed that says nothing for so long is lost.
+    pub silent_after: Duration,
+}
+
 /// What policy forbids or holds.
 #[derive(Clone, Debug)]
 pub struct PolicySettings {
@@ -97,4 +110,58 @@ pub struct RetrySettings {
     pub share_percent: usize,
     /// Retries a minute that are always allowed.
     pub at_least_per_minute: usize,
+}
+
+/// Settings for the tests of this room.
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::domain::rule::check::Capabilities;
+    use crate::domain::sets::StateSet;
+    use crate::domain::state::AgentState;
+
+    /// From one snapshot to the next.
+    pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
+    /// How long an answer is awaited.
+    pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// A tenant of these agents, without rules and without a feed.
+    pub(crate) fn settings(agents: &[AgentId]) -> TenantSettings {
+        let capabilities = Capabilities { settable: StateSet::of(&AgentState::KNOWN), can_log_out: true };
+        TenantSettings {
+            tenant: TenantId::from("acme"),
+            agents: agents.to_vec(),
+            skills: Vec::new(),
+            budget: BudgetSettings {
+                requests_per_minute: 1000,
+                urgent_reserve: 0,
+                read_share_percent: 20,
+                parallel_calls: 32,
+                request_timeout_real: TIMEOUT,
+            },
+            sight: SightSettings {
+                interval: INTERVAL,
+                agents_per_subscription: 2,
+                renew_after: Duration::from_secs(72_000),
+                near_expiry_after: Duration::from_secs(80_000),
+                oversize_bytes: 1_000_000,
+            },
+            feed: FeedSettings { enabled: false, silent_after: Duration::from_secs(120) },
+            policy: PolicySettings {
+                unscheduled_forbids: UnscheduledForbids::Ready,
+                on_contact: OnContact::Now,
+                deadline: Duration::from_secs(36_000),
+                answers_kept: Duration::from_secs(900),
+            },
+            retry: RetrySettings {
+                attempts: 5,
+                curve: RetryCurve { first: Duration::from_secs(1), cap: Duration::from_secs(1) },
+                share_percent: 20,
+                at_least_per_minute: 100,
+            },
+            rules: Arc::new(RuleSet::compile(&[], capabilities).expect("no rule")),
+            rule_texts: Vec::new(),
+            decide: DecideSettings { stale_after: INTERVAL * 3, ..DecideSettings::default() },
+        }
+    }
 }

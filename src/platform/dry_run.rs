@@ -2,7 +2,7 @@
 //!
 //! It is no acceptance: history, events and figures must not tell of changes that did not happen.
 //!
-//! Reads and subscriptions pass through to the platform behind it. It never sends a state.
+//! Reads, subscriptions and the feed pass through to the platform behind it. It never sends a state.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,9 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, CallSite, Failure};
-use super::{Call, Capabilities, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest};
+use super::{
+    Call, Capabilities, Feed, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest, Vitals,
+};
 
 /// How many changes are remembered; the oldest go first.
 pub const MOST_RECORDED: usize = 10_000;
@@ -84,6 +86,10 @@ impl Platform for DryRun {
         self.inner.capabilities()
     }
 
+    fn vitals(&self) -> Vitals {
+        self.inner.vitals()
+    }
+
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
         Box::pin(async move {
             if !self.inner.capabilities().settable.contains(state) {
@@ -111,6 +117,10 @@ impl Platform for DryRun {
 
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         self.inner.snapshot(subscription)
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
+        self.inner.feed()
     }
 
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader> {

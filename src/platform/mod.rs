@@ -10,6 +10,7 @@ pub mod budget;
 pub mod client;
 pub mod dry_run;
 pub mod error;
+pub mod feed;
 pub mod guide;
 #[cfg(test)]
 mod loopback;
@@ -19,6 +20,7 @@ pub mod retry;
 pub mod share;
 pub mod snapshot;
 pub mod token;
+pub mod vitals;
 
 use std::fmt;
 use std::future::Future;
@@ -30,8 +32,10 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 pub use error::{CallError, Effect, Failure, Trouble};
+pub use feed::{Command, Feed, FeedCall, FeedMessage};
 pub use offset::ClockOffset;
 pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader};
+pub use vitals::{CallKind, Vitals};
 
 /// A call under way.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<Answer<T>, CallError>> + Send + 'a>>;
@@ -60,12 +64,19 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// The current snapshot of a subscription, unread. Outside the request budget, but never more often than its interval.
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody>;
 
+    /// How the connection is: what calls came to, how the token is. Sends nothing.
+    fn vitals(&self) -> Vitals;
+    /// Opens the live feed, which says nothing before it is told what to show. Outside the request budget; of one tenant there
+    /// should never be two.
+    fn feed(&self) -> Call<'_, Box<dyn Feed>>;
+
     /// A reader of this dialect's snapshots for one slice of the roster; it remembers what it read last.
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader>;
 }
 
 /// What a dialect can do.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says of one method whether it is of use")]
 pub struct Capabilities {
     /// The states that [`Platform::set_state`] takes.
     pub settable: Vec<AgentState>,
@@ -75,6 +86,8 @@ pub struct Capabilities {
     pub tells_schedule: bool,
     /// Whether [`Platform::break_required`] has an answer.
     pub tells_breaks: bool,
+    /// Whether there is a [`Platform::feed`].
+    pub has_feed: bool,
     /// The shortest interval of a subscription.
     pub shortest_interval: Duration,
     /// How long a subscription lives after it was made.

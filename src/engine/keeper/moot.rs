@@ -103,6 +103,7 @@ impl Keeper {
         }
         self.automatic.remove(agent);
         self.leaving.remove(agent);
+        self.held_fed.remove(agent);
     }
 }
 

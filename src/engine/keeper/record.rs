@@ -288,7 +288,8 @@ impl Keeper {
         pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
         self.tell_change(pass, index, before.as_ref(), &now, None);
         if let Some(file) = self.files.get_mut(index.position()) {
-            (file.contradictions, file.missed, file.before_post) = (0, None, None);
+            (file.contradictions, file.missed, file.before_estimate) = (0, None, None);
+            file.told_by_feed = false;
         }
         self.roster.lose_sight(index, now);
     }

@@ -1,11 +1,12 @@
 //! The life of an accepted and of a doubtful change, pass by pass.
 
 mod desk;
+mod fed;
+mod interleavings;
 mod out_of_sight;
 
 use std::time::Duration;
 
-pub(in crate::engine) use self::desk::settings as usual_settings;
 use self::desk::{Desk, INTERVAL, TIMEOUT, Told, at};
 use super::Arrival;
 use super::record::Pass;

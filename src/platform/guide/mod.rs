@@ -2,6 +2,7 @@
 //!
 //! One method, one request; nothing is repeated here. Every URL is built on the base that came with the token.
 
+mod feed;
 mod instant;
 mod reader;
 mod rows;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode, Url};
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
@@ -22,8 +23,10 @@ use super::address::below;
 use super::client::{self, ClientError, ClientSettings, Reply, exchange};
 use super::error::{CallError, CallSite, Failure, excerpt};
 use super::token::{Token, TokenSettings, TokenSource};
+use super::vitals::CallCounts;
 use super::{
-    Answer, Call, Capabilities, Detail, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
+    Answer, Call, CallKind, Capabilities, Detail, Feed, Platform, SnapshotBody, SnapshotReader, Subscription,
+    SubscriptionRequest, Vitals,
 };
 
 pub use super::token::TokenStyle;
@@ -60,6 +63,10 @@ pub struct GuideSettings {
     pub tenant_id: Option<String>,
     /// The API's path below the base, with its version.
     pub api_path: String,
+    /// Where the live feed is, where it is not at the base of the other calls.
+    pub feed_base_url: Option<Url>,
+    /// The live feed's path below the base, with its version.
+    pub feed_path: String,
     /// The two-way table of state names.
     pub state_names: StateNames,
     /// Time limits and proxy.
@@ -80,6 +87,8 @@ impl GuideSettings {
             scope: DEFAULT_SCOPE.to_owned(),
             tenant_id: None,
             api_path: "/api/v2".to_owned(),
+            feed_base_url: None,
+            feed_path: "/InContactAPI/services/v18.0/interactions/subscribe".to_owned(),
             state_names: StateNames::default(),
             client: ClientSettings::default(),
             snapshot_limit: 16 * 1024 * 1024,
@@ -98,12 +107,17 @@ pub struct Guide {
     clock: SharedClock,
     tokens: TokenSource,
     api_path: String,
+    feed_base_url: Option<Url>,
+    feed_path: String,
     state_names: Arc<StateNames>,
+    request_timeout: Duration,
     snapshot_limit: usize,
+    calls: Arc<CallCounts>,
 }
 
 /// What is about to be asked.
 struct Question<'a> {
+    kind: CallKind,
     purpose: &'static str,
     method: Method,
     /// Below the API's path; ids among them.
@@ -132,8 +146,12 @@ impl Guide {
             client,
             clock,
             api_path: settings.api_path,
+            feed_base_url: settings.feed_base_url,
+            feed_path: settings.feed_path,
+            request_timeout: settings.client.request_timeout,
             state_names: Arc::new(settings.state_names),
             snapshot_limit: settings.snapshot_limit,
+            calls: Arc::default(),
         })
     }
 
@@ -148,9 +166,11 @@ impl Guide {
             method: if question.method == Method::GET { "GET" } else { "POST" },
             path: format!("{}/{}", self.api_path.trim_end_matches('/'), question.segments.join("/")),
         };
-        let mut asked_at = None;
+        let (mut asked_at, kind, watch) = (None, question.kind, Stopwatch::start());
         let answer = self.try_ask(question, read, &mut asked_at).await;
-        answer.map_err(|failure| CallError { site, failure, asked_at })
+        let result = answer.map_err(|failure| CallError { site, failure, asked_at });
+        self.calls.note(kind, &result, watch.elapsed());
+        result
     }
 
     async fn try_ask<T>(
@@ -211,6 +231,7 @@ impl Guide {
     ) -> Result<Answer<()>, CallError> {
         let segments = ["users", agent.as_str(), "state"];
         let mut question = Question {
+            kind: CallKind::State,
             purpose: "set the state",
             method: Method::POST,
             segments: &segments,
@@ -228,6 +249,7 @@ impl Guide {
 
     async fn ask_subscription(&self, wanted: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {
         let mut question = Question {
+            kind: CallKind::Subscribe,
             purpose: "make a subscription",
             method: Method::POST,
             segments: &["analytics", "realtime", "subscription"],
@@ -265,9 +287,14 @@ impl Platform for Guide {
             settable,
             tells_schedule: true,
             tells_breaks: true,
+            has_feed: true,
             shortest_interval: SHORTEST_INTERVAL,
             subscription_life: SUBSCRIPTION_LIFE,
         }
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals { calls: self.calls.clone(), token: self.tokens.vitals() }
     }
 
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
@@ -277,6 +304,7 @@ impl Platform for Guide {
     fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let question = Question {
+                kind: CallKind::Schedule,
                 purpose: "read the schedule",
                 method: Method::GET,
                 segments: &["schedules", "users", agent.as_str()],
@@ -291,6 +319,7 @@ impl Platform for Guide {
     fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let question = Question {
+                kind: CallKind::Break,
                 purpose: "read the break status",
                 method: Method::GET,
                 segments: &["breaks", "users", agent.as_str(), "status"],
@@ -309,6 +338,7 @@ impl Platform for Guide {
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         Box::pin(async move {
             let question = Question {
+                kind: CallKind::Snapshot,
                 purpose: "read a snapshot",
                 method: Method::GET,
                 segments: &["analytics", "realtime", "subscription", subscription.as_str()],
@@ -318,6 +348,10 @@ impl Platform for Guide {
             };
             self.ask(question, wire::snapshot).await
         })
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
+        Box::pin(self.open_feed())
     }
 
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader> {
