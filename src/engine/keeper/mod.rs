@@ -325,4 +325,4 @@ impl Keeper {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

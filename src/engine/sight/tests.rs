@@ -17,7 +17,7 @@ use crate::engine::settings::tests::settings as usual_settings;
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::{
-    Answer, Call, Capabilities, Platform, SnapshotBody, SnapshotDelta, Subscription, SubscriptionRequest,
+    Answer, Call, Capabilities, Feed, Platform, SnapshotBody, SnapshotDelta, Subscription, SubscriptionRequest,
 };
 use crate::store::{Identity, Role, Store};
 
@@ -72,10 +72,6 @@ impl Platform for Puppet {
         unreachable!("nobody looks")
     }
 
-    fn feed(&self) -> Call<'_, Box<dyn crate::platform::Feed>> {
-        unreachable!("no feed is opened")
-    }
-
     fn set_state<'a>(&'a self, _: &'a AgentId, _: &'a AgentState, _: &'a ReasonCode) -> Call<'a, ()> {
         unreachable!("nothing is decided here")
     }
@@ -110,6 +106,10 @@ impl Platform for Puppet {
                 None => Ok(self.answer(SnapshotBody { bytes })),
             }
         })
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
+        unreachable!("only subscriptions are asked for")
     }
 
     fn reader(&self, _: &[AgentId]) -> Box<dyn SnapshotReader> {

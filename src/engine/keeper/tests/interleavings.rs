@@ -2,7 +2,6 @@
 //! missed that one of them showed in time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::desk::{Desk, at};
@@ -204,15 +203,14 @@ async fn act(story: &Story, desk: &mut Desk) {
                     });
                 }
                 let (agents, generated_at) = (names.clone().into(), instant(generated_ms));
-                let nobody: Arc<[AgentId]> = [].into();
                 Message::Sight(Sight {
                     slice: 0,
                     generated_at,
                     offset_us: 0,
                     changed,
                     agents,
-                    missing: nobody.clone(),
-                    absent: nobody,
+                    absent: [].into(),
+                    missing: [].into(),
                 })
             }
         };
