@@ -26,6 +26,7 @@ use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
+use crate::engine::figures;
 use crate::engine::heads::{self, HeadParts, HeadSettings};
 use crate::engine::jobs::{self as calendar, JobParts, Jobs};
 use crate::engine::keeper::{self, KeeperParts};
@@ -164,6 +165,7 @@ impl App {
     ) -> anyhow::Result<Arc<Link>> {
         let settings = Arc::new(tenant_settings(config, tenant)?);
         let (inbox, arrivals) = mpsc::channel(INBOX);
+        let budgets = budget::restored(self.store.reader(), &tenant.id, &settings, clock).await?;
         let link = Arc::new(Link {
             tenant: tenant.id.clone(),
             platform: platform_of(tenant, clock.clone())?,
@@ -173,7 +175,9 @@ impl App {
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
             inbox,
-            budget: std::sync::Mutex::new(budget::restored(self.store.reader(), &tenant.id, &settings, clock).await?),
+            budget: std::sync::Mutex::new(budgets.ordinary),
+            reporting_budget: std::sync::Mutex::new(budgets.reporting),
+            figures: watch::Sender::default(),
             offset: std::sync::Mutex::default(),
         });
         let (settings_in, settings) = watch::channel(settings);
@@ -186,6 +190,10 @@ impl App {
         };
         self.supervisor
             .spawn(format!("keeper {}", tenant.id), OnFailure::Restart, move |soft| keeper::run(parts.clone(), soft));
+        let (figures_link, figures_settings) = (link.clone(), settings.clone());
+        self.supervisor.spawn(format!("figures {}", tenant.id), OnFailure::Restart, move |soft| {
+            figures::run(figures_link.clone(), figures_settings.clone(), soft)
+        });
         let sight_link = link.clone();
         self.supervisor.spawn(format!("sight {}", tenant.id), OnFailure::Restart, move |soft| {
             sight::run(sight_link.clone(), settings.clone(), roster.clone(), soft)

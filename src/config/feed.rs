@@ -43,7 +43,10 @@ impl Feed {
             "/InContactAPI/services/v18.0/interactions/subscribe".to_owned(),
         );
         let silent_after = section.value(
-            reloads("silent_after", "A feed that says nothing for so long, heartbeats included, is lost and opened anew."),
+            reloads(
+                "silent_after",
+                "A feed that says nothing for so long, heartbeats included, is lost and opened anew.",
+            ),
             &kind::duration(Duration::from_secs(30)..=Duration::from_secs(3_600)),
             Duration::from_secs(120),
         );

@@ -25,6 +25,29 @@ pub enum CallKind {
     Break,
     /// A new subscription.
     Subscribe,
+    /// A read of skill figures.
+    SkillFigures,
+    /// A read of the list of queues.
+    Queues,
+    /// A read of queue figures.
+    QueueFigures,
+}
+
+/// Which budget a call counts against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purse {
+    /// The one of ordinary requests.
+    Ordinary,
+    /// The one of figures.
+    Reporting,
+}
+
+impl Purse {
+    /// The one of a call by its name in the log of calls.
+    pub fn of(kind: &str) -> Self {
+        let reporting = [CallKind::SkillFigures, CallKind::Queues, CallKind::QueueFigures];
+        if reporting.iter().any(|known| known.name() == kind) { Self::Reporting } else { Self::Ordinary }
+    }
 }
 
 impl CallKind {
@@ -35,6 +58,9 @@ impl CallKind {
             Self::Schedule => "schedule",
             Self::Break => "break",
             Self::Subscribe => "subscribe",
+            Self::SkillFigures => "skill_figures",
+            Self::Queues => "queues",
+            Self::QueueFigures => "queue_figures",
         }
     }
 }
@@ -43,21 +69,22 @@ impl CallKind {
 #[derive(Debug)]
 pub struct HeldSlot {
     link: Arc<Link>,
+    purse: Purse,
     slot: Option<Slot>,
 }
 
 impl HeldSlot {
     /// Takes a slot, or says when one may be free.
-    pub fn try_take(link: &Arc<Link>, urgency: Urgency) -> Result<Self, NextAt> {
+    pub fn try_take(link: &Arc<Link>, purse: Purse, urgency: Urgency) -> Result<Self, NextAt> {
         let now = link.clock.monotonic();
-        let slot = link.budget().try_take(now, urgency)?;
-        Ok(Self { link: link.clone(), slot: Some(slot) })
+        let slot = link.budget_of(purse).try_take(now, urgency)?;
+        Ok(Self { link: link.clone(), purse, slot: Some(slot) })
     }
 
     /// Waits for a slot.
-    pub async fn take(link: &Arc<Link>, urgency: Urgency) -> Self {
+    pub async fn take(link: &Arc<Link>, purse: Purse, urgency: Urgency) -> Self {
         loop {
-            match Self::try_take(link, urgency) {
+            match Self::try_take(link, purse, urgency) {
                 Ok(held) => return held,
                 Err(next) => {
                     let now = link.clock.monotonic();
@@ -71,7 +98,7 @@ impl HeldSlot {
     /// The call never left: the slot is free at once.
     pub fn release(mut self) {
         if let Some(slot) = self.slot.take() {
-            self.link.budget().release(slot);
+            self.link.budget_of(self.purse).release(slot);
         }
     }
 
@@ -79,7 +106,7 @@ impl HeldSlot {
     pub fn settle<T>(mut self, result: &Result<Answer<T>, CallError>) {
         let now = self.link.clock.monotonic();
         let Some(slot) = self.slot.take() else { return };
-        let mut budget = self.link.budget();
+        let mut budget = self.link.budget_of(self.purse);
         match result {
             Err(error) if !error.failure.was_sent() => budget.release(slot),
             Ok(_) | Err(_) => budget.answered(slot, now),
@@ -94,7 +121,7 @@ impl Drop for HeldSlot {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
             let now = self.link.clock.monotonic();
-            self.link.budget().answered(slot, now);
+            self.link.budget_of(self.purse).answered(slot, now);
         }
     }
 }
@@ -110,7 +137,7 @@ pub async fn budgeted<T, F>(
 where
     F: Future<Output = Result<Answer<T>, CallError>>,
 {
-    let slot = HeldSlot::take(link, urgency).await;
+    let slot = HeldSlot::take(link, Purse::of(kind.name()), urgency).await;
     let mut row = call_row(link, kind, agent.cloned(), link.clock.now());
     let durable = link.writer.commit(Commit { calls: vec![row.clone()], ..Commit::default() }).await;
     if let Err(error) = durable {

@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod deliver;
 pub mod door;
+pub mod figures;
 pub mod heads;
 pub mod jobs;
 pub mod keeper;

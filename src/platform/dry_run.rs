@@ -8,12 +8,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::SharedClock;
-use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
+use crate::domain::figures::{QueueFigures, SkillFigures};
+use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, CallSite, Failure};
-use super::{Call, Capabilities, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest};
+use super::{
+    Call, Capabilities, FiguresRead, ListedQueue, Platform, SnapshotBody, SnapshotReader, Subscription,
+    SubscriptionRequest,
+};
 
 /// How many changes are remembered; the oldest go first.
 pub const MOST_RECORDED: usize = 10_000;
@@ -111,6 +115,18 @@ impl Platform for DryRun {
 
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         self.inner.snapshot(subscription)
+    }
+
+    fn skill_figures<'a>(&'a self, skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
+        self.inner.skill_figures(skills)
+    }
+
+    fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
+        self.inner.queues()
+    }
+
+    fn queue_figures<'a>(&'a self, queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
+        self.inner.queue_figures(queues)
     }
 
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader> {

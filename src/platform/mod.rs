@@ -10,6 +10,7 @@ pub mod budget;
 pub mod client;
 pub mod dry_run;
 pub mod error;
+pub mod figures;
 pub mod guide;
 #[cfg(test)]
 mod loopback;
@@ -25,11 +26,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
+use crate::domain::figures::{QueueFigures, SkillFigures};
+use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 pub use error::{CallError, Effect, Failure, Trouble};
+pub use figures::{FigureComplaint, FiguresRead, ListedQueue, ShareUnit};
 pub use offset::ClockOffset;
 pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader};
 
@@ -60,6 +63,15 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// The current snapshot of a subscription, unread. Outside the request budget, but never more often than its interval.
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody>;
 
+    /// The figures of some skills, at most [`Capabilities::most_in_one_read`]. Within the reporting budget, like the next two.
+    fn skill_figures<'a>(&'a self, skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>>;
+
+    /// The queues that there are.
+    fn queues(&self) -> Call<'_, Vec<ListedQueue>>;
+
+    /// The figures of some queues, at most [`Capabilities::most_in_one_read`].
+    fn queue_figures<'a>(&'a self, queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>>;
+
     /// A reader of this dialect's snapshots for one slice of the roster; it remembers what it read last.
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader>;
 }
@@ -79,6 +91,8 @@ pub struct Capabilities {
     pub shortest_interval: Duration,
     /// How long a subscription lives after it was made.
     pub subscription_life: Duration,
+    /// Skills or queues in one read of their figures at most.
+    pub most_in_one_read: usize,
 }
 
 /// What came back, and when.

@@ -156,6 +156,12 @@ password = { env = "API_TOKEN" }
 /// Every key that a reload picks up and that has a default, with another value.
 const ALL_RELOADABLE: &str = r#"
 agents = ["u_1"]
+skills = ["4101"]
+[tenants.feed]
+enabled = false
+silent_after = "1m"
+[tenants.figures]
+interval = "45s"
 [tenants.policy]
 unscheduled_forbids = "all"
 on_contact = "now"

@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Clock, ManualClock, SeededRandom, SharedClock};
-use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TenantId, TransitionId};
+use crate::domain::figures::{QueueFigures, SkillFigures};
+use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId, TenantId, TransitionId};
 use crate::domain::planner::DecideSettings;
 use crate::domain::policy::{OnContact, PlatformSays, UnscheduledForbids};
 use crate::domain::roster::PlatformAnswers;
@@ -24,14 +25,14 @@ use crate::engine::link::Link;
 use crate::engine::message::{Message, Sight};
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::{
-    BudgetSettings, FeedSettings, PolicySettings, RetrySettings, SightSettings, TenantSettings,
+    BudgetSettings, FeedSettings, FigureSettings, PolicySettings, RetrySettings, SightSettings, TenantSettings,
 };
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::retry::RetryCurve;
 use crate::platform::{
-    Answer, Call, CallError, Capabilities, Failure, Platform, Sighting, SnapshotBody, SnapshotReader, Subscription,
-    SubscriptionRequest,
+    Answer, Call, CallError, Capabilities, Failure, FiguresRead, ListedQueue, Platform, Sighting, SnapshotBody,
+    SnapshotReader, Subscription, SubscriptionRequest,
 };
 use crate::store::{HistoryRow, Identity, Role, Store, StoredEvent};
 
@@ -70,6 +71,7 @@ impl Platform for Puppet {
             tells_breaks: true,
             shortest_interval: INTERVAL,
             subscription_life: Duration::from_secs(86_400),
+            most_in_one_read: 100,
         }
     }
 
@@ -103,6 +105,18 @@ impl Platform for Puppet {
     }
 
     fn snapshot<'a>(&'a self, _: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
+        Box::pin(std::future::pending())
+    }
+
+    fn skill_figures<'a>(&'a self, _: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn queue_figures<'a>(&'a self, _: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
         Box::pin(std::future::pending())
     }
 
@@ -147,6 +161,8 @@ impl Desk {
             readiness: Readiness::new(shared),
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
+            reporting_budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
+            figures: watch::Sender::default(),
             offset: Mutex::default(),
         });
         let (sender, settings) = watch::channel(Arc::new(settings(&agents)));
@@ -319,6 +335,12 @@ fn settings(agents: &[AgentId]) -> TenantSettings {
             read_share_percent: 20,
             parallel_calls: 32,
             request_timeout_real: TIMEOUT,
+        },
+        figures: FigureSettings {
+            skills: Vec::new(),
+            queues: Vec::new(),
+            interval: Duration::from_secs(30),
+            requests_per_minute: 10,
         },
         sight: SightSettings {
             interval: INTERVAL,
