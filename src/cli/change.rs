@@ -219,7 +219,7 @@ fn parse_state(text: &str) -> Result<AgentState, String> {
 }
 
 /// A span as `90s`, `30m`, `1h30m`.
-fn parse_span(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_span(text: &str) -> Result<Duration, String> {
     let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
     span.ok_or_else(|| "write a span such as 90s, 30m or 1h30m".to_owned())
 }

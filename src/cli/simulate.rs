@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::change::parse_span;
 use crate::clock::{SharedClock, SystemClock};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
@@ -51,6 +52,18 @@ pub struct SimulateArgs {
     /// Requests a minute that each tenant may make.
     #[arg(long, value_name = "N", default_value_t = 100)]
     requests_per_minute: u32,
+    /// Reads of figures and of the list of queues a minute that each tenant may make.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    reporting_per_minute: u32,
+    /// Skills of each tenant, each with a queue.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    skills: usize,
+    /// How long a token is good, by the simulator's clock.
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "1h")]
+    token_lifetime: Duration,
+    /// How long a subscription lives, by the simulator's clock.
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "24h")]
+    subscription_lifetime: Duration,
     /// How long the agent in a mandatory break stays in it; for ever without it.
     #[arg(long, value_name = "MINUTES")]
     break_minutes: Option<u32>,
@@ -95,6 +108,10 @@ async fn options(args: SimulateArgs) -> anyhow::Result<SimOptions> {
         schedule,
         seed: args.seed,
         requests_per_minute: args.requests_per_minute,
+        reporting_per_minute: args.reporting_per_minute,
+        skills: args.skills,
+        token_lifetime: args.token_lifetime,
+        subscription_lifetime: args.subscription_lifetime,
         faults: args.fault,
         lively: !args.quiet,
         break_lasts: args.break_minutes.map(|minutes| Duration::from_secs(u64::from(minutes) * 60)),

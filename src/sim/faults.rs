@@ -2,6 +2,7 @@
 //! wire is the face's business.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,9 +33,9 @@ pub enum Kind {
     Truncated,
     /// Not processed; an HTML page under 200.
     Html,
-    /// Snapshot rows with numbers for texts, texts for numbers and objects for both.
+    /// Rows of snapshots and figures, and messages of feeds, with numbers for texts, texts for numbers and objects for both.
     WrongTypes,
-    /// Snapshot rows of the right types that say nonsense: unknown states, unknown agents, impossible instants, repeats.
+    /// The same of the right types, but nonsense: unknown states, unknown agents, impossible instants and figures, repeats.
     Nonsense,
     /// Every token of the tenant (or of all) is worthless from now on. Happens once, at once.
     RevokeTokens,
@@ -48,12 +49,20 @@ pub enum Kind {
     TimestampJitter,
     /// Nothing is answered and nothing processed; the connection is closed after `ms` of real time (a minute by default).
     StopAnswering,
+    /// A message of a feed, heartbeats too, is not said; the connection stays.
+    Silent,
+    /// A message of a feed is said twice.
+    Repeat,
+    /// Every open feed of the tenant (or of all) is reset. Happens once, at once.
+    DropFeeds,
+    /// Every open feed of the tenant (or of all) is closed in order. Happens once, at once.
+    CloseFeeds,
 }
 
 impl Kind {
     /// Done once when it is given, and not kept.
     pub(super) fn is_one_shot(self) -> bool {
-        matches!(self, Self::RevokeTokens | Self::ExpireSubscriptions)
+        matches!(self, Self::RevokeTokens | Self::ExpireSubscriptions | Self::DropFeeds | Self::CloseFeeds)
     }
 
     /// Colours every answer that it matches, beside whatever else happens to it.
@@ -64,23 +73,32 @@ impl Kind {
     fn fits(self, on: Endpoint) -> bool {
         match self {
             Self::Late => on == Endpoint::State,
-            Self::WrongTypes | Self::Nonsense | Self::TimestampJitter => on == Endpoint::Snapshot,
-            Self::Status
-            | Self::Delay
+            Self::TimestampJitter => on == Endpoint::Snapshot,
+            Self::Silent | Self::Repeat => on == Endpoint::FeedMessage,
+            Self::WrongTypes | Self::Nonsense => {
+                matches!(on, Endpoint::Snapshot | Endpoint::SkillData | Endpoint::QueueFigures | Endpoint::FeedMessage)
+            }
+            Self::ResetMid => !matches!(on, Endpoint::Feed | Endpoint::FeedMessage),
+            Self::Truncated => on != Endpoint::Feed,
+            Self::Status | Self::ClockSkew | Self::StopAnswering => on != Endpoint::FeedMessage,
+            Self::Delay
             | Self::ResetBefore
-            | Self::ResetMid
             | Self::LostAnswer
-            | Self::Truncated
             | Self::Html
             | Self::RevokeTokens
             | Self::ExpireSubscriptions
-            | Self::ClockSkew
-            | Self::StopAnswering => true,
+            | Self::DropFeeds
+            | Self::CloseFeeds => true,
         }
+    }
+
+    /// Where it strikes when nothing is said of it: at every request, and at messages only where it is of messages alone.
+    fn fits_any(self, on: Endpoint) -> bool {
+        self.fits(on) && (on != Endpoint::FeedMessage || matches!(self, Self::Silent | Self::Repeat))
     }
 }
 
-/// The kinds of request that the platform answers.
+/// The kinds of request that the platform answers, and what it says unasked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -96,13 +114,23 @@ pub enum Endpoint {
     Subscribe,
     /// A poll of a subscription.
     Snapshot,
+    /// The figures of skills.
+    SkillData,
+    /// The list of queues.
+    Queues,
+    /// The figures of queues.
+    QueueFigures,
+    /// The opening of a live feed.
+    Feed,
+    /// A message of an open feed.
+    FeedMessage,
 }
 
 /// Where a fault strikes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum On {
-    /// At every request.
+    /// At every request, though not at the messages of feeds.
     #[default]
     Any,
     /// At one kind of request.
@@ -219,9 +247,14 @@ impl FaultSpec {
         Ok(())
     }
 
+    /// Its `ms` as a span.
+    pub(super) fn span(&self) -> Option<Duration> {
+        self.ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis)
+    }
+
     fn matches(&self, request: &Met<'_>) -> bool {
         let there = match self.on {
-            On::Any => self.kind.fits(request.endpoint),
+            On::Any => self.kind.fits_any(request.endpoint),
             On::Only(endpoint) => endpoint == request.endpoint,
         };
         there
@@ -230,7 +263,7 @@ impl FaultSpec {
     }
 }
 
-/// A request, as far as faults look at it.
+/// A request or a message, as far as faults look at it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Met<'a> {
     pub(super) endpoint: Endpoint,

@@ -1,4 +1,4 @@
-//! The simulator's own account: every request it saw and every change of state, in one order. It is what tests and the demo
+//! The simulator's own account: every request it saw, every change of state and every word on a live feed, in one order. It is what tests and the demo
 //! judge the daemon by, so nothing in it comes from the daemon's words but the request itself.
 
 use std::collections::VecDeque;
@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::agent::Cause;
 use super::faults::Kind;
+use super::feed::FeedEvent;
 use super::state::SimState;
 use super::world::Change;
 use crate::domain::ids::{AgentId, TenantId};
@@ -19,7 +20,7 @@ const MOST_ENTRIES: usize = 200_000;
 /// A request as it came in, and how it was answered.
 #[derive(Clone, Debug, Serialize)]
 pub struct RequestEntry {
-    /// Its place in the account; requests and changes share one count, from 1.
+    /// Its place in the account; requests, changes and what happens on feeds share one count, from 1.
     pub seq: u64,
     /// When it arrived.
     pub at: UtcMicros,
@@ -60,10 +61,27 @@ pub struct ChangeEntry {
     pub request_seq: Option<u64>,
 }
 
+/// Something that happened on a live feed.
+#[derive(Clone, Debug, Serialize)]
+pub struct FeedEntry {
+    /// Its place in the account.
+    pub seq: u64,
+    /// When it happened.
+    pub at: UtcMicros,
+    /// Whose feed it is.
+    pub tenant: TenantId,
+    /// The feed's number; a tenant's feeds are counted from 1.
+    pub feed: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: FeedEvent,
+}
+
 #[derive(Debug)]
 enum Entry {
     Request(RequestEntry),
     Change(ChangeEntry),
+    Feed(FeedEntry),
 }
 
 /// A part of the account.
@@ -73,6 +91,8 @@ pub struct LogPage {
     pub requests: Vec<RequestEntry>,
     /// The changes of this part.
     pub changes: Vec<ChangeEntry>,
+    /// What happened on live feeds in this part.
+    pub feed: Vec<FeedEntry>,
     /// What to give as `after` to read on.
     pub next: u64,
     /// How many entries were dropped since the start, because the account holds a limited number.
@@ -119,6 +139,12 @@ impl Journal {
         }));
     }
 
+    /// Notes something that happened on a live feed.
+    pub(super) fn feed(&mut self, tenant: &TenantId, feed: u64, event: FeedEvent, at: UtcMicros) {
+        let seq = self.next_seq();
+        self.push(Entry::Feed(FeedEntry { seq, at, tenant: tenant.clone(), feed, event }));
+    }
+
     /// Up to `limit` entries after the one with the number `after`.
     pub(super) fn page(&self, after: u64, limit: usize) -> LogPage {
         let skip = usize::try_from(after.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
@@ -132,6 +158,10 @@ impl Journal {
                 Entry::Change(entry) => {
                     page.next = entry.seq;
                     page.changes.push(entry.clone());
+                }
+                Entry::Feed(entry) => {
+                    page.next = entry.seq;
+                    page.feed.push(entry.clone());
                 }
             }
         }

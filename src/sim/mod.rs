@@ -7,9 +7,11 @@
 //! | file | holds |
 //! |---|---|
 //! | `world`, `agent`, `calendar` | agents living through their shifts; pure |
+//! | `contacts`, `figures` | what waits in which line, and what is said of it; pure |
 //! | `roster`, `shifts` | who they are and when they work: made up, or from a file |
 //! | `stage`, `rules` | tenants and what the platform answers |
 //! | `tokens`, `window`, `subscriptions` | what the rules remember |
+//! | `feed`, `news` | open live feeds, and what they say |
 //! | `faults`, `journal` | what goes wrong, and the account of everything |
 //! | `wire`, `face` | bodies, paths, and faults on the wire |
 //! | `receiver` | a webhook receiver that judges what it gets |
@@ -17,10 +19,14 @@
 
 mod agent;
 mod calendar;
+mod contacts;
 mod dice;
 mod face;
 mod faults;
+mod feed;
+mod figures;
 mod journal;
+mod news;
 mod options;
 mod receiver;
 mod roster;
@@ -39,11 +45,13 @@ mod world;
 
 pub use agent::Cause;
 pub use faults::{Endpoint, FaultError, FaultSpec, Kind, On};
-pub use journal::{ChangeEntry, LogPage, RequestEntry};
+pub use feed::{FeedEnd, FeedEvent};
+pub use journal::{ChangeEntry, FeedEntry, LogPage, RequestEntry};
+pub use news::News;
 pub use options::{ScheduleFile, SimOptions};
 pub use receiver::{Conduct, Receipt, Receiver, ReceiverCounts, ReceiverOptions};
-pub use roster::{FEWEST_AGENTS, MOST_AGENTS, MOST_TENANTS};
+pub use roster::{FEWEST_AGENTS, FEWEST_SKILLS, MOST_AGENTS, MOST_SKILLS, MOST_TENANTS};
 pub use shifts::ScheduleError;
-pub use simulator::{Description, Restart, SimError, Simulator, TenantDescription};
+pub use simulator::{Description, Restart, SimError, Simulator, SkillDescription, TenantDescription};
 pub use stage::{AgentScript, AgentView, Counts, ScriptError, WorldView};
 pub use state::SimState;

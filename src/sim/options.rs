@@ -29,6 +29,10 @@ pub struct SimOptions {
     pub seed: u64,
     /// The budget of each tenant over schedule, break, state and subscribe calls.
     pub requests_per_minute: u32,
+    /// The budget of each tenant over figures of skills and queues and the list of queues.
+    pub reporting_per_minute: u32,
+    /// Skills of each tenant, each with a queue; from [`super::FEWEST_SKILLS`] to [`super::MOST_SKILLS`].
+    pub skills: usize,
     /// How long a token is good.
     pub token_lifetime: Duration,
     /// How long a subscription lives, from its creation.
@@ -57,6 +61,8 @@ impl Default for SimOptions {
             schedule: None,
             seed: 1,
             requests_per_minute: 100,
+            reporting_per_minute: 10,
+            skills: 5,
             token_lifetime: Duration::from_secs(3600),
             subscription_lifetime: Duration::from_secs(24 * 3600),
             min_interval: Duration::from_secs(10),

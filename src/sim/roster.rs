@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::agent::Person;
 use super::calendar::{Activity, Calendar, Segment, Shift};
+use super::contacts::{Skill, SkillAt};
 use super::dice::Dice;
 use super::shifts::FileSchedule;
 use super::state::SimState;
@@ -17,6 +18,14 @@ pub const FEWEST_AGENTS: usize = 4;
 pub const MOST_AGENTS: usize = 100_000;
 /// Made-up agents are spread over this many teams.
 const TEAMS: usize = 12;
+
+/// The fewest and the most skills that a tenant may have.
+pub const FEWEST_SKILLS: usize = 2;
+/// The most skills that a tenant may have.
+pub const MOST_SKILLS: usize = 1_000;
+/// The number of the first skill.
+const FIRST_SKILL: u32 = 1001;
+const SKILLS: [&str; 4] = ["Billing", "Orders", "Returns", "Technical"];
 
 const TENANTS: [&str; 12] =
     ["acme", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima"];
@@ -37,6 +46,8 @@ const FAMILY: [&str; 16] = [
 pub(super) struct Casting<'a> {
     pub(super) agents: usize,
     pub(super) schedule: Option<&'a FileSchedule>,
+    /// How many skills there are.
+    pub(super) skills: usize,
     pub(super) lively: bool,
     /// Whether the last two agents become the two special users.
     pub(super) special_users: bool,
@@ -59,6 +70,22 @@ pub(super) struct Cast {
 /// The ids of the first tenants, in order.
 pub(super) fn tenant_ids(count: usize) -> impl Iterator<Item = TenantId> {
     TENANTS.into_iter().take(count).map(TenantId::from)
+}
+
+/// A tenant's skills, the same in every tenant. Nobody has the last one: it shows what an idle skill looks like.
+pub(super) fn skills(count: usize) -> Arc<[Skill]> {
+    let named = |(at, id): (usize, u32)| {
+        let name =
+            SKILLS.get(at).filter(|_| at + 1 < count).map_or_else(|| format!("Line {id}"), |name| (*name).to_owned());
+        Skill { id, queue: format!("q_{id}"), name: name.into() }
+    };
+    (0..count).zip(FIRST_SKILL..).map(named).collect()
+}
+
+/// The skills of the agent at a place in the roster.
+fn skills_of(at: usize, casting: &Casting<'_>) -> [SkillAt; 2] {
+    let staffed = casting.skills.saturating_sub(1).max(1);
+    [at % staffed, at / staffed % staffed].map(|skill| SkillAt::try_from(skill).unwrap_or(0))
 }
 
 /// Everyone of one tenant. Ids are the same in every tenant, so that a row that went astray shows.
@@ -99,6 +126,7 @@ fn person(tenant: &TenantId, at: usize, id: &AgentId, casting: &Casting<'_>) -> 
         id: id.clone(),
         name: name(tenant, id, casting),
         team: team(at),
+        skills: skills_of(at, casting),
         calendar,
         lives,
         begins,
@@ -108,6 +136,7 @@ fn person(tenant: &TenantId, at: usize, id: &AgentId, casting: &Casting<'_>) -> 
             id: id.clone(),
             name: agent.name.clone(),
             team: agent.team.clone(),
+            skills: skills_of(at, casting),
             calendar: Calendar::Listed(agent.shifts.clone()),
             lives: casting.lively,
             begins: None,
@@ -163,7 +192,7 @@ mod tests {
 
     fn casting(agents: usize, seed: u64) -> Casting<'static> {
         let start = UtcMicros::from_micros(1_790_000_000_000_000);
-        Casting { agents, schedule: None, lively: true, special_users: true, break_lasts: None, seed, start }
+        Casting { agents, schedule: None, skills: 5, lively: true, special_users: true, break_lasts: None, seed, start }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the platform answers to a request: who may ask, how often, and what for. Pure of HTTP: it is given a call that was
 //! read, and gives a reply that is still to be written.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use base64::Engine;
 use serde_json::value::RawValue;
 
 use super::faults::{Ambience, Endpoint, FaultSpec, Kind, Met};
+use super::figures::SkillFigures;
 use super::journal::RequestEntry;
 use super::stage::{Stage, Tenant};
 use super::subscriptions::{PollRefusal, Snapshot, View};
@@ -41,6 +43,10 @@ pub(super) enum Ask {
     SetState,
     Subscribe,
     Poll,
+    SkillData,
+    Queues,
+    QueueFigures,
+    Feed,
 }
 
 impl Ask {
@@ -52,12 +58,18 @@ impl Ask {
             Self::SetState => Endpoint::State,
             Self::Subscribe => Endpoint::Subscribe,
             Self::Poll => Endpoint::Snapshot,
+            Self::SkillData => Endpoint::SkillData,
+            Self::Queues => Endpoint::Queues,
+            Self::QueueFigures => Endpoint::QueueFigures,
+            Self::Feed => Endpoint::Feed,
         }
     }
 
+    /// The scope that it needs; guide 000 names none for what it describes, and guide 001 none for the list.
     fn scope(self) -> Option<Scope> {
         match self {
-            Self::Token(_) => None,
+            Self::Token(_) | Self::SkillData | Self::Queues | Self::Feed => None,
+            Self::QueueFigures => Some(Scope::QueueView),
             Self::Shift => Some(Scope::SchedulesView),
             Self::Break => Some(Scope::BreaksView),
             Self::SetState => Some(Scope::StateWrite),
@@ -76,6 +88,11 @@ impl Ask {
         self.is_call() || self == Self::Subscribe
     }
 
+    /// Taken from the budget of figures.
+    fn is_reporting(self) -> bool {
+        matches!(self, Self::SkillData | Self::Queues | Self::QueueFigures)
+    }
+
     /// The path names an agent.
     fn names_agent(self) -> bool {
         self.is_call()
@@ -83,8 +100,8 @@ impl Ask {
 
     fn method(self) -> &'static str {
         match self {
-            Self::Token(_) | Self::SetState | Self::Subscribe => "POST",
-            Self::Shift | Self::Break | Self::Poll => "GET",
+            Self::Token(_) | Self::SetState | Self::Subscribe | Self::QueueFigures => "POST",
+            Self::Shift | Self::Break | Self::Poll | Self::SkillData | Self::Queues | Self::Feed => "GET",
         }
     }
 }
@@ -97,23 +114,70 @@ pub(super) struct Call {
     pub(super) unit: Option<String>,
     /// The agent or the subscription that the path names.
     pub(super) subject: String,
-    /// The text after `Bearer`.
+    /// The text after `Bearer`; of a feed, the token in the query.
     pub(super) bearer: Option<String>,
     /// The text after `Basic`.
     pub(super) basic: Option<String>,
     /// The form of a token request.
     pub(super) form: Option<TokenForm>,
     pub(super) body: Bytes,
+    /// What stands behind the `?`.
+    pub(super) query: HashMap<String, String>,
+    /// Whether it asks for a WebSocket.
+    pub(super) upgrade: bool,
+}
+
+impl Call {
+    /// The base that it came under.
+    fn base(&self) -> Base {
+        if self.unit.is_some() { Base::BusinessUnit } else { Base::Root }
+    }
+}
+
+/// What a feed is opened with. It holds a token, so it cannot be printed.
+pub(super) struct Ticket {
+    pub(super) tenant: TenantId,
+    pub(super) token: String,
+    pub(super) base: Base,
 }
 
 /// What to answer. It may hold a token, so it cannot be printed.
 pub(super) enum Reply {
-    Token { token: String, expires_in: u64, scopes: Vec<Scope>, style: TokenStyle, tenant: TenantId },
-    Shift { active: bool },
-    Break { required: bool },
-    Accepted { state: String, reason: String, at: UtcMicros },
-    Subscribed { id: SubscriptionId, interval: Duration },
+    Token {
+        token: String,
+        expires_in: u64,
+        scopes: Vec<Scope>,
+        style: TokenStyle,
+        tenant: TenantId,
+    },
+    Shift {
+        active: bool,
+    },
+    Break {
+        required: bool,
+    },
+    Accepted {
+        state: String,
+        reason: String,
+        at: UtcMicros,
+    },
+    Subscribed {
+        id: SubscriptionId,
+        interval: Duration,
+    },
     Snapshot(Arc<Snapshot>),
+    SkillData {
+        asked: Vec<u32>,
+        figures: Arc<[SkillFigures]>,
+        idle_too: bool,
+    },
+    Queues,
+    QueueFigures {
+        asked: Vec<String>,
+        figures: Arc<[SkillFigures]>,
+    },
+    /// The connection becomes a feed of this tenant.
+    Feed(Ticket),
     Problem(Problem),
     Page,
 }
@@ -124,11 +188,15 @@ impl Reply {
         match self {
             Self::Problem(problem) => problem.status,
             Self::Subscribed { .. } => 201,
+            Self::Feed(_) => 101,
             Self::Token { .. }
             | Self::Shift { .. }
             | Self::Break { .. }
             | Self::Accepted { .. }
             | Self::Snapshot(_)
+            | Self::SkillData { .. }
+            | Self::Queues
+            | Self::QueueFigures { .. }
             | Self::Page => 200,
         }
     }
@@ -166,7 +234,7 @@ impl Stage {
         self.journal.answered(seq, status, fault.as_ref().map(|fault| fault.kind));
         if let Some(tenant) = tenant.and_then(|at| self.tenants.get_mut(at)) {
             tenant.counts.throttled += u64::from(status == Some(429));
-            tenant.account(&mut self.journal);
+            tenant.account(&mut self.journal, &mut self.faults);
         }
         Served { reply, fault, ambience }
     }
@@ -178,7 +246,15 @@ impl Stage {
                 let (client_id, _, _) = credentials(style, call)?;
                 self.tenants.iter().position(|tenant| tenant.client_id == client_id)
             }
-            Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll => {
+            Ask::Shift
+            | Ask::Break
+            | Ask::SetState
+            | Ask::Subscribe
+            | Ask::Poll
+            | Ask::SkillData
+            | Ask::Queues
+            | Ask::QueueFigures
+            | Ask::Feed => {
                 let claimed = Tokens::claimed_tenant(call.bearer.as_deref()?);
                 self.tenants.iter().position(|tenant| tenant.id.as_str() == claimed)
             }
@@ -187,7 +263,9 @@ impl Stage {
 
     /// Checks the token, its scope and the budget.
     fn admit(&mut self, ask: Ask, call: &Call, tenant: Option<usize>, now: UtcMicros) -> Result<(), Problem> {
-        let Some(scope) = ask.scope() else { return Ok(()) };
+        if matches!(ask, Ask::Token(_)) {
+            return Ok(());
+        }
         let invalid = || {
             Problem::new(
                 401,
@@ -196,12 +274,11 @@ impl Stage {
             )
         };
         let tenant = tenant.and_then(|at| self.tenants.get_mut(at)).ok_or_else(invalid)?;
-        let base = match call.unit.as_deref() {
-            None => Base::Root,
-            Some(unit) if unit == tenant.id.as_str() => Base::BusinessUnit,
-            Some(_) => return Err(invalid()),
-        };
-        match self.tokens.check(call.bearer.as_deref().unwrap_or_default(), scope, base, now) {
+        let base = call.base();
+        if call.unit.as_ref().is_some_and(|unit| unit != tenant.id.as_str()) {
+            return Err(invalid());
+        }
+        match self.tokens.check(call.bearer.as_deref().unwrap_or_default(), ask.scope(), base, now) {
             Ok(_) => {}
             Err(Rejection::Invalid) => return Err(invalid()),
             Err(Rejection::Scope(scope)) => {
@@ -212,6 +289,11 @@ impl Stage {
             && let Err(wait) = tenant.window.admit(now)
         {
             return Err(Problem::too_many(wait, "the request budget of the tenant is used up"));
+        }
+        if ask.is_reporting()
+            && let Err(wait) = tenant.reporting.admit(now)
+        {
+            return Err(Problem::too_many(wait, "the reporting budget of the tenant is used up"));
         }
         Ok(())
     }
@@ -232,7 +314,7 @@ impl Stage {
                 Kind::ResetBefore | Kind::StopAnswering => return None,
                 Kind::Html => return Some(Reply::Page),
                 Kind::Status if !fault.applied => return Some(Reply::Problem(status_of(fault))),
-                Kind::Late => late = Duration::from_millis(fault.ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0)),
+                Kind::Late => late = fault.span().unwrap_or_default(),
                 Kind::Status
                 | Kind::Delay
                 | Kind::ResetMid
@@ -243,12 +325,23 @@ impl Stage {
                 | Kind::RevokeTokens
                 | Kind::ExpireSubscriptions
                 | Kind::ClockSkew
-                | Kind::TimestampJitter => {}
+                | Kind::TimestampJitter
+                | Kind::Silent
+                | Kind::Repeat
+                | Kind::DropFeeds
+                | Kind::CloseFeeds => {}
             }
         }
         let done = match ask {
             Ask::Token(style) => self.token(style, call, now),
-            Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll => {
+            Ask::SkillData | Ask::Queues | Ask::QueueFigures => {
+                let idle_too = self.dice.chance(0.5);
+                match tenant.and_then(|at| self.tenants.get_mut(at)) {
+                    None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
+                    Some(tenant) => tenant.report(ask, call, idle_too),
+                }
+            }
+            Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll | Ask::Feed => {
                 let least_interval = self.least_interval;
                 match tenant.and_then(|at| self.tenants.get_mut(at)) {
                     None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
@@ -299,8 +392,10 @@ impl Tenant {
         let unknown = || Problem::new(404, "NOT_FOUND", "no such user");
         let now = self.world.reached();
         match ask {
-            // Tokens are the platform's and not a tenant's; the caller has dealt with them.
-            Ask::Token(_) => Err(Problem::new(404, "NOT_FOUND", "no such thing")),
+            // Tokens are the platform's and not a tenant's, and figures are `report`'s; the caller has dealt with them.
+            Ask::Token(_) | Ask::SkillData | Ask::Queues | Ask::QueueFigures => {
+                Err(Problem::new(404, "NOT_FOUND", "no such thing"))
+            }
             Ask::Shift => {
                 let agent = self.world.agent(&call.subject).ok_or_else(unknown)?;
                 Ok(Reply::Shift { active: agent.scheduled(now) })
@@ -328,7 +423,37 @@ impl Tenant {
                 Err(PollRefusal::Unknown) => Err(Problem::new(404, "NOT_FOUND", "no such subscription")),
                 Err(PollRefusal::TooFast(wait)) => Err(Problem::too_many(wait, "polled faster than the interval")),
             },
+            Ask::Feed if !call.upgrade => Err(Problem::new(426, "UPGRADE_REQUIRED", "this is a WebSocket")),
+            Ask::Feed if !self.feeds.has_room() => {
+                Err(Problem::new(503, "TOO_MANY_FEEDS", "the tenant has too many feeds"))
+            }
+            Ask::Feed => Ok(Reply::Feed(Ticket {
+                tenant: self.id.clone(),
+                token: call.bearer.clone().unwrap_or_default(),
+                base: call.base(),
+            })),
         }
+    }
+}
+
+impl Tenant {
+    /// Answers about skills and queues. Idle skills are left out, unless `idle_too`.
+    fn report(&mut self, ask: Ask, call: &Call, idle_too: bool) -> Result<Reply, Problem> {
+        let now = self.world.reached();
+        if ask == Ask::Queues {
+            return Ok(Reply::Queues);
+        }
+        if ask == Ask::SkillData {
+            let asked = wire::skill_ids(call.query.get("skillId").map_or("", String::as_str))?;
+            return Ok(Reply::SkillData { asked, figures: self.shown.at(now, &self.world), idle_too });
+        }
+        let asked = wire::queue_ids(&call.body)?;
+        if let [only] = asked.as_slice()
+            && !self.world.skills().iter().any(|skill| skill.queue == *only)
+        {
+            return Err(Problem::new(404, "NOT_FOUND", "no such queue"));
+        }
+        Ok(Reply::QueueFigures { asked, figures: self.shown.at(now, &self.world) })
     }
 }
 

@@ -13,12 +13,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::face::line::Line;
+use super::face::line::{FAREWELL, Line, Socket};
 use super::face::{self, Lobby};
 use super::faults::{FaultError, FaultSpec};
 use super::journal::LogPage;
 use super::options::SimOptions;
-use super::roster::{FEWEST_AGENTS, MOST_AGENTS, MOST_TENANTS};
+use super::roster::{FEWEST_AGENTS, FEWEST_SKILLS, MOST_AGENTS, MOST_SKILLS, MOST_TENANTS};
 use super::shifts::{self, FileSchedule, ScheduleError};
 use super::stage::{AgentScript, Counts, ScriptError, Stage, WorldView};
 use crate::clock::{RealTime, SharedClock};
@@ -30,12 +30,11 @@ const MOST_CONNECTIONS: usize = 4096;
 const LARGEST_HEAD: usize = 64 * 1024;
 /// How long a connection may take over the head of a request, in real time.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
-/// How long an answer that is under way may take when the simulator stops, in real time.
-const FAREWELL: Duration = Duration::from_millis(500);
 /// How often the world is moved on when nobody asks.
 const TICK: Duration = Duration::from_secs(1);
-/// The least time between ticks, in real time.
+/// The least time between ticks, in real time: while nobody listens, and while somebody does.
 const LEAST_REAL_TICK: Duration = Duration::from_millis(100);
+const LEAST_FEED_TICK: Duration = Duration::from_millis(10);
 /// How much too early a poll may arrive, in real time: the jitter of the host and its network.
 const POLL_TOLERANCE: Duration = Duration::from_millis(100);
 /// Between two tries to accept when the system has no room for a connection.
@@ -53,6 +52,9 @@ pub enum SimError {
     /// Ask for another number of tenants.
     #[error("{0} tenants: it must be from 1 to {MOST_TENANTS}")]
     Tenants(usize),
+    /// Ask for another number of skills.
+    #[error("{0} skills: it must be from {FEWEST_SKILLS} to {MOST_SKILLS}")]
+    Skills(usize),
     /// Correct the file.
     #[error("the schedule {name} cannot be used")]
     Schedule {
@@ -100,6 +102,19 @@ pub struct TenantDescription {
     pub break_user: Option<AgentId>,
     /// An agent that is never scheduled.
     pub off_user: Option<AgentId>,
+    /// Every skill.
+    pub skills: Vec<SkillDescription>,
+}
+
+/// A skill and the queue of its contacts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkillDescription {
+    /// The skill's number.
+    pub id: u32,
+    /// The queue's id.
+    pub queue: String,
+    /// The name of both.
+    pub name: String,
 }
 
 /// What a restart keeps.
@@ -152,6 +167,11 @@ impl Simulator {
     /// What a newcomer needs.
     pub fn description(&self) -> Description {
         let stage = self.lobby.stage();
+        let skill = |skill: &super::contacts::Skill| SkillDescription {
+            id: skill.id,
+            queue: skill.queue.clone(),
+            name: skill.name.to_string(),
+        };
         let tenant = |tenant: &super::stage::Tenant| TenantDescription {
             id: tenant.id.clone(),
             client_id: tenant.client_id.clone(),
@@ -159,6 +179,7 @@ impl Simulator {
             agents: tenant.world.roster().iter().map(|who| who.id.clone()).collect(),
             break_user: tenant.break_user.clone(),
             off_user: tenant.off_user.clone(),
+            skills: tenant.world.skills().iter().map(skill).collect(),
         };
         Description { base_url: self.lobby.base_url.to_string(), tenants: stage.tenants.iter().map(tenant).collect() }
     }
@@ -259,6 +280,9 @@ fn check(options: &SimOptions) -> Result<(), SimError> {
     if !(1..=MOST_TENANTS).contains(&options.tenants) {
         return Err(SimError::Tenants(options.tenants));
     }
+    if !(FEWEST_SKILLS..=MOST_SKILLS).contains(&options.skills) {
+        return Err(SimError::Skills(options.skills));
+    }
     Ok(())
 }
 
@@ -294,20 +318,20 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
 async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
     // Answers are short and written whole; waiting for more of them to send would only delay them.
     let _ = stream.set_nodelay(true);
-    let line = Line::default();
+    let (line, closed) = (Line { stop: stop.clone(), ..Line::default() }, CancellationToken::new());
+    // A feed lives in a task of its own and ends with this one.
+    let _end = line.close.clone().drop_guard();
     let service = TowerToHyperService::new(router.layer(Extension(line.clone())));
     let mut connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
         .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Socket::new(stream, &line, &closed)), service)
+        .with_upgrades();
     tokio::select! {
         biased;
         _ = &mut connection => {}
-        () = line.reset.cancelled() => {
-            // The system resets a connection that is closed while it may not linger.
-            let _ = connection.into_parts().io.into_inner().set_zero_linger();
-        }
+        () = line.reset.cancelled() => {}
         () = line.close.cancelled() => {}
         () = stop.cancelled() => {
             std::pin::Pin::new(&mut connection).graceful_shutdown();
@@ -317,12 +341,19 @@ async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
             }
         }
     }
+    // The socket goes with it, unless a feed has taken it over.
+    drop(connection);
+    tokio::select! {
+        () = closed.cancelled() => {}
+        () = async { stop.cancelled().await; RealTime::sleep(FAREWELL).await } => {}
+    }
 }
 
 /// Moves the world on when nobody asks, so that no single question has to catch up on hours.
 async fn tick(lobby: Lobby, stop: CancellationToken) {
-    let pause = TICK.max(lobby.clock.span_of_real(LEAST_REAL_TICK));
     loop {
+        let least = if lobby.stage().has_feeds() { LEAST_FEED_TICK } else { LEAST_REAL_TICK };
+        let pause = TICK.max(lobby.clock.span_of_real(least));
         tokio::select! {
             () = stop.cancelled() => return,
             () = lobby.clock.sleep(pause) => {

@@ -5,19 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::agent::{Habits, Overrides};
+use super::contacts::{Move, Skill};
 use super::dice::Dice;
 use super::faults::{FaultError, FaultSpec, Faults, Kind};
+use super::feed::{Books, FeedEnd, Feeds, Said};
+use super::figures::Shown;
 use super::journal::{Journal, LogPage};
+use super::news::News;
 use super::options::SimOptions;
 use super::roster::{self, Casting};
+use super::rules::Ticket;
 use super::shifts::FileSchedule;
 use super::state::SimState;
 use super::subscriptions::Subscriptions;
 use super::tokens::Tokens;
 use super::window::SlidingWindow;
-use super::world::{Order, Refusal, World};
+use super::world::{Happening, Order, Refusal, World};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 
@@ -107,7 +114,11 @@ pub(super) struct Tenant {
     pub(super) off_user: Option<AgentId>,
     pub(super) world: World,
     pub(super) window: SlidingWindow,
+    /// The budget of figures.
+    pub(super) reporting: SlidingWindow,
+    pub(super) shown: Shown,
     pub(super) subscriptions: Subscriptions,
+    pub(super) feeds: Feeds,
     pub(super) counts: Counts,
 }
 
@@ -119,6 +130,8 @@ pub(super) struct Stage {
     pub(super) journal: Journal,
     pub(super) token_lifetime: Duration,
     pub(super) least_interval: Duration,
+    /// The skills, the same in every tenant.
+    pub(super) skills: Arc<[Skill]>,
     /// Draws for answers that a fault garbles.
     pub(super) dice: Arc<Dice>,
 }
@@ -134,14 +147,17 @@ impl Stage {
         let casting = Casting {
             agents: options.agents,
             schedule,
+            skills: options.skills,
             lively: options.lively,
             special_users: options.special_users,
             break_lasts: options.break_lasts,
             seed: options.seed,
             start,
         };
-        let tenants =
-            roster::tenant_ids(options.tenants).map(|id| Tenant::new(id, options, &casting, tolerance)).collect();
+        let skills = roster::skills(options.skills);
+        let tenants = roster::tenant_ids(options.tenants)
+            .map(|id| Tenant::new(id, options, &casting, skills.clone(), tolerance))
+            .collect();
         let mut stage = Self {
             tenants,
             tokens: Tokens::default(),
@@ -149,6 +165,7 @@ impl Stage {
             journal: Journal::default(),
             token_lifetime: options.token_lifetime,
             least_interval: options.min_interval,
+            skills,
             dice: Arc::new(Dice::of(options.seed, &["garble"])),
         };
         for fault in &options.faults {
@@ -161,8 +178,48 @@ impl Stage {
     pub(super) fn advance(&mut self, now: UtcMicros) {
         for tenant in &mut self.tenants {
             tenant.subscriptions.advance(&mut tenant.world, now);
-            tenant.account(&mut self.journal);
+            tenant.account(&mut self.journal, &mut self.faults);
+            let Tenant { id, feeds, .. } = tenant;
+            let mut books = Books { tenant: id, journal: &mut self.journal, faults: &mut self.faults, now };
+            feeds.beat(|token, base| self.tokens.check(token, None, base, now).is_ok(), &mut books);
         }
+    }
+
+    /// Whether anybody listens to a feed.
+    pub(super) fn has_feeds(&self) -> bool {
+        self.tenants.iter().any(|tenant| tenant.feeds.any())
+    }
+
+    /// Opens the feed that a ticket is for, on a connection that `cut` ends; none where the tenant is no more.
+    pub(super) fn open_feed(
+        &mut self,
+        ticket: Ticket,
+        cut: CancellationToken,
+        now: UtcMicros,
+    ) -> Option<(u64, mpsc::Receiver<Said>)> {
+        self.advance(now);
+        let (feeds, mut books) = self.feeds_of(&ticket.tenant, now)?;
+        Some(feeds.open((ticket.token, ticket.base), cut, &mut books))
+    }
+
+    /// The client of a feed said something.
+    pub(super) fn hear(&mut self, tenant: &TenantId, feed: u64, text: &str, now: UtcMicros) {
+        self.advance(now);
+        if let Some((feeds, mut books)) = self.feeds_of(tenant, now) {
+            feeds.hear(feed, text, &mut books);
+        }
+    }
+
+    /// The connection of a feed is gone.
+    pub(super) fn feed_gone(&mut self, tenant: &TenantId, feed: u64, why: FeedEnd, now: UtcMicros) {
+        if let Some((feeds, mut books)) = self.feeds_of(tenant, now) {
+            feeds.gone(feed, why, &mut books);
+        }
+    }
+
+    fn feeds_of(&mut self, id: &TenantId, now: UtcMicros) -> Option<(&mut Feeds, Books<'_>)> {
+        let Tenant { id, feeds, .. } = self.tenants.iter_mut().find(|tenant| tenant.id == *id)?;
+        Some((feeds, Books { tenant: id, journal: &mut self.journal, faults: &mut self.faults, now }))
     }
 
     /// Forgets tokens and subscriptions, as a restart of the service does. Agents are where they were.
@@ -184,8 +241,18 @@ impl Stage {
             return Ok(());
         }
         for tenant in &mut self.tenants {
-            if spec.tenant.as_ref().is_none_or(|only| *only == tenant.id) {
-                tenant.subscriptions.expire_all();
+            if spec.tenant.as_ref().is_some_and(|only| *only != tenant.id) {
+                continue;
+            }
+            let Tenant { id, feeds, subscriptions, world, .. } = tenant;
+            let now = world.reached();
+            let mut books = Books { tenant: id, journal: &mut self.journal, faults: &mut self.faults, now };
+            if spec.kind == Kind::DropFeeds {
+                feeds.reset_all(&mut books);
+            } else if spec.kind == Kind::CloseFeeds {
+                feeds.close_all(&mut books);
+            } else {
+                subscriptions.expire_all();
             }
         }
         Ok(())
@@ -203,7 +270,7 @@ impl Stage {
         let order = Order { state: script.state, hold: script.hold, overrides };
         match tenant.world.order(script.agent.as_str(), order) {
             Ok(()) => {
-                tenant.account(&mut self.journal);
+                tenant.account(&mut self.journal, &mut self.faults);
                 Ok(())
             }
             Err(Refusal::UnknownAgent | Refusal::NotScheduled | Refusal::MandatoryBreak | Refusal::LoggedOut) => {
@@ -229,7 +296,13 @@ impl Stage {
 }
 
 impl Tenant {
-    fn new(id: TenantId, options: &SimOptions, casting: &Casting<'_>, tolerance: Duration) -> Self {
+    fn new(
+        id: TenantId,
+        options: &SimOptions,
+        casting: &Casting<'_>,
+        skills: Arc<[Skill]>,
+        tolerance: Duration,
+    ) -> Self {
         let cast = roster::cast(&id, casting);
         let habits = Habits { reversal: options.reversal };
         Self {
@@ -237,21 +310,41 @@ impl Tenant {
             client_secret: Dice::of(options.seed, &["secret", id.as_str()]).hex(),
             break_user: cast.break_user,
             off_user: cast.off_user,
-            world: World::new(cast.people, &id, options.seed, habits, casting.start),
+            world: World::new(cast.people, skills, &id, options.seed, habits, casting.start),
             window: SlidingWindow::new(options.requests_per_minute, BUDGET_SPAN),
+            reporting: SlidingWindow::new(options.reporting_per_minute, BUDGET_SPAN),
+            shown: Shown::default(),
             subscriptions: Subscriptions::new(options.subscription_lifetime, tolerance),
+            feeds: Feeds::new(tolerance),
             counts: Counts::default(),
             id,
         }
     }
 
-    /// Moves the world's changes into the account.
-    pub(super) fn account(&mut self, journal: &mut Journal) {
-        for change in self.world.take_changes() {
-            if change.step.cause == super::agent::Cause::Api {
-                self.counts.applied_changes += 1;
-            }
-            journal.change(&self.id, &change);
+    /// Moves the world's changes into the account, and tells the feeds of them.
+    pub(super) fn account(&mut self, journal: &mut Journal, faults: &mut Faults) {
+        let now = self.world.reached();
+        let mut books = Books { tenant: &self.id, journal, faults, now };
+        for happening in self.world.take_happenings() {
+            let news = match happening {
+                Happening::Change(change) => {
+                    if change.step.cause == super::agent::Cause::Api {
+                        self.counts.applied_changes += 1;
+                    }
+                    books.journal.change(&self.id, &change);
+                    let (state, entered) = (change.step.to, change.step.at);
+                    News::AgentStateChange { agent: change.agent, state, entered }
+                }
+                Happening::Move(Move { skill, arrived, .. }) => {
+                    let Some(Skill { id: skill, .. }) = self.world.skills().get(usize::from(skill)) else { continue };
+                    if arrived {
+                        News::ContactQueued { skill: *skill }
+                    } else {
+                        News::ContactDequeued { skill: *skill }
+                    }
+                }
+            };
+            self.feeds.tell(&news, &mut books);
         }
     }
 

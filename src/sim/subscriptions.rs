@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 
+use super::contacts::Skill;
 use super::world::{Identity, Look, World};
 use crate::clock::{Random, SystemRandom};
 use crate::domain::ids::SubscriptionId;
@@ -70,6 +71,7 @@ pub(super) struct Snapshot {
     pub(super) metrics: Vec<Metric>,
     pub(super) looks: Vec<Look>,
     pub(super) roster: Arc<[Identity]>,
+    pub(super) skills: Arc<[Skill]>,
     /// The answer's bytes, made when they are first asked for.
     pub(super) rendered: OnceLock<Bytes>,
 }
@@ -173,6 +175,7 @@ fn capture(id: &SubscriptionId, view: &View, generated: UtcMicros, world: &World
         metrics: view.metrics.clone(),
         looks: world.look(&view.positions),
         roster: world.roster().clone(),
+        skills: world.skills().clone(),
         rendered: OnceLock::new(),
     })
 }
@@ -185,7 +188,8 @@ mod tests {
     #[test]
     fn the_number_of_subscriptions_is_limited_until_some_die() {
         let day = Duration::from_secs(24 * 3600);
-        let mut world = World::new(Vec::new(), &"acme".into(), 1, Habits { reversal: 0.0 }, UtcMicros::EPOCH);
+        let mut world =
+            World::new(Vec::new(), Arc::from([]), &"acme".into(), 1, Habits { reversal: 0.0 }, UtcMicros::EPOCH);
         let mut subscriptions = Subscriptions::new(day, Duration::ZERO);
         let view = View { interval: Duration::from_secs(10), positions: Vec::new(), metrics: Metric::ALL.to_vec() };
         for _ in 0..MOST_SUBSCRIPTIONS {

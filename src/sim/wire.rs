@@ -9,12 +9,21 @@ use axum::body::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::contacts::Skill;
 use super::dice::Dice;
 use super::faults::{Ambience, Kind};
+use super::figures::SkillFigures;
 use super::state::SimState;
 use super::subscriptions::{Metric, Snapshot};
 use super::world::Look;
 use crate::domain::time::UtcMicros;
+
+/// The most skills or queues that one request may name (guide 001).
+const MOST_IDS: usize = 100;
+
+/// What a service that is not there shows to browsers.
+pub(super) const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Service Notice</title></head>\
+    <body><h1>We will be right back</h1><p>This page is not JSON.</p></body></html>\n";
 
 /// An answer that is no success: its status, a code for programs, a sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +171,114 @@ pub(super) fn instant(at: UtcMicros, moved_ms: i64) -> String {
     format!("{:.3}", at.offset(moved_ms.saturating_mul(1000)).timestamp())
 }
 
+/// The skills that a query names, as in `1001,1002`.
+pub(super) fn skill_ids(text: &str) -> Result<Vec<u32>, Problem> {
+    let one = |id: &str| id.trim().parse().map_err(|_| Problem::bad(format!("skillId {id:?} is no number")));
+    at_most_a_hundred(text.split(',').map(one).collect::<Result<_, _>>()?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct QueuesBody {
+    queue_id: Option<String>,
+    queue_ids: Option<Vec<String>>,
+}
+
+/// The queues that a body names: one, or a list.
+pub(super) fn queue_ids(body: &[u8]) -> Result<Vec<String>, Problem> {
+    let read: QueuesBody = serde_json::from_slice(body).map_err(|error| Problem::bad(error.to_string()))?;
+    match (read.queue_id, read.queue_ids) {
+        (Some(one), None) => Ok(vec![one]),
+        (None, Some(several)) if !several.is_empty() => at_most_a_hundred(several),
+        _ => Err(Problem::bad("queueId or queueIds, and not both")),
+    }
+}
+
+fn at_most_a_hundred<T>(ids: Vec<T>) -> Result<Vec<T>, Problem> {
+    if ids.len() <= MOST_IDS { Ok(ids) } else { Err(Problem::bad(format!("at most {MOST_IDS} ids in one request"))) }
+}
+
+/// The figures of skills (guide 000), in the order asked. Unknown skills are left out, and idle ones unless `idle_too`.
+pub(super) fn skill_data(
+    asked: &[u32],
+    skills: &[Skill],
+    figures: &[SkillFigures],
+    idle_too: bool,
+    fault: Option<Kind>,
+) -> Value {
+    let row = |(skill, figures): (&Skill, &SkillFigures)| {
+        json!({
+            "skillId": skill.id,
+            "skillName": &*skill.name,
+            "contactsQueued": figures.line.waiting,
+            "contactsActive": figures.on_contact,
+            "longestQueueDuration": figures.line.longest.as_secs(),
+            "serviceLevel": figures.line.service_level,
+            "agentsAvailable": figures.available,
+            "agentsStaffed": figures.staffed,
+            "agentsOnContact": figures.on_contact,
+            "agentsInACW": figures.wrapping_up,
+            "currentEstimatedWaitTime": figures.estimated_wait_s(),
+        })
+    };
+    let found = asked.iter().filter_map(|id| skills.iter().zip(figures).find(|(skill, _)| skill.id == *id));
+    let shown = found.filter(|(_, figures)| idle_too || !figures.is_idle());
+    json!({ "skillData": spoilt(shown.map(row).collect(), fault, "skillId", "contactsQueued") })
+}
+
+/// The queues that there are (guide 001).
+pub(super) fn queue_list(skills: &[Skill]) -> Value {
+    let row = |skill: &Skill| json!({ "queueId": skill.queue, "name": &*skill.name });
+    json!({ "queues": skills.iter().map(row).collect::<Vec<_>>() })
+}
+
+/// The figures of queues (guide 001), in the order asked. The service level is in percent, times are in milliseconds.
+pub(super) fn queue_figures(
+    asked: &[String],
+    skills: &[Skill],
+    figures: &[SkillFigures],
+    fault: Option<Kind>,
+) -> Value {
+    let row = |(skill, figures): (&Skill, &SkillFigures)| {
+        json!({
+            "queueId": skill.queue,
+            "name": &*skill.name,
+            "agentsLoggedOn": figures.staffed,
+            "agentsAvailable": figures.available,
+            "agentsBusy": figures.on_contact + figures.wrapping_up,
+            "callsWaiting": figures.line.waiting,
+            "averageWaitTime": u64::try_from(figures.line.average.as_millis()).unwrap_or(u64::MAX),
+            "serviceLevel": figures.line.service_level * 100.0,
+        })
+    };
+    let found = asked.iter().filter_map(|id| skills.iter().zip(figures).find(|(skill, _)| skill.queue == *id));
+    json!({ "queues": spoilt(found.map(row).collect(), fault, "queueId", "callsWaiting") })
+}
+
+/// Rows of figures, with values that they must not have where a fault wants it.
+fn spoilt(mut rows: Vec<Value>, fault: Option<Kind>, id: &str, count: &str) -> Vec<Value> {
+    for (at, row) in rows.iter_mut().enumerate() {
+        let (key, value) = match (fault, at % 4) {
+            (Some(Kind::WrongTypes), 0) => (count, json!("several")),
+            (Some(Kind::WrongTypes), 1) => (id, json!({ "is": 7 })),
+            (Some(Kind::WrongTypes), 2) => ("serviceLevel", json!([0.5])),
+            (Some(Kind::WrongTypes), _) => (count, Value::Null),
+            (Some(Kind::Nonsense), 0) => (count, json!(-3)),
+            (Some(Kind::Nonsense), 1) => (id, json!("nobody\u{0}")),
+            (Some(Kind::Nonsense), 2) => ("serviceLevel", json!(1.0e9)),
+            (Some(Kind::Nonsense), _) => (count, json!(1.0e30)),
+            _ => return rows,
+        };
+        if let Some(fields) = row.as_object_mut() {
+            fields.insert(key.to_owned(), value);
+        }
+    }
+    if fault == Some(Kind::Nonsense) {
+        rows.extend(rows.first().cloned());
+    }
+    rows
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SnapshotBody<'a> {
@@ -214,7 +331,10 @@ fn row(snapshot: &Snapshot, look: &Look, moved_ms: i64) -> serde_json::Map<Strin
         Metric::UserId => json!(who.map(|who| who.id.as_str())),
         Metric::UserName => json!(who.map(|who| &*who.name)),
         Metric::AgentState => json!(look.state),
-        Metric::QueueName => json!(look.queue),
+        Metric::QueueName => {
+            let skill = look.queue.and_then(|skill| snapshot.skills.get(usize::from(skill)));
+            json!(skill.map(|skill| &*skill.name))
+        }
         Metric::WrapUpCode => json!(look.wrap_up),
         Metric::StatusChangedTimestamp => json!(instant(look.since, moved_ms)),
         Metric::TeamName => json!(who.map(|who| &*who.team)),

@@ -6,8 +6,10 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::agent::{Agent, Habits, Overrides, Person, Step};
+use super::agent::{Agent, Cause, Habits, Overrides, Person, Step};
+use super::contacts::{Contacts, Move, Skill, SkillAt};
 use super::dice::Dice;
+use super::figures::SkillFigures;
 use super::state::SimState;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
@@ -17,6 +19,15 @@ use crate::domain::time::UtcMicros;
 pub(super) struct Change {
     pub(super) agent: AgentId,
     pub(super) step: Step,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Happening {
+    /// An agent changed.
+    Change(Change),
+    /// A contact came into a line or left it.
+    Move(Move),
 }
 
 /// Why the platform does not change a state.
@@ -34,7 +45,7 @@ pub(super) struct Look {
     pub(super) index: usize,
     pub(super) state: SimState,
     pub(super) since: UtcMicros,
-    pub(super) queue: Option<&'static str>,
+    pub(super) queue: Option<SkillAt>,
     pub(super) wrap_up: Option<&'static str>,
 }
 
@@ -59,6 +70,8 @@ pub(super) struct Identity {
 pub(super) struct World {
     agents: Vec<Agent>,
     roster: Arc<[Identity]>,
+    skills: Arc<[Skill]>,
+    contacts: Contacts,
     index: HashMap<AgentId, usize>,
     /// When to look at which agent. An entry that no longer agrees with its agent is skipped.
     wakes: BinaryHeap<Reverse<(UtcMicros, usize)>>,
@@ -66,12 +79,19 @@ pub(super) struct World {
     late: BinaryHeap<Reverse<(UtcMicros, u64, usize, SimState)>>,
     habits: Habits,
     reached: UtcMicros,
-    changes: Vec<Change>,
+    happened: Vec<Happening>,
 }
 
 impl World {
     /// Agents at `start`, each with draws of its own under `seed` and `tenant`.
-    pub(super) fn new(people: Vec<Person>, tenant: &TenantId, seed: u64, habits: Habits, start: UtcMicros) -> Self {
+    pub(super) fn new(
+        people: Vec<Person>,
+        skills: Arc<[Skill]>,
+        tenant: &TenantId,
+        seed: u64,
+        habits: Habits,
+        start: UtcMicros,
+    ) -> Self {
         let identity =
             |person: &Person| Identity { id: person.id.clone(), name: person.name.clone(), team: person.team.clone() };
         let roster = people.iter().map(identity).collect();
@@ -85,19 +105,29 @@ impl World {
         let index = agents.iter().enumerate().map(|(at, agent)| (agent.person.id.clone(), at)).collect();
         let wakes =
             agents.iter().enumerate().filter_map(|(at, agent)| Some(Reverse((agent.wakes_at()?, at)))).collect();
-        Self { agents, roster, index, wakes, late: BinaryHeap::new(), habits, reached: start, changes: Vec::new() }
+        let mut contacts = Contacts::new(&crews(&agents, skills.len()), tenant, seed, start);
+        for (at, agent) in agents.iter().enumerate() {
+            contacts.follow(at, agent.next_contact(), start);
+        }
+        let (late, happened) = (BinaryHeap::new(), Vec::new());
+        Self { agents, roster, skills, contacts, index, wakes, late, habits, reached: start, happened }
     }
 
     /// Lets time pass up to `now`. An instant before the one already reached changes nothing.
     pub(super) fn step(&mut self, now: UtcMicros) {
         loop {
-            let wake = self.wakes.peek().map(|Reverse((at, _))| *at).filter(|at| *at <= now);
-            let late = self.late.peek().map(|Reverse((at, ..))| *at).filter(|at| *at <= now);
-            match (wake, late) {
-                (None, None) => break,
-                (Some(wake), Some(late)) if late < wake => self.take_late(),
-                (None, Some(_)) => self.take_late(),
-                (Some(_), _) => self.take_wake(),
+            let contact = self.contacts.due_at();
+            let wake = self.wakes.peek().map(|Reverse((at, _))| *at);
+            let late = self.late.peek().map(|Reverse((at, ..))| *at);
+            // At one instant a contact comes before the agent who takes it.
+            let Some(first) = [contact, wake, late].into_iter().flatten().min().filter(|at| *at <= now) else { break };
+            if contact == Some(first) {
+                self.contacts.wake();
+                self.happened.extend(self.contacts.take_moves().map(Happening::Move));
+            } else if wake == Some(first) {
+                self.take_wake();
+            } else {
+                self.take_late();
             }
         }
         self.reached = self.reached.max(now);
@@ -108,7 +138,7 @@ impl World {
         let habits = self.habits;
         let Some(agent) = self.agents.get_mut(index).filter(|agent| agent.wakes_at() == Some(at)) else { return };
         let step = agent.wake(at, habits);
-        self.note(index, step);
+        self.note(index, step, at);
     }
 
     fn take_late(&mut self) {
@@ -116,22 +146,45 @@ impl World {
         let habits = self.habits;
         let Some(agent) = self.agents.get_mut(index) else { return };
         let step = agent.obey(state, request_seq, at, habits);
-        self.note(index, step);
+        self.note(index, step, at);
     }
 
-    /// Keeps what an agent did and when to look at it next.
-    fn note(&mut self, index: usize, steps: impl IntoIterator<Item = Step>) {
+    /// Keeps what an agent did at `now`, and when to look at it next.
+    fn note(&mut self, index: usize, steps: impl IntoIterator<Item = Step>, now: UtcMicros) {
         let Some(agent) = self.agents.get(index) else { return };
-        let id = &agent.person.id;
-        self.changes.extend(steps.into_iter().map(|step| Change { agent: id.clone(), step }));
+        for step in steps {
+            if step.to == SimState::OnContact && step.cause == Cause::Contact {
+                self.contacts.taken(index, step.at);
+                self.happened.extend(self.contacts.take_moves().map(Happening::Move));
+            }
+            self.happened.push(Happening::Change(Change { agent: agent.person.id.clone(), step }));
+        }
+        self.contacts.follow(index, agent.next_contact(), now);
         if let Some(at) = agent.wakes_at() {
             self.wakes.push(Reverse((at, index)));
         }
     }
 
-    /// Everything that changed since the last call.
-    pub(super) fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes)
+    /// Everything that happened since the last call.
+    pub(super) fn take_happenings(&mut self) -> Vec<Happening> {
+        std::mem::take(&mut self.happened)
+    }
+
+    /// The tenant's skills.
+    pub(super) fn skills(&self) -> &Arc<[Skill]> {
+        &self.skills
+    }
+
+    /// The figures of every skill at the instant reached.
+    pub(super) fn figures(&self) -> Vec<SkillFigures> {
+        let mut figures: Vec<SkillFigures> = (0..)
+            .zip(self.skills.iter())
+            .map(|(at, _)| SkillFigures { line: self.contacts.figures(at, self.reached), ..SkillFigures::default() })
+            .collect();
+        for agent in &self.agents {
+            SkillFigures::count(&mut figures, agent);
+        }
+        figures
     }
 
     /// A state change request at an instant that was already stepped to; it takes effect `after` that.
@@ -158,7 +211,7 @@ impl World {
         }
         if after.is_zero() {
             let step = agent.obey(state, request_seq, now, habits);
-            self.note(index, step);
+            self.note(index, step, now);
         } else {
             self.late.push(Reverse((now + after, request_seq, index, state)));
         }
@@ -181,7 +234,7 @@ impl World {
             agent.settle(now);
             Vec::new()
         };
-        self.note(index, steps);
+        self.note(index, steps, now);
         Ok(())
     }
 
@@ -219,4 +272,17 @@ impl World {
         };
         positions.iter().filter_map(look).collect()
     }
+}
+
+/// How many agents who live have each skill.
+fn crews(agents: &[Agent], skills: usize) -> Vec<u32> {
+    let mut crews = vec![0; skills];
+    for agent in agents.iter().filter(|agent| agent.person.lives) {
+        for skill in agent.distinct_skills() {
+            if let Some(crew) = crews.get_mut(usize::from(skill)) {
+                *crew += 1;
+            }
+        }
+    }
+    crews
 }

@@ -193,6 +193,9 @@ impl Agent {
     }
 
     fn start_turn(&mut self, now: UtcMicros) {
+        if self.state == SimState::Available {
+            self.calling = self.dice.pick(&self.person.skills).copied();
+        }
         self.turn = match self.state {
             SimState::Available => Some((now + self.dice.around(70, 4, 400), Turn::ContactArrives)),
             SimState::OnContact => Some((now + self.dice.around(180, 15, 1200), Turn::ContactEnds)),

@@ -8,12 +8,12 @@ mod life;
 use std::sync::Arc;
 
 use super::calendar::{Activity, Calendar, Phase};
+use super::contacts::SkillAt;
 use super::dice::Dice;
 use super::state::SimState;
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
 
-const QUEUES: [&str; 4] = ["Billing", "Orders", "Returns", "Technical"];
 const WRAP_UPS: [&str; 4] = ["ANSWERED", "CALL_BACK", "ORDER_PLACED", "PASSED_ON"];
 
 /// Why a state changed.
@@ -78,6 +78,8 @@ pub(in crate::sim) struct Person {
     pub(in crate::sim) id: AgentId,
     pub(in crate::sim) name: Arc<str>,
     pub(in crate::sim) team: Arc<str>,
+    /// The skills of its contacts, one or two.
+    pub(in crate::sim) skills: [SkillAt; 2],
     pub(in crate::sim) calendar: Calendar,
     /// False for an agent that does nothing of its own accord.
     pub(in crate::sim) lives: bool,
@@ -98,7 +100,7 @@ pub(in crate::sim) struct Agent {
     pub(in crate::sim) person: Person,
     pub(in crate::sim) state: SimState,
     pub(in crate::sim) since: UtcMicros,
-    pub(in crate::sim) queue: Option<&'static str>,
+    pub(in crate::sim) queue: Option<SkillAt>,
     pub(in crate::sim) wrap_up: Option<&'static str>,
     pub(in crate::sim) pending: Option<Pending>,
     pub(in crate::sim) overrides: Overrides,
@@ -106,6 +108,8 @@ pub(in crate::sim) struct Agent {
     edge: UtcMicros,
     intention: Option<(UtcMicros, Intention)>,
     turn: Option<(UtcMicros, Turn)>,
+    /// The skill of the contact that comes next.
+    calling: Option<SkillAt>,
 }
 
 impl Agent {
@@ -140,6 +144,7 @@ impl Agent {
             edge: UtcMicros::MAX,
             intention: None,
             turn: None,
+            calling: None,
         };
         agent.label();
         agent.settle(start);
@@ -150,6 +155,14 @@ impl Agent {
     pub(in crate::sim) fn wakes_at(&self) -> Option<UtcMicros> {
         let due = [Some(self.edge), self.intention.map(|(at, _)| at), self.turn.map(|(at, _)| at)];
         due.into_iter().flatten().min().filter(|at| self.person.lives && *at < UtcMicros::MAX)
+    }
+
+    /// When the agent will take its next contact, as it stands now, and which skill the contact wants.
+    pub(in crate::sim) fn next_contact(&self) -> Option<(UtcMicros, SkillAt)> {
+        match self.turn {
+            Some((at, Turn::ContactArrives)) if self.person.lives => self.calling.map(|skill| (at, skill)),
+            Some((_, Turn::ContactArrives | Turn::ContactEnds | Turn::WrapUpEnds)) | None => None,
+        }
     }
 
     /// Does the one thing that is due at `now`, if any.
@@ -166,6 +179,12 @@ impl Agent {
         }
         let (_, intention) = self.intention.take_if(|(at, _)| *at <= now)?;
         self.carry_out(intention, now)
+    }
+
+    /// Its skills, each once.
+    pub(in crate::sim) fn distinct_skills(&self) -> impl Iterator<Item = SkillAt> + use<> {
+        let [first, second] = self.person.skills;
+        std::iter::once(first).chain((second != first).then_some(second))
     }
 
     /// Scheduled at this instant, by the calendar or a script's word.
@@ -249,8 +268,8 @@ impl Agent {
     /// The queue and the wrap-up code that go with the state.
     fn label(&mut self) {
         self.queue = match self.state {
-            SimState::OnContact => self.dice.pick(&QUEUES).copied(),
-            SimState::Acw => self.queue.or_else(|| self.dice.pick(&QUEUES).copied()),
+            SimState::OnContact => self.calling.take().or_else(|| self.dice.pick(&self.person.skills).copied()),
+            SimState::Acw => self.queue.or_else(|| self.dice.pick(&self.person.skills).copied()),
             SimState::Available | SimState::Unavailable | SimState::Paused | SimState::Idle | SimState::LoggedOut => {
                 None
             }

@@ -2,7 +2,7 @@
 
 use axum::Form;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -38,6 +38,8 @@ impl FromRequest<Lobby> for Incoming {
             basic: credential(&parts.headers, "basic"),
             form: None,
             body: Bytes::new(),
+            query: Query::try_from_uri(&parts.uri).map(|Query(query)| query).unwrap_or_default(),
+            upgrade: false,
         };
         let form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM.as_bytes()));
         let request = Request::from_parts(parts, body);

@@ -1,12 +1,17 @@
 //! The connection that a call came on, and what a fault does to it: an answer that waits, stops halfway, or never comes.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_LENGTH;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
-use tokio_util::sync::CancellationToken;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::RealTime;
 use crate::sim::faults::{FaultSpec, Kind};
@@ -18,6 +23,9 @@ const HANG: Duration = Duration::from_secs(60);
 /// Between the first half of an answer and the reset, so that the half has left the host.
 const HALFWAY: Duration = Duration::from_millis(20);
 
+/// How long an answer or a feed that is under way may take when the simulator stops, in real time.
+pub(in crate::sim) const FAREWELL: Duration = Duration::from_millis(500);
+
 /// How a call ends the connection that it came on.
 #[derive(Clone, Debug, Default)]
 pub(in crate::sim) struct Line {
@@ -25,12 +33,72 @@ pub(in crate::sim) struct Line {
     pub(in crate::sim) reset: CancellationToken,
     /// Ends it in order, without a word.
     pub(in crate::sim) close: CancellationToken,
+    /// The simulator stops, and waits for [`FAREWELL`].
+    pub(in crate::sim) stop: CancellationToken,
+}
+
+/// The socket of a connection. Whoever has it last (a feed takes it over from HTTP) ends it by dropping it: with a reset where
+/// its line says so.
+#[derive(Debug)]
+pub(in crate::sim) struct Socket {
+    // Dropped in this order: it is closed before anyone hears that it is.
+    stream: TcpStream,
+    _closed: DropGuard,
+    reset: CancellationToken,
+}
+
+impl Socket {
+    /// A stream under its line; `closed` is cancelled when it is closed.
+    pub(in crate::sim) fn new(stream: TcpStream, line: &Line, closed: &CancellationToken) -> Self {
+        Self { stream, _closed: closed.clone().drop_guard(), reset: line.reset.clone() }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.reset.is_cancelled() {
+            // The system resets a connection that is closed while it may not linger.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
 }
 
 /// Sends an answer as the fault wants it.
 pub(super) async fn deliver(answer: Option<(Response, Bytes)>, fault: Option<&FaultSpec>, line: &Line) -> Response {
     let kind = fault.map(|fault| fault.kind);
-    let wait = fault.and_then(|fault| fault.ms).and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    let wait = fault.and_then(FaultSpec::span);
     let Some((response, bytes)) = answer else {
         if kind == Some(Kind::StopAnswering) {
             RealTime::sleep(wait.unwrap_or(HANG).min(LONGEST_WAIT)).await;
@@ -62,7 +130,11 @@ pub(super) async fn deliver(answer: Option<(Response, Bytes)>, fault: Option<&Fa
             | Kind::ExpireSubscriptions
             | Kind::ClockSkew
             | Kind::TimestampJitter
-            | Kind::StopAnswering,
+            | Kind::StopAnswering
+            | Kind::Silent
+            | Kind::Repeat
+            | Kind::DropFeeds
+            | Kind::CloseFeeds,
         )
         | None => whole(response, bytes),
     }
@@ -104,11 +176,11 @@ impl hyper::body::Body for Half {
     type Error = std::convert::Infallible;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Some(first) = self.first.take() {
-            return std::task::Poll::Ready(Some(Ok(Frame::data(first))));
+            return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         self.reset.as_mut().poll(context).map(|()| None)
     }

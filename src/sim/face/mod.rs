@@ -5,6 +5,7 @@
 
 mod backstage;
 mod call;
+mod feed;
 pub(super) mod line;
 mod reply;
 
@@ -80,6 +81,17 @@ fn api() -> Router<Lobby> {
         .route("/api/v2/users/{subject}/state", post(|call| serve(Ask::SetState, call)))
         .route("/api/v2/analytics/realtime/subscription", post(|call| serve(Ask::Subscribe, call)))
         .route("/api/v2/analytics/realtime/subscription/{subject}", get(|call| serve(Ask::Poll, call)))
+        .route("/api/v2/queues", get(|call| serve(Ask::Queues, call)))
+        .route("/api/v2/reporting/queues/realtime", post(|call| serve(Ask::QueueFigures, call)))
+        .merge(services("/InContactAPI/services/v18.0"))
+        .merge(services("/InContact%20API/services/v18.0"))
+}
+
+/// What guide 000 describes; it spells the path with a space and without.
+fn services(under: &str) -> Router<Lobby> {
+    Router::new()
+        .route(&format!("{under}/interactions/subscribe"), get(feed::connect))
+        .route(&format!("{under}/real-time-data/skill-data"), get(|call| serve(Ask::SkillData, call)))
 }
 
 async fn token(style: TokenStyle, incoming: Incoming) -> Response {

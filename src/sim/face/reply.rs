@@ -13,9 +13,6 @@ use crate::sim::faults::Kind;
 use crate::sim::rules::{Ask, Call, Reply, Served, TokenStyle};
 use crate::sim::wire;
 
-const PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Service Notice</title></head>\
-    <body><h1>We will be right back</h1><p>This page is not JSON.</p></body></html>\n";
-
 /// The whole answer of a call, or none where there is to be none.
 pub(super) fn write(
     lobby: &Lobby,
@@ -55,11 +52,19 @@ pub(super) fn date(at: UtcMicros) -> Option<HeaderValue> {
 fn body(lobby: &Lobby, ask: Ask, call: &Call, served: &Served, reply: &Reply) -> Bytes {
     let ambience = served.ambience;
     let user = || Value::from(call.subject.as_str());
+    let fault = served.fault.as_ref().map(|fault| fault.kind);
     let value = match reply {
-        Reply::Page => return Bytes::from_static(PAGE.as_bytes()),
+        Reply::Page => return Bytes::from_static(wire::PAGE.as_bytes()),
+        Reply::SkillData { asked, figures, idle_too } => {
+            wire::skill_data(asked, &lobby.stage().skills, figures, *idle_too, fault)
+        }
+        Reply::Queues => wire::queue_list(&lobby.stage().skills),
+        Reply::QueueFigures { asked, figures } => wire::queue_figures(asked, &lobby.stage().skills, figures, fault),
+        // The connection speaks for itself from now on.
+        Reply::Feed(_) => return Bytes::new(),
         Reply::Snapshot(snapshot) => {
             let dice = lobby.stage().dice.clone();
-            return wire::snapshot(snapshot, ambience, served.fault.as_ref().map(|fault| fault.kind), &dice);
+            return wire::snapshot(snapshot, ambience, fault, &dice);
         }
         Reply::Problem(problem) => problem.body(matches!(ask, Ask::Token(_))),
         Reply::Token { token, expires_in, scopes, style, tenant } => {

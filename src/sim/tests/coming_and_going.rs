@@ -74,6 +74,7 @@ async fn options_that_cannot_be_are_refused_with_the_reason() {
     assert!(refused(SimOptions { agents: 3, ..quiet() }).await.contains("3 agents"));
     assert!(refused(SimOptions { tenants: 0, ..quiet() }).await.contains("0 tenants"));
     assert!(refused(SimOptions { tenants: 99, ..quiet() }).await.contains("99 tenants"));
+    assert!(refused(SimOptions { skills: 1, ..quiet() }).await.contains("1 skills"));
     let schedule = ScheduleFile { name: "shifts.csv".to_owned(), bytes: b"agent_id\n".to_vec() };
     assert!(refused(SimOptions { schedule: Some(schedule), ..quiet() }).await.contains("shifts.csv"));
     let faults = vec!["late".parse().expect("readable")];

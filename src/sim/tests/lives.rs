@@ -6,8 +6,8 @@ use super::*;
 use crate::domain::ids::AgentId;
 use crate::sim::agent::Habits;
 use crate::sim::calendar::{Activity, Phase};
-use crate::sim::roster::{Casting, cast};
-use crate::sim::world::{Change, World};
+use crate::sim::roster::{Casting, cast, skills};
+use crate::sim::world::{Change, Happening, World};
 
 const SAMPLE: &[u8] = include_bytes!("../../../config/samples/schedule-300.csv");
 
@@ -16,6 +16,7 @@ fn world(seed: u64, agents: usize, sample: bool, start: UtcMicros) -> World {
     let casting = Casting {
         agents,
         schedule: schedule.as_ref(),
+        skills: 5,
         lively: true,
         special_users: true,
         break_lasts: None,
@@ -23,7 +24,15 @@ fn world(seed: u64, agents: usize, sample: bool, start: UtcMicros) -> World {
         start,
     };
     let tenant = "acme".into();
-    World::new(cast(&tenant, &casting).people, &tenant, seed, Habits { reversal: 0.02 }, start)
+    World::new(cast(&tenant, &casting).people, skills(5), &tenant, seed, Habits { reversal: 0.02 }, start)
+}
+
+fn changes_of(world: &mut World) -> Vec<Change> {
+    let happened = world.take_happenings();
+    happened
+        .into_iter()
+        .filter_map(|one| if let Happening::Change(change) = one { Some(change) } else { None })
+        .collect()
 }
 
 /// What an automation would act on for one agent at one instant, if anything.
@@ -83,7 +92,7 @@ fn history(world: &mut World, start: UtcMicros, steps: u64, step: Duration) -> V
     let mut changes = Vec::new();
     for at in 1..=steps {
         world.step(start + step * u32::try_from(at).expect("few"));
-        changes.extend(world.take_changes());
+        changes.extend(changes_of(world));
     }
     changes
 }
@@ -127,7 +136,7 @@ fn a_change_is_followed_and_waits_for_the_end_of_a_contact() {
         world.request(id.as_str(), SimState::Unavailable, seq, Duration::ZERO).expect("accepted");
     }
     let by_api = |world: &mut World| -> Vec<(AgentId, SimState, Option<u64>)> {
-        let changes = world.take_changes().into_iter().filter(|change| change.step.cause == Cause::Api);
+        let changes = changes_of(world).into_iter().filter(|change| change.step.cause == Cause::Api);
         changes.map(|change| (change.agent, change.step.from, change.step.request_seq)).collect()
     };
     assert_eq!(by_api(&mut world), [(waiting.clone(), SimState::Available, Some(2))]);
@@ -140,6 +149,7 @@ fn an_agent_that_takes_a_change_back_does_so_by_itself() {
     let schedule = Casting {
         agents: 40,
         schedule: None,
+        skills: 5,
         lively: true,
         special_users: true,
         break_lasts: None,
@@ -147,13 +157,14 @@ fn an_agent_that_takes_a_change_back_does_so_by_itself() {
         start: start(),
     };
     let tenant = "acme".into();
-    let mut world = World::new(cast(&tenant, &schedule).people, &tenant, 1, Habits { reversal: 1.0 }, start());
+    let mut world =
+        World::new(cast(&tenant, &schedule).people, skills(5), &tenant, 1, Habits { reversal: 1.0 }, start());
     let ready = |agent: &&crate::sim::agent::Agent| agent.state == SimState::Available && agent.person.lives;
     let id = world.agents().iter().find(ready).map(|agent| agent.person.id.clone()).expect("somebody waits");
     world.request(id.as_str(), SimState::Paused, 1, Duration::ZERO).expect("accepted");
     world.step(start() + Duration::from_secs(150));
     let steps: Vec<_> =
-        world.take_changes().into_iter().filter(|change| change.agent == id).map(|change| change.step).collect();
+        changes_of(&mut world).into_iter().filter(|change| change.agent == id).map(|change| change.step).collect();
     assert_eq!((steps[0].to, steps[0].cause), (SimState::Paused, Cause::Api));
     assert_eq!((steps[1].to, steps[1].cause), (SimState::Available, Cause::Agent));
 }
@@ -188,8 +199,40 @@ fn an_automation_that_acts_is_obeyed() {
             world.request(id.as_str(), state, tick, Duration::ZERO).expect("nothing forbids it");
             *asked.entry(what).or_insert(0_u32) += 1;
         }
-        applied += world.take_changes().iter().filter(|change| change.step.cause == Cause::Api).count();
+        applied += changes_of(&mut world).iter().filter(|change| change.step.cause == Cause::Api).count();
     }
     assert!(applied >= 150, "{applied} of {asked:?}");
     assert!(asked.len() >= 5, "{asked:?}");
+}
+
+/// Lines, agents and figures tell one story: whoever takes a contact takes it out of its line, and what waits is what came and did
+/// not leave.
+#[test]
+fn contacts_lines_and_agents_agree() {
+    let mut world = world(5, 120, false, start());
+    let (mut waiting, mut served, mut most) = (BTreeMap::<u16, i64>::new(), 0, 0);
+    for minute in 1..=240 {
+        world.step(start() + Duration::from_secs(minute * 60));
+        for happening in world.take_happenings() {
+            match happening {
+                Happening::Move(one) => *waiting.entry(one.skill).or_default() += if one.arrived { 1 } else { -1 },
+                Happening::Change(change) => {
+                    served += usize::from(change.step.to == SimState::OnContact);
+                }
+            }
+            assert!(waiting.values().all(|count| *count >= 0), "{waiting:?}");
+        }
+        let figures = world.figures();
+        for (skill, figures) in (0..).zip(&figures) {
+            assert_eq!(i64::try_from(figures.line.waiting).expect("few"), waiting.get(&skill).copied().unwrap_or(0));
+            assert_eq!(figures.line.waiting == 0, figures.line.longest.is_zero());
+            assert!((0.0..=1.0).contains(&figures.line.service_level));
+            most = most.max(figures.line.waiting);
+        }
+        let in_state = |state| world.agents().iter().filter(|agent| agent.state == state).count();
+        assert_eq!(figures.iter().map(|figures| figures.on_contact).sum::<usize>(), in_state(SimState::OnContact));
+        assert_eq!(figures.iter().map(|figures| figures.wrapping_up).sum::<usize>(), in_state(SimState::Acw));
+        assert!(figures.last().expect("the idle skill").is_idle());
+    }
+    assert!(served > 1_000 && most > 2, "{served} contacts, {most} waiting at most");
 }

@@ -2,6 +2,8 @@
 
 mod coming_and_going;
 mod faults_on_the_wire;
+mod feeds;
+mod figures;
 mod lives;
 mod platform_rules;
 

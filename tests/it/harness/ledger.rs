@@ -87,6 +87,7 @@ impl Scenario {
         whole.next = settled;
         whole.requests.retain(|entry| entry.seq <= settled);
         whole.changes.retain(|entry| entry.seq <= settled);
+        whole.feed.retain(|entry| entry.seq <= settled);
         loop {
             let page = self.sim.log(whole.next, 10_000);
             assert!(page.dropped <= whole.next, "the simulator's log is cut");
@@ -96,6 +97,7 @@ impl Scenario {
             whole.next = page.next;
             whole.requests.extend(page.requests);
             whole.changes.extend(page.changes);
+            whole.feed.extend(page.feed);
         }
     }
 
@@ -270,7 +272,11 @@ fn is_unanswered(post: &RequestEntry, attempt: &CallWrite, kills: &[UtcMicros]) 
             | Kind::RevokeTokens
             | Kind::ExpireSubscriptions
             | Kind::WrongTypes
-            | Kind::Nonsense,
+            | Kind::Nonsense
+            | Kind::Silent
+            | Kind::Repeat
+            | Kind::DropFeeds
+            | Kind::CloseFeeds,
         ) => false,
         // Half of a refusal still says that nothing was done: its status came first.
         Some(Kind::ResetMid | Kind::Truncated) => post.status.is_none_or(|status| status < 400),
