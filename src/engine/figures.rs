@@ -195,6 +195,9 @@ impl Reads {
     async fn read_skills(&mut self, brought: &mut Brought) -> anyhow::Result<()> {
         let (link, skills) = (self.link.clone(), self.wanted.skills.clone());
         for batch in skills.chunks(most_in_one_read(&link)) {
+            if brought.throttled {
+                break;
+            }
             let answer = self.ask(CallKind::SkillFigures, link.platform.skill_figures(batch)).await?;
             let last = |figures: &Figures| {
                 batch.iter().filter_map(|id| figures.skill(id.as_str())).map(|taken| taken.at).min()

@@ -183,18 +183,22 @@ impl Reader {
             values
         };
         let mut figures = Figures::default();
-        for row in self.all(LATEST_SKILLS, values()).await? {
-            let cells = Cells::of("skill_figures", &row);
+        self.each(LATEST_SKILLS, values(), |row| {
+            let cells = Cells::of("skill_figures", row);
             let (id, name) = (SkillId::new(cells.text("skill")?), cells.text_or_null("name")?.map(Arc::from));
             let read = SkillFigures::of(id, name, columns(&cells, SKILL_MEASURES.map(|measure| measure.column))?);
             figures.put_skill(cells.instant("taken_at")?, read);
-        }
-        for row in self.all(LATEST_QUEUES, values()).await? {
-            let cells = Cells::of("queue_figures", &row);
+            Ok(())
+        })
+        .await?;
+        self.each(LATEST_QUEUES, values(), |row| {
+            let cells = Cells::of("queue_figures", row);
             let (id, name) = (QueueId::new(cells.text("queue")?), cells.text_or_null("name")?.map(Arc::from));
             let read = QueueFigures::of(id, name, columns(&cells, QUEUE_MEASURES.map(|measure| measure.column))?);
             figures.put_queue(cells.instant("taken_at")?, read);
-        }
+            Ok(())
+        })
+        .await?;
         Ok(figures)
     }
 

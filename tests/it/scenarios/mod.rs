@@ -7,6 +7,7 @@ mod budget;
 mod clock;
 mod database;
 mod dry_run;
+mod figures;
 mod hostile;
 mod imports;
 mod lost_answers;
