@@ -144,6 +144,7 @@ impl Importer {
             at: now,
             data: ScheduleImported {
                 name: wanted.name.clone(),
+                actor: wanted.actor.clone(),
                 agents: draft.agents.len(),
                 shifts: draft.shifts,
                 first_day,

@@ -41,7 +41,12 @@ pub const fn is_resting(state: &AgentState) -> bool {
 /// Whether a stay in a state that ended at `left_at` was a rest: away from contacts, at least [`SHORTEST_REST`] long, and not
 /// begun in a meeting or training.
 pub fn counts_as_rest(plan: &AgentPlan, stay: &Observed, left_at: UtcMicros) -> bool {
-    is_resting(&stay.state) && left_at.since(stay.entered_at) >= SHORTEST_REST && may_rest(plan.at(stay.entered_at))
+    is_resting(&stay.state) && left_at.since(stay.entered_at) >= SHORTEST_REST && may_begin(plan, stay.entered_at)
+}
+
+/// Whether what began at `instant` may be a rest by the plan: not what began in a meeting or training.
+pub fn may_begin(plan: &AgentPlan, instant: UtcMicros) -> bool {
+    may_rest(plan.at(instant))
 }
 
 fn may_rest(planned: Planned<'_>) -> bool {
@@ -64,7 +69,8 @@ impl<'a> BreakFacts<'a> {
         let resting = slot.observed().is_some_and(|observed| is_resting(&observed.state));
         let shift_end = standing.shift().map(|(_, end)| end);
         let coming = &segments[slot.plan().first_starting_after(now)..];
-        let next = coming.iter().take_while(|s| Some(s.shift_end) == shift_end).find(|s| s.activity.is_rest());
+        let mut in_shift = coming.iter().take_while(|s| shift_end.is_some_and(|end| s.start < end));
+        let next = in_shift.find(|s| s.activity.is_rest());
         Self {
             running,
             mandatory: standing.mandatory(),
@@ -101,7 +107,7 @@ pub fn over_since(slot: &AgentSlot, now: UtcMicros) -> Option<UtcMicros> {
 pub fn worked(slot: &AgentSlot, now: UtcMicros) -> Duration {
     let Some((shift_start, _)) = slot.standing(now).shift() else { return Duration::ZERO };
     let Some(observed) = slot.observed() else { return Duration::ZERO };
-    if is_resting(&observed.state) && may_rest(slot.plan().at(observed.entered_at)) {
+    if is_resting(&observed.state) && may_begin(slot.plan(), observed.entered_at) {
         return Duration::ZERO;
     }
     let since = slot.last_rest_ended_at().map_or(shift_start, |ended| ended.max(shift_start));

@@ -182,14 +182,7 @@ mod tests {
 
     fn segment(mandatory: bool) -> Segment {
         let at = UtcMicros::from_micros;
-        Segment {
-            activity: Activity::Lunch,
-            start: at(0),
-            end: at(100),
-            mandatory,
-            shift_start: at(0),
-            shift_end: at(500),
-        }
+        Segment { activity: Activity::Lunch, start: at(0), end: at(100), mandatory, shift: 0 }
     }
 
     #[test]

@@ -155,9 +155,9 @@ impl AgentSlot {
         self.last_rest_ended_at
     }
 
-    fn note_stay(&mut self, stay: &Observed, left_at: UtcMicros) {
-        if breaks::counts_as_rest(&self.plan, stay, left_at) {
-            self.last_rest_ended_at = self.last_rest_ended_at.max(Some(left_at));
+    fn note_rest(&mut self, counts: bool, ended_at: UtcMicros) {
+        if counts {
+            self.last_rest_ended_at = self.last_rest_ended_at.max(Some(ended_at));
         }
     }
 
@@ -350,7 +350,7 @@ impl Roster {
     pub fn observe(&mut self, index: AgentIndex, observed: Observed, seen_at: UtcMicros) {
         let Some(slot) = self.slots.get_mut(index.position()) else { return };
         if let Some(before) = slot.observed.take().filter(|before| before.state != observed.state) {
-            slot.note_stay(&before, observed.entered_at);
+            slot.note_rest(breaks::counts_as_rest(&slot.plan, &before, observed.entered_at), observed.entered_at);
         }
         slot.observed = Some(observed);
         slot.seen_at = slot.seen_at.max(Some(seen_at));
@@ -363,11 +363,11 @@ impl Roster {
         }
     }
 
-    /// Puts in a stay that ended before the state in which the agent was observed last, as the store remembers it (after a
-    /// restart); the plan is to be there before it.
-    pub fn note_past_stay(&mut self, index: AgentIndex, stay: &Observed, left_at: UtcMicros) {
+    /// Puts in a stay away from contacts, long enough for a rest, that ended before the state in which the agent was observed
+    /// last, as the store remembers it (after a restart); the plan is to be there before it.
+    pub fn note_past_rest(&mut self, index: AgentIndex, (began_at, ended_at): (UtcMicros, UtcMicros)) {
         if let Some(slot) = self.slots.get_mut(index.position()) {
-            slot.note_stay(stay, left_at);
+            slot.note_rest(breaks::may_begin(&slot.plan, began_at), ended_at);
         }
     }
 

@@ -141,11 +141,12 @@ pub struct Segment {
     pub end: UtcMicros,
     /// A mandatory break.
     pub mandatory: bool,
-    /// Where the shift that it lies in starts.
-    pub shift_start: UtcMicros,
-    /// Where that shift ends.
-    pub shift_end: UtcMicros,
+    /// The number of the shift that it lies in, for [`AgentPlan::shift_of`].
+    pub shift: u32,
 }
+
+// A large site holds half a million of them.
+const _: () = assert!(size_of::<Segment>() <= 48);
 
 impl Segment {
     /// Whether `instant` lies in it.
@@ -158,6 +159,8 @@ impl Segment {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct AgentPlan {
     segments: Vec<Segment>,
+    /// The bounds of the shifts, by number.
+    shifts: Vec<(UtcMicros, UtcMicros)>,
     coverage: Vec<Coverage>,
 }
 
@@ -179,10 +182,12 @@ impl AgentPlan {
         coverage.sort_by_key(|span| span.start);
         // Ten thousand agents have half a million of them: no room is taken that is not used.
         let mut segments = Vec::with_capacity(shifts.iter().map(|shift| 2 * shift.activities.len() + 1).sum());
-        for shift in shifts {
-            cut(shift, &mut segments);
+        let mut bounds = Vec::with_capacity(shifts.len());
+        for (number, shift) in (0..).zip(shifts) {
+            bounds.push((shift.start, shift.end));
+            cut(shift, number, &mut segments);
         }
-        Self { segments, coverage }
+        Self { segments, shifts: bounds, coverage }
     }
 
     /// The plan at an instant. A shift that starts on the last covered day and runs past midnight is still a shift.
@@ -224,27 +229,31 @@ impl AgentPlan {
         &self.segments
     }
 
+    /// Start and end of the shift that one of this plan's segments lies in.
+    pub fn shift_of(&self, segment: &Segment) -> (UtcMicros, UtcMicros) {
+        self.shifts[segment.shift as usize]
+    }
+
     /// The spans that the schedule speaks for, in order of their starts.
     pub fn coverage(&self) -> &[Coverage] {
         &self.coverage
     }
 }
 
-fn cut(mut shift: Shift, segments: &mut Vec<Segment>) {
-    let (shift_start, shift_end) = (shift.start, shift.end);
+fn cut(mut shift: Shift, number: u32, segments: &mut Vec<Segment>) {
     let mut push = |activity, start, end, mandatory| {
         if start < end {
-            segments.push(Segment { activity, start, end, mandatory, shift_start, shift_end });
+            segments.push(Segment { activity, start, end, mandatory, shift: number });
         }
     };
     shift.activities.sort_by_key(|activity| activity.start);
-    let mut at = shift_start;
+    let mut at = shift.start;
     for planned in shift.activities {
         push(Activity::Work, at, planned.start, false);
         push(planned.activity, planned.start.max(at), planned.end, planned.mandatory);
         at = at.max(planned.end);
     }
-    push(Activity::Work, at, shift_end, false);
+    push(Activity::Work, at, shift.end, false);
 }
 
 #[cfg(test)]
@@ -310,6 +319,7 @@ mod tests {
             }).collect();
             let plan = AgentPlan::new(vec![Shift { start: at(first), end: at(last), activities }], vec![]);
             let segments = plan.segments();
+            prop_assert!(segments.iter().all(|segment| plan.shift_of(segment) == (at(first), at(last))));
             prop_assert_eq!(segments[0].start, at(first));
             prop_assert_eq!(segments[segments.len() - 1].end, at(last));
             prop_assert!(segments.windows(2).all(|pair| pair[0].end == pair[1].start));

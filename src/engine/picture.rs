@@ -99,9 +99,10 @@ pub async fn read_picture(
     }
     read_plans(reader, &mut picture.roster, now).await?;
     // Whether a stay was a rest is a question for the plan.
-    for stay in reader.rests(tenant, now - LONGEST_SHIFT, SHORTEST_REST).await? {
-        if let (Some(index), Some(left_at)) = (picture.roster.find(stay.row.agent.as_str()), stay.left_at) {
-            picture.roster.note_past_stay(index, &observed(stay.row), left_at);
+    for (agent, stays) in reader.rests(tenant, now - LONGEST_SHIFT, SHORTEST_REST).await? {
+        let Some(index) = picture.roster.find(agent.as_str()) else { continue };
+        for stay in stays {
+            picture.roster.note_past_rest(index, stay);
         }
     }
     Ok(picture)

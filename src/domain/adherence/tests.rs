@@ -21,8 +21,8 @@ fn judge(
     entered: UtcMicros,
     now: UtcMicros,
 ) -> Verdict {
-    let (start, end, shift_start, shift_end) = (at(60), at(120), at(0), at(500));
-    let segment = Segment { activity: activity.clone(), start, end, mandatory: false, shift_start, shift_end };
+    let (start, end) = (at(60), at(120));
+    let segment = Segment { activity: activity.clone(), start, end, mandatory: false, shift: 0 };
     settings.judge(Planned::In(&segment), Some(start), &seen(state, entered), now).verdict
 }
 

@@ -272,11 +272,13 @@ pub struct SnapshotOversize {
     pub subscription: u32,
     /// The snapshot's size in bytes.
     pub bytes: usize,
+    /// The size above which people are told and the next subscription asks for less (`subscription.oversize_bytes`).
+    pub limit_bytes: usize,
 }
 
 impl Details for SnapshotOversize {
     fn example() -> Self {
-        Self { subscription: 0, bytes: 2_411_724 }
+        Self { subscription: 0, bytes: 2_411_724, limit_bytes: 500_000 }
     }
 }
 
@@ -286,6 +288,8 @@ impl Details for SnapshotOversize {
 pub struct ScheduleImported {
     /// The file's name.
     pub name: String,
+    /// Who imported it, as the audit entry names them.
+    pub actor: String,
     /// How many agents it names.
     pub agents: usize,
     /// How many shifts it has.
@@ -302,6 +306,7 @@ impl Details for ScheduleImported {
     fn example() -> Self {
         Self {
             name: "week-44.csv".to_owned(),
+            actor: "person:planning".to_owned(),
             agents: 300,
             shifts: 1_500,
             first_day: "2026-10-26".to_owned(),

@@ -39,13 +39,14 @@ impl Standing {
         let segments = plan.segments();
         let outside = |instant| if plan.covers(instant) { PlanKind::Off } else { PlanKind::Uncovered };
         let earlier = index.checked_sub(1).map(|i| &segments[i]).filter(|before| before.end == segment.start);
+        let (shift_start, shift_end) = plan.shift_of(segment);
         let later = segments.get(index + 1).filter(|next| next.start == segment.end);
         Self {
             from: segment.start,
             until: segment.end,
             since: segment.start,
-            shift_start: segment.shift_start,
-            shift_end: segment.shift_end,
+            shift_start,
+            shift_end,
             position: position(index),
             kind: PlanKind::of(&segment.activity),
             before: earlier.map_or_else(|| outside(segment.start.offset(-1)), |s| PlanKind::of(&s.activity)),
@@ -67,8 +68,8 @@ impl Standing {
             from: if since == NONE { now } else { since },
             until: coming.unwrap_or(UtcMicros::MAX),
             since,
-            shift_start: next.map_or(UtcMicros::MAX, |segment| segment.shift_start),
-            shift_end: last.map_or(NONE, |segment| segment.shift_end),
+            shift_start: next.map_or(UtcMicros::MAX, |segment| plan.shift_of(segment).0),
+            shift_end: last.map_or(NONE, |segment| plan.shift_of(segment).1),
             position: position(index),
             kind,
             before: last.map_or(kind, |segment| PlanKind::of(&segment.activity)),

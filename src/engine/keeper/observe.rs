@@ -326,8 +326,9 @@ impl Keeper {
     pub(super) fn take_notice(&self, pass: &mut Pass, notice: &SliceNotice) {
         match notice {
             SliceNotice::Oversize { slice, bytes } => {
-                tracing::warn!(tenant = %self.link.tenant, slice, bytes, "the snapshot is larger than the limit");
-                self.tell(pass, SnapshotOversize { subscription: *slice, bytes: *bytes });
+                let limit_bytes = self.settings.sight.oversize_bytes;
+                tracing::warn!(tenant = %self.link.tenant, slice, bytes, limit_bytes, "the snapshot is larger than the limit");
+                self.tell(pass, SnapshotOversize { subscription: *slice, bytes: *bytes, limit_bytes });
             }
             SliceNotice::NearExpiry { slice, created_at } => {
                 tracing::warn!(tenant = %self.link.tenant, slice, %created_at, "the subscription nears its end");

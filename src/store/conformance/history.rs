@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Commit, HistoryWrite, Place, Reader, acme, agent_id, at, on_each_engine, row, uuid};
+use super::{AgentId, Commit, HistoryWrite, Place, Reader, acme, agent_id, at, on_each_engine, row, uuid};
 use crate::domain::agent::{Agent, Source};
 use crate::domain::breaks::is_resting;
 use crate::domain::ids::{SubjectId, TenantId};
@@ -117,13 +117,11 @@ async fn rests_are_ended_long_and_away_from_contacts(place: Place) {
         steps.push(enter(&agent, 2899, ready_or_other));
         steps.push(enter(&agent, 3000, state.clone()));
         if is_resting(&state) {
-            resting.push((agent, at(2000), Some(at(2300))));
+            resting.push((AgentId::new(agent.as_str()), vec![(at(2000), at(2300))]));
         }
     }
     write(&store, steps).await;
     let rests = store.reader().rests(&acme(), at(500), Duration::from_secs(300)).await.expect("reads");
-    let rests: Vec<_> =
-        rests.iter().map(|stay| (stay.row.agent.as_str().to_owned(), stay.row.entered_at, stay.left_at)).collect();
     assert_eq!(rests, resting, "none from before the span, none too short, none that goes on, no other state");
     store.close().await;
 }

@@ -1,6 +1,6 @@
 //! Every statement is prepared on a migrated database, so that a misspelt one fails here.
 
-use sqlx::{AssertSqlSafe, Executor, SqlSafeStr, SqlStr};
+use sqlx::{AssertSqlSafe, Executor, Row as _, SqlSafeStr, SqlStr};
 
 use super::{Place, on_each_engine};
 use crate::store::backend::{Access, Backend, close_quietly};
@@ -167,6 +167,53 @@ async fn every_statement_is_understood(place: Place) {
             panic!("{error}: {}", text.as_str());
         }
     }
+    close_quietly(connection).await;
+}
+
+/// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
+const GROWING: [&str; 7] =
+    ["state_history", "transitions", "platform_calls", "audit_entries", "events", "deliveries", "delivery_attempts"];
+
+/// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
+/// `MIN`, reads a page in the key's order, or counts everything for a person who asked.
+const WALKS: &[&str] = &[
+    audit::HEAD,
+    delivery_reading::FIRST_SINCE,
+    delivery_reading::OLDEST,
+    events::COUNTS,
+    events::LAST_NUMBER,
+    history_reading::AGENTS_BEFORE,
+    history_reading::LATEST,
+    history_reading::RESTS,
+    time_in_state::PARTS,
+    transition_reading::LIST,
+    transition_reading::LIST_OF_AGENT,
+];
+
+/// SQLite takes the primary key for `tenant = $1 AND …` rather than a partial index that fits: with a year of history that is
+/// seconds at every start.
+#[tokio::test]
+async fn no_statement_walks_a_table_that_grows() {
+    let place = Place::sqlite();
+    place.open().await.close().await;
+    let backend = Backend::from_url(&place.url).expect("a URL");
+    let mut connection = backend.connect(Access::Read).await.expect("connects");
+    let mut walks = Vec::new();
+    for text in SINGLE {
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+        let steps = sqlx::query(explain).fetch_all(&mut connection).await.expect("a plan");
+        for step in steps {
+            let step: String = step.get("detail");
+            let walked = GROWING.iter().any(|table| {
+                step == format!("SEARCH {table} USING PRIMARY KEY (tenant=?)")
+                    || step.starts_with(&format!("SCAN {table}"))
+            });
+            if walked && !WALKS.contains(text) {
+                walks.push(format!("{step}: {text}"));
+            }
+        }
+    }
+    assert!(walks.is_empty(), "{}", walks.join("\n"));
     close_quietly(connection).await;
 }
 

@@ -41,7 +41,8 @@ pub(in crate::store) const PACKED: &str = "SELECT COUNT(*) AS total, COALESCE(st
 /// How many entries of a span have the hash that stands for them in one row of hashes.
 pub(in crate::store) const SAME_HASHES: &str = "SELECT COUNT(*) AS total FROM audit_entries WHERE tenant = $1 AND seq > $2 \
      AND seq <= $3 AND hash = substr(COALESCE($4, hash), CAST(32 * (seq - $2) - 31 AS INTEGER), 32)";
-pub(in crate::store) const ENTRIES_OF_TRANSITION: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND transition = $2 ORDER BY seq LIMIT $3";
+pub(in crate::store) const ENTRIES_OF_TRANSITION: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE tenant = $1 AND seq IN \
+     (SELECT seq FROM audit_entries WHERE tenant = $1 AND transition = $2) ORDER BY seq LIMIT $3";
 pub(in crate::store) const TENANTS: &str = "WITH RECURSIVE t(tenant) AS (SELECT MIN(tenant) FROM audit_entries UNION ALL \
      SELECT (SELECT MIN(a.tenant) FROM audit_entries a WHERE a.tenant > t.tenant) FROM t WHERE t.tenant IS NOT NULL) \
      SELECT tenant FROM t WHERE tenant IS NOT NULL ORDER BY tenant";

@@ -21,11 +21,13 @@ pub(in crate::store) const UPSERT: ManyRows = ManyRows {
            outcome = excluded.outcome, status_code = excluded.status_code, latency_ms = excluded.latency_ms, \
            error = excluded.error, steady_us = excluded.steady_us, host_start = excluded.host_start",
 };
-/// Calls that may still fill a slot: sent or answered since an instant, and those without an answer.
+/// Calls that may still fill a slot: sent or answered since an instant, and those without an answer, by way of their ids (as
+/// with open transitions).
 pub(in crate::store) const RECENT: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, status_code, \
      latency_ms, error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND sent_at >= $2 \
      UNION SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, status_code, latency_ms, \
-     error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND answered_at IS NULL ORDER BY 7, 2";
+     error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND id IN \
+     (SELECT id FROM platform_calls WHERE tenant = $1 AND answered_at IS NULL) ORDER BY 7, 2";
 pub(in crate::store) const OF_TRANSITION: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
      status_code, latency_ms, error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND transition = $2 \
      ORDER BY sent_at, id";

@@ -31,14 +31,16 @@ pub(in crate::store) const LATEST: &str = "WITH RECURSIVE a(agent) AS (SELECT MI
      SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at \
      FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at = \
      (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent) ORDER BY h.agent";
-/// The ended stays away from contacts that began since an instant and lasted long enough.
+/// The ended stays away from contacts that began since an instant and lasted long enough, an agent's strung together as
+/// `began,ended;began,ended`: a row for each takes many times as long, and a start waits for them.
 /// `$1` tenant, `$2` since, `$3` at least so many microseconds.
 pub(in crate::store) const RESTS: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
      FROM a WHERE a.agent IS NOT NULL) \
-     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at \
-     FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at >= $2 \
-     AND h.left_at - h.entered_at >= $3 AND h.state IN ('NotReady', 'Paused', 'Idle', 'LoggedOut') ORDER BY h.agent, h.entered_at";
+     SELECT a.agent AS agent, (SELECT string_agg(CAST(h.entered_at AS TEXT) || ',' || CAST(h.left_at AS TEXT), ';') \
+     FROM state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at >= $2 \
+     AND h.left_at - h.entered_at >= $3 AND h.state IN ('NotReady', 'Paused', 'Idle', 'LoggedOut')) AS stays \
+     FROM a WHERE a.agent IS NOT NULL ORDER BY a.agent";
 pub(in crate::store) const OF_AGENT: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at \
      FROM state_history WHERE tenant = $1 AND agent = $2 AND entered_at > $3 AND entered_at < $5 \
      AND (left_at > $4 OR left_at IS NULL) ORDER BY entered_at LIMIT $6";
@@ -80,16 +82,24 @@ impl Reader {
     }
 
     /// The ended stays away from contacts ([`crate::domain::breaks::is_resting`]) that began at `since` or later and lasted `least`
-    /// or longer, by agent and instant.
+    /// or longer: when each began and ended, by agent.
     pub async fn rests(
         &self,
         tenant: &TenantId,
         since: UtcMicros,
         least: Duration,
-    ) -> Result<Vec<StoredHistory>, ReadError> {
+    ) -> Result<Vec<(AgentId, Vec<(UtcMicros, UtcMicros)>)>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(since.as_micros()).count(u64::try_from(least.as_micros()).unwrap_or(u64::MAX));
-        self.all(RESTS, values).await?.iter().map(decode).collect()
+        let mut rests = Vec::new();
+        for row in &self.all(RESTS, values).await? {
+            let cells = Cells::of("state_history", row);
+            let Some(text) = cells.text_or_null("stays")? else { continue };
+            let stays = text.split(';').map(stay).collect::<Option<_>>();
+            let stays = stays.ok_or_else(|| cells.bad("stays", Arc::from(Box::from("not two instants each"))))?;
+            rests.push((AgentId::new(cells.text("agent")?), stays));
+        }
+        Ok(rests)
     }
 
     /// One agent's states that overlap `from..to`, in order, at most `limit` (held to [`HISTORY_PAGE_LIMIT`]); the next page
@@ -154,6 +164,11 @@ fn decode(row: &AnyRow) -> Result<StoredHistory, ReadError> {
             transition: cells.parsed_or_null("transition")?,
         },
     })
+}
+
+fn stay(text: &str) -> Option<(UtcMicros, UtcMicros)> {
+    let (began, ended) = text.split_once(',')?;
+    Some((UtcMicros::from_micros(began.parse().ok()?), UtcMicros::from_micros(ended.parse().ok()?)))
 }
 
 fn source_of(name: &str) -> Option<Source> {

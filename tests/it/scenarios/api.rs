@@ -147,6 +147,7 @@ async fn a_snapshot_over_the_limit_is_told_taken_and_answered_by_asking_for_less
         .await;
     let body: Value = serde_json::from_str(&told.body).expect("JSON");
     assert!(body["data"]["bytes"].as_u64().is_some_and(|bytes| bytes > 10_000), "{body}");
+    assert_eq!(body["data"]["limitBytes"], 10_000, "{body}");
     let taken = scenario.change(&["u_0001"], "Ready").await.remove(0);
     scenario.until_status(&taken, "confirmed").await;
     let events = scenario.events(&reader).await;
