@@ -25,6 +25,7 @@ use shiftkeeper::domain::audit::{AuditDraft, ChainHead, Hash};
 use shiftkeeper::domain::ids::{SubjectId, TenantId, TransitionId};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::engine::heads::{HeadParts, HeadSettings, pass};
+use shiftkeeper::engine::tenants::Tenants;
 use shiftkeeper::store::{ChainTrust, Identity, Role, Store};
 
 const START: i64 = 1_790_000_000_000_000;
@@ -125,7 +126,7 @@ async fn verify(count: u64) {
     let bytes = fill(&file, count);
     let store = open(folder.path()).await;
     let key = HeadKey::from_seed([7; 32]);
-    let tenants: Arc<[TenantId]> = Arc::from([TenantId::from("acme")]);
+    let tenants = Tenants::named([TenantId::from("acme")]);
     let parts = HeadParts {
         writer: store.writer().clone(),
         reader: store.reader().clone(),

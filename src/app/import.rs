@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::clock::{BoxFuture, SharedClock, SharedRandom};
 use crate::domain::agent::Agent;
@@ -30,8 +31,8 @@ pub struct Importer {
     pub random: SharedRandom,
     /// The keepers to tell; none of them where no daemon runs.
     pub door: Door,
-    /// How files are read.
-    pub options: ImportOptions,
+    /// How files are read; a reload may change it.
+    pub options: watch::Receiver<ImportOptions>,
 }
 
 impl Imports for Importer {
@@ -44,7 +45,7 @@ impl Imports for Importer {
 impl Importer {
     /// Imports a file: whole or not at all.
     pub async fn run(&self, wanted: WantedImport) -> Result<ImportAnswer, ImportError> {
-        let options = ImportOptions { move_weeks: wanted.move_weeks, ..self.options.clone() };
+        let options = ImportOptions { move_weeks: wanted.move_weeks, ..self.options.borrow().clone() };
         let (name, bytes) = (wanted.name.clone(), wanted.bytes.clone());
         // Parsing a large file takes long enough to be kept off the workers that answer.
         let read = tokio::task::spawn_blocking(move || read_schedule(&name, &bytes, &options)).await;

@@ -6,46 +6,47 @@ mod budget;
 mod import;
 mod jobs;
 mod reload;
+mod service_manager;
 mod settings;
+mod tenants;
 mod webhooks;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRandom};
-use crate::config::{Config, Tenant};
-use crate::domain::ids::AgentId;
+use crate::config::{Config, MetricsAccess};
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
-use crate::engine::figures;
 use crate::engine::heads::{self, HeadParts, HeadSettings};
-use crate::engine::jobs::{self as calendar, JobParts, Jobs};
-use crate::engine::keeper::{self, KeeperParts};
-use crate::engine::link::Link;
-use crate::engine::message::INBOX;
+use crate::engine::jobs::{self as calendar, JobParts, JobSpecs, Jobs};
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
-use crate::engine::sight;
+use crate::engine::status::{Reloads, StatusDesk, StatusParts};
 use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
-use crate::http::{self, ApiState};
+use crate::engine::tenants::Tenants;
+use crate::http::{self, ApiState, Tokens};
 use crate::store::{Identity, Reader, Role, Store};
 
+use self::jobs::{JobTools, job_specs};
+use self::reload::InForce;
+use self::tenants::{TenantList, TenantParts, TenantTools};
 use self::webhooks::Webhooks;
 
 pub use import::{Importer, wanted_from_file};
 pub use jobs::job_infos;
 pub use reload::Reload;
+pub use service_manager::ServiceManager;
 pub use settings::{SettingsError, platform_of, tenant_settings};
 
 /// How long tasks may take to finish what they hold at a stop, in real time.
@@ -57,20 +58,24 @@ const CLOSE_REAL: Duration = Duration::from_secs(2);
 
 /// A daemon that is ready to run.
 pub struct App {
-    store: Store,
+    parts: Parts,
     supervisor: Supervisor,
     soft: CancellationToken,
     reload: Reload,
-    clock: SharedClock,
-    random: SharedRandom,
-    import_options: ImportOptions,
+    importer: Importer,
+    status: StatusDesk,
     /// Where it listens.
     pub listen: SocketAddr,
-    /// What is ready and what is not.
-    pub readiness: Readiness,
-    /// The way in for changes.
-    pub door: Door,
+}
+
+/// What everything is made of.
+struct Parts {
+    store: Store,
+    clock: SharedClock,
+    random: SharedRandom,
+    readiness: Readiness,
     outbox: Outbox,
+    tenants: Tenants,
 }
 
 /// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
@@ -127,82 +132,88 @@ impl App {
         store.writer().set_listen(&listen.to_string()).await?;
         let readiness = Readiness::new(clock.clone());
         readiness.ready(store_watch::PART);
-        let outbox = Outbox::default();
-        let (webhooks, endpoints) = Webhooks::new(&config, outbox.clone())?;
-        let mut app = Self {
-            supervisor: Supervisor::new(soft.clone(), readiness.clone()),
-            reload: Reload::new(webhooks),
-            door: Door::new(HashMap::new()),
-            clock: clock.clone(),
-            random: random.clone(),
-            import_options: config.import.clone(),
-            store,
-            soft,
-            listen,
-            readiness,
-            outbox,
-        };
+        let (outbox, tenants) = (Outbox::default(), Tenants::default());
+        let mut supervisor = Supervisor::new(soft.clone(), readiness.clone());
+        let parts = Parts { store, clock, random, readiness, outbox, tenants };
+        let (webhooks, endpoints) = Webhooks::new(&config, parts.outbox.clone())?;
         // Before anything can happen, so that a new endpoint is told of it.
-        app.start_deliveries(endpoints).await?;
-        let (mut inboxes, mut links) = (HashMap::new(), Vec::new());
-        for tenant in &config.tenants {
-            let link = app.start_tenant(&config, tenant, &clock, &random).await?;
-            inboxes.insert(tenant.id.clone(), link.inbox.clone());
-            links.push(link);
+        let deliveries = parts.start_deliveries(&mut supervisor, endpoints).await?;
+        let heads = parts.start_heads(&mut supervisor, &config)?;
+        let list = parts.start_tenants(&mut supervisor, &config, deliveries, heads.clone())?;
+        let import_options = watch::Sender::new(config.import.clone());
+        let importer = parts.importer(import_options.subscribe());
+        let tokens = watch::Sender::new(Arc::new(Tokens::new(settings::access(&config.server))));
+        let job_tools = parts.job_tools(importer.clone(), heads);
+        let jobs = watch::Sender::new(job_specs(&config, &job_tools));
+        let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
+        let reloads = Reloads::new(parts.clock.now());
+        let status = parts.status_desk(jobs_door.clone(), reloads.clone());
+        start_face(
+            &mut supervisor,
+            listener,
+            http::ApiParts {
+                tokens: tokens.subscribe(),
+                door: importer.door.clone(),
+                reader: parts.store.reader().clone(),
+                readiness: parts.readiness.clone(),
+                imports: Arc::new(importer.clone()),
+                jobs: jobs_door,
+                probes: Probes::new(parts.tenants.clone()),
+                outbox: parts.outbox.clone(),
+                repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
+                status: status.clone(),
+                metrics_open: config.server.metrics == MetricsAccess::Open,
+            },
+        );
+        parts.start_store_watch(&mut supervisor, &config);
+        let reload = Reload::new(InForce { tenants: list, webhooks, tokens, import_options, jobs, job_tools, reloads });
+        Ok(Self { parts, supervisor, soft, reload, importer, status, listen })
+    }
+
+    /// Takes schedule files in.
+    pub fn importer(&self) -> Importer {
+        self.importer.clone()
+    }
+
+    /// Looks at how the daemon is.
+    pub fn status(&self) -> StatusDesk {
+        self.status.clone()
+    }
+
+    /// What a reload of the configuration goes through.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
+    /// Tells a service manager, from now on, how the daemon is and that it lives.
+    pub fn tell(&mut self, manager: ServiceManager) {
+        if !manager.is_there() {
+            return;
         }
-        app.door = Door::new(inboxes).closed_in(app.store.writer().trouble());
-        let heads = app.start_heads(&config)?;
-        app.start_faces(&config, listener, heads, Probes::new(links));
-        Ok(app)
-    }
-
-    async fn start_tenant(
-        &mut self,
-        config: &Config,
-        tenant: &Tenant,
-        clock: &SharedClock,
-        random: &SharedRandom,
-    ) -> anyhow::Result<Arc<Link>> {
-        let settings = Arc::new(tenant_settings(config, tenant)?);
-        let (inbox, arrivals) = mpsc::channel(INBOX);
-        let budgets = budget::restored(self.store.reader(), &tenant.id, &settings, clock).await?;
-        let link = Arc::new(Link {
-            tenant: tenant.id.clone(),
-            platform: platform_of(tenant, clock.clone())?,
-            clock: clock.clone(),
-            random: random.clone(),
-            writer: self.store.writer().clone(),
-            reader: self.store.reader().clone(),
-            readiness: self.readiness.clone(),
-            inbox,
-            budget: std::sync::Mutex::new(budgets.ordinary),
-            reporting_budget: std::sync::Mutex::new(budgets.reporting),
-            figures: watch::Sender::default(),
-            offset: std::sync::Mutex::default(),
-        });
-        let (settings_in, settings) = watch::channel(settings);
-        let (roster_in, roster) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
-        let parts = KeeperParts {
-            link: link.clone(),
-            inbox: Arc::new(Mutex::new(arrivals)),
-            settings: settings.clone(),
-            roster: roster_in,
+        let vital = service_manager::Vital {
+            writer: self.parts.store.writer().clone(),
+            tenants: self.parts.tenants.clone(),
+            readiness: self.parts.readiness.clone(),
         };
-        self.supervisor
-            .spawn(format!("keeper {}", tenant.id), OnFailure::Restart, move |soft| keeper::run(parts.clone(), soft));
-        let (figures_link, figures_settings) = (link.clone(), settings.clone());
-        self.supervisor.spawn(format!("figures {}", tenant.id), OnFailure::Restart, move |soft| {
-            figures::run(figures_link.clone(), figures_settings.clone(), soft)
-        });
-        let sight_link = link.clone();
-        self.supervisor.spawn(format!("sight {}", tenant.id), OnFailure::Restart, move |soft| {
-            sight::run(sight_link.clone(), settings.clone(), roster.clone(), soft)
-        });
-        self.reload.add(tenant.id.clone(), settings_in);
-        Ok(link)
+        self.supervisor.spawn("service manager", OnFailure::Restart, move |soft| manager.run(vital.clone(), soft));
     }
 
-    async fn start_deliveries(&mut self, endpoints: watch::Receiver<Endpoints>) -> anyhow::Result<()> {
+    /// Runs until the soft token is cancelled or a task that must not fail does; leaves the store closed, where it closes in
+    /// time.
+    pub async fn run(self) -> Ended {
+        let ended = self.supervisor.run(DRAIN_REAL).await;
+        self.soft.cancel();
+        close_in_time(self.parts.store).await;
+        ended
+    }
+}
+
+impl Parts {
+    async fn start_deliveries(
+        &self,
+        supervisor: &mut Supervisor,
+        endpoints: watch::Receiver<Endpoints>,
+    ) -> anyhow::Result<DeliverParts> {
         let parts = DeliverParts {
             clock: self.clock.clone(),
             random: self.random.clone(),
@@ -214,26 +225,15 @@ impl App {
         };
         let first = parts.endpoints.borrow().clone();
         deliver::register(&parts, &first).await?;
-        self.supervisor.spawn_lasting("deliver", OnFailure::Restart, move |soft, rest_ended| {
-            deliver::run(parts.clone(), soft, rest_ended)
+        let shared = parts.clone();
+        supervisor.spawn_lasting("deliver", OnFailure::Restart, move |soft, rest_ended| {
+            deliver::run(shared.clone(), soft, rest_ended)
         });
-        Ok(())
-    }
-
-    /// Takes schedule files in.
-    pub fn importer(&self) -> Importer {
-        Importer {
-            writer: self.store.writer().clone(),
-            reader: self.store.reader().clone(),
-            clock: self.clock.clone(),
-            random: self.random.clone(),
-            door: self.door.clone(),
-            options: self.import_options.clone(),
-        }
+        Ok(parts)
     }
 
     /// Makes signed heads of the audit chains. The store is held, so that nobody else makes the key.
-    fn start_heads(&mut self, config: &Config) -> anyhow::Result<HeadParts> {
+    fn start_heads(&self, supervisor: &mut Supervisor, config: &Config) -> anyhow::Result<HeadParts> {
         let file = config.audit.key_file(&config.store);
         let parts = HeadParts {
             writer: self.store.writer().clone(),
@@ -241,77 +241,103 @@ impl App {
             clock: self.clock.clone(),
             random: self.random.clone(),
             key: heads::key::read_or_make(&file, &*self.random)?,
-            tenants: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
+            tenants: self.tenants.clone(),
             settings: HeadSettings { entries: config.audit.head_entries, folder: config.audit.heads_folder.clone() },
             turn: Arc::default(),
         };
         let watched = parts.clone();
-        self.supervisor.spawn("audit heads", OnFailure::Restart, move |soft| heads::run(watched.clone(), soft));
+        supervisor.spawn("audit heads", OnFailure::Restart, move |soft| heads::run(watched.clone(), soft));
         Ok(parts)
     }
 
-    fn start_faces(&mut self, config: &Config, listener: TcpListener, heads: HeadParts, probes: Probes) {
-        let jobs = self.start_jobs(config, heads);
-        let state = ApiState::new(http::ApiParts {
-            tokens: settings::access(&config.server),
-            door: self.door.clone(),
+    /// Puts the tenants of the configuration in force; the list is where a reload goes on from.
+    fn start_tenants(
+        &self,
+        supervisor: &mut Supervisor,
+        config: &Config,
+        deliveries: DeliverParts,
+        heads: HeadParts,
+    ) -> anyhow::Result<TenantList> {
+        let tools = TenantTools {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
-            imports: Arc::new(self.importer()),
-            jobs,
-            probes,
-            outbox: self.outbox.clone(),
-            repeats: Repeats::new(self.store.reader().clone(), self.store.writer().clone(), self.clock.clone()),
-        });
-        let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
-        let (readiness, place) = (self.readiness.clone(), config.store.url.clone());
-        self.supervisor.spawn("store watch", OnFailure::Restart, move |soft| {
-            store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
-        });
-        let listener = Arc::new(listener);
-        self.supervisor
-            .spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
+            directory: self.tenants.clone(),
+        };
+        let (list, wanted) = TenantList::new(config, tools)?;
+        let parts = TenantParts { wanted, deliveries, heads };
+        supervisor.spawn("tenants", OnFailure::Restart, move |soft| tenants::run(parts.clone(), soft));
+        Ok(list)
     }
 
-    /// Starts the jobs of the calendar; gives the way in for people.
-    fn start_jobs(&mut self, config: &Config, heads: HeadParts) -> Jobs {
-        let tools = jobs::JobTools {
+    fn importer(&self, options: watch::Receiver<ImportOptions>) -> Importer {
+        Importer {
             writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
             clock: self.clock.clone(),
-            tenants: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
-            importer: self.importer(),
+            random: self.random.clone(),
+            door: Door::new(self.tenants.clone()).closed_in(self.store.writer().trouble()),
+            options,
+        }
+    }
+
+    fn job_tools(&self, importer: Importer, heads: HeadParts) -> JobTools {
+        JobTools {
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            clock: self.clock.clone(),
+            tenants: self.tenants.clone(),
+            importer,
             heads,
-        };
-        let specs = jobs::job_specs(config, &tools);
-        let (way_in, requests) = Jobs::new(&specs, self.clock.clone());
+        }
+    }
+
+    /// Starts the jobs of the calendar; gives the way in for people.
+    fn start_jobs(&self, supervisor: &mut Supervisor, specs: JobSpecs) -> Jobs {
+        let (way_in, requests) = Jobs::new(specs.clone(), self.clock.clone());
         let parts = JobParts {
             specs,
-            tenants: tools.tenants,
-            writer: tools.writer,
-            reader: tools.reader,
-            clock: tools.clock,
+            tenants: self.tenants.clone(),
+            writer: self.store.writer().clone(),
+            reader: self.store.reader().clone(),
+            clock: self.clock.clone(),
             random: self.random.clone(),
             readiness: self.readiness.clone(),
             requests,
         };
-        self.supervisor.spawn("jobs", OnFailure::Restart, move |soft| calendar::run(parts.clone(), soft));
+        supervisor.spawn("jobs", OnFailure::Restart, move |soft| calendar::run(parts.clone(), soft));
         way_in
     }
 
-    /// What a reload of the configuration goes through.
-    pub fn reload(&self) -> Reload {
-        self.reload.clone()
+    fn status_desk(&self, jobs: Jobs, reloads: Reloads) -> StatusDesk {
+        StatusDesk::new(StatusParts {
+            tenants: self.tenants.clone(),
+            reader: self.store.reader().clone(),
+            writer: self.store.writer().clone(),
+            readiness: self.readiness.clone(),
+            outbox: self.outbox.clone(),
+            jobs,
+            reloads,
+            clock: self.clock.clone(),
+            started_at: self.clock.now(),
+        })
     }
 
-    /// Runs until the soft token is cancelled or a task that must not fail does; leaves the store closed, where it closes in
-    /// time.
-    pub async fn run(self) -> Ended {
-        let ended = self.supervisor.run(DRAIN_REAL).await;
-        self.soft.cancel();
-        close_in_time(self.store).await;
-        ended
+    fn start_store_watch(&self, supervisor: &mut Supervisor, config: &Config) {
+        let (writer, clock) = (self.store.writer().clone(), self.clock.clone());
+        let (readiness, place) = (self.readiness.clone(), config.store.url.clone());
+        supervisor.spawn("store watch", OnFailure::Restart, move |soft| {
+            store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
+        });
     }
+}
+
+/// Starts the HTTP face.
+fn start_face(supervisor: &mut Supervisor, listener: TcpListener, parts: http::ApiParts) {
+    let (state, listener) = (ApiState::new(parts), Arc::new(listener));
+    supervisor.spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
 }
 
 /// What was committed is durable with or without the closing: a store that was left open is read as after a crash.

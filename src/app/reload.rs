@@ -1,48 +1,63 @@
 //! A reload of the configuration: what can change without a restart changes, the rest is named.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use super::settings::tenant_settings;
+use super::jobs::{JobTools, job_specs};
+use super::settings::access;
+use super::tenants::TenantList;
 use super::webhooks::Webhooks;
 use crate::config::Loaded;
-use crate::domain::ids::TenantId;
-use crate::engine::settings::TenantSettings;
+use crate::domain::import::ImportOptions;
+use crate::engine::jobs::JobSpec;
+use crate::engine::status::Reloads;
+use crate::http::Tokens;
 
-/// Hands new settings to the workers. Cheap to clone.
+/// Hands what is new to those whom it concerns. Cheap to clone.
 #[derive(Clone)]
-pub struct Reload {
-    tenants: Arc<Mutex<HashMap<TenantId, watch::Sender<Arc<TenantSettings>>>>>,
-    webhooks: Arc<Mutex<Webhooks>>,
+pub struct Reload(Arc<Mutex<InForce>>);
+
+/// What a reload may change.
+pub(super) struct InForce {
+    pub(super) tenants: TenantList,
+    pub(super) webhooks: Webhooks,
+    pub(super) tokens: watch::Sender<Arc<Tokens>>,
+    pub(super) import_options: watch::Sender<ImportOptions>,
+    pub(super) jobs: watch::Sender<Arc<[JobSpec]>>,
+    pub(super) job_tools: JobTools,
+    pub(super) reloads: Reloads,
 }
 
 impl Reload {
-    pub(super) fn new(webhooks: Webhooks) -> Self {
-        Self { tenants: Arc::default(), webhooks: Arc::new(Mutex::new(webhooks)) }
+    pub(super) fn new(in_force: InForce) -> Self {
+        Self(Arc::new(Mutex::new(in_force)))
     }
 
-    pub(super) fn add(&self, tenant: TenantId, settings: watch::Sender<Arc<TenantSettings>>) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, settings);
+    /// Notes how a reload went, for whoever looks.
+    pub fn note(&self, succeeded: bool) {
+        let in_force = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        in_force.reloads.note(succeeded, in_force.job_tools.clock.now());
     }
 
     /// Puts a new configuration in force as far as that can be done while the daemon runs, and logs the rest as what needs a
     /// restart. Nothing changes when any part of it is wrong.
     pub fn apply(&self, running: &mut Loaded, newer: Loaded) -> anyhow::Result<()> {
-        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_force = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // What needs a restart stays as it is, also where a setting that is reloaded rests on it.
         let config = running.config.reloaded(&newer.config);
-        let mut ready = Vec::new();
-        for tenant in &config.tenants {
-            if let Some(sender) = tenants.get(&tenant.id) {
-                ready.push((sender, Arc::new(tenant_settings(&config, tenant)?)));
-            }
-        }
-        self.webhooks.lock().unwrap_or_else(PoisonError::into_inner).take(&config)?;
-        for (sender, settings) in ready {
-            sender.send_replace(settings);
-        }
+        anyhow::ensure!(
+            !config.mixes_times(),
+            "the daemon runs by simulated time, which needs every URL to be loopback: restart it for this configuration"
+        );
+        let tenants = in_force.tenants.read(&config)?;
+        // New streams begin before the tenant that they are for, so that they miss nothing of it.
+        in_force.webhooks.take(&config)?;
+        in_force.tenants.put_in_force(tenants);
+        let jobs = job_specs(&config, &in_force.job_tools);
+        in_force.jobs.send_replace(jobs);
+        in_force.tokens.send_replace(Arc::new(Tokens::new(access(&config.server))));
+        in_force.import_options.send_replace(config.import.clone());
         let changes = running.settings.changes_to(&newer.settings);
         for change in &changes.reload {
             tracing::info!(key = change.key, "configuration reloaded: {change}");

@@ -132,6 +132,8 @@ pub fn platform_of(tenant: &Tenant, clock: SharedClock) -> Result<Arc<dyn Platfo
         scope: tenant.token.scope.clone().unwrap_or_else(|| usual_scope(tenant)),
         tenant_id: tenant.token.tenant_id.clone(),
         api_path: format!("/api/{}", tenant.api_version),
+        feed_base_url: tenant.feed.base_url.clone(),
+        feed_path: tenant.feed.path.clone(),
         state_names: tenant.states.clone(),
         client: ClientSettings { request_timeout: tenant.request_timeout, ..ClientSettings::default() },
         snapshot_limit: tenant.subscription.max_body_bytes,

@@ -1,6 +1,5 @@
 //! `shiftkeeper import`: hands a schedule file to the running daemon, or stores it itself where none runs. Whole or not at all.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use crate::domain::ids::TenantId;
 use crate::domain::import::{Complaint, ImportOptions, ImportRefused, check_size, read_schedule};
 use crate::domain::words::count;
 use crate::engine::door::Door;
+use crate::engine::tenants::Tenants;
 use crate::http::{IMPORTED_WITHIN, ImportAnswer, ImportError, WantedImport};
 use crate::store::{Role, Store};
 
@@ -183,8 +183,8 @@ pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow
         reader: store.reader().clone(),
         clock,
         random: Arc::new(SystemRandom),
-        door: Door::new(HashMap::new()),
-        options: config.import.clone(),
+        door: Door::new(Tenants::default()),
+        options: tokio::sync::watch::channel(config.import.clone()).1,
     };
     let imported = importer.run(wanted).await;
     // The importer holds a writer, and the store closes when the last of them is gone.

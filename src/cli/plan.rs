@@ -123,6 +123,9 @@ async fn plan(
     // Simulated time is the daemon's own; what it recorded last tells how far it has come.
     let now = clock_of(config).await.now();
     let mut picture = read_picture(reader, &tenant.id, now, &settings.agents).await?;
+    for agent in &picture.leaving {
+        picture.roster.remove(agent.as_str());
+    }
     count_as_seen(&mut picture.roster, now);
     // Figures have their age in the store: old ones are undecided here as in the daemon.
     picture.roster.set_figures(Arc::new(last_stored(reader, &tenant.id, &settings.figures).await?));

@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use super::complaint::Fault;
 use super::kind;
-use super::reader::{Section, reloads, restarts};
+use super::reader::{Section, reloads};
 use super::tenant::path;
 use super::webhooks::is_loopback;
 
@@ -31,14 +31,14 @@ impl Feed {
             true,
         );
         let base_url = section.optional(
-            restarts("base_url", "Where the feed is, where it is not at the base of the other calls; https means wss."),
+            reloads("base_url", "Where the feed is, where it is not at the base of the other calls; https means wss."),
             &kind::url(),
         );
         if base_url.as_ref().is_some_and(|url| url.scheme() == "http" && !is_loopback(url)) {
             section.complain("base_url", Fault::new("would send the token in clear").advise("use https://"));
         }
         let path = section.value(
-            restarts("path", "The feed's path below the base, with its version."),
+            reloads("path", "The feed's path below the base, with its version."),
             &path(),
             "/InContactAPI/services/v18.0/interactions/subscribe".to_owned(),
         );
@@ -53,8 +53,8 @@ impl Feed {
         Self { enabled, base_url, path, silent_after }
     }
 
-    /// Takes over what needs no restart.
-    pub(super) fn reload(&mut self, newer: &Self) {
-        (self.enabled, self.silent_after) = (newer.enabled, newer.silent_after);
+    /// With what its worker takes over as it runs.
+    pub(super) fn taking_over(&self, newer: &Self) -> Self {
+        Self { enabled: newer.enabled, silent_after: newer.silent_after, ..self.clone() }
     }
 }

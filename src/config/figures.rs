@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::complaint::Fault;
 use super::kind::{self, Kind};
-use super::reader::{Section, reloads, restarts};
+use super::reader::{Section, reloads};
 
 /// Reading the figures of skills and queues.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,7 +41,7 @@ impl FigureReads {
                 Duration::from_secs(30),
             ),
             requests_per_minute: section.value(
-                restarts(
+                reloads(
                     "requests_per_minute",
                     "Reads in any 60 s at most, exact over every such window; the platform grants 10 to 20 beside the \
                      ordinary requests.",
@@ -50,12 +50,12 @@ impl FigureReads {
                 10,
             ),
             skill_path: section.value(
-                restarts("skill_path", "The path of skill figures, with its version."),
+                reloads("skill_path", "The path of skill figures, with its version."),
                 &path_with_blanks(),
                 "/InContactAPI/services/v18.0/real-time-data/skill-data".to_owned(),
             ),
             queue_service_level: section.value(
-                restarts(
+                reloads(
                     "queue_service_level",
                     "Whether the platform tells the service level of queues in percent (82.5) or as a share of 1 (0.825).",
                 ),
@@ -63,6 +63,11 @@ impl FigureReads {
                 ServiceLevelUnit::Percent,
             ),
         }
+    }
+
+    /// As it is once the workers have taken over what they can while they run.
+    pub(super) fn taking_over(&self, newer: &Self) -> Self {
+        Self { interval: newer.interval, ..self.clone() }
     }
 }
 

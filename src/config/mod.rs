@@ -45,7 +45,7 @@ pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
 pub use policy::Policy;
 pub use retry::Retry;
-pub use server::{ApiToken, Client, Right, Server, TenantScope};
+pub use server::{ApiToken, Client, MetricsAccess, Right, Server, TenantScope};
 pub use settings::{Change, ChangedKey, Changes, Setting, Settings, Shown};
 pub use store::Store;
 pub use subscription::Subscription;
@@ -108,11 +108,7 @@ impl Config {
         config.import = newer.import.clone();
         config.rules.clone_from(&newer.rules);
         config.webhooks.clone_from(&newer.webhooks);
-        for tenant in &mut config.tenants {
-            if let Some(newer) = newer.tenant(&tenant.id) {
-                tenant.reload(newer);
-            }
-        }
+        config.tenants.clone_from(&newer.tenants);
         config
     }
 
@@ -174,12 +170,15 @@ impl Config {
         config
     }
 
-    /// Simulated time beside a real platform would read its instants wrong and overrun its budget.
-    fn check_clock(&self, section: &mut Section<'_, '_>) {
+    /// Simulated time beside a real platform, which would read its instants wrong and overrun its budget.
+    pub fn mixes_times(&self) -> bool {
         let urls = self.tenants.iter().map(|tenant| &tenant.base_url).chain(self.webhooks.iter().map(|hook| &hook.url));
         let feeds = self.tenants.iter().filter_map(|tenant| tenant.feed.base_url.as_ref());
-        let mut urls = urls.chain(&self.client.url).chain(feeds);
-        if self.clock.is_simulated() && urls.any(|url| !is_loopback(url)) {
+        self.clock.is_simulated() && urls.chain(&self.client.url).chain(feeds).any(|url| !is_loopback(url))
+    }
+
+    fn check_clock(&self, section: &mut Section<'_, '_>) {
+        if self.mixes_times() {
             for key in ["clock.speed", "clock.start"] {
                 let fault = Fault::new("simulated time needs every URL to be loopback");
                 section.complain_where_set(key, fault.advise("remove it, or point base_url at the simulator"));

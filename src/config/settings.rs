@@ -81,7 +81,7 @@ impl Settings {
             let whole = tenant_of(key).filter(|id| is_one_sided && self.0.contains_key(id) != newer.0.contains_key(id));
             let kind = match whole {
                 // A tenant that comes or goes is one change.
-                Some(id) if id == *key => Change::Restart,
+                Some(id) if id == *key => Change::Reload,
                 Some(_) => continue,
                 None => old.or(new).map_or(Change::Restart, |setting| setting.change),
             };

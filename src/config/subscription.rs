@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::kind;
-use super::reader::{Section, restarts};
+use super::reader::{Section, reloads};
 
 /// Reading agent states by subscription and snapshots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,27 +24,27 @@ impl Subscription {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             interval: section.value(
-                restarts("interval", "From one snapshot to the next; the platform refuses less than 10 s."),
+                reloads("interval", "From one snapshot to the next; the platform refuses less than 10 s."),
                 &kind::duration(Duration::from_secs(10)..=Duration::from_secs(600)),
                 Duration::from_secs(10),
             ),
             agents_per_subscription: section.value(
-                restarts("agents_per_subscription", "Agents in one subscription at most; larger rosters are split."),
+                reloads("agents_per_subscription", "Agents in one subscription at most; larger rosters are split."),
                 &kind::integer(1..=5_000),
                 500,
             ),
             renew_after: section.value(
-                restarts("renew_after", "The age at which a new subscription is made; the platform ends it at 24 h."),
+                reloads("renew_after", "The age at which a new subscription is made; the platform ends it at 24 h."),
                 &kind::duration(Duration::from_secs(3_600)..=Duration::from_secs(23 * 3_600 + 1_800)),
                 Duration::from_secs(23 * 3_600),
             ),
             oversize_bytes: section.value(
-                restarts("oversize_bytes", "A snapshot above this size is reported, and fewer metrics are asked for."),
+                reloads("oversize_bytes", "A snapshot above this size is reported, and fewer metrics are asked for."),
                 &kind::integer(10_000..=100_000_000),
                 500_000,
             ),
             max_body_bytes: section.value(
-                restarts("max_body_bytes", "A snapshot above this size is not read."),
+                reloads("max_body_bytes", "A snapshot above this size is not read."),
                 &kind::integer(100_000..=1_000_000_000),
                 16_000_000,
             ),

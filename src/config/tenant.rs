@@ -14,7 +14,7 @@ use super::feed::Feed;
 use super::figures::FigureReads;
 use super::kind::{self, Kind};
 use super::policy::Policy;
-use super::reader::{Section, reloads, restarts};
+use super::reader::{Section, reloads};
 use super::retry::Retry;
 use super::subscription::Subscription;
 use super::webhooks::is_loopback;
@@ -24,7 +24,7 @@ use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
 
 /// One tenant.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tenant {
     /// Its id: the first part of every key in the store.
     pub id: TenantId,
@@ -128,7 +128,7 @@ impl TokenStyle {
 impl TokenSettings {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let style = section.value(
-            restarts(
+            reloads(
                 "style",
                 "Where the credentials go: into the form (body), into Basic, or the legacy form whose answer names the \
                  base URL.",
@@ -137,7 +137,7 @@ impl TokenSettings {
             TokenStyle::Body,
         );
         let path = section.value(
-            restarts(
+            reloads(
                 "path",
                 "The token endpoint under base_url; by default /oauth2/token for body, /oauth/token for basic, \
                  /InContactAuthorizationServer/Token for legacy.",
@@ -146,9 +146,9 @@ impl TokenSettings {
             style.default_path().to_owned(),
         );
         let scope =
-            section.optional(restarts("scope", "The scope to ask for, where the platform wants one."), &kind::text());
+            section.optional(reloads("scope", "The scope to ask for, where the platform wants one."), &kind::text());
         let tenant_id = section
-            .optional(restarts("tenant_id", "The tenant_id to send, where the platform wants one."), &kind::text());
+            .optional(reloads("tenant_id", "The tenant_id to send, where the platform wants one."), &kind::text());
         Self { style, path, scope, tenant_id }
     }
 }
@@ -164,15 +164,15 @@ struct Identity {
 impl Identity {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let id = section.required(
-            restarts("id", "Names the tenant everywhere; not to be changed once data is stored."),
+            reloads("id", "Names the tenant everywhere; another id is another tenant, with data of its own."),
             &kind::id(),
         );
         let base_url = section.required(
-            restarts("base_url", "Where the platform is reached; the token answer may replace it."),
+            reloads("base_url", "Where the platform is reached; the token answer may replace it."),
             &kind::url(),
         );
         let plain = section.value(
-            restarts(
+            reloads(
                 "allow_plain_http",
                 "Lets base_url be http:// on another machine; credentials then travel in clear.",
             ),
@@ -184,8 +184,8 @@ impl Identity {
                 Fault::new("would send credentials in clear").advise("use https://, or set allow_plain_http = true");
             section.complain("base_url", fault);
         }
-        let client_id = section.required(restarts("client_id", "The client id of the credentials."), &kind::text());
-        let client_secret = section.daemon_secret(restarts("client_secret", "The client secret of the credentials."));
+        let client_id = section.required(reloads("client_id", "The client id of the credentials."), &kind::text());
+        let client_secret = section.daemon_secret(reloads("client_secret", "The client secret of the credentials."));
         Self { id, base_url, client_id, client_secret }
     }
 }
@@ -199,12 +199,12 @@ struct Budget {
 impl Budget {
     fn read(section: &mut Section<'_, '_>) -> Self {
         let requests_per_minute = section.value(
-            restarts("requests_per_minute", "Requests in any 60 s at most, exact over every such window."),
+            reloads("requests_per_minute", "Requests in any 60 s at most, exact over every such window."),
             &kind::integer(1..=6_000),
             100,
         );
         let urgent_reserve = section.value(
-            restarts("urgent_reserve", "Of these, kept free for mandatory breaks and people's requests."),
+            reloads("urgent_reserve", "Of these, kept free for mandatory breaks and people's requests."),
             &kind::integer(0..=1_000),
             2,
         );
@@ -212,7 +212,7 @@ impl Budget {
             section.complain("urgent_reserve", Fault::new("must be less than requests_per_minute"));
         }
         let request_timeout = section.value(
-            restarts("request_timeout", "How long an answer may take, in real time, before the request is in doubt."),
+            reloads("request_timeout", "How long an answer may take, in real time, before the request is in doubt."),
             &kind::duration(Duration::from_millis(100)..=Duration::from_secs(120)),
             Duration::from_secs(10),
         );
@@ -224,19 +224,19 @@ impl Tenant {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let identity = Identity::read(section);
         let dialect = section.value(
-            restarts("dialect", "Which services the platform offers."),
+            reloads("dialect", "Which services the platform offers."),
             &kind::choice(&[("guide", Dialect::Guide)]),
             Dialect::Guide,
         );
         let api_version = section.value(
-            restarts("api_version", "The version in the platform's paths, as in /api/v2/users."),
+            reloads("api_version", "The version in the platform's paths, as in /api/v2/users."),
             &version(),
             "v2".to_owned(),
         );
         let token = section.table("token", TokenSettings::read);
         let budget = Budget::read(section);
         let mode = section.value(
-            restarts("mode", "Whether state changes are sent (live), or only recorded as if they were (dry_run)."),
+            reloads("mode", "Whether state changes are sent (live), or only recorded as if they were (dry_run)."),
             &kind::choice(&[("live", Mode::Live), ("dry_run", Mode::DryRun)]),
             Mode::Live,
         );
@@ -254,7 +254,7 @@ impl Tenant {
             Vec::new(),
         );
         let queues = section.value(
-            restarts(
+            reloads(
                 "queues",
                 "Platform ids of the queues whose figures are read; the client then needs reporting:queue:view.",
             ),
@@ -262,7 +262,7 @@ impl Tenant {
             Vec::new(),
         );
         let schedule_folder = section.optional(
-            restarts(
+            reloads(
                 "schedule_folder",
                 "Schedule files that are dropped into this folder are imported; relative to the working directory.",
             ),
@@ -305,22 +305,27 @@ impl Tenant {
 }
 
 impl Tenant {
-    /// Takes over what needs no restart.
-    pub(super) fn reload(&mut self, newer: &Self) {
-        self.agents.clone_from(&newer.agents);
-        self.skills.clone_from(&newer.skills);
-        self.feed.reload(&newer.feed);
-        self.figures.interval = newer.figures.interval;
-        self.policy = newer.policy;
-        self.retry = newer.retry;
-        self.adherence = newer.adherence.clone();
-        self.automation = newer.automation.clone();
+    /// Whether its workers can go on with `newer`: they take these keys over as they run. All others take new workers.
+    pub fn goes_on_as(&self, newer: &Self) -> bool {
+        let taken_over = Self {
+            agents: newer.agents.clone(),
+            skills: newer.skills.clone(),
+            feed: self.feed.taking_over(&newer.feed),
+            figures: self.figures.taking_over(&newer.figures),
+            schedule_folder: newer.schedule_folder.clone(),
+            policy: newer.policy,
+            retry: newer.retry,
+            adherence: newer.adherence.clone(),
+            automation: newer.automation.clone(),
+            ..self.clone()
+        };
+        taken_over == *newer
     }
 }
 
 fn read_state_names(section: &mut Section<'_, '_>) -> StateNames {
     let incoming: BTreeMap<String, AgentState> = section.value(
-        restarts(
+        reloads(
             "incoming",
             "The platform's own state names, in any case, and what they mean here, as in { mittag = \"Paused\" }.",
         ),
@@ -328,7 +333,7 @@ fn read_state_names(section: &mut Section<'_, '_>) -> StateNames {
         BTreeMap::new(),
     );
     let outgoing: BTreeMap<AgentState, String> = section.value(
-        restarts("outgoing", "The names that the platform's state request takes, as in { Paused = \"BREAK\" }."),
+        reloads("outgoing", "The names that the platform's state request takes, as in { Paused = \"BREAK\" }."),
         &kind::map(kind::state(), kind::text()),
         BTreeMap::new(),
     );

@@ -56,6 +56,14 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Whether `entered_at` is not the platform's own.
+    pub const fn is_estimate(&self) -> bool {
+        match self.source {
+            Source::Post | Source::Feed => true,
+            Source::Snapshot => false,
+        }
+    }
+
     /// The same as what follows `before`: later than that, and its row behind that one's.
     #[must_use]
     pub fn following(self, before: Option<&Self>) -> Self {

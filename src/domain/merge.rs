@@ -2,6 +2,11 @@
 //!
 //! A change is a new state, or the same state entered again; jitter of a timestamp, repeats and older rows are nothing
 //! (guide 004's false deltas).
+//!
+//! A snapshot says since when, by the platform's clock, and is a sample. The feed tells every change in order and not when it
+//! was: a message takes its time, so the receipt less the duration that it names is an estimate that is never too early, and
+//! late by as long as the message was on its way. Where that leaves open whether a message is older than what is known, the feed's own
+//! order decides; where that does not either, the message is not believed yet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +20,21 @@ pub const SAME_CHANGE: Duration = Duration::from_secs(5);
 
 /// A row of another state that is older than the picture is believed once this many snapshots in a row have shown it.
 pub const CONTRADICTIONS_BELIEVED: u8 = 3;
+
+/// What is known of one agent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// What the picture holds.
+    pub now: Option<&'a Observed>,
+    /// What it held before that, where `now` is an estimate.
+    pub before: Option<&'a Observed>,
+    /// The feed has told of `now`: whatever it says next is later.
+    pub told: bool,
+    /// The snapshots in a row that showed an older row of another state.
+    pub contradictions: u8,
+    /// How late an estimate may be; at least [`SAME_CHANGE`].
+    pub late_by: Duration,
+}
 
 /// One agent's row in a snapshot, its instants converted to our clock.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +51,19 @@ pub struct Sighted {
     pub generated_at: UtcMicros,
 }
 
+/// One agent's state by a message of the feed, on our clock.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fed {
+    /// The state told.
+    pub state: AgentState,
+    /// When the message arrived.
+    pub received_at: UtcMicros,
+    /// The arrival less the duration that the message names.
+    pub began_at: UtcMicros,
+    /// How long it may have waited here before it was looked at, beyond its way.
+    pub waited: Duration,
+}
+
 /// What a sighting means for the picture and for history.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Merged {
@@ -38,17 +71,16 @@ pub enum Merged {
     Nothing,
     /// The queue alone changed; the row of history keeps its instant.
     Queue(Observed),
-    /// The instant of the row in the picture was an estimate and is replaced by the platform's own.
+    /// The instant of the row in the picture was an estimate and is replaced by the platform's own, or by a better one.
     Settled(Observed),
     /// A change.
     Changed(Observed),
-    /// An older row of another state: not believed yet.
+    /// It may be older than what is known: not believed yet.
     Contradiction,
 }
 
-/// Merges a sighting into what is known. `contradictions` counts the snapshots in a row that showed an older row of another
-/// state, this one not included.
-pub fn merge(known: Option<&Observed>, sighted: &Sighted, contradictions: u8) -> Merged {
+/// Merges a snapshot's row into what is known.
+pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
     // An instant after the snapshot itself can only be a clock's error.
     let changed_at = sighted.changed_at.unwrap_or(sighted.generated_at).min(sighted.generated_at);
     let sound = sighted.changed_at.is_some_and(|at| at <= sighted.generated_at + SAME_CHANGE);
@@ -62,34 +94,105 @@ pub fn merge(known: Option<&Observed>, sighted: &Sighted, contradictions: u8) ->
         source: Source::Snapshot,
         transition: None,
     };
-    let Some(known) = known else { return Merged::Changed(seen(changed_at)) };
-    if known.state == sighted.state {
-        return same_state(known, sighted, seen(changed_at));
+    let Some(now) = known.now else { return Merged::Changed(seen(changed_at)) };
+    if now.state.is_out_of_sight() {
+        // What the platform says of the time out of sight is believed, what it says of the time before does not fill it.
+        let again = if changed_at > now.entered_at {
+            seen(changed_at)
+        } else {
+            Observed { platform_at: None, ..seen(sighted.generated_at) }
+        };
+        return Merged::Changed(again.following(Some(now)));
     }
-    if changed_at + SAME_CHANGE >= known.entered_at {
-        return Merged::Changed(seen(changed_at).following(Some(known)));
+    if now.state == sighted.state {
+        return same_state(known, now, sighted, seen(changed_at));
+    }
+    if is_newer(known, now, sighted, changed_at) {
+        return Merged::Changed(seen(changed_at).following(Some(now)));
     }
     // A snapshot from before the change it contradicts says nothing, however many went before it.
-    if contradictions + 1 >= CONTRADICTIONS_BELIEVED && sighted.generated_at > known.entered_at {
+    if known.contradictions + 1 >= CONTRADICTIONS_BELIEVED && sighted.generated_at > now.entered_at {
         // The instant that the platform says is the one that was not believed.
         let believed = Observed { platform_at: None, ..seen(sighted.generated_at) };
-        return Merged::Changed(believed.following(Some(known)));
+        return Merged::Changed(believed.following(Some(now)));
     }
     Merged::Contradiction
 }
 
-fn same_state(known: &Observed, sighted: &Sighted, seen: Observed) -> Merged {
-    let close = seen.entered_at <= known.entered_at + SAME_CHANGE;
-    match known.source {
-        Source::Post | Source::Feed if sighted.changed_at.is_some() && known.entered_at != seen.entered_at => {
-            Merged::Settled(Observed { reason: known.reason.clone(), transition: known.transition, ..seen })
+/// Whether a row of another state is from after what is known. Of two rows the instants decide, up to their jitter. An estimate may be
+/// late: a row that seems a little older is newer when its snapshot was made after the estimate, and it is not the stay before.
+fn is_newer(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: UtcMicros) -> bool {
+    match now.source {
+        Source::Snapshot => changed_at + SAME_CHANGE >= now.entered_at,
+        Source::Post | Source::Feed => {
+            let close = changed_at + known.late_by >= now.entered_at && sighted.generated_at > now.entered_at;
+            changed_at > now.entered_at || (close && !is_stay_before(known, sighted, changed_at))
         }
-        _ if !close => Merged::Changed(seen.following(Some(known))),
-        Source::Post | Source::Feed | Source::Snapshot if known.queue != sighted.queue => {
-            Merged::Queue(Observed { queue: seen.queue, ..known.clone() })
+    }
+}
+
+/// Whether a row shows the stay that the estimate followed.
+fn is_stay_before(known: Known<'_>, sighted: &Sighted, changed_at: UtcMicros) -> bool {
+    known.before.is_some_and(|before| before.state == sighted.state && changed_at <= before.entered_at + SAME_CHANGE)
+}
+
+fn same_state(known: Known<'_>, now: &Observed, sighted: &Sighted, seen: Observed) -> Merged {
+    let close = seen.entered_at <= now.entered_at + SAME_CHANGE;
+    let settled = |seen| Merged::Settled(Observed { reason: now.reason.clone(), transition: now.transition, ..seen });
+    let settles = sighted.changed_at.is_some();
+    // An earlier stay in the same state says nothing of this one.
+    let older = known.before.is_some_and(|before| {
+        sighted.generated_at < before.entered_at || seen.entered_at + known.late_by < before.entered_at
+    });
+    let earlier_stay = older || is_stay_before(known, sighted, seen.entered_at);
+    match now.source {
+        Source::Post | Source::Feed if earlier_stay => Merged::Nothing,
+        // A change that waited for the end of a contact took effect long after it was accepted.
+        Source::Post if settles => settled(seen),
+        Source::Feed if settles && close => settled(seen),
+        _ if !close => Merged::Changed(seen.following(Some(now))),
+        Source::Post | Source::Feed | Source::Snapshot if now.queue != sighted.queue => {
+            Merged::Queue(Observed { queue: seen.queue, ..now.clone() })
         }
         Source::Post | Source::Feed | Source::Snapshot => Merged::Nothing,
     }
+}
+
+/// Merges a message of the feed into what is known.
+pub fn merge_fed(known: Known<'_>, fed: &Fed) -> Merged {
+    let seen = Observed {
+        state: fed.state.clone(),
+        reason: None,
+        queue: None,
+        entered_at: fed.began_at,
+        platform_at: None,
+        row_at: fed.began_at,
+        source: Source::Feed,
+        transition: None,
+    };
+    let Some(now) = known.now else { return Merged::Changed(seen) };
+    if now.state.is_out_of_sight() {
+        let entered_at = if fed.began_at > now.entered_at { fed.began_at } else { fed.received_at };
+        return Merged::Changed(Observed { entered_at, row_at: entered_at, ..seen }.following(Some(now)));
+    }
+    let late_by = known.late_by + fed.waited;
+    if now.state == fed.state {
+        return match now.source {
+            _ if fed.began_at <= now.entered_at + late_by => Merged::Nothing,
+            Source::Post => {
+                Merged::Settled(Observed { reason: now.reason.clone(), transition: now.transition, ..seen })
+            }
+            Source::Feed | Source::Snapshot => Merged::Changed(seen.following(Some(now))),
+        };
+    }
+    if fed.began_at + late_by < now.entered_at {
+        return Merged::Nothing;
+    }
+    // What was sent after the known change began is newer, however long it was on its way.
+    if known.told || fed.received_at - late_by > now.entered_at {
+        return Merged::Changed(seen.following(Some(now)));
+    }
+    Merged::Contradiction
 }
 
 #[cfg(test)]
@@ -98,6 +201,13 @@ mod tests {
 
     fn at(seconds: i64) -> UtcMicros {
         UtcMicros::from_micros(seconds * 1_000_000)
+    }
+
+    const LATE_BY: Duration = SAME_CHANGE;
+
+    /// Merges a row into a state that followed nothing.
+    fn merge(now: Option<&Observed>, sighted: &Sighted, contradictions: u8) -> Merged {
+        super::merge(Known { now, contradictions, late_by: LATE_BY, ..Known::default() }, sighted)
     }
 
     fn known(state: AgentState, entered_at: i64, source: Source) -> Observed {
@@ -172,6 +282,23 @@ mod tests {
     fn a_snapshot_from_before_an_accepted_post_does_not_disprove_it() {
         let posted = known(AgentState::Ready, 100, Source::Post);
         assert_eq!(merge(Some(&posted), &row(AgentState::Paused, 50, 99), 2), Merged::Contradiction);
+    }
+
+    #[test]
+    fn whoever_comes_back_into_sight_begins_a_stay_that_leaves_the_time_out_of_sight_unknown() {
+        for state in [AgentState::unseen(), AgentState::off_roster()] {
+            let gone = known(state, 200, Source::Snapshot);
+            let Merged::Changed(same) = merge(Some(&gone), &row(AgentState::Ready, 100, 320), 0) else {
+                panic!("seen again")
+            };
+            assert_eq!((same.entered_at, same.platform_at), (at(320), None), "the stay from before: from the sight on");
+            let Merged::Changed(new) = merge(Some(&gone), &row(AgentState::Paused, 250, 320), 0) else {
+                panic!("seen again")
+            };
+            assert_eq!((new.entered_at, new.platform_at), (at(250), Some(at(250))), "changed while nobody saw it");
+            assert_eq!(merge(Some(&same), &row(AgentState::Ready, 100, 330), 0), Merged::Nothing, "the stay goes on");
+        }
+        assert!(!AgentState::Unknown("coffee".into()).is_out_of_sight());
     }
 
     #[test]

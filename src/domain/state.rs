@@ -32,6 +32,10 @@ pub enum AgentState {
     Unknown(Arc<str>),
 }
 
+/// The names of two unknown states that are ours and no platform's.
+const UNSEEN: &str = "Unseen";
+const OFF_ROSTER: &str = "OffRoster";
+
 /// How many indices [`AgentState::index`] can give.
 pub const STATE_KINDS: usize = 8;
 
@@ -79,6 +83,21 @@ impl AgentState {
     pub fn from_name(name: &str) -> Option<Self> {
         let folded = fold(name);
         Self::KNOWN.into_iter().find(|state| fold(state.name()) == folded)
+    }
+
+    /// Of an agent whom no source shows any more.
+    pub fn unseen() -> Self {
+        Self::Unknown(UNSEEN.into())
+    }
+
+    /// Of an agent who was taken out of the roster: nobody looks.
+    pub fn off_roster() -> Self {
+        Self::Unknown(OFF_ROSTER.into())
+    }
+
+    /// What the agent does is not known because nobody sees it. Whatever shows the agent ends it.
+    pub fn is_out_of_sight(&self) -> bool {
+        matches!(self, Self::Unknown(name) if [UNSEEN, OFF_ROSTER].contains(&&**name))
     }
 
     /// Time here is not-ready time (what guide 003 calls idle time).
@@ -150,7 +169,7 @@ impl AgentState {
 }
 
 /// The two-way table of one tenant: the platform's state names to ours, and ours to the names its state POST takes.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StateNames {
     incoming: BTreeMap<String, AgentState>,
     outgoing: BTreeMap<AgentState, String>,

@@ -1,13 +1,13 @@
 //! The one door through which people and systems ask for changes; rules use the same keeper behind it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::message::Message;
+use super::tenants::Tenants;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::policy::{OnContact, RefusedBy};
 use crate::domain::state::AgentState;
@@ -100,14 +100,14 @@ pub enum DoorError {
 /// Hands requests to the keepers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Door {
-    keepers: Arc<HashMap<TenantId, mpsc::Sender<Message>>>,
+    tenants: Tenants,
     trouble: Option<watch::Receiver<Trouble>>,
 }
 
 impl Door {
-    /// With the inbox of every tenant's keeper.
-    pub fn new(keepers: HashMap<TenantId, mpsc::Sender<Message>>) -> Self {
-        Self { keepers: Arc::new(keepers), trouble: None }
+    /// To the keepers of these tenants.
+    pub const fn new(tenants: Tenants) -> Self {
+        Self { tenants, trouble: None }
     }
 
     /// Turns requests away while the store cannot record them; they would wait until it can, and be carried out when who
@@ -123,8 +123,8 @@ impl Door {
     }
 
     /// The tenants behind it.
-    pub fn tenants(&self) -> impl Iterator<Item = &TenantId> {
-        self.keepers.keys()
+    pub const fn tenants(&self) -> &Tenants {
+        &self.tenants
     }
 
     /// Takes a request in; answers once it is recorded.
@@ -157,7 +157,7 @@ impl Door {
     }
 
     async fn send(&self, tenant: &TenantId, message: Message) -> Result<(), DoorError> {
-        let keeper = self.keepers.get(tenant).ok_or_else(|| DoorError::NoTenant(tenant.clone()))?;
-        keeper.send(message).await.map_err(|_| DoorError::Unavailable)
+        let link = self.tenants.link(tenant).ok_or_else(|| DoorError::NoTenant(tenant.clone()))?;
+        link.inbox.send(message).await.map_err(|_| DoorError::Unavailable)
     }
 }

@@ -20,7 +20,7 @@ use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 use crate::platform::budget::Urgency;
 use crate::platform::poll::PollGrid;
-use crate::platform::{Answer, Call, CallError, Failure, FigureComplaint, FiguresRead, ListedQueue};
+use crate::platform::{Answer, Call, CallError, Failure, FigureComplaint, FiguresRead, ListedQueue, MOST_IN_ONE_READ};
 use crate::store::{Commit, FiguresWrite, ReadError, Reader};
 
 /// Older figures than so many intervals tell nothing of now.
@@ -194,7 +194,7 @@ impl Reads {
 
     async fn read_skills(&mut self, brought: &mut Brought) -> anyhow::Result<()> {
         let (link, skills) = (self.link.clone(), self.wanted.skills.clone());
-        for batch in skills.chunks(most_in_one_read(&link)) {
+        for batch in skills.chunks(MOST_IN_ONE_READ) {
             if brought.throttled {
                 break;
             }
@@ -215,7 +215,7 @@ impl Reads {
             self.list_queues().await?;
         }
         let queues: Vec<QueueId> = self.wanted.queues.iter().filter(|id| self.is_asked(id)).cloned().collect();
-        for batch in queues.chunks(most_in_one_read(&link)) {
+        for batch in queues.chunks(MOST_IN_ONE_READ) {
             if brought.throttled {
                 break;
             }
@@ -338,10 +338,6 @@ impl Reads {
             self.complaints = complaints;
         }
     }
-}
-
-fn most_in_one_read(link: &Link) -> usize {
-    link.platform.capabilities().most_in_one_read.max(1)
 }
 
 #[cfg(test)]

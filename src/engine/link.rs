@@ -1,15 +1,20 @@
 //! What the workers of one tenant share: the platform, its budget, the offset of its clock, and the way to the keeper.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::calls::Purse;
+use super::feed::FeedState;
 use super::message::Message;
+use super::meter::Meter;
 use super::readiness::Readiness;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::figures::Figures;
 use crate::domain::ids::TenantId;
+use crate::domain::time::UtcMicros;
 use crate::platform::budget::Budget;
 use crate::platform::{Answer, ClockOffset, Platform};
 use crate::store::{Reader, Writer};
@@ -41,6 +46,29 @@ pub struct Link {
     pub figures: watch::Sender<Arc<Figures>>,
     /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.
     pub offset: Mutex<ClockOffset>,
+    /// What the keeper counts.
+    pub meter: Meter,
+    /// How the live feed is; [`Self::feed`] tells.
+    pub feed: Mutex<FeedState>,
+    /// By number; [`Self::subscriptions`] lists them.
+    pub subscriptions: Mutex<BTreeMap<u32, SubscriptionNow>>,
+}
+
+/// A subscription as its last good poll left it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SubscriptionNow {
+    /// Its number among the tenant's.
+    pub slice: u32,
+    /// How many agents it is for.
+    pub agents: usize,
+    /// From one snapshot to the next, as the platform says.
+    pub interval: Duration,
+    /// When it was made.
+    pub created_at: UtcMicros,
+    /// When its newest snapshot was generated, by our clock.
+    pub generated_at: UtcMicros,
+    /// The size of that snapshot.
+    pub bytes: usize,
 }
 
 impl Link {
@@ -65,6 +93,35 @@ impl Link {
     /// How far the platform's clock is from ours.
     pub fn offset(&self) -> ClockOffset {
         *self.offset.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the live feed is.
+    pub fn feed(&self) -> FeedState {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how the live feed is.
+    pub(super) fn note_feed(&self, note: impl FnOnce(&mut FeedState)) {
+        note(&mut self.feed.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The subscriptions that have given a snapshot, by number.
+    pub fn subscriptions(&self) -> Vec<SubscriptionNow> {
+        self.locked_subscriptions().values().copied().collect()
+    }
+
+    /// A subscription was polled well.
+    pub fn note_subscription(&self, now: SubscriptionNow) {
+        self.locked_subscriptions().insert(now.slice, now);
+    }
+
+    /// Subscriptions of these numbers are no more.
+    pub fn forget_subscriptions(&self, is_gone: impl Fn(u32) -> bool) {
+        self.locked_subscriptions().retain(|slice, _| !is_gone(*slice));
+    }
+
+    fn locked_subscriptions(&self) -> MutexGuard<'_, BTreeMap<u32, SubscriptionNow>> {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name of a part of this tenant in the readiness report.

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::door::{ChangeRequest, DoorError, Taken};
 use crate::domain::ids::{AgentId, TransitionId};
+use crate::domain::merge::Fed;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Transition;
 use crate::platform::Sighting;
@@ -18,6 +19,8 @@ pub const INBOX: usize = 1024;
 pub enum Message {
     /// A snapshot was read.
     Sight(Sight),
+    /// The feed told of agents, in this order.
+    Fed(Vec<(AgentId, Fed)>),
     /// Something about a subscription that people should know.
     SliceNotice(SliceNotice),
     /// A person or a system asks for changes.
@@ -55,6 +58,8 @@ pub struct Sight {
     pub agents: Arc<[AgentId]>,
     /// Those of them that the snapshot does not show.
     pub absent: Arc<[AgentId]>,
+    /// Those of them whom it leaves out for sure.
+    pub missing: Arc<[AgentId]>,
 }
 
 /// News of a subscription.

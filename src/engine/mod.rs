@@ -5,19 +5,24 @@
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
 pub mod calls;
+pub mod crew;
 pub mod deliver;
 pub mod door;
+pub mod feed;
 pub mod figures;
 pub mod heads;
 pub mod jobs;
 pub mod keeper;
 pub mod link;
 pub mod message;
+pub mod meter;
 pub mod picture;
 pub mod probe;
 pub mod readiness;
 pub mod repeats;
 pub mod settings;
 pub mod sight;
+pub mod status;
 pub mod store_watch;
 pub mod supervisor;
+pub mod tenants;

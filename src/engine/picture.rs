@@ -13,8 +13,9 @@ use crate::domain::ids::{AgentId, SubjectId, TenantId};
 use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::roster::{AgentSlot, Busy, Roster};
 use crate::domain::schedule::{AgentPlan, LOOKS_AHEAD, LOOKS_BACK};
+use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RemembersWrite, StoredTransition};
+use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RemembersWrite, StoredHistory, StoredTransition};
 
 /// The keeper reads plans anew this often, so that the days they hold move on.
 pub const PLANS_EVERY: Duration = Duration::from_secs(6 * 3600);
@@ -34,7 +35,8 @@ pub struct Picture {
     pub subjects: Vec<Option<SubjectId>>,
     /// The transitions that have not ended.
     pub open: Vec<StoredTransition>,
-    /// Those of the roster whom neither a schedule nor the list names any more: they are there for their open transitions alone.
+    /// Those of the roster whom neither a schedule nor the list names any more: they are there until their transitions and their
+    /// history are ended.
     pub leaving: HashSet<AgentId>,
     /// Automatic changes of the last hour, oldest first.
     pub automatic: Vec<AutomaticChange>,
@@ -57,11 +59,13 @@ pub async fn read_picture(
         automatic: reader.automatic_changes(tenant, now - AUTOMATIC_WITHIN).await?,
         newest: None,
     };
+    let latest = reader.latest_states(tenant).await?;
+    let unfinished = unfinished(&picture.open, &latest);
     let named: HashSet<&AgentId> = listed.iter().collect();
     for stored in reader.agents(tenant).await? {
         let id = &stored.agent.id;
         if !stored.imported && !named.contains(id) {
-            if !picture.open.iter().any(|open| open.transition.agent == *id) {
+            if !unfinished.contains(id) {
                 continue;
             }
             picture.leaving.insert(id.clone());
@@ -75,7 +79,7 @@ pub async fn read_picture(
             picture.subjects.push(None);
         }
     }
-    for stored in reader.latest_states(tenant).await? {
+    for stored in latest {
         let entered_at = stored.row.entered_at;
         picture.newest = picture.newest.max(Some(entered_at));
         if let Some(index) = picture.roster.find(stored.row.agent.as_str()) {
@@ -106,6 +110,13 @@ pub async fn read_picture(
         }
     }
     Ok(picture)
+}
+
+/// Agents of whom something goes on: a transition, or history.
+fn unfinished(open: &[StoredTransition], latest: &[StoredHistory]) -> HashSet<AgentId> {
+    let on =
+        latest.iter().filter(|stored| stored.row.state != AgentState::off_roster()).map(|stored| &stored.row.agent);
+    on.chain(open.iter().map(|open| &open.transition.agent)).cloned().collect()
 }
 
 /// Puts the plans of the days around now into a roster.

@@ -1,13 +1,13 @@
 //! One read of each question that a platform is asked, for an operator who wants to know whether it answers. What a daemon asks
 //! so takes slots of the budget and stands in the log of calls like every other call; nothing is changed by it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::calls::{CallKind, budgeted};
 use super::link::Link;
+use super::tenants::Tenants;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::platform::budget::Urgency;
 use crate::platform::{Answer, CallError, ClockOffset, Platform};
@@ -90,13 +90,13 @@ pub fn offset_millis(offset: &ClockOffset) -> (Option<i64>, u64) {
 }
 
 /// Asks the platforms of a running daemon. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Probes(Arc<HashMap<TenantId, Arc<Link>>>);
+#[derive(Clone, Debug)]
+pub struct Probes(Tenants);
 
 impl Probes {
     /// For these tenants.
-    pub fn new(links: impl IntoIterator<Item = Arc<Link>>) -> Self {
-        Self(Arc::new(links.into_iter().map(|link| (link.tenant.clone(), link)).collect()))
+    pub const fn new(tenants: Tenants) -> Self {
+        Self(tenants)
     }
 
     /// Asks every question about one agent; none where there is no such tenant. With no slot free now, nothing is asked.
@@ -104,7 +104,7 @@ impl Probes {
     /// # Errors
     /// The store did not take a call, which was not made then.
     pub async fn run(&self, tenant: &TenantId, agent: &AgentId) -> Option<Result<ProbeReport, CommitError>> {
-        Some(run(self.0.get(tenant)?, agent).await)
+        Some(run(&self.0.link(tenant)?, agent).await)
     }
 }
 

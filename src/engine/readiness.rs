@@ -6,18 +6,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::SharedClock;
+use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 
 /// The most parts that are kept; more can only be a defect, and are counted into the last.
 const MOST_PARTS: usize = 10_000;
 
 /// One part of the daemon, or of what it depends on.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Part {
-    /// `task keeper:acme`, `store`, `tenant acme: sight`, …
+    /// `store`, `tenant acme: picture`, `task tenant acme: keeper`, …
     pub name: String,
     /// Whether it is ready.
     pub ready: bool,
@@ -29,6 +30,16 @@ pub struct Part {
     pub since: UtcMicros,
     /// Why it is not ready, and what to do; empty when it is.
     pub detail: String,
+}
+
+impl Part {
+    /// Whether it is about this tenant, by its name.
+    pub fn is_of(&self, tenant: &TenantId) -> bool {
+        let name = self.name.strip_prefix("task ").unwrap_or(&self.name);
+        let rest = name.strip_prefix("tenant ").and_then(|rest| rest.strip_prefix(tenant.as_str()));
+        let last = self.name.strip_suffix(tenant.as_str());
+        rest.is_some_and(|rest| rest.starts_with(':')) || last.is_some_and(|front| front.ends_with(' '))
+    }
 }
 
 /// How a part is now.
@@ -89,6 +100,11 @@ impl Readiness {
         self.set(name, State { needs_person: true, detail: detail.into(), ..State::default() });
     }
 
+    /// Everything of which the name begins so, and the tasks of such names, is no more.
+    pub fn forget_all(&self, prefix: &str) {
+        self.parts().retain(|name, _| !name.strip_prefix("task ").unwrap_or(name).starts_with(prefix));
+    }
+
     /// Parts that are no more.
     pub fn forget(&self, names: &[String]) {
         let mut parts = self.parts();
@@ -131,6 +147,19 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock as _, ManualClock};
+
+    #[test]
+    fn a_part_is_of_the_tenant_that_its_name_names() {
+        let is_of = |name: &str, tenant: &str| {
+            let (name, since) = (name.to_owned(), UtcMicros::EPOCH);
+            let part = Part { name, ready: true, own: true, needs_person: false, since, detail: String::new() };
+            part.is_of(&TenantId::from(tenant))
+        };
+        for name in ["tenant acme: picture", "task tenant acme: keeper", "webhook wfm of acme", "job import of acme"] {
+            assert!(is_of(name, "acme") && !is_of(name, "globex") && !is_of(name, "me"), "{name}");
+        }
+        assert!(!is_of("store", "acme") && !is_of("tenant acme2: picture", "acme"));
+    }
 
     #[test]
     fn a_report_says_what_is_not_ready_and_since_when() {

@@ -126,3 +126,63 @@ pub struct RetrySettings {
     /// Retries a minute that are always allowed.
     pub at_least_per_minute: usize,
 }
+
+/// Settings for the tests of this room.
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::domain::rule::check::Capabilities;
+    use crate::domain::sets::StateSet;
+    use crate::domain::state::AgentState;
+
+    /// From one snapshot to the next.
+    pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
+    /// How long an answer is awaited.
+    pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// A tenant of these agents, without rules and without a feed.
+    pub(crate) fn settings(agents: &[AgentId]) -> TenantSettings {
+        let capabilities = Capabilities { settable: StateSet::of(&AgentState::KNOWN), can_log_out: true };
+        TenantSettings {
+            tenant: TenantId::from("acme"),
+            agents: agents.to_vec(),
+            skills: Vec::new(),
+            budget: BudgetSettings {
+                requests_per_minute: 1000,
+                urgent_reserve: 0,
+                read_share_percent: 20,
+                parallel_calls: 32,
+                request_timeout_real: TIMEOUT,
+            },
+            sight: SightSettings {
+                interval: INTERVAL,
+                agents_per_subscription: 2,
+                renew_after: Duration::from_secs(72_000),
+                near_expiry_after: Duration::from_secs(80_000),
+                oversize_bytes: 1_000_000,
+            },
+            feed: FeedSettings { enabled: false, silent_after: Duration::from_secs(120) },
+            figures: FigureSettings {
+                skills: Vec::new(),
+                queues: Vec::new(),
+                interval: Duration::from_secs(30),
+                requests_per_minute: 10,
+            },
+            policy: PolicySettings {
+                unscheduled_forbids: UnscheduledForbids::Ready,
+                on_contact: OnContact::Now,
+                deadline: Duration::from_secs(36_000),
+                answers_kept: Duration::from_secs(900),
+            },
+            retry: RetrySettings {
+                attempts: 5,
+                curve: RetryCurve { first: Duration::from_secs(1), cap: Duration::from_secs(1) },
+                share_percent: 20,
+                at_least_per_minute: 100,
+            },
+            rules: Arc::new(RuleSet::compile(&[], capabilities).expect("no rule")),
+            rule_texts: Vec::new(),
+            decide: DecideSettings { stale_after: INTERVAL * 3, ..DecideSettings::default() },
+        }
+    }
+}

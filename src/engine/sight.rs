@@ -10,18 +10,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::calls::{CallKind, budgeted, real_millis};
-use super::link::Link;
+use super::link::{Link, SubscriptionNow};
 use super::message::{Message, Sight, SliceNotice};
 use super::settings::TenantSettings;
 use crate::clock::BoxFuture;
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, SubscriptionId};
-use crate::domain::time::{UtcMicros, duration_text};
+use crate::domain::time::UtcMicros;
 use crate::platform::budget::Urgency;
 use crate::platform::poll::PollGrid;
 use crate::platform::retry::RetryCurve;
 use crate::platform::{CallError, ClockOffset, Detail, Failure, SnapshotReader, SubscriptionRequest};
-use crate::store::{Commit, SubscriptionRow, SubscriptionWrite};
+use crate::store::{Commit, CommitError, SubscriptionRow, SubscriptionWrite};
 
 /// The worker of one tenant: one loop per subscription, made anew when the roster changes.
 pub async fn run(
@@ -30,6 +30,11 @@ pub async fn run(
     mut roster: watch::Receiver<Arc<[AgentId]>>,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
+    // What was kept of subscriptions is not judged by a roster that is not known yet.
+    tokio::select! {
+        () = soft.cancelled() => return Ok(()),
+        known = roster.changed() => known?,
+    }
     loop {
         let agents = roster.borrow_and_update().clone();
         let mut slices = start_slices(&link, &settings, &agents, &soft).await?;
@@ -58,35 +63,36 @@ async fn start_slices(
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let stored = link.reader.subscriptions(&link.tenant).await?;
     let mut slices = JoinSet::new();
-    let per_slice = settings.borrow().sight.agents_per_subscription.max(1);
+    let (per_slice, interval) = {
+        let sight = &settings.borrow().sight;
+        (sight.agents_per_subscription.max(1), sight.interval)
+    };
+    forget_beyond(link, &stored, agents.len().div_ceil(per_slice)).await?;
     for (number, agents) in (0_u32..).zip(agents.chunks(per_slice)) {
-        let hash = agents_hash(agents);
+        let hash = asked_hash(agents, interval);
         let live = stored.iter().find(|row| row.slice == number && row.agents_hash == hash).map(|row| Live {
             id: row.id.clone(),
             created_at: row.created_at,
             interval: Duration::from_millis(row.interval_ms),
             detail: Detail::Full,
         });
-        let slice = Slice {
-            link: link.clone(),
-            settings: settings.clone(),
-            number,
-            reader: link.platform.reader(agents),
-            agents: agents.into(),
-            successor: None,
-            grid: first_grid(link, live.as_ref(), settings.borrow().sight.interval),
-            live,
-            failures: 0,
-            gone: false,
-            next_renewal: Duration::ZERO,
-            told_near_expiry: false,
-            told_oversize: false,
-            detail: Detail::Full,
-            generated_at: None,
-        };
-        slices.spawn(slice.run(soft.clone()));
+        slices.spawn(Slice::new(link, settings, number, agents, live).run(soft.clone()));
     }
     Ok(slices)
+}
+
+/// Of a smaller roster's slices there are fewer: nothing is kept of those that are no more.
+async fn forget_beyond(link: &Link, stored: &[SubscriptionRow], count: usize) -> anyhow::Result<()> {
+    let is_gone = |slice: u32| usize::try_from(slice).is_ok_and(|slice| slice >= count);
+    let gone: Vec<u32> = stored.iter().map(|row| row.slice).filter(|slice| is_gone(*slice)).collect();
+    link.forget_subscriptions(is_gone);
+    link.readiness.forget(&gone.iter().map(|slice| part(link, *slice)).collect::<Vec<_>>());
+    let drop_row = |slice: &u32| SubscriptionWrite::Drop { tenant: link.tenant.clone(), slice: *slice };
+    let subscriptions: Vec<_> = gone.iter().map(drop_row).collect();
+    if !subscriptions.is_empty() {
+        link.writer.commit(Commit { subscriptions, ..Commit::default() }).await?;
+    }
+    Ok(())
 }
 
 /// When a subscription that the process before may have polled a moment ago is polled next: one interval from now, since
@@ -103,8 +109,11 @@ fn generated_at(offset: ClockOffset, said: UtcMicros, received_at: UtcMicros) ->
     offset.to_ours(said).min(received_at)
 }
 
-fn agents_hash(agents: &[AgentId]) -> Hash {
-    let mut text = String::with_capacity(agents.len() * 12);
+/// Of what a subscription is asked for: one that was made for anything else is not taken up.
+fn asked_hash(agents: &[AgentId], interval: Duration) -> Hash {
+    let mut text = String::with_capacity(agents.len() * 12 + 12);
+    text.push_str(&real_millis(interval).to_string());
+    text.push('\n');
     for agent in agents {
         text.push_str(agent.as_str());
         text.push('\n');
@@ -127,7 +136,9 @@ struct Slice {
     agents: Arc<[AgentId]>,
     reader: Box<dyn SnapshotReader>,
     live: Option<Live>,
-    /// Made, and taken over at the next poll that it answers.
+    /// Under way beside the polls, so that it costs none of them.
+    renewal: JoinSet<Made>,
+    /// Made, and taken over by the next poll, which it answers or is dropped.
     successor: Option<Live>,
     grid: PollGrid,
     failures: u32,
@@ -142,10 +153,49 @@ struct Slice {
     generated_at: Option<UtcMicros>,
 }
 
+/// A subscription, or why there is none; an error where the store did not take the call.
+type Made = Result<Result<Live, CallError>, CommitError>;
+
 /// Pauses after a poll or a subscription failed; polls keep to their grid beside it.
 const AFTER_FAILURE: RetryCurve = RetryCurve { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
+/// Between two tries to renew.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+
+fn part(link: &Link, slice: u32) -> String {
+    link.part(&format!("subscription {slice}"))
+}
+
 impl Slice {
+    /// Goes on with a subscription of the process before, where there is one.
+    fn new(
+        link: &Arc<Link>,
+        settings: &watch::Receiver<Arc<TenantSettings>>,
+        number: u32,
+        agents: &[AgentId],
+        live: Option<Live>,
+    ) -> Self {
+        let grid = first_grid(link, live.as_ref(), settings.borrow().sight.interval);
+        Self {
+            link: link.clone(),
+            settings: settings.clone(),
+            number,
+            reader: link.platform.reader(agents),
+            agents: agents.into(),
+            live,
+            renewal: JoinSet::new(),
+            successor: None,
+            grid,
+            failures: 0,
+            gone: false,
+            next_renewal: Duration::ZERO,
+            told_near_expiry: false,
+            told_oversize: false,
+            detail: Detail::Full,
+            generated_at: None,
+        }
+    }
+
     async fn run(mut self, soft: CancellationToken) -> anyhow::Result<()> {
         loop {
             tokio::select! {
@@ -162,11 +212,10 @@ impl Slice {
             Some(live) => {
                 self.wait_for_due().await;
                 self.renew_if_due(&live).await?;
-                let target = self.successor.clone().unwrap_or(live);
-                let polled = self.poll(target).await?;
+                let polled = self.poll_newest(&live).await?;
                 if polled.is_ok() {
                     (self.failures, self.gone) = (0, false);
-                    self.link.readiness.restored(&self.part());
+                    self.link.readiness.restored(&part(&self.link, self.number));
                 }
                 polled
             }
@@ -177,63 +226,76 @@ impl Slice {
         }
     }
 
-    fn part(&self) -> String {
-        self.link.part(&format!("subscription {}", self.number))
-    }
-
     fn wait_for_due(&self) -> BoxFuture<()> {
         let wait = self.grid.due().saturating_sub(self.link.clock.monotonic());
         self.link.clock.sleep(wait)
     }
 
     async fn subscribe_first(&mut self) -> anyhow::Result<Result<(), CallError>> {
-        Ok(match self.subscribe().await? {
+        // A renewal that is under way becomes the first.
+        let made = match self.renewal.join_next().await {
+            Some(made) => made?,
+            None => self.subscription().await,
+        };
+        Ok(match made? {
             Ok(live) => {
-                self.grid = PollGrid::new(self.link.clock.monotonic(), live.interval);
                 self.reader.forget();
-                self.live = Some(live);
+                self.go_on_with(live).await?;
+                self.grid = PollGrid::new(self.link.clock.monotonic(), self.interval());
                 Ok(())
             }
             Err(error) => Err(error),
         })
     }
 
-    async fn subscribe(&self) -> anyhow::Result<Result<Live, CallError>> {
+    /// A new subscription as the slice wants it now.
+    fn subscription(&self) -> impl Future<Output = Made> + Send + 'static {
         let interval = self.settings.borrow().sight.interval;
-        let name = format!("shiftkeeper-{}-{}", self.link.tenant, self.number);
-        let wanted = SubscriptionRequest { name: &name, interval, agents: &self.agents, detail: self.detail };
-        let call = self.link.platform.subscribe(wanted);
-        // Sight is what every decision rests on: it does not queue behind the changes it is needed for.
-        let made = match budgeted(&self.link, CallKind::Subscribe, Urgency::Urgent, None, call).await? {
-            Ok(answer) => answer.value,
-            Err(error) => return Ok(Err(error)),
-        };
-        let live =
-            Live { id: made.id, created_at: self.link.clock.now(), interval: made.interval, detail: self.detail };
-        tracing::info!(tenant = %self.link.tenant, slice = self.number, subscription = %live.id,
-            agents = self.agents.len(), interval_ms = live.interval.as_millis(), "subscribed");
-        self.keep(&live).await?;
-        Ok(Ok(live))
+        let (link, agents, number, detail) = (self.link.clone(), self.agents.clone(), self.number, self.detail);
+        async move {
+            let name = format!("shiftkeeper-{}-{number}", link.tenant);
+            let wanted = SubscriptionRequest { name: &name, interval, agents: &agents, detail };
+            let call = link.platform.subscribe(wanted);
+            // Sight is what every decision rests on: it does not queue behind the changes it is needed for.
+            let made = budgeted(&link, CallKind::Subscribe, Urgency::Urgent, None, call).await?;
+            Ok(made.map(|answer| {
+                let made = answer.value;
+                let live = Live { id: made.id, created_at: link.clock.now(), interval: made.interval, detail };
+                tracing::info!(tenant = %link.tenant, slice = number, subscription = %live.id,
+                    agents = agents.len(), interval_ms = live.interval.as_millis(), "subscribed");
+                live
+            }))
+        }
     }
 
-    async fn keep(&self, live: &Live) -> anyhow::Result<()> {
+    /// From now on this is the slice's subscription, also for the next process.
+    async fn go_on_with(&mut self, live: Live) -> anyhow::Result<()> {
         let row = SubscriptionRow {
             tenant: self.link.tenant.clone(),
             slice: self.number,
             id: live.id.clone(),
             created_at: live.created_at,
             interval_ms: real_millis(live.interval),
-            agents_hash: agents_hash(&self.agents),
+            agents_hash: asked_hash(&self.agents, self.settings.borrow().sight.interval),
         };
-        self.link
-            .writer
-            .commit(Commit { subscriptions: vec![SubscriptionWrite::Set(row)], ..Commit::default() })
-            .await?;
+        let subscriptions = vec![SubscriptionWrite::Set(row)];
+        self.link.writer.commit(Commit { subscriptions, ..Commit::default() }).await?;
+        (self.live, self.told_near_expiry) = (Some(live), false);
         Ok(())
     }
 
-    /// Makes a successor when the subscription is old enough; a failure leaves the running one as it is until the next try.
+    fn interval(&self) -> Duration {
+        self.live.as_ref().map_or_else(|| self.settings.borrow().sight.interval, |live| live.interval)
+    }
+
+    /// Begins to make a successor when the subscription is old enough, and takes in one that was made. A failure leaves the running
+    /// one as it is until the next try.
     async fn renew_if_due(&mut self, live: &Live) -> anyhow::Result<()> {
+        match self.renewal.try_join_next().transpose()?.transpose()? {
+            Some(Ok(successor)) => self.successor = Some(successor),
+            Some(Err(error)) => self.put_off_renewal(&error),
+            None => {}
+        }
         let (renew_after, alert_after) = {
             let settings = self.settings.borrow();
             (settings.sight.renew_after, settings.sight.near_expiry_after)
@@ -241,9 +303,7 @@ impl Slice {
         let now = self.link.clock.now();
         // Made after now, by a clock that was set back since: nobody knows how old it is, so it is old.
         let age = if live.created_at > now { renew_after } else { now.since(live.created_at) };
-        // A subscription that asks for more than it should is replaced like one that is old.
-        let too_much = live.detail != self.detail;
-        if self.successor.is_some() || (age < renew_after.min(alert_after) && !too_much) {
+        if self.successor.is_some() {
             return Ok(());
         }
         if age >= alert_after && !self.told_near_expiry {
@@ -251,21 +311,42 @@ impl Slice {
             let notice = SliceNotice::NearExpiry { slice: self.number, created_at: live.created_at };
             self.link.inbox.send(Message::SliceNotice(notice)).await?;
         }
-        if (age < renew_after && !too_much) || self.link.clock.monotonic() < self.next_renewal {
-            return Ok(());
-        }
-        match self.subscribe().await? {
-            Ok(successor) => self.successor = Some(successor),
-            Err(error) => {
-                self.next_renewal = self.link.clock.monotonic() + Duration::from_secs(60);
-                tracing::warn!(tenant = %self.link.tenant, slice = self.number, error = %error,
-                    age = duration_text(age), "the subscription could not be renewed; trying again in a minute");
-            }
+        // A subscription that asks for more than it should is replaced like one that is old.
+        let is_due = age >= renew_after || live.detail != self.detail;
+        if is_due && self.renewal.is_empty() && self.link.clock.monotonic() >= self.next_renewal {
+            let subscription = self.subscription();
+            self.renewal.spawn(subscription);
         }
         Ok(())
     }
 
-    async fn poll(&mut self, target: Live) -> anyhow::Result<Result<(), CallError>> {
+    fn put_off_renewal(&mut self, error: &CallError) {
+        self.next_renewal = self.link.clock.monotonic() + RENEWAL_PAUSE;
+        tracing::warn!(tenant = %self.link.tenant, slice = self.number, error = %error,
+            "the subscription could not be renewed; trying again in a minute");
+    }
+
+    /// Polls the successor where there is one, which takes the place of the running subscription with its first snapshot. One that
+    /// gives none is dropped, and the running one is polled instead: no cycle is lost, and the two never go on side by side.
+    async fn poll_newest(&mut self, live: &Live) -> anyhow::Result<Result<(), CallError>> {
+        let Some(successor) = self.successor.take() else { return self.poll(live).await };
+        match self.poll(&successor).await? {
+            Ok(()) => {
+                let interval = successor.interval;
+                self.go_on_with(successor).await?;
+                if interval != live.interval {
+                    self.grid = PollGrid::new(self.link.clock.monotonic() + interval, interval);
+                }
+                Ok(Ok(()))
+            }
+            Err(error) => {
+                self.put_off_renewal(&error);
+                self.poll(live).await
+            }
+        }
+    }
+
+    async fn poll(&mut self, target: &Live) -> anyhow::Result<Result<(), CallError>> {
         self.grid.sent(self.link.clock.monotonic());
         let answer = match self.link.platform.snapshot(&target.id).await {
             Ok(answer) => answer,
@@ -289,16 +370,20 @@ impl Slice {
         for complaint in &delta.complaints {
             tracing::warn!(tenant = %self.link.tenant, slice = self.number, ?complaint, "a row of the snapshot is odd");
         }
-        if self.successor.take().is_some() {
-            self.told_near_expiry = false;
-            self.live = Some(target);
-        }
         let offset = self.link.offset();
         // The same snapshot again is no newer because the offset is known better meanwhile.
         // Nor may it be from after now because our clock was set back.
         let known = self.generated_at.filter(|_| delta.repeated).map(|known| known.min(received_at));
         let generated_at = known.unwrap_or_else(|| generated_at(offset, delta.generated_at, received_at));
         self.generated_at = Some(generated_at);
+        self.link.note_subscription(SubscriptionNow {
+            slice: self.number,
+            agents: self.agents.len(),
+            interval: target.interval,
+            created_at: target.created_at,
+            generated_at,
+            bytes,
+        });
         let sight = Sight {
             slice: self.number,
             generated_at,
@@ -306,6 +391,7 @@ impl Slice {
             changed: delta.changed,
             agents: self.agents.clone(),
             absent: delta.absent,
+            missing: delta.missing,
         };
         self.link.inbox.send(Message::Sight(sight)).await?;
         Ok(Ok(()))
@@ -315,12 +401,10 @@ impl Slice {
         self.failures += 1;
         tracing::warn!(tenant = %self.link.tenant, slice = self.number, error = %error, failures = self.failures,
             "no snapshot");
-        self.link.readiness.degraded(&self.part(), format!("no snapshot: {error}"));
+        self.link.readiness.degraded(&part(&self.link, self.number), format!("no snapshot: {error}"));
         if matches!(error.failure, Failure::NotFound) {
-            // A successor that is gone leaves the running one; a running one that is gone is replaced at once.
-            if self.successor.take().is_none() {
-                self.live = None;
-            }
+            // It is replaced at once.
+            self.live = None;
             if !std::mem::replace(&mut self.gone, true) {
                 return Ok(());
             }
@@ -333,15 +417,4 @@ impl Slice {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_snapshot_is_never_from_after_its_receipt() {
-        let received_at = UtcMicros::EPOCH + Duration::from_secs(1000);
-        let offset = ClockOffset::default();
-        let earlier = received_at - Duration::from_secs(5);
-        assert_eq!(generated_at(offset, earlier, received_at), earlier);
-        assert_eq!(generated_at(offset, received_at + Duration::from_secs(3600), received_at), received_at);
-    }
-}
+mod tests;

@@ -49,10 +49,11 @@ pub struct Access {
 }
 
 /// All tokens, by the hash of their text: comparing hashes takes as long for a near miss as for a far one.
-pub(super) struct Tokens(Vec<([u8; 32], Access)>);
+pub struct Tokens(Vec<([u8; 32], Access)>);
 
 impl Tokens {
-    pub(super) fn new(tokens: Vec<Access>) -> Self {
+    /// These tokens.
+    pub fn new(tokens: Vec<Access>) -> Self {
         Self(tokens.into_iter().map(|access| (digest(access.token.expose()), access)).collect())
     }
 
@@ -84,11 +85,20 @@ impl Caller {
 
     /// Whether the caller may do this to the tenant. A tenant out of reach looks like one that does not exist.
     pub(super) fn check(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
-        let within_reach = self.0.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant));
-        if !within_reach || !state.door.tenants().any(|known| known == tenant) {
+        if !self.reaches(tenant) || !state.door.tenants().has(tenant) {
             let detail = format!("there is no tenant {tenant} within reach of the token {}", self.0.id);
             return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_tenant", detail));
         }
+        self.may(right)
+    }
+
+    /// Whether the tenant is one of the caller's.
+    pub(super) fn reaches(&self, tenant: &TenantId) -> bool {
+        self.0.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
+    }
+
+    /// Whether the caller may do this at all.
+    pub(super) fn may(&self, right: Right) -> Result<(), Problem> {
         if self.0.rights.contains(&right) {
             return Ok(());
         }
@@ -112,10 +122,9 @@ impl FromRequestParts<ApiState> for Caller {
         let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
         let token = token
             .ok_or_else(|| unauthorized("send `Authorization: Bearer TOKEN` with a token of [[server.tokens]]"))?;
-        let access = state
-            .tokens
-            .find(token)
-            .ok_or_else(|| unauthorized("this token is none of [[server.tokens]] of the daemon at this address"))?;
-        Ok(Self(access.clone()))
+        let access = state.tokens.borrow().find(token).cloned();
+        access
+            .map(Self)
+            .ok_or_else(|| unauthorized("this token is none of [[server.tokens]] of the daemon at this address"))
     }
 }

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod problem;
 
 mod api;
+mod metrics;
 mod request_key;
 mod serve;
 
@@ -19,9 +20,9 @@ use axum::http::StatusCode;
 use axum::middleware::map_response;
 use axum::routing::{get, post};
 use serde::Serialize;
+use tokio::sync::watch;
 use tower_http::timeout::TimeoutLayer;
 
-use self::auth::Tokens;
 use self::problem::Problem;
 use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
@@ -33,10 +34,11 @@ use crate::engine::jobs::Jobs;
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
+use crate::engine::status::StatusDesk;
 use crate::store::Reader;
 
 pub use api::webhooks::{attempt as attempt_shape, delivery as delivery_shape, endpoint as endpoint_shape};
-pub use auth::{Access, Right};
+pub use auth::{Access, Right, Tokens};
 pub use serve::serve;
 
 /// The largest request body but for imports.
@@ -122,7 +124,7 @@ pub enum ImportError {
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
-    tokens: Arc<Tokens>,
+    tokens: watch::Receiver<Arc<Tokens>>,
     door: Door,
     reader: Reader,
     readiness: Readiness,
@@ -131,12 +133,14 @@ pub struct ApiState {
     outbox: Outbox,
     probes: Probes,
     repeats: Repeats<Problem>,
+    status: StatusDesk,
+    metrics_open: bool,
 }
 
 /// What the HTTP face is made of.
 pub struct ApiParts {
-    /// Who may do what.
-    pub tokens: Vec<Access>,
+    /// Who may do what; a reload may change it.
+    pub tokens: watch::Receiver<Arc<Tokens>>,
     /// The way in for changes.
     pub door: Door,
     /// The store.
@@ -153,13 +157,17 @@ pub struct ApiParts {
     pub probes: Probes,
     /// Carries out once what comes under one key.
     pub repeats: Repeats<Problem>,
+    /// Takes looks at the daemon.
+    pub status: StatusDesk,
+    /// `/metrics` takes no token.
+    pub metrics_open: bool,
 }
 
 impl ApiState {
     /// Ready to serve.
     pub fn new(parts: ApiParts) -> Self {
         Self {
-            tokens: Arc::new(Tokens::new(parts.tokens)),
+            tokens: parts.tokens,
             door: parts.door,
             reader: parts.reader,
             readiness: parts.readiness,
@@ -168,6 +176,8 @@ impl ApiState {
             outbox: parts.outbox,
             probes: parts.probes,
             repeats: parts.repeats,
+            status: parts.status,
+            metrics_open: parts.metrics_open,
         }
     }
 }
@@ -177,6 +187,8 @@ fn router(state: ApiState) -> Router {
     let others = Router::new()
         .route("/healthz", get(api::health::alive))
         .route("/readyz", get(api::health::ready))
+        .route("/metrics", get(metrics::show))
+        .route("/api/v1/status", get(api::status::show))
         .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
         .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))

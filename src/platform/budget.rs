@@ -75,6 +75,11 @@ impl Budget {
         }
     }
 
+    /// One that has no slot: what an earlier run spent is not known yet.
+    pub fn closed() -> Self {
+        Self { paused_until: Duration::MAX, ..Self::new(1, Duration::ZERO, 0) }
+    }
+
     /// Takes over the calls of an earlier run: for each the time since its answer, or none when it had no answer (its answer
     /// is then taken to be now).
     pub fn restore(&mut self, now: Duration, calls: impl IntoIterator<Item = Option<Duration>>) {
@@ -112,6 +117,11 @@ impl Budget {
     /// The platform throttled us all the same (someone shares the tenant): nothing more before `until`.
     pub fn pause_until(&mut self, until: Duration) {
         self.paused_until = self.paused_until.max(until);
+    }
+
+    /// How many calls may be made in any window.
+    pub const fn limit(&self) -> usize {
+        self.limit
     }
 
     /// How many slots are free at `now`, the reserve included.

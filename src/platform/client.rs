@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{Client, Proxy, RequestBuilder, Response, StatusCode, redirect, retry};
+use reqwest::{Client, Proxy, RequestBuilder, Response, StatusCode, Upgraded, redirect, retry};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
@@ -109,6 +109,11 @@ impl Reply {
         retry_after(&self.headers, self.answered_at).map(|wait| wait.min(LONGEST_RETRY_AFTER))
     }
 
+    /// A header as text.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
     /// Whether the body is a page for people, by its declared type or its first character.
     pub fn is_page(&self) -> bool {
         let declared =
@@ -164,6 +169,20 @@ pub async fn exchange(request: RequestBuilder, clock: &SharedClock, limit: usize
         read_start(response, ERROR_BODY_LIMIT).await
     };
     Ok(Reply { status, body, latency: watch.elapsed(), asked_at, answered_at: clock.now(), headers })
+}
+
+/// Sends a request to go on in another protocol once. With the answer comes the connection where the server agreed (101), which no
+/// time limit of the request binds any more; every other status is an answer as it is for [`exchange`].
+pub async fn switch(request: RequestBuilder, clock: &SharedClock) -> Result<(Reply, Option<Upgraded>), Failure> {
+    let (asked_at, watch) = (clock.now(), Stopwatch::start());
+    let response = request.send().await.map_err(|error| failure_of(&error))?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let reply = |body| Reply { status, body, latency: watch.elapsed(), asked_at, answered_at: clock.now(), headers };
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok((reply(read_start(response, ERROR_BODY_LIMIT).await), None));
+    }
+    let connection = response.upgrade().await.map_err(|error| failure_of(&error))?;
+    Ok((reply(Vec::new()), Some(connection)))
 }
 
 async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! It is no acceptance: history, events and figures must not tell of changes that did not happen.
 //!
-//! Reads and subscriptions pass through to the platform behind it. It never sends a state.
+//! Reads, subscriptions and the feed pass through to the platform behind it. It never sends a state.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +15,8 @@ use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, CallSite, Failure};
 use super::{
-    Call, Capabilities, FiguresRead, ListedQueue, Platform, SnapshotBody, SnapshotReader, Subscription,
-    SubscriptionRequest,
+    Call, Capabilities, Feed, FiguresRead, ListedQueue, Platform, SnapshotBody, SnapshotReader, Subscription,
+    SubscriptionRequest, Vitals,
 };
 
 /// How many changes are remembered; the oldest go first.
@@ -88,6 +88,10 @@ impl Platform for DryRun {
         self.inner.capabilities()
     }
 
+    fn vitals(&self) -> Vitals {
+        self.inner.vitals()
+    }
+
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
         Box::pin(async move {
             if !self.inner.capabilities().settable.contains(state) {
@@ -127,6 +131,10 @@ impl Platform for DryRun {
 
     fn queue_figures<'a>(&'a self, queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
         self.inner.queue_figures(queues)
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
+        self.inner.feed()
     }
 
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader> {

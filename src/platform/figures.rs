@@ -4,7 +4,19 @@ use std::sync::Arc;
 
 use crate::domain::ids::QueueId;
 
+use super::Call;
+use super::error::{CallError, CallSite, Failure};
 use super::snapshot::{Fault, MAX_COMPLAINTS};
+
+/// The most skills or queues that one read of their figures may name (source: guide 001, of queues).
+pub const MOST_IN_ONE_READ: usize = 100;
+
+/// What a dialect without figures answers. Nothing is sent.
+pub(super) fn not_told<'a, T>(purpose: &'static str) -> Call<'a, T> {
+    let site = CallSite { purpose, method: "", path: String::new() };
+    let failure = Failure::Unsupported { what: purpose.to_owned() };
+    Box::pin(std::future::ready(Err(CallError { site, failure, asked_at: None })))
+}
 
 /// What an answer says of skills or queues.
 #[derive(Clone, PartialEq, Debug)]

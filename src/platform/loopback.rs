@@ -10,10 +10,15 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Url;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request as HandshakeRequest, Response as HandshakeResponse};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
@@ -107,6 +112,91 @@ impl RawServer {
             }
         });
         Self { url, _task: task }
+    }
+}
+
+/// A server of WebSockets, whose connections go to the test one by one.
+pub struct FeedServer {
+    pub url: Url,
+    asked: Arc<Mutex<Vec<String>>>,
+    next_status: Arc<Mutex<Option<u16>>>,
+    lines: mpsc::UnboundedReceiver<Line>,
+    _task: JoinSet<()>,
+}
+
+impl FeedServer {
+    /// Takes every connection (101), or answers each with another status.
+    pub async fn start(status: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = url_of(listener.local_addr().expect("an address"));
+        let (asked, next_status) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None::<u16>)));
+        let (line_in, lines) = mpsc::unbounded_channel();
+        let (log, once, mut task) = (Arc::clone(&asked), Arc::clone(&next_status), JoinSet::new());
+        task.spawn(async move {
+            let mut refused = Vec::new();
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let status = once.lock().expect("a lock").take().unwrap_or(status);
+                if status != 101 {
+                    let mut request = [0; 4096];
+                    let length = connection.read(&mut request).await.expect("a request");
+                    let request = String::from_utf8_lossy(&request[..length]);
+                    log.lock().expect("log").push(request.split(' ').nth(1).expect("a path").to_owned());
+                    let answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+                    connection.write_all(answer.as_bytes()).await.expect("the client reads");
+                    refused.push(connection);
+                    continue;
+                }
+                let log = Arc::clone(&log);
+                #[expect(clippy::result_large_err, reason = "the handshake's own type")]
+                let take = move |request: &HandshakeRequest, answer: HandshakeResponse| {
+                    log.lock().expect("log").push(request.uri().to_string());
+                    Ok(answer)
+                };
+                if let Ok(socket) = accept_hdr_async(connection, take).await {
+                    line_in.send(Line(socket)).expect("the test lasts");
+                }
+            }
+        });
+        Self { url, asked, next_status, lines, _task: task }
+    }
+
+    /// The next connection gets this status.
+    pub fn answer_next(&self, status: u16) {
+        *self.next_status.lock().expect("a lock") = Some(status);
+    }
+
+    /// Paths and queries so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("log").clone()
+    }
+
+    /// The next connection that was taken.
+    pub async fn accepted(&mut self) -> Line {
+        self.lines.recv().await.expect("the server lasts")
+    }
+}
+
+/// The server's side of a WebSocket.
+pub struct Line(WebSocketStream<TcpStream>);
+
+impl Line {
+    pub async fn say(&mut self, message: Message) {
+        self.0.send(message).await.expect("the client listens");
+    }
+
+    /// What the client says next; `closed` where it ends.
+    pub async fn hear(&mut self) -> String {
+        match self.0.next().await {
+            Some(Ok(Message::Text(text))) => text.to_string(),
+            Some(Ok(Message::Close(_))) | None => "closed".to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Reads a ping, and with it answers it.
+    pub async fn answer_a_ping(&mut self) {
+        assert!(matches!(self.0.next().await, Some(Ok(Message::Ping(_)))));
+        self.0.flush().await.expect("the client listens");
     }
 }
 

@@ -10,6 +10,7 @@ pub mod budget;
 pub mod client;
 pub mod dry_run;
 pub mod error;
+pub mod feed;
 pub mod figures;
 pub mod guide;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub mod retry;
 pub mod share;
 pub mod snapshot;
 pub mod token;
+pub mod vitals;
 
 use std::fmt;
 use std::future::Future;
@@ -32,9 +34,11 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 pub use error::{CallError, Effect, Failure, Trouble};
-pub use figures::{FigureComplaint, FiguresRead, ListedQueue, ShareUnit};
+pub use feed::{Command, Feed, FeedCall, FeedMessage};
+pub use figures::{FigureComplaint, FiguresRead, ListedQueue, MOST_IN_ONE_READ, ShareUnit};
 pub use offset::ClockOffset;
 pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader};
+pub use vitals::{CallKind, Vitals};
 
 /// A call under way.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<Answer<T>, CallError>> + Send + 'a>>;
@@ -63,14 +67,27 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// The current snapshot of a subscription, unread. Outside the request budget, but never more often than its interval.
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody>;
 
-    /// The figures of some skills, at most [`Capabilities::most_in_one_read`]. Within the reporting budget, like the next two.
-    fn skill_figures<'a>(&'a self, skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>>;
+    /// The figures of some skills, at most [`MOST_IN_ONE_READ`]. Within the reporting budget, like the next two.
+    fn skill_figures<'a>(&'a self, _skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
+        figures::not_told("read skill figures")
+    }
 
     /// The queues that there are.
-    fn queues(&self) -> Call<'_, Vec<ListedQueue>>;
+    fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
+        figures::not_told("list the queues")
+    }
 
-    /// The figures of some queues, at most [`Capabilities::most_in_one_read`].
-    fn queue_figures<'a>(&'a self, queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>>;
+    /// The figures of some queues, at most [`MOST_IN_ONE_READ`].
+    fn queue_figures<'a>(&'a self, _queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
+        figures::not_told("read queue figures")
+    }
+
+    /// How the connection is: what calls came to, how the token is. Sends nothing.
+    fn vitals(&self) -> Vitals;
+
+    /// Opens the live feed, which says nothing before it is told what to show. Outside the request budget; of one tenant there
+    /// should never be two.
+    fn feed(&self) -> Call<'_, Box<dyn Feed>>;
 
     /// A reader of this dialect's snapshots for one slice of the roster; it remembers what it read last.
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader>;
@@ -87,12 +104,12 @@ pub struct Capabilities {
     pub tells_schedule: bool,
     /// Whether [`Platform::break_required`] has an answer.
     pub tells_breaks: bool,
+    /// Whether there is a [`Platform::feed`].
+    pub has_feed: bool,
     /// The shortest interval of a subscription.
     pub shortest_interval: Duration,
     /// How long a subscription lives after it was made.
     pub subscription_life: Duration,
-    /// Skills or queues in one read of their figures at most.
-    pub most_in_one_read: usize,
 }
 
 /// What came back, and when.

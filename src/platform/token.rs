@@ -20,6 +20,7 @@ use crate::clock::SharedClock;
 use crate::domain::secret::Secret;
 
 use super::error::Failure;
+use super::vitals::TokenVitals;
 
 pub use request::{TokenSettings, TokenStyle};
 
@@ -46,6 +47,7 @@ pub struct Token {
     header: HeaderValue,
     /// What every URL is built on.
     base: Url,
+    asked_at: Duration,
     expires_at: Duration,
     renew_at: Duration,
 }
@@ -92,6 +94,8 @@ struct State {
     tokens: u64,
     /// Requests that failed since the last that did not.
     failures: u32,
+    /// Requests that failed since the start.
+    all_failures: u64,
     last_failure: Option<Failure>,
     not_before: Duration,
     /// 401 in a row, of the token endpoint or of a token that never worked.
@@ -138,6 +142,24 @@ impl TokenSource {
         }
     }
 
+    /// A token for something that outlasts a call: one that is about to expire is renewed first, and serves only where that fails.
+    pub async fn fresh(&self) -> Result<Arc<Token>, Failure> {
+        let renewal = {
+            let now = self.shared.clock.monotonic();
+            let mut state = self.shared.state();
+            let due = state.token.as_ref().is_some_and(|token| token.renew_at <= now);
+            if due && state.may_ask(now) {
+                self.start(&mut state);
+            }
+            (due && state.under_way).then(|| self.shared.ended.subscribe())
+        };
+        if let Some(mut ended) = renewal {
+            // As in `current`: it ends in any case.
+            let _ = ended.changed().await;
+        }
+        self.current().await
+    }
+
     /// The platform answered 401 to a call with this token: it is dropped, if it is still the current one.
     pub fn refused(&self, token: &Token) {
         let now = self.shared.clock.monotonic();
@@ -154,6 +176,21 @@ impl TokenSource {
         if state.token.as_ref().is_some_and(|current| current.serial == token.serial) {
             state.refusals = 0;
             state.open_until = None;
+        }
+    }
+
+    /// How the token is.
+    pub fn vitals(&self) -> TokenVitals {
+        let now = self.shared.clock.monotonic();
+        let state = self.shared.state();
+        let token = state.token.as_ref();
+        TokenVitals {
+            age: token.map(|token| now.saturating_sub(token.asked_at)),
+            expires_in: token.map(|token| token.expires_at.saturating_sub(now)),
+            granted: state.tokens,
+            failed: state.all_failures,
+            circuit_open: state.open_until.is_some_and(|until| until > now),
+            last_failure: state.last_failure.as_ref().map(Failure::class),
         }
     }
 
@@ -228,6 +265,7 @@ impl State {
             text: grant.text,
             header: grant.header,
             base: grant.base,
+            asked_at: grant.asked_at,
             expires_at: grant.asked_at + grant.life,
             renew_at: grant.asked_at + grant.life.saturating_sub(RENEW_BEFORE).max(grant.life / 2),
         }));
@@ -238,6 +276,7 @@ impl State {
         let doubled = Duration::from_secs(1 << self.failures.min(5)).min(LONGEST_PAUSE);
         self.not_before = now + doubled.max(failure.retry_after().unwrap_or_default());
         self.failures = self.failures.saturating_add(1);
+        self.all_failures += 1;
         if matches!(failure, Failure::TokenRefused { .. }) {
             self.note_refusal(now);
         }

@@ -18,6 +18,7 @@ use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::domain::ids::{SubjectId, TenantId, TransitionId};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::engine::heads::{HeadParts, HeadSettings, pass};
+use shiftkeeper::engine::tenants::Tenants;
 use shiftkeeper::store::{ChainTrust, Commit, Identity, Role, Store};
 
 use crate::harness::full_size;
@@ -48,7 +49,7 @@ async fn write_chain(url: &str) -> (Vec<SignedHead>, HeadKey) {
     let clock = ManualClock::at(UtcMicros::from_micros(1_790_000_000_000_000));
     let identity = Identity { host: "desk-7".into(), pid: 1, version: "0.1.0".into() };
     let store = Store::open(url, Role::Daemon, Arc::new(clock.clone()), &identity).await.expect("opens");
-    let tenants: Arc<[TenantId]> = [TenantId::from("acme")].into();
+    let tenants = Tenants::named([TenantId::from("acme")]);
     let parts = HeadParts {
         writer: store.writer().clone(),
         reader: store.reader().clone(),

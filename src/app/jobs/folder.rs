@@ -174,7 +174,7 @@ impl ScheduleFolder {
     /// Imports one file and moves it; `None` when it changed or went meanwhile.
     async fn take(&self, path: &Path) -> anyhow::Result<Option<Came>> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let limit = self.importer.options.max_bytes as u64;
+        let limit = self.importer.options.borrow().max_bytes as u64;
         let Some(bytes) = read(path, limit).with_context(|| format!("{} cannot be read", path.display()))? else {
             return Ok(None);
         };

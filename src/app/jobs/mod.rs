@@ -18,6 +18,7 @@ use crate::engine::jobs::backup::Backup;
 use crate::engine::jobs::checkpoint::Checkpoint;
 use crate::engine::jobs::retention::{Kept, Retention};
 use crate::engine::jobs::{Job, JobInfo, JobSpec};
+use crate::engine::tenants::Tenants;
 use crate::store::{Reader, Writer};
 
 /// What jobs work with.
@@ -25,7 +26,7 @@ pub(super) struct JobTools {
     pub(super) writer: Writer,
     pub(super) reader: Reader,
     pub(super) clock: SharedClock,
-    pub(super) tenants: Arc<[TenantId]>,
+    pub(super) tenants: Tenants,
     pub(super) importer: Importer,
     pub(super) heads: HeadParts,
 }

@@ -14,13 +14,11 @@ use crate::config::Tenant;
 use crate::domain::ids::{QueueId, SkillId};
 use crate::domain::words::count;
 use crate::engine::calls::Purse;
-use crate::platform::{CallError, Platform};
+use crate::platform::{CallError, MOST_IN_ONE_READ, Platform};
 use crate::store::Reader;
 
 /// Calls that are made from here at most.
 const CALLS: usize = 3;
-/// Skills and queues that are asked about from here.
-const MOST_ASKED: usize = 100;
 /// Ids that are named in one line.
 const MOST_NAMED: usize = 10;
 /// How far back the store is looked at for names.
@@ -103,7 +101,7 @@ async fn directly(desk: &Desk, tenant: &Tenant, reader: Option<&Reader>, group: 
 }
 
 async fn skills(platform: &dyn Platform, skills: &[SkillId], group: &mut Group) {
-    let asked = &skills[..skills.len().min(MOST_ASKED)];
+    let asked = &skills[..skills.len().min(MOST_IN_ONE_READ)];
     match platform.skill_figures(asked).await {
         Ok(answer) => {
             group.ok("skill_figures", format!("answered within {} ms", answer.latency.as_millis()));
@@ -126,7 +124,7 @@ async fn queues(platform: &dyn Platform, queues: &[QueueId], group: &mut Group) 
         Some(names) => group.wrong("queues", format!("the platform knows no queue {names}"), MEND_QUEUES),
         None => group.ok("queues", format!("the platform knows {}", count(queues.len(), "queue"))),
     }
-    let asked = &known[..known.len().min(MOST_ASKED)];
+    let asked = &known[..known.len().min(MOST_IN_ONE_READ)];
     if asked.is_empty() {
         return;
     }

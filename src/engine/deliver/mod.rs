@@ -14,18 +14,18 @@ mod stream;
 mod tests;
 mod wishes;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use self::outbox::{Outbox, OutboxError, Recovered, Retried};
+pub use self::outbox::{DeliveryCounts, Outbox, OutboxError, Recovered, Retried};
 use self::send::Post;
 use self::stream::StreamParts;
+use super::crew::Crew;
 use super::readiness::Readiness;
 use super::supervisor::{OnFailure, Supervisor};
 use crate::clock::{SharedClock, SharedRandom};
@@ -36,6 +36,9 @@ use crate::store::{Commit, EndpointWrite, OutboxChange, Reader, StoredEvent, Wri
 
 /// How long a worker may take at a stop for what it has under way, in real time.
 const DRAIN_REAL: Duration = Duration::from_secs(6);
+
+/// An endpoint that has failed for so long is shown as failing.
+pub const TOLD_AFTER: Duration = Duration::from_secs(60);
 
 /// Makes the body that is sent of an event.
 pub type Shape = fn(&TenantId, &StoredEvent) -> Bytes;
@@ -137,58 +140,43 @@ struct Leaving {
 pub async fn run(parts: DeliverParts, soft: CancellationToken, rest_ended: CancellationToken) -> anyhow::Result<()> {
     let leaving = Leaving { soft: soft.clone(), rest_ended };
     let mut wanted = parts.endpoints.clone();
-    let mut running: HashMap<EndpointId, (Arc<Endpoint>, CancellationToken)> = HashMap::new();
-    let mut tasks: JoinSet<EndpointId> = JoinSet::new();
+    let mut crew: Crew<EndpointId, Endpoint> = Crew::default();
     loop {
         let endpoints = wanted.borrow_and_update().clone();
-        for (endpoint, stop) in running.values() {
-            if !endpoints.iter().any(|wanted| Arc::ptr_eq(wanted, endpoint)) {
-                stop.cancel();
-            }
-        }
         register(&parts, &endpoints).await?;
-        for endpoint in endpoints.iter() {
-            // One that is just stopping is started when it has ended.
-            if running.contains_key(&endpoint.id) {
-                continue;
-            }
-            let stop = soft.child_token();
-            let streams = streams_of(&parts, endpoint, &leaving);
-            tasks.spawn(supervise(parts.readiness.clone(), endpoint.id.clone(), streams, stop.clone()));
+        let supervised = |endpoint: Arc<Endpoint>, stop| {
             tracing::info!(webhook = %endpoint.id, "delivering");
-            running.insert(endpoint.id.clone(), (endpoint.clone(), stop));
-        }
+            supervise(parts.readiness.clone(), streams_of(&parts, &endpoint, &leaving), stop)
+        };
+        crew.follow(&endpoints, &soft, |endpoint| endpoint.id.clone(), supervised);
         tokio::select! {
             () = soft.cancelled() => break,
             changed = wanted.changed() => changed?,
-            Some(ended) = tasks.join_next() => {
-                running.remove(&ended?);
-            }
+            Some(ended) = crew.ended() => drop(ended?),
         }
     }
-    while tasks.join_next().await.is_some() {}
+    crew.finish().await;
     Ok(())
 }
 
 /// What the workers of one endpoint are made of, one per tenant.
 fn streams_of(parts: &DeliverParts, endpoint: &Arc<Endpoint>, leaving: &Leaving) -> Vec<Arc<StreamParts>> {
-    let stream = |tenant: &TenantId| StreamParts {
-        tenant: tenant.clone(),
-        endpoint: endpoint.clone(),
-        wishes: parts.outbox.open(tenant, &endpoint.id),
-        shared: parts.clone(),
-        leaving: leaving.clone(),
+    let stream = |tenant: &TenantId| {
+        let (wishes, counts) = parts.outbox.open(tenant, &endpoint.id);
+        StreamParts {
+            tenant: tenant.clone(),
+            endpoint: endpoint.clone(),
+            wishes,
+            counts,
+            shared: parts.clone(),
+            leaving: leaving.clone(),
+        }
     };
     endpoint.tenants.iter().map(|tenant| Arc::new(stream(tenant))).collect()
 }
 
 /// The workers of one endpoint, until they are stopped.
-async fn supervise(
-    readiness: Readiness,
-    endpoint: EndpointId,
-    streams: Vec<Arc<StreamParts>>,
-    stop: CancellationToken,
-) -> EndpointId {
+async fn supervise(readiness: Readiness, streams: Vec<Arc<StreamParts>>, stop: CancellationToken) {
     let mut supervisor = Supervisor::new(stop, readiness.clone());
     let mut names = Vec::new();
     for stream in streams {
@@ -199,5 +187,4 @@ async fn supervise(
     }
     supervisor.run(DRAIN_REAL).await;
     readiness.forget(&names);
-    endpoint
 }

@@ -12,10 +12,13 @@ use crate::domain::figures::{QueueFigures, SkillFigures};
 use crate::domain::ids::{AgentId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::state::AgentState;
 use crate::engine::calls::call_row;
+use crate::engine::meter::Meter;
 use crate::engine::readiness::Readiness;
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
-use crate::platform::{Capabilities, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest};
+use crate::platform::{
+    Capabilities, Feed, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest, Vitals,
+};
 use crate::store::{Identity, Role, Store};
 
 const START: UtcMicros = UtcMicros::from_micros(1_793_000_000_000_000);
@@ -60,7 +63,7 @@ impl Platform for Puppet {
             tells_breaks: false,
             shortest_interval: INTERVAL,
             subscription_life: INTERVAL,
-            most_in_one_read: 2,
+            has_feed: false,
         }
     }
 
@@ -85,6 +88,14 @@ impl Platform for Puppet {
             shown.map(|id| QueueFigures { calls_waiting: Some(1), ..QueueFigures::unknown(id.clone()) }).collect();
         let ids = queues.iter().map(ToString::to_string).collect();
         self.answer("queues", ids, FiguresRead { figures, ..FiguresRead::default() })
+    }
+
+    fn vitals(&self) -> Vitals {
+        unreachable!("nobody asks")
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
+        unreachable!("nobody asks")
     }
 
     fn set_state<'a>(&'a self, _: &'a AgentId, _: &'a AgentState, _: &'a ReasonCode) -> Call<'a, ()> {
@@ -159,6 +170,9 @@ impl Desk {
             reporting_budget: Mutex::new(Budget::new(wanted.requests_per_minute, minute, 0)),
             figures: watch::Sender::default(),
             offset: Mutex::default(),
+            meter: Meter::default(),
+            feed: Mutex::default(),
+            subscriptions: Mutex::default(),
         });
         let reads = Reads::load(link.clone(), wanted).await.expect("loads");
         Self { clock, puppet, link, reads, _store: store, _folder: folder }
@@ -227,7 +241,9 @@ async fn a_read_that_fails_leaves_old_figures_and_says_so_and_never_zero() {
 
 #[tokio::test]
 async fn reads_are_an_interval_apart_on_a_grid_and_cost_the_ordinary_budget_nothing() {
-    let mut desk = Desk::of(wanted(&["1", "2", "3"], &["q_1"])).await;
+    let skills: Vec<String> = (0..=MOST_IN_ONE_READ).map(|id| id.to_string()).collect();
+    let skills: Vec<&str> = skills.iter().map(String::as_str).collect();
+    let mut desk = Desk::of(wanted(&skills, &["q_1"])).await;
     for poll in 0..20_u64 {
         let late = Duration::from_millis(poll * 37 % 500);
         desk.clock.advance(desk.reads.wait().expect("something is read") + late);
@@ -236,8 +252,8 @@ async fn reads_are_an_interval_apart_on_a_grid_and_cost_the_ordinary_budget_noth
     let asked = desk.puppet.asked();
     let of = |what: &str| asked.iter().filter(|(_, kind, _)| *kind == what).collect::<Vec<_>>();
     assert_eq!((of("list").len(), of("queues").len()), (1, 20), "the list is read once an hour");
-    let batches: Vec<_> = of("skills").iter().map(|(_, _, ids)| ids.join(",")).collect();
-    assert_eq!(batches, ["1,2", "3"].repeat(20), "two in one read here");
+    let batches: Vec<_> = of("skills").iter().map(|(_, _, ids)| ids.len()).collect();
+    assert_eq!(batches, [100, 1].repeat(20));
     let polls: Vec<Duration> = of("queues").iter().map(|(at, ..)| *at).collect();
     for pair in polls.windows(2) {
         assert!(pair[1] >= pair[0] + INTERVAL, "{pair:?}");
@@ -301,7 +317,9 @@ async fn a_queue_that_is_not_there_is_named_and_spoils_the_others_once_at_most()
 
 #[tokio::test]
 async fn a_throttled_read_ends_the_poll_and_holds_up_nothing_else() {
-    let mut desk = Desk::of(wanted(&["1", "2", "3"], &["q_1"])).await;
+    let skills: Vec<String> = (0..=MOST_IN_ONE_READ).map(|id| id.to_string()).collect();
+    let skills: Vec<&str> = skills.iter().map(String::as_str).collect();
+    let mut desk = Desk::of(wanted(&skills, &["q_1"])).await;
     desk.fail([Failure::Throttled { retry_after: Some(Duration::from_secs(120)) }]);
     desk.poll().await;
     assert_eq!(desk.puppet.asked().len(), 1);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail};
 use tokio_util::sync::CancellationToken;
 
+use super::tenants::Tenants;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::audit::head::{HeadClaim, HeadKey, MARK_BYTES, MOST_MARKS, SignedHead};
 use crate::domain::audit::{AuditDraft, ChainCheck, ChainHead};
@@ -40,7 +41,7 @@ pub struct HeadParts {
     /// Signs.
     pub key: HeadKey,
     /// Whose chains.
-    pub tenants: Arc<[TenantId]>,
+    pub tenants: Tenants,
     /// How often.
     pub settings: HeadSettings,
     /// One head is made at a time: the worker and the job would sign the same entries, and the store takes one of two.
@@ -110,8 +111,8 @@ pub async fn make(parts: &HeadParts, tenant: &TenantId) -> anyhow::Result<usize>
 pub async fn pass(parts: &HeadParts, least: u64) -> anyhow::Result<Passed> {
     let mut passed = Passed { made: 0, entries_left: parts.settings.entries };
     let mut fault = None;
-    for tenant in &*parts.tenants {
-        match of_tenant(parts, tenant, least).await {
+    for tenant in parts.tenants.ids() {
+        match of_tenant(parts, &tenant, least).await {
             Ok((made, waiting)) => {
                 passed.made += made;
                 passed.entries_left = passed.entries_left.min(parts.settings.entries.saturating_sub(waiting).max(1));

@@ -29,7 +29,7 @@ fn parts_of(store: &Store, clock: &ManualClock, folder: Option<PathBuf>) -> Head
         clock: Arc::new(clock.clone()),
         random: Arc::new(SeededRandom::new(7)),
         key: HeadKey::from_seed([7; 32]),
-        tenants: [acme(), "bravo".into()].into(),
+        tenants: Tenants::named([acme(), "bravo".into()]),
         settings: HeadSettings { entries: 10, folder },
         turn: Arc::default(),
     }

@@ -13,7 +13,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use super::{JobParts, JobSpec, RunRefused, RunRequest};
 use crate::clock::RealTime;
 use crate::domain::event::{Event, JobFailed};
-use crate::domain::ids::{EventId, TenantId};
+use crate::domain::ids::EventId;
 use crate::domain::job::{CLOCK_WAS_WRONG, Due, JobKey, JobOutcome, due, missed_text};
 use crate::domain::time::{UtcMicros, rough_duration_text};
 use crate::store::{Commit, JobRun, JobState};
@@ -55,6 +55,8 @@ struct Entry {
     running: Option<Running>,
     /// Nothing is due before this, as long as the clock is not set back by days.
     not_before: UtcMicros,
+    /// The configuration has it no more: it goes when its run has ended.
+    gone: bool,
 }
 
 /// A run that begins once its commit is done.
@@ -77,17 +79,8 @@ pub(super) struct JobKeeper {
 
 impl JobKeeper {
     /// Takes up where the store says that it was left.
-    pub(super) async fn load(parts: JobParts) -> anyhow::Result<Self> {
-        let reader = &parts.reader;
-        let mut states: HashMap<_, _> = reader
-            .jobs()
-            .await
-            .context("the jobs' state")?
-            .into_iter()
-            .map(|state| (state.key.clone(), state))
-            .collect();
-        let last_runs = reader.last_job_runs().await.context("the jobs' last runs")?;
-        let cut_off = reader.unfinished_job_runs().await.context("runs that were cut off")?;
+    pub(super) async fn load(parts: JobParts, specs: &[JobSpec]) -> anyhow::Result<Self> {
+        let cut_off = parts.reader.unfinished_job_runs().await.context("runs that were cut off")?;
         let now = parts.clock.now();
         let mut keeper = Self {
             entries: BTreeMap::new(),
@@ -97,25 +90,52 @@ impl JobKeeper {
             starts: Vec::new(),
             parts,
         };
-        for spec in keeper.parts.specs.iter() {
-            let key = spec.info.key.clone();
-            let calendar = spec.info.calendar.text();
-            let state = states.remove(&key).filter(|state| state.calendar == calendar).unwrap_or_else(|| {
-                let fresh = JobState { key: key.clone(), calendar, handled_through: now, told_at: None, told: None };
-                keeper.pending.jobs.push(fresh.clone());
-                fresh
-            });
-            if let Some(told) = &state.told {
-                keeper.parts.readiness.degraded(&part(&key), told.clone());
-            }
-            let last_run = last_runs.iter().find(|run| run.key == key).map_or(0, |run| run.run);
-            let entry = Entry { spec: spec.clone(), state, last_run, running: None, not_before: UtcMicros::EPOCH };
-            keeper.entries.insert(key, entry);
-        }
+        keeper.follow(specs).await?;
         for run in cut_off {
             keeper.take_up(run, now);
         }
         Ok(keeper)
+    }
+
+    /// From now on there are these jobs. What runs of one that is gone comes to its end.
+    pub(super) async fn follow(&mut self, specs: &[JobSpec]) -> anyhow::Result<()> {
+        let states = self.parts.reader.jobs().await.context("the jobs' state")?;
+        let mut states: HashMap<_, _> = states.into_iter().map(|state| (state.key.clone(), state)).collect();
+        let last_runs = self.parts.reader.last_job_runs().await.context("the jobs' last runs")?;
+        let mut before = std::mem::take(&mut self.entries);
+        for spec in specs {
+            let key = spec.info.key.clone();
+            let entry = if let Some(known) = before.remove(&key) {
+                let entry = self.entry(spec.clone(), Some(known.state), known.last_run);
+                Entry { running: known.running, ..entry }
+            } else {
+                let last_run = last_runs.iter().find(|run| run.key == key).map_or(0, |run| run.run);
+                self.entry(spec.clone(), states.remove(&key), last_run)
+            };
+            self.entries.insert(key, entry);
+        }
+        for (key, entry) in before {
+            self.parts.readiness.forget(&[part(&key)]);
+            if entry.running.is_some() {
+                self.entries.insert(key, Entry { gone: true, ..entry });
+            }
+        }
+        Ok(())
+    }
+
+    /// A job as the store knows it; one with another calendar begins afresh.
+    fn entry(&mut self, spec: JobSpec, known: Option<JobState>, last_run: u64) -> Entry {
+        let (key, calendar) = (spec.info.key.clone(), spec.info.calendar.text());
+        let state = known.filter(|state| state.calendar == calendar).unwrap_or_else(|| {
+            let handled_through = self.parts.clock.now();
+            let fresh = JobState { key: key.clone(), calendar, handled_through, told_at: None, told: None };
+            self.pending.jobs.push(fresh.clone());
+            fresh
+        });
+        if let Some(told) = &state.told {
+            self.parts.readiness.degraded(&part(&key), told.clone());
+        }
+        Entry { spec, state, last_run, running: None, not_before: UtcMicros::EPOCH, gone: false }
     }
 
     /// Shows a run that has no end as cut off, and does it again.
@@ -143,7 +163,7 @@ impl JobKeeper {
             .values()
             .filter(|entry| {
                 let set_back = entry.state.handled_through.since(now) > CLOCK_WAS_WRONG;
-                entry.running.is_none() && (set_back || entry.not_before <= now)
+                !entry.gone && entry.running.is_none() && (set_back || entry.not_before <= now)
             })
             .map(|entry| entry.spec.info.key.clone())
             .collect();
@@ -226,9 +246,11 @@ impl JobKeeper {
             return;
         }
         let now = self.parts.clock.now();
-        let refused = match self.entries.get(&key) {
+        let there = |entry: &&Entry| !entry.gone;
+        let refused = match self.entries.get(&key).filter(there) {
             None => {
-                let known: Vec<_> = self.entries.keys().map(ToString::to_string).collect();
+                let known = self.entries.values().filter(there);
+                let known: Vec<_> = known.map(|entry| entry.spec.info.key.to_string()).collect();
                 Some(RunRefused::Unknown { key: key.clone(), known: known.join(", ") })
             }
             Some(entry) => {
@@ -320,17 +342,21 @@ impl JobKeeper {
             message: Some(message),
             ..run
         });
+        if self.entries.get(&key).is_some_and(|entry| entry.gone) {
+            self.entries.remove(&key);
+            self.parts.readiness.forget(&[part(&key)]);
+        }
     }
 
     /// One event for the job's tenant; for a job of the daemon's own, one for each.
     fn failure_events(&self, run: &JobRun, outcome: JobOutcome, message: &str, now: UtcMicros) -> Vec<Event> {
-        let tenants: &[TenantId] = match &run.key.tenant {
-            Some(tenant) => std::slice::from_ref(tenant),
-            None => &self.parts.tenants,
+        let tenants = match &run.key.tenant {
+            Some(tenant) => vec![tenant.clone()],
+            None => self.parts.tenants.ids(),
         };
-        let event = |tenant: &TenantId| Event {
+        let event = |tenant| Event {
             id: EventId(self.parts.random.id_at(now)),
-            tenant: tenant.clone(),
+            tenant,
             at: now,
             data: JobFailed {
                 job_id: run.key.job.clone(),
@@ -343,7 +369,7 @@ impl JobKeeper {
             }
             .into(),
         };
-        tenants.iter().map(event).collect()
+        tenants.into_iter().map(event).collect()
     }
 
     /// Lets what runs come to its end, for a while, and records what did.

@@ -17,12 +17,12 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::readiness::Readiness;
+use super::tenants::Tenants;
 use crate::clock::{BoxFuture, RealTime, SharedClock, SharedRandom};
 use crate::domain::cron::Calendar;
-use crate::domain::ids::TenantId;
 use crate::domain::job::{CatchUp, JobKey};
 use crate::domain::time::UtcMicros;
 use crate::store::{Reader, Writer};
@@ -67,6 +67,9 @@ pub struct JobSpec {
     pub job: Arc<dyn Job>,
 }
 
+/// The jobs in force; a reload brings others.
+pub type JobSpecs = watch::Receiver<Arc<[JobSpec]>>;
+
 /// Why a job is not run at once.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RunRefused {
@@ -102,9 +105,9 @@ pub struct RunRequest {
 #[derive(Clone)]
 pub struct JobParts {
     /// The jobs.
-    pub specs: Arc<[JobSpec]>,
+    pub specs: JobSpecs,
     /// The tenants, each of which is told when a job of the daemon's own fails.
-    pub tenants: Arc<[TenantId]>,
+    pub tenants: Tenants,
     /// The one writer.
     pub writer: Writer,
     /// The readers.
@@ -120,24 +123,24 @@ pub struct JobParts {
 }
 
 /// The way in for people: what jobs there are, and running one at once. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Jobs {
-    infos: Arc<[JobInfo]>,
+    specs: JobSpecs,
     clock: SharedClock,
     requests: mpsc::Sender<RunRequest>,
 }
 
 impl Jobs {
     /// The way in, and where what it takes arrives.
-    pub fn new(specs: &[JobSpec], clock: SharedClock) -> (Self, Arc<Mutex<mpsc::Receiver<RunRequest>>>) {
+    pub fn new(specs: JobSpecs, clock: SharedClock) -> (Self, Arc<Mutex<mpsc::Receiver<RunRequest>>>) {
         let (requests, arrivals) = mpsc::channel(INBOX);
-        let infos = specs.iter().map(|spec| spec.info.clone()).collect();
-        (Self { infos, clock, requests }, Arc::new(Mutex::new(arrivals)))
+        (Self { specs, clock, requests }, Arc::new(Mutex::new(arrivals)))
     }
 
     /// Every job with its last and next run.
     pub async fn views(&self, reader: &Reader) -> Result<Vec<JobView>, crate::store::ReadError> {
-        Ok(views(&self.infos, &reader.last_job_runs().await?, self.clock.now()))
+        let infos: Vec<JobInfo> = self.specs.borrow().iter().map(|spec| spec.info.clone()).collect();
+        Ok(views(&infos, &reader.last_job_runs().await?, self.clock.now()))
     }
 
     /// Runs a job now, whatever its calendar says; gives the number of the run once it has begun.

@@ -1,7 +1,6 @@
 //! Lets go of what has served its time, in slices: between two of them the writer serves everybody else, and it pauses as long as
 //! a slice took, so that at most half of the writer's time goes into it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,6 +10,7 @@ use crate::clock::{BoxFuture, RealTime, SharedClock, Stopwatch};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::heads::{self, HeadParts};
+use crate::engine::tenants::Tenants;
 use crate::store::{Commit, Forgotten, OutboxChange, Pruned, Reader, SLICE_ROWS, Slice, Writer};
 
 /// A repeated request finds its first answer for this long.
@@ -51,7 +51,7 @@ pub struct Retention {
     /// The daemon's clock.
     pub clock: SharedClock,
     /// Whose rows.
-    pub tenants: Arc<[TenantId]>,
+    pub tenants: Tenants,
     /// Audit entries go under a signed head alone.
     pub heads: HeadParts,
     /// For how long.
@@ -73,7 +73,7 @@ impl Retention {
             Some((_, sum)) => *sum += count,
             None => counts.push((name, count)),
         };
-        for tenant in self.tenants.iter() {
+        for tenant in &self.tenants.ids() {
             let history = now - self.kept.history;
             for agent in self.reader.agents_with_history_before(tenant, history).await.context("agents' old history")? {
                 add("history", self.prune(Some(tenant), Pruned::History(agent), history).await?);

@@ -14,10 +14,12 @@ use super::retention::{Kept, Retention};
 use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom};
 use crate::domain::cron::Pattern;
+use crate::domain::ids::TenantId;
 use crate::domain::job::JobOutcome;
 use crate::store::{Identity, JobRun, Role, Store};
 
 const HOUR: Duration = Duration::from_secs(3600);
+const AT_NINE: &str = "2026-11-22T09:00:00Z";
 
 type Work = Arc<dyn Fn(usize) -> BoxFuture<anyhow::Result<String>> + Send + Sync>;
 
@@ -82,6 +84,11 @@ fn spec(cron: &str, catch_up: CatchUp, tenant: Option<&str>, job: &Noted) -> Job
     JobSpec { info, job: Arc::new(job.clone()) }
 }
 
+/// These jobs, for good.
+fn in_force(specs: impl Into<Arc<[JobSpec]>>) -> JobSpecs {
+    watch::channel(specs.into()).1
+}
+
 impl Bench {
     /// At 08:30 on a Sunday, with one job.
     async fn with(spec: JobSpec) -> Self {
@@ -90,12 +97,12 @@ impl Bench {
         let url = format!("sqlite://{}", folder.path().join("keeper.db").display());
         let identity = Identity { host: "desk".into(), pid: 1, version: "0".into() };
         let store = Store::open(&url, Role::Daemon, Arc::new(clock.clone()), &identity).await.expect("opens");
-        let specs: Arc<[JobSpec]> = Arc::new([spec]);
         let shared: SharedClock = Arc::new(clock.clone());
-        let (_, requests) = Jobs::new(&specs, shared.clone());
+        let specs = in_force([spec]);
+        let (_, requests) = Jobs::new(specs.clone(), shared.clone());
         let parts = JobParts {
             specs,
-            tenants: Arc::new(["acme".into(), "bravo".into()]),
+            tenants: Tenants::named(["acme".into(), "bravo".into()]),
             writer: store.writer().clone(),
             reader: store.reader().clone(),
             clock: shared.clone(),
@@ -107,7 +114,8 @@ impl Bench {
     }
 
     async fn keeper(&self) -> JobKeeper {
-        let mut keeper = JobKeeper::load(self.parts.clone()).await.expect("loads");
+        let specs = self.parts.specs.borrow().clone();
+        let mut keeper = JobKeeper::load(self.parts.clone(), &specs).await.expect("loads");
         keeper.pass().await.expect("passes");
         keeper
     }
@@ -130,7 +138,7 @@ impl Bench {
 
     /// The runs, the oldest first.
     async fn runs(&self) -> Vec<JobRun> {
-        let key = self.parts.specs[0].info.key.clone();
+        let key = self.parts.specs.borrow()[0].info.key.clone();
         let mut runs = self.store.reader().job_runs(&key, 100).await.expect("reads");
         runs.reverse();
         runs
@@ -405,7 +413,7 @@ async fn a_changed_calendar_starts_afresh() {
     let mut bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &job)).await;
     drop(bench.keeper().await);
     bench.clock.advance(5 * HOUR);
-    bench.parts.specs = Arc::new([spec("15 * * * *", CatchUp::Once, None, &job)]);
+    bench.parts.specs = in_force([spec("15 * * * *", CatchUp::Once, None, &job)]);
     let mut keeper = bench.keeper().await;
     bench.settle(&mut keeper).await;
     assert!(job.due().is_empty(), "what the new calendar would have asked for in the past is not due");
@@ -422,7 +430,7 @@ async fn the_task_wakes_by_itself_runs_what_is_asked_for_and_stops_when_told() {
         Box::pin(async { Ok("fine".to_owned()) })
     });
     let mut bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &job)).await;
-    let (way_in, requests) = Jobs::new(&bench.parts.specs, bench.parts.clock.clone());
+    let (way_in, requests) = Jobs::new(bench.parts.specs.clone(), bench.parts.clock.clone());
     bench.parts.requests = requests;
     let soft = CancellationToken::new();
     let mut task = tokio::task::JoinSet::new();
@@ -495,4 +503,42 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
     assert_eq!(retention.run(now, None).await.expect("lets go"), "let go of 2 answers, 700 events");
     assert_eq!(retention.run(now, None).await.expect("lets go"), "nothing had served its time");
     assert_eq!(bench.told("acme").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reload_brings_jobs_and_takes_them_and_what_runs_comes_to_its_end() {
+    let gate = Arc::new(Notify::new());
+    let waits = gate.clone();
+    let slow = Noted::new(move |_| {
+        let gate = waits.clone();
+        Box::pin(async move {
+            gate.notified().await;
+            anyhow::bail!("as asked")
+        })
+    });
+    let (leaves, stays) = (spec("0 * * * *", CatchUp::Once, Some("acme"), &slow), Noted::fine());
+    let bench = Bench::with(leaves.clone()).await;
+    let mut keeper = bench.keeper().await;
+    bench.clock.advance(HOUR);
+    keeper.pass().await.expect("passes");
+    let comes = spec("0 * * * *", CatchUp::Once, Some("bravo"), &stays);
+    keeper.follow(std::slice::from_ref(&comes)).await.expect("follows");
+    let (reply, answer) = oneshot::channel();
+    keeper.ask(RunRequest { key: key(Some("acme")), actor: "ops".into(), reply });
+    assert!(matches!(answer.await, Ok(Err(RunRefused::Unknown { known, .. })) if known == "tidy of bravo"));
+    bench.clock.advance(HOUR);
+    keeper.pass().await.expect("passes");
+    gate.notify_one();
+    bench.settle(&mut keeper).await;
+    assert_eq!((slow.due(), stays.due()), (vec![AT_NINE.to_owned()], vec!["2026-11-22T10:00:00Z".to_owned()]));
+    let runs = bench.store.reader().job_runs(&key(Some("acme")), 10).await.expect("reads");
+    assert_eq!(runs.iter().map(|run| run.outcome).collect::<Vec<_>>(), [Some(JobOutcome::Failed)]);
+    let shown: Vec<_> = bench.parts.readiness.report().parts.into_iter().map(|part| part.name).collect();
+    assert_eq!(shown, ["job tidy of bravo"], "a job that is gone does not show");
+
+    // Back again, it goes on where it stood: what came due meanwhile is made up for as its calendar says.
+    keeper.follow(&[leaves, comes]).await.expect("follows");
+    gate.notify_one();
+    bench.settle(&mut keeper).await;
+    assert_eq!(slow.due(), [AT_NINE, "2026-11-22T10:00:00Z"]);
 }

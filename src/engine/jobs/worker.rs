@@ -25,9 +25,11 @@ const DRAIN_REAL: Duration = Duration::from_secs(5);
 /// Runs until `soft` is cancelled.
 pub async fn run(parts: JobParts, soft: CancellationToken) -> anyhow::Result<()> {
     let mut requests = parts.requests.clone().lock_owned().await;
+    let mut specs = parts.specs.clone();
     let wake = Arc::new(Notify::new());
     let mut scheduler = scheduler(&wake).await?;
-    let mut keeper = JobKeeper::load(parts).await?;
+    let first = specs.borrow_and_update().clone();
+    let mut keeper = JobKeeper::load(parts, &first).await?;
     // Once at the start: what came due while the daemon was down.
     wake.notify_one();
     let ended = loop {
@@ -35,6 +37,12 @@ pub async fn run(parts: JobParts, soft: CancellationToken) -> anyhow::Result<()>
             () = soft.cancelled() => break keeper.drain(DRAIN_REAL).await,
             () = wake.notified() => {}
             () = RealTime::sleep(SAFETY_REAL) => {}
+            Ok(()) = specs.changed() => {
+                let newer = specs.borrow_and_update().clone();
+                if let Err(error) = keeper.follow(&newer).await {
+                    break Err(error);
+                }
+            }
             Some(request) = requests.recv() => keeper.ask(request),
             Some(ended) = keeper.next_end() => keeper.end(ended),
         }

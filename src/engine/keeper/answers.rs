@@ -121,7 +121,8 @@ impl Keeper {
             transition: Some(id),
         };
         let now = now.following(known.as_ref());
-        self.files[index.position()].before_post = known;
+        let file = &mut self.files[index.position()];
+        (file.before_estimate, file.told_by_feed) = (known, false);
         // An answer is no sight: how fresh the picture is stays as it was.
         self.record_change(pass, index, now, seen_at.unwrap_or(UtcMicros::EPOCH), transition.latency_ms);
     }

@@ -67,6 +67,7 @@ impl Keeper {
             change.set_at = change.set_at.offset(by_us);
         }
         self.newest_sights.clear();
+        self.held_fed.clear();
         (self.looking_since, self.started_at, self.plans_read) = (pass.now, pass.now, UtcMicros::EPOCH);
         self.commit(&mut pass).await
     }
@@ -159,8 +160,11 @@ impl Keeper {
     /// How far the clock was set since the agent's stay was stored; none where nobody can tell, or it was not.
     fn set_since_stored(&self, index: AgentIndex, sighting: &Sighting, offset_us: i64) -> Option<i64> {
         let known = self.roster.get(index)?.observed()?;
+        if self.files[index.position()].told_by_feed {
+            return None;
+        }
         // An estimate has no such instant; the stay that it followed is as far off.
-        let mut stays = [Some(known), self.files[index.position()].before_post.as_ref()].into_iter().flatten();
+        let mut stays = [Some(known), self.files[index.position()].before_estimate.as_ref()].into_iter().flatten();
         let (stay, said) = stays.find_map(|stay| Some((stay, stay.platform_at?)))?;
         let off_us = |platform_at: UtcMicros| {
             platform_at.offset(-offset_us).as_micros().saturating_sub(stay.entered_at.as_micros())
@@ -195,7 +199,7 @@ impl Keeper {
         by_us: i64,
         since: Option<UtcMicros>,
     ) -> anyhow::Result<()> {
-        if let Some(before) = &mut self.files[index.position()].before_post {
+        if let Some(before) = &mut self.files[index.position()].before_estimate {
             before.entered_at = before.entered_at.offset(by_us);
         }
         let Some(slot) = self.roster.get(index) else { return Ok(()) };

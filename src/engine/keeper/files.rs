@@ -32,8 +32,13 @@ pub(super) struct File {
     pub row: Option<Sighted>,
     /// Snapshots in a row that showed an older row of another state.
     pub contradictions: u8,
-    /// What the picture held before an accepted POST of ours that no snapshot has shown yet.
-    pub before_post: Option<Observed>,
+    /// The snapshots in a row that should have shown the agent and did not: when the first was generated, and how many.
+    pub missed: Option<(UtcMicros, u8)>,
+    /// What the picture held before what it holds now, where that is an estimate: an accepted POST of ours or a message of the feed
+    /// that no snapshot has shown yet.
+    pub before_estimate: Option<Observed>,
+    /// The feed has told of what the picture holds, to this keeper.
+    pub told_by_feed: bool,
     /// The platform is being asked about the agent, or may be asked again from this monotonic time on.
     pub asked: Asked,
 }
@@ -61,7 +66,9 @@ impl File {
             not_ready: Duration::ZERO,
             row: None,
             contradictions: 0,
-            before_post: None,
+            missed: None,
+            before_estimate: None,
+            told_by_feed: false,
             asked: Asked::Never,
         }
     }

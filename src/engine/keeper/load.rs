@@ -10,7 +10,7 @@ use super::book::{Book, Open};
 use super::files::{File, Zones};
 use super::record::Pass;
 use super::{AutomaticChange, Keeper, KeeperParts};
-use crate::domain::agent::{Agent, Source};
+use crate::domain::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId};
 use crate::domain::merge::SAME_CHANGE;
 use crate::domain::roster::{AgentIndex, AgentSlot, Roster};
@@ -45,6 +45,7 @@ impl Keeper {
             roster_told: parts.roster.clone(),
             started_at: now,
             newest_sights: BTreeMap::new(),
+            held_fed: BTreeMap::new(),
             looking_since: now,
             told_stale: BTreeSet::new(),
             plans_read: now,
@@ -198,10 +199,10 @@ impl Keeper {
     /// What stood before an estimate that no snapshot has settled yet.
     async fn restore_estimates(&mut self) -> anyhow::Result<()> {
         for (slot, file) in self.roster.slots().iter().zip(&mut self.files) {
-            let Some(estimate) = slot.observed().filter(|observed| observed.source == Source::Post) else { continue };
+            let Some(estimate) = slot.observed().filter(|observed| observed.is_estimate()) else { continue };
             let just_before = (estimate.entered_at.offset(-1), estimate.entered_at);
             let rows = self.link.reader.agent_history(&self.link.tenant, slot.id(), just_before, None, 1).await?;
-            file.before_post = rows.into_iter().next().map(|stored| observed(stored.row));
+            file.before_estimate = rows.into_iter().next().map(|stored| observed(stored.row));
         }
         Ok(())
     }

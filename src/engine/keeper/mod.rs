@@ -10,6 +10,8 @@ mod clock_set;
 mod decide;
 mod dispatch;
 mod doubt;
+mod facts;
+mod fed;
 mod files;
 mod load;
 mod moot;
@@ -32,10 +34,12 @@ use self::record::Pass;
 use self::requests::PendingAnswer;
 use super::link::Link;
 use super::message::Message;
+use super::meter::Totals;
 use super::picture::PLANS_EVERY;
 use super::settings::TenantSettings;
-use crate::clock::RealTime;
+use crate::clock::{RealTime, Stopwatch};
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
+use crate::domain::merge::Fed;
 use crate::domain::roster::Roster;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Step};
@@ -97,6 +101,8 @@ struct Keeper {
     started_at: UtcMicros,
     /// When the newest snapshot of each subscription was generated, by the subscription's number.
     newest_sights: BTreeMap<u32, UtcMicros>,
+    /// Messages of the feed that may be older than what is known.
+    held_fed: BTreeMap<AgentId, Fed>,
     /// Since when the subscriptions have their agents.
     looking_since: UtcMicros,
     /// The subscriptions that people were told are stale.
@@ -123,6 +129,7 @@ impl Arrival {
         match self {
             Self::Message(Message::Request { request, .. }) => request.agents.len(),
             Self::Message(Message::Sight(sight)) => sight.changed.len(),
+            Self::Message(Message::Fed(fed)) => fed.len(),
             Self::Message(Message::SliceNotice(_) | Message::Cancel { .. } | Message::ScheduleChanged)
             | Self::Answer(_)
             | Self::Told(_) => 0,
@@ -142,6 +149,7 @@ pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<
             return Err(error);
         }
     };
+    let _runs = Runs::from_now_on(&parts.link);
     let mut settings = parts.settings.clone();
     loop {
         let mut arrivals = Vec::new();
@@ -182,6 +190,22 @@ pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<
     }
 }
 
+/// Says that the keeper runs, for as long as this is held.
+struct Runs(Arc<Link>);
+
+impl Runs {
+    fn from_now_on(link: &Arc<Link>) -> Self {
+        link.meter.runs(true);
+        Self(link.clone())
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.0.meter.runs(false);
+    }
+}
+
 fn answered<T>(result: Result<T, JoinError>) -> anyhow::Result<T> {
     result.map_err(|error| anyhow::anyhow!("a call's task failed: {error}"))
 }
@@ -194,6 +218,7 @@ impl Keeper {
     }
 
     async fn pass(&mut self, arrivals: Vec<Arrival>) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
         self.watch_clock().await?;
         let mut pass = Pass::new(self.link.clock.now());
         for arrival in arrivals {
@@ -202,6 +227,7 @@ impl Keeper {
         if pass.now.since(self.plans_read) >= PLANS_EVERY {
             self.read_plans(pass.now).await?;
         }
+        self.believe_held(&mut pass);
         self.watch_staleness(&mut pass);
         self.give_up_unseen(&mut pass);
         self.decide(&mut pass);
@@ -216,6 +242,8 @@ impl Keeper {
         for reply in std::mem::take(&mut pass.replies) {
             reply();
         }
+        self.tell_facts(pass.now);
+        self.link.meter.passed(watch.elapsed());
         Ok(())
     }
 
@@ -227,6 +255,7 @@ impl Keeper {
                 self.read_stays_anew(pass, &sight).await?;
                 self.take_sight(pass, sight);
             }
+            Arrival::Message(Message::Fed(fed)) => self.take_fed(pass, fed),
             Arrival::Message(Message::SliceNotice(notice)) => self.take_notice(pass, &notice),
             Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply),
             Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),
@@ -238,7 +267,9 @@ impl Keeper {
     async fn commit(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
         let commit = self.finish_commit(pass);
         if !commit.is_empty() {
+            let totals = Totals::of(&commit);
             self.link.writer.commit(commit).await?;
+            self.link.meter.add(&totals);
         }
         Ok(())
     }
@@ -280,4 +311,4 @@ impl Keeper {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -10,6 +10,7 @@ use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::policy::Ruling;
 use crate::domain::rule::Mode;
 use crate::domain::rule::compile::{CompiledRule, RuleSet};
+use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
 
@@ -79,6 +80,9 @@ impl Keeper {
             }
             let Some(index) = self.roster.find(agent.as_str()) else { continue };
             if self.book.of_agent(&agent).next().is_none() {
+                if self.roster.get(index).is_some_and(|slot| slot.observed().is_some()) {
+                    self.lose_sight(pass, index, AgentState::off_roster(), pass.now);
+                }
                 self.audit_agent(pass, index, &Actor::Daemon, "agent.left_roster", serde_json::Value::Null);
                 pass.leavers.push(agent);
             }
@@ -99,6 +103,7 @@ impl Keeper {
         }
         self.automatic.remove(agent);
         self.leaving.remove(agent);
+        self.held_fed.remove(agent);
     }
 }
 
@@ -127,7 +132,6 @@ mod tests {
     use crate::domain::priority::Priority;
     use crate::domain::rule::check::Capabilities;
     use crate::domain::rule::parse::parse;
-    use crate::domain::state::AgentState;
 
     fn asked(status: Status) -> Transition {
         Transition {

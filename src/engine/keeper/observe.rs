@@ -14,9 +14,10 @@ use super::record::{Pass, shows};
 use crate::domain::agent::{Agent, Observed, Source};
 use crate::domain::event::{AgentReversedChange, PictureStale, SnapshotOversize, SubscriptionNearExpiry};
 use crate::domain::ids::{AgentId, TransitionId};
-use crate::domain::merge::{CONTRADICTIONS_BELIEVED, Merged, SAME_CHANGE, Sighted, merge};
+use crate::domain::merge::{CONTRADICTIONS_BELIEVED, Known, Merged, SAME_CHANGE, Sighted, merge};
 use crate::domain::planner::is_reversal;
-use crate::domain::roster::AgentIndex;
+use crate::domain::roster::{AgentIndex, AgentSlot};
+use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition};
 use crate::engine::calls::real_millis;
@@ -26,6 +27,9 @@ use crate::store::{AgentWrite, HistoryWrite};
 
 /// With no snapshot at all, a change in doubt is given up this long after it could first have been read back.
 const LONGEST_UNSEEN: Duration = Duration::from_secs(15 * 60);
+
+/// A message of the feed is so long on its way at most, in real time, or [`SAME_CHANGE`] on our clock where that is longer.
+const LONGEST_WAY_REAL: Duration = Duration::from_millis(500);
 
 impl Keeper {
     /// Takes one snapshot in.
@@ -44,7 +48,8 @@ impl Keeper {
                 platform_at: sighting.changed_at,
                 generated_at: sight.generated_at,
             };
-            self.files[index.position()].row = Some(row);
+            let file = &mut self.files[index.position()];
+            (file.row, file.missed) = (Some(row), None);
             look_at.insert(index);
         }
         for agent in sight.agents.iter().filter(|agent| !absent.contains(agent)) {
@@ -53,12 +58,17 @@ impl Keeper {
             // Without a row this keeper never heard what is unchanged: the sight was meant for the one before it.
             let Some(row) = &mut file.row else { continue };
             self.roster.seen(index, sight.generated_at);
+            if self.held_fed.get(agent).is_some_and(|fed| sight.generated_at > fed.received_at) {
+                self.held_fed.remove(agent);
+            }
             // A snapshot that is served twice shows nothing more the second time, and counts once.
             if row.generated_at >= sight.generated_at {
                 continue;
             }
             row.generated_at = sight.generated_at;
-            if file.contradictions > 0 || self.book.of_agent(agent).next().is_some() {
+            let estimated = self.roster.get(index).and_then(AgentSlot::observed).is_some_and(Observed::is_estimate);
+            let came_back = file.missed.take().is_some();
+            if came_back || estimated || file.contradictions > 0 || self.book.of_agent(agent).next().is_some() {
                 look_at.insert(index);
             }
         }
@@ -71,6 +81,9 @@ impl Keeper {
             *newest = sight.generated_at;
             for agent in sight.absent.iter() {
                 self.note_absent(pass, agent, sight.generated_at);
+            }
+            for agent in sight.missing.iter() {
+                self.note_missed(pass, agent, sight.generated_at);
             }
         }
     }
@@ -87,6 +100,23 @@ impl Keeper {
             if open.unshown >= u32::from(CONTRADICTIONS_BELIEVED) {
                 self.step(pass, id, Step::GiveUp { at: pass.now });
             }
+        }
+    }
+
+    /// After three snapshots without an agent whom no other source has shown meanwhile, the state is unknown from the first of them on.
+    /// Fewer are nothing, and so is time without any snapshot.
+    fn note_missed(&mut self, pass: &mut Pass, agent: &AgentId, generated_at: UtcMicros) {
+        let Some(index) = self.roster.find(agent.as_str()) else { return };
+        let known = self.roster.get(index).and_then(AgentSlot::observed);
+        // A snapshot from before what is known says nothing against it.
+        if known.is_some_and(|known| known.state.is_out_of_sight() || generated_at <= known.entered_at) {
+            return;
+        }
+        let missed = &mut self.files[index.position()].missed;
+        let (since, count) = missed.map_or((generated_at, 1), |(since, count)| (since, count + 1));
+        *missed = Some((since, count));
+        if count >= CONTRADICTIONS_BELIEVED {
+            self.lose_sight(pass, index, AgentState::unseen(), since);
         }
     }
 
@@ -107,9 +137,10 @@ impl Keeper {
 
     fn merge_row(&mut self, pass: &mut Pass, index: AgentIndex) {
         let Some(slot) = self.roster.get(index) else { return };
-        let (known, file) = (slot.observed().cloned(), &mut self.files[index.position()]);
-        let Some(row) = file.row.clone() else { return };
-        let merged = merge(known.as_ref(), &row, file.contradictions);
+        let known = slot.observed().cloned();
+        let Some(row) = self.files[index.position()].row.clone() else { return };
+        let merged = merge(self.known(index), &row);
+        let file = &mut self.files[index.position()];
         if merged == Merged::Contradiction {
             // A snapshot from before the change it contradicts says nothing.
             if known.is_some_and(|known| row.generated_at > known.entered_at) {
@@ -136,8 +167,25 @@ impl Keeper {
         }
     }
 
-    /// The platform's own instant takes the place of an estimate.
-    fn settle_instant(
+    /// What the merge goes by.
+    pub(super) fn known(&self, index: AgentIndex) -> Known<'_> {
+        let file = &self.files[index.position()];
+        Known {
+            now: self.roster.get(index).and_then(AgentSlot::observed),
+            before: file.before_estimate.as_ref(),
+            told: file.told_by_feed,
+            contradictions: file.contradictions,
+            late_by: self.late_by(),
+        }
+    }
+
+    /// How late an estimate may be.
+    pub(super) fn late_by(&self) -> Duration {
+        SAME_CHANGE.max(self.link.clock.span_of_real(LONGEST_WAY_REAL))
+    }
+
+    /// The platform's own instant, or a better one, takes the place of an estimate.
+    pub(super) fn settle_instant(
         &mut self,
         pass: &mut Pass,
         index: AgentIndex,
@@ -147,7 +195,7 @@ impl Keeper {
     ) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         let file = &mut self.files[index.position()];
-        let before = file.before_post.take();
+        let before = if now.is_estimate() { file.before_estimate.clone() } else { file.before_estimate.take() };
         // An instant that jitters does not put a change before the one that it followed.
         let now = now.following(before.as_ref());
         if let Some(before) = before.filter(|before| before.state.counts_as_not_ready()) {
@@ -156,6 +204,9 @@ impl Keeper {
             pass.count(index);
         }
         pass.commit.history.push(self.retiming(&agent, estimate.row_at, &now));
+        if now.queue != estimate.queue {
+            pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
+        }
         self.roster.observe(index, now, seen_at);
     }
 
@@ -166,12 +217,13 @@ impl Keeper {
         let (tenant, entered_at) = (self.link.tenant.clone(), posted.row_at);
         pass.commit.history.push(HistoryWrite::Remove { tenant, agent, entered_at });
         let file = &mut self.files[index.position()];
-        let before = file.before_post.take();
+        let before = file.before_estimate.take();
         if let Some(before) = before.as_ref().filter(|before| before.state.counts_as_not_ready()) {
             file.take_not_ready(before.entered_at, posted.entered_at);
             pass.count(index);
         }
-        match (merge(before.as_ref(), row, 0), before) {
+        let before_it = Known { now: before.as_ref(), late_by: SAME_CHANGE, ..Known::default() };
+        match (merge(before_it, row), before) {
             (Merged::Changed(now), before) => self.enter(pass, index, before.as_ref(), now, row.generated_at),
             (_, Some(before)) => {
                 self.tell_change(pass, index, Some(posted), &before, None);
@@ -181,7 +233,7 @@ impl Keeper {
         }
     }
 
-    fn enter(
+    pub(super) fn enter(
         &mut self,
         pass: &mut Pass,
         index: AgentIndex,
@@ -199,7 +251,9 @@ impl Keeper {
         {
             self.notice_reversal(pass, index, known, &now);
         }
-        self.files[index.position()].before_post = None;
+        let file = &mut self.files[index.position()];
+        file.before_estimate = known.filter(|_| now.is_estimate()).cloned();
+        file.told_by_feed = now.source == Source::Feed;
         self.record_change(pass, index, now, seen_at, None);
     }
 
@@ -337,15 +391,23 @@ impl Keeper {
         }
     }
 
+    /// For each subscription its newest sight, and how old what it shows is; where it has shown nothing yet, since when it is
+    /// looked for.
+    pub(super) fn sight_ages(
+        &self,
+        now: UtcMicros,
+    ) -> impl Iterator<Item = (u32, Option<UtcMicros>, Duration)> + use<'_> {
+        let slices = self.roster.len().div_ceil(self.settings.sight.agents_per_subscription.max(1));
+        (0_u32..).take(slices).map(move |slice| {
+            let newest = self.newest_sights.get(&slice).copied();
+            (slice, newest, now.since(newest.unwrap_or(self.looking_since).max(self.looking_since)))
+        })
+    }
+
     /// Says once when a subscription's part of the picture becomes older than decisions allow, and when all of it is fresh again.
     pub(super) fn watch_staleness(&mut self, pass: &mut Pass) {
         let limit = self.settings.decide.stale_after;
-        let slices = self.roster.len().div_ceil(self.settings.sight.agents_per_subscription.max(1));
-        let ages = (0_u32..).take(slices).map(|slice| {
-            let newest = self.newest_sights.get(&slice).copied();
-            (slice, newest, pass.now.since(newest.unwrap_or(self.looking_since).max(self.looking_since)))
-        });
-        let stale: Vec<_> = ages.filter(|(_, _, age)| *age > limit).collect();
+        let stale: Vec<_> = self.sight_ages(pass.now).filter(|(_, _, age)| *age > limit).collect();
         let part = self.link.part("picture");
         if let Some((slice, _, age)) = stale.iter().max_by_key(|(_, _, age)| *age) {
             let age_s = age.as_secs();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::Keeper;
-use crate::domain::agent::Observed;
+use crate::domain::agent::{Observed, Source};
 use crate::domain::audit::{AuditDraft, note_hash};
 use crate::domain::event::{AgentStateChanged, Event, EventData, PolicyViolated, TransitionFinished};
 use crate::domain::ids::{AgentId, EventId, RuleId, TransitionId};
@@ -265,8 +265,33 @@ impl Keeper {
         if let Some(file) = self.files.get_mut(index.position()) {
             // What contradicted the state before says nothing against this one.
             file.contradictions = 0;
+            file.missed = None;
         }
         self.roster.observe(index, now, seen_at);
+    }
+
+    /// Nobody sees the agent from an instant on: history, picture and outbox say so instead of going on with what was.
+    pub(super) fn lose_sight(&mut self, pass: &mut Pass, index: AgentIndex, unknown: AgentState, since: UtcMicros) {
+        let Some(slot) = self.roster.get(index) else { return };
+        let (agent, before) = (slot.id().clone(), slot.observed().cloned());
+        let now = Observed {
+            state: unknown,
+            reason: None,
+            queue: None,
+            entered_at: since,
+            platform_at: None,
+            row_at: since,
+            source: Source::Snapshot,
+            transition: None,
+        }
+        .following(before.as_ref());
+        pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
+        self.tell_change(pass, index, before.as_ref(), &now, None);
+        if let Some(file) = self.files.get_mut(index.position()) {
+            (file.contradictions, file.missed, file.before_estimate) = (0, None, None);
+            file.told_by_feed = false;
+        }
+        self.roster.lose_sight(index, now);
     }
 
     /// The row at `from` gets the instants of `now`.

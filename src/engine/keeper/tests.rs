@@ -1,6 +1,9 @@
 //! The life of an accepted and of a doubtful change, pass by pass.
 
 mod desk;
+mod fed;
+mod interleavings;
+mod out_of_sight;
 
 use std::time::Duration;
 

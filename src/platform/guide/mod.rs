@@ -2,6 +2,7 @@
 //!
 //! One method, one request; nothing is repeated here. Every URL is built on the base that came with the token.
 
+mod feed;
 mod figures;
 mod instant;
 mod reader;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode, Url};
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::figures::{QueueFigures, SkillFigures};
 use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::secret::Secret;
@@ -24,9 +25,10 @@ use super::address::below;
 use super::client::{self, ClientError, ClientSettings, Reply, exchange};
 use super::error::{CallError, CallSite, Failure, excerpt};
 use super::token::{Token, TokenSettings, TokenSource};
+use super::vitals::CallCounts;
 use super::{
-    Answer, Call, Capabilities, Detail, FiguresRead, ListedQueue, Platform, ShareUnit, SnapshotBody, SnapshotReader,
-    Subscription, SubscriptionRequest,
+    Answer, Call, CallKind, Capabilities, Detail, Feed, FiguresRead, ListedQueue, Platform, ShareUnit, SnapshotBody,
+    SnapshotReader, Subscription, SubscriptionRequest, Vitals,
 };
 
 pub use super::token::TokenStyle;
@@ -40,9 +42,6 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How long a subscription lives (source: guide 004).
 const SUBSCRIPTION_LIFE: Duration = Duration::from_secs(24 * 3600);
-
-/// The most queues that one read of their figures may name (source: guide 001); skills are read in the same measure.
-const MOST_IN_ONE_READ: usize = 100;
 
 /// The most of an answer other than a snapshot, in bytes.
 const ANSWER_LIMIT: usize = 1024 * 1024;
@@ -66,6 +65,10 @@ pub struct GuideSettings {
     pub tenant_id: Option<String>,
     /// The API's path below the base, with its version.
     pub api_path: String,
+    /// Where the live feed is, where it is not at the base of the other calls.
+    pub feed_base_url: Option<Url>,
+    /// The live feed's path below the base, with its version.
+    pub feed_path: String,
     /// The two-way table of state names.
     pub state_names: StateNames,
     /// Time limits and proxy.
@@ -90,6 +93,8 @@ impl GuideSettings {
             scope: DEFAULT_SCOPE.to_owned(),
             tenant_id: None,
             api_path: "/api/v2".to_owned(),
+            feed_base_url: None,
+            feed_path: "/InContactAPI/services/v18.0/interactions/subscribe".to_owned(),
             state_names: StateNames::default(),
             client: ClientSettings::default(),
             snapshot_limit: 16 * 1024 * 1024,
@@ -116,14 +121,19 @@ pub struct Guide {
     clock: SharedClock,
     tokens: TokenSource,
     api_path: String,
+    feed_base_url: Option<Url>,
+    feed_path: String,
     state_names: Arc<StateNames>,
+    request_timeout: Duration,
     snapshot_limit: usize,
     skill_figures_path: String,
     queue_service_level: ShareUnit,
+    calls: Arc<CallCounts>,
 }
 
 /// What is about to be asked.
 struct Question<'a> {
+    kind: CallKind,
     purpose: &'static str,
     method: Method,
     /// Instead of the API's path.
@@ -138,14 +148,20 @@ struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    fn get(purpose: &'static str, segments: &'a [&'a str], scope: &'static str) -> Self {
+    fn get(kind: CallKind, purpose: &'static str, segments: &'a [&'a str], scope: &'static str) -> Self {
         let scope = Some(scope);
         let (path, query, body) = (None, None, None);
-        Self { purpose, method: Method::GET, path, segments, query, scope, body, limit: ANSWER_LIMIT }
+        Self { kind, purpose, method: Method::GET, path, segments, query, scope, body, limit: ANSWER_LIMIT }
     }
 
-    fn post(purpose: &'static str, segments: &'a [&'a str], scope: &'static str, body: Option<Vec<u8>>) -> Self {
-        Self { method: Method::POST, body, ..Self::get(purpose, segments, scope) }
+    fn post(
+        kind: CallKind,
+        purpose: &'static str,
+        segments: &'a [&'a str],
+        scope: &'static str,
+        body: Option<Vec<u8>>,
+    ) -> Self {
+        Self { method: Method::POST, body, ..Self::get(kind, purpose, segments, scope) }
     }
 }
 
@@ -168,10 +184,14 @@ impl Guide {
             client,
             clock,
             api_path: settings.api_path,
+            feed_base_url: settings.feed_base_url,
+            feed_path: settings.feed_path,
+            request_timeout: settings.client.request_timeout,
             state_names: Arc::new(settings.state_names),
             snapshot_limit: settings.snapshot_limit,
             skill_figures_path: settings.skill_figures_path,
             queue_service_level: settings.queue_service_level,
+            calls: Arc::default(),
         })
     }
 
@@ -186,9 +206,11 @@ impl Guide {
             method: if question.method == Method::GET { "GET" } else { "POST" },
             path: site_path(question.path.unwrap_or(&self.api_path), question.segments),
         };
-        let mut asked_at = None;
+        let (mut asked_at, kind, watch) = (None, question.kind, Stopwatch::start());
         let answer = self.try_ask(question, read, &mut asked_at).await;
-        answer.map_err(|failure| CallError { site, failure, asked_at })
+        let result = answer.map_err(|failure| CallError { site, failure, asked_at });
+        self.calls.note(kind, &result, watch.elapsed());
+        result
     }
 
     async fn try_ask<T>(
@@ -255,7 +277,7 @@ impl Guide {
         reason: &ReasonCode,
     ) -> Result<Answer<()>, CallError> {
         let segments = ["users", agent.as_str(), "state"];
-        let mut question = Question::post("set the state", &segments, "users:state:write", None);
+        let mut question = Question::post(CallKind::State, "set the state", &segments, "users:state:write", None);
         let Some(name) = self.state_names.platform_name(state) else {
             let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
             return Err(CallError { site, failure: Failure::cannot_set(state), asked_at: None });
@@ -267,7 +289,7 @@ impl Guide {
     async fn ask_subscription(&self, wanted: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {
         let segments = ["analytics", "realtime", "subscription"];
         let scope = "analytics:realtime:subscription:write";
-        let mut question = Question::post("make a subscription", &segments, scope, None);
+        let mut question = Question::post(CallKind::Subscribe, "make a subscription", &segments, scope, None);
         if wanted.agents.is_empty() {
             let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
             let what = "subscribe to no agents: without a filter it would send all of them".to_owned();
@@ -303,10 +325,14 @@ impl Platform for Guide {
             settable,
             tells_schedule: true,
             tells_breaks: true,
+            has_feed: true,
             shortest_interval: SHORTEST_INTERVAL,
             subscription_life: SUBSCRIPTION_LIFE,
-            most_in_one_read: MOST_IN_ONE_READ,
         }
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals { calls: self.calls.clone(), token: self.tokens.vitals() }
     }
 
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
@@ -316,7 +342,7 @@ impl Platform for Guide {
     fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let segments = ["schedules", "users", agent.as_str()];
-            let question = Question::get("read the schedule", &segments, "schedules:view");
+            let question = Question::get(CallKind::Schedule, "read the schedule", &segments, "schedules:view");
             self.ask(question, wire::scheduled).await
         })
     }
@@ -324,7 +350,7 @@ impl Platform for Guide {
     fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let segments = ["breaks", "users", agent.as_str(), "status"];
-            let question = Question::get("read the break status", &segments, "breaks:view");
+            let question = Question::get(CallKind::Break, "read the break status", &segments, "breaks:view");
             self.ask(question, wire::break_required).await
         })
     }
@@ -336,7 +362,7 @@ impl Platform for Guide {
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         Box::pin(async move {
             let segments = ["analytics", "realtime", "subscription", subscription.as_str()];
-            let question = Question::get("read a snapshot", &segments, "analytics:realtime:read");
+            let question = Question::get(CallKind::Snapshot, "read a snapshot", &segments, "analytics:realtime:read");
             let question = Question { limit: self.snapshot_limit, ..question };
             self.ask(question, wire::snapshot).await
         })
@@ -349,7 +375,7 @@ impl Platform for Guide {
                 path: Some(&self.skill_figures_path),
                 query: Some(wire::skills_query(skills)),
                 scope: None,
-                ..Question::get("read skill figures", &[], "")
+                ..Question::get(CallKind::SkillFigures, "read skill figures", &[], "")
             };
             self.ask(question, |reply, secrets| figures::skills(reply, skills, secrets)).await
         })
@@ -357,7 +383,7 @@ impl Platform for Guide {
 
     fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
         Box::pin(async move {
-            let question = Question::get("list the queues", &["queues"], REPORTING_SCOPE);
+            let question = Question::get(CallKind::Queues, "list the queues", &["queues"], REPORTING_SCOPE);
             let question = Question { limit: self.snapshot_limit, ..question };
             self.ask(question, |reply, secrets| figures::listed(reply, secrets)).await
         })
@@ -366,10 +392,15 @@ impl Platform for Guide {
     fn queue_figures<'a>(&'a self, queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
         Box::pin(async move {
             let (segments, body) = (["reporting", "queues", "realtime"], wire::queues_body(queues));
-            let question = Question::post("read queue figures", &segments, REPORTING_SCOPE, Some(body));
+            let question =
+                Question::post(CallKind::QueueFigures, "read queue figures", &segments, REPORTING_SCOPE, Some(body));
             let share = self.queue_service_level;
             self.ask(question, |reply, secrets| figures::queues(reply, queues, share, secrets)).await
         })
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
+        Box::pin(self.open_feed())
     }
 
     fn reader(&self, agents: &[AgentId]) -> Box<dyn SnapshotReader> {

@@ -79,8 +79,16 @@ impl Scenario {
         .await;
     }
 
-    /// The simulator's whole log. It holds the latest entries alone: a scenario with more of them looks now and then.
+    /// The simulator's log of the tenant that is looked at, and of what nobody is known to have asked.
     pub fn log(&self) -> LogPage {
+        let mut log = self.whole_log();
+        log.requests.retain(|entry| entry.tenant.as_ref().is_none_or(|tenant| *tenant == self.tenant));
+        log.changes.retain(|entry| entry.tenant == self.tenant);
+        log
+    }
+
+    /// The simulator's whole log. It holds the latest entries alone: a scenario with more of them looks now and then.
+    pub fn whole_log(&self) -> LogPage {
         let mut whole = self.read_log.lock().expect("a lock");
         // Answers are noted in the entry of their request.
         let settled = whole.next.saturating_sub(UNANSWERED_AT_MOST);
@@ -375,6 +383,8 @@ fn assert_same_story(
         format!("{agent}\n  happened: {told:#?}\n  history: {kept:#?}")
     };
     let first = changes.first().map_or(now, |change| change.from);
+    let in_sight = in_sight(rows);
+    let rows = &in_sight[..];
     let begins_at_once = tell_apart(changes, rows, about);
     // The first row is the state that the agent began in, or already a change, where nobody looked before it.
     let begins_before = match rows.split_first() {
@@ -386,12 +396,26 @@ fn assert_same_story(
     }
 }
 
+/// Without the time that nobody saw: the stay that goes on after it is the one from before.
+fn in_sight(rows: &[StoredHistory]) -> Vec<&StoredHistory> {
+    let (mut seen, mut gap): (Vec<&StoredHistory>, bool) = (Vec::new(), false);
+    for row in rows {
+        let goes_on =
+            gap && row.row.platform_at.is_none() && seen.last().is_some_and(|before| before.row.state == row.row.state);
+        gap = row.row.state.is_out_of_sight();
+        if !gap && !goes_on {
+            seen.push(row);
+        }
+    }
+    seen
+}
+
 /// Whether every change by the API is a row, every row a change, and all in one order.
-fn tell_apart(changes: &[&ChangeEntry], rows: &[StoredHistory], about: Duration) -> Result<(), &'static str> {
+fn tell_apart(changes: &[&ChangeEntry], rows: &[&StoredHistory], about: Duration) -> Result<(), &'static str> {
     let mut rows = rows.iter().peekable();
     for change in changes {
         let same =
-            |row: &&StoredHistory| row.row.state == ours(change.to) && apart(row.row.entered_at, change.at) <= about;
+            |row: &&&StoredHistory| row.row.state == ours(change.to) && apart(row.row.entered_at, change.at) <= about;
         if rows.next_if(same).is_none() && change.cause == Cause::Api {
             return Err("a change by the API is not in history");
         }

@@ -182,7 +182,7 @@ impl Scenario {
              [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"OPERATOR\" }}\nmay = [\"read\", \"change\", \"import\"]\n\
              [[server.tokens]]\nid = \"viewer\"\ntoken = {{ env = \"VIEWER\" }}\ntenants = [{first:?}]\nmay = [\"read\"]\n\
              [clock]\nspeed = {speed}\n[store]\nurl = {url:?}\n[log]\nlevel = \"error\"\n",
-            first = self.tenant.as_str(),
+            first = description.tenants.first().expect("a tenant").id.as_str(),
             speed = self.setup.speed,
             url = self.store_url(),
         );
@@ -190,7 +190,8 @@ impl Scenario {
             vec![("OPERATOR".to_owned(), OPERATOR.to_owned()), ("VIEWER".to_owned(), VIEWER.to_owned())];
         text.push_str(&self.setup.webhooks);
         environment.push(("HOOK".to_owned(), HOOK_KEY.to_owned()));
-        for tenant in &description.tenants {
+        let served = |tenant: &&TenantDescription| !self.setup.unserved.contains(&tenant.id.as_str());
+        for tenant in description.tenants.iter().filter(served) {
             let secret = format!("SECRET_{}", tenant.id.as_str().to_uppercase());
             let mut agents = if self.setup.listed { tenant.agents.clone() } else { Vec::new() };
             agents.retain(|agent| !self.setup.unlisted.contains(&agent.as_str()));
@@ -205,14 +206,17 @@ impl Scenario {
     }
 
     fn tenant_text(&self, tenant: &TenantDescription, base: &str, secret: &str, agents: &[AgentId]) -> String {
+        let own = self.setup.keys_of.iter().filter(|(of, _)| *of == tenant.id.as_str());
+        let own: Vec<_> = own.map(|(_, keys)| *keys).collect();
         format!(
             "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = {secret:?} }}\n\
-             request_timeout = \"{timeout}ms\"\nagents = {agents}\n{keys}\n{tables}\n",
+             request_timeout = \"{timeout}ms\"\nagents = {agents}\n{keys}\n{own}\n{tables}\n",
             id = tenant.id.as_str(),
             client = tenant.client_id,
             timeout = self.setup.request_timeout.as_millis(),
             agents = json!(agents),
             keys = self.setup.tenant_keys,
+            own = own.join("\n"),
             tables = self.setup.tenant_tables,
         )
     }
@@ -257,10 +261,15 @@ impl Scenario {
     /// Puts the configuration in force as the setup now has it, as a SIGHUP would.
     pub fn reload(&mut self) {
         let newer = self.configuration();
+        self.try_reload(newer).expect("a sound configuration");
+    }
+
+    /// Puts a configuration in force, where it can be.
+    pub fn try_reload(&mut self, newer: Loaded) -> anyhow::Result<()> {
         let Runs::Here(here) = &mut self.daemon.as_mut().expect("the daemon runs").runs else {
             panic!("the daemon is a process of its own")
         };
-        here.reload.apply(&mut here.running, newer).expect("a sound configuration");
+        here.reload.apply(&mut here.running, newer)
     }
 
     /// The command that starts the real binary on the world's clock as it stands now; none where the daemon is to run here.

@@ -21,8 +21,12 @@ pub struct Setup {
     pub schedule: Option<String>,
     /// How long the platform may take to answer, in real time.
     pub request_timeout: Duration,
+    /// Tenants of the simulator that the configuration leaves out.
+    pub unserved: &'static [&'static str],
     /// More keys of every `[[tenants]]`.
     pub tenant_keys: &'static str,
+    /// More keys of single ones.
+    pub keys_of: &'static [(&'static str, &'static str)],
     /// More tables of every tenant.
     pub tenant_tables: &'static str,
     /// The rules.
@@ -43,7 +47,9 @@ impl Default for Setup {
             unlisted: &[],
             schedule: None,
             request_timeout: Duration::from_secs(1),
+            unserved: &[],
             tenant_keys: "",
+            keys_of: &[],
             tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
                             [tenants.automation]\nstale_intervals = 30\n",
             rules: "",

@@ -8,14 +8,10 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Clock, ManualClock, SeededRandom, SharedClock};
-use crate::domain::figures::{QueueFigures, SkillFigures};
-use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId, TenantId, TransitionId};
-use crate::domain::planner::DecideSettings;
-use crate::domain::policy::{OnContact, PlatformSays, UnscheduledForbids};
+use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TenantId, TransitionId};
+use crate::domain::merge::Fed;
+use crate::domain::policy::PlatformSays;
 use crate::domain::roster::PlatformAnswers;
-use crate::domain::rule::check::Capabilities as RuleCapabilities;
-use crate::domain::rule::compile::RuleSet;
-use crate::domain::sets::StateSet;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
@@ -23,23 +19,21 @@ use crate::engine::door::{ChangeRequest, Taken};
 use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
 use crate::engine::link::Link;
 use crate::engine::message::{Message, Sight};
+use crate::engine::meter::Meter;
 use crate::engine::readiness::Readiness;
-use crate::engine::settings::{
-    BudgetSettings, FeedSettings, FigureSettings, PolicySettings, RetrySettings, SightSettings, TenantSettings,
-};
+use crate::engine::settings::TenantSettings;
+use crate::engine::settings::tests::settings;
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
-use crate::platform::retry::RetryCurve;
+use crate::platform::vitals::TokenVitals;
 use crate::platform::{
-    Answer, Call, CallError, Capabilities, Failure, FiguresRead, ListedQueue, Platform, Sighting, SnapshotBody,
-    SnapshotReader, Subscription, SubscriptionRequest,
+    Answer, Call, CallError, Capabilities, Failure, Feed, Platform, Sighting, SnapshotBody, SnapshotReader,
+    Subscription, SubscriptionRequest, Vitals,
 };
 use crate::store::{HistoryRow, Identity, Role, Store, StoredEvent};
 
-/// From one snapshot to the next.
-pub(super) const INTERVAL: Duration = Duration::from_secs(10);
-/// How long an answer is awaited.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) use crate::engine::settings::tests::{INTERVAL, TIMEOUT};
+
 /// Instants of a story are seconds after this.
 const START: UtcMicros = UtcMicros::from_micros(1_793_000_000_000_000);
 
@@ -69,10 +63,14 @@ impl Platform for Puppet {
             can_log_out: true,
             tells_schedule: true,
             tells_breaks: true,
+            has_feed: true,
             shortest_interval: INTERVAL,
             subscription_life: Duration::from_secs(86_400),
-            most_in_one_read: 100,
         }
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals { calls: Arc::default(), token: TokenVitals::default() }
     }
 
     fn set_state<'a>(&'a self, _: &'a AgentId, _: &'a AgentState, _: &'a ReasonCode) -> Call<'a, ()> {
@@ -108,15 +106,7 @@ impl Platform for Puppet {
         Box::pin(std::future::pending())
     }
 
-    fn skill_figures<'a>(&'a self, _: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn queue_figures<'a>(&'a self, _: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
         Box::pin(std::future::pending())
     }
 
@@ -135,7 +125,7 @@ pub(super) struct Desk {
     agents: Vec<AgentId>,
     /// How far our clock was set since the start; the platform's was not.
     off_us: i64,
-    _settings: watch::Sender<Arc<TenantSettings>>,
+    settings: watch::Sender<Arc<TenantSettings>>,
     _folder: TempDir,
 }
 
@@ -164,15 +154,28 @@ impl Desk {
             reporting_budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             figures: watch::Sender::default(),
             offset: Mutex::default(),
+            meter: Meter::default(),
+            feed: Mutex::default(),
+            subscriptions: Mutex::default(),
         });
         let (sender, settings) = watch::channel(Arc::new(settings(&agents)));
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
         let keeper = Keeper::load(&parts).await.expect("loads");
         let mut desk =
-            Self { keeper, clock, store, puppet, parts, agents, off_us: 0, _settings: sender, _folder: folder };
+            Self { keeper, clock, store, puppet, parts, agents, off_us: 0, settings: sender, _folder: folder };
         desk.let_all_be_scheduled();
         desk
+    }
+
+    /// The configuration names these agents from now on; the keeper hears of it by a reload, or is not there to hear.
+    pub(super) async fn list(&mut self, agents: &[&str], reloads: bool) {
+        self.agents = agents.iter().copied().map(AgentId::new).collect();
+        let newer = Arc::new(settings(&self.agents));
+        self.settings.send_replace(newer.clone());
+        if reloads {
+            self.keeper.take_settings(newer).await.expect("taken");
+        }
     }
 
     /// The keeper ends where it stands, as at a crash, and another one reads the store.
@@ -208,6 +211,11 @@ impl Desk {
         let (now, then) = (self.clock.now(), at(second).offset(self.off_us));
         assert!(then >= now, "time does not go back");
         self.clock.advance(then.since(now));
+    }
+
+    /// Moves the clock to an instant, where that is not past.
+    pub(super) fn wait_until(&self, then: UtcMicros) {
+        self.clock.advance(then.since(self.clock.now()));
     }
 
     /// Sets our clock; seconds of the story are the platform's.
@@ -271,6 +279,23 @@ impl Desk {
         self.see_slice(0, second, rows, self.agents.clone()).await;
     }
 
+    /// The same of a snapshot that was generated before this second.
+    pub(super) async fn see_late(&mut self, second: i64, generated: i64, rows: &[(&str, AgentState, i64)]) {
+        if at(second).offset(self.off_us) > self.clock.now() {
+            self.go_to(second);
+        }
+        let sight = self.sight(0, generated, rows, self.agents.clone());
+        self.take(Message::Sight(sight)).await;
+    }
+
+    /// The same of one agent in a queue.
+    pub(super) async fn see_queue(&mut self, second: i64, agent: &str, state: AgentState, since: i64, queue: &str) {
+        self.go_to(second);
+        let mut sight = self.sight(0, second, &[(agent, state, since)], self.agents.clone());
+        sight.changed[0].queue = Some(queue.into());
+        self.take(Message::Sight(sight)).await;
+    }
+
     /// The same of any subscription, whose agents are `agents`.
     pub(super) async fn see_slice(
         &mut self,
@@ -280,6 +305,11 @@ impl Desk {
         agents: Vec<AgentId>,
     ) {
         self.go_to(second);
+        let sight = self.sight(slice, second, rows, agents);
+        self.take(Message::Sight(sight)).await;
+    }
+
+    fn sight(&self, slice: u32, generated: i64, rows: &[(&str, AgentState, i64)], agents: Vec<AgentId>) -> Sight {
         let changed: Vec<Sighting> = rows
             .iter()
             .map(|(agent, state, since)| Sighting {
@@ -291,10 +321,31 @@ impl Desk {
                 name: None,
             })
             .collect();
-        let absent = agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
-        let (generated_at, offset_us) = (at(second).offset(self.off_us), -self.off_us);
-        let sight = Sight { slice, generated_at, offset_us, changed, agents: agents.into(), absent };
-        self.keeper.pass(vec![Arrival::Message(Message::Sight(sight))]).await.expect("a pass");
+        let absent: Arc<[AgentId]> =
+            agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
+        let (generated_at, offset_us) = (at(generated).offset(self.off_us), -self.off_us);
+        Sight { slice, generated_at, offset_us, changed, agents: agents.into(), missing: absent.clone(), absent }
+    }
+
+    /// Messages of the feed that arrive at this second: who is in which state for how many seconds.
+    pub(super) async fn hear_feed(&mut self, second: i64, messages: &[(&str, AgentState, u64)]) {
+        self.feed_after_a_wait(second, 0, messages).await;
+    }
+
+    /// The same after they may have waited here for so long.
+    pub(super) async fn feed_after_a_wait(&mut self, second: i64, waited_s: u64, messages: &[(&str, AgentState, u64)]) {
+        self.go_to(second);
+        let (received_at, waited) = (self.clock.now(), Duration::from_secs(waited_s));
+        let fed = |(agent, state, lasted_s): &(&str, AgentState, u64)| {
+            let began_at = received_at - Duration::from_secs(*lasted_s);
+            (AgentId::new(agent), Fed { state: state.clone(), received_at, began_at, waited })
+        };
+        self.take(Message::Fed(messages.iter().map(fed).collect())).await;
+    }
+
+    /// A pass with one message.
+    pub(super) async fn take(&mut self, message: Message) {
+        self.keeper.pass(vec![Arrival::Message(message)]).await.expect("a pass");
     }
 
     /// Where a transition stands, by the store.
@@ -320,50 +371,5 @@ impl Desk {
     /// The events so far.
     pub(super) async fn events(&self) -> Vec<StoredEvent> {
         self.store.reader().events(&"acme".into(), 0, 1000).await.expect("readable")
-    }
-}
-
-fn settings(agents: &[AgentId]) -> TenantSettings {
-    let capabilities = RuleCapabilities { settable: StateSet::of(&AgentState::KNOWN), can_log_out: true };
-    TenantSettings {
-        tenant: TenantId::from("acme"),
-        agents: agents.to_vec(),
-        skills: Vec::new(),
-        budget: BudgetSettings {
-            requests_per_minute: 1000,
-            urgent_reserve: 0,
-            read_share_percent: 20,
-            parallel_calls: 32,
-            request_timeout_real: TIMEOUT,
-        },
-        figures: FigureSettings {
-            skills: Vec::new(),
-            queues: Vec::new(),
-            interval: Duration::from_secs(30),
-            requests_per_minute: 10,
-        },
-        sight: SightSettings {
-            interval: INTERVAL,
-            agents_per_subscription: 2,
-            renew_after: Duration::from_secs(72_000),
-            near_expiry_after: Duration::from_secs(80_000),
-            oversize_bytes: 1_000_000,
-        },
-        feed: FeedSettings { enabled: false, silent_after: Duration::from_secs(120) },
-        policy: PolicySettings {
-            unscheduled_forbids: UnscheduledForbids::Ready,
-            on_contact: OnContact::Now,
-            deadline: Duration::from_secs(36_000),
-            answers_kept: Duration::from_secs(900),
-        },
-        retry: RetrySettings {
-            attempts: 5,
-            curve: RetryCurve { first: Duration::from_secs(1), cap: Duration::from_secs(1) },
-            share_percent: 20,
-            at_least_per_minute: 100,
-        },
-        rules: Arc::new(RuleSet::compile(&[], capabilities).expect("no rule")),
-        rule_texts: Vec::new(),
-        decide: DecideSettings { stale_after: INTERVAL * 3, ..DecideSettings::default() },
     }
 }

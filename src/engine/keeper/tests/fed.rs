@@ -1,0 +1,228 @@
+//! The feed beside the snapshots: what counts as a change, what does not, and what the feed does not settle.
+
+use super::desk::{Desk, INTERVAL, Told, at};
+use super::{not_ready_s, rows_of, told};
+use crate::domain::agent::Source;
+use crate::domain::event::EventKind;
+use crate::domain::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
+use crate::domain::time::UtcMicros;
+
+/// What history tells of the agent: state, second, source.
+async fn rows(desk: &Desk) -> Vec<(AgentState, i64, Source)> {
+    let rows = desk.history("u_1").await;
+    let second = |instant: UtcMicros| (instant.as_micros() - at(0).as_micros()).div_euclid(1_000_000);
+    rows.into_iter().map(|row| (row.state, second(row.entered_at), row.source)).collect()
+}
+
+#[tokio::test]
+async fn a_change_that_both_show_is_one_row_with_the_platform_s_own_instant() {
+    let expected = [(NotReady, 0, Source::Snapshot), (Ready, 100, Source::Snapshot)];
+    for crashes in [false, true] {
+        // The feed first, twice; then the snapshot, whose instant is a little earlier.
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", NotReady, 0)]).await;
+        desk.hear_feed(102, &[("u_1", Ready, 0)]).await;
+        assert_eq!(rows(&desk).await[1], (Ready, 102, Source::Feed));
+        desk.hear_feed(104, &[("u_1", Ready, 2), ("u_2", Paused, 2)]).await;
+        if crashes {
+            desk.crash().await;
+        }
+        desk.see(110, &[("u_1", Ready, 100)]).await;
+        assert_eq!(
+            (rows(&desk).await.as_slice(), not_ready_s(&desk).await),
+            (&expected[..], 100),
+            "crashes: {crashes}"
+        );
+
+        // The snapshot first.
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", NotReady, 0)]).await;
+        desk.see(101, &[("u_1", Ready, 100)]).await;
+        if crashes {
+            desk.crash().await;
+        }
+        desk.hear_feed(103, &[("u_1", Ready, 0)]).await;
+        desk.hear_feed(163, &[("u_1", Ready, 60)]).await;
+        assert_eq!(rows(&desk).await, expected, "crashes: {crashes}");
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_from_before_what_the_feed_told_takes_nothing_back() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(50, &[("u_1", NotReady, 0)]).await;
+    desk.hear_feed(98, &[("u_1", Paused, 0)]).await;
+    desk.hear_feed(100, &[("u_1", Ready, 0)]).await;
+    let known = rows(&desk).await;
+    // Each shows the old state, the last three after the change: then it is believed.
+    for (generated, since, expected) in [(96, 0, 3), (97, 95, 3), (99, 98, 3), (110, 0, 3), (120, 0, 3), (130, 0, 4)] {
+        desk.see_late(131, generated, &[("u_1", NotReady, since)]).await;
+        let now = rows(&desk).await;
+        assert_eq!((now.len(), &now[..3]), (expected, &known[..]), "generated at {generated}");
+    }
+    assert_eq!(rows(&desk).await[3], (NotReady, 130, Source::Snapshot), "and what the feed showed stays");
+}
+
+#[tokio::test]
+async fn the_state_before_that_is_shown_again_within_the_jitter_is_no_change() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(98, &[("u_1", NotReady, 97)]).await;
+    desk.hear_feed(100, &[("u_1", Ready, 0)]).await;
+    desk.see_late(101, 99, &[("u_1", NotReady, 97)]).await;
+    desk.see(110, &[("u_1", Ready, 100)]).await;
+    assert_eq!(rows(&desk).await, [(NotReady, 97, Source::Snapshot), (Ready, 100, Source::Snapshot)]);
+}
+
+#[tokio::test]
+async fn a_snapshot_from_before_an_accepted_change_does_not_show_the_state_before_as_a_new_one() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(98, &[("u_1", NotReady, 97)]).await;
+    desk.go_to(100);
+    let id = desk.ask_and_accept("u_1", Ready).await;
+    desk.see_late(101, 99, &[("u_1", NotReady, 97)]).await;
+    desk.see(110, &[("u_1", Ready, 100)]).await;
+    assert_eq!(rows(&desk).await, [(NotReady, 97, Source::Snapshot), (Ready, 100, Source::Snapshot)]);
+    assert_eq!(desk.status(id).await.name(), "confirmed");
+}
+
+#[tokio::test]
+async fn the_same_state_entered_again_is_a_change_whichever_shows_it() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(50, &[("u_1", Paused, 0)]).await;
+    desk.hear_feed(60, &[("u_1", Paused, 1)]).await;
+    desk.see(70, &[("u_1", Paused, 66)]).await;
+    let expected = [(Paused, 0, Source::Snapshot), (Paused, 59, Source::Feed), (Paused, 66, Source::Snapshot)];
+    assert_eq!(rows(&desk).await, expected, "more than five seconds after the estimate it was entered again");
+}
+
+#[tokio::test]
+async fn quick_changes_of_the_feed_are_all_kept_and_a_snapshot_settles_the_last() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(50, &[("u_1", NotReady, 0)]).await;
+    desk.hear_feed(100, &[("u_1", Ready, 0), ("u_1", OnContact, 0)]).await;
+    desk.hear_feed(101, &[("u_1", Paused, 0)]).await;
+    desk.see(110, &[("u_1", Paused, 100)]).await;
+    let states: Vec<_> = rows(&desk).await.into_iter().map(|(state, _, source)| (state, source)).collect();
+    let (fed, seen) = (Source::Feed, Source::Snapshot);
+    assert_eq!(states, [(NotReady, seen), (Ready, fed), (OnContact, fed), (Paused, seen)]);
+    let mut instants: Vec<_> = told(&desk.history("u_1").await).into_iter().map(|(_, instant)| instant).collect();
+    let sorted = instants.clone();
+    instants.sort_unstable();
+    instants.dedup();
+    assert_eq!(instants, sorted, "in order, each with an instant of its own");
+}
+
+#[tokio::test]
+async fn a_message_that_a_snapshot_has_overtaken_is_old_and_one_that_may_be_waits_until_that_is_clear() {
+    // Ready at 99, Paused at 100; the snapshot shows Paused before the feed tells of either.
+    let overtaken = async || {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", NotReady, 0)]).await;
+        desk.see_late(102, 101, &[("u_1", Paused, 100)]).await;
+        desk.hear_feed(103, &[("u_1", Ready, 0)]).await;
+        assert_eq!(rows(&desk).await.len(), 2, "Ready may be from before Paused");
+        desk
+    };
+    let expected = [(NotReady, 0, Source::Snapshot), (Paused, 100, Source::Snapshot)];
+    let mut desk = overtaken().await;
+    desk.hear_feed(104, &[("u_1", Paused, 0)]).await;
+    assert_eq!(rows(&desk).await, expected, "the feed comes to Paused after it");
+    desk.hear_feed(106, &[("u_1", Idle, 0)]).await;
+    assert_eq!(rows(&desk).await[2], (Idle, 106, Source::Feed), "what the feed tells after that is later");
+
+    let mut desk = overtaken().await;
+    desk.see(105, &[("u_1", Paused, 100)]).await;
+    desk.hear_feed(120, &[]).await;
+    assert_eq!(rows(&desk).await, expected, "a later snapshot shows Paused all along");
+
+    let mut desk = overtaken().await;
+    desk.hear_feed(104, &[("u_1", Idle, 0)]).await;
+    let fed = [(Ready, 103, Source::Feed), (Idle, 104, Source::Feed)];
+    assert_eq!(rows(&desk).await[2..], fed, "the feed goes on from Ready: it was after Paused");
+
+    let mut desk = overtaken().await;
+    desk.hear_feed(107, &[("u_1", Ready, 4)]).await;
+    assert_eq!(rows(&desk).await[2..], [(Ready, 103, Source::Feed)], "it is told again, too late to be old");
+
+    let mut desk = overtaken().await;
+    desk.go_to(109);
+    desk.pass().await;
+    assert_eq!(rows(&desk).await[2..], [(Ready, 103, Source::Feed)], "no message is on its way for so long");
+}
+
+#[tokio::test]
+async fn what_has_waited_here_is_believed_only_where_it_cannot_be_old() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(50, &[("u_1", NotReady, 0)]).await;
+    desk.see(110, &[("u_1", Paused, 100)]).await;
+    desk.feed_after_a_wait(130, 60, &[("u_1", Ready, 0), ("u_1", Paused, 0)]).await;
+    assert_eq!(rows(&desk).await.len(), 2, "both are from before the snapshot");
+}
+
+#[tokio::test]
+async fn the_feed_brings_what_the_platform_does_late_to_its_instant_and_confirms_nothing() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(99, &[("u_1", OnContact, 50)]).await;
+    desk.go_to(100);
+    let id = desk.ask_and_accept("u_1", Ready).await;
+    desk.hear_feed(113, &[("u_1", Ready, 1)]).await;
+    assert_eq!(rows(&desk).await, [(OnContact, 50, Source::Snapshot), (Ready, 112, Source::Feed)]);
+    assert_eq!(desk.status(id).await.name(), "accepted", "a message is no confirmation");
+    desk.see(120, &[("u_1", Ready, 111)]).await;
+    assert_eq!(desk.status(id).await.name(), "confirmed");
+    let history = desk.history("u_1").await;
+    assert_eq!((history.len(), rows_of(&history, id)), (2, vec![Ready]));
+}
+
+#[tokio::test]
+async fn a_change_that_the_feed_shows_before_the_answer_is_the_change_s_own() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(99, &[("u_1", NotReady, 50)]).await;
+    desk.go_to(100);
+    desk.tell(Told::Accept);
+    let id = desk.ask("u_1", Ready).await.id.expect("an id");
+    desk.hear_feed(101, &[("u_1", Ready, 0)]).await;
+    desk.take_answer().await;
+    desk.see(110, &[("u_1", Ready, 100)]).await;
+    let history = desk.history("u_1").await;
+    assert_eq!((history.len(), rows_of(&history, id)), (2, vec![Ready]));
+    assert_eq!(history[1].reason.as_ref().map(|reason| reason.as_str()), Some("WORKING"));
+}
+
+#[tokio::test]
+async fn the_feed_makes_fresh_whom_it_tells_of_and_nobody_else() {
+    let mut desk = Desk::of(&["u_1", "u_2"]).await;
+    desk.see(10, &[("u_1", NotReady, 0), ("u_2", NotReady, 0)]).await;
+    for second in [20, 40, 60] {
+        desk.hear_feed(second, &[("u_1", NotReady, second.unsigned_abs())]).await;
+    }
+    let seen_at = |agent: &str| desk.keeper.roster.agent(agent).and_then(|slot| slot.seen_at());
+    assert_eq!((seen_at("u_1"), seen_at("u_2")), (Some(at(60)), Some(at(10))));
+    let stale = desk.events().await.iter().filter(|event| event.kind == EventKind::PictureStale).count();
+    assert_eq!((stale, desk.complaint().is_some()), (1, true), "the snapshots stand still, and that is told");
+    assert!(INTERVAL * 3 < at(60).since(at(10)));
+}
+
+#[tokio::test]
+async fn messages_before_the_first_snapshot_after_a_start_are_not_measured_by_a_clock_that_was_set() {
+    for by_us in [3_600_000_000, -3_600_000_000, 0] {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", Paused, 0)]).await;
+        desk.set_clock(by_us);
+        desk.crash().await;
+        desk.hear_feed(60, &[("u_1", Paused, 60)]).await;
+        assert_eq!(desk.history("u_1").await.len(), 1, "set by {by_us}: the same stay");
+        desk.see(70, &[("u_1", Paused, 0)]).await;
+        assert_eq!((desk.history("u_1").await.len(), desk.since("u_1")), (1, 0), "set by {by_us}");
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_only_the_snapshot_names_is_in_history() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(50, &[("u_1", Ready, 0)]).await;
+    desk.hear_feed(100, &[("u_1", OnContact, 0)]).await;
+    desk.see_queue(110, "u_1", OnContact, 99, "Billing").await;
+    let history = desk.history("u_1").await;
+    assert_eq!((history.len(), history[1].queue.as_deref()), (2, Some("Billing")));
+}
