@@ -192,6 +192,20 @@ impl Tenancy {
 
     /// Runs the workers until `soft` is cancelled.
     async fn run(self: Arc<Self>, shared: Arc<TenantParts>, soft: CancellationToken) -> anyhow::Result<()> {
+        if let Err(error) = self.prepare(&shared).await {
+            // Who asks is told at once, as by a keeper that cannot start.
+            let mut inbox = self.inbox.lock().await;
+            while inbox.try_recv().is_ok() {}
+            return Err(error);
+        }
+        let mut supervisor = Supervisor::new(soft, self.link.readiness.clone());
+        self.workers(&mut supervisor);
+        supervisor.run(DRAIN_REAL).await;
+        Ok(())
+    }
+
+    /// What has to be there before the first worker.
+    async fn prepare(&self, shared: &TenantParts) -> anyhow::Result<()> {
         let (link, settings) = (&self.link, self.settings.borrow().clone());
         // An endpoint that gets the tenant's events is to get the first of them too.
         let endpoints = shared.deliveries.endpoints.borrow().clone();
@@ -203,9 +217,6 @@ impl Tenancy {
         }
         *link.budget_of(Purse::Ordinary) = budgets.ordinary;
         *link.budget_of(Purse::Reporting) = budgets.reporting;
-        let mut supervisor = Supervisor::new(soft, link.readiness.clone());
-        self.workers(&mut supervisor);
-        supervisor.run(DRAIN_REAL).await;
         Ok(())
     }
 }

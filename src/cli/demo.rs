@@ -5,6 +5,7 @@
 mod status;
 mod summary;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -210,7 +211,8 @@ fn configuration(
     let mut secrets = vec![(HOOK_SECRET.to_owned(), hook_secret)];
     for (number, tenant) in description.tenants.iter().enumerate() {
         let skills: Vec<String> = tenant.skills.iter().map(|skill| skill.id.to_string()).collect();
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = {secret:?} }}\n\
              skills = {skills:?}\n\
              [tenants.automation]\nenforce = [\"all\"]\n",
@@ -218,7 +220,7 @@ fn configuration(
             base = description.base_url,
             client = tenant.client_id,
             secret = secret_name(number),
-        ));
+        );
         secrets.push((secret_name(number), tenant.client_secret.clone()));
     }
     let environment: Environment = secrets.into_iter().collect();

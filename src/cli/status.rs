@@ -1,6 +1,7 @@
 //! `shiftkeeper status`: how the running daemon is, on one screen: tokens, budgets, breakers, pictures, feeds, subscriptions and
 //! webhooks of every tenant with their ages, the jobs and the store.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -214,10 +215,10 @@ fn webhook_row(tenant: &str, hook: &WebhookStatus) -> Row {
     };
     let mut detail = format!("{} waiting, {} parked, {} unread", hook.waiting, hook.parked, hook.unread);
     if let Some(age) = hook.oldest_unsent_age_ms {
-        detail.push_str(&format!(", the oldest from {} ago", millis(age)));
+        let _ = write!(detail, ", the oldest from {} ago", millis(age));
     }
     if let Some(error) = hook.last_error.as_ref().filter(|_| !hook.ok) {
-        detail.push_str(&format!("; last: {error}"));
+        let _ = write!(detail, "; last: {error}");
     }
     Row::new(hook.ok, tenant, format!("webhook {}", hook.id), state).detail(detail)
 }

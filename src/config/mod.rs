@@ -109,6 +109,8 @@ impl Config {
         config.rules.clone_from(&newer.rules);
         config.webhooks.clone_from(&newer.webhooks);
         config.tenants.clone_from(&newer.tenants);
+        config.jobs.clone_from(&newer.jobs);
+        config.retention = newer.retention;
         config
     }
 

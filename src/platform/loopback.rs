@@ -115,7 +115,7 @@ impl RawServer {
     }
 }
 
-/// A server of WebSockets, whose connections go to the test one by one.
+/// A `WebSocket` server, whose connections go to the test one by one.
 pub struct FeedServer {
     pub url: Url,
     asked: Arc<Mutex<Vec<String>>>,

@@ -228,6 +228,11 @@ max_shift = "12h"
 max_bytes = 1000
 max_rows = 10
 max_days = 7
+[retention]
+history_days = 40
+audit_days = 40
+deliveries_days = 40
+job_runs_days = 40
 "#;
 
 #[test]
@@ -237,7 +242,7 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
     let changes = old.settings.changes_to(&new.settings);
     let changed: BTreeSet<_> = changes.reload.iter().map(|change| change.key.replace("[acme]", "[]")).collect();
     let elsewhere =
-        |path: &str| ["rules", "server.tokens", "client", "webhooks"].iter().any(|name| path.starts_with(name));
+        |path: &str| ["rules", "server.tokens", "client", "webhooks", "jobs"].iter().any(|name| path.starts_with(name));
     let reloadable = described_keys().into_iter().filter(|key| key.change == Change::Reload && key.default.is_some());
     // There is no second dialect yet that it could be changed to.
     let only_one = |path: &str| path == "tenants[].dialect";

@@ -311,4 +311,4 @@ impl Keeper {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -16,7 +16,7 @@ use crate::engine::settings::tests::settings as usual_settings;
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::{
-    Answer, Call, Capabilities, Platform, SnapshotBody, SnapshotDelta, Subscription, SubscriptionRequest,
+    Answer, Call, Capabilities, Feed, Platform, SnapshotBody, SnapshotDelta, Subscription, SubscriptionRequest,
 };
 use crate::store::{Identity, Role, Store};
 
@@ -67,6 +67,10 @@ impl Platform for Puppet {
         unreachable!("nothing is decided here")
     }
 
+    fn vitals(&self) -> crate::platform::Vitals {
+        unreachable!("nobody looks")
+    }
+
     fn set_state<'a>(&'a self, _: &'a AgentId, _: &'a AgentState, _: &'a ReasonCode) -> Call<'a, ()> {
         unreachable!("nothing is decided here")
     }
@@ -101,6 +105,10 @@ impl Platform for Puppet {
                 None => Ok(self.answer(SnapshotBody { bytes })),
             }
         })
+    }
+
+    fn feed(&self) -> Call<'_, Box<dyn Feed>> {
+        unreachable!("only subscriptions are asked for")
     }
 
     fn reader(&self, _: &[AgentId]) -> Box<dyn SnapshotReader> {
@@ -170,6 +178,8 @@ impl Bench {
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
+            meter: crate::engine::meter::Meter::default(),
+            feed: Mutex::default(),
             subscriptions: Mutex::default(),
         });
         let (sender, settings) = watch::channel(Arc::new(settings()));

@@ -1,10 +1,12 @@
-//! `/metrics`: a look at the daemon in Prometheus' text format, or in OpenMetrics for who asks for it.
+//! `/metrics`: a look at the daemon in Prometheus' text format, or in that of `OpenMetrics` for who asks for it.
 //!
 //! Labels are bounded by the configuration: tenant, endpoint, job, subscription, and words of ours. No agent is ever one.
 
 mod families;
 mod page;
 mod process;
+
+use std::fmt::Write as _;
 
 use axum::extract::{FromRequestParts as _, State};
 use axum::http::request::Parts;
@@ -64,18 +66,14 @@ fn as_prometheus(open_metrics: &str) -> String {
             continue;
         }
         let declared = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '));
-        match (declared, help.take()) {
-            (Some((name, kind)), help) => {
-                let suffix = if kind == "counter" { "_total" } else { "" };
-                if let Some((_, text)) = help {
-                    body.push_str(&format!("# HELP {name}{suffix} {text}\n"));
-                }
-                body.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
+        if let Some((name, kind)) = declared {
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            if let Some((_, text)) = help.take() {
+                let _ = writeln!(body, "# HELP {name}{suffix} {text}");
             }
-            (None, _) => {
-                body.push_str(line);
-                body.push('\n');
-            }
+            let _ = writeln!(body, "# TYPE {name}{suffix} {kind}");
+        } else {
+            let _ = writeln!(body, "{line}");
         }
     }
     body

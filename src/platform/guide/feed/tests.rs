@@ -1,4 +1,4 @@
-//! Tests of the feed against a server of WebSockets on loopback, whose connections the test holds in its hand.
+//! Tests of the feed against a `WebSocket` server on loopback, whose connections the test holds in its hand.
 
 use reqwest::Url;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
