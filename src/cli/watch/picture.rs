@@ -154,10 +154,23 @@ pub(super) fn change_line(message: &Value) -> Option<String> {
                 text(&transition["id"])
             )
         }
+        "skill" | "queue" => figures_text(message),
         "reset" => format!("begins anew: {}", text(&message["reason"]).replace('_', " ")),
         _ => return None,
     };
     Some(format!("{at} {tenant} {said}"))
+}
+
+/// `skill 7 Voice: contacts_queued 3, …`: what the platform told, and not when.
+fn figures_text(message: &Value) -> String {
+    let kind = text(&message["type"]);
+    let figures = &message[kind.as_str()];
+    let mut said = format!("{kind} {} {}:", text(&figures["id"]), text(&figures["name"]));
+    let known = figures.as_object().into_iter().flatten();
+    for (name, value) in known.filter(|(name, value)| value.is_number() && *name != "age_ms") {
+        let _ = write!(said, " {name} {value}");
+    }
+    said
 }
 
 /// The text of a value; nothing where it is none.

@@ -9,17 +9,18 @@ use std::time::Duration;
 use super::Keeper;
 use crate::domain::adherence::{LiveVerdict, Verdict};
 use crate::domain::agent::Agent;
+use crate::domain::figures::Figures;
 use crate::domain::ids::AgentId;
 use crate::domain::planner::verdict;
 use crate::domain::roster::{AgentIndex, AgentSlot};
 use crate::domain::time::UtcMicros;
 use crate::engine::live::frame::{Frame, Kind};
 use crate::engine::live::message::{
-    AdherenceBody, AgentBody, AgentShown, Freshness, GoneBody, TransitionBody, TransitionShown, frame, place_of,
-    planned, row_frame,
+    AdherenceBody, AgentBody, AgentShown, FiguresShown, Freshness, GoneBody, QueueBody, SkillBody, TransitionBody,
+    TransitionShown, frame, place_of, planned, row_frame,
 };
 use crate::engine::live::narrow::{About, Place};
-use crate::engine::live::snapshot::Snapshot;
+use crate::engine::live::snapshot::{List, Snapshot};
 use crate::store::{Commit, HistoryRow, HistoryWrite};
 
 /// Verdicts are looked at this often.
@@ -56,6 +57,7 @@ pub(super) struct Shown {
     /// By place in the roster.
     told: Vec<Option<Told>>,
     judged_at: UtcMicros,
+    figures: Arc<Figures>,
 }
 
 /// What viewers will be told of a commit once it is made.
@@ -114,6 +116,7 @@ impl Keeper {
             messages.extend(id.and_then(|id| self.tell_row(row, id, now)));
         }
         messages.extend(draft.transitions);
+        self.tell_figures(now, &mut messages);
         if self.shown.judged_at > now || now.since(self.shown.judged_at) >= JUDGE_EVERY {
             self.judge(now, &mut messages);
         }
@@ -181,15 +184,40 @@ impl Keeper {
         }
     }
 
+    /// Figures that were read since viewers were told of them last.
+    fn tell_figures(&mut self, now: UtcMicros, messages: &mut Vec<(Frame, About)>) {
+        let newest = self.link.figures.borrow().clone();
+        if Arc::ptr_eq(&newest, &self.shown.figures) {
+            return;
+        }
+        let told = std::mem::replace(&mut self.shown.figures, newest.clone());
+        let tenant = &self.link.tenant;
+        for skill in newest.skills.iter().filter(|taken| told.skill(taken.figures.id.as_str()) != Some(*taken)) {
+            let shown = FiguresShown::of_skill(skill, now);
+            messages.push((frame(Kind::Skill, tenant, None, now, SkillBody { skill: &shown }), shown.about()));
+        }
+        for queue in newest.queues.iter().filter(|taken| told.queue(taken.figures.id.as_str()) != Some(*taken)) {
+            let shown = FiguresShown::of_queue(queue, now);
+            messages.push((frame(Kind::Queue, tenant, None, now, QueueBody { queue: &shown }), shown.about()));
+        }
+    }
+
     /// The picture as it is, for viewers.
     pub(super) fn show(&mut self, now: UtcMicros) -> Snapshot {
         let mut messages = Vec::new();
         self.judge(now, &mut messages);
+        self.tell_figures(now, &mut messages);
         self.link.live.publish(messages);
         let mut snapshot = self.link.live.begin_snapshot(now);
         for slot in self.roster.slots() {
             let judged = verdict(slot, &self.settings.decide, now);
-            snapshot.push(About::agent(place_of(slot)), &self.shown_agent(slot, judged, now));
+            snapshot.push(List::Agents, About::agent(place_of(slot)), &self.shown_agent(slot, judged, now));
+        }
+        for shown in self.shown.figures.skills.iter().map(|skill| FiguresShown::of_skill(skill, now)) {
+            snapshot.push(List::Skills, shown.about(), &shown);
+        }
+        for shown in self.shown.figures.queues.iter().map(|queue| FiguresShown::of_queue(queue, now)) {
+            snapshot.push(List::Queues, shown.about(), &shown);
         }
         snapshot
     }

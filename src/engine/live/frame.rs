@@ -20,6 +20,10 @@ pub enum Kind {
     Adherence,
     /// A transition as it stands now.
     Transition,
+    /// Newer figures of a skill.
+    Skill,
+    /// Newer figures of a queue.
+    Queue,
     /// What viewers know does not lead up to what comes.
     Reset,
     /// The line lives, and so old is the picture.
@@ -37,6 +41,8 @@ impl Kind {
             Self::Gone => "gone",
             Self::Adherence => "adherence",
             Self::Transition => "transition",
+            Self::Skill => "skill",
+            Self::Queue => "queue",
             Self::Reset => "reset",
             Self::Heartbeat => "heartbeat",
             Self::End => "end",

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 
 use super::frame::{Frame, Kind};
-use super::narrow::Place;
+use super::narrow::{About, Place};
 use crate::domain::adherence::{LiveVerdict, Verdict};
 use crate::domain::agent::{Agent, Source};
+use crate::domain::figures::{Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Taken, Unit};
 use crate::domain::ids::{AgentId, ReasonCode, TeamName, TenantId, TransitionId};
 use crate::domain::policy::Violation;
 use crate::domain::priority::Priority;
@@ -231,6 +233,87 @@ impl<'a> TransitionShown<'a> {
 pub struct TransitionBody<'a> {
     /// The transition.
     pub transition: TransitionShown<'a>,
+}
+
+/// Figures of a skill or a queue. Names have their units with them; a share is of 1.
+pub struct FiguresShown<'a> {
+    id: &'a str,
+    name: Option<&'a Arc<str>>,
+    taken_at: UtcMicros,
+    age_ms: u64,
+    measures: &'a [Measure],
+    values: Vec<Option<u64>>,
+}
+
+impl<'a> FiguresShown<'a> {
+    /// Of a skill.
+    pub fn of_skill(taken: &'a Taken<SkillFigures>, now: UtcMicros) -> Self {
+        let Taken { at, figures } = taken;
+        let (id, name) = (figures.id.as_str(), figures.name.as_ref());
+        Self {
+            id,
+            name,
+            taken_at: *at,
+            age_ms: millis(now.since(*at)),
+            measures: &SKILL_MEASURES,
+            values: figures.values().into(),
+        }
+    }
+
+    /// Of a queue.
+    pub fn of_queue(taken: &'a Taken<QueueFigures>, now: UtcMicros) -> Self {
+        let Taken { at, figures } = taken;
+        let (id, name) = (figures.id.as_str(), figures.name.as_ref());
+        Self {
+            id,
+            name,
+            taken_at: *at,
+            age_ms: millis(now.since(*at)),
+            measures: &QUEUE_MEASURES,
+            values: figures.values().into(),
+        }
+    }
+
+    /// Which skill or queue it is about.
+    pub fn about(&self) -> About {
+        About::Figures { id: Arc::from(self.id), name: self.name.cloned() }
+    }
+}
+
+impl Serialize for FiguresShown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", self.id)?;
+        map.serialize_entry("name", &self.name)?;
+        map.serialize_entry("taken_at", &self.taken_at)?;
+        map.serialize_entry("age_ms", &self.age_ms)?;
+        for (measure, value) in self.measures.iter().zip(&self.values) {
+            match measure.unit {
+                Unit::Ppm => map.serialize_entry(measure.name, &value.map(share))?,
+                Unit::Count | Unit::Seconds | Unit::Millis => map.serialize_entry(measure.column, value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a million at the most")]
+fn share(ppm: u64) -> f64 {
+    ppm as f64 / PPM as f64
+}
+
+/// A skill's message.
+#[derive(Serialize)]
+pub struct SkillBody<'a> {
+    /// The skill.
+    pub skill: &'a FiguresShown<'a>,
+}
+
+/// A queue's message.
+#[derive(Serialize)]
+pub struct QueueBody<'a> {
+    /// The queue.
+    pub queue: &'a FiguresShown<'a>,
 }
 
 /// Why a viewer's line does not go on as it was.

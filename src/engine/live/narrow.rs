@@ -35,6 +35,13 @@ pub enum About {
         /// Before; `None` where that is the same.
         before: Option<Place>,
     },
+    /// A skill or a queue.
+    Figures {
+        /// Its id.
+        id: Arc<str>,
+        /// Its name.
+        name: Option<Arc<str>>,
+    },
 }
 
 impl About {
@@ -56,6 +63,9 @@ impl Narrow {
         match about {
             About::All => true,
             About::Agent { now, before } => self.wants(now) || before.as_ref().is_some_and(|before| self.wants(before)),
+            About::Figures { id, name } => {
+                self.skills.is_empty() || self.skills.iter().any(|wanted| wanted == id || Some(wanted) == name.as_ref())
+            }
         }
     }
 
@@ -82,6 +92,9 @@ mod tests {
         let both = Narrow { skills: voice.skills.clone(), ..billing.clone() };
         for (about, expected) in [
             (About::All, [true; 4]),
+            (About::Figures { id: "7".into(), name: Some("Voice".into()) }, [true; 4]),
+            (About::Figures { id: "Voice".into(), name: None }, [true; 4]),
+            (About::Figures { id: "8".into(), name: Some("Mail".into()) }, [true, true, false, false]),
             (About::agent(place("Billing", None)), [true, true, false, false]),
             (About::agent(place("Billing", Some("Voice"))), [true; 4]),
             (About::agent(place("Care", Some("Voice"))), [true, false, true, false]),

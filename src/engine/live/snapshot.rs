@@ -16,8 +16,23 @@ use crate::domain::time::UtcMicros;
 /// The bytes of agents that a part holds, so that no viewer needs much room, however many agents there are.
 const PART_BYTES: usize = 12 * 1024;
 
+/// Where a piece of the picture belongs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum List {
+    /// Agents.
+    Agents,
+    /// Figures of skills.
+    Skills,
+    /// Figures of queues.
+    Queues,
+}
+
+/// The lists in the order in which they stand in a message, with their names.
+const LISTS: [(List, &str); 3] = [(List::Agents, "agents"), (List::Skills, "skills"), (List::Queues, "queues")];
+
 #[derive(Debug)]
 struct Piece {
+    list: List,
     about: About,
     end: usize,
 }
@@ -32,7 +47,7 @@ pub struct Snapshot {
     /// The place in the ring from which on changes follow it.
     place: u64,
     taken: Stopwatch,
-    /// The agents' JSON, one behind the other.
+    /// The JSON of the pieces, one behind the other.
     text: Vec<u8>,
     pieces: Vec<Piece>,
 }
@@ -61,16 +76,16 @@ impl Snapshot {
         Self { tenant, at, seen_at, last_id, place, taken: Stopwatch::start(), text, pieces }
     }
 
-    /// Adds an agent.
-    pub fn push(&mut self, about: About, agent: &impl Serialize) {
+    /// Adds an agent, or the figures of a skill or a queue.
+    pub fn push(&mut self, list: List, about: About, piece: &impl Serialize) {
         let before = self.text.len();
-        if let Err(error) = serde_json::to_writer(&mut self.text, agent) {
+        if let Err(error) = serde_json::to_writer(&mut self.text, piece) {
             // The shapes are ours and have text for keys.
-            tracing::error!(%error, "defect: an agent of the picture cannot be encoded");
+            tracing::error!(%error, "defect: a piece of the picture cannot be encoded");
             self.text.truncate(before);
             return;
         }
-        self.pieces.push(Piece { about, end: self.text.len() });
+        self.pieces.push(Piece { list, about, end: self.text.len() });
     }
 
     pub(super) const fn last_id(&self) -> u64 {
@@ -128,18 +143,23 @@ impl Snapshot {
             parts: parts.len(),
         };
         let mut json = serde_json::to_vec(&head).unwrap_or_else(|_| b"{}".to_vec());
-        // The object goes on with the agents.
+        // The object goes on with the lists.
         json.pop();
-        json.extend_from_slice(b",\"agents\":[");
         let pieces = parts.get(part).cloned().unwrap_or_default();
-        for (nth, agent) in pieces.filter_map(|index| self.wanted(index, narrow)).enumerate() {
-            if nth > 0 {
-                json.push(b',');
+        for (list, name) in LISTS {
+            // Writing to a Vec cannot fail.
+            let _ = write!(json, ",\"{name}\":[");
+            let of_list =
+                pieces.clone().filter(|index| self.pieces.get(*index).is_some_and(|piece| piece.list == list));
+            for (nth, piece) in of_list.filter_map(|index| self.wanted(index, narrow)).enumerate() {
+                if nth > 0 {
+                    json.push(b',');
+                }
+                json.extend_from_slice(piece);
             }
-            json.extend_from_slice(agent);
+            json.push(b']');
         }
-        // Writing to a Vec cannot fail.
-        let _ = json.write_all(b"]}");
+        json.push(b'}');
         Frame::of_json(Kind::Snapshot, id, id.map(|id| id.to_string()).as_deref(), &json)
     }
 }
@@ -157,7 +177,10 @@ mod tests {
         for agent in 0..agents {
             let team = if agent % 2 == 0 { "Billing" } else { "Care" };
             let place = Place { team: Some(team.into()), queue: None };
-            snapshot.push(About::agent(place), &json!({"id": format!("u_{agent}"), "team": team}));
+            snapshot.push(List::Agents, About::agent(place), &json!({"id": format!("u_{agent}"), "team": team}));
+        }
+        for (list, id) in [(List::Skills, "s_1"), (List::Queues, "q_1")] {
+            snapshot.push(list, About::Figures { id: id.into(), name: None }, &json!({ "id": id }));
         }
         snapshot
     }
@@ -181,6 +204,8 @@ mod tests {
             assert_eq!(part["id"], if nth + 1 == parts.len() { json!(17) } else { Value::Null });
         }
         assert_eq!(parts[0]["age_ms"], json!(1500));
+        let last = parts.last().expect("a part");
+        assert_eq!((&last["skills"], &last["queues"]), (&json!([{"id": "s_1"}]), &json!([{"id": "q_1"}])));
     }
 
     #[test]
