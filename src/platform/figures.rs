@@ -12,7 +12,7 @@ use super::snapshot::{Fault, MAX_COMPLAINTS};
 pub const MOST_IN_ONE_READ: usize = 100;
 
 /// What a dialect without figures answers. Nothing is sent.
-pub(super) fn not_told<'a, T>(purpose: &'static str) -> Call<'a, T> {
+pub(super) fn not_told<'a, T: Send + 'a>(purpose: &'static str) -> Call<'a, T> {
     let site = CallSite { purpose, method: "", path: String::new() };
     let failure = Failure::Unsupported { what: purpose.to_owned() };
     Box::pin(std::future::ready(Err(CallError { site, failure, asked_at: None })))
