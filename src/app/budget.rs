@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
+use crate::engine::calls::Purse;
 use crate::engine::settings::TenantSettings;
 use crate::platform::budget::{Budget, LONGEST_CALL};
 use crate::store::{CallWrite, ReadError, Reader};
@@ -18,15 +19,24 @@ use crate::store::{CallWrite, ReadError, Reader};
 /// The window of the request budget (platform: the rows' budgets).
 const BUDGET_WINDOW: Duration = Duration::from_secs(60);
 
-/// The budget as the process before left it.
+/// A tenant's budgets.
+pub(super) struct Budgets {
+    pub(super) ordinary: Budget,
+    pub(super) reporting: Budget,
+}
+
+/// The budgets as the process before left them.
 pub(super) async fn restored(
     reader: &Reader,
     tenant: &TenantId,
     settings: &TenantSettings,
     clock: &SharedClock,
-) -> Result<Budget, ReadError> {
-    let limit = settings.budget.requests_per_minute;
-    let mut budget = Budget::new(limit, BUDGET_WINDOW, settings.budget.urgent_reserve);
+) -> Result<Budgets, ReadError> {
+    let (ordinary, reporting) = (settings.budget.requests_per_minute, settings.figures.requests_per_minute);
+    let mut budgets = Budgets {
+        ordinary: Budget::new(ordinary, BUDGET_WINDOW, settings.budget.urgent_reserve),
+        reporting: Budget::new(reporting, BUDGET_WINDOW, 0),
+    };
     let (now, steady) = (clock.now(), clock.steady());
     // A call that was sent before the window may have been answered within it.
     let answer_span = clock.span_of_real(settings.budget.request_timeout_real) * 2;
@@ -36,14 +46,17 @@ pub(super) async fn restored(
     }
     if let Some(steady) = steady {
         let span = (micros(steady.saturating_sub(BUDGET_WINDOW)), micros(steady));
-        // More than the limit need not be known: so many fill the budget.
-        for call in reader.steady_calls(tenant, span, limit).await? {
+        // More than both limits need not be known: so many fill the budgets.
+        for call in reader.steady_calls(tenant, span, ordinary + reporting).await? {
             calls.insert(call.id, call);
         }
     }
     let now = Now { wall: now, steady, host_start: clock.host_start() };
-    budget.restore(clock.monotonic(), calls.values().map(|call| age(call, now)));
-    Ok(budget)
+    for (purse, budget) in [(Purse::Ordinary, &mut budgets.ordinary), (Purse::Reporting, &mut budgets.reporting)] {
+        let its_own = calls.values().filter(|call| Purse::of(&call.kind) == purse);
+        budget.restore(clock.monotonic(), its_own.map(|call| age(call, now)));
+    }
+    Ok(budgets)
 }
 
 /// The instant of the restart.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::SharedClock;
-use crate::config::{self, Config, Dialect, Mode, Server, Tenant, TenantScope, TokenStyle as ConfiguredStyle};
+use crate::config::{
+    self, Config, Dialect, Mode, Server, ServiceLevelUnit, Tenant, TenantScope, TokenStyle as ConfiguredStyle,
+};
 use crate::domain::planner::DecideSettings;
 use crate::domain::rule::check::Capabilities;
 use crate::domain::rule::compile::RuleSet;
@@ -12,14 +14,15 @@ use crate::domain::rule::{Rule, RuleComplaint};
 use crate::domain::sets::StateSet;
 use crate::domain::state::AgentState;
 use crate::engine::settings::{
-    BudgetSettings, FeedSettings, PolicySettings, RetrySettings, RuleText, SightSettings, TenantSettings,
+    BudgetSettings, FeedSettings, FigureSettings, PolicySettings, RetrySettings, RuleText, SightSettings,
+    TenantSettings,
 };
 use crate::http::{Access, Right};
-use crate::platform::Platform;
 use crate::platform::client::{ClientError, ClientSettings};
 use crate::platform::dry_run::DryRun;
-use crate::platform::guide::{Guide, GuideSettings, TokenStyle};
+use crate::platform::guide::{DEFAULT_SCOPE, Guide, GuideSettings, REPORTING_SCOPE, TokenStyle};
 use crate::platform::retry::RetryCurve;
+use crate::platform::{Platform, ShareUnit};
 
 /// State POSTs of one tenant under way at once: enough to spend a minute's budget within seconds at usual latencies.
 const PARALLEL_CALLS: usize = 32;
@@ -69,6 +72,12 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
             oversize_bytes: tenant.subscription.oversize_bytes,
         },
         feed: FeedSettings { enabled: tenant.feed.enabled, silent_after: tenant.feed.silent_after },
+        figures: FigureSettings {
+            skills: tenant.skills.clone(),
+            queues: tenant.queues.clone(),
+            interval: tenant.figures.interval,
+            requests_per_minute: tenant.figures.requests_per_minute as usize,
+        },
         policy: PolicySettings {
             unscheduled_forbids: tenant.policy.unscheduled_forbids,
             on_contact: tenant.policy.on_contact,
@@ -120,7 +129,7 @@ pub fn platform_of(tenant: &Tenant, clock: SharedClock) -> Result<Arc<dyn Platfo
     let usual = GuideSettings::new(tenant.base_url.clone(), style, &tenant.client_id, tenant.client_secret.clone());
     let settings = GuideSettings {
         token_path: Some(tenant.token.path.clone()),
-        scope: tenant.token.scope.clone().unwrap_or_else(|| usual.scope.clone()),
+        scope: tenant.token.scope.clone().unwrap_or_else(|| usual_scope(tenant)),
         tenant_id: tenant.token.tenant_id.clone(),
         api_path: format!("/api/{}", tenant.api_version),
         feed_base_url: tenant.feed.base_url.clone(),
@@ -128,6 +137,11 @@ pub fn platform_of(tenant: &Tenant, clock: SharedClock) -> Result<Arc<dyn Platfo
         state_names: tenant.states.clone(),
         client: ClientSettings { request_timeout: tenant.request_timeout, ..ClientSettings::default() },
         snapshot_limit: tenant.subscription.max_body_bytes,
+        skill_figures_path: tenant.figures.skill_path.clone(),
+        queue_service_level: match tenant.figures.queue_service_level {
+            ServiceLevelUnit::Percent => ShareUnit::Percent,
+            ServiceLevelUnit::Share => ShareUnit::OfOne,
+        },
         ..usual
     };
     let guide = Guide::new(settings, clock.clone())
@@ -137,6 +151,12 @@ pub fn platform_of(tenant: &Tenant, clock: SharedClock) -> Result<Arc<dyn Platfo
         Mode::Live => live,
         Mode::DryRun => Arc::new(DryRun::new(live, clock)),
     })
+}
+
+/// The scopes that the tenant's settings make use of. A client without the right to queue figures would get no token at all if
+/// it asked for that scope.
+fn usual_scope(tenant: &Tenant) -> String {
+    if tenant.queues.is_empty() { DEFAULT_SCOPE.to_owned() } else { format!("{DEFAULT_SCOPE} {REPORTING_SCOPE}") }
 }
 
 /// The tokens of the HTTP face.

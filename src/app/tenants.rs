@@ -20,9 +20,11 @@ use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::rule::Rule;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
+use crate::engine::calls::Purse;
 use crate::engine::crew::Crew;
 use crate::engine::deliver::{self, DeliverParts};
 use crate::engine::feed;
+use crate::engine::figures;
 use crate::engine::heads::{self, HeadParts};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
@@ -151,6 +153,8 @@ impl TenantList {
             readiness: tools.readiness.clone(),
             inbox,
             budget: std::sync::Mutex::new(Budget::closed()),
+            reporting_budget: std::sync::Mutex::new(Budget::closed()),
+            figures: watch::Sender::default(),
             offset: std::sync::Mutex::default(),
             meter: Meter::default(),
             feed: std::sync::Mutex::default(),
@@ -178,9 +182,11 @@ impl Tenancy {
             roster: roster_in,
         };
         let (feed_link, feed_settings) = (link.clone(), settings.clone());
+        let (figures_link, figures_settings) = (link.clone(), settings.clone());
         let mut spawn = Workers { supervisor, tenancy: self };
         spawn.worker("keeper", move |soft| keeper::run(parts.clone(), soft));
         spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
+        spawn.worker("figures", move |soft| figures::run(figures_link.clone(), figures_settings.clone(), soft));
         spawn.worker("sight", move |soft| sight::run(link.clone(), settings.clone(), roster.clone(), soft));
     }
 
@@ -204,12 +210,13 @@ impl Tenancy {
         // An endpoint that gets the tenant's events is to get the first of them too.
         let endpoints = shared.deliveries.endpoints.borrow().clone();
         deliver::register(&shared.deliveries, &endpoints).await.context("the webhooks' cursors")?;
-        let budget = budget::restored(&link.reader, &link.tenant, &settings, &link.clock).await;
-        let budget = budget.context("the calls of the last minute")?;
+        let budgets = budget::restored(&link.reader, &link.tenant, &settings, &link.clock).await;
+        let budgets = budgets.context("the calls of the last minute")?;
         if let Some(action) = self.made_by {
             shared.note(&link.tenant, action, serde_json::Value::Null).await?;
         }
-        *link.budget() = budget;
+        *link.budget_of(Purse::Ordinary) = budgets.ordinary;
+        *link.budget_of(Purse::Reporting) = budgets.reporting;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod audit;
 mod configuration;
 mod daemon;
 mod disk;
+mod figures;
 mod platform;
 mod store;
 mod webhooks;
@@ -66,6 +67,7 @@ pub async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let way = Way { daemon: running.as_ref(), reader: reader.as_ref() };
     for tenant in &desk.config.tenants {
         findings.extend(platform::look(&desk, tenant, way).await);
+        findings.extend(figures::look(&desk, tenant, way).await);
     }
     findings.extend(webhooks::look(&desk, way).await);
     if let Some(reader) = reader {

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -19,6 +20,7 @@ use crate::domain::roster::{AgentIndex, Roster};
 use crate::domain::rule::compile::RuleSet;
 use crate::domain::time::{UtcMicros, rough_duration_text};
 use crate::domain::words::count;
+use crate::engine::figures::last_stored;
 use crate::engine::picture::{Picture, read_picture};
 use crate::engine::settings::TenantSettings;
 use crate::store::Reader;
@@ -125,6 +127,8 @@ async fn plan(
         picture.roster.remove(agent.as_str());
     }
     count_as_seen(&mut picture.roster, now);
+    // Figures have their age in the store: old ones are undecided here as in the daemon.
+    picture.roster.set_figures(Arc::new(last_stored(reader, &tenant.id, &settings.figures).await?));
     Ok(decided(&picture, &settings, args, now, daemon_runs))
 }
 

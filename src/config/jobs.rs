@@ -96,7 +96,7 @@ pub struct JobSettings {
 /// How long things are kept, in days.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RetentionSettings {
-    /// State history, transitions and their attempts.
+    /// State history, transitions and their attempts, and figures of skills and queues.
     pub history_days: u32,
     /// Audit entries.
     pub audit_days: u32,
@@ -113,7 +113,8 @@ impl RetentionSettings {
         Self {
             history_days: days(
                 "history_days",
-                "Days that state history, transitions and their attempts are kept after they ended.",
+                "Days that state history, transitions and their attempts are kept after they ended, and figures of skills \
+                 and queues.",
                 400,
             ),
             audit_days: days(

@@ -11,6 +11,7 @@ use super::adherence;
 use super::automation::Automation;
 use super::complaint::Fault;
 use super::feed::Feed;
+use super::figures::FigureReads;
 use super::kind::{self, Kind};
 use super::policy::Policy;
 use super::reader::{Section, reloads};
@@ -18,7 +19,7 @@ use super::retry::Retry;
 use super::subscription::Subscription;
 use super::webhooks::is_loopback;
 use crate::domain::adherence::AdherenceSettings;
-use crate::domain::ids::{AgentId, SkillId, TenantId};
+use crate::domain::ids::{AgentId, QueueId, SkillId, TenantId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
 
@@ -51,6 +52,8 @@ pub struct Tenant {
     pub agents: Vec<AgentId>,
     /// The skills that the live feed is subscribed to and whose figures are read.
     pub skills: Vec<SkillId>,
+    /// The queues whose figures are read.
+    pub queues: Vec<QueueId>,
     /// Schedule files that are dropped here are imported; relative to the working directory.
     pub schedule_folder: Option<PathBuf>,
     /// The platform's state names and ours.
@@ -59,6 +62,8 @@ pub struct Tenant {
     pub subscription: Subscription,
     /// Hearing of changes as they happen.
     pub feed: Feed,
+    /// Reading figures of skills and queues.
+    pub figures: FigureReads,
     /// What a change must obey.
     pub policy: Policy,
     /// Trying again.
@@ -219,6 +224,7 @@ impl Budget {
 struct Scope {
     agents: Vec<AgentId>,
     skills: Vec<SkillId>,
+    queues: Vec<QueueId>,
     schedule_folder: Option<PathBuf>,
 }
 
@@ -237,6 +243,14 @@ impl Scope {
             &kind::list(kind::id::<SkillId>()),
             Vec::new(),
         );
+        let queues = section.value(
+            reloads(
+                "queues",
+                "Platform ids of the queues whose figures are read; the client then needs reporting:queue:view.",
+            ),
+            &kind::list(kind::id::<QueueId>()),
+            Vec::new(),
+        );
         let schedule_folder = section.optional(
             reloads(
                 "schedule_folder",
@@ -244,7 +258,7 @@ impl Scope {
             ),
             &kind::text(),
         );
-        Self { agents, skills, schedule_folder: schedule_folder.map(PathBuf::from) }
+        Self { agents, skills, queues, schedule_folder: schedule_folder.map(PathBuf::from) }
     }
 }
 
@@ -272,6 +286,7 @@ impl Tenant {
         let states = section.table("states", read_state_names);
         let subscription = section.table("subscription", Subscription::read);
         let feed = section.table("feed", Feed::read);
+        let figures = section.table("figures", FigureReads::read);
         let policy = section.table("policy", Policy::read);
         let retry = section.table("retry", Retry::read);
         let adherence = section.table("adherence", adherence::read);
@@ -290,10 +305,12 @@ impl Tenant {
             mode,
             agents: scope.agents,
             skills: scope.skills,
+            queues: scope.queues,
             schedule_folder: scope.schedule_folder,
             states,
             subscription,
             feed,
+            figures,
             policy,
             retry,
             adherence,
@@ -309,6 +326,7 @@ impl Tenant {
             agents: newer.agents.clone(),
             skills: newer.skills.clone(),
             feed: self.feed.taking_over(&newer.feed),
+            figures: self.figures.taking_over(&newer.figures),
             schedule_folder: newer.schedule_folder.clone(),
             policy: newer.policy,
             retry: newer.retry,

@@ -11,6 +11,7 @@ pub mod cloud_event;
 pub mod cron;
 pub mod delivery;
 pub mod event;
+pub mod figures;
 pub mod ids;
 pub mod import;
 pub mod job;

@@ -15,6 +15,7 @@ use self::memory::{AutomationMemory, RuleMemory};
 use self::standing::Standing;
 use super::agent::{Agent, Observed};
 use super::breaks;
+use super::figures::Figures;
 use super::ids::{AgentId, RuleId, TeamName, TenantId};
 use super::policy::PlatformSays;
 use super::priority::Priority;
@@ -203,6 +204,7 @@ pub struct Roster {
     teams: Vec<TeamName>,
     zones: Vec<Zone>,
     rules: HashMap<RuleId, RuleMemory>,
+    figures: Arc<Figures>,
     /// The earliest instant at which some agent's standing ends.
     next_edge: UtcMicros,
     advanced_to: UtcMicros,
@@ -221,6 +223,7 @@ impl Roster {
             teams: Vec::new(),
             zones: Vec::new(),
             rules: HashMap::new(),
+            figures: Arc::default(),
             next_edge: UtcMicros::EPOCH,
             advanced_to: UtcMicros::EPOCH,
         }
@@ -280,6 +283,16 @@ impl Roster {
     /// What a rule did within the last minute.
     pub fn rule_memory(&self, rule: &RuleId) -> Option<&RuleMemory> {
         self.rules.get(rule)
+    }
+
+    /// The newest figures of skills and queues.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Puts newer figures in.
+    pub fn set_figures(&mut self, figures: Arc<Figures>) {
+        self.figures = figures;
     }
 
     /// The offset of local time from UTC in seconds, for each zone number, at `now`.

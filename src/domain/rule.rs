@@ -6,9 +6,11 @@
 pub mod check;
 pub mod compile;
 pub mod condition;
+pub mod figures;
 pub mod parse;
 mod translate;
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
@@ -105,15 +107,68 @@ pub struct Conditions {
     /// Whether the agent is with a contact or wraps one up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_contact: Option<bool>,
-    /// Refused when checked: needs the live picture.
+    /// Refused when checked: the platform does not say which skills an agent has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skill: Option<Value>,
-    /// Refused when checked: needs the live picture.
+    /// The figures of a skill.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub skill_figures: Option<Value>,
-    /// Refused when checked: needs the live picture.
+    pub skill_figures: Option<FigureConditions>,
+    /// The figures of a queue.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue_figures: Option<Value>,
+    pub queue_figures: Option<FigureConditions>,
+}
+
+/// Bounds of the figures of one skill or queue; all that are named must hold.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FigureConditions {
+    /// The platform's id of the skill or queue.
+    pub id: SubjectText,
+    /// By the measure's name, as `contacts_queued`.
+    #[serde(flatten)]
+    pub figures: BTreeMap<String, Bounds>,
+}
+
+/// An id as people write it: text, or a bare number.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "TextOrNumber")]
+pub struct SubjectText(pub String);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "an id was expected, as in \"1234\"")]
+enum TextOrNumber {
+    Text(String),
+    Number(u64),
+}
+
+impl From<TextOrNumber> for SubjectText {
+    fn from(id: TextOrNumber) -> Self {
+        Self(match id {
+            TextOrNumber::Text(text) => text,
+            TextOrNumber::Number(number) => number.to_string(),
+        })
+    }
+}
+
+/// Between what a figure must lie; at least one of them is named.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bounds {
+    /// It is this or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Bound>,
+    /// It is less than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub below: Option<Bound>,
+}
+
+/// One bound: a count or a share of 1 as a number, a time as text with its unit.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a number was expected, or a time as in \"2m\"")]
+pub enum Bound {
+    /// A count, or a share of 1.
+    Number(f64),
+    /// A time.
+    Time(String),
 }
 
 /// Where now falls, seen from the shift. The first three ask for a running shift, `starts_within` and the last two for none.

@@ -16,25 +16,43 @@ pub use crate::platform::CallKind;
 /// The longest wait before the budget is asked again; slots may come free earlier than announced.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// Which budget a call counts against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purse {
+    /// The one of ordinary requests.
+    Ordinary,
+    /// The one of figures.
+    Reporting,
+}
+
+impl Purse {
+    /// The one of a call by its name in the log of calls.
+    pub fn of(kind: &str) -> Self {
+        let reporting = [CallKind::SkillFigures, CallKind::Queues, CallKind::QueueFigures];
+        if reporting.iter().any(|known| known.name() == kind) { Self::Reporting } else { Self::Ordinary }
+    }
+}
+
 /// A taken slot. Dropped unanswered (the caller was cancelled), it counts as answered at that moment.
 #[derive(Debug)]
 pub struct HeldSlot {
     link: Arc<Link>,
+    purse: Purse,
     slot: Option<Slot>,
 }
 
 impl HeldSlot {
     /// Takes a slot, or says when one may be free.
-    pub fn try_take(link: &Arc<Link>, urgency: Urgency) -> Result<Self, NextAt> {
+    pub fn try_take(link: &Arc<Link>, purse: Purse, urgency: Urgency) -> Result<Self, NextAt> {
         let now = link.clock.monotonic();
-        let slot = link.budget().try_take(now, urgency)?;
-        Ok(Self { link: link.clone(), slot: Some(slot) })
+        let slot = link.budget_of(purse).try_take(now, urgency)?;
+        Ok(Self { link: link.clone(), purse, slot: Some(slot) })
     }
 
     /// Waits for a slot.
-    pub async fn take(link: &Arc<Link>, urgency: Urgency) -> Self {
+    pub async fn take(link: &Arc<Link>, purse: Purse, urgency: Urgency) -> Self {
         loop {
-            match Self::try_take(link, urgency) {
+            match Self::try_take(link, purse, urgency) {
                 Ok(held) => return held,
                 Err(next) => {
                     let now = link.clock.monotonic();
@@ -48,7 +66,7 @@ impl HeldSlot {
     /// The call never left: the slot is free at once.
     pub fn release(mut self) {
         if let Some(slot) = self.slot.take() {
-            self.link.budget().release(slot);
+            self.link.budget_of(self.purse).release(slot);
         }
     }
 
@@ -56,7 +74,7 @@ impl HeldSlot {
     pub fn settle<T>(mut self, result: &Result<Answer<T>, CallError>) {
         let now = self.link.clock.monotonic();
         let Some(slot) = self.slot.take() else { return };
-        let mut budget = self.link.budget();
+        let mut budget = self.link.budget_of(self.purse);
         match result {
             Err(error) if !error.failure.was_sent() => budget.release(slot),
             Ok(_) | Err(_) => budget.answered(slot, now),
@@ -71,7 +89,7 @@ impl Drop for HeldSlot {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
             let now = self.link.clock.monotonic();
-            self.link.budget().answered(slot, now);
+            self.link.budget_of(self.purse).answered(slot, now);
         }
     }
 }
@@ -87,7 +105,7 @@ pub async fn budgeted<T, F>(
 where
     F: Future<Output = Result<Answer<T>, CallError>>,
 {
-    let slot = HeldSlot::take(link, urgency).await;
+    let slot = HeldSlot::take(link, Purse::of(kind.name()), urgency).await;
     let mut row = call_row(link, kind, agent.cloned(), link.clock.now());
     let durable = link.writer.commit(Commit { calls: vec![row.clone()], ..Commit::default() }).await;
     if let Err(error) = durable {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use super::calls::Purse;
 use super::feed::FeedState;
 use super::message::Message;
 use super::meter::Meter;
 use super::readiness::Readiness;
 use crate::clock::{SharedClock, SharedRandom};
+use crate::domain::figures::Figures;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::platform::budget::Budget;
@@ -38,6 +40,10 @@ pub struct Link {
     pub inbox: mpsc::Sender<Message>,
     /// The request budget, with the calls of the last minute restored; [`Self::budget`] locks it.
     pub budget: Mutex<Budget>,
+    /// The same for reads of figures, which the platform counts by themselves; [`Self::budget_of`] locks either.
+    pub reporting_budget: Mutex<Budget>,
+    /// The newest figures of skills and queues, told when they are stored.
+    pub figures: watch::Sender<Arc<Figures>>,
     /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.
     pub offset: Mutex<ClockOffset>,
     /// What the keeper counts.
@@ -69,6 +75,14 @@ impl Link {
     /// The request budget. Never held over an await.
     pub fn budget(&self) -> MutexGuard<'_, Budget> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The budget that a call counts against. Never held over an await.
+    pub fn budget_of(&self, purse: Purse) -> MutexGuard<'_, Budget> {
+        match purse {
+            Purse::Ordinary => self.budget(),
+            Purse::Reporting => self.reporting_budget.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     /// Learns the platform's clock from an answer.

@@ -9,6 +9,7 @@ pub mod crew;
 pub mod deliver;
 pub mod door;
 pub mod feed;
+pub mod figures;
 pub mod heads;
 pub mod jobs;
 pub mod keeper;

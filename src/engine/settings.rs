@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::ids::{AgentId, RuleId, SkillId, TenantId};
+use crate::domain::ids::{AgentId, QueueId, RuleId, SkillId, TenantId};
 use crate::domain::planner::DecideSettings;
 use crate::domain::policy::{OnContact, UnscheduledForbids};
 use crate::domain::rule::compile::RuleSet;
@@ -24,6 +24,8 @@ pub struct TenantSettings {
     pub sight: SightSettings,
     /// The live feed.
     pub feed: FeedSettings,
+    /// Figures of skills and queues.
+    pub figures: FigureSettings,
     /// What policy forbids or holds.
     pub policy: PolicySettings,
     /// Tries of one transition.
@@ -84,6 +86,19 @@ pub struct FeedSettings {
     pub enabled: bool,
     /// A feed that says nothing for so long is lost.
     pub silent_after: Duration,
+}
+
+/// Figures of skills and queues of one tenant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FigureSettings {
+    /// The skills that are read.
+    pub skills: Vec<SkillId>,
+    /// The queues that are read.
+    pub queues: Vec<QueueId>,
+    /// From one read to the next.
+    pub interval: Duration,
+    /// Reads in any window of 60 s, a budget of their own.
+    pub requests_per_minute: usize,
 }
 
 /// What policy forbids or holds.
@@ -147,6 +162,12 @@ pub(crate) mod tests {
                 oversize_bytes: 1_000_000,
             },
             feed: FeedSettings { enabled: false, silent_after: Duration::from_secs(120) },
+            figures: FigureSettings {
+                skills: Vec::new(),
+                queues: Vec::new(),
+                interval: Duration::from_secs(30),
+                requests_per_minute: 10,
+            },
             policy: PolicySettings {
                 unscheduled_forbids: UnscheduledForbids::Ready,
                 on_contact: OnContact::Now,

@@ -8,13 +8,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::SharedClock;
-use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
+use crate::domain::figures::{QueueFigures, SkillFigures};
+use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, CallSite, Failure};
 use super::{
-    Call, Capabilities, Feed, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest, Vitals,
+    Call, Capabilities, Feed, FiguresRead, ListedQueue, Platform, SnapshotBody, SnapshotReader, Subscription,
+    SubscriptionRequest, Vitals,
 };
 
 /// How many changes are remembered; the oldest go first.
@@ -117,6 +119,18 @@ impl Platform for DryRun {
 
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         self.inner.snapshot(subscription)
+    }
+
+    fn skill_figures<'a>(&'a self, skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
+        self.inner.skill_figures(skills)
+    }
+
+    fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
+        self.inner.queues()
+    }
+
+    fn queue_figures<'a>(&'a self, queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
+        self.inner.queue_figures(queues)
     }
 
     fn feed(&self) -> Call<'_, Box<dyn Feed>> {

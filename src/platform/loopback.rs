@@ -25,6 +25,8 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 pub struct Seen {
     pub method: String,
     pub path: String,
+    /// As it stood in the request, without the question mark.
+    pub query: String,
     pub headers: HeaderMap,
     pub body: String,
 }
@@ -59,6 +61,7 @@ impl Server {
                 let seen = Seen {
                     method: parts.method.to_string(),
                     path: parts.uri.path().to_owned(),
+                    query: parts.uri.query().unwrap_or_default().to_owned(),
                     headers: parts.headers,
                     body: String::from_utf8(body.to_vec()).expect("text"),
                 };

@@ -11,6 +11,7 @@ pub mod client;
 pub mod dry_run;
 pub mod error;
 pub mod feed;
+pub mod figures;
 pub mod guide;
 #[cfg(test)]
 mod loopback;
@@ -27,12 +28,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
+use crate::domain::figures::{QueueFigures, SkillFigures};
+use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 pub use error::{CallError, Effect, Failure, Trouble};
 pub use feed::{Command, Feed, FeedCall, FeedMessage};
+pub use figures::{FigureComplaint, FiguresRead, ListedQueue, MOST_IN_ONE_READ, ShareUnit};
 pub use offset::ClockOffset;
 pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader};
 pub use vitals::{CallKind, Vitals};
@@ -64,8 +67,24 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// The current snapshot of a subscription, unread. Outside the request budget, but never more often than its interval.
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody>;
 
+    /// The figures of some skills, at most [`MOST_IN_ONE_READ`]. Within the reporting budget, like the next two.
+    fn skill_figures<'a>(&'a self, _skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
+        figures::not_told("read skill figures")
+    }
+
+    /// The queues that there are.
+    fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
+        figures::not_told("list the queues")
+    }
+
+    /// The figures of some queues, at most [`MOST_IN_ONE_READ`].
+    fn queue_figures<'a>(&'a self, _queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
+        figures::not_told("read queue figures")
+    }
+
     /// How the connection is: what calls came to, how the token is. Sends nothing.
     fn vitals(&self) -> Vitals;
+
     /// Opens the live feed, which says nothing before it is told what to show. Outside the request budget; of one tenant there
     /// should never be two.
     fn feed(&self) -> Call<'_, Box<dyn Feed>>;

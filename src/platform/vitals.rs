@@ -25,6 +25,12 @@ pub enum CallKind {
     Subscribe,
     /// A snapshot of a subscription; outside the request budget and its log.
     Snapshot,
+    /// A read of skill figures; within the reporting budget, like the next two.
+    SkillFigures,
+    /// A read of the list of queues.
+    Queues,
+    /// A read of queue figures.
+    QueueFigures,
 }
 
 impl CallKind {
@@ -36,6 +42,9 @@ impl CallKind {
             Self::Break => "break",
             Self::Subscribe => "subscribe",
             Self::Snapshot => "snapshot",
+            Self::SkillFigures => "skill_figures",
+            Self::Queues => "queues",
+            Self::QueueFigures => "queue_figures",
         }
     }
 }

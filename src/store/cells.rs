@@ -77,6 +77,18 @@ impl<'r> Cells<'r> {
         N::try_from(wide).map_err(|_| self.bad(column, Arc::new(OutOfRange(wide))))
     }
 
+    /// A count by its place in the row, for columns that are many and of one kind.
+    pub(super) fn number_at(&self, place: usize) -> Result<u64, ReadError> {
+        self.number_or_null_at(place).map(Option::unwrap_or_default)
+    }
+
+    pub(super) fn number_or_null_at(&self, place: usize) -> Result<Option<u64>, ReadError> {
+        let wide: Option<i64> =
+            self.row.try_get(place).map_err(|error| self.bad("one of its counts", Arc::new(error)))?;
+        let narrow = |wide| u64::try_from(wide).map_err(|_| self.bad("one of its counts", Arc::new(OutOfRange(wide))));
+        wide.map(narrow).transpose()
+    }
+
     pub(super) fn number_or_null<N: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<N>, ReadError> {
         let Some(wide) = self.int_or_null(column)? else { return Ok(None) };
         N::try_from(wide).map(Some).map_err(|_| self.bad(column, Arc::new(OutOfRange(wide))))

@@ -11,6 +11,7 @@ use crate::domain::agent::{Agent, Source};
 use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::Event;
+use crate::domain::figures::{QueueFigures, SkillFigures, Taken};
 use crate::domain::ids::{AgentId, ReasonCode, RuleId, SubjectId, SubscriptionId, TenantId, TransitionId};
 use crate::domain::job::{JobKey, JobOutcome};
 use crate::domain::schedule::{Coverage, Shift};
@@ -42,6 +43,10 @@ pub struct Commit {
     pub counters: Vec<AgentCounters>,
     /// Whole rows, inserted or replaced.
     pub memory: Vec<RemembersWrite>,
+    /// Figures of skills, as they were read.
+    pub skill_figures: Vec<FiguresWrite<SkillFigures>>,
+    /// Figures of queues, as they were read.
+    pub queue_figures: Vec<FiguresWrite<QueueFigures>>,
     /// Subscriptions on the platform.
     pub subscriptions: Vec<SubscriptionWrite>,
     /// Answers to requests with an `Idempotency-Key`. A key that is already stored refuses the change.
@@ -74,6 +79,8 @@ impl Commit {
             outbox,
             counters,
             memory,
+            skill_figures,
+            queue_figures,
             subscriptions,
             idempotency,
             rules,
@@ -93,6 +100,8 @@ impl Commit {
             && outbox.is_empty()
             && counters.is_empty()
             && memory.is_empty()
+            && skill_figures.is_empty()
+            && queue_figures.is_empty()
             && subscriptions.is_empty()
             && idempotency.is_empty()
             && rules.is_empty()
@@ -249,6 +258,15 @@ pub struct RemembersWrite {
     pub held_key: Option<u64>,
     /// The agent is left alone until then, by every rule.
     pub left_alone_until: Option<UtcMicros>,
+}
+
+/// Figures of one skill or queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FiguresWrite<T> {
+    /// Whose.
+    pub tenant: TenantId,
+    /// What was read, and when.
+    pub taken: Taken<T>,
 }
 
 /// A subscription on the platform; its id survives restarts, since a snapshot of it settles what is in doubt.

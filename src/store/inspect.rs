@@ -33,8 +33,18 @@ const POSTGRES_BYTES: &str = "SELECT CAST(relname AS TEXT) AS name, pg_total_rel
      FROM pg_stat_user_tables WHERE schemaname = current_schema()";
 
 /// Which instant of a row says when it was written: the first of these that a table has.
-const INSTANTS: [&str; 8] =
-    ["at", "entered_at", "requested_at", "sent_at", "started_at", "imported_at", "created_at", "first_seen_at"];
+const INSTANTS: [&str; 10] = [
+    "at",
+    "entered_at",
+    "requested_at",
+    "sent_at",
+    "started_at",
+    "imported_at",
+    "created_at",
+    "first_seen_at",
+    "taken_at",
+    "quarter_at",
+];
 
 /// The writer's settings that matter for safety, with what they must be.
 const MUST_HOLD: [(&str, &str, i64); 5] = [

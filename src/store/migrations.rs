@@ -61,6 +61,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0008_instants_of_others.sql"),
         postgres: include_str!("../../migrations/postgres/0008_instants_of_others.sql"),
     },
+    Shipped {
+        version: 9,
+        name: "figures",
+        sqlite: include_str!("../../migrations/sqlite/0009_figures.sql"),
+        postgres: include_str!("../../migrations/postgres/0009_figures.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -36,8 +36,8 @@ mod writer;
 pub use backup::{BackupError, BackupMade, back_up, partial_path};
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
-    AgentCounters, AgentSchedule, AgentWrite, AuditPrune, CallWrite, Commit, Committed, HistoryRow, HistoryWrite,
-    IdempotencyRow, Imported, JobRun, JobState, NoteWrite, RemembersWrite, RuleVersion, ScheduleImport,
+    AgentCounters, AgentSchedule, AgentWrite, AuditPrune, CallWrite, Commit, Committed, FiguresWrite, HistoryRow,
+    HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, NoteWrite, RemembersWrite, RuleVersion, ScheduleImport,
     SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::Checkpointed;
@@ -54,6 +54,7 @@ pub use tables::audit::{EntryColumns, StoredEntry};
 pub use tables::audit_heads::StoredHead;
 pub use tables::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::events::StoredEvent;
+pub use tables::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
 pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory};
 pub use tables::retention::{Pruned, SLICE_ROWS, Slice};
 pub use tables::schedule::{ScheduleVersion, StoredPlan};

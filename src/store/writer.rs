@@ -19,7 +19,8 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    agents, audit, audit_heads, calls, deliveries, events, history, jobs, memory as automation, transitions, upkeep,
+    agents, audit, audit_heads, calls, deliveries, events, figures, history, jobs, memory as automation, transitions,
+    upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails};
 use super::trouble::Trouble;
@@ -576,6 +577,7 @@ async fn apply(
     audit::write_notes(connection, script, group.iter().flat_map(|commit| &commit.notes)).await?;
     events::write(connection, script, &numbered).await?;
     automation::write(connection, script, group.iter().flat_map(|commit| &commit.memory)).await?;
+    figures::write(connection, script, group).await?;
     deliveries::write(connection, script, group).await?;
     upkeep::write(connection, script, group).await?;
     jobs::write(connection, script, group).await?;

@@ -16,9 +16,10 @@ use crate::clock::SharedClock;
 use crate::config::{Right, Tenant};
 use crate::domain::ids::AgentId;
 use crate::domain::words::count;
+use crate::engine::calls::Purse;
 use crate::engine::probe::{ProbeReport, Probed, Question, offset_millis};
 use crate::platform::{ClockOffset, Detail, Platform, SubscriptionRequest};
-use crate::store::Reader;
+use crate::store::{CallWrite, Reader};
 
 /// The window of the budget.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -132,7 +133,7 @@ async fn directly(
         return None;
     }
     let clock = clock_of(&desk.config).await;
-    let free = free_slots(tenant, reader, &clock).await;
+    let free = free_slots(tenant, reader, &clock, Purse::Ordinary).await;
     if free < CALLS {
         group.skipped("questions", "not asked: the budget of this minute is used up; try again in a minute");
         return None;
@@ -167,15 +168,18 @@ async fn directly(
 }
 
 /// By the store's log of calls, as a daemon that starts now would count them.
-async fn free_slots(tenant: &Tenant, reader: Option<&Reader>, clock: &SharedClock) -> usize {
-    let limit = tenant.requests_per_minute as usize;
+pub(super) async fn free_slots(tenant: &Tenant, reader: Option<&Reader>, clock: &SharedClock, purse: Purse) -> usize {
+    let limit = match purse {
+        Purse::Ordinary => tenant.requests_per_minute as usize,
+        Purse::Reporting => tenant.figures.requests_per_minute as usize,
+    };
     let Some(reader) = reader else { return limit };
     let (now, longest) = (clock.now(), clock.span_of_real(tenant.request_timeout));
     let Ok(calls) = reader.recent_calls(&tenant.id, now - (WINDOW + longest)).await else { return 0 };
-    let counts = |answered_at: Option<crate::domain::time::UtcMicros>| {
-        answered_at.is_none_or(|answered_at| now.since(answered_at) < WINDOW)
+    let counts = |call: &&CallWrite| {
+        Purse::of(&call.kind) == purse && call.answered_at.is_none_or(|answered_at| now.since(answered_at) < WINDOW)
     };
-    limit.saturating_sub(calls.iter().filter(|call| counts(call.answered_at)).count())
+    limit.saturating_sub(calls.iter().filter(counts).count())
 }
 
 /// The daemon's own one, which costs no slot, where it still lives; else a new one of one agent, which ends by itself.

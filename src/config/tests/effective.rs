@@ -181,6 +181,7 @@ request_timeout = "20s"
 mode = "dry_run"
 agents = ["u_1"]
 skills = ["4101"]
+queues = ["q_1"]
 token = { style = "basic", path = "/token" }
 states = { incoming = { Mittag = "paused" }, outgoing = { LoggedOut = "GONE" } }
 [tenants.subscription]
@@ -193,6 +194,11 @@ max_body_bytes = 1000000
 enabled = false
 path = "/feed"
 silent_after = "1m"
+[tenants.figures]
+interval = "45s"
+requests_per_minute = 20
+skill_path = "/skills"
+queue_service_level = "share"
 [tenants.policy]
 unscheduled_forbids = "all"
 on_contact = "now"

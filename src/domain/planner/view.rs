@@ -3,10 +3,12 @@
 use crate::domain::adherence::{LiveVerdict, PlannedNow};
 use crate::domain::agent::Observed;
 use crate::domain::breaks;
+use crate::domain::figures::Figures;
 use crate::domain::roster::standing::Standing;
 use crate::domain::roster::{AgentSlot, Roster, TeamIndex};
 use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::condition::{BreakIs, Condition, ShiftIs, Test};
+use crate::domain::rule::figures::FigureTest;
 use crate::domain::schedule::Activity;
 use crate::domain::sets::PlanKind;
 use crate::domain::time::{UtcMicros, rough_duration_text};
@@ -25,12 +27,22 @@ pub(super) struct Context<'a> {
     zone_offsets: Vec<i32>,
     /// The roster's number for each team that the rules name.
     teams: Vec<Option<TeamIndex>>,
+    /// The figures that the rules look at, and whether each is as it should be.
+    figures: Vec<(&'a FigureTest, bool)>,
+    latest: &'a Figures,
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(roster: &Roster, rules: &RuleSet, settings: &'a DecideSettings, now: UtcMicros) -> Self {
-        let teams = rules.teams().iter().map(|team| roster.team(team)).collect();
-        Self { now, settings, zone_offsets: roster.zone_offsets(now), teams }
+    pub(super) fn new(roster: &'a Roster, rules: &'a RuleSet, settings: &'a DecideSettings, now: UtcMicros) -> Self {
+        let (latest, tests) = (roster.figures(), rules.figures().iter());
+        Self {
+            now,
+            settings,
+            zone_offsets: roster.zone_offsets(now),
+            teams: rules.teams().iter().map(|team| roster.team(team)).collect(),
+            figures: tests.map(|test| (test, test.holds(latest, now))).collect(),
+            latest,
+        }
     }
 }
 
@@ -113,6 +125,7 @@ impl<'a> View<'a> {
                 if from < to { (from..to).contains(&second) } else { second >= from || second < to }
             }),
             Test::Weekdays(bits) => self.local().is_some_and(|(_, weekday)| bits & (1 << weekday) != 0),
+            Test::Figure(place) => self.context.figures[*place].1,
         }
     }
 
@@ -159,6 +172,7 @@ impl<'a> View<'a> {
                 let day = self.local().and_then(|(_, weekday)| usize::try_from(weekday).ok());
                 day.map_or_else(unknown, |day| WEEKDAYS[day].to_owned())
             }
+            Test::Figure(place) => self.context.figures[*place].0.actual(self.context.latest, now),
         }
     }
 

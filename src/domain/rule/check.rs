@@ -5,13 +5,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::domain::ids::{ReasonCode, RuleId, TeamName};
+use crate::domain::ids::{ReasonCode, RuleId};
 use crate::domain::policy::OnContact;
 use crate::domain::sets::{PlanKind, StateSet};
 use crate::domain::span;
 use crate::domain::state::AgentState;
 
-use super::compile::{CompiledRule, Limits, MOST_RULES, Wanted};
+use super::compile::{CompiledRule, Limits, MOST_RULES, Named, Wanted};
 use super::condition::{Condition, ShiftIs, Test};
 use super::translate::{Translation, unknown_state};
 use super::{Complaints, Limit, Rule, RuleComplaint, Wish};
@@ -42,14 +42,14 @@ const MOST_PER_MINUTE: i64 = 10_000;
 
 /// Everything that is wrong with the rules; empty when they can be used.
 pub fn check(rules: &[Rule], capabilities: Capabilities) -> Vec<RuleComplaint> {
-    translate_all(rules, capabilities, &mut Vec::new()).1
+    translate_all(rules, capabilities, &mut Named::default()).1
 }
 
 /// Translates and checks in one go, so that what is checked is what will run.
 pub(super) fn translate_all(
     rules: &[Rule],
     capabilities: Capabilities,
-    teams: &mut Vec<TeamName>,
+    named: &mut Named,
 ) -> (Vec<CompiledRule>, Vec<RuleComplaint>) {
     let mut compiled = Vec::with_capacity(rules.len());
     let mut complaints = Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn translate_all(
         if index == MOST_RULES {
             own.add("", format!("a set holds at most {MOST_RULES} rules"));
         }
-        compiled.extend(translate_one(rule, capabilities, teams, &mut own));
+        compiled.extend(translate_one(rule, capabilities, named, &mut own));
         complaints.append(&mut own.all);
     }
     (compiled, complaints)
@@ -72,13 +72,13 @@ pub(super) fn translate_all(
 fn translate_one(
     rule: &Rule,
     capabilities: Capabilities,
-    teams: &mut Vec<TeamName>,
+    named: &mut Named,
     complaints: &mut Complaints,
 ) -> Option<CompiledRule> {
     check_id(&rule.id, complaints);
     let mut read = |prefix, conditions: &super::Conditions, complaints: &mut Complaints| {
         let before = complaints.all.len();
-        let mut translation = Translation { prefix, teams, complaints, found: Vec::new() };
+        let mut translation = Translation { prefix, named, complaints, found: Vec::new() };
         translation.read(conditions);
         let found = translation.found;
         if found.is_empty() && complaints.all.len() == before {

@@ -15,6 +15,7 @@ use crate::domain::state::{AgentState, STATE_KINDS};
 
 use super::check::{Capabilities, translate_all};
 use super::condition::Condition;
+use super::figures::FigureTest;
 use super::{Class, Mode, Rule, RuleComplaint};
 
 /// How many rules a set holds: one bit each in the table.
@@ -107,19 +108,28 @@ pub struct Limits {
 /// Stands for "never seen" beside the indices of states.
 const NEVER_SEEN: usize = STATE_KINDS;
 
+/// What conditions hold by its place in a list, so that a pass looks it up once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Named {
+    /// Teams.
+    pub(super) teams: Vec<TeamName>,
+    /// Figures with their bounds.
+    pub(super) figures: Vec<FigureTest>,
+}
+
 /// A set of rules, in the order in which they are tried.
 #[derive(Clone, Debug)]
 pub struct RuleSet {
     rules: Vec<CompiledRule>,
-    teams: Vec<TeamName>,
+    named: Named,
     candidates: [[u64; STATE_KINDS + 1]; PLAN_KINDS],
 }
 
 impl RuleSet {
     /// Checks and compiles; the complaints are those of [`super::check::check`].
     pub fn compile(rules: &[Rule], capabilities: Capabilities) -> Result<Self, Vec<RuleComplaint>> {
-        let mut teams = Vec::new();
-        let (mut compiled, complaints) = translate_all(rules, capabilities, &mut teams);
+        let mut named = Named::default();
+        let (mut compiled, complaints) = translate_all(rules, capabilities, &mut named);
         if !complaints.is_empty() {
             return Err(complaints);
         }
@@ -133,7 +143,7 @@ impl RuleSet {
                 }
             }
         }
-        Ok(Self { rules: compiled, teams, candidates })
+        Ok(Self { rules: compiled, named, candidates })
     }
 
     /// The rules, in the order in which they are tried.
@@ -143,7 +153,12 @@ impl RuleSet {
 
     /// The teams that conditions name, by the places that [`super::condition::Test::Team`] holds.
     pub fn teams(&self) -> &[TeamName] {
-        &self.teams
+        &self.named.teams
+    }
+
+    /// The figures that conditions look at, by the places that [`super::condition::Test::Figure`] holds.
+    pub fn figures(&self) -> &[FigureTest] {
+        &self.named.figures
     }
 
     /// One bit for each rule that can match an agent with this planned kind and state (`None`: never seen).

@@ -58,6 +58,8 @@ pub enum Test {
     LocalTime(i32, i32),
     /// Local days of the week; bit 0 is Monday.
     Weekdays(u8),
+    /// A figure of a skill or queue, by its place in [`super::compile::RuleSet::figures`].
+    Figure(usize),
 }
 
 impl Test {
@@ -86,7 +88,8 @@ impl Test {
             | Self::Team(_)
             | Self::Queue(_)
             | Self::LocalTime(..)
-            | Self::Weekdays(_) => true,
+            | Self::Weekdays(_)
+            | Self::Figure(_) => true,
         }
     }
 
@@ -113,7 +116,8 @@ impl Test {
             | Self::Mandatory(_)
             | Self::Team(_)
             | Self::LocalTime(..)
-            | Self::Weekdays(_) => return None,
+            | Self::Weekdays(_)
+            | Self::Figure(_) => return None,
         })
     }
 }

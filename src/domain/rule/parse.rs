@@ -38,7 +38,7 @@ const LOCAL_TIME: &[&str] = &["from", "to"];
 const WISH: &[&str] = &["set_state", "reason", "log_out", "on_contact", "tell", "ask"];
 const LIMIT: &[&str] = &["per_minute", "share_of_team"];
 
-/// Which keys may stand where in a rule.
+/// Which keys may stand where in a rule; the names of figures are looked up when it is checked.
 const KEYS: [(&[&str], &[&str]); 9] = [
     (&[], RULE),
     (&["when"], CONDITIONS),

@@ -14,7 +14,9 @@ use crate::domain::span;
 use crate::domain::state::AgentState;
 use crate::domain::time::duration_text;
 
+use super::compile::Named;
 use super::condition::{BreakIs, Condition, ShiftIs, Test};
+use super::figures::{FigureSubject, read as read_figures};
 use super::{Complaints, Conditions, LocalTime, Names, ShiftConditions, nearest, suggestion};
 
 const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -26,8 +28,8 @@ const LONGEST_SPAN: Duration = Duration::from_hours(7 * 24);
 pub(super) struct Translation<'a> {
     /// `when` or `unless`.
     pub prefix: &'static str,
-    /// The teams of the rule set; names that are new to it are added.
-    pub teams: &'a mut Vec<TeamName>,
+    /// The teams and figures of the rule set; those that are new to it are added.
+    pub named: &'a mut Named,
     /// What is wrong.
     pub complaints: &'a mut Complaints,
     /// The result, so far.
@@ -57,7 +59,7 @@ impl Translation<'_> {
         self.queue(conditions.queue.as_ref());
         self.local_time(conditions.local_time.as_ref());
         self.weekdays(conditions.weekdays.as_ref());
-        self.not_yet(conditions);
+        self.figures(conditions);
     }
 
     fn complain(&mut self, field: &str, reason: impl Into<String>) {
@@ -196,10 +198,11 @@ impl Translation<'_> {
     fn team(&mut self, names: Option<&Names>) {
         let Some(names) = self.names("team", names) else { return };
         let places = names.iter().map(|name| {
-            let known = self.teams.iter().position(|team| team.as_str() == name);
+            let teams = &mut self.named.teams;
+            let known = teams.iter().position(|team| team.as_str() == name);
             known.unwrap_or_else(|| {
-                self.teams.push(TeamName::new(name));
-                self.teams.len() - 1
+                teams.push(TeamName::new(name));
+                teams.len() - 1
             })
         });
         let places = places.collect();
@@ -250,15 +253,34 @@ impl Translation<'_> {
         }
     }
 
-    fn not_yet(&mut self, conditions: &Conditions) {
+    fn figures(&mut self, conditions: &Conditions) {
         if conditions.skill.is_some() {
-            self.complain("skill", "needs the agents' skills, which come with the live picture; use `team` or `queue`");
+            self.complain("skill", "the platform does not say which skills an agent has; use `team` or `queue`");
         }
-        if conditions.skill_figures.is_some() {
-            self.complain("skill_figures", "needs skill figures, which come with the live picture; leave it out");
-        }
-        if conditions.queue_figures.is_some() {
-            self.complain("queue_figures", "needs queue figures, which come with the live picture; leave it out");
+        let skill =
+            conditions.skill_figures.as_ref().map(|asked| (asked, FigureSubject::Skill(asked.id.0.as_str().into())));
+        let queue =
+            conditions.queue_figures.as_ref().map(|asked| (asked, FigureSubject::Queue(asked.id.0.as_str().into())));
+        for (asked, subject) in skill.into_iter().chain(queue) {
+            match read_figures(asked, &subject) {
+                Err(complaints) => {
+                    for (field, reason) in complaints {
+                        self.complain(&field, reason);
+                    }
+                }
+                Ok(tests) => {
+                    for test in tests {
+                        let (name, wanted) = (test.measure().condition, test.wanted());
+                        let figures = &mut self.named.figures;
+                        let known = figures.iter().position(|known| *known == test);
+                        let place = known.unwrap_or_else(|| {
+                            figures.push(test);
+                            figures.len() - 1
+                        });
+                        self.add(name, wanted, Test::Figure(place));
+                    }
+                }
+            }
         }
     }
 }

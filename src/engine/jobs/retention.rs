@@ -19,13 +19,19 @@ const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Questions about schedules and breaks, and new subscriptions; the budget looks back one minute.
 const QUESTIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Single reads of figures; then they are rolled up to quarters of an hour.
+const SINGLE_FIGURES_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// A quarter of an hour, in microseconds.
+const QUARTER_US: i64 = 15 * 60 * 1_000_000;
+
 /// The longest pause between two slices, in real time.
 const LONGEST_PAUSE_REAL: Duration = Duration::from_secs(1);
 
 /// How long things are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Kept {
-    /// State history, transitions and their attempts, after they ended.
+    /// State history, transitions and their attempts, after they ended; figures by the quarter of an hour.
     pub history: Duration,
     /// Audit entries, once a signed head above them has left the host.
     pub audit: Duration,
@@ -77,6 +83,16 @@ impl Retention {
                 ("attempts", Pruned::Attempts, history),
                 ("questions", Pruned::Questions, now - QUESTIONS_KEPT),
                 ("answers", Pruned::Answers, now - ANSWERS_KEPT),
+            ] {
+                add(name, self.prune(Some(tenant), what, before).await?);
+            }
+            // Whole quarters, so that a row of a quarter is complete once it is there.
+            let rolled_up = (now - SINGLE_FIGURES_KEPT).as_micros().div_euclid(QUARTER_US) * QUARTER_US;
+            for (name, what, before) in [
+                ("reads of skill figures", Pruned::SkillFigures, UtcMicros::from_micros(rolled_up)),
+                ("reads of queue figures", Pruned::QueueFigures, UtcMicros::from_micros(rolled_up)),
+                ("quarters of skill figures", Pruned::SkillQuarters, history),
+                ("quarters of queue figures", Pruned::QueueQuarters, history),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }

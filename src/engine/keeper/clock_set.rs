@@ -4,6 +4,7 @@
 //! The clock is believed, also where it is wrong: plans and what happens from now on go by it. Monotonic measures (the budget,
 //! the breaker, the token) need nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -58,6 +59,7 @@ impl Keeper {
             }
         }
         self.roster.clock_set(by_us, pass.now);
+        self.link.figures.send_modify(|figures| Arc::make_mut(figures).clock_set(by_us, pass.now));
         for (index, _) in self.roster.iter() {
             self.remember_all(&mut pass, index);
         }

@@ -15,6 +15,7 @@ impl Keeper {
     /// One decide pass.
     pub(super) fn decide(&mut self, pass: &mut Pass) {
         self.roster.advance(pass.now);
+        self.roster.set_figures(self.link.figures.borrow().clone());
         let (rules, settings) = (self.settings.rules.clone(), self.settings.decide.clone());
         let decisions = decide(&self.roster, &rules, &settings, pass.now);
         for intent in decisions.intents {

@@ -16,7 +16,7 @@ use crate::domain::roster::AgentIndex;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, WaitReason};
-use crate::engine::calls::{CallKind, HeldSlot, budgeted, call_row, note_answer};
+use crate::engine::calls::{CallKind, HeldSlot, Purse, budgeted, call_row, note_answer};
 use crate::platform::CallError;
 use crate::platform::breaker::Permission;
 use crate::platform::budget::Urgency;
@@ -178,7 +178,7 @@ impl Keeper {
                 return self.hold(id, WaitReason::Halted, None);
             }
         }
-        let take = || HeldSlot::try_take(&self.link, urgency);
+        let take = || HeldSlot::try_take(&self.link, Purse::Ordinary, urgency);
         let slot = if retry { self.retries.take_with(now, take) } else { Some(take()) };
         let Some(slot) = slot else {
             self.breaker.withdrawn(id);

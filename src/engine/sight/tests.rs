@@ -177,6 +177,8 @@ impl Bench {
             readiness: Readiness::new(shared),
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
+            reporting_budget: Mutex::new(Budget::closed()),
+            figures: watch::Sender::default(),
             offset: Mutex::default(),
             meter: crate::engine::meter::Meter::default(),
             feed: Mutex::default(),

@@ -63,7 +63,7 @@ impl Guide {
         let (reply, connection) = switch(request, &self.clock).await?;
         let secrets = [token.text().expose(), self.tokens.client_secret().expose()];
         let Some(connection) = connection else {
-            self.judge(&reply, &token, "Real-Time Reporting", &secrets)?;
+            self.judge(&reply, &token, Some("Real-Time Reporting"), &secrets)?;
             return Err(reply.nonsense("a switch to WebSocket", &secrets));
         };
         self.tokens.accepted(&token);

@@ -3,6 +3,7 @@
 //! One method, one request; nothing is repeated here. Every URL is built on the base that came with the token.
 
 mod feed;
+mod figures;
 mod instant;
 mod reader;
 mod rows;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use reqwest::{Client, Method, StatusCode, Url};
 
 use crate::clock::{SharedClock, Stopwatch};
-use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
+use crate::domain::figures::{QueueFigures, SkillFigures};
+use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
 use crate::domain::time::UtcMicros;
@@ -25,8 +27,8 @@ use super::error::{CallError, CallSite, Failure, excerpt};
 use super::token::{Token, TokenSettings, TokenSource};
 use super::vitals::CallCounts;
 use super::{
-    Answer, Call, CallKind, Capabilities, Detail, Feed, Platform, SnapshotBody, SnapshotReader, Subscription,
-    SubscriptionRequest, Vitals,
+    Answer, Call, CallKind, Capabilities, Detail, Feed, FiguresRead, ListedQueue, Platform, ShareUnit, SnapshotBody,
+    SnapshotReader, Subscription, SubscriptionRequest, Vitals,
 };
 
 pub use super::token::TokenStyle;
@@ -73,6 +75,10 @@ pub struct GuideSettings {
     pub client: ClientSettings,
     /// The most that a snapshot may hold, unpacked, in bytes.
     pub snapshot_limit: usize,
+    /// The path of skill figures below the base, with its version.
+    pub skill_figures_path: String,
+    /// What the service level of queues is counted in.
+    pub queue_service_level: ShareUnit,
 }
 
 impl GuideSettings {
@@ -92,6 +98,8 @@ impl GuideSettings {
             state_names: StateNames::default(),
             client: ClientSettings::default(),
             snapshot_limit: 16 * 1024 * 1024,
+            skill_figures_path: SKILL_FIGURES_PATH.to_owned(),
+            queue_service_level: ShareUnit::Percent,
         }
     }
 }
@@ -99,6 +107,12 @@ impl GuideSettings {
 /// The scopes of the calls made here (source: guides 003 and 004).
 pub const DEFAULT_SCOPE: &str = "users:state:view users:state:write schedules:view breaks:view users:read \
                                  analytics:realtime:read analytics:realtime:subscription:write";
+
+/// The scope of queue figures, beside those (source: guide 001).
+pub const REPORTING_SCOPE: &str = "reporting:queue:view";
+
+/// Where skill figures are read (source: guide 000).
+pub const SKILL_FIGURES_PATH: &str = "/InContactAPI/services/v18.0/real-time-data/skill-data";
 
 /// The guide dialect for one tenant.
 #[derive(Debug)]
@@ -112,6 +126,8 @@ pub struct Guide {
     state_names: Arc<StateNames>,
     request_timeout: Duration,
     snapshot_limit: usize,
+    skill_figures_path: String,
+    queue_service_level: ShareUnit,
     calls: Arc<CallCounts>,
 }
 
@@ -120,11 +136,33 @@ struct Question<'a> {
     kind: CallKind,
     purpose: &'static str,
     method: Method,
-    /// Below the API's path; ids among them.
+    /// Instead of the API's path.
+    path: Option<&'a str>,
+    /// Below it; ids among them.
     segments: &'a [&'a str],
-    scope: &'static str,
+    /// As it is written in the URL.
+    query: Option<String>,
+    scope: Option<&'static str>,
     body: Option<Vec<u8>>,
     limit: usize,
+}
+
+impl<'a> Question<'a> {
+    fn get(kind: CallKind, purpose: &'static str, segments: &'a [&'a str], scope: &'static str) -> Self {
+        let scope = Some(scope);
+        let (path, query, body) = (None, None, None);
+        Self { kind, purpose, method: Method::GET, path, segments, query, scope, body, limit: ANSWER_LIMIT }
+    }
+
+    fn post(
+        kind: CallKind,
+        purpose: &'static str,
+        segments: &'a [&'a str],
+        scope: &'static str,
+        body: Option<Vec<u8>>,
+    ) -> Self {
+        Self { method: Method::POST, body, ..Self::get(kind, purpose, segments, scope) }
+    }
 }
 
 impl Guide {
@@ -151,6 +189,8 @@ impl Guide {
             request_timeout: settings.client.request_timeout,
             state_names: Arc::new(settings.state_names),
             snapshot_limit: settings.snapshot_limit,
+            skill_figures_path: settings.skill_figures_path,
+            queue_service_level: settings.queue_service_level,
             calls: Arc::default(),
         })
     }
@@ -164,7 +204,7 @@ impl Guide {
         let site = CallSite {
             purpose: question.purpose,
             method: if question.method == Method::GET { "GET" } else { "POST" },
-            path: format!("{}/{}", self.api_path.trim_end_matches('/'), question.segments.join("/")),
+            path: site_path(question.path.unwrap_or(&self.api_path), question.segments),
         };
         let (mut asked_at, kind, watch) = (None, question.kind, Stopwatch::start());
         let answer = self.try_ask(question, read, &mut asked_at).await;
@@ -180,7 +220,8 @@ impl Guide {
         asked_at: &mut Option<UtcMicros>,
     ) -> Result<Answer<T>, Failure> {
         let token = self.tokens.current().await?;
-        let url = below(token.base(), &self.api_path, question.segments)?;
+        let mut url = below(token.base(), question.path.unwrap_or(&self.api_path), question.segments)?;
+        url.set_query(question.query.as_deref());
         let mut request = self.client.request(question.method, url);
         request = request.header(reqwest::header::AUTHORIZATION, token.header());
         if let Some(body) = question.body {
@@ -201,7 +242,13 @@ impl Guide {
     }
 
     /// What the status alone says. 304 is for snapshots, and passes as a success.
-    fn judge(&self, reply: &Reply, token: &Token, scope: &'static str, secrets: &[&str]) -> Result<(), Failure> {
+    fn judge(
+        &self,
+        reply: &Reply,
+        token: &Token,
+        scope: Option<&'static str>,
+        secrets: &[&str],
+    ) -> Result<(), Failure> {
         if reply.status == StatusCode::UNAUTHORIZED {
             self.tokens.refused(token);
             return Err(Failure::Unauthorized);
@@ -212,7 +259,7 @@ impl Guide {
         let status = reply.status.as_u16();
         Err(match reply.status {
             status if status.is_success() || status == StatusCode::NOT_MODIFIED => return Ok(()),
-            StatusCode::FORBIDDEN => Failure::Forbidden { scope: Some(scope) },
+            StatusCode::FORBIDDEN => Failure::Forbidden { scope },
             StatusCode::NOT_FOUND => Failure::NotFound,
             StatusCode::REQUEST_TIMEOUT => Failure::Timeout,
             StatusCode::CONFLICT => Failure::Conflict { code: wire::conflict_code(&reply.body, secrets) },
@@ -230,15 +277,7 @@ impl Guide {
         reason: &ReasonCode,
     ) -> Result<Answer<()>, CallError> {
         let segments = ["users", agent.as_str(), "state"];
-        let mut question = Question {
-            kind: CallKind::State,
-            purpose: "set the state",
-            method: Method::POST,
-            segments: &segments,
-            scope: "users:state:write",
-            body: None,
-            limit: ANSWER_LIMIT,
-        };
+        let mut question = Question::post(CallKind::State, "set the state", &segments, "users:state:write", None);
         let Some(name) = self.state_names.platform_name(state) else {
             let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
             return Err(CallError { site, failure: Failure::cannot_set(state), asked_at: None });
@@ -248,15 +287,9 @@ impl Guide {
     }
 
     async fn ask_subscription(&self, wanted: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {
-        let mut question = Question {
-            kind: CallKind::Subscribe,
-            purpose: "make a subscription",
-            method: Method::POST,
-            segments: &["analytics", "realtime", "subscription"],
-            scope: "analytics:realtime:subscription:write",
-            body: None,
-            limit: ANSWER_LIMIT,
-        };
+        let segments = ["analytics", "realtime", "subscription"];
+        let scope = "analytics:realtime:subscription:write";
+        let mut question = Question::post(CallKind::Subscribe, "make a subscription", &segments, scope, None);
         if wanted.agents.is_empty() {
             let site = CallSite { purpose: question.purpose, method: "", path: String::new() };
             let what = "subscribe to no agents: without a filter it would send all of them".to_owned();
@@ -276,6 +309,11 @@ impl Guide {
         })
         .await
     }
+}
+
+/// A path as errors name it.
+fn site_path(path: &str, segments: &[&str]) -> String {
+    std::iter::once(path.trim_end_matches('/')).chain(segments.iter().copied()).collect::<Vec<_>>().join("/")
 }
 
 impl Platform for Guide {
@@ -303,30 +341,16 @@ impl Platform for Guide {
 
     fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
-            let question = Question {
-                kind: CallKind::Schedule,
-                purpose: "read the schedule",
-                method: Method::GET,
-                segments: &["schedules", "users", agent.as_str()],
-                scope: "schedules:view",
-                body: None,
-                limit: ANSWER_LIMIT,
-            };
+            let segments = ["schedules", "users", agent.as_str()];
+            let question = Question::get(CallKind::Schedule, "read the schedule", &segments, "schedules:view");
             self.ask(question, wire::scheduled).await
         })
     }
 
     fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
-            let question = Question {
-                kind: CallKind::Break,
-                purpose: "read the break status",
-                method: Method::GET,
-                segments: &["breaks", "users", agent.as_str(), "status"],
-                scope: "breaks:view",
-                body: None,
-                limit: ANSWER_LIMIT,
-            };
+            let segments = ["breaks", "users", agent.as_str(), "status"];
+            let question = Question::get(CallKind::Break, "read the break status", &segments, "breaks:view");
             self.ask(question, wire::break_required).await
         })
     }
@@ -337,16 +361,41 @@ impl Platform for Guide {
 
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         Box::pin(async move {
-            let question = Question {
-                kind: CallKind::Snapshot,
-                purpose: "read a snapshot",
-                method: Method::GET,
-                segments: &["analytics", "realtime", "subscription", subscription.as_str()],
-                scope: "analytics:realtime:read",
-                body: None,
-                limit: self.snapshot_limit,
-            };
+            let segments = ["analytics", "realtime", "subscription", subscription.as_str()];
+            let question = Question::get(CallKind::Snapshot, "read a snapshot", &segments, "analytics:realtime:read");
+            let question = Question { limit: self.snapshot_limit, ..question };
             self.ask(question, wire::snapshot).await
+        })
+    }
+
+    fn skill_figures<'a>(&'a self, skills: &'a [SkillId]) -> Call<'a, FiguresRead<SkillFigures>> {
+        Box::pin(async move {
+            // The guide names rights for it and no scope.
+            let question = Question {
+                path: Some(&self.skill_figures_path),
+                query: Some(wire::skills_query(skills)),
+                scope: None,
+                ..Question::get(CallKind::SkillFigures, "read skill figures", &[], "")
+            };
+            self.ask(question, |reply, secrets| figures::skills(reply, skills, secrets)).await
+        })
+    }
+
+    fn queues(&self) -> Call<'_, Vec<ListedQueue>> {
+        Box::pin(async move {
+            let question = Question::get(CallKind::Queues, "list the queues", &["queues"], REPORTING_SCOPE);
+            let question = Question { limit: self.snapshot_limit, ..question };
+            self.ask(question, |reply, secrets| figures::listed(reply, secrets)).await
+        })
+    }
+
+    fn queue_figures<'a>(&'a self, queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
+        Box::pin(async move {
+            let (segments, body) = (["reporting", "queues", "realtime"], wire::queues_body(queues));
+            let question =
+                Question::post(CallKind::QueueFigures, "read queue figures", &segments, REPORTING_SCOPE, Some(body));
+            let share = self.queue_service_level;
+            self.ask(question, |reply, secrets| figures::queues(reply, queues, share, secrets)).await
         })
     }
 

@@ -1,5 +1,7 @@
 //! Tests of the adapter against small servers on loopback.
 
+mod figures;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};

@@ -2,13 +2,14 @@
 //!
 //! Readers take what they need and are deaf to the rest; what they need and do not find is nonsense, never a default.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 
-use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
+use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::platform::client::Reply;
 use crate::platform::error::{Failure, excerpt};
 use crate::platform::snapshot::SnapshotBody;
@@ -31,6 +32,30 @@ pub(super) fn subscription_body(name: &str, interval: Duration, agents: &[AgentI
     let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
     let view = json!({ "id": "users", "metrics": metrics, "filter": { "userId": agents } });
     json!({ "name": name, "interval": interval_ms, "view": view }).to_string().into_bytes()
+}
+
+/// Which skills are asked about: `skillId=1,2`.
+pub(super) fn skills_query(skills: &[SkillId]) -> String {
+    let mut query = "skillId=".to_owned();
+    for (number, skill) in skills.iter().enumerate() {
+        if number > 0 {
+            query.push(',');
+        }
+        for byte in skill.as_str().bytes() {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+                query.push(char::from(byte));
+            } else {
+                // Writing to a String cannot fail.
+                let _ = write!(query, "%{byte:02X}");
+            }
+        }
+    }
+    query
+}
+
+/// The body of a read of queue figures.
+pub(super) fn queues_body(queues: &[QueueId]) -> Vec<u8> {
+    json!({ "queueIds": queues }).to_string().into_bytes()
 }
 
 /// A success of the state change. The guides show no body: none, a short text or any JSON will do. A page, or JSON that breaks

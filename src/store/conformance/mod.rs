@@ -7,6 +7,7 @@ mod copies;
 mod figures;
 mod history;
 mod jobs;
+mod live_figures;
 mod opening;
 mod outbox;
 mod retention;

@@ -7,8 +7,8 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, audit_heads, calls, deliveries, delivery_reading, events, history, history_reading, jobs, memory,
-    retention, schedule, time_in_state, transition_reading, transitions, upkeep,
+    agents, audit, audit_heads, calls, deliveries, delivery_reading, events, figures, history, history_reading, jobs,
+    memory, retention, schedule, time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
@@ -51,6 +51,16 @@ const SINGLE: &[&str] = &[
     events::LAST_NUMBER,
     events::AFTER,
     events::COUNTS,
+    figures::LATEST_SKILLS,
+    figures::LATEST_QUEUES,
+    figures::SKILL_SERIES,
+    figures::QUEUE_SERIES,
+    figures::ROLL_UP_SKILLS,
+    figures::ROLL_UP_QUEUES,
+    figures::ROLLED_UP_SKILLS,
+    figures::ROLLED_UP_QUEUES,
+    figures::FORGET_SKILLS,
+    figures::FORGET_QUEUES,
     history::LAST_ID,
     history_reading::AGENTS_BEFORE,
     history_reading::LATEST,
@@ -119,6 +129,8 @@ const MANY: &[ManyRows] = &[
     deliveries::FORGET_DELIVERIES,
     deliveries::FORGET_EVENTS,
     events::ADD,
+    figures::ADD_SKILLS,
+    figures::ADD_QUEUES,
     history::ENTER,
     history::GIVE_WAY,
     history::RETIME,
@@ -219,6 +231,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/deliveries.rs"),
         include_str!("../tables/delivery_reading.rs"),
         include_str!("../tables/events.rs"),
+        include_str!("../tables/figures.rs"),
         include_str!("../tables/history.rs"),
         include_str!("../tables/history_reading.rs"),
         include_str!("../tables/memory.rs"),

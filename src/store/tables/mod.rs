@@ -7,6 +7,7 @@ pub(super) mod calls;
 pub(super) mod deliveries;
 pub(super) mod delivery_reading;
 pub(super) mod events;
+pub(super) mod figures;
 pub(super) mod history;
 pub(super) mod history_reading;
 pub(super) mod jobs;

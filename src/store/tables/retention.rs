@@ -5,6 +5,7 @@
 
 use sqlx::AnyConnection;
 
+use super::figures;
 use crate::domain::ids::{AgentId, JobId, TenantId};
 use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
@@ -40,6 +41,14 @@ pub enum Pruned {
     Answers,
     /// Runs of a job, by when they began.
     JobRuns(JobId),
+    /// Single reads of skill figures, by when they were read: they are added to their quarters of an hour.
+    SkillFigures,
+    /// The same of queues.
+    QueueFigures,
+    /// Quarters of an hour of skill figures, by when they began.
+    SkillQuarters,
+    /// The same of queues.
+    QueueQuarters,
 }
 
 pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
@@ -69,26 +78,43 @@ impl Slice {
         match &self.what {
             Pruned::History(agent) => values.text(agent.as_str()),
             Pruned::JobRuns(job) => values.text(job.as_str()),
-            Pruned::Transitions | Pruned::Attempts | Pruned::Questions | Pruned::Answers => &mut values,
+            Pruned::Transitions
+            | Pruned::Attempts
+            | Pruned::Questions
+            | Pruned::Answers
+            | Pruned::SkillFigures
+            | Pruned::QueueFigures
+            | Pruned::SkillQuarters
+            | Pruned::QueueQuarters => &mut values,
         };
         values
     }
 
-    const fn statement(&self) -> &'static str {
+    /// What goes before, and the deletion.
+    const fn statements(&self) -> (Option<&'static str>, &'static str) {
         match &self.what {
-            Pruned::History(_) => HISTORY,
-            Pruned::Transitions => TRANSITIONS,
-            Pruned::Attempts => ATTEMPTS,
-            Pruned::Questions => QUESTIONS,
-            Pruned::Answers => ANSWERS,
-            Pruned::JobRuns(_) => JOB_RUNS,
+            Pruned::History(_) => (None, HISTORY),
+            Pruned::Transitions => (None, TRANSITIONS),
+            Pruned::Attempts => (None, ATTEMPTS),
+            Pruned::Questions => (None, QUESTIONS),
+            Pruned::Answers => (None, ANSWERS),
+            Pruned::JobRuns(_) => (None, JOB_RUNS),
+            Pruned::SkillFigures => (Some(figures::ROLL_UP_SKILLS), figures::ROLLED_UP_SKILLS),
+            Pruned::QueueFigures => (Some(figures::ROLL_UP_QUEUES), figures::ROLLED_UP_QUEUES),
+            Pruned::SkillQuarters => (None, figures::FORGET_SKILLS),
+            Pruned::QueueQuarters => (None, figures::FORGET_QUEUES),
         }
     }
 }
 
 /// Deletes one slice; gives the count of rows.
 pub(in crate::store) async fn prune(connection: &mut AnyConnection, slice: &Slice) -> Result<u64, CommitError> {
-    let arguments = slice.values().into_arguments().map_err(CommitError::from_engine)?;
-    let done = sqlx::query_with(slice.statement(), arguments).execute(connection).await;
-    done.map(|done| done.rows_affected()).map_err(CommitError::from_engine)
+    let (before, deletion) = slice.statements();
+    let mut gone = 0;
+    for statement in before.into_iter().chain([deletion]) {
+        let arguments = slice.values().into_arguments().map_err(CommitError::from_engine)?;
+        let done = sqlx::query_with(statement, arguments).execute(&mut *connection).await;
+        gone = done.map_err(CommitError::from_engine)?.rows_affected();
+    }
+    Ok(gone)
 }

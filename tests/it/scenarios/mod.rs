@@ -8,6 +8,7 @@ mod clock;
 mod database;
 mod dry_run;
 mod feed;
+mod figures;
 mod hostile;
 mod imports;
 mod lost_answers;

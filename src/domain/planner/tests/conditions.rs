@@ -1,6 +1,7 @@
 //! Every condition of a rule: where it holds, where it does not, and how it reads.
 
 use super::*;
+use crate::domain::figures::{Figures, SkillFigures};
 use AgentState::{AfterContactWork, Idle, NotReady, OnContact, Paused, Ready};
 
 /// Whether a rule with this `when` wants the agent, and that the explanation agrees.
@@ -110,4 +111,40 @@ fn decisions_read_as_sentences_and_as_json() {
     let facts: Facts = serde_json::from_value(json["facts"].clone()).expect("read back");
     assert_eq!(facts, intent.facts);
     assert_eq!(serde_json::to_value(&explanation).expect("JSON")["rules"][1]["outcome"]["outcome"], "no_match");
+}
+
+#[test]
+fn figures_count_for_everyone_while_they_are_fresh_and_say_so_when_they_are_not() {
+    let now = at("10:30");
+    let mut roster = roster(&Paused, "10:14", now);
+    let rules = rule(
+        "when = { planned = 'work', skill_figures = { id = 12, contacts_queued = { at_least = 5 }, service_level = { below = 0.8 } } }\n\
+         then = { set_state = 'Ready' }",
+    );
+    let settings = DecideSettings::default();
+    let explained = |roster: &Roster, now| explain(roster, "a", &rules, &settings, now).expect("there").to_string();
+    assert_eq!(decide(&roster, &rules, &settings, now).intents, [], "no figures are known");
+    assert!(explained(&roster, now).contains("is unknown: no figures of skill 12 were read (wanted at least 5)"));
+
+    let mut figures = Figures { good_for: std::time::Duration::from_secs(90), ..Figures::default() };
+    let busy =
+        SkillFigures { contacts_queued: Some(7), service_level_ppm: Some(650_000), ..SkillFigures::idle("12".into()) };
+    figures.put_skill(at("10:29"), busy);
+    roster.set_figures(std::sync::Arc::new(figures.clone()));
+    let intents = decide(&roster, &rules, &settings, now).intents;
+    assert_eq!(intents.len(), 1);
+    let facts = intents[0].facts.to_string();
+    assert!(facts.contains("skill_figures.contacts_queued 7 for skill 12 (at least 5)"), "{facts}");
+    assert!(facts.contains("skill_figures.service_level 65 % for skill 12 (below 80 %)"), "{facts}");
+
+    let later = at("10:30:31");
+    roster.observe(roster.find("a").expect("there"), seen(&Paused, "10:14"), later);
+    assert_eq!(decide(&roster, &rules, &settings, later), Decisions::default(), "a minute and a half old");
+    assert!(explained(&roster, later).contains("are 1m31s old, at most 1m30s counts (wanted at least 5)"));
+
+    figures.put_skill(later, SkillFigures::idle("12".into()));
+    roster.set_figures(std::sync::Arc::new(figures));
+    let idle = explained(&roster, later);
+    assert!(idle.contains("contacts_queued is 0 for skill 12"), "{idle}");
+    assert!(idle.contains("service_level is unknown: the platform gave none for skill 12"), "{idle}");
 }

@@ -99,10 +99,100 @@ fn conditions_that_cannot_be_read_are_named_with_the_way_out() {
             "when.shift.ended",
             "did you mean `ended_for`",
         ),
-        (format!("when = {{ skill = \"sales\" }}\n{then}"), "when.skill", "live picture"),
-        (format!("when = {{ queue_figures = {{ waiting = 5 }} }}\n{then}"), "when.queue_figures", "live picture"),
-        (format!("when = {{ skill_figures = {{ waiting = 5 }} }}\n{then}"), "when.skill_figures", "live picture"),
+        (format!("when = {{ skill = \"sales\" }}\n{then}"), "when.skill", "which skills"),
     ]);
+}
+
+/// What is asked of figures, the field that is wrong, and what is said of it.
+const WRONG_FIGURES: &[(&str, &str, &str)] = &[
+    ("skill_figures = { id = 1 }", "when.skill_figures", "names no figure; name one of contacts_queued"),
+    ("skill_figures = { id = ' ', contacts_queued = { at_least = 5 } }", "when.skill_figures.id", "empty"),
+    (
+        "skill_figures = { id = 1, contact_queued = { at_least = 5 } }",
+        "when.skill_figures.contact_queued",
+        "did you mean `contacts_queued`",
+    ),
+    (
+        "queue_figures = { id = 'q', contacts_queued = { below = 5 } }",
+        "when.queue_figures.contacts_queued",
+        "not known",
+    ),
+    ("queue_figures = { id = 'q', calls_waiting = {} }", "when.queue_figures.calls_waiting", "at_least or below"),
+    (
+        "queue_figures = { id = 'q', calls_waiting = { at_least = 2.5 } }",
+        "when.queue_figures.calls_waiting.at_least",
+        "whole number",
+    ),
+    (
+        "queue_figures = { id = 'q', calls_waiting = { below = -1 } }",
+        "when.queue_figures.calls_waiting.below",
+        "negative",
+    ),
+    (
+        "queue_figures = { id = 'q', calls_waiting = { at_least = 0 } }",
+        "when.queue_figures.calls_waiting.at_least",
+        "zero says nothing",
+    ),
+    (
+        "queue_figures = { id = 'q', calls_waiting = { at_least = 5, below = 5 } }",
+        "when.queue_figures.calls_waiting",
+        "no value is",
+    ),
+    (
+        "queue_figures = { id = 'q', average_wait_time = { at_least = 5 } }",
+        "when.queue_figures.average_wait_time.at_least",
+        "as in \"2m\"",
+    ),
+    (
+        "skill_figures = { id = 1, longest_queue_duration = { at_least = '1500ms' } }",
+        "when.skill_figures.longest_queue_duration.at_least",
+        "whole seconds",
+    ),
+    (
+        "skill_figures = { id = 1, estimated_wait_time = { at_least = '9000h' } }",
+        "when.skill_figures.estimated_wait_time.at_least",
+        "at most",
+    ),
+    (
+        "skill_figures = { id = 1, service_level = { below = 80 } }",
+        "when.skill_figures.service_level.below",
+        "0.8 for 80 %",
+    ),
+    (
+        "skill_figures = { id = 1, service_level = { below = '80' } }",
+        "when.skill_figures.service_level.below",
+        "0.8 for 80 %",
+    ),
+];
+
+#[test]
+fn figures_that_cannot_be_asked_for_are_named_with_the_way_out() {
+    for (asked, field, reason) in WRONG_FIGURES {
+        each_has_one([(format!("when = {{ {asked} }}\n{THEN}"), field, reason)]);
+    }
+    for (asked, reason) in [
+        ("skill_figures = { contacts_queued = { at_least = 5 } }", "missing field `id`"),
+        ("skill_figures = { id = 1, contacts_queued = { at_most = 5 } }", "at_most"),
+        ("skill_figures = { id = 1, contacts_queued = 5 }", "invalid type"),
+        ("skill_figures = { id = [1], contacts_queued = { at_least = 5 } }", "an id was expected"),
+    ] {
+        let found = complaints(&rule(&format!("when = {{ {asked} }}\n{THEN}")));
+        assert!(matches!(found.as_slice(), [only] if only.contains(reason)), "{asked}: {found:?}");
+    }
+}
+
+#[test]
+fn a_rule_may_look_at_a_skill_and_at_a_queue() {
+    let when = "when = { skill_figures = { id = 12, contacts_queued = { at_least = 5 } }, \
+                queue_figures = { id = 'q', calls_waiting = { at_least = 5 } } }";
+    let unless = "unless = { skill_figures = { id = '12', contacts_queued = { at_least = 5 } }, state = 'Idle' }";
+    let (rules, complaints) = parse::parse(&rule(&format!("{when}\n{unless}\n{THEN}"))).expect("TOML");
+    assert_eq!(complaints, []);
+    let set = RuleSet::compile(&rules, Capabilities::guide()).expect("good");
+    assert_eq!(set.figures().len(), 2, "the same figure with the same bounds is looked at once");
+    let again = serde_json::to_value(&rules[0]).expect("JSON");
+    assert_eq!(again["when"]["skill_figures"]["id"], "12");
+    assert_eq!(serde_json::from_value::<Rule>(again).expect("a rule"), rules[0]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::*;
 use crate::domain::adherence::Verdict;
+use crate::domain::figures::{QUEUE_MEASURES, SKILL_MEASURES};
 use crate::domain::rule::check::{Capabilities, check};
 use crate::domain::rule::condition::BreakIs;
 use crate::domain::rule::{Conditions, Limit, LocalTime, ShiftConditions, Wish};
@@ -39,7 +40,8 @@ fn the_documentation_names_every_key() {
     let plain = [RULE, CONDITIONS, LOCAL_TIME, WISH].concat().into_iter().filter(|key| *key != "shift");
     let of_shift = SHIFT.iter().map(|key| format!("shift.{key}"));
     let values = Verdict::ALL.map(Verdict::name).into_iter().chain(BreakIs::ALL.map(BreakIs::name));
-    let names = plain.chain(values).map(str::to_owned).chain(of_shift);
+    let measures = SKILL_MEASURES.iter().chain(&QUEUE_MEASURES).map(|measure| measure.name);
+    let names = plain.chain(values).chain(measures).map(str::to_owned).chain(of_shift);
     let missing: Vec<_> = names.filter(|name| !PAGE.contains(&format!("`{name}`"))).collect();
     assert_eq!(missing, Vec::<String>::new());
     for key in LIMIT {
@@ -50,9 +52,9 @@ fn the_documentation_names_every_key() {
 #[test]
 fn the_examples_of_the_documentation_are_sound() {
     let examples: Vec<_> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 3);
+    assert_eq!(examples.len(), 4);
     let (rules, complaints) = parse(&examples.concat()).expect("TOML");
     assert_eq!(complaints, []);
     assert_eq!(check(&rules, Capabilities::guide()), []);
-    assert_eq!(rules.len(), 4);
+    assert_eq!(rules.len(), 5);
 }

@@ -151,6 +151,8 @@ impl Desk {
             readiness: Readiness::new(shared),
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
+            reporting_budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
+            figures: watch::Sender::default(),
             offset: Mutex::default(),
             meter: Meter::default(),
             feed: Mutex::default(),
