@@ -347,7 +347,7 @@ impl Roster {
     pub fn lose_sight(&mut self, index: AgentIndex, unknown: Observed) {
         let Some(slot) = self.slots.get_mut(index.position()) else { return };
         if let Some(before) = slot.observed.take() {
-            slot.note_stay(&before, unknown.entered_at);
+            slot.note_rest(breaks::counts_as_rest(&slot.plan, &before, unknown.entered_at), unknown.entered_at);
         }
         slot.observed = Some(unknown);
     }

@@ -14,26 +14,26 @@ async fn changes_told(desk: &Desk) -> usize {
 #[tokio::test]
 async fn three_snapshots_without_an_agent_make_the_state_unknown_from_the_first_of_them_on() {
     let mut desk = Desk::of(&["u_1", "u_2"]).await;
-    let other = ("u_2", Ready, 0);
-    desk.see(10, &[("u_1", NotReady, 0), other]).await;
+    let other = || ("u_2", Ready, 0);
+    desk.see(10, &[("u_1", NotReady, 0), other()]).await;
     for second in [20, 30] {
-        desk.see(second, &[other]).await;
+        desk.see(second, &[other()]).await;
     }
     assert_eq!(told_of(&desk, "u_1").await, [(NotReady, 0)], "a gap that is shorter is nothing");
     // The same snapshot again is not another one.
-    desk.see(30, &[other]).await;
+    desk.see(30, &[other()]).await;
     assert_eq!(told_of(&desk, "u_1").await, [(NotReady, 0)]);
-    desk.see(40, &[other]).await;
+    desk.see(40, &[other()]).await;
     let gone = [(NotReady, 0), (AgentState::unseen(), 20)];
     assert_eq!(told_of(&desk, "u_1").await, gone);
     assert_eq!(not_ready_s(&desk).await, 20, "time that nobody saw is no not-ready time");
     let events = changes_told(&desk).await;
     for second in [50, 60, 70] {
-        desk.see(second, &[other]).await;
+        desk.see(second, &[other()]).await;
     }
     desk.crash().await;
     for second in [80, 90, 100] {
-        desk.see(second, &[other]).await;
+        desk.see(second, &[other()]).await;
     }
     assert_eq!((told_of(&desk, "u_1").await, changes_told(&desk).await), (gone.to_vec(), events), "it is said once");
     assert_eq!(told_of(&desk, "u_2").await, [(Ready, 0)]);
@@ -119,8 +119,8 @@ async fn who_leaves_the_roster_is_closed_in_history_and_reopened_by_the_first_si
     // By a reload, and while no daemon runs.
     for reloads in [true, false] {
         let mut desk = Desk::of(&["u_1", "u_2"]).await;
-        let other = ("u_2", Ready, 0);
-        desk.see(10, &[("u_1", Ready, 0), other]).await;
+        let other = || ("u_2", Ready, 0);
+        desk.see(10, &[("u_1", Ready, 0), other()]).await;
         desk.go_to(20);
         desk.list(&["u_2"], reloads).await;
         if !reloads {
@@ -137,7 +137,7 @@ async fn who_leaves_the_roster_is_closed_in_history_and_reopened_by_the_first_si
         assert_eq!((told_of(&desk, "u_1").await, changes_told(&desk).await), (left.to_vec(), events), "once");
 
         desk.list(&["u_1", "u_2"], true).await;
-        desk.see(300, &[("u_1", Ready, 0), other]).await;
+        desk.see(300, &[("u_1", Ready, 0), other()]).await;
         assert_eq!(told_of(&desk, "u_1").await[2..], [(Ready, 300)], "by a reload: {reloads}");
         assert_eq!(told_of(&desk, "u_2").await, [(Ready, 0)]);
     }
