@@ -9,6 +9,7 @@ mod database;
 mod dry_run;
 mod hostile;
 mod imports;
+mod live_picture;
 mod lost_answers;
 mod outage;
 mod outbox;
