@@ -215,26 +215,15 @@ impl Budget {
     }
 }
 
-impl Tenant {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
-        let identity = Identity::read(section);
-        let dialect = section.value(
-            reloads("dialect", "Which services the platform offers."),
-            &kind::choice(&[("guide", Dialect::Guide)]),
-            Dialect::Guide,
-        );
-        let api_version = section.value(
-            reloads("api_version", "The version in the platform's paths, as in /api/v2/users."),
-            &version(),
-            "v2".to_owned(),
-        );
-        let token = section.table("token", TokenSettings::read);
-        let budget = Budget::read(section);
-        let mode = section.value(
-            reloads("mode", "Whether state changes are sent (live), or only recorded as if they were (dry_run)."),
-            &kind::choice(&[("live", Mode::Live), ("dry_run", Mode::DryRun)]),
-            Mode::Live,
-        );
+/// Whom and what it is about.
+struct Scope {
+    agents: Vec<AgentId>,
+    skills: Vec<SkillId>,
+    schedule_folder: Option<PathBuf>,
+}
+
+impl Scope {
+    fn read(section: &mut Section<'_, '_>) -> Self {
         let agents = section.value(
             reloads("agents", "Platform ids of agents beside the imported ones."),
             &kind::list(agent_id()),
@@ -255,6 +244,31 @@ impl Tenant {
             ),
             &kind::text(),
         );
+        Self { agents, skills, schedule_folder: schedule_folder.map(PathBuf::from) }
+    }
+}
+
+impl Tenant {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+        let identity = Identity::read(section);
+        let dialect = section.value(
+            reloads("dialect", "Which services the platform offers."),
+            &kind::choice(&[("guide", Dialect::Guide)]),
+            Dialect::Guide,
+        );
+        let api_version = section.value(
+            reloads("api_version", "The version in the platform's paths, as in /api/v2/users."),
+            &version(),
+            "v2".to_owned(),
+        );
+        let token = section.table("token", TokenSettings::read);
+        let budget = Budget::read(section);
+        let mode = section.value(
+            reloads("mode", "Whether state changes are sent (live), or only recorded as if they were (dry_run)."),
+            &kind::choice(&[("live", Mode::Live), ("dry_run", Mode::DryRun)]),
+            Mode::Live,
+        );
+        let scope = Scope::read(section);
         let states = section.table("states", read_state_names);
         let subscription = section.table("subscription", Subscription::read);
         let feed = section.table("feed", Feed::read);
@@ -274,9 +288,9 @@ impl Tenant {
             urgent_reserve: budget.urgent_reserve,
             request_timeout: budget.request_timeout,
             mode,
-            agents,
-            skills,
-            schedule_folder: schedule_folder.map(PathBuf::from),
+            agents: scope.agents,
+            skills: scope.skills,
+            schedule_folder: scope.schedule_folder,
             states,
             subscription,
             feed,

@@ -125,13 +125,15 @@ fn is_newer(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: Utc
     match now.source {
         Source::Snapshot => changed_at + SAME_CHANGE >= now.entered_at,
         Source::Post | Source::Feed => {
-            let stood_before = known
-                .before
-                .is_some_and(|before| before.state == sighted.state && changed_at <= before.entered_at + SAME_CHANGE);
             let close = changed_at + known.late_by >= now.entered_at && sighted.generated_at > now.entered_at;
-            changed_at > now.entered_at || (close && !stood_before)
+            changed_at > now.entered_at || (close && !is_stay_before(known, sighted, changed_at))
         }
     }
+}
+
+/// Whether a row shows the stay that the estimate followed.
+fn is_stay_before(known: Known<'_>, sighted: &Sighted, changed_at: UtcMicros) -> bool {
+    known.before.is_some_and(|before| before.state == sighted.state && changed_at <= before.entered_at + SAME_CHANGE)
 }
 
 fn same_state(known: Known<'_>, now: &Observed, sighted: &Sighted, seen: Observed) -> Merged {
@@ -139,9 +141,10 @@ fn same_state(known: Known<'_>, now: &Observed, sighted: &Sighted, seen: Observe
     let settled = |seen| Merged::Settled(Observed { reason: now.reason.clone(), transition: now.transition, ..seen });
     let settles = sighted.changed_at.is_some();
     // An earlier stay in the same state says nothing of this one.
-    let earlier_stay = known.before.is_some_and(|before| {
+    let older = known.before.is_some_and(|before| {
         sighted.generated_at < before.entered_at || seen.entered_at + known.late_by < before.entered_at
     });
+    let earlier_stay = older || is_stay_before(known, sighted, seen.entered_at);
     match now.source {
         Source::Post | Source::Feed if earlier_stay => Merged::Nothing,
         // A change that waited for the end of a contact took effect long after it was accepted.

@@ -28,7 +28,7 @@ const BEFORE_NEXT: RetryCurve = RetryCurve { first: Duration::from_secs(1), cap:
 /// The keeper is handed so many messages at once at most; it gets what has come without waiting for more.
 const MOST_AT_ONCE: usize = 512;
 
-/// How long the other side may take to hear of the end, in real time.
+/// How long the other side may take to end a connection that we end, in real time.
 const CLOSE_REAL: Duration = Duration::from_secs(1);
 
 /// How a tenant's feed is.
@@ -289,14 +289,18 @@ impl Worker {
         self.link.clock.sleep(floor + pause).await;
     }
 
-    /// Ends the connection, so that there is never a second one.
+    /// Ends the connection, and lets the other side end it too: only then is there none, and the next one is never a second.
     async fn close(&mut self) {
-        if let Some(mut feed) = self.feed.take() {
-            tokio::select! {
-                // One that is broken already cannot be told.
-                _ = feed.tell(Command::Close) => {}
-                () = RealTime::sleep(CLOSE_REAL) => {}
+        let Some(mut feed) = self.feed.take() else { return };
+        let both_end = async {
+            // One that is broken already cannot be told.
+            if feed.tell(Command::Close).await.is_ok() {
+                while feed.next().await.is_ok() {}
             }
+        };
+        tokio::select! {
+            () = both_end => {}
+            () = RealTime::sleep(CLOSE_REAL) => {}
         }
     }
 }

@@ -17,9 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::server::{
-    ErrorResponse, Request as HandshakeRequest, Response as HandshakeResponse,
-};
+use tokio_tungstenite::tungstenite::handshake::server::{Request as HandshakeRequest, Response as HandshakeResponse};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 /// A request as it arrived.
@@ -114,7 +112,7 @@ impl RawServer {
     }
 }
 
-/// A server of WebSockets, whose connections go to the test one by one.
+/// A `WebSocket` server, whose connections go to the test one by one.
 pub struct FeedServer {
     pub url: Url,
     asked: Arc<Mutex<Vec<String>>>,
@@ -132,20 +130,26 @@ impl FeedServer {
         let (line_in, lines) = mpsc::unbounded_channel();
         let (log, once, mut task) = (Arc::clone(&asked), Arc::clone(&next_status), JoinSet::new());
         task.spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
+            let mut refused = Vec::new();
+            while let Ok((mut connection, _)) = listener.accept().await {
                 let status = once.lock().expect("a lock").take().unwrap_or(status);
+                if status != 101 {
+                    let mut request = [0; 4096];
+                    let length = connection.read(&mut request).await.expect("a request");
+                    let request = String::from_utf8_lossy(&request[..length]);
+                    log.lock().expect("log").push(request.split(' ').nth(1).expect("a path").to_owned());
+                    let answer = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+                    connection.write_all(answer.as_bytes()).await.expect("the client reads");
+                    refused.push(connection);
+                    continue;
+                }
                 let log = Arc::clone(&log);
                 #[expect(clippy::result_large_err, reason = "the handshake's own type")]
-                let judge = move |request: &HandshakeRequest, answer: HandshakeResponse| {
+                let take = move |request: &HandshakeRequest, answer: HandshakeResponse| {
                     log.lock().expect("log").push(request.uri().to_string());
-                    if status == 101 {
-                        return Ok(answer);
-                    }
-                    let mut refusal = ErrorResponse::new(None);
-                    *refusal.status_mut() = status.try_into().expect("a status");
-                    Err(refusal)
+                    Ok(answer)
                 };
-                if let Ok(socket) = accept_hdr_async(connection, judge).await {
+                if let Ok(socket) = accept_hdr_async(connection, take).await {
                     line_in.send(Line(socket)).expect("the test lasts");
                 }
             }

@@ -72,6 +72,7 @@ pub trait Platform: Send + Sync + fmt::Debug {
 
 /// What a dialect can do.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says of one method whether it is of use")]
 pub struct Capabilities {
     /// The states that [`Platform::set_state`] takes.
     pub settable: Vec<AgentState>,

@@ -7,6 +7,7 @@ mod budget;
 mod clock;
 mod database;
 mod dry_run;
+mod feed;
 mod hostile;
 mod imports;
 mod live_picture;

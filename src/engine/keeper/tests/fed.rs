@@ -4,6 +4,8 @@ use super::desk::{Desk, INTERVAL, Told, at};
 use super::{not_ready_s, rows_of, told};
 use crate::domain::agent::Source;
 use crate::domain::event::EventKind;
+use crate::domain::ids::ReasonCode;
+use crate::domain::roster::AgentSlot;
 use crate::domain::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
 use crate::domain::time::UtcMicros;
 
@@ -186,7 +188,7 @@ async fn a_change_that_the_feed_shows_before_the_answer_is_the_change_s_own() {
     desk.see(110, &[("u_1", Ready, 100)]).await;
     let history = desk.history("u_1").await;
     assert_eq!((history.len(), rows_of(&history, id)), (2, vec![Ready]));
-    assert_eq!(history[1].reason.as_ref().map(|reason| reason.as_str()), Some("WORKING"));
+    assert_eq!(history[1].reason.as_ref().map(ReasonCode::as_str), Some("WORKING"));
 }
 
 #[tokio::test]
@@ -196,7 +198,7 @@ async fn the_feed_makes_fresh_whom_it_tells_of_and_nobody_else() {
     for second in [20, 40, 60] {
         desk.hear_feed(second, &[("u_1", NotReady, second.unsigned_abs())]).await;
     }
-    let seen_at = |agent: &str| desk.keeper.roster.agent(agent).and_then(|slot| slot.seen_at());
+    let seen_at = |agent: &str| desk.keeper.roster.agent(agent).and_then(AgentSlot::seen_at);
     assert_eq!((seen_at("u_1"), seen_at("u_2")), (Some(at(60)), Some(at(10))));
     let stale = desk.events().await.iter().filter(|event| event.kind == EventKind::PictureStale).count();
     assert_eq!((stale, desk.complaint().is_some()), (1, true), "the snapshots stand still, and that is told");

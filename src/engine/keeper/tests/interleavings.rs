@@ -130,8 +130,8 @@ impl Story {
         self.lives[agent].iter().rposition(|change| change.at_ms <= at_ms).unwrap_or(0)
     }
 
-    /// The changes of an agent that one of the two showed. What a snapshot had passed by when a message came, or before it
-    /// was clear that it was no older, is not asked for.
+    /// The changes of an agent that one of the two showed in time: not what a snapshot had passed by when a message came, or before
+    /// it was clear that it was no older, nor what a message had passed by when a snapshot came.
     fn shown(&self, agent: usize) -> BTreeSet<usize> {
         let life = &self.lives[agent];
         let tolerance_ms = i64::try_from(SAME_CHANGE.as_millis()).expect("small");
@@ -142,10 +142,19 @@ impl Story {
                 Arrival::Fed { .. } => false,
             })
         };
+        let passed_by = |shown: usize, arrived: i64| {
+            self.arrivals.iter().any(|((at, _), arrival)| match arrival {
+                Arrival::Fed { agent: who, change, .. } => *who == agent && *change > shown && *at <= arrived,
+                Arrival::Snapshot { .. } => false,
+            })
+        };
         self.arrivals
             .iter()
             .filter_map(|((at, _), arrival)| match arrival {
-                Arrival::Snapshot { generated_ms } => Some(self.at(agent, *generated_ms)),
+                Arrival::Snapshot { generated_ms } => {
+                    let shown = self.at(agent, *generated_ms);
+                    (!passed_by(shown, *at)).then_some(shown)
+                }
                 Arrival::Fed { agent: who, change, .. } => {
                     (*who == agent && !overtaken(*change, *at)).then_some(*change)
                 }

@@ -1,4 +1,4 @@
-//! Tests of the feed against a server of WebSockets on loopback, whose connections the test holds in its hand.
+//! Tests of the feed against a `WebSocket` server on loopback, whose connections the test holds in its hand.
 
 use reqwest::Url;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -51,7 +51,7 @@ impl Stage {
 
 fn platform(url: &Url, clock: &ManualClock) -> Guide {
     let mut settings = GuideSettings::new(url.clone(), TokenStyle::Body, "client-1", Secret::new(SECRET));
-    settings.client.request_timeout = Duration::from_millis(400);
+    settings.client.request_timeout = Duration::from_secs(10);
     let clock: SharedClock = Arc::new(clock.clone());
     Guide::new(settings, clock).expect("a platform")
 }
