@@ -334,6 +334,10 @@ impl Stage {
                 | Kind::TimestampJitter
                 | Kind::Silent
                 | Kind::Repeat
+                | Kind::MissingRows
+                | Kind::OldTimes
+                | Kind::OtherZones
+                | Kind::Bulky
                 | Kind::DropFeeds
                 | Kind::CloseFeeds => {}
             }

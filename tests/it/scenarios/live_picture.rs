@@ -3,10 +3,14 @@
 
 use std::time::Duration;
 
-use shiftkeeper::sim::{AgentScript, SimOptions};
+use shiftkeeper::domain::event::EventKind;
+use shiftkeeper::sim::{AgentScript, SimOptions, SimState};
 use shiftkeeper::store::StoredHistory;
 
+use crate::harness::ledger::{ours, state_posts};
 use crate::harness::{Scenario, Setup, agents, full_size, start};
+
+const RULES: &str = include_str!("../../../config/rules.toml");
 
 /// What goes wrong all the time, in shares of messages and polls.
 const DRIZZLE: [&str; 12] = [
@@ -149,4 +153,56 @@ async fn history_is_what_each_agent_did_through_a_day_of_trouble() {
     assert!(reckoned.kept > reckoned.changes * 3 / 4 && reckoned.by_feed_alone > 0, "{reckoned}");
     assert_the_judge_judges(&scenario).await;
     scenario.reckon().await;
+}
+
+/// Every way in which a snapshot can be hostile, while every shipped rule acts on what it sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_snapshots_make_no_change_no_violation_and_no_crash() {
+    let setup = Setup {
+        rules: RULES,
+        tenant_tables: "[tenants.automation]\nenforce = [\"all\"]\nstale_intervals = 30\n",
+        ..Setup::team(12)
+    };
+    let scenario = Scenario::start_team(setup).await;
+    // Those in after-call work must not seem to have been in it for too long.
+    let in_work = |at: usize| if at < 8 { SimState::Available } else { SimState::Acw };
+    for (at, agent) in agents(12).iter().enumerate() {
+        scenario.put(agent, in_work(at));
+    }
+    scenario.pass(Duration::from_secs(30)).await;
+    for kind in [
+        "wrong_types",
+        "old_times",
+        "missing_rows",
+        "repeat",
+        "other_zones",
+        "truncated",
+        "html",
+        "bulky",
+        "nonsense",
+        "timestamp_jitter",
+    ] {
+        scenario.fault(&format!("{kind}:on=snapshot,ms=4000,count=2"));
+        scenario.pass(Duration::from_secs(50)).await;
+    }
+    let posts = state_posts(&scenario.log()).count();
+    assert_eq!(posts, 0, "no rule found anything to do");
+    let reader = scenario.reader().await;
+    for (at, agent) in agents(12).iter().enumerate() {
+        let rows = scenario.history(&reader, &agent.as_str().into()).await;
+        let states: Vec<String> = rows.iter().map(|row| row.row.state.to_string()).collect();
+        let state = ours(in_work(at)).to_string();
+        // Every fourth row named a state that nobody knows: it is kept and shown, and over when it is over.
+        let kept: Vec<&str> =
+            if at % 4 == 0 { vec!["NotReady", &state, "hovering", &state] } else { vec!["NotReady", &state] };
+        assert_eq!(states, kept, "{agent}");
+    }
+    let events = scenario.events(&reader).await;
+    let told = |kind| events.iter().filter(|event| event.kind == kind).count();
+    assert_eq!((told(EventKind::PolicyViolated), told(EventKind::SnapshotOversize)), (0, 1));
+    let figures = reader.compliance(&scenario.tenant, start(), scenario.clock.now()).await.expect("readable");
+    assert_eq!(figures.total, 0, "no transition was asked for");
+    reader.close().await;
+    scenario.until_readiness("ready").await;
+    scenario.sim.stop().await;
 }
