@@ -6,6 +6,7 @@ mod budget;
 mod import;
 mod jobs;
 mod reload;
+mod service_manager;
 mod settings;
 mod tenants;
 mod webhooks;
@@ -20,7 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRandom};
-use crate::config::Config;
+use crate::config::{Config, MetricsAccess};
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
@@ -30,6 +31,7 @@ use crate::engine::jobs::{self as calendar, JobParts, JobSpecs, Jobs};
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
+use crate::engine::status::{Reloads, StatusDesk, StatusParts};
 use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::engine::tenants::Tenants;
@@ -44,6 +46,7 @@ use self::webhooks::Webhooks;
 pub use import::{Importer, wanted_from_file};
 pub use jobs::job_infos;
 pub use reload::Reload;
+pub use service_manager::ServiceManager;
 pub use settings::{SettingsError, platform_of, tenant_settings};
 
 /// How long tasks may take to finish what they hold at a stop, in real time.
@@ -60,6 +63,7 @@ pub struct App {
     soft: CancellationToken,
     reload: Reload,
     importer: Importer,
+    status: StatusDesk,
     /// Where it listens.
     pub listen: SocketAddr,
 }
@@ -142,7 +146,9 @@ impl App {
         let job_tools = parts.job_tools(importer.clone(), heads);
         let jobs = watch::Sender::new(job_specs(&config, &job_tools));
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
-        parts.start_faces(
+        let reloads = Reloads::new(parts.clock.now());
+        let status = parts.status_desk(jobs_door.clone(), reloads.clone());
+        start_face(
             &mut supervisor,
             listener,
             http::ApiParts {
@@ -155,11 +161,13 @@ impl App {
                 probes: Probes::new(parts.tenants.clone()),
                 outbox: parts.outbox.clone(),
                 repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
+                status: status.clone(),
+                metrics_open: config.server.metrics == MetricsAccess::Open,
             },
         );
         parts.start_store_watch(&mut supervisor, &config);
-        let reload = Reload::new(InForce { tenants: list, webhooks, tokens, import_options, jobs, job_tools });
-        Ok(Self { parts, supervisor, soft, reload, importer, listen })
+        let reload = Reload::new(InForce { tenants: list, webhooks, tokens, import_options, jobs, job_tools, reloads });
+        Ok(Self { parts, supervisor, soft, reload, importer, status, listen })
     }
 
     /// Takes schedule files in.
@@ -167,9 +175,27 @@ impl App {
         self.importer.clone()
     }
 
+    /// Looks at how the daemon is.
+    pub fn status(&self) -> StatusDesk {
+        self.status.clone()
+    }
+
     /// What a reload of the configuration goes through.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
+    }
+
+    /// Tells a service manager, from now on, how the daemon is and that it lives.
+    pub fn tell(&mut self, manager: ServiceManager) {
+        if !manager.is_there() {
+            return;
+        }
+        let vital = service_manager::Vital {
+            writer: self.parts.store.writer().clone(),
+            tenants: self.parts.tenants.clone(),
+            readiness: self.parts.readiness.clone(),
+        };
+        self.supervisor.spawn("service manager", OnFailure::Restart, move |soft| manager.run(vital.clone(), soft));
     }
 
     /// Runs until the soft token is cancelled or a task that must not fail does; leaves the store closed, where it closes in
@@ -285,9 +311,18 @@ impl Parts {
         way_in
     }
 
-    fn start_faces(&self, supervisor: &mut Supervisor, listener: TcpListener, parts: http::ApiParts) {
-        let (state, listener) = (ApiState::new(parts), Arc::new(listener));
-        supervisor.spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
+    fn status_desk(&self, jobs: Jobs, reloads: Reloads) -> StatusDesk {
+        StatusDesk::new(StatusParts {
+            tenants: self.tenants.clone(),
+            reader: self.store.reader().clone(),
+            writer: self.store.writer().clone(),
+            readiness: self.readiness.clone(),
+            outbox: self.outbox.clone(),
+            jobs,
+            reloads,
+            clock: self.clock.clone(),
+            started_at: self.clock.now(),
+        })
     }
 
     fn start_store_watch(&self, supervisor: &mut Supervisor, config: &Config) {
@@ -297,6 +332,12 @@ impl Parts {
             store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
         });
     }
+}
+
+/// Starts the HTTP face.
+fn start_face(supervisor: &mut Supervisor, listener: TcpListener, parts: http::ApiParts) {
+    let (state, listener) = (ApiState::new(parts), Arc::new(listener));
+    supervisor.spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
 }
 
 /// What was committed is durable with or without the closing: a store that was left open is read as after a crash.

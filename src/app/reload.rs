@@ -11,6 +11,7 @@ use super::webhooks::Webhooks;
 use crate::config::Loaded;
 use crate::domain::import::ImportOptions;
 use crate::engine::jobs::JobSpec;
+use crate::engine::status::Reloads;
 use crate::http::Tokens;
 
 /// Hands what is new to those whom it concerns. Cheap to clone.
@@ -25,11 +26,18 @@ pub(super) struct InForce {
     pub(super) import_options: watch::Sender<ImportOptions>,
     pub(super) jobs: watch::Sender<Arc<[JobSpec]>>,
     pub(super) job_tools: JobTools,
+    pub(super) reloads: Reloads,
 }
 
 impl Reload {
     pub(super) fn new(in_force: InForce) -> Self {
         Self(Arc::new(Mutex::new(in_force)))
+    }
+
+    /// Notes how a reload went, for whoever looks.
+    pub fn note(&self, succeeded: bool) {
+        let in_force = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        in_force.reloads.note(succeeded, in_force.job_tools.clock.now());
     }
 
     /// Puts a new configuration in force as far as that can be done while the daemon runs, and logs the rest as what needs a

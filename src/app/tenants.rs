@@ -27,6 +27,7 @@ use crate::engine::heads::{self, HeadParts};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
 use crate::engine::message::{INBOX, Message};
+use crate::engine::meter::Meter;
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::sight;
@@ -151,6 +152,7 @@ impl TenantList {
             inbox,
             budget: std::sync::Mutex::new(Budget::closed()),
             offset: std::sync::Mutex::default(),
+            meter: Meter::default(),
             feed: std::sync::Mutex::default(),
             subscriptions: std::sync::Mutex::default(),
         };
@@ -184,6 +186,20 @@ impl Tenancy {
 
     /// Runs the workers until `soft` is cancelled.
     async fn run(self: Arc<Self>, shared: Arc<TenantParts>, soft: CancellationToken) -> anyhow::Result<()> {
+        if let Err(error) = self.prepare(&shared).await {
+            // Who asks is told at once, as by a keeper that cannot start.
+            let mut inbox = self.inbox.lock().await;
+            while inbox.try_recv().is_ok() {}
+            return Err(error);
+        }
+        let mut supervisor = Supervisor::new(soft, self.link.readiness.clone());
+        self.workers(&mut supervisor);
+        supervisor.run(DRAIN_REAL).await;
+        Ok(())
+    }
+
+    /// What has to be there before the first worker.
+    async fn prepare(&self, shared: &TenantParts) -> anyhow::Result<()> {
         let (link, settings) = (&self.link, self.settings.borrow().clone());
         // An endpoint that gets the tenant's events is to get the first of them too.
         let endpoints = shared.deliveries.endpoints.borrow().clone();
@@ -194,9 +210,6 @@ impl Tenancy {
             shared.note(&link.tenant, action, serde_json::Value::Null).await?;
         }
         *link.budget() = budget;
-        let mut supervisor = Supervisor::new(soft, link.readiness.clone());
-        self.workers(&mut supervisor);
-        supervisor.run(DRAIN_REAL).await;
         Ok(())
     }
 }

@@ -179,6 +179,13 @@ impl Daemon {
         answer.ok_or_else(|| DaemonError::NotShiftkeeper { url: self.url.clone(), status })
     }
 
+    /// Whether it answers at all, within a limit; takes no token.
+    pub async fn health(&self, limit: Duration) -> Result<(), DaemonError> {
+        let asked = self.client.get(format!("{}/healthz", self.url)).timeout(limit).send().await;
+        let status = asked.map_err(|error| self.failure_of(&error))?.status();
+        if status.is_success() { Ok(()) } else { Err(DaemonError::NotShiftkeeper { url: self.url.clone(), status }) }
+    }
+
     /// Where it is.
     pub fn url(&self) -> &str {
         &self.url

@@ -1,10 +1,11 @@
-//! `shiftkeeper demo`: a simulated contact centre and the daemon beside it, on this machine's own address.
+//! `shiftkeeper demo`: two simulated contact centres and the daemon beside them, on this machine's own address.
 //!
-//! Both speak real HTTP with each other; the summary's platform figures are the simulator's own count.
+//! Both sides speak real HTTP with each other; the summary's platform figures are the simulator's own count.
 
 mod status;
 mod summary;
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::config::{Config, ConfigText, Environment, Loaded};
 use crate::domain::ids::TenantId;
 use crate::domain::span;
 use crate::domain::time::UtcMicros;
+use crate::domain::words::count;
 use crate::engine::supervisor::Ended;
 use crate::http::WantedImport;
 
@@ -37,11 +39,19 @@ const START: &str = "2026-10-26T13:30:00Z";
 const SCHEDULE: &[u8] = include_bytes!("../../config/samples/schedule-300.csv");
 const SCHEDULE_NAME: &str = "schedule-300.csv";
 
+/// Centres, the same agents in each: what of one showed with the other would be seen.
+const CENTRES: usize = 2;
+
+/// Agents of each centre: the first of the sample schedule.
+const AGENTS: usize = 150;
+
 /// The rules that ship, all of them enforced here.
 const RULES: &str = include_str!("../../config/rules.toml");
 
-/// Where the demo's only secret comes from.
-const SECRET: &str = "SHIFTKEEPER_DEMO_CLIENT_SECRET";
+/// Where a tenant's secret comes from, by the tenant's number.
+fn secret_name(number: usize) -> String {
+    format!("SHIFTKEEPER_DEMO_CLIENT_SECRET_{number}")
+}
 
 /// Where the key comes from that the demo's deliveries are signed with.
 const HOOK_SECRET: &str = "SHIFTKEEPER_DEMO_WEBHOOK_SECRET";
@@ -49,11 +59,11 @@ const HOOK_SECRET: &str = "SHIFTKEEPER_DEMO_WEBHOOK_SECRET";
 /// The demo's webhook receiver fails the first try of one delivery in so many.
 const FAIL_EVERY: u64 = 20;
 
-/// How often the status line is drawn, in real time.
+/// How often the status lines are drawn, in real time.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
-/// Starts a simulated contact centre of 300 agents and the daemon on this machine, at 60 times real speed, and shows how it
-/// keeps them in their plan. Ctrl-C stops it and prints a summary.
+/// Starts two simulated contact centres, 300 agents together, and the daemon on this machine, at 60 times real speed, and shows
+/// how it keeps them in their plan. Ctrl-C stops it and prints a summary.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   shiftkeeper demo
@@ -79,7 +89,7 @@ pub struct DemoArgs {
 /// A demo that runs.
 struct Demo {
     clock: SharedClock,
-    tenant: TenantId,
+    tenants: Vec<TenantId>,
     start: UtcMicros,
     store_url: String,
     simulator: Simulator,
@@ -99,12 +109,12 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let loaded = configuration(&args, &simulator, (&receiver, hook_secret), &folder)?;
     let soft = CancellationToken::new();
     let app = App::start(loaded.config.clone(), clock.clone(), soft.clone()).await?;
-    let tenant = loaded.config.tenants.first().map(|tenant| tenant.id.clone()).context("the demo's tenant")?;
+    let tenants = loaded.config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let store_url = loaded.config.store.connection_url().expose().to_owned();
-    let demo = Demo { clock, tenant, start, store_url, simulator, receiver };
+    let demo = Demo { clock, tenants, start, store_url, simulator, receiver };
     import(&demo, &app).await?;
     introduce(&demo, &folder, app.listen, args.speed);
-    let mut line = status::StatusLine::open(&demo, args.output).await?;
+    let mut lines = status::StatusLines::open(&demo, app.status(), args.output).await?;
     let daemon = app.run();
     tokio::pin!(daemon);
     let limit = RealTime::sleep(args.for_.unwrap_or(Duration::MAX));
@@ -115,15 +125,15 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
             () = &mut limit, if !soft.is_cancelled() => soft.cancel(),
             _ = interrupt.recv() => soft.cancel(),
             _ = terminate.recv() => soft.cancel(),
-            () = RealTime::sleep(STATUS_EVERY), if !soft.is_cancelled() => line.draw(&demo).await?,
+            () = RealTime::sleep(STATUS_EVERY), if !soft.is_cancelled() => lines.draw(&demo).await?,
         }
     };
-    line.close().await;
+    let last = lines.close().await;
     if let Ended::TaskFailed(task) = ended {
         say(format!("error: {task} failed for good"));
         return Ok(Exit::Failed.into());
     }
-    let summary = summary::collect(&demo, watch.elapsed()).await?;
+    let summary = summary::collect(&demo, last, watch.elapsed()).await?;
     demo.simulator.stop().await;
     demo.receiver.stop().await;
     match args.output {
@@ -144,12 +154,22 @@ fn folder(args: &DemoArgs) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
+/// The rows of the sample schedule that are about a centre's agents.
+fn schedule() -> Vec<u8> {
+    let last = format!("u_{AGENTS:04}");
+    let rows = SCHEDULE.split_inclusive(|byte| *byte == b'\n');
+    let kept = rows.filter(|row| !row.starts_with(b"u_") || row[..row.len().min(last.len())] <= *last.as_bytes());
+    kept.flatten().copied().collect()
+}
+
 async fn start_simulator(args: &DemoArgs, clock: SharedClock) -> anyhow::Result<Simulator> {
     let options = SimOptions {
-        schedule: Some(ScheduleFile { name: SCHEDULE_NAME.to_owned(), bytes: SCHEDULE.to_vec() }),
+        schedule: Some(ScheduleFile { name: SCHEDULE_NAME.to_owned(), bytes: schedule() }),
         seed: args.seed,
         // Their break and their absence are not in the sample schedule: they are for `simulate`.
         special_users: false,
+        agents: AGENTS,
+        tenants: CENTRES,
         ..SimOptions::default()
     };
     Simulator::start(options, clock).await.context("the simulator")
@@ -177,52 +197,64 @@ fn configuration(
     folder: &std::path::Path,
 ) -> anyhow::Result<Loaded> {
     let description = simulator.description();
-    let tenant = description.tenants.first().context("the simulator's tenant")?;
-    let text = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n\
+    let mut text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nmetrics = \"open\"\n\
          [clock]\nspeed = {speed}\n\
          [store]\nurl = {url:?}\n\
          [log]\nlevel = \"warn\"\n\
-         [[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = \"{SECRET}\" }}\n\
-         [tenants.automation]\nenforce = [\"all\"]\n\
          [[webhooks]]\nid = \"demo\"\nurl = {hooks:?}\nsecret = {{ env = \"{HOOK_SECRET}\" }}\nallow = [\"{target}\"]\n",
         speed = args.speed,
         url = format!("sqlite://{}", folder.join("shiftkeeper.db").display()),
-        id = tenant.id.as_str(),
-        base = description.base_url,
-        client = tenant.client_id,
         hooks = receiver.url(),
         target = receiver.address(),
     );
-    let secrets = [(SECRET.to_owned(), tenant.client_secret.clone()), (HOOK_SECRET.to_owned(), hook_secret)];
+    let mut secrets = vec![(HOOK_SECRET.to_owned(), hook_secret)];
+    for (number, tenant) in description.tenants.iter().enumerate() {
+        let skills: Vec<String> = tenant.skills.iter().map(|skill| skill.id.to_string()).collect();
+        let _ = write!(
+            text,
+            "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = {secret:?} }}\n\
+             skills = {skills:?}\n\
+             [tenants.automation]\nenforce = [\"all\"]\n",
+            id = tenant.id.as_str(),
+            base = description.base_url,
+            client = tenant.client_id,
+            secret = secret_name(number),
+        );
+        secrets.push((secret_name(number), tenant.client_secret.clone()));
+    }
     let environment: Environment = secrets.into_iter().collect();
     let texts = [
         ConfigText { file: PathBuf::from("demo.toml"), text },
         ConfigText { file: PathBuf::from("rules.toml"), text: RULES.to_owned() },
     ];
     let loaded = Config::load_texts(&texts, &environment, &[])?;
-    super::run::start_log(loaded.config.log);
+    let _ = super::run::start_log(loaded.config.log);
     Ok(loaded)
 }
 
+/// Each tenant has the sample schedule.
 async fn import(demo: &Demo, app: &App) -> anyhow::Result<()> {
     let importer: Importer = app.importer();
-    let wanted = WantedImport {
-        tenant: demo.tenant.clone(),
-        name: SCHEDULE_NAME.to_owned(),
-        bytes: SCHEDULE.into(),
-        move_weeks: 0,
-        whole: false,
-        actor: "person:demo".to_owned(),
-    };
-    importer.run(wanted).await.context("the sample schedule")?;
+    for tenant in &demo.tenants {
+        let wanted = WantedImport {
+            tenant: tenant.clone(),
+            name: SCHEDULE_NAME.to_owned(),
+            bytes: schedule().into(),
+            move_weeks: 0,
+            whole: false,
+            actor: "person:demo".to_owned(),
+        };
+        importer.run(wanted).await.context("the sample schedule")?;
+    }
     Ok(())
 }
 
 fn introduce(demo: &Demo, folder: &std::path::Path, listen: std::net::SocketAddr, speed: u32) {
     say(format!(
-        "Shiftkeeper demo: 300 simulated agents from {start}, {speed} times real speed.\n\
-         Database in {folder}; API on http://{listen} (see /readyz). Ctrl-C stops it.",
+        "Shiftkeeper demo: {centres} of {AGENTS} simulated agents each from {start}, {speed} times real speed.\n\
+         Database in {folder}; http://{listen}/readyz and /metrics say how it is. Ctrl-C stops it.",
+        centres = count(demo.tenants.len(), "centre"),
         start = demo.start,
         folder = folder.display(),
     ));

@@ -32,7 +32,7 @@ const LONGEST_SHOWN: usize = 80;
 #[derive(clap::Args, Debug)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Beside a running daemon its jobs are listed, with those of the file that wait for its restart. Long messages are cut in the
+    after_help = "Beside a running daemon its jobs are listed, with those of the file that wait for a reload. Long messages are cut in the
 table.
 
 Examples:
@@ -121,12 +121,12 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Done.into())
 }
 
-/// A job, and whether it waits for the daemon's restart.
+/// A job, and whether it waits for a reload.
 #[derive(Serialize)]
 struct Listed {
     #[serde(flatten)]
     view: JobView,
-    after_restart: bool,
+    after_reload: bool,
 }
 
 /// What the daemon says of its jobs.
@@ -148,7 +148,7 @@ async fn jobs_of_the_daemon(config: &Config) -> Result<Vec<JobView>, DaemonError
         let of_tenant: JobList = match daemon.ask(config, ask, |request| request).await {
             Ok(answer) => serde_json::from_value(answer)
                 .map_err(|_| DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK })?,
-            // A tenant that waits for the restart as well.
+            // A tenant that waits for the reload as well.
             Err(DaemonError::Refused { status: StatusCode::NOT_FOUND, .. }) => continue,
             Err(error) => return Err(error),
         };
@@ -168,11 +168,11 @@ fn merged(in_force: Vec<JobView>, configured: Vec<JobView>) -> Vec<Listed> {
     }
     let later: Vec<_> =
         configured.into_iter().filter(|job| !in_force.iter().any(|known| key(known) == key(job))).collect();
-    let now = in_force.into_iter().map(|view| Listed { view, after_restart: false });
+    let now = in_force.into_iter().map(|view| Listed { view, after_reload: false });
     now.chain(later.into_iter().map(|view| {
         // Nothing is due before.
         let view = JobView { next_due_at: None, ..view };
-        Listed { view, after_restart: true }
+        Listed { view, after_reload: true }
     }))
     .collect()
 }
@@ -190,7 +190,7 @@ fn table(jobs: &[Listed]) -> String {
     table
         .load_preset(presets::NOTHING)
         .set_header(["JOB", "TENANT", "CRON", "ZONE", "NEXT", "LAST", "OUTCOME", "MESSAGE"]);
-    for Listed { view: job, after_restart } in jobs {
+    for Listed { view: job, after_reload } in jobs {
         let instant =
             |instant: Option<crate::domain::time::UtcMicros>| instant.map_or("-".to_owned(), |at| at.to_string());
         let last = job.last.as_ref();
@@ -199,7 +199,7 @@ fn table(jobs: &[Listed]) -> String {
             job.tenant.as_ref().map_or("-".to_owned(), ToString::to_string),
             job.cron.clone(),
             job.zone.clone(),
-            if *after_restart { "after a restart".to_owned() } else { instant(job.next_due_at) },
+            if *after_reload { "after a reload".to_owned() } else { instant(job.next_due_at) },
             instant(last.map(|run| run.started_at)),
             last.map_or("-".to_owned(), |run| run.outcome.clone()),
             last.and_then(|run| run.message.as_deref()).map(cut).unwrap_or_default(),
@@ -318,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_file_has_and_the_daemon_has_not_waits_for_a_restart() {
+    fn what_the_file_has_and_the_daemon_has_not_waits_for_a_reload() {
         let job = |id: &str, cron: &str| JobView {
             id: id.into(),
             tenant: None,
@@ -333,7 +333,7 @@ mod tests {
         let file = vec![job("backup", "30 3 * * *"), job("hourly", "0 * * * *")];
         let listed = merged(running, file.clone());
         let told: Vec<_> =
-            listed.iter().map(|job| (&*job.view.cron, job.view.next_due_at.is_some(), job.after_restart)).collect();
+            listed.iter().map(|job| (&*job.view.cron, job.view.next_due_at.is_some(), job.after_reload)).collect();
         assert_eq!(
             told,
             [
@@ -343,8 +343,8 @@ mod tests {
                 ("0 * * * *", false, true)
             ]
         );
-        assert!(table(&listed).contains("after a restart"));
-        assert!(merged(file, Vec::new()).iter().all(|job| !job.after_restart), "none is waited for without a daemon");
+        assert!(table(&listed).contains("after a reload"));
+        assert!(merged(file, Vec::new()).iter().all(|job| !job.after_reload), "none is waited for without a daemon");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod doctor;
 pub mod exit;
 pub mod finding;
+pub mod healthcheck;
 pub mod import;
 pub mod jobs;
 pub mod output;
@@ -18,6 +19,7 @@ pub mod report;
 pub mod run;
 pub mod scope;
 pub mod simulate;
+pub mod status;
 pub mod talk;
 pub mod webhooks;
 
@@ -65,6 +67,10 @@ enum Command {
     /// Manage the endpoints that are told what happens.
     #[command(subcommand)]
     Webhooks(webhooks::WebhooksCommand),
+    /// Show how the running daemon is.
+    Status(status::StatusArgs),
+    /// Ask whether the daemon answers, for a container's health check.
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Look whether everything that the daemon needs is there and works.
     Doctor(doctor::DoctorArgs),
     /// Check, copy, restore or measure the database.
@@ -88,6 +94,8 @@ impl Cli {
             Command::Report(command) => report::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Webhooks(command) => webhooks::run(command).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Healthcheck(args) => Ok(healthcheck::run(args).await),
             Command::Doctor(args) => doctor::run(args).await,
             Command::Db(command) => db::run(command).await,
             Command::Simulate(args) => simulate::run(args).await,

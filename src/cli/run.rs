@@ -7,13 +7,14 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
 use super::output::print_json;
 use super::talk::say;
-use crate::app::{App, Reload, clock_of};
-use crate::config::{Loaded, Log, LogFormat};
+use crate::app::{App, Reload, ServiceManager, clock_of};
+use crate::config::{Environment, Loaded, Log, LogFormat, LogLevel};
 use crate::engine::supervisor::Ended;
 
 /// Runs the daemon. Prints one line of JSON on standard output when it serves: {"ready": true, "listen": "IP:PORT"}.
@@ -32,7 +33,7 @@ pub struct RunArgs {
 /// Runs until a signal comes or a task fails for good.
 pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut loaded = args.config.load()?;
-    start_log(loaded.config.log);
+    let log = start_log(loaded.config.log);
     for warning in &loaded.warnings {
         say(format!("warning: {warning}"));
     }
@@ -40,7 +41,10 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     // Asked for before anything runs, so that a stop that comes early is not lost.
     let mut signals = Signals::new()?;
     let clock = clock_of(&loaded.config).await;
-    let app = App::start(loaded.config.clone(), clock, soft.clone()).await?;
+    let mut app = App::start(loaded.config.clone(), clock, soft.clone()).await?;
+    let manager = ServiceManager::of(&Environment::of_process(), app.listen);
+    manager.ready();
+    app.tell(manager);
     print_json(&json!({"ready": true, "listen": app.listen.to_string()}))?;
     tracing::info!(listen = %app.listen, version = env!("CARGO_PKG_VERSION"), "serving");
     let reload = app.reload();
@@ -50,8 +54,16 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         tokio::select! {
             ended = &mut daemon => break ended,
             signal = signals.next() => match signal {
-                Signal::Stop => soft.cancel(),
-                Signal::Reload => reload_configuration(&args.config, &mut loaded, &reload),
+                Signal::Stop => {
+                    manager.stopping();
+                    soft.cancel();
+                }
+                Signal::Reload => {
+                    manager.reloading();
+                    reload_configuration(&args.config, &mut loaded, &reload);
+                    log.set(loaded.config.log.level);
+                    manager.ready();
+                }
             },
         }
     };
@@ -99,25 +111,46 @@ impl Signals {
 
 /// A configuration with mistakes leaves the running one in force.
 fn reload_configuration(args: &ConfigArgs, running: &mut Loaded, reload: &Reload) {
-    match args.load() {
-        Ok(newer) => {
-            if let Err(error) = reload.apply(running, newer) {
-                tracing::error!(%error, "the configuration was not reloaded");
-            }
-        }
-        Err(refused) => tracing::error!("the configuration was not reloaded: {refused}"),
+    let applied = match args.load() {
+        Ok(newer) => reload.apply(running, newer).map_err(|error| error.to_string()),
+        Err(refused) => Err(refused.to_string()),
+    };
+    if let Err(error) = &applied {
+        tracing::error!("the configuration was not reloaded: {error}");
+    }
+    reload.note(applied.is_ok());
+}
+
+/// Where the least level that is logged can be changed.
+pub(super) struct LevelSwitch(Box<dyn Fn(EnvFilter) + Send>);
+
+impl LevelSwitch {
+    fn set(&self, level: LogLevel) {
+        self.0(least(level));
     }
 }
 
+fn least(level: LogLevel) -> EnvFilter {
+    EnvFilter::new(format!("warn,shiftkeeper={}", level.name()))
+}
+
 /// Logs go to standard error, as the configuration says.
-pub(super) fn start_log(log: Log) {
-    let level = log.level.name();
-    let filter = tracing_subscriber::EnvFilter::new(format!("warn,shiftkeeper={level}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+pub(super) fn start_log(log: Log) -> LevelSwitch {
+    let builder = tracing_subscriber::fmt().with_env_filter(least(log.level)).with_writer(std::io::stderr);
     let ansi = std::io::stderr().is_terminal();
-    // A log that is there already (a test's) stays.
-    let _ = match log.format {
-        LogFormat::Text => builder.with_ansi(ansi).with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
+    // A log that is there already (a test's) stays, and then there is nothing to change.
+    match log.format {
+        LogFormat::Text => {
+            let builder = builder.with_ansi(ansi).with_target(false).with_filter_reloading();
+            let handle = builder.reload_handle();
+            let _ = builder.try_init();
+            LevelSwitch(Box::new(move |filter| drop(handle.reload(filter))))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            let _ = builder.try_init();
+            LevelSwitch(Box::new(move |filter| drop(handle.reload(filter))))
+        }
+    }
 }

@@ -27,8 +27,9 @@ lists are replaced.
   lists go by their id (with `-` and `.` as `_`): `SHIFTKEEPER__TENANTS__ACME__REQUESTS_PER_MINUTE=50`. Lists are
   separated by commas.
 - **Secrets** never stand in a file of the configuration: `{ env = \"NAME\" }` names an environment variable,
-  `{ file = \"PATH\" }` a file, relative to the configuration's folder; one line end is trimmed. A variable of the overlay
-  (`SHIFTKEEPER__TENANTS__ACME__CLIENT_SECRET`) may hold the secret itself.
+  `{ file = \"PATH\" }` a file, relative to the configuration's folder, `{ credential = \"NAME\" }` a file in the folder that
+  `CREDENTIALS_DIRECTORY` names: systemd's `LoadCredential=`, or where a container has its secrets. One line end is trimmed. A
+  variable of the overlay (`SHIFTKEEPER__TENANTS__ACME__CLIENT_SECRET`) may hold the secret itself.
 - **Durations** are text with units: `\"30s\"`, `\"5m\"`, `\"1h30m\"`.
 - **Reload.** SIGHUP reads the configuration again. A bad one is refused whole and the old one stays; of a good one, keys
   marked *reload* take effect, and changed keys marked *restart* are named in the log and wait. Tenants come and go so too. A

@@ -37,6 +37,11 @@ impl Environment {
         self.command
     }
 
+    /// Whether a service manager wants to be told how this process is (systemd's `NOTIFY_SOCKET`).
+    pub fn names_service_manager(&self) -> bool {
+        self.get("NOTIFY_SOCKET").is_some()
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }

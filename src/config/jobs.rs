@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::complaint::Fault;
 use super::kind::{self, Kind};
-use super::reader::{Section, restarts};
+use super::reader::{Section, reloads};
 use super::tenant::Tenant;
 use crate::domain::cron::{Calendar, Pattern};
 use crate::domain::ids::{JobId, TenantId};
@@ -109,7 +109,7 @@ pub struct RetentionSettings {
 impl RetentionSettings {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         let mut days =
-            |name, about, default: u32| section.value(restarts(name, about), &kind::integer(1..=36_500_u32), default);
+            |name, about, default: u32| section.value(reloads(name, about), &kind::integer(1..=36_500_u32), default);
         Self {
             history_days: days(
                 "history_days",
@@ -156,22 +156,22 @@ impl JobSettings {
 
     fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Option<Self> {
         let id: Option<JobId> = section.required(
-            restarts("id", "Names the job. The name of a kind changes the job of that kind that is there by itself."),
+            reloads("id", "Names the job. The name of a kind changes the job of that kind that is there by itself."),
             &kind::id(),
         );
         let kind = read_kind(section, id.as_ref());
         let tenant = read_tenant(section, kind, tenants);
         let cron = section.optional(
-            restarts(
+            reloads(
                 "cron",
                 "When it is due, by the zone's clock: minute, hour, day of month, month, day of week. By default as the kind has it.",
             ),
             &cron(),
         );
         let zone =
-            section.value(restarts("zone", "The IANA time zone that cron is in."), &kind::zone(), "UTC".to_owned());
+            section.value(reloads("zone", "The IANA time zone that cron is in."), &kind::zone(), "UTC".to_owned());
         let catch_up = section.value(
-            restarts(
+            reloads(
                 "catch_up",
                 "What becomes of due times that passed while the daemon was down: it runs once for all of them (once), or not (skip).",
             ),
@@ -179,11 +179,11 @@ impl JobSettings {
             CatchUp::Once,
         );
         let time_limit_real = section.value(
-            restarts("time_limit", "A run that takes longer, in real time, is stopped and counts as failed."),
+            reloads("time_limit", "A run that takes longer, in real time, is stopped and counts as failed."),
             &kind::duration(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)),
             TIME_LIMIT,
         );
-        let enabled = section.value(restarts("enabled", "False switches the job off."), &kind::boolean(), true);
+        let enabled = section.value(reloads("enabled", "False switches the job off."), &kind::boolean(), true);
         let (folder, keep) = read_copies(section, kind, enabled);
         let (id, kind) = (id?, kind?);
         let pattern = cron.or_else(|| Pattern::parse(kind.usual_cron()).ok())?;
@@ -199,7 +199,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(3600);
 const COPIES: usize = 7;
 
 fn read_kind(section: &mut Section<'_, '_>, id: Option<&JobId>) -> Option<JobKind> {
-    let key = restarts("kind", "What it does; may be left out where the id is a kind's name.");
+    let key = reloads("kind", "What it does; may be left out where the id is a kind's name.");
     let named = section.optional(key, &kind::choice(KINDS));
     let by_id = id.and_then(|id| KINDS.iter().find(|(name, _)| *name == id.as_str())).map(|(_, kind)| *kind);
     match (named, by_id) {
@@ -218,7 +218,7 @@ fn read_kind(section: &mut Section<'_, '_>, id: Option<&JobId>) -> Option<JobKin
 
 fn read_tenant(section: &mut Section<'_, '_>, kind: Option<JobKind>, tenants: &[Tenant]) -> Option<TenantId> {
     let about = "For this tenant alone, where the kind is one job for each: audit-head and schedule-folder.";
-    let tenant: Option<TenantId> = section.optional(restarts("tenant", about), &kind::id());
+    let tenant: Option<TenantId> = section.optional(reloads("tenant", about), &kind::id());
     if tenant.as_ref().is_some_and(|id| tenants.iter().all(|tenant| tenant.id != *id)) {
         section.complain("tenant", Fault::new("names a tenant that is not configured"));
     }
@@ -230,11 +230,11 @@ fn read_tenant(section: &mut Section<'_, '_>, kind: Option<JobKind>, tenants: &[
 
 fn read_copies(section: &mut Section<'_, '_>, kind: Option<JobKind>, enabled: bool) -> (Option<PathBuf>, usize) {
     let folder = section.optional(
-        restarts("folder", "For backup: the folder that copies go to, relative to the working directory."),
+        reloads("folder", "For backup: the folder that copies go to, relative to the working directory."),
         &kind::text(),
     );
     let keep =
-        section.value(restarts("keep", "For backup: how many copies are kept."), &kind::integer(1..=10_000), COPIES);
+        section.value(reloads("keep", "For backup: how many copies are kept."), &kind::integer(1..=10_000), COPIES);
     match kind {
         Some(JobKind::Backup) if enabled && folder.is_none() => {
             section.complain("folder", Fault::new(Fault::MISSING).advise("name the folder that copies go to"));

@@ -43,7 +43,7 @@ pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
 pub use policy::Policy;
 pub use retry::Retry;
-pub use server::{ApiToken, Client, Right, Server, TenantScope};
+pub use server::{ApiToken, Client, MetricsAccess, Right, Server, TenantScope};
 pub use settings::{Change, ChangedKey, Changes, Setting, Settings, Shown};
 pub use store::Store;
 pub use subscription::Subscription;
@@ -107,6 +107,8 @@ impl Config {
         config.rules.clone_from(&newer.rules);
         config.webhooks.clone_from(&newer.webhooks);
         config.tenants.clone_from(&newer.tenants);
+        config.jobs.clone_from(&newer.jobs);
+        config.retention = newer.retention;
         config
     }
 

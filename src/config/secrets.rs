@@ -1,4 +1,5 @@
-//! Where secrets are kept: in an environment variable or in a file, never in the configuration itself.
+//! Where secrets are kept: in an environment variable, in a file, or in a credential of the service manager; never in the
+//! configuration itself.
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,20 +7,28 @@ use std::path::Path;
 
 use super::complaint::Fault;
 use super::environment::Environment;
+use super::kind;
 use super::load::unreadable;
 use super::tree::{Node, Value};
 use crate::domain::secret::Secret;
 
 /// What the documentation calls a secret's kind.
-pub(super) const KIND: &str = "secret: { env = \"NAME\" } or { file = \"PATH\" }";
+pub(super) const KIND: &str = "secret: { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";
 
 /// The way out for a secret that is missing or stands in the open.
-pub(super) const ADVICE: &str = "write { env = \"NAME\" } or { file = \"PATH\" }";
+pub(super) const ADVICE: &str = "write { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";
+
+/// The folder of the credentials that the service manager gives to this process (systemd's `LoadCredential`); where secrets are
+/// mounted as files, as in a container, it may be set to their folder.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// The keys that say where a secret is kept.
+const PLACES: [&str; 3] = ["env", "file", "credential"];
 
 /// Bytes that a secret may have; a larger file is a mistake.
 const LONGEST_SECRET: u64 = 64 * 1024;
 
-/// The secret, and where it is kept (`env NAME`, `file PATH`). A variable of the overlay may hold the secret itself, since it is
+/// The secret, and where it is kept (`env NAME`, `file PATH`, `credential NAME`). A variable of the overlay may hold the secret itself, since it is
 /// an environment variable already. Relative paths begin at `directory`.
 pub(super) fn resolve(
     node: &Node,
@@ -38,21 +47,26 @@ pub(super) fn resolve(
     };
     let mut faults: Vec<_> = table
         .iter()
-        .filter(|(key, _)| !matches!(key.as_str(), "env" | "file"))
-        .map(|(_, entry)| Fault { origin: Some(entry.origin.clone()), ..Fault::new("a secret has only env or file") })
+        .filter(|(key, _)| !PLACES.contains(&key.as_str()))
+        .map(|(_, entry)| Fault {
+            origin: Some(entry.origin.clone()),
+            ..Fault::new("a secret has only env, file or credential")
+        })
         .collect();
     let text_of = |key: &str| match table.get(key).map(|entry| &entry.node.value) {
         Some(Value::Text(text)) => Ok(Some(text)),
         None => Ok(None),
         Some(_) => Err(Fault::new(format!("expects text under {key}"))),
     };
-    let resolved = match (text_of("env"), text_of("file")) {
-        (Err(fault), _) | (_, Err(fault)) => Err(fault),
-        (Ok(Some(_)), Ok(Some(_))) => Err(Fault::new("has both env and file").advise("keep one of them")),
-        (Ok(None), Ok(None)) => Err(Fault::new("has neither env nor file").advise(ADVICE)),
-        (Ok(Some(name)), Ok(None)) => from_variable(name, environment),
-        (Ok(None), Ok(Some(path))) => from_file(path, directory),
-    };
+    let named: Result<Vec<_>, Fault> =
+        PLACES.iter().filter_map(|place| Some(text_of(place).transpose()?.map(|text| (*place, text)))).collect();
+    let resolved = named.and_then(|named| match named.as_slice() {
+        [("env", name)] => from_variable(name, environment),
+        [("file", path)] => from_file(path, directory),
+        [(_, name)] => from_credential(name, environment),
+        [] => Err(Fault::new("has neither env nor file nor credential").advise(ADVICE)),
+        [(one, _), (other, _), ..] => Err(Fault::new(format!("has both {one} and {other}")).advise("keep one of them")),
+    });
     match resolved {
         Ok(found) if faults.is_empty() => Ok(found),
         Ok(_) => Err(faults),
@@ -86,9 +100,13 @@ pub(super) fn is_kept_elsewhere(node: &Node, environment: &Environment, director
         Some(Value::Text(text)) => Some(text.as_str()),
         Some(_) | None => None,
     };
-    match (table.len(), named("env"), named("file")) {
-        (1, Some(name), None) => environment.get(name).is_none(),
-        (1, None, Some(path)) => std::fs::File::open(directory.join(path)).is_err(),
+    let is_closed = |path: &Path| std::fs::File::open(path).is_err();
+    match (table.len(), PLACES.map(named)) {
+        (1, [Some(name), None, None]) => environment.get(name).is_none(),
+        (1, [None, Some(path), None]) => is_closed(&directory.join(path)),
+        (1, [None, None, Some(name)]) => {
+            environment.get(CREDENTIALS).is_none_or(|folder| is_closed(&Path::new(folder).join(name)))
+        }
         _ => false,
     }
 }
@@ -115,6 +133,18 @@ fn from_file(path: &str, directory: &Path) -> Result<(Secret, String), Fault> {
         .and_then(|file| file.take(limit).read_to_string(&mut text))
         .map_err(|error| unreadable("its file cannot be read", &error))?;
     usable(&text).map(|secret| (secret, format!("file {path}")))
+}
+
+fn from_credential(name: &str, environment: &Environment) -> Result<(Secret, String), Fault> {
+    if !kind::is_id(name) {
+        return Err(Fault::new("credential must be a name: letters, digits, '-', '_' and '.'"));
+    }
+    let Some(folder) = environment.get(CREDENTIALS) else {
+        let fault = Fault::new(format!("{CREDENTIALS} is not set, so no credential is at hand"));
+        return Err(fault.advise("give it by LoadCredential= in the unit, or name an environment variable or a file"));
+    };
+    let (secret, _) = from_file(name, Path::new(folder))?;
+    Ok((secret, format!("credential {name}")))
 }
 
 /// Trims one line end and refuses what cannot be a secret.

@@ -21,7 +21,20 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Who may use it. Without tokens the API answers nobody.
     pub tokens: Vec<ApiToken>,
+    /// Who may read `/metrics`.
+    pub metrics: MetricsAccess,
 }
+
+/// Who may read `/metrics`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MetricsAccess {
+    /// Whoever has a token that may read; it shows the token's tenants.
+    Token,
+    /// Whoever reaches the port.
+    Open,
+}
+
+const METRICS: &[(&str, MetricsAccess)] = &[("token", MetricsAccess::Token), ("open", MetricsAccess::Open)];
 
 /// A bearer token of the HTTP face.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,7 +92,16 @@ impl Server {
         if tokens.is_empty() {
             section.warn("tokens", "no token is configured, so the API answers nobody");
         }
-        Self { listen, tokens }
+        let metrics = section.value(
+            restarts(
+                "metrics",
+                "Who may read `/metrics`: `token`, whoever has a token that may read (which shows its tenants alone); `open`, \
+                 whoever reaches the port.",
+            ),
+            &kind::choice(METRICS),
+            MetricsAccess::Token,
+        );
+        Self { listen, tokens, metrics }
     }
 }
 

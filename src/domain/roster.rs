@@ -154,6 +154,13 @@ impl AgentSlot {
         self.last_rest_ended_at
     }
 
+    fn enter(&mut self, observed: Observed) {
+        if let Some(before) = self.observed.take().filter(|before| before.state != observed.state) {
+            self.note_rest(breaks::counts_as_rest(&self.plan, &before, observed.entered_at), observed.entered_at);
+        }
+        self.observed = Some(observed);
+    }
+
     fn note_rest(&mut self, counts: bool, ended_at: UtcMicros) {
         if counts {
             self.last_rest_ended_at = self.last_rest_ended_at.max(Some(ended_at));
@@ -335,21 +342,17 @@ impl Roster {
 
     /// Puts in what was observed, and when the sight was generated. A sight never makes `seen_at` earlier.
     pub fn observe(&mut self, index: AgentIndex, observed: Observed, seen_at: UtcMicros) {
-        let Some(slot) = self.slots.get_mut(index.position()) else { return };
-        if let Some(before) = slot.observed.take().filter(|before| before.state != observed.state) {
-            slot.note_rest(breaks::counts_as_rest(&slot.plan, &before, observed.entered_at), observed.entered_at);
+        if let Some(slot) = self.slots.get_mut(index.position()) {
+            slot.enter(observed);
+            slot.seen_at = slot.seen_at.max(Some(seen_at));
         }
-        slot.observed = Some(observed);
-        slot.seen_at = slot.seen_at.max(Some(seen_at));
     }
 
     /// Nobody sees the agent any more: the state is `unknown` from an instant on, and no sight is newer for that.
     pub fn lose_sight(&mut self, index: AgentIndex, unknown: Observed) {
-        let Some(slot) = self.slots.get_mut(index.position()) else { return };
-        if let Some(before) = slot.observed.take() {
-            slot.note_rest(breaks::counts_as_rest(&slot.plan, &before, unknown.entered_at), unknown.entered_at);
+        if let Some(slot) = self.slots.get_mut(index.position()) {
+            slot.enter(unknown);
         }
-        slot.observed = Some(unknown);
     }
 
     /// A sight generated at `seen_at` included the agent and showed nothing new.

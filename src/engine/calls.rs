@@ -11,33 +11,10 @@ use crate::platform::budget::{NextAt, Slot, Urgency};
 use crate::platform::{Answer, CallError, Failure};
 use crate::store::{CallWrite, Commit, CommitError};
 
+pub use crate::platform::CallKind;
+
 /// The longest wait before the budget is asked again; slots may come free earlier than announced.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// A call that counts against the budget, by the name it has in the log of calls.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CallKind {
-    /// A state POST: the attempt of a transition.
-    State,
-    /// A question whether an agent is scheduled.
-    Schedule,
-    /// A question whether an agent must take a break.
-    Break,
-    /// A new subscription.
-    Subscribe,
-}
-
-impl CallKind {
-    /// The name in the store.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::State => "state",
-            Self::Schedule => "schedule",
-            Self::Break => "break",
-            Self::Subscribe => "subscribe",
-        }
-    }
-}
 
 /// A taken slot. Dropped unanswered (the caller was cancelled), it counts as answered at that moment.
 #[derive(Debug)]

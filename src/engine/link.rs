@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::feed::FeedState;
 use super::message::Message;
+use super::meter::Meter;
 use super::readiness::Readiness;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::ids::TenantId;
@@ -39,6 +40,8 @@ pub struct Link {
     pub budget: Mutex<Budget>,
     /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.
     pub offset: Mutex<ClockOffset>,
+    /// What the keeper counts.
+    pub meter: Meter,
     /// How the live feed is; [`Self::feed`] tells.
     pub feed: Mutex<FeedState>,
     /// By number; [`Self::subscriptions`] lists them.

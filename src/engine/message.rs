@@ -58,6 +58,8 @@ pub struct Sight {
     pub agents: Arc<[AgentId]>,
     /// Those of them that the snapshot does not show.
     pub absent: Arc<[AgentId]>,
+    /// Those of them whom it leaves out for sure.
+    pub missing: Arc<[AgentId]>,
 }
 
 /// News of a subscription.

@@ -15,7 +15,7 @@ use crate::domain::roster::{AgentSlot, Busy, Roster};
 use crate::domain::schedule::{AgentPlan, LOOKS_AHEAD, LOOKS_BACK};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RemembersWrite, StoredTransition};
+use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RemembersWrite, StoredHistory, StoredTransition};
 
 /// The keeper reads plans anew this often, so that the days they hold move on.
 pub const PLANS_EVERY: Duration = Duration::from_secs(6 * 3600);
@@ -60,9 +60,7 @@ pub async fn read_picture(
         newest: None,
     };
     let latest = reader.latest_states(tenant).await?;
-    let on =
-        latest.iter().filter(|stored| stored.row.state != AgentState::off_roster()).map(|stored| &stored.row.agent);
-    let unfinished: HashSet<&AgentId> = on.chain(picture.open.iter().map(|open| &open.transition.agent)).collect();
+    let unfinished = unfinished(&picture.open, &latest);
     let named: HashSet<&AgentId> = listed.iter().collect();
     for stored in reader.agents(tenant).await? {
         let id = &stored.agent.id;
@@ -112,6 +110,13 @@ pub async fn read_picture(
         }
     }
     Ok(picture)
+}
+
+/// Agents of whom something goes on: a transition, or history.
+fn unfinished(open: &[StoredTransition], latest: &[StoredHistory]) -> HashSet<AgentId> {
+    let on =
+        latest.iter().filter(|stored| stored.row.state != AgentState::off_roster()).map(|stored| &stored.row.agent);
+    on.chain(open.iter().map(|open| &open.transition.agent)).cloned().collect()
 }
 
 /// Puts the plans of the days around now into a roster.

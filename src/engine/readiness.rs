@@ -6,16 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::SharedClock;
+use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 
 /// The most parts that are kept; more can only be a defect, and are counted into the last.
 const MOST_PARTS: usize = 10_000;
 
 /// One part of the daemon, or of what it depends on.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Part {
     /// `store`, `tenant acme: picture`, `task tenant acme: keeper`, …
     pub name: String,
@@ -29,6 +30,16 @@ pub struct Part {
     pub since: UtcMicros,
     /// Why it is not ready, and what to do; empty when it is.
     pub detail: String,
+}
+
+impl Part {
+    /// Whether it is about this tenant, by its name.
+    pub fn is_of(&self, tenant: &TenantId) -> bool {
+        let name = self.name.strip_prefix("task ").unwrap_or(&self.name);
+        let rest = name.strip_prefix("tenant ").and_then(|rest| rest.strip_prefix(tenant.as_str()));
+        let last = self.name.strip_suffix(tenant.as_str());
+        rest.is_some_and(|rest| rest.starts_with(':')) || last.is_some_and(|front| front.ends_with(' '))
+    }
 }
 
 /// How a part is now.
@@ -136,6 +147,19 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock as _, ManualClock};
+
+    #[test]
+    fn a_part_is_of_the_tenant_that_its_name_names() {
+        let is_of = |name: &str, tenant: &str| {
+            let (name, since) = (name.to_owned(), UtcMicros::EPOCH);
+            let part = Part { name, ready: true, own: true, needs_person: false, since, detail: String::new() };
+            part.is_of(&TenantId::from(tenant))
+        };
+        for name in ["tenant acme: picture", "task tenant acme: keeper", "webhook wfm of acme", "job import of acme"] {
+            assert!(is_of(name, "acme") && !is_of(name, "globex") && !is_of(name, "me"), "{name}");
+        }
+        assert!(!is_of("store", "acme") && !is_of("tenant acme2: picture", "acme"));
+    }
 
     #[test]
     fn a_report_says_what_is_not_ready_and_since_when() {

@@ -30,6 +30,11 @@ pub async fn run(
     mut roster: watch::Receiver<Arc<[AgentId]>>,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
+    // What was kept of subscriptions is not judged by a roster that is not known yet.
+    tokio::select! {
+        () = soft.cancelled() => return Ok(()),
+        known = roster.changed() => known?,
+    }
     loop {
         let agents = roster.borrow_and_update().clone();
         let mut slices = start_slices(&link, &settings, &agents, &soft).await?;
@@ -71,25 +76,7 @@ async fn start_slices(
             interval: Duration::from_millis(row.interval_ms),
             detail: Detail::Full,
         });
-        let slice = Slice {
-            link: link.clone(),
-            settings: settings.clone(),
-            number,
-            reader: link.platform.reader(agents),
-            agents: agents.into(),
-            renewal: JoinSet::new(),
-            successor: None,
-            grid: first_grid(link, live.as_ref(), interval),
-            live,
-            failures: 0,
-            gone: false,
-            next_renewal: Duration::ZERO,
-            told_near_expiry: false,
-            told_oversize: false,
-            detail: Detail::Full,
-            generated_at: None,
-        };
-        slices.spawn(slice.run(soft.clone()));
+        slices.spawn(Slice::new(link, settings, number, agents, live).run(soft.clone()));
     }
     Ok(slices)
 }
@@ -180,6 +167,35 @@ fn part(link: &Link, slice: u32) -> String {
 }
 
 impl Slice {
+    /// Goes on with a subscription of the process before, where there is one.
+    fn new(
+        link: &Arc<Link>,
+        settings: &watch::Receiver<Arc<TenantSettings>>,
+        number: u32,
+        agents: &[AgentId],
+        live: Option<Live>,
+    ) -> Self {
+        let grid = first_grid(link, live.as_ref(), settings.borrow().sight.interval);
+        Self {
+            link: link.clone(),
+            settings: settings.clone(),
+            number,
+            reader: link.platform.reader(agents),
+            agents: agents.into(),
+            live,
+            renewal: JoinSet::new(),
+            successor: None,
+            grid,
+            failures: 0,
+            gone: false,
+            next_renewal: Duration::ZERO,
+            told_near_expiry: false,
+            told_oversize: false,
+            detail: Detail::Full,
+            generated_at: None,
+        }
+    }
+
     async fn run(mut self, soft: CancellationToken) -> anyhow::Result<()> {
         loop {
             tokio::select! {
@@ -375,6 +391,7 @@ impl Slice {
             changed: delta.changed,
             agents: self.agents.clone(),
             absent: delta.absent,
+            missing: delta.missing,
         };
         self.link.inbox.send(Message::Sight(sight)).await?;
         Ok(Ok(()))
@@ -400,15 +417,4 @@ impl Slice {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_snapshot_is_never_from_after_its_receipt() {
-        let received_at = UtcMicros::EPOCH + Duration::from_secs(1000);
-        let offset = ClockOffset::default();
-        let earlier = received_at - Duration::from_secs(5);
-        assert_eq!(generated_at(offset, earlier, received_at), earlier);
-        assert_eq!(generated_at(offset, received_at + Duration::from_secs(3600), received_at), received_at);
-    }
-}
+mod tests;

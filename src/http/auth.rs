@@ -85,11 +85,20 @@ impl Caller {
 
     /// Whether the caller may do this to the tenant. A tenant out of reach looks like one that does not exist.
     pub(super) fn check(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
-        let within_reach = self.0.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant));
-        if !within_reach || !state.door.tenants().has(tenant) {
+        if !self.reaches(tenant) || !state.door.tenants().has(tenant) {
             let detail = format!("there is no tenant {tenant} within reach of the token {}", self.0.id);
             return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_tenant", detail));
         }
+        self.may(right)
+    }
+
+    /// Whether the tenant is one of the caller's.
+    pub(super) fn reaches(&self, tenant: &TenantId) -> bool {
+        self.0.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
+    }
+
+    /// Whether the caller may do this at all.
+    pub(super) fn may(&self, right: Right) -> Result<(), Problem> {
         if self.0.rights.contains(&right) {
             return Ok(());
         }

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod problem;
 
 mod api;
+mod metrics;
 mod request_key;
 mod serve;
 
@@ -33,6 +34,7 @@ use crate::engine::jobs::Jobs;
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
+use crate::engine::status::StatusDesk;
 use crate::store::Reader;
 
 pub use api::webhooks::{attempt as attempt_shape, delivery as delivery_shape, endpoint as endpoint_shape};
@@ -131,6 +133,8 @@ pub struct ApiState {
     outbox: Outbox,
     probes: Probes,
     repeats: Repeats<Problem>,
+    status: StatusDesk,
+    metrics_open: bool,
 }
 
 /// What the HTTP face is made of.
@@ -153,6 +157,10 @@ pub struct ApiParts {
     pub probes: Probes,
     /// Carries out once what comes under one key.
     pub repeats: Repeats<Problem>,
+    /// Takes looks at the daemon.
+    pub status: StatusDesk,
+    /// `/metrics` takes no token.
+    pub metrics_open: bool,
 }
 
 impl ApiState {
@@ -168,6 +176,8 @@ impl ApiState {
             outbox: parts.outbox,
             probes: parts.probes,
             repeats: parts.repeats,
+            status: parts.status,
+            metrics_open: parts.metrics_open,
         }
     }
 }
@@ -177,6 +187,8 @@ fn router(state: ApiState) -> Router {
     let others = Router::new()
         .route("/healthz", get(api::health::alive))
         .route("/readyz", get(api::health::ready))
+        .route("/metrics", get(metrics::show))
+        .route("/api/v1/status", get(api::status::show))
         .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
         .route("/api/v1/transitions/{id}", get(api::transitions::show))
         .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))

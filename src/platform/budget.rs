@@ -119,6 +119,11 @@ impl Budget {
         self.paused_until = self.paused_until.max(until);
     }
 
+    /// How many calls may be made in any window.
+    pub const fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// How many slots are free at `now`, the reserve included.
     pub fn free(&self, now: Duration) -> usize {
         let later = self.free_at.len() - self.free_at.partition_point(|at| *at <= now);

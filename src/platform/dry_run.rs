@@ -13,7 +13,9 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, CallSite, Failure};
-use super::{Call, Capabilities, Feed, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest};
+use super::{
+    Call, Capabilities, Feed, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest, Vitals,
+};
 
 /// How many changes are remembered; the oldest go first.
 pub const MOST_RECORDED: usize = 10_000;
@@ -82,6 +84,10 @@ impl DryRun {
 impl Platform for DryRun {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn vitals(&self) -> Vitals {
+        self.inner.vitals()
     }
 
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {

@@ -20,6 +20,7 @@ pub mod retry;
 pub mod share;
 pub mod snapshot;
 pub mod token;
+pub mod vitals;
 
 use std::fmt;
 use std::future::Future;
@@ -34,6 +35,7 @@ pub use error::{CallError, Effect, Failure, Trouble};
 pub use feed::{Command, Feed, FeedCall, FeedMessage};
 pub use offset::ClockOffset;
 pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader};
+pub use vitals::{CallKind, Vitals};
 
 /// A call under way.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<Answer<T>, CallError>> + Send + 'a>>;
@@ -62,6 +64,8 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// The current snapshot of a subscription, unread. Outside the request budget, but never more often than its interval.
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody>;
 
+    /// How the connection is: what calls came to, how the token is. Sends nothing.
+    fn vitals(&self) -> Vitals;
     /// Opens the live feed, which says nothing before it is told what to show. Outside the request budget; of one tenant there
     /// should never be two.
     fn feed(&self) -> Call<'_, Box<dyn Feed>>;

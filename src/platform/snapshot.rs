@@ -60,6 +60,8 @@ pub struct SnapshotDelta {
     pub rows: usize,
     /// Agents of the slice without a good row. All others are still in the state that was last yielded for them.
     pub absent: Arc<[AgentId]>,
+    /// Those of them whom the snapshot leaves out: no row that could not be read, or names a stranger, can be theirs.
+    pub missing: Arc<[AgentId]>,
     /// What is wrong with the snapshot, at most [`MAX_COMPLAINTS`].
     pub complaints: Vec<Complaint>,
     /// How many more complaints there were.

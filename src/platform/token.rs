@@ -20,6 +20,7 @@ use crate::clock::SharedClock;
 use crate::domain::secret::Secret;
 
 use super::error::Failure;
+use super::vitals::TokenVitals;
 
 pub use request::{TokenSettings, TokenStyle};
 
@@ -46,6 +47,7 @@ pub struct Token {
     header: HeaderValue,
     /// What every URL is built on.
     base: Url,
+    asked_at: Duration,
     expires_at: Duration,
     renew_at: Duration,
 }
@@ -92,6 +94,8 @@ struct State {
     tokens: u64,
     /// Requests that failed since the last that did not.
     failures: u32,
+    /// Requests that failed since the start.
+    all_failures: u64,
     last_failure: Option<Failure>,
     not_before: Duration,
     /// 401 in a row, of the token endpoint or of a token that never worked.
@@ -175,6 +179,21 @@ impl TokenSource {
         }
     }
 
+    /// How the token is.
+    pub fn vitals(&self) -> TokenVitals {
+        let now = self.shared.clock.monotonic();
+        let state = self.shared.state();
+        let token = state.token.as_ref();
+        TokenVitals {
+            age: token.map(|token| now.saturating_sub(token.asked_at)),
+            expires_in: token.map(|token| token.expires_at.saturating_sub(now)),
+            granted: state.tokens,
+            failed: state.all_failures,
+            circuit_open: state.open_until.is_some_and(|until| until > now),
+            last_failure: state.last_failure.as_ref().map(Failure::class),
+        }
+    }
+
     /// The client's secret, to scrub it from what is shown.
     pub fn client_secret(&self) -> &Secret {
         &self.shared.settings.client_secret
@@ -246,6 +265,7 @@ impl State {
             text: grant.text,
             header: grant.header,
             base: grant.base,
+            asked_at: grant.asked_at,
             expires_at: grant.asked_at + grant.life,
             renew_at: grant.asked_at + grant.life.saturating_sub(RENEW_BEFORE).max(grant.life / 2),
         }));
@@ -256,6 +276,7 @@ impl State {
         let doubled = Duration::from_secs(1 << self.failures.min(5)).min(LONGEST_PAUSE);
         self.not_before = now + doubled.max(failure.retry_after().unwrap_or_default());
         self.failures = self.failures.saturating_add(1);
+        self.all_failures += 1;
         if matches!(failure, Failure::TokenRefused { .. }) {
             self.note_refusal(now);
         }

@@ -216,8 +216,7 @@ impl Contacts {
 
     fn expect_stranger(&mut self, skill: SkillAt, now: UtcMicros) {
         let crew = self.lines.get(usize::from(skill)).map_or(0, |line| line.crew);
-        if crew > 0 {
-            let mean = STRANGER_EVERY_S.saturating_mul(10) / busy(now) / crew;
+        if let Some(mean) = (STRANGER_EVERY_S.saturating_mul(10) / busy(now)).checked_div(crew) {
             self.due.push(Reverse((now + self.dice.around(mean, 1, 14_400), Due::Stranger(skill))));
         }
     }

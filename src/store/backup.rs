@@ -159,7 +159,7 @@ pub(super) async fn check(copy: &Backend) -> Result<u64, BackupError> {
     if looked? == migrations::Seen::Nothing {
         return Err(BackupError::Bad { what: "it lacks tables".to_owned() });
     }
-    let reader = Reader::new(copy.readers().await.map_err(unreadable)?);
+    let reader = Reader::new(copy.readers().await.map_err(unreadable)?, copy.clone());
     let checked = check_chains(&reader).await;
     reader.close().await;
     checked

@@ -25,9 +25,11 @@ mod open;
 mod outbox;
 mod reader;
 mod restore;
+mod size;
 mod tables;
 mod tails;
 mod trouble;
+mod vitals;
 mod whole;
 mod writer;
 
@@ -46,6 +48,7 @@ pub use open::{Identity, Role, Store, is_held};
 pub use outbox::{AttemptWrite, DeliveryWrite, EndpointWrite, Forgotten, OutboxChange, Recovery, Release};
 pub use reader::Reader;
 pub use restore::{RestoreError, Restored, restore};
+pub use size::Footprint;
 pub use tables::agents::StoredAgent;
 pub use tables::audit::{EntryColumns, StoredEntry};
 pub use tables::audit_heads::StoredHead;
@@ -58,6 +61,7 @@ pub use tables::time_in_state::TimeInState;
 pub use tables::transition_reading::{AutomaticChange, ComplianceFigures, TransitionFilter};
 pub use tables::transitions::StoredTransition;
 pub use trouble::Trouble;
+pub use vitals::WriterVitals;
 pub use writer::Writer;
 
 /// The most rows of one page of a list.

@@ -71,7 +71,8 @@ impl Store {
             return Err(held(&backend).await);
         }
         let (task, writer) = start(&backend, lock, role, &clock, identity).await?;
-        let reader = Reader::new(backend.readers().await.map_err(|error| backend.open_error(error))?);
+        let pool = backend.readers().await.map_err(|error| backend.open_error(error))?;
+        let reader = Reader::new(pool, backend);
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run());
         Ok(Self { writer, reader, task: tasks })
@@ -90,7 +91,8 @@ impl Store {
                 return Err(OpenError::Older { place: backend.place(), found, known: migrations::newest() });
             }
         }
-        Ok(Reader::new(backend.readers().await.map_err(|error| backend.open_error(error))?))
+        let pool = backend.readers().await.map_err(|error| backend.open_error(error))?;
+        Ok(Reader::new(pool, backend))
     }
 
     /// The handle that writes; may be cloned.

@@ -5,6 +5,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::AnyPool;
 use sqlx::any::AnyRow;
 
+use super::backend::Backend;
 use super::batch::Values;
 use super::control::{self, DaemonRow};
 use super::error::ReadError;
@@ -13,11 +14,16 @@ use super::error::ReadError;
 #[derive(Clone, Debug)]
 pub struct Reader {
     pool: AnyPool,
+    backend: Backend,
 }
 
 impl Reader {
-    pub(super) const fn new(pool: AnyPool) -> Self {
-        Self { pool }
+    pub(super) const fn new(pool: AnyPool, backend: Backend) -> Self {
+        Self { pool, backend }
+    }
+
+    pub(super) const fn backend(&self) -> &Backend {
+        &self.backend
     }
 
     pub(super) async fn all(&self, statement: &'static str, values: Values) -> Result<Vec<AnyRow>, ReadError> {

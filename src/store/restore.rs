@@ -166,7 +166,7 @@ async fn copy(source: &Path, partial: &Path) -> Result<(u64, u64), RestoreError>
     file.sync_all().map_err(failed(partial))?;
     let bytes = file.metadata().map_err(failed(partial))?.len();
     let unreadable = |error: sqlx::Error| RestoreError::Copy(BackupError::Check(error.into()));
-    let reader = Reader::new(to.readers().await.map_err(unreadable)?);
+    let reader = Reader::new(to.readers().await.map_err(unreadable)?, to.clone());
     let entries = backup::check_chains(&reader).await;
     reader.close().await;
     let entries = entries.map_err(|error| match error {

@@ -4,6 +4,7 @@
 //! fault is it repeated change by change.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use sqlx::AnyConnection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,8 +23,9 @@ use super::tables::{
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails};
 use super::trouble::Trouble;
+use super::vitals::{Transactions, WriterVitals};
 use super::whole;
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 
@@ -39,6 +41,7 @@ pub struct Writer {
     trouble: watch::Receiver<Trouble>,
     event_news: EventNews,
     appended: watch::Receiver<u64>,
+    transactions: Arc<Transactions>,
 }
 
 type Answer<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -51,6 +54,7 @@ enum Job {
     Prune(Box<Slice>, Answer<u64>),
     Checkpoint(Answer<Checkpointed>),
     Probe(Answer<()>),
+    Hail(oneshot::Sender<()>),
     Fold(Answer<()>),
     #[cfg(test)]
     Set(&'static str, oneshot::Sender<()>),
@@ -125,6 +129,22 @@ impl Writer {
         self.appended.clone()
     }
 
+    /// Comes back once the writer has dealt with what was queued before, whether that could be stored or not. It never does while
+    /// the writer hangs.
+    pub async fn hail(&self) {
+        let (answer, answered) = oneshot::channel();
+        if self.queue.send(Job::Hail(answer)).await.is_ok() {
+            // An error means that it was closed meanwhile.
+            let _ = answered.await;
+        }
+    }
+
+    /// How the writer does.
+    pub fn vitals(&self) -> WriterVitals {
+        let places = self.queue.max_capacity();
+        self.transactions.vitals(places - self.queue.capacity(), places)
+    }
+
     /// Commits what was queued before, folds the log into the file and lets the store go. Later changes are refused with
     /// [`CommitError::Closed`]. [`super::Store::close`] calls it.
     pub async fn close(&self) {
@@ -164,6 +184,7 @@ pub(super) struct WriterTask {
     set_aside: VecDeque<Job>,
     trouble: watch::Sender<Trouble>,
     appended: watch::Sender<u64>,
+    transactions: Arc<Transactions>,
 }
 
 impl WriterTask {
@@ -178,6 +199,7 @@ impl WriterTask {
         let script = Script::new(backend.placeholders());
         let (trouble, told) = watch::channel(Trouble::default());
         let (appended, heard) = watch::channel(0);
+        let transactions = Arc::<Transactions>::default();
         let task = Self {
             backend,
             lock,
@@ -192,9 +214,10 @@ impl WriterTask {
             set_aside: VecDeque::new(),
             trouble,
             appended,
+            transactions: transactions.clone(),
         };
         let event_news = task.event_news.clone();
-        (task, Writer { queue: sender, trouble: told, event_news, appended: heard })
+        (task, Writer { queue: sender, trouble: told, event_news, appended: heard, transactions })
     }
 
     /// Runs until it is closed or every handle is gone.
@@ -227,6 +250,7 @@ impl WriterTask {
                     let result = self.transact(Work::Probe).await.map(|_| ());
                     let _ = answer.send(result);
                 }
+                Some(Job::Hail(answer)) => drop(answer.send(())),
                 Some(Job::Fold(answer)) => {
                     let result = self.fold().await;
                     self.trouble.send_if_modified(|trouble| Trouble::note(&mut trouble.fold, result.as_ref().err()));
@@ -303,7 +327,9 @@ impl WriterTask {
     async fn transact(&mut self, work: Work<'_>) -> Result<Vec<Committed>, CommitError> {
         // A change that writes nothing succeeds on a full disk as well: only a probe tells that the trouble is over.
         let tells_of_health = matches!(work, Work::Probe);
+        let watch = Stopwatch::start();
         let result = self.try_transact(work).await;
+        self.transactions.note(watch.elapsed(), result.is_err());
         if result.is_err() || tells_of_health {
             self.trouble.send_if_modified(|trouble| Trouble::note(&mut trouble.commit, result.as_ref().err()));
         }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod deploy;
 mod faults;
 mod forgeries;
 mod harness;
@@ -10,3 +11,5 @@ mod judges;
 mod operations;
 mod processes;
 mod scenarios;
+mod service_manager;
+mod status;

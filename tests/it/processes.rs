@@ -309,6 +309,14 @@ async fn the_demo_keeps_the_plan_and_reports_it() {
         assert!(summary["webhooks"][key].is_number(), "{key}: {summary}");
     }
     assert!(summary["rules"].as_object().is_some_and(|rules| !rules.is_empty()), "{summary}");
+    let tenants = summary["tenants"].as_array().expect("a list");
+    assert_eq!((tenants.len(), &summary["agents"]), (2, &json!(300)), "{summary}");
+    for tenant in tenants {
+        assert_eq!(tenant["feed"]["state"], "live", "{tenant}");
+        assert!(tenant["feed"]["last_message_age_ms"].is_u64(), "{tenant}");
+        assert!(tenant["subscriptions"][0]["snapshot_age_ms"].is_u64(), "{tenant}");
+        assert!(tenant["transitions"]["confirmed"].as_u64() > Some(0), "{tenant}");
+    }
     assert_eq!(
         (&summary["platform"]["throttled"], &summary["audit"]["verified"]),
         (&json!(0), &json!(true)),

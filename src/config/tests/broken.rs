@@ -55,7 +55,7 @@ events = ["AGENT_STATE_CHANGED"]
     c.toml:7:9: clock.speed: must be an integer from 1 to 3600
     c.toml:10:7: store.url: must begin with sqlite:// or postgres://; as in "sqlite://data/shiftkeeper.db"
     c.toml:13:9: log.level: must be one of "error", "warn", "info", "debug", "trace"; did you mean "info"?
-    c.toml:15:1: tenants[acme].client_secret: is missing; write { env = "NAME" } or { file = "PATH" }
+    c.toml:15:1: tenants[acme].client_secret: is missing; write { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }
     c.toml:17:12: tenants[acme].base_url: must begin with https:// or http:// and a host
     c.toml:18:23: tenants[acme].requests_per_minute: expects an integer from 1 to 6000, not text
     c.toml:19:19: tenants[acme].request_timeout: must be a duration; write it with units, as in "30s", "5m" or "1h30m"
@@ -100,6 +100,7 @@ fn a_secret_in_a_wrong_place_is_never_repeated() {
         "[[tenants]]\nclient_secret = { env = \"hunter2\" }".to_owned(),
         "[[tenants]]\nclient_secret = { env = \"HUNTER2\" }".to_owned(),
         "[[tenants]]\nclient_secret = { file = \"hunter2\" }".to_owned(),
+        "[[tenants]]\nclient_secret = { credential = \"hunter2\" }".to_owned(),
         "[[tenants]]\nclient_secret = { value = \"hunter2\" }".to_owned(),
         "[[tenants]]\nid = \"hunter2 \"".to_owned(),
         "[[tenants]]\nmode = \"hunter2\"\nrequest_timeout = \"hunter2\"\nagents = \"hunter2\"".to_owned(),
@@ -122,10 +123,20 @@ fn secrets_stand_in_the_environment_or_in_files() {
     let cases = [
         (
             "client_secret = \"x\"",
-            "a secret must not stand here in clear; write { env = \"NAME\" } or { file = \"PATH\" }",
+            "a secret must not stand here in clear; write { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }",
         ),
         ("client_secret = { env = \"A_B\", file = \"x\" }", "has both env and file; keep one of them"),
-        ("client_secret = {}", "has neither env nor file; write { env = \"NAME\" } or { file = \"PATH\" }"),
+        (
+            "client_secret = {}",
+            "has neither env nor file nor credential; write { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }",
+        ),
+        ("client_secret = { file = \"x\", credential = \"x\" }", "has both file and credential; keep one of them"),
+        (
+            "client_secret = { credential = \"x\" }",
+            "CREDENTIALS_DIRECTORY is not set, so no credential is at hand; give it by LoadCredential= in the unit, or name an \
+             environment variable or a file",
+        ),
+        ("client_secret = { credential = \"../x\" }", "credential must be a name: letters, digits, '-', '_' and '.'"),
         (
             "client_secret = { env = \"NOT_SET\" }",
             "the environment variable NOT_SET is not set; set it, or name another",

@@ -105,6 +105,21 @@ fn a_secret_comes_from_a_file_beside_the_configuration_or_from_the_overlay() {
 }
 
 #[test]
+fn a_secret_may_be_a_credential_of_the_service_manager() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("acme-secret"), "hunter2\n").expect("written");
+    let toml = with_tenant("").replace("{ env = \"ACME_SECRET\" }", "{ credential = \"acme-secret\" }");
+    let texts = [text("c.toml", &toml)];
+    let place = folder.path().display().to_string();
+    let loaded = Config::load_texts(&texts, &environment(&[("CREDENTIALS_DIRECTORY", &place)]), &[]).expect("sound");
+    assert_eq!(loaded.config.tenants[0].client_secret.expose(), "hunter2");
+    let shown = loaded.settings.get("tenants[acme].client_secret").expect("set").value.to_string();
+    assert_eq!(shown, "*** (credential acme-secret)");
+    let elsewhere = Config::load_texts(&texts, &environment(&[]).for_command(), &[]);
+    assert!(elsewhere.expect("a command needs none").config.tenants[0].client_secret.is_elsewhere());
+}
+
+#[test]
 fn what_a_reload_changes_is_told_from_what_waits() {
     let old = load(&with_tenant("requests_per_minute = 50")).expect("sound");
     let keys = "requests_per_minute = 60\nagents = [\"u_1\"]\nrequest_timeout = \"20s\"\n[audit]\nhead_entries = 500";
@@ -207,6 +222,11 @@ max_shift = "12h"
 max_bytes = 1000
 max_rows = 10
 max_days = 7
+[retention]
+history_days = 40
+audit_days = 40
+deliveries_days = 40
+job_runs_days = 40
 "#;
 
 #[test]
@@ -216,7 +236,7 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
     let changes = old.settings.changes_to(&new.settings);
     let changed: BTreeSet<_> = changes.reload.iter().map(|change| change.key.replace("[acme]", "[]")).collect();
     let elsewhere =
-        |path: &str| ["rules", "server.tokens", "client", "webhooks"].iter().any(|name| path.starts_with(name));
+        |path: &str| ["rules", "server.tokens", "client", "webhooks", "jobs"].iter().any(|name| path.starts_with(name));
     let reloadable = described_keys().into_iter().filter(|key| key.change == Change::Reload && key.default.is_some());
     // There is no second dialect yet that it could be changed to.
     let only_one = |path: &str| path == "tenants[].dialect";

@@ -32,7 +32,7 @@ fn example_transition() -> TransitionId {
 pub struct AgentStateChanged {
     /// The agent's id on the platform.
     pub user_id: AgentId,
-    /// The state entered.
+    /// The state entered; `Unseen` where no source shows the agent any more, `OffRoster` where nobody looks.
     pub new_state: AgentState,
     /// Milliseconds of real time from sending to the platform's acceptance; null for a change that a snapshot showed first.
     pub latency_ms: Option<u64>,

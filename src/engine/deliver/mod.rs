@@ -22,7 +22,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::outbox::{Outbox, OutboxError, Recovered, Retried};
+pub use self::outbox::{DeliveryCounts, Outbox, OutboxError, Recovered, Retried};
 use self::send::Post;
 use self::stream::StreamParts;
 use super::crew::Crew;
@@ -36,6 +36,9 @@ use crate::store::{Commit, EndpointWrite, OutboxChange, Reader, StoredEvent, Wri
 
 /// How long a worker may take at a stop for what it has under way, in real time.
 const DRAIN_REAL: Duration = Duration::from_secs(6);
+
+/// An endpoint that has failed for so long is shown as failing.
+pub const TOLD_AFTER: Duration = Duration::from_secs(60);
 
 /// Makes the body that is sent of an event.
 pub type Shape = fn(&TenantId, &StoredEvent) -> Bytes;
@@ -158,12 +161,16 @@ pub async fn run(parts: DeliverParts, soft: CancellationToken, rest_ended: Cance
 
 /// What the workers of one endpoint are made of, one per tenant.
 fn streams_of(parts: &DeliverParts, endpoint: &Arc<Endpoint>, leaving: &Leaving) -> Vec<Arc<StreamParts>> {
-    let stream = |tenant: &TenantId| StreamParts {
-        tenant: tenant.clone(),
-        endpoint: endpoint.clone(),
-        wishes: parts.outbox.open(tenant, &endpoint.id),
-        shared: parts.clone(),
-        leaving: leaving.clone(),
+    let stream = |tenant: &TenantId| {
+        let (wishes, counts) = parts.outbox.open(tenant, &endpoint.id);
+        StreamParts {
+            tenant: tenant.clone(),
+            endpoint: endpoint.clone(),
+            wishes,
+            counts,
+            shared: parts.clone(),
+            leaving: leaving.clone(),
+        }
     };
     endpoint.tenants.iter().map(|tenant| Arc::new(stream(tenant))).collect()
 }

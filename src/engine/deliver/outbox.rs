@@ -4,6 +4,7 @@
 //! for the next one, for a while.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Endpoint;
 use super::send::Attempt;
 use crate::clock::RealTime;
+use crate::domain::delivery::Standing;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 
@@ -98,7 +100,41 @@ impl Handed {
 /// Where a worker finds what is asked of it. The worker that comes after it finds there what it left.
 pub(super) type Wishes = Arc<tokio::sync::Mutex<mpsc::Receiver<Handed>>>;
 
-type Inboxes = HashMap<(TenantId, EndpointId), (mpsc::Sender<Handed>, Wishes)>;
+/// What the attempts at an endpoint came to, since the endpoint is configured or the daemon was started.
+#[derive(Debug, Default)]
+pub struct DeliveryCounts {
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    parked: AtomicU64,
+}
+
+impl DeliveryCounts {
+    /// Counts an attempt by what the delivery is after it.
+    pub(super) fn note(&self, after: Standing) {
+        let count = match after {
+            Standing::Delivered { .. } => &self.delivered,
+            Standing::Parked { .. } => &self.parked,
+            Standing::New | Standing::Behind | Standing::Waiting { .. } => &self.failed,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many ended how: `delivered`, `failed` (to be tried again), `parked` (not tried any more).
+    pub fn by_outcome(&self) -> [(&'static str, u64); 3] {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [("delivered", of(&self.delivered)), ("failed", of(&self.failed)), ("parked", of(&self.parked))]
+    }
+}
+
+/// What there is of an endpoint as long as the configuration names it.
+#[derive(Debug)]
+struct Place {
+    inbox: mpsc::Sender<Handed>,
+    wishes: Wishes,
+    counts: Arc<DeliveryCounts>,
+}
+
+type Inboxes = HashMap<(TenantId, EndpointId), Place>;
 
 /// Hands wishes to the workers. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -111,14 +147,19 @@ impl Outbox {
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The wishes for an endpoint.
-    pub(super) fn open(&self, tenant: &TenantId, endpoint: &EndpointId) -> Wishes {
+    /// The wishes for an endpoint, and where its attempts are counted.
+    pub(super) fn open(&self, tenant: &TenantId, endpoint: &EndpointId) -> (Wishes, Arc<DeliveryCounts>) {
         let mut inboxes = self.inboxes();
-        let (_, wishes) = inboxes.entry((tenant.clone(), endpoint.clone())).or_insert_with(|| {
+        let place = inboxes.entry((tenant.clone(), endpoint.clone())).or_insert_with(|| {
             let (inbox, wishes) = mpsc::channel(INBOX);
-            (inbox, Arc::new(tokio::sync::Mutex::new(wishes)))
+            Place { inbox, wishes: Arc::new(tokio::sync::Mutex::new(wishes)), counts: Arc::default() }
         });
-        wishes.clone()
+        (place.wishes.clone(), place.counts.clone())
+    }
+
+    /// What the attempts at an endpoint came to; none where the configuration does not name it.
+    pub fn counts(&self, tenant: &TenantId, endpoint: &EndpointId) -> Option<Arc<DeliveryCounts>> {
+        self.inboxes().get(&(tenant.clone(), endpoint.clone())).map(|place| place.counts.clone())
     }
 
     /// Opens an inbox for each of these endpoints, and shuts all others.
@@ -175,7 +216,7 @@ impl Outbox {
         endpoint: &EndpointId,
         wish: impl FnOnce(Reply<T>) -> Wish,
     ) -> Result<T, OutboxError> {
-        let inbox = self.inboxes().get(&(tenant.clone(), endpoint.clone())).map(|(inbox, _)| inbox.clone());
+        let inbox = self.inboxes().get(&(tenant.clone(), endpoint.clone())).map(|place| place.inbox.clone());
         let inbox =
             inbox.ok_or_else(|| OutboxError::NoEndpoint { tenant: tenant.clone(), endpoint: endpoint.clone() })?;
         let (reply, answer) = oneshot::channel();

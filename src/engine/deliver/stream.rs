@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::line::{Behind, Line, Piece};
-use super::outbox::Wishes;
+use super::outbox::{DeliveryCounts, Wishes};
 use super::send::{Attempt, Outgoing};
-use super::{DeliverParts, Endpoint, Leaving};
+use super::{DeliverParts, Endpoint, Leaving, TOLD_AFTER};
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
 use crate::domain::audit::AuditDraft;
 use crate::domain::delivery::{Answer, DisabledFor, Health, Outcome, Standing, Step};
@@ -49,14 +49,12 @@ const SLOW_REAL: Duration = Duration::from_secs(1);
 /// How long a worker goes on at a stop, in real time.
 const STOP_REAL: Duration = Duration::from_secs(4);
 
-/// An endpoint that has failed for so long shows in the readiness report.
-const TOLD_AFTER: Duration = Duration::from_secs(60);
-
 /// What outlives a worker's restart.
 pub(super) struct StreamParts {
     pub(super) tenant: TenantId,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) wishes: Wishes,
+    pub(super) counts: Arc<DeliveryCounts>,
     pub(super) shared: DeliverParts,
     pub(super) leaving: Leaving,
 }
@@ -345,6 +343,7 @@ impl Stream {
         let UnderWay { agent, event, attempts, earlier, recorded, sent_at, .. } = under_way;
         let before = if recorded { Standing::Waiting { attempts, next_at: now } } else { Standing::New };
         let standing = before.step(Step::Answered(outcome))?;
+        self.parts.counts.note(standing);
         if let Standing::Parked { why, .. } = standing {
             tracing::warn!(webhook = %self.parts.endpoint.id, tenant = %self.parts.tenant, %event, why = why.name(),
                 "a delivery is parked and the next one goes on");

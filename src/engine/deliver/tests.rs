@@ -343,7 +343,7 @@ async fn what_no_worker_takes_in_is_given_back_and_not_done_later() {
     outbox.keep(&[endpoint("wfm", &Receiver::good())]);
     let refused = outbox.test(&acme(), &wfm()).await.expect_err("nobody is there");
     assert_eq!(refused, OutboxError::Unavailable);
-    let wishes = outbox.open(&acme(), &wfm());
+    let (wishes, _) = outbox.open(&acme(), &wfm());
     let handed = wishes.lock().await.try_recv().expect("it lies there");
     assert!(handed.take().is_none(), "and is left");
     outbox.keep(&[]);

@@ -107,6 +107,10 @@ impl Platform for Puppet {
         })
     }
 
+    fn vitals(&self) -> crate::platform::Vitals {
+        unreachable!("nobody looks")
+    }
+
     fn set_state<'a>(&'a self, _: &'a AgentId, _: &'a AgentState, _: &'a ReasonCode) -> Call<'a, ()> {
         unreachable!("only the feed is asked for")
     }
@@ -174,6 +178,7 @@ impl Stage {
             inbox: inbox_in,
             budget: Mutex::new(Budget::new(1, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
+            meter: crate::engine::meter::Meter::default(),
             feed: Mutex::default(),
             subscriptions: Mutex::default(),
         });

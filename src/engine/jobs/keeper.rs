@@ -105,15 +105,12 @@ impl JobKeeper {
         let mut before = std::mem::take(&mut self.entries);
         for spec in specs {
             let key = spec.info.key.clone();
-            let entry = match before.remove(&key) {
-                Some(known) => {
-                    let entry = self.entry(spec.clone(), Some(known.state), known.last_run);
-                    Entry { running: known.running, ..entry }
-                }
-                None => {
-                    let last_run = last_runs.iter().find(|run| run.key == key).map_or(0, |run| run.run);
-                    self.entry(spec.clone(), states.remove(&key), last_run)
-                }
+            let entry = if let Some(known) = before.remove(&key) {
+                let entry = self.entry(spec.clone(), Some(known.state), known.last_run);
+                Entry { running: known.running, ..entry }
+            } else {
+                let last_run = last_runs.iter().find(|run| run.key == key).map_or(0, |run| run.run);
+                self.entry(spec.clone(), states.remove(&key), last_run)
             };
             self.entries.insert(key, entry);
         }

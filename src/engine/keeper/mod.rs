@@ -10,6 +10,7 @@ mod clock_set;
 mod decide;
 mod dispatch;
 mod doubt;
+mod facts;
 mod fed;
 mod files;
 mod load;
@@ -33,9 +34,10 @@ use self::record::Pass;
 use self::requests::PendingAnswer;
 use super::link::Link;
 use super::message::Message;
+use super::meter::Totals;
 use super::picture::PLANS_EVERY;
 use super::settings::TenantSettings;
-use crate::clock::RealTime;
+use crate::clock::{RealTime, Stopwatch};
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
 use crate::domain::merge::Fed;
 use crate::domain::roster::Roster;
@@ -147,6 +149,7 @@ pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<
             return Err(error);
         }
     };
+    let _runs = Runs::from_now_on(&parts.link);
     let mut settings = parts.settings.clone();
     loop {
         let mut arrivals = Vec::new();
@@ -187,6 +190,22 @@ pub async fn run(parts: KeeperParts, soft: CancellationToken) -> anyhow::Result<
     }
 }
 
+/// Says that the keeper runs, for as long as this is held.
+struct Runs(Arc<Link>);
+
+impl Runs {
+    fn from_now_on(link: &Arc<Link>) -> Self {
+        link.meter.runs(true);
+        Self(link.clone())
+    }
+}
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.0.meter.runs(false);
+    }
+}
+
 fn answered<T>(result: Result<T, JoinError>) -> anyhow::Result<T> {
     result.map_err(|error| anyhow::anyhow!("a call's task failed: {error}"))
 }
@@ -199,6 +218,7 @@ impl Keeper {
     }
 
     async fn pass(&mut self, arrivals: Vec<Arrival>) -> anyhow::Result<()> {
+        let watch = Stopwatch::start();
         self.watch_clock().await?;
         let mut pass = Pass::new(self.link.clock.now());
         for arrival in arrivals {
@@ -222,6 +242,8 @@ impl Keeper {
         for reply in std::mem::take(&mut pass.replies) {
             reply();
         }
+        self.tell_facts(pass.now);
+        self.link.meter.passed(watch.elapsed());
         Ok(())
     }
 
@@ -245,7 +267,9 @@ impl Keeper {
     async fn commit(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
         let commit = self.finish_commit(pass);
         if !commit.is_empty() {
+            let totals = Totals::of(&commit);
             self.link.writer.commit(commit).await?;
+            self.link.meter.add(&totals);
         }
         Ok(())
     }

@@ -81,6 +81,8 @@ impl Keeper {
             *newest = sight.generated_at;
             for agent in sight.absent.iter() {
                 self.note_absent(pass, agent, sight.generated_at);
+            }
+            for agent in sight.missing.iter() {
                 self.note_missed(pass, agent, sight.generated_at);
             }
         }
@@ -389,15 +391,23 @@ impl Keeper {
         }
     }
 
+    /// For each subscription its newest sight, and how old what it shows is; where it has shown nothing yet, since when it is
+    /// looked for.
+    pub(super) fn sight_ages(
+        &self,
+        now: UtcMicros,
+    ) -> impl Iterator<Item = (u32, Option<UtcMicros>, Duration)> + use<'_> {
+        let slices = self.roster.len().div_ceil(self.settings.sight.agents_per_subscription.max(1));
+        (0_u32..).take(slices).map(move |slice| {
+            let newest = self.newest_sights.get(&slice).copied();
+            (slice, newest, now.since(newest.unwrap_or(self.looking_since).max(self.looking_since)))
+        })
+    }
+
     /// Says once when a subscription's part of the picture becomes older than decisions allow, and when all of it is fresh again.
     pub(super) fn watch_staleness(&mut self, pass: &mut Pass) {
         let limit = self.settings.decide.stale_after;
-        let slices = self.roster.len().div_ceil(self.settings.sight.agents_per_subscription.max(1));
-        let ages = (0_u32..).take(slices).map(|slice| {
-            let newest = self.newest_sights.get(&slice).copied();
-            (slice, newest, pass.now.since(newest.unwrap_or(self.looking_since).max(self.looking_since)))
-        });
-        let stale: Vec<_> = ages.filter(|(_, _, age)| *age > limit).collect();
+        let stale: Vec<_> = self.sight_ages(pass.now).filter(|(_, _, age)| *age > limit).collect();
         let part = self.link.part("picture");
         if let Some((slice, _, age)) = stale.iter().max_by_key(|(_, _, age)| *age) {
             let age_s = age.as_secs();

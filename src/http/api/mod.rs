@@ -4,5 +4,6 @@ pub(super) mod health;
 pub(super) mod imports;
 pub(super) mod jobs;
 pub(super) mod platform_checks;
+pub(super) mod status;
 pub(super) mod transitions;
 pub(super) mod webhooks;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode, Url};
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
@@ -23,8 +23,10 @@ use super::address::below;
 use super::client::{self, ClientError, ClientSettings, Reply, exchange};
 use super::error::{CallError, CallSite, Failure, excerpt};
 use super::token::{Token, TokenSettings, TokenSource};
+use super::vitals::CallCounts;
 use super::{
-    Answer, Call, Capabilities, Detail, Feed, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
+    Answer, Call, CallKind, Capabilities, Detail, Feed, Platform, SnapshotBody, SnapshotReader, Subscription,
+    SubscriptionRequest, Vitals,
 };
 
 pub use super::token::TokenStyle;
@@ -110,10 +112,12 @@ pub struct Guide {
     state_names: Arc<StateNames>,
     request_timeout: Duration,
     snapshot_limit: usize,
+    calls: Arc<CallCounts>,
 }
 
 /// What is about to be asked.
 struct Question<'a> {
+    kind: CallKind,
     purpose: &'static str,
     method: Method,
     /// Below the API's path; ids among them.
@@ -147,6 +151,7 @@ impl Guide {
             request_timeout: settings.client.request_timeout,
             state_names: Arc::new(settings.state_names),
             snapshot_limit: settings.snapshot_limit,
+            calls: Arc::default(),
         })
     }
 
@@ -161,9 +166,11 @@ impl Guide {
             method: if question.method == Method::GET { "GET" } else { "POST" },
             path: format!("{}/{}", self.api_path.trim_end_matches('/'), question.segments.join("/")),
         };
-        let mut asked_at = None;
+        let (mut asked_at, kind, watch) = (None, question.kind, Stopwatch::start());
         let answer = self.try_ask(question, read, &mut asked_at).await;
-        answer.map_err(|failure| CallError { site, failure, asked_at })
+        let result = answer.map_err(|failure| CallError { site, failure, asked_at });
+        self.calls.note(kind, &result, watch.elapsed());
+        result
     }
 
     async fn try_ask<T>(
@@ -224,6 +231,7 @@ impl Guide {
     ) -> Result<Answer<()>, CallError> {
         let segments = ["users", agent.as_str(), "state"];
         let mut question = Question {
+            kind: CallKind::State,
             purpose: "set the state",
             method: Method::POST,
             segments: &segments,
@@ -241,6 +249,7 @@ impl Guide {
 
     async fn ask_subscription(&self, wanted: SubscriptionRequest<'_>) -> Result<Answer<Subscription>, CallError> {
         let mut question = Question {
+            kind: CallKind::Subscribe,
             purpose: "make a subscription",
             method: Method::POST,
             segments: &["analytics", "realtime", "subscription"],
@@ -284,6 +293,10 @@ impl Platform for Guide {
         }
     }
 
+    fn vitals(&self) -> Vitals {
+        Vitals { calls: self.calls.clone(), token: self.tokens.vitals() }
+    }
+
     fn set_state<'a>(&'a self, agent: &'a AgentId, state: &'a AgentState, reason: &'a ReasonCode) -> Call<'a, ()> {
         Box::pin(self.ask_state(agent, state, reason))
     }
@@ -291,6 +304,7 @@ impl Platform for Guide {
     fn is_scheduled<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let question = Question {
+                kind: CallKind::Schedule,
                 purpose: "read the schedule",
                 method: Method::GET,
                 segments: &["schedules", "users", agent.as_str()],
@@ -305,6 +319,7 @@ impl Platform for Guide {
     fn break_required<'a>(&'a self, agent: &'a AgentId) -> Call<'a, bool> {
         Box::pin(async move {
             let question = Question {
+                kind: CallKind::Break,
                 purpose: "read the break status",
                 method: Method::GET,
                 segments: &["breaks", "users", agent.as_str(), "status"],
@@ -323,6 +338,7 @@ impl Platform for Guide {
     fn snapshot<'a>(&'a self, subscription: &'a SubscriptionId) -> Call<'a, SnapshotBody> {
         Box::pin(async move {
             let question = Question {
+                kind: CallKind::Snapshot,
                 purpose: "read a snapshot",
                 method: Method::GET,
                 segments: &["analytics", "realtime", "subscription", subscription.as_str()],

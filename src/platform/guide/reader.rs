@@ -70,6 +70,7 @@ struct Last {
     generated_at: UtcMicros,
     row_count: usize,
     absent: Arc<[AgentId]>,
+    missing: Arc<[AgentId]>,
     layout: Layout,
 }
 
@@ -129,6 +130,7 @@ impl GuideReader {
             changed: Vec::new(),
             rows: last.row_count,
             absent: Arc::clone(&last.absent),
+            missing: Arc::clone(&last.missing),
             complaints: Vec::new(),
             more_complaints: 0,
         })
@@ -198,6 +200,10 @@ struct Reading<'r> {
     complaints: Vec<Complaint>,
     more_complaints: usize,
     duplicates: bool,
+    /// Agents with a row that could not be read.
+    unreadable: Vec<usize>,
+    /// A row names nobody, or nobody of the slice: whose it is cannot be told.
+    anonymous: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -224,6 +230,8 @@ impl<'r> Reading<'r> {
             complaints: Vec::new(),
             more_complaints: 0,
             duplicates: false,
+            unreadable: Vec::new(),
+            anonymous: false,
         }
     }
 
@@ -267,7 +275,7 @@ impl<'r> Reading<'r> {
                     self.row(&row, start..walk.at());
                 } else {
                     walk.skip_value()?;
-                    self.complain(Some(self.row_count), None, Fault::Unreadable);
+                    self.unreadable(None);
                 }
             }
             self.row_count += 1;
@@ -297,10 +305,10 @@ impl<'r> Reading<'r> {
 
     fn row(&mut self, row: &Row<'_>, bytes: Range<usize>) {
         let (Some(id), Some(_)) = (row.user_id.text(), row.agent_state.text()) else {
-            let agent = row.user_id.text().map(AgentId::new);
-            return self.complain(Some(self.row_count), agent, Fault::Unreadable);
+            return self.unreadable(row.user_id.text());
         };
         let Some(agent) = self.reader.position(id, self.next_agent) else {
+            self.anonymous = true;
             return self.complain(Some(self.row_count), Some(AgentId::new(id)), Fault::Stranger);
         };
         self.next_agent = agent + 1;
@@ -325,6 +333,14 @@ impl<'r> Reading<'r> {
             self.fingerprints.push((agent, fingerprint));
         }
         self.place(agent, bytes);
+    }
+
+    fn unreadable(&mut self, id: Option<&str>) {
+        match id {
+            Some(id) => self.unreadable.extend(self.reader.position(id, self.next_agent)),
+            None => self.anonymous = true,
+        }
+        self.complain(Some(self.row_count), id.map(AgentId::new), Fault::Unreadable);
     }
 
     fn yield_once(&mut self, agent: usize, earlier: Met, sighting: Sighting) {
@@ -386,17 +402,27 @@ impl<'r> Reading<'r> {
         for (agent, fingerprint) in fingerprints {
             reader.fingerprints[agent] = Some(fingerprint);
         }
-        let unmet = met.iter().zip(reader.agents.iter()).filter(|(met, _)| **met == Met::Not);
-        let absent: Arc<[AgentId]> = unmet.map(|(_, agent)| agent.clone()).collect();
+        let unmet: Vec<usize> = (0..met.len()).filter(|agent| met[*agent] == Met::Not).collect();
+        let named = |agents: &[usize]| agents.iter().map(|agent| reader.agents[*agent].clone()).collect();
+        let absent: Arc<[AgentId]> = named(&unmet);
+        let mut unreadable = self.unreadable;
+        unreadable.sort_unstable();
+        let missing = match &unreadable[..] {
+            _ if self.anonymous => Arc::from([]),
+            [] => Arc::clone(&absent),
+            rows => named(&unmet.into_iter().filter(|agent| rows.binary_search(agent).is_err()).collect::<Vec<_>>()),
+        };
         // Two rows of one agent must be read again next time, to see which of them went away.
         let layout = if self.duplicates { Layout::default() } else { layout };
-        reader.last = Some(Last { body, generated_at, row_count, absent: Arc::clone(&absent), layout });
+        let last = (Arc::clone(&absent), Arc::clone(&missing));
+        reader.last = Some(Last { body, generated_at, row_count, absent: last.0, missing: last.1, layout });
         SnapshotDelta {
             generated_at,
             repeated: false,
             changed,
             rows: row_count,
             absent,
+            missing,
             complaints: self.complaints,
             more_complaints: self.more_complaints,
         }

@@ -63,7 +63,7 @@ async fn figures_count_the_agents_as_they_are_and_are_shown_again_for_a_while() 
     bench.clock.advance(Duration::from_secs(19));
     assert_eq!(sum(&bench.skill_data(&token, "1001,1002").await, "contactsActive"), 1, "still from before");
     bench.clock.advance(Duration::from_secs(1));
-    let path = format!("/InContact%20API/services/v18.0/real-time-data/skill-data?skillId=1001,1002");
+    let path = "/InContact%20API/services/v18.0/real-time-data/skill-data?skillId=1001,1002".to_owned();
     let rows = answer(bench.get(&path, &token)).await.1;
     let rows = rows["skillData"].as_array().expect("rows");
     assert_eq!((sum(rows, "contactsActive"), sum(rows, "agentsInACW")), (0, 1));

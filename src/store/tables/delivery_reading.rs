@@ -44,6 +44,15 @@ pub(in crate::store) const OLDEST_OPEN: &str = "SELECT e.tenant, e.number, e.at 
        UNION ALL \
        SELECT event_number FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND status = 'parked' AND status <> 'delivered') o)";
 
+/// The oldest event that has still to be sent: it waits, or lies past the cursor.
+pub(in crate::store) const OLDEST_UNSENT: &str = "SELECT e.tenant, e.number, e.at FROM events e WHERE e.tenant = $1 AND e.number = \
+     (SELECT MIN(o.number) FROM \
+      (SELECT event_number AS number FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND status = 'waiting' \
+       AND status <> 'delivered' \
+       UNION ALL \
+       SELECT MIN(u.number) AS number FROM events u JOIN endpoints n ON n.tenant = u.tenant \
+       WHERE u.tenant = $1 AND n.id = $2 AND u.number > n.sent_through) o)";
+
 macro_rules! listing {
     ($rest:literal) => {
         concat!(
@@ -251,6 +260,16 @@ impl Reader {
     /// When the oldest event happened that waits or is parked at an endpoint.
     pub async fn oldest_open(&self, tenant: &TenantId, endpoint: &EndpointId) -> Result<Option<UtcMicros>, ReadError> {
         let row = self.optional(OLDEST_OPEN, of_endpoint(tenant, endpoint)).await?;
+        row.map(|row| Cells::of("events", &row).instant("at")).transpose()
+    }
+
+    /// When the oldest event happened that has still to be sent to an endpoint; parked ones are not sent.
+    pub async fn oldest_unsent(
+        &self,
+        tenant: &TenantId,
+        endpoint: &EndpointId,
+    ) -> Result<Option<UtcMicros>, ReadError> {
+        let row = self.optional(OLDEST_UNSENT, of_endpoint(tenant, endpoint)).await?;
         row.map(|row| Cells::of("events", &row).instant("at")).transpose()
     }
 

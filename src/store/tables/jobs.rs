@@ -29,6 +29,8 @@ pub(in crate::store) const JOBS: &str =
 pub(in crate::store) const LAST_RUNS: &str = "SELECT r.tenant, r.job, r.run, r.due_at, r.attempt, r.asked_by, r.started_at, \
      r.finished_at, r.outcome, r.message FROM jobs j JOIN job_runs r ON r.tenant = j.tenant AND r.job = j.job \
      AND r.run = (SELECT MAX(m.run) FROM job_runs m WHERE m.tenant = j.tenant AND m.job = j.job) ORDER BY r.tenant, r.job";
+pub(in crate::store) const LAST_DONE: &str =
+    "SELECT tenant, job, MAX(finished_at) AS finished_at FROM job_runs WHERE outcome = $1 GROUP BY tenant, job";
 pub(in crate::store) const UNFINISHED: &str = "SELECT tenant, job, run, due_at, attempt, asked_by, started_at, finished_at, outcome, \
      message FROM job_runs WHERE finished_at IS NULL ORDER BY tenant, job, run";
 pub(in crate::store) const RUNS: &str = "SELECT tenant, job, run, due_at, attempt, asked_by, started_at, finished_at, outcome, message \
@@ -93,6 +95,19 @@ impl Reader {
     /// The last run of every job that has one.
     pub async fn last_job_runs(&self) -> Result<Vec<JobRun>, ReadError> {
         self.all(LAST_RUNS, Values::default()).await?.iter().map(run).collect()
+    }
+
+    /// When each job's last run that went well ended.
+    pub async fn last_successes(&self) -> Result<Vec<(JobKey, UtcMicros)>, ReadError> {
+        let mut values = Values::default();
+        values.text(JobOutcome::Done.name());
+        let rows = self.all(LAST_DONE, values).await?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::of("job_runs", row);
+                Ok((key(&cells)?, cells.instant("finished_at")?))
+            })
+            .collect()
     }
 
     /// Runs without an end: under way, or cut off by a crash.

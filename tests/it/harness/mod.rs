@@ -183,7 +183,7 @@ impl Scenario {
              [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"OPERATOR\" }}\nmay = [\"read\", \"change\", \"import\"]\n\
              [[server.tokens]]\nid = \"viewer\"\ntoken = {{ env = \"VIEWER\" }}\ntenants = [{first:?}]\nmay = [\"read\"]\n\
              [clock]\nspeed = {speed}\n[store]\nurl = {url:?}\n[log]\nlevel = \"error\"\n",
-            first = self.tenant.as_str(),
+            first = description.tenants.first().expect("a tenant").id.as_str(),
             speed = self.setup.speed,
             url = self.store_url(),
         );

@@ -21,6 +21,7 @@ mod restart;
 mod review;
 mod rules;
 mod storm;
+mod subscriptions;
 mod tenants;
 mod trouble;
 mod webhooks;

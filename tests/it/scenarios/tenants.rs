@@ -170,10 +170,12 @@ async fn a_tenant_whose_platform_fails_leaves_the_other_alone_and_nothing_crosse
         look_at(&mut scenario, tenant);
         scenario.until_in_sight().await;
     }
-    scenario.fault("status:on=any,tenant=bravo,code=503");
+    scenario.fault("status:on=state,tenant=bravo,code=503");
     look_at(&mut scenario, BRAVO);
     let stuck = change_all(&scenario, "Idle").await;
     scenario.until_complaint("halted: ").await;
+    scenario.fault("status:on=any,tenant=bravo,code=503");
+    scenario.until_complaint("no snapshot: ").await;
     look_at(&mut scenario, ACME);
     let from = scenario.clock.now();
     let well = change_all(&scenario, "Paused").await;
@@ -219,27 +221,49 @@ fn write(scenario: &Scenario, sql: &str) {
     assert!(store.execute(sql, []).expect("runs") > 0, "{sql}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_that_cannot_start_says_so_and_leaves_the_others_alone_until_it_can() {
+/// A daemon whose rows of a tenant are spoilt while it is down: a part of the tenant says so, the other tenant goes on, and so does
+/// this one once the rows are mended.
+async fn spoilt(spoil: &str, mend: &str, part: &str, words: &str) {
     let mut scenario = Scenario::start(two_tenants()).await;
     look_at(&mut scenario, BRAVO);
     scenario.until_in_sight().await;
     scenario.stop_daemon().await;
-    write(&scenario, "UPDATE platform_calls SET attempt = -7 WHERE tenant = 'bravo'");
+    write(&scenario, spoil);
     scenario.start_daemon().await;
-    let report = scenario.until_complaint("the calls of the last minute").await;
-    let broken = |part: &Value| part["ready"] == false && part["name"] == "task tenant bravo: workers";
+    let report = scenario.until_complaint(words).await;
+    let broken = |shown: &Value| shown["ready"] == false && shown["name"] == part;
     assert!(report["parts"].as_array().expect("parts").iter().any(broken), "{report}");
     look_at(&mut scenario, ACME);
     let taken = scenario.change(&["u_0001"], "Paused").await;
     scenario.until_status(&taken[0], "confirmed").await;
-    write(&scenario, "UPDATE platform_calls SET attempt = NULL WHERE tenant = 'bravo' AND attempt < 0");
+    write(&scenario, mend);
     look_at(&mut scenario, BRAVO);
+    scenario
+        .until("the tenant is mended by itself", || async {
+            let report = scenario.readiness().await;
+            let parts = report["parts"].as_array().expect("parts");
+            if parts.iter().any(broken) { Err(report.to_string()) } else { Ok(()) }
+        })
+        .await;
     let taken = scenario.change(&["u_0001"], "Idle").await;
     scenario.until_status(&taken[0], "confirmed").await;
     scenario.until_settled().await;
     scenario.stop_daemon().await;
     reckon_both(&mut scenario).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_cannot_start_says_so_and_leaves_the_others_alone_until_it_can() {
+    let spoil = "UPDATE platform_calls SET attempt = -7 WHERE tenant = 'bravo'";
+    let mend = "UPDATE platform_calls SET attempt = NULL WHERE tenant = 'bravo' AND attempt < 0";
+    spoilt(spoil, mend, "task tenant bravo: workers", "the calls of the last minute").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_that_fails_again_and_again_leaves_the_others_alone() {
+    let spoil = "UPDATE agent_counters SET violations = -1 WHERE tenant = 'bravo'";
+    let mend = "UPDATE agent_counters SET violations = 0 WHERE tenant = 'bravo' AND violations < 0";
+    spoilt(spoil, mend, "task tenant bravo: keeper", "agent_counters").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

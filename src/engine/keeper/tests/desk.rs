@@ -19,14 +19,16 @@ use crate::engine::door::{ChangeRequest, Taken};
 use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
 use crate::engine::link::Link;
 use crate::engine::message::{Message, Sight};
+use crate::engine::meter::Meter;
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::settings::tests::settings;
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
+use crate::platform::vitals::TokenVitals;
 use crate::platform::{
     Answer, Call, CallError, Capabilities, Failure, Feed, Platform, Sighting, SnapshotBody, SnapshotReader,
-    Subscription, SubscriptionRequest,
+    Subscription, SubscriptionRequest, Vitals,
 };
 use crate::store::{HistoryRow, Identity, Role, Store, StoredEvent};
 
@@ -65,6 +67,10 @@ impl Platform for Puppet {
             shortest_interval: INTERVAL,
             subscription_life: Duration::from_secs(86_400),
         }
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals { calls: Arc::default(), token: TokenVitals::default() }
     }
 
     fn set_state<'a>(&'a self, _: &'a AgentId, _: &'a AgentState, _: &'a ReasonCode) -> Call<'a, ()> {
@@ -146,6 +152,7 @@ impl Desk {
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             offset: Mutex::default(),
+            meter: Meter::default(),
             feed: Mutex::default(),
             subscriptions: Mutex::default(),
         });
@@ -312,9 +319,10 @@ impl Desk {
                 name: None,
             })
             .collect();
-        let absent = agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
+        let absent: Arc<[AgentId]> =
+            agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
         let (generated_at, offset_us) = (at(generated).offset(self.off_us), -self.off_us);
-        Sight { slice, generated_at, offset_us, changed, agents: agents.into(), absent }
+        Sight { slice, generated_at, offset_us, changed, agents: agents.into(), missing: absent.clone(), absent }
     }
 
     /// Messages of the feed that arrive at this second: who is in which state for how many seconds.

@@ -203,7 +203,15 @@ async fn act(story: &Story, desk: &mut Desk) {
                     });
                 }
                 let (agents, generated_at) = (names.clone().into(), instant(generated_ms));
-                Message::Sight(Sight { slice: 0, generated_at, offset_us: 0, changed, agents, absent: [].into() })
+                Message::Sight(Sight {
+                    slice: 0,
+                    generated_at,
+                    offset_us: 0,
+                    changed,
+                    agents,
+                    absent: [].into(),
+                    missing: [].into(),
+                })
             }
         };
         desk.take(message).await;

@@ -139,6 +139,23 @@ fn a_bad_row_is_left_out_with_a_complaint_and_the_others_are_read() {
     ];
     assert_eq!(faults(&delta), expected);
     assert_eq!((delta.rows, delta.absent.len()), (7, 2));
+    assert!(delta.missing.is_empty(), "the rows that name nobody may be those of the others");
+}
+
+#[test]
+fn who_has_a_row_that_cannot_be_read_is_without_a_good_one_and_not_missing() {
+    let mut reader = reader(3);
+    let rows = [row(0, "available"), json!({ "userId": "u_2", "agentState": null })];
+    for second in [0, 10] {
+        let delta = read_rows(&mut reader, second, &rows);
+        assert_eq!(&*delta.absent, [AgentId::new("u_1"), AgentId::new("u_2")]);
+        assert_eq!(&*delta.missing, [AgentId::new("u_1")]);
+    }
+    let again = read(&mut reader, "").expect("the last one");
+    assert_eq!(&*again.missing, [AgentId::new("u_1")]);
+    assert_eq!(read_rows(&mut reader, 20, &[row(0, "available")]).missing.len(), 2);
+    let strange = read_rows(&mut reader, 30, &[row(0, "available"), row(99, "idle")]);
+    assert_eq!((strange.absent.len(), strange.missing.len()), (2, 0), "whom nobody asked for may be one of them");
 }
 
 #[test]

@@ -1,0 +1,417 @@
+//! Every family of metrics that the daemon has, with what it means.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::page::{ALONE, Labels, Page, seconds};
+use super::process;
+use crate::domain::ids::TenantId;
+use crate::domain::time::UtcMicros;
+use crate::engine::calls::CallKind;
+use crate::engine::jobs::JobView;
+use crate::engine::status::{BudgetStatus, Look, Meters, TenantStatus};
+
+/// All families of one look.
+#[derive(Debug)]
+pub(super) struct Families(pub(super) Look);
+
+impl Collector for Families {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.daemon(&mut page)?;
+        process::write(&mut page)?;
+        self.store(&mut page)?;
+        self.jobs(&mut page)?;
+        self.platform(&mut page)?;
+        self.keepers(&mut page)?;
+        self.feeds(&mut page)?;
+        self.subscriptions(&mut page)?;
+        self.outbox(&mut page)?;
+        self.audit(&mut page)
+    }
+}
+
+fn of(tenant: &TenantId) -> Labels {
+    vec![("tenant", tenant.to_string())]
+}
+
+fn with(tenant: &TenantId, name: &'static str, value: impl fmt::Display) -> Labels {
+    vec![("tenant", tenant.to_string()), (name, value.to_string())]
+}
+
+/// Seconds since 1970.
+fn unix(at: UtcMicros) -> f64 {
+    std::time::Duration::from_micros(u64::try_from(at.as_micros()).unwrap_or_default()).as_secs_f64()
+}
+
+impl Families {
+    fn tenants(&self) -> impl Iterator<Item = &TenantStatus> {
+        self.0.status.tenants.iter()
+    }
+
+    fn meters(&self) -> impl Iterator<Item = &Meters> {
+        self.0.tenants.iter()
+    }
+
+    fn daemon(&self, page: &mut Page<'_>) -> fmt::Result {
+        let status = &self.0.status;
+        let version = vec![("version", status.version.clone())];
+        page.gauge("shiftkeeper_build_info", "The version that runs; always 1", [(version, 1_u64)])?;
+        page.gauge(
+            "shiftkeeper_start_time_seconds",
+            "When the daemon was started",
+            [(ALONE, unix(status.started_at))],
+        )?;
+        let ready = u64::from(status.status != "not_ready");
+        page.gauge("shiftkeeper_ready", "Whether the daemon itself is ready, as /readyz says", [(ALONE, ready)])?;
+        page.gauge(
+            "shiftkeeper_part_ready",
+            "Whether a part of /readyz is ready; own parts are the daemon's, the others lie outside of it",
+            status
+                .parts
+                .iter()
+                .map(|part| (vec![("part", part.name.clone()), ("own", part.own.to_string())], u64::from(part.ready))),
+        )?;
+        page.gauge(
+            "shiftkeeper_parts_needing_person",
+            "Parts of /readyz that stay as they are until a person does something",
+            [(ALONE, status.parts.iter().filter(|part| part.needs_person).count() as u64)],
+        )?;
+        page.gauge(
+            "shiftkeeper_config_last_reload_successful",
+            "Whether the last reload of the configuration went well",
+            [(ALONE, u64::from(status.configuration.ok))],
+        )?;
+        page.gauge(
+            "shiftkeeper_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded",
+            [(ALONE, unix(status.configuration.loaded_at))],
+        )
+    }
+
+    fn store(&self, page: &mut Page<'_>) -> fmt::Result {
+        let (store, writer) = (&self.0.status.store, &self.0.writer);
+        page.gauge(
+            "shiftkeeper_store_up",
+            "Whether the database can be read and written",
+            [(ALONE, u64::from(store.ok))],
+        )?;
+        page.gauge("shiftkeeper_store_size_bytes", "The database, with its free pages", [(ALONE, store.bytes)])?;
+        page.gauge(
+            "shiftkeeper_store_log_size_bytes",
+            "The write-ahead log beside the database's file",
+            store.log_bytes.map(|bytes| (ALONE, bytes)),
+        )?;
+        page.gauge(
+            "shiftkeeper_store_disk_free_bytes",
+            "What is left on the disk of the database's file",
+            store.disk_free_bytes.map(|bytes| (ALONE, bytes)),
+        )?;
+        page.gauge(
+            "shiftkeeper_store_queue_length",
+            "Changes that wait for the writer",
+            [(ALONE, writer.queued as u64)],
+        )?;
+        page.gauge(
+            "shiftkeeper_store_queue_capacity",
+            "Changes that may wait for the writer",
+            [(ALONE, writer.places as u64)],
+        )?;
+        page.histogram(
+            "shiftkeeper_store_transaction_duration_seconds",
+            "How long the writer's transactions took, from their beginning until they were durable",
+            [(ALONE, &writer.durations)],
+        )?;
+        page.counter(
+            "shiftkeeper_store_transaction_failures",
+            "Transactions of the writer that failed",
+            [(ALONE, writer.failed)],
+        )
+    }
+
+    fn jobs(&self, page: &mut Page<'_>) -> fmt::Result {
+        let jobs = &self.0.status.jobs;
+        let labels = |job: &JobView| {
+            let tenant = job.tenant.as_ref().map_or_else(String::new, ToString::to_string);
+            vec![("tenant", tenant), ("job_id", job.id.to_string())]
+        };
+        page.gauge(
+            "shiftkeeper_job_ok",
+            "Whether a job's last run went well; the daemon's own jobs have no tenant",
+            jobs.iter().map(|status| (labels(&status.job), u64::from(status.ok))),
+        )?;
+        page.gauge(
+            "shiftkeeper_job_last_success_timestamp_seconds",
+            "When a job's last run ended that went well",
+            jobs.iter().filter_map(|status| Some((labels(&status.job), unix(status.last_success_at?)))),
+        )
+    }
+
+    fn platform(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.gauge(
+            "shiftkeeper_token_age_seconds",
+            "How long ago the access token was given; no sample without one",
+            self.tenants().filter_map(|tenant| Some((of(&tenant.id), seconds(tenant.token.age_ms?)))),
+        )?;
+        page.gauge(
+            "shiftkeeper_token_expires_in_seconds",
+            "For how long the access token is good; no sample without one",
+            self.tenants().filter_map(|tenant| Some((of(&tenant.id), seconds(tenant.token.expires_in_ms?)))),
+        )?;
+        page.gauge(
+            "shiftkeeper_token_circuit_open",
+            "Whether no token is asked for just now, since the platform refused several in a row",
+            self.tenants().map(|tenant| (of(&tenant.id), u64::from(tenant.token.circuit_open))),
+        )?;
+        page.counter(
+            "shiftkeeper_token_requests",
+            "Requests for an access token, by whether they were granted",
+            self.tenants().flat_map(|tenant| {
+                let of = |outcome, count| (with(&tenant.id, "outcome", outcome), count);
+                [of("granted", tenant.token.requests_granted), of("failed", tenant.token.requests_failed)]
+            }),
+        )?;
+        page.counter(
+            "shiftkeeper_platform_calls",
+            "Calls to the platform by kind and outcome: ok, or the class of the failure (throttled is a 429)",
+            self.meters().flat_map(|meters| {
+                meters.calls.iter().map(|(kind, outcome, count)| {
+                    let mut labels = with(&meters.tenant, "kind", kind.name());
+                    labels.push(("outcome", (*outcome).to_owned()));
+                    (labels, *count)
+                })
+            }),
+        )?;
+        page.histogram(
+            "shiftkeeper_platform_call_duration_seconds",
+            "How long calls to the platform took, the wait for a token included",
+            self.meters().flat_map(|meters| {
+                let of = |kind: CallKind| with(&meters.tenant, "kind", kind.name());
+                meters.call_durations.iter().map(move |(kind, histogram)| (of(*kind), histogram))
+            }),
+        )?;
+        self.budgets(page)
+    }
+
+    fn budgets(&self, page: &mut Page<'_>) -> fmt::Result {
+        let purses = |of: fn(&BudgetStatus) -> usize| {
+            self.tenants().map(move |tenant| (with(&tenant.id, "purse", "ordinary"), of(&tenant.budget) as u64))
+        };
+        page.gauge(
+            "shiftkeeper_budget_limit_calls",
+            "Calls that the request budget allows in any minute",
+            purses(|budget| budget.limit),
+        )?;
+        page.gauge(
+            "shiftkeeper_budget_used_calls",
+            "Calls of the request budget that are under way or in the window",
+            purses(|budget| budget.used),
+        )?;
+        page.gauge(
+            "shiftkeeper_budget_free_calls",
+            "Calls that the request budget allows now, the reserve for people included",
+            purses(|budget| budget.free),
+        )?;
+        page.gauge(
+            "shiftkeeper_breaker_open",
+            "Whether automation of a tenant is halted, since state changes keep failing",
+            self.tenants().map(|tenant| (of(&tenant.id), u64::from(!tenant.breaker.ok))),
+        )?;
+        page.counter(
+            "shiftkeeper_breaker_openings",
+            "How often automation of a tenant was halted",
+            self.meters().map(|meters| (of(&meters.tenant), meters.totals.halts)),
+        )
+    }
+
+    fn keepers(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.histogram(
+            "shiftkeeper_keeper_pass_duration_seconds",
+            "How long the passes of a tenant's keeper took, their commits included",
+            self.meters().map(|meters| (of(&meters.tenant), &meters.passes)),
+        )?;
+        page.gauge(
+            "shiftkeeper_keeper_quiet_seconds",
+            "For how long a tenant's keeper has made no pass; it makes one each second at least. No sample while none runs",
+            self.meters().filter_map(|meters| Some((of(&meters.tenant), meters.quiet?.as_secs_f64()))),
+        )?;
+        page.gauge(
+            "shiftkeeper_picture_age_seconds",
+            "How old the oldest sight is that the picture rests on; no sample without agents",
+            self.tenants().filter_map(|tenant| Some((of(&tenant.id), seconds(tenant.picture.age_ms?)))),
+        )?;
+        page.gauge(
+            "shiftkeeper_picture_stale_after_seconds",
+            "The age of a sight beyond which automation waits",
+            self.tenants().map(|tenant| (of(&tenant.id), seconds(tenant.picture.stale_after_ms))),
+        )?;
+        page.gauge(
+            "shiftkeeper_agents",
+            "Agents in the roster, by state; unseen before the first sight, other for names that the platform brought",
+            self.tenants().flat_map(|tenant| {
+                tenant.picture.agents.iter().map(|(state, count)| (with(&tenant.id, "state", state), *count))
+            }),
+        )?;
+        page.counter(
+            "shiftkeeper_transitions_requested",
+            "State changes that were asked for, by who asked",
+            self.meters().flat_map(|meters| {
+                meters.totals.requested.iter().map(|(who, count)| (with(&meters.tenant, "actor", who), *count))
+            }),
+        )?;
+        page.counter(
+            "shiftkeeper_transitions_finished",
+            "State changes that ended, by how",
+            self.meters().flat_map(|meters| {
+                meters.totals.finished.iter().map(|(outcome, count)| (with(&meters.tenant, "outcome", outcome), *count))
+            }),
+        )?;
+        page.gauge(
+            "shiftkeeper_transitions_open",
+            "State changes that have not ended, by status",
+            self.tenants().flat_map(|tenant| {
+                tenant.open_transitions.iter().map(|(status, count)| (with(&tenant.id, "status", status), *count))
+            }),
+        )
+    }
+
+    fn feeds(&self, page: &mut Page<'_>) -> fmt::Result {
+        let each = || self.tenants().map(|tenant| (of(&tenant.id), &tenant.feed));
+        page.gauge(
+            "shiftkeeper_feed_up",
+            "Whether the live feed is there; no sample where none is meant to be",
+            each()
+                .filter(|(_, feed)| feed.state != "off")
+                .map(|(labels, feed)| (labels, u64::from(feed.state == "live"))),
+        )?;
+        page.gauge(
+            "shiftkeeper_feed_last_message_age_seconds",
+            "How long ago the live feed last said anything, heartbeats included",
+            each().filter_map(|(labels, feed)| Some((labels, seconds(feed.last_message_age_ms?)))),
+        )?;
+        page.counter(
+            "shiftkeeper_feed_losses",
+            "Connections of the live feed that were lost or could not be made",
+            each().map(|(labels, feed)| (labels, feed.losses)),
+        )?;
+        page.counter(
+            "shiftkeeper_feed_messages",
+            "What the live feed has said",
+            each().map(|(labels, feed)| (labels, feed.messages)),
+        )?;
+        page.counter(
+            "shiftkeeper_feed_odd_messages",
+            "What the live feed has said that made no sense",
+            each().map(|(labels, feed)| (labels, feed.odd_messages)),
+        )
+    }
+
+    fn subscriptions(&self, page: &mut Page<'_>) -> fmt::Result {
+        let each = || {
+            self.tenants().flat_map(|tenant| {
+                tenant.subscriptions.iter().map(|one| (with(&tenant.id, "subscription", one.slice), one))
+            })
+        };
+        page.gauge(
+            "shiftkeeper_subscription_age_seconds",
+            "How old a real-time subscription is; the platform ends it after a day",
+            each().map(|(labels, one)| (labels, seconds(one.age_ms))),
+        )?;
+        page.gauge(
+            "shiftkeeper_subscription_interval_seconds",
+            "How often a real-time subscription is polled",
+            each().map(|(labels, one)| (labels, seconds(one.interval_ms))),
+        )?;
+        page.gauge(
+            "shiftkeeper_subscription_agents",
+            "Agents that a real-time subscription is for: the rows that its snapshots should have",
+            each().map(|(labels, one)| (labels, one.agents as u64)),
+        )?;
+        page.gauge(
+            "shiftkeeper_snapshot_age_seconds",
+            "How old the newest snapshot of a subscription is",
+            each().map(|(labels, one)| (labels, seconds(one.snapshot_age_ms))),
+        )?;
+        page.gauge(
+            "shiftkeeper_snapshot_size_bytes",
+            "The size of the newest snapshot of a subscription",
+            each().map(|(labels, one)| (labels, one.snapshot_bytes as u64)),
+        )?;
+        page.gauge(
+            "shiftkeeper_snapshot_oversize",
+            "Whether the newest snapshot of a subscription is larger than the configuration allows",
+            each().map(|(labels, one)| (labels, u64::from(!one.ok))),
+        )
+    }
+
+    fn outbox(&self, page: &mut Page<'_>) -> fmt::Result {
+        let each = || {
+            self.tenants()
+                .flat_map(|tenant| tenant.webhooks.iter().map(|hook| (with(&tenant.id, "endpoint", &hook.id), hook)))
+        };
+        page.gauge(
+            "shiftkeeper_webhook_up",
+            "Whether an endpoint takes deliveries: neither failing for a minute nor disabled",
+            each().map(|(labels, hook)| (labels, u64::from(hook.ok))),
+        )?;
+        page.gauge(
+            "shiftkeeper_webhook_disabled",
+            "Whether an endpoint gets nothing until a person enables it",
+            each().map(|(labels, hook)| (labels, u64::from(hook.status == "disabled"))),
+        )?;
+        page.gauge(
+            "shiftkeeper_outbox_waiting_deliveries",
+            "Deliveries that wait for their next try",
+            each().map(|(labels, hook)| (labels, hook.waiting)),
+        )?;
+        page.gauge(
+            "shiftkeeper_outbox_parked_deliveries",
+            "Deliveries that are not tried any more",
+            each().map(|(labels, hook)| (labels, hook.parked)),
+        )?;
+        page.gauge(
+            "shiftkeeper_outbox_unread_events",
+            "Events that an endpoint's worker has not come to",
+            each().map(|(labels, hook)| (labels, hook.unread)),
+        )?;
+        page.gauge(
+            "shiftkeeper_outbox_oldest_unsent_age_seconds",
+            "How long ago the oldest event happened that has still to be sent; 0 when there is none",
+            each().map(|(labels, hook)| (labels, seconds(hook.oldest_unsent_age_ms.unwrap_or_default()))),
+        )?;
+        page.counter(
+            "shiftkeeper_delivery_attempts",
+            "Attempts to deliver an event: delivered, failed (to be tried again) or parked (not tried any more)",
+            self.meters().flat_map(|meters| {
+                meters.deliveries.iter().flat_map(|(endpoint, outcomes)| {
+                    outcomes.map(|(outcome, count)| {
+                        let mut labels = with(&meters.tenant, "endpoint", endpoint);
+                        labels.push(("outcome", outcome.to_owned()));
+                        (labels, count)
+                    })
+                })
+            }),
+        )
+    }
+
+    fn audit(&self, page: &mut Page<'_>) -> fmt::Result {
+        let each = || self.tenants().filter_map(|tenant| Some((of(&tenant.id), tenant.audit.as_ref()?)));
+        page.counter(
+            "shiftkeeper_audit_entries",
+            "Entries of a tenant's audit chain since it began",
+            each().map(|(labels, audit)| (labels, audit.entries)),
+        )?;
+        page.gauge(
+            "shiftkeeper_audit_unsigned_entries",
+            "Entries of the audit chain that no signed head speaks of yet",
+            each().map(|(labels, audit)| (labels, audit.entries.saturating_sub(audit.signed_through))),
+        )?;
+        page.gauge(
+            "shiftkeeper_audit_head_age_seconds",
+            "How old the newest signed head of the audit chain is; no sample before the first",
+            each().filter_map(|(labels, audit)| Some((labels, seconds(audit.head_age_ms?)))),
+        )
+    }
+}

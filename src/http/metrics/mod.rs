@@ -1,0 +1,94 @@
+//! `/metrics`: a look at the daemon in Prometheus' text format, or in that of `OpenMetrics` for who asks for it.
+//!
+//! Labels are bounded by the configuration: tenant, endpoint, job, subscription, and words of ours. No agent is ever one.
+
+mod families;
+mod page;
+mod process;
+
+use std::fmt::Write as _;
+
+use axum::extract::{FromRequestParts as _, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+use super::ApiState;
+use super::auth::{Caller, Right};
+use super::problem::Problem;
+use crate::engine::status::Look;
+
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Who may read is a setting: whoever reaches the port, or whoever has a token that may read, who then sees its tenants.
+pub(super) async fn show(State(state): State<ApiState>, mut parts: Parts) -> Result<Response, Problem> {
+    let caller = if state.metrics_open {
+        None
+    } else {
+        let caller = Caller::from_request_parts(&mut parts, &state).await?;
+        caller.may(Right::Read)?;
+        Some(caller)
+    };
+    let look = state.status.look(|tenant| caller.as_ref().is_none_or(|caller| caller.reaches(tenant))).await;
+    let open_metrics = wants_open_metrics(&parts.headers);
+    let body = encode(look, open_metrics)
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics cannot be written"))?;
+    let kind = if open_metrics { OPEN_METRICS } else { PROMETHEUS };
+    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+}
+
+fn wants_open_metrics(headers: &HeaderMap) -> bool {
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    accepts.is_some_and(|accept| accept.contains("application/openmetrics-text"))
+}
+
+fn encode(look: Look, open_metrics: bool) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(families::Families(look)));
+    let mut body = String::new();
+    text::encode(&mut body, &registry)?;
+    Ok(if open_metrics { body } else { as_prometheus(&body) })
+}
+
+/// In Prometheus' own format a counter is declared by the name that its samples have, and nothing marks the end.
+fn as_prometheus(open_metrics: &str) -> String {
+    let mut body = String::with_capacity(open_metrics.len() + 4096);
+    let mut help = None;
+    for line in open_metrics.lines() {
+        if line == "# EOF" {
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ');
+            continue;
+        }
+        let declared = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '));
+        if let Some((name, kind)) = declared {
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            if let Some((_, text)) = help.take() {
+                let _ = writeln!(body, "# HELP {name}{suffix} {text}");
+            }
+            let _ = writeln!(body, "# TYPE {name}{suffix} {kind}");
+        } else {
+            let _ = writeln!(body, "{line}");
+        }
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_declared_by_the_name_of_its_samples() {
+        let open = "# HELP a_calls Calls.\n# TYPE a_calls counter\na_calls_total{x=\"1\"} 2\n# HELP b_bytes Size.\n\
+                    # TYPE b_bytes gauge\nb_bytes 3\n# EOF\n";
+        let expected = "# HELP a_calls_total Calls.\n# TYPE a_calls_total counter\na_calls_total{x=\"1\"} 2\n\
+                        # HELP b_bytes Size.\n# TYPE b_bytes gauge\nb_bytes 3\n";
+        assert_eq!(as_prometheus(open), expected);
+    }
+}
