@@ -5,6 +5,7 @@
 mod budget;
 mod import;
 mod jobs;
+mod open_files;
 mod reload;
 mod service_manager;
 mod settings;
@@ -28,6 +29,7 @@ use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
 use crate::engine::heads::{self, HeadParts, HeadSettings};
 use crate::engine::jobs::{self as calendar, JobParts, JobSpecs, Jobs};
+use crate::engine::live::Live;
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
@@ -66,6 +68,8 @@ pub struct App {
     status: StatusDesk,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// The live picture's hub.
+    pub live: Live,
 }
 
 /// What everything is made of.
@@ -76,6 +80,7 @@ struct Parts {
     readiness: Readiness,
     outbox: Outbox,
     tenants: Tenants,
+    live: Live,
 }
 
 /// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
@@ -130,11 +135,15 @@ impl App {
         })?;
         let listen = listener.local_addr().context("the bound address")?;
         store.writer().set_listen(&listen.to_string()).await?;
+        open_files::allow(config.server.viewers);
         let readiness = Readiness::new(clock.clone());
         readiness.ready(store_watch::PART);
         let (outbox, tenants) = (Outbox::default(), Tenants::default());
         let mut supervisor = Supervisor::new(soft.clone(), readiness.clone());
-        let parts = Parts { store, clock, random, readiness, outbox, tenants };
+        let live = Live::new(clock.clone(), store.reader().clone(), config.server.viewers);
+        let hub = live.clone();
+        supervisor.spawn("live", OnFailure::Restart, move |soft| hub.clone().run(soft));
+        let parts = Parts { store, clock, random, readiness, outbox, tenants, live: live.clone() };
         let (webhooks, endpoints) = Webhooks::new(&config, parts.outbox.clone())?;
         // Before anything can happen, so that a new endpoint is told of it.
         let deliveries = parts.start_deliveries(&mut supervisor, endpoints).await?;
@@ -160,6 +169,7 @@ impl App {
                 jobs: jobs_door,
                 probes: Probes::new(parts.tenants.clone()),
                 outbox: parts.outbox.clone(),
+                live: live.clone(),
                 repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
                 status: status.clone(),
                 metrics_open: config.server.metrics == MetricsAccess::Open,
@@ -167,7 +177,7 @@ impl App {
         );
         parts.start_store_watch(&mut supervisor, &config);
         let reload = Reload::new(InForce { tenants: list, webhooks, tokens, import_options, jobs, job_tools, reloads });
-        Ok(Self { parts, supervisor, soft, reload, importer, status, listen })
+        Ok(Self { parts, supervisor, soft, reload, importer, status, listen, live })
     }
 
     /// Takes schedule files in.
@@ -265,6 +275,7 @@ impl Parts {
             reader: self.store.reader().clone(),
             readiness: self.readiness.clone(),
             directory: self.tenants.clone(),
+            live: self.live.clone(),
         };
         let (list, wanted) = TenantList::new(config, tools)?;
         let parts = TenantParts { wanted, deliveries, heads };
@@ -319,6 +330,7 @@ impl Parts {
             readiness: self.readiness.clone(),
             outbox: self.outbox.clone(),
             jobs,
+            live: self.live.clone(),
             reloads,
             clock: self.clock.clone(),
             started_at: self.clock.now(),

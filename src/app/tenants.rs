@@ -28,6 +28,7 @@ use crate::engine::figures;
 use crate::engine::heads::{self, HeadParts};
 use crate::engine::keeper::{self, KeeperParts};
 use crate::engine::link::Link;
+use crate::engine::live::Live;
 use crate::engine::message::{INBOX, Message};
 use crate::engine::meter::Meter;
 use crate::engine::readiness::Readiness;
@@ -54,6 +55,7 @@ pub(super) struct TenantTools {
     pub(super) reader: Reader,
     pub(super) readiness: Readiness,
     pub(super) directory: Tenants,
+    pub(super) live: Live,
 }
 
 /// One tenant with its platform. It stays the same as long as its workers can go on; a reload that changes more makes another.
@@ -130,6 +132,7 @@ impl TenantList {
         for (tenancy, settings) in newer.told {
             tenancy.settings.send_replace(settings);
         }
+        self.tools.live.keep(&self.made.iter().map(|made| made.tenant.id.clone()).collect());
         self.tools.directory.put(self.made.iter().map(|made| made.tenancy.link.clone()));
         self.wanted.send_replace(self.made.iter().map(|made| made.tenancy.clone()).collect());
     }
@@ -152,6 +155,7 @@ impl TenantList {
             reader: tools.reader.clone(),
             readiness: tools.readiness.clone(),
             inbox,
+            live: tools.live.open(&tenant.id),
             budget: std::sync::Mutex::new(Budget::closed()),
             reporting_budget: std::sync::Mutex::new(Budget::closed()),
             figures: watch::Sender::default(),

@@ -198,6 +198,31 @@ impl Daemon {
         ask: Ask<'_>,
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Value, DaemonError> {
+        let response = self.send(config, ask, fill).await?;
+        self.read(response).await
+    }
+
+    /// Opens a stream, with the token that the configuration has for it.
+    pub async fn open(
+        &self,
+        config: &Config,
+        ask: Ask<'_>,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, DaemonError> {
+        let response = self.send(config, ask, fill).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        Err(self.read(response).await.err().unwrap_or(DaemonError::NotShiftkeeper { url: self.url.clone(), status }))
+    }
+
+    async fn send(
+        &self,
+        config: &Config,
+        ask: Ask<'_>,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, DaemonError> {
         let Some(token) = config.client_token(ask.right, ask.tenant) else {
             return Err(DaemonError::NoToken { right: name(ask.right), tenant: ask.tenant.clone() });
         };
@@ -214,8 +239,7 @@ impl Daemon {
             // Whatever is between here and the daemon may repeat a request; what it asks for is then still done once.
             request = request.header("Idempotency-Key", SystemRandom.opaque_id().to_string());
         }
-        let response = fill(request).send().await.map_err(|error| self.failure_of(&error))?;
-        self.read(response).await
+        fill(request).send().await.map_err(|error| self.failure_of(&error))
     }
 
     async fn read(&self, mut response: Response) -> Result<Value, DaemonError> {

@@ -21,6 +21,7 @@ pub mod scope;
 pub mod simulate;
 pub mod status;
 pub mod talk;
+pub mod watch;
 pub mod webhooks;
 
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ enum Command {
     Jobs(jobs::JobsArgs),
     /// Change the state of one agent or many.
     Change(change::ChangeArgs),
+    /// Watch the agents live: a table that follows the daemon.
+    Watch(watch::WatchArgs),
     /// Print a report.
     #[command(subcommand)]
     Report(report::ReportCommand),
@@ -91,6 +94,7 @@ impl Cli {
             Command::Import(args) => import::run(args).await,
             Command::Jobs(args) => jobs::run(args).await,
             Command::Change(args) => change::run(args).await,
+            Command::Watch(args) => watch::run(args).await,
             Command::Report(command) => report::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Webhooks(command) => webhooks::run(command).await,

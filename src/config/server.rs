@@ -14,11 +14,16 @@ use crate::domain::secret::Secret;
 /// Characters that a bearer token needs at least, so that it cannot be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
+/// Each viewer is a connection and some twenty kilobytes.
+const MOST_VIEWERS: usize = 50_000;
+
 /// The HTTP face.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Server {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// How many viewers may follow the live picture at once.
+    pub viewers: usize,
     /// Who may use it. Without tokens the API answers nobody.
     pub tokens: Vec<ApiToken>,
     /// Who may read `/metrics`.
@@ -88,6 +93,11 @@ impl Server {
             &kind::address(),
             SocketAddr::from(([127, 0, 0, 1], 8080)),
         );
+        let viewers = section.value(
+            restarts("viewers", "How many viewers may follow the live picture at once; one more is turned away."),
+            &kind::integer(1..=MOST_VIEWERS),
+            2000,
+        );
         let tokens = section.tables("tokens", ApiToken::read);
         if tokens.is_empty() {
             section.warn("tokens", "no token is configured, so the API answers nobody");
@@ -101,7 +111,7 @@ impl Server {
             &kind::choice(METRICS),
             MetricsAccess::Token,
         );
-        Self { listen, tokens, metrics }
+        Self { listen, viewers, tokens, metrics }
     }
 }
 

@@ -34,6 +34,7 @@ pub use super::rule::compile::Wanted;
 pub use explain::{Explanation, Outcome, RuleExplanation, explain};
 pub use facts::{Facts, Finding};
 pub use reversal::is_reversal;
+pub use view::verdict;
 
 /// The guards' settings.
 #[derive(Clone, PartialEq, Eq, Debug)]

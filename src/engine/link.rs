@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::calls::Purse;
 use super::feed::FeedState;
+use super::live::Topic;
 use super::message::Message;
 use super::meter::Meter;
 use super::readiness::Readiness;
@@ -38,6 +39,8 @@ pub struct Link {
     pub readiness: Readiness,
     /// The keeper's inbox.
     pub inbox: mpsc::Sender<Message>,
+    /// Where viewers are told what was committed.
+    pub live: Arc<Topic>,
     /// The request budget, with the calls of the last minute restored; [`Self::budget`] locks it.
     pub budget: Mutex<Budget>,
     /// The same for reads of figures, which the platform counts by themselves; [`Self::budget_of`] locks either.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::door::{ChangeRequest, DoorError, Taken};
+use super::live::snapshot::Snapshot;
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::merge::Fed;
 use crate::domain::time::UtcMicros;
@@ -41,6 +42,11 @@ pub enum Message {
     },
     /// A schedule was imported.
     ScheduleChanged,
+    /// Somebody wants to see the picture.
+    Look {
+        /// Answered after the commit.
+        reply: oneshot::Sender<Snapshot>,
+    },
 }
 
 /// A snapshot as it came out of the reader, its own instant converted to our clock.

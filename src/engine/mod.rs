@@ -14,6 +14,7 @@ pub mod heads;
 pub mod jobs;
 pub mod keeper;
 pub mod link;
+pub mod live;
 pub mod message;
 pub mod meter;
 pub mod picture;

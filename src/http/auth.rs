@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -83,6 +85,14 @@ impl Caller {
         self.0.id.clone()
     }
 
+    /// Whether the token may do this to the tenant by a newer list of tokens.
+    pub(super) fn may_still(&self, tokens: &Tokens, right: Right, tenant: &TenantId) -> bool {
+        let access = tokens.find(self.0.token.expose());
+        access.is_some_and(|access| {
+            access.rights.contains(&right) && access.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
+        })
+    }
+
     /// Whether the caller may do this to the tenant. A tenant out of reach looks like one that does not exist.
     pub(super) fn check(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
         if !self.reaches(tenant) || !state.door.tenants().has(tenant) {
@@ -108,21 +118,35 @@ impl Caller {
     }
 }
 
+/// The subprotocol of `/live`.
+pub(super) const SUBPROTOCOL: &str = "shiftkeeper.live.v1";
+
+/// What stands before the token where it comes as a subprotocol.
+const TOKEN_PROTOCOL: &str = "bearer.";
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// A browser cannot give a WebSocket a header of its own. It offers `bearer.` and the token in base64url beside the real
+/// subprotocol; in the address the token would stand in the logs of whatever is in between.
+fn subprotocol_token(headers: &HeaderMap) -> Option<String> {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let encoded =
+        offered.flat_map(|value| value.split(',')).find_map(|name| name.trim().strip_prefix(TOKEN_PROTOCOL))?;
+    String::from_utf8(URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?).ok()
+}
+
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let token = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
+        let token = bearer(&parts.headers).or_else(|| subprotocol_token(&parts.headers));
         let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
         let token = token
             .ok_or_else(|| unauthorized("send `Authorization: Bearer TOKEN` with a token of [[server.tokens]]"))?;
-        let access = state.tokens.borrow().find(token).cloned();
+        let access = state.tokens.borrow().find(&token).cloned();
         access
             .map(Self)
             .ok_or_else(|| unauthorized("this token is none of [[server.tokens]] of the daemon at this address"))

@@ -6,9 +6,11 @@ pub mod auth;
 pub mod problem;
 
 mod api;
+mod live;
 mod metrics;
 mod request_key;
 mod serve;
+mod stall;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::domain::words::count;
 use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
 use crate::engine::jobs::Jobs;
+use crate::engine::live::Live;
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
@@ -133,6 +136,7 @@ pub struct ApiState {
     outbox: Outbox,
     probes: Probes,
     repeats: Repeats<Problem>,
+    live: Live,
     status: StatusDesk,
     metrics_open: bool,
 }
@@ -157,6 +161,8 @@ pub struct ApiParts {
     pub probes: Probes,
     /// Carries out once what comes under one key.
     pub repeats: Repeats<Problem>,
+    /// The live picture.
+    pub live: Live,
     /// Takes looks at the daemon.
     pub status: StatusDesk,
     /// `/metrics` takes no token.
@@ -176,6 +182,7 @@ impl ApiState {
             outbox: parts.outbox,
             probes: parts.probes,
             repeats: parts.repeats,
+            live: parts.live,
             status: parts.status,
             metrics_open: parts.metrics_open,
         }
@@ -201,8 +208,11 @@ fn router(state: ApiState) -> Router {
         .route("/api/v1/webhooks/{id}/retry", post(api::webhooks::retry))
         .route("/api/v1/webhooks/{id}/recover", post(api::webhooks::recover))
         .route("/api/v1/webhooks/{id}/test", post(api::webhooks::test));
+    // They last; what limits them stands in `live` and `stall`.
+    let lasting = Router::new().route("/live", get(live::socket)).route("/live/events", get(live::events));
     limited(others, BODY_LIMIT, ANSWERED_WITHIN)
         .merge(limited(imports, LARGEST_FILE, IMPORTED_WITHIN))
+        .merge(lasting)
         .fallback(problem::no_such_place)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panicked))

@@ -36,6 +36,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)
     }
 
+    /// The status of the answer.
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// With one more member.
     #[must_use]
     pub fn with(mut self, key: &str, value: Value) -> Self {

@@ -1,40 +1,47 @@
-//! The accept loop: a connection cap, time limits for headers and requests, an orderly stop.
+//! The accept loop: a connection cap, time limits for headers, requests and sockets that take nothing, an orderly stop.
 //!
 //! axum's own server installs no timer, so that hyper's limit on slow headers would do nothing; hence this one.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
+use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::stall::StallGuard;
 use super::{ApiState, router};
-use crate::clock::RealTime;
+use crate::clock::{RealTime, SharedClock, SystemClock};
 
-/// Connections at once; who comes later waits in the system's queue.
+/// Connections at once beside those of viewers; who comes later waits in the system's queue.
 const MOST_CONNECTIONS: usize = 512;
 /// A client's headers must be whole within this.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// Requests under way at a stop may take this long.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
+/// And what was asked for under a key, after that.
+const REPEATS_WITHIN: Duration = Duration::from_secs(2);
 /// After an accept that failed (too many open files, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What the system takes of us for a connection before some of it is sent, in bytes. Without a bound it is megabytes, and it takes
+/// minutes until a viewer who has stopped reading shows.
+const MOST_UNSENT: u32 = 32 * 1024;
 
 /// Serves until `soft` is cancelled, then lets requests under way finish.
 pub async fn serve(listener: Arc<TcpListener>, state: ApiState, soft: CancellationToken) -> anyhow::Result<()> {
-    let repeats = state.repeats.clone();
+    let (repeats, live) = (state.repeats.clone(), state.live.clone());
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS + live.most_viewers()));
     let app = router(state);
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
+    let real_time: SharedClock = Arc::new(SystemClock::real());
     let mut connections = JoinSet::new();
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
     loop {
         while connections.try_join_next().is_some() {}
         let permit = tokio::select! {
@@ -52,18 +59,43 @@ pub async fn serve(listener: Arc<TcpListener>, state: ApiState, soft: Cancellati
                 }
             },
         };
-        let service = TowerToHyperService::new(app.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let (app, clock, soft) = (app.clone(), real_time.clone(), soft.clone());
         connections.spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = converse(stream, app, clock, soft).await {
                 tracing::debug!(%error, "a connection ended badly");
             }
             drop(permit);
         });
     }
-    tokio::select! {
-        () = async { graceful.shutdown().await; repeats.finish().await } => {}
-        () = RealTime::sleep(STOP_WITHIN) => {}
-    }
+    let drained = async {
+        live.stop().await;
+        while connections.join_next().await.is_some() {}
+    };
+    within(STOP_WITHIN, drained).await;
+    // Also when a viewer who takes nothing was in the way.
+    within(REPEATS_WITHIN, repeats.finish()).await;
     Ok(())
+}
+
+async fn within(limit: Duration, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = RealTime::sleep(limit) => {}
+    }
+}
+
+/// One connection. Once `soft` is cancelled the request under way is its last.
+async fn converse(stream: TcpStream, app: Router, clock: SharedClock, soft: CancellationToken) -> anyhow::Result<()> {
+    // What is written is whole: to wait for more would only hold it up.
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_notsent_lowat(MOST_UNSENT)?;
+    let io = TokioIo::new(StallGuard::new(stream, clock));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+    let mut connection = pin!(http.serve_connection(io, TowerToHyperService::new(app)).with_upgrades());
+    tokio::select! {
+        done = connection.as_mut() => return Ok(done?),
+        () = soft.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    Ok(connection.await?)
 }

@@ -77,11 +77,7 @@ impl<'a> View<'a> {
     }
 
     fn verdict(&self) -> LiveVerdict {
-        let settings = self.context.settings;
-        let sight = (self.slot.observed(), self.slot.seen_at());
-        let (kind, since) = (self.standing.kind(), self.standing.since());
-        let planned = PlannedNow { kind, since, activity: || self.standing.activity(self.slot.plan()) };
-        settings.adherence.judge_sight(planned, sight, settings.stale_after, self.now())
+        judged(self.slot, self.standing, self.context.settings, self.now())
     }
 
     fn observed(&self, holds: impl FnOnce(&Observed) -> bool) -> bool {
@@ -198,6 +194,18 @@ impl<'a> View<'a> {
         };
         span.map_or_else(|| if is.asks_for_running() { "no shift".to_owned() } else { unknown() }, rough_duration_text)
     }
+}
+
+/// The verdict on an agent at `now`.
+pub fn verdict(slot: &AgentSlot, settings: &DecideSettings, now: UtcMicros) -> LiveVerdict {
+    judged(slot, slot.standing(now), settings, now)
+}
+
+fn judged(slot: &AgentSlot, standing: Standing, settings: &DecideSettings, now: UtcMicros) -> LiveVerdict {
+    let sight = (slot.observed(), slot.seen_at());
+    let planned =
+        PlannedNow { kind: standing.kind(), since: standing.since(), activity: || standing.activity(slot.plan()) };
+    settings.adherence.judge_sight(planned, sight, settings.stale_after, now)
 }
 
 fn unknown() -> String {

@@ -12,6 +12,7 @@ use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom, SharedClock, Stopwatch};
 use crate::domain::ids::{ReasonCode, SubscriptionId};
 use crate::domain::state::AgentState;
+use crate::engine::live::Live;
 use crate::engine::readiness::{Part, Readiness};
 use crate::platform::budget::Budget;
 use crate::platform::{
@@ -174,6 +175,7 @@ impl Stage {
             random: Arc::new(SeededRandom::new(1)),
             writer: store.writer().clone(),
             reader: store.reader().clone(),
+            live: Live::new(shared.clone(), store.reader().clone(), 1).open(&"acme".into()),
             readiness: Readiness::new(shared),
             inbox: inbox_in,
             budget: Mutex::new(Budget::new(1, Duration::from_secs(60), 0)),

@@ -12,6 +12,7 @@ use crate::domain::figures::{QueueFigures, SkillFigures};
 use crate::domain::ids::{AgentId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::state::AgentState;
 use crate::engine::calls::call_row;
+use crate::engine::live::Live;
 use crate::engine::meter::Meter;
 use crate::engine::readiness::Readiness;
 use crate::platform::budget::Budget;
@@ -164,6 +165,7 @@ impl Desk {
             random: Arc::new(SeededRandom::new(1)),
             writer: store.writer().clone(),
             reader: store.reader().clone(),
+            live: Live::new(shared.clone(), store.reader().clone(), 1).open(&"acme".into()),
             readiness: Readiness::new(shared),
             inbox: mpsc::channel(1).0,
             budget: Mutex::new(Budget::new(100, minute, 0)),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::book::{Book, Open};
 use super::files::{File, Zones};
 use super::record::Pass;
+use super::show::Shown;
 use super::{AutomaticChange, Keeper, KeeperParts};
 use crate::domain::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId};
@@ -49,6 +50,7 @@ impl Keeper {
             looking_since: now,
             told_stale: BTreeSet::new(),
             plans_read: now,
+            shown: Shown::default(),
             next_slot: None,
             ahead_of_steady_us: None,
             slept: None,
@@ -57,6 +59,8 @@ impl Keeper {
         };
         keeper.read_store(now).await?;
         keeper.record_start(now).await?;
+        let last_id = keeper.link.reader.last_history_id(&keeper.link.tenant).await?;
+        keeper.link.live.begin(last_id, keeper.link.inbox.clone());
         Ok(keeper)
     }
 

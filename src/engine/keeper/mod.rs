@@ -18,6 +18,7 @@ mod moot;
 mod observe;
 mod record;
 mod requests;
+mod show;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use self::book::Book;
 use self::files::File;
 use self::record::Pass;
 use self::requests::PendingAnswer;
+use self::show::Shown;
 use super::link::Link;
 use super::message::Message;
 use super::meter::Totals;
@@ -108,6 +110,8 @@ struct Keeper {
     /// The subscriptions that people were told are stale.
     told_stale: BTreeSet<u32>,
     plans_read: UtcMicros,
+    /// What viewers were told.
+    shown: Shown,
     /// How far the wall clock is ahead of steady time; another value means that it was set.
     ahead_of_steady_us: Option<i64>,
     /// How much steady time is ahead of monotonic time; more of it means that the host slept.
@@ -130,7 +134,9 @@ impl Arrival {
             Self::Message(Message::Request { request, .. }) => request.agents.len(),
             Self::Message(Message::Sight(sight)) => sight.changed.len(),
             Self::Message(Message::Fed(fed)) => fed.len(),
-            Self::Message(Message::SliceNotice(_) | Message::Cancel { .. } | Message::ScheduleChanged)
+            Self::Message(
+                Message::SliceNotice(_) | Message::Cancel { .. } | Message::ScheduleChanged | Message::Look { .. },
+            )
             | Self::Answer(_)
             | Self::Told(_) => 0,
         }
@@ -242,6 +248,10 @@ impl Keeper {
         for reply in std::mem::take(&mut pass.replies) {
             reply();
         }
+        for look in std::mem::take(&mut pass.looks) {
+            // A viewer may be gone again.
+            let _ = look.send(self.show(pass.now));
+        }
         self.tell_facts(pass.now);
         self.link.meter.passed(watch.elapsed());
         Ok(())
@@ -260,17 +270,21 @@ impl Keeper {
             Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply),
             Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),
             Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
+            Arrival::Message(Message::Look { reply }) => pass.looks.push(reply),
         }
         Ok(())
     }
 
     async fn commit(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
         let commit = self.finish_commit(pass);
-        if !commit.is_empty() {
+        let (committed, draft) = (!commit.is_empty(), self.to_tell(pass.now, &commit));
+        let mut ids = Vec::new();
+        if committed {
             let totals = Totals::of(&commit);
-            self.link.writer.commit(commit).await?;
+            ids = self.link.writer.commit(commit).await?.history;
             self.link.meter.add(&totals);
         }
+        self.publish(pass.now, draft, committed, &ids);
         Ok(())
     }
 

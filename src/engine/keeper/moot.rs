@@ -92,14 +92,15 @@ impl Keeper {
     /// After the commit: they are gone. The last agent of the roster takes each free place.
     pub(super) fn forget_leavers(&mut self, pass: &Pass) {
         for agent in &pass.leavers {
-            self.forget(agent);
+            self.forget(agent, pass.now);
         }
     }
 
-    fn forget(&mut self, agent: &AgentId) {
+    fn forget(&mut self, agent: &AgentId, now: UtcMicros) {
         if let Some(index) = self.roster.find(agent.as_str()) {
             self.roster.remove(agent.as_str());
             self.files.swap_remove(index.position());
+            self.tell_gone(agent, index, now);
         }
         self.automatic.remove(agent);
         self.leaving.remove(agent);

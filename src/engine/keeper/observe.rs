@@ -215,7 +215,7 @@ impl Keeper {
     fn take_back(&mut self, pass: &mut Pass, index: AgentIndex, posted: &Observed, row: &Sighted) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         let (tenant, entered_at) = (self.link.tenant.clone(), posted.row_at);
-        pass.commit.history.push(HistoryWrite::Remove { tenant, agent, entered_at });
+        pass.commit.history.push(HistoryWrite::Remove { tenant, agent: agent.clone(), entered_at });
         let file = &mut self.files[index.position()];
         let before = file.before_estimate.take();
         if let Some(before) = before.as_ref().filter(|before| before.state.counts_as_not_ready()) {
@@ -226,6 +226,8 @@ impl Keeper {
         match (merge(before_it, row), before) {
             (Merged::Changed(now), before) => self.enter(pass, index, before.as_ref(), now, row.generated_at),
             (_, Some(before)) => {
+                // It is the latest again, which gives its row a new id: who reads on from an id hears of it.
+                pass.commit.history.push(self.retiming(&agent, before.row_at, &before));
                 self.tell_change(pass, index, Some(posted), &before, None);
                 self.roster.observe(index, before, row.generated_at);
             }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 use super::Keeper;
 use crate::domain::agent::{Observed, Source};
@@ -15,6 +16,7 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
 use crate::engine::calls::{HeldSlot, real_millis};
+use crate::engine::live::snapshot::Snapshot;
 use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, NoteWrite, RemembersWrite};
 
 /// What one pass is about to commit, and what leaves after the commit.
@@ -37,6 +39,8 @@ pub(super) struct Pass {
     pub asks: Vec<AgentIndex>,
     /// Answers to give.
     pub replies: Vec<Box<dyn FnOnce() + Send>>,
+    /// Who wants to see the picture.
+    pub looks: Vec<oneshot::Sender<Snapshot>>,
 }
 
 impl Pass {
@@ -51,6 +55,7 @@ impl Pass {
             sends: Vec::new(),
             asks: Vec::new(),
             replies: Vec::new(),
+            looks: Vec::new(),
         }
     }
 

@@ -4,6 +4,7 @@ mod desk;
 mod fed;
 mod interleavings;
 mod out_of_sight;
+mod show;
 
 use std::time::Duration;
 

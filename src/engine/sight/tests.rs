@@ -10,6 +10,7 @@ use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom, SharedClock};
 use crate::domain::ids::ReasonCode;
 use crate::domain::state::AgentState;
+use crate::engine::live::Live;
 use crate::engine::readiness::Readiness;
 use crate::engine::settings::SightSettings;
 use crate::engine::settings::tests::settings as usual_settings;
@@ -174,6 +175,7 @@ impl Bench {
             random: Arc::new(SeededRandom::new(1)),
             writer: store.writer().clone(),
             reader: store.reader().clone(),
+            live: Live::new(shared.clone(), store.reader().clone(), 1).open(&"acme".into()),
             readiness: Readiness::new(shared),
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),

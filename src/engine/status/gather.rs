@@ -119,7 +119,8 @@ impl Desk {
             configuration: ConfigurationStatus { ok: reloaded, loaded_at },
         };
         status.ok = status.has_nothing_wrong();
-        Look { status, tenants: seen.iter().map(|link| self.meters(link)).collect(), writer }
+        let tenants = seen.iter().map(|link| self.meters(link)).collect();
+        Look { status, tenants, writer, viewers: self.parts.live.viewers() }
     }
 
     fn store(&self, stored: Option<&Stored>, queued: usize) -> StoreStatus {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::deliver::Outbox;
 use super::jobs::Jobs;
+use super::live::{Live, Viewers};
 use super::readiness::Readiness;
 use super::tenants::Tenants;
 use crate::clock::SharedClock;
@@ -40,6 +41,8 @@ pub struct StatusParts {
     pub outbox: Outbox,
     /// The jobs of the calendar.
     pub jobs: Jobs,
+    /// The live picture's hub.
+    pub live: Live,
     /// How reloads of the configuration went.
     pub reloads: Reloads,
     /// The daemon's clock.
@@ -57,6 +60,8 @@ pub struct Look {
     pub tenants: Vec<Meters>,
     /// How the writer does.
     pub writer: WriterVitals,
+    /// Who watches live.
+    pub viewers: Viewers,
 }
 
 /// Takes looks. Cheap to clone.

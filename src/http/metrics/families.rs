@@ -21,6 +21,7 @@ impl Collector for Families {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
         self.daemon(&mut page)?;
+        self.viewers(&mut page)?;
         process::write(&mut page)?;
         self.store(&mut page)?;
         self.jobs(&mut page)?;
@@ -89,6 +90,17 @@ impl Families {
             "shiftkeeper_config_last_reload_success_timestamp_seconds",
             "When the configuration in force was loaded",
             [(ALONE, unix(status.configuration.loaded_at))],
+        )
+    }
+
+    fn viewers(&self, page: &mut Page<'_>) -> fmt::Result {
+        let viewers = self.0.viewers;
+        page.gauge("shiftkeeper_viewers", "Viewers of the live picture", [(ALONE, viewers.now as u64)])?;
+        page.counter("shiftkeeper_viewers_seen", "Viewers that were let in", [(ALONE, viewers.so_far)])?;
+        page.counter(
+            "shiftkeeper_viewers_too_slow",
+            "Viewers that were dropped, as they took messages more slowly than they came",
+            [(ALONE, viewers.too_slow)],
         )
     }
 

@@ -14,6 +14,7 @@ use crate::store::cells::Cells;
 use crate::store::change::HistoryRow;
 use crate::store::error::ReadError;
 use crate::store::reader::Reader;
+use crate::store::tables::history::LAST_ID;
 
 /// The most rows of one page of history.
 pub const HISTORY_PAGE_LIMIT: u32 = 10_000;
@@ -132,6 +133,14 @@ impl Reader {
         values.text(tenant.as_str()).text(agent).int(at);
         values.int(from.as_micros()).int(to.as_micros()).int(i64::from(limit.min(HISTORY_PAGE_LIMIT)));
         self.all(SPAN, values).await?.iter().map(decode).collect()
+    }
+
+    /// The highest id of a tenant's rows; 0 where there is none.
+    pub async fn last_history_id(&self, tenant: &TenantId) -> Result<u64, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        let rows = self.all(LAST_ID, values).await?;
+        rows.first().map_or(Ok(0), |row| Cells::of("state_history", row).number("id"))
     }
 
     /// Rows written or corrected after the one with id `after`, by id: how a viewer that fell behind catches up.

@@ -8,6 +8,7 @@ pub mod process;
 mod setup;
 pub mod sights;
 pub mod times;
+pub mod watcher;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -181,9 +182,10 @@ impl Scenario {
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n\
              [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"OPERATOR\" }}\nmay = [\"read\", \"change\", \"import\"]\n\
-             [[server.tokens]]\nid = \"viewer\"\ntoken = {{ env = \"VIEWER\" }}\ntenants = [{first:?}]\nmay = [\"read\"]\n\
+             [[server.tokens]]\nid = \"viewer\"\ntoken = {{ env = \"VIEWER\" }}\ntenants = [{first:?}]\nmay = [{may:?}]\n\
              [clock]\nspeed = {speed}\n[store]\nurl = {url:?}\n[log]\nlevel = \"error\"\n",
             first = description.tenants.first().expect("a tenant").id.as_str(),
+            may = self.setup.viewer_may,
             speed = self.setup.speed,
             url = self.store_url(),
         );

@@ -11,7 +11,7 @@ use shiftkeeper::clock::Stopwatch;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::{OPERATOR, PATIENCE, until};
+use super::{OPERATOR, PATIENCE, Runs, Scenario, until};
 
 /// Lines of a process that are kept; a test that needs more is wrong.
 const MOST_LINES: usize = 100_000;
@@ -107,6 +107,11 @@ impl Server {
         kilobytes << 10
     }
 
+    /// How many files it has open, sockets among them.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
     /// Waits for its end; gives how it ended and after how long.
     pub async fn ended(mut self) -> (ExitStatus, Duration, String) {
         let watch = Stopwatch::start();
@@ -188,5 +193,15 @@ impl Desk {
         let mut command = shiftkeeper(self.folder.path(), arguments);
         command.env("SHIFTKEEPER_TOKEN", OPERATOR).env("ACME_CLIENT_SECRET", &self.secret);
         command
+    }
+}
+
+impl Scenario {
+    /// How many files the daemon's process has open.
+    pub fn open_files(&self) -> usize {
+        match &self.daemon().runs {
+            Runs::Apart(server) => server.open_files(),
+            Runs::Here(_) => panic!("the daemon runs in the test's process"),
+        }
     }
 }

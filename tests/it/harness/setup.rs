@@ -29,6 +29,8 @@ pub struct Setup {
     pub keys_of: &'static [(&'static str, &'static str)],
     /// More tables of every tenant.
     pub tenant_tables: &'static str,
+    /// What the token [`super::VIEWER`] may do.
+    pub viewer_may: &'static str,
     /// The rules.
     pub rules: &'static str,
     /// The daemon as a process of its own.
@@ -52,6 +54,7 @@ impl Default for Setup {
             keys_of: &[],
             tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
                             [tenants.automation]\nstale_intervals = 30\n",
+            viewer_may: "read",
             rules: "",
             binary: None,
             webhooks: String::new(),

@@ -18,6 +18,7 @@ use crate::domain::transition::Status;
 use crate::engine::door::{ChangeRequest, Taken};
 use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
 use crate::engine::link::Link;
+use crate::engine::live::Live;
 use crate::engine::message::{Message, Sight};
 use crate::engine::meter::Meter;
 use crate::engine::readiness::Readiness;
@@ -120,6 +121,7 @@ pub(super) struct Desk {
     pub keeper: Keeper,
     pub clock: ManualClock,
     pub store: Store,
+    pub live: Live,
     puppet: Arc<Puppet>,
     parts: KeeperParts,
     agents: Vec<AgentId>,
@@ -141,6 +143,7 @@ impl Desk {
         let store = Store::open(&url, Role::Daemon, shared.clone(), &identity).await.expect("opens");
         let puppet = Arc::new(Puppet { clock: shared.clone(), told: Mutex::default() });
         let (inbox, arrivals) = mpsc::channel(16);
+        let live = Live::new(shared.clone(), store.reader().clone(), 10);
         let link = Arc::new(Link {
             tenant: TenantId::from("acme"),
             platform: puppet.clone(),
@@ -149,6 +152,7 @@ impl Desk {
             writer: store.writer().clone(),
             reader: store.reader().clone(),
             readiness: Readiness::new(shared),
+            live: live.open(&TenantId::from("acme")),
             inbox,
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             reporting_budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
@@ -163,7 +167,7 @@ impl Desk {
         let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
         let keeper = Keeper::load(&parts).await.expect("loads");
         let mut desk =
-            Self { keeper, clock, store, puppet, parts, agents, off_us: 0, settings: sender, _folder: folder };
+            Self { keeper, clock, store, live, puppet, parts, agents, off_us: 0, settings: sender, _folder: folder };
         desk.let_all_be_scheduled();
         desk
     }
@@ -366,6 +370,11 @@ impl Desk {
     pub(super) fn complaint(&self) -> Option<String> {
         let report = self.parts.link.readiness.report();
         report.parts.into_iter().find(|part| part.name.ends_with(": picture") && !part.ready).map(|part| part.detail)
+    }
+
+    /// What the keeper would take in, did it run by itself.
+    pub(super) fn inbox(&self) -> Arc<tokio::sync::Mutex<mpsc::Receiver<Message>>> {
+        self.parts.inbox.clone()
     }
 
     /// The events so far.

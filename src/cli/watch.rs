@@ -1,0 +1,260 @@
+//! `shiftkeeper watch`: the live picture in a terminal, as a table that is drawn anew when something changed, or line by line.
+//!
+//! It follows the daemon's event stream, and comes back by itself where the line broke, from the last message on that it has.
+
+mod events;
+mod picture;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use reqwest::{Method, Response};
+use serde_json::Value;
+
+use self::events::Events;
+use self::picture::{Picture, change_line};
+use super::config_args::ConfigArgs;
+use super::daemon::{Ask, Daemon, DaemonError};
+use super::exit::Exit;
+use super::output::{Output, print};
+use super::scope;
+use super::talk::say;
+use crate::clock::{RealTime, Stopwatch};
+use crate::config::{Config, Right};
+use crate::domain::ids::{TeamName, TenantId};
+use crate::domain::span;
+use crate::engine::live::HEARTBEAT_REAL;
+
+/// A line that says nothing for so long is broken, in real time.
+const SILENT_REAL: Duration = Duration::from_secs(3 * HEARTBEAT_REAL.as_secs());
+
+/// The pause before the daemon is tried again, in real time: the first one, and the longest.
+const FIRST_PAUSE_REAL: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE_REAL: Duration = Duration::from_secs(10);
+
+/// The table is drawn anew this often at most, in real time.
+const DRAW_EVERY_REAL: Duration = Duration::from_millis(250);
+
+/// An event stream lasts; this only has to be longer than anybody watches.
+const LONGEST_LINE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Options of `watch`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "On a terminal a table is drawn anew when something changes; Ctrl-C ends it. Into a pipe each change is a line, and
+with --output json each message of the daemon as it came (docs/api.md).
+
+Ends with 0 at the end of --for or at Ctrl-C, with 69 when no daemon answers at the start, with 77 when the token may not look.
+
+Examples:
+  shiftkeeper watch
+  shiftkeeper watch --tenant acme --team Billing --team Sales
+  shiftkeeper watch --output json --for 10s"
+)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The tenant; all within the token's reach without it. May be given more than once.
+    #[arg(long, value_name = "ID")]
+    tenant: Vec<TenantId>,
+    /// Agents of this team alone. May be given more than once.
+    #[arg(long, value_name = "NAME")]
+    team: Vec<TeamName>,
+    /// This skill or queue alone, and the agents whom the platform shows with it. May be given more than once.
+    #[arg(long, value_name = "NAME")]
+    skill: Vec<String>,
+    /// Ends after so long, in real time.
+    #[arg(long = "for", value_name = "SPAN", value_parser = span::parse)]
+    for_span: Option<Duration>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the command.
+pub async fn run(args: WatchArgs) -> anyhow::Result<ExitCode> {
+    let config = args.config.load_for_command()?.config;
+    for tenant in &args.tenant {
+        scope::one_tenant(&config, Some(tenant))?;
+    }
+    let mut shown = Shown::new(args.output);
+    let watched = async { follow(&args, &config, &mut shown).await };
+    let limit = async {
+        match args.for_span {
+            Some(span) => RealTime::sleep(span).await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = watched => ended,
+        () = limit => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+    };
+    shown.leave();
+    ended.map(|()| Exit::Done.into())
+}
+
+/// Follows the daemon until something goes wrong that no return mends.
+async fn follow(args: &WatchArgs, config: &Config, shown: &mut Shown) -> anyhow::Result<()> {
+    let mut last_id: Option<String> = None;
+    let mut pause = FIRST_PAUSE_REAL;
+    let mut ever = false;
+    loop {
+        // Looked for each time: a daemon that was started anew may have another address.
+        let opened = match Daemon::find(config).await {
+            Ok(daemon) => match open(args, config, &daemon, last_id.as_deref()).await {
+                Ok(response) => Some(response),
+                Err(error) if ever && error.may_pass() => None,
+                Err(error) => return Err(error.into_failure()),
+            },
+            Err(_) if ever => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(response) = opened {
+            if std::mem::replace(&mut ever, true) {
+                say(format!("the line stands again, from {}", last_id.as_deref().unwrap_or("a new picture")));
+            }
+            pause = FIRST_PAUSE_REAL;
+            let why = read(response, &mut last_id, shown).await?;
+            say(format!("the line to the daemon broke ({why}); coming back"));
+        }
+        RealTime::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE_REAL);
+    }
+}
+
+async fn open(
+    args: &WatchArgs,
+    config: &Config,
+    daemon: &Daemon,
+    last_id: Option<&str>,
+) -> Result<Response, DaemonError> {
+    let mut query: Vec<(&str, &str)> = args.tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();
+    query.extend(args.team.iter().map(|team| ("team", team.as_str())));
+    query.extend(args.skill.iter().map(|skill| ("skill", skill.as_str())));
+    // The token is one for the first tenant that it is asked for.
+    let configured = config.tenants.first().map(|tenant| &tenant.id);
+    let nobody = TenantId::new("");
+    let tenant = args.tenant.first().or(configured).unwrap_or(&nobody);
+    let ask = Ask { method: Method::GET, path: "/live/events", right: Right::Read, tenant, query: &query };
+    daemon
+        .open(config, ask, |request| {
+            let request = request.timeout(LONGEST_LINE);
+            match last_id {
+                Some(id) => request.header("Last-Event-ID", id),
+                None => request,
+            }
+        })
+        .await
+}
+
+/// Reads a line to its end; gives why it ended.
+async fn read(mut response: Response, last_id: &mut Option<String>, shown: &mut Shown) -> anyhow::Result<String> {
+    let mut events = Events::default();
+    loop {
+        let chunk = tokio::select! {
+            chunk = response.chunk() => chunk,
+            () = RealTime::sleep(SILENT_REAL) => return Ok("it says nothing".to_owned()),
+            () = shown.due() => {
+                shown.draw()?;
+                continue;
+            }
+        };
+        let chunk = match chunk {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Ok("it ended".to_owned()),
+            Err(error) => return Ok(error.without_url().to_string()),
+        };
+        for event in events.take(&chunk)? {
+            if let Some(id) = event.id {
+                *last_id = Some(id);
+            }
+            let Some(data) = event.data else { continue };
+            let message: Value = serde_json::from_str(&data)?;
+            shown.take(&data, &message)?;
+            if message["type"] == "end" {
+                return Ok(message["reason"].as_str().unwrap_or("no reason was given").replace('_', " "));
+            }
+        }
+    }
+}
+
+/// How what comes is shown.
+enum How {
+    /// Each message as it came.
+    Messages,
+    /// Each change as a line.
+    Lines,
+    /// A table that is drawn over itself.
+    Table,
+}
+
+struct Shown {
+    how: How,
+    picture: Picture,
+    /// Something changed since the table was drawn.
+    dirty: bool,
+    drawn: Option<Stopwatch>,
+}
+
+impl Shown {
+    fn new(output: Output) -> Self {
+        let how = match output {
+            Output::Json => How::Messages,
+            Output::Table if std::io::stdout().is_terminal() => How::Table,
+            Output::Table => How::Lines,
+        };
+        Self { how, picture: Picture::default(), dirty: false, drawn: None }
+    }
+
+    fn take(&mut self, data: &str, message: &Value) -> anyhow::Result<()> {
+        match self.how {
+            How::Messages => print(data)?,
+            How::Lines => {
+                if let Some(line) = change_line(message) {
+                    print(line)?;
+                }
+            }
+            How::Table => {
+                self.picture.take(message);
+                self.dirty = true;
+                if self.drawn.as_ref().is_none_or(|drawn| drawn.elapsed() >= DRAW_EVERY_REAL) {
+                    self.draw()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When the table is to be drawn, where something changed since it was.
+    async fn due(&self) {
+        match self.drawn.as_ref().filter(|_| self.dirty) {
+            Some(drawn) => RealTime::sleep(DRAW_EVERY_REAL.saturating_sub(drawn.elapsed())).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn draw(&mut self) -> anyhow::Result<()> {
+        let size = terminal_size::terminal_size();
+        let (width, height) = size.map_or((100, 40), |(width, height)| (width.0, usize::from(height.0)));
+        let text = self.picture.table(width, height.saturating_sub(1));
+        let mut out = std::io::stdout().lock();
+        // Home, each line cleared to its end, and what is below.
+        write!(out, "\x1b[H")?;
+        for line in text.lines() {
+            write!(out, "{line}\x1b[K\r\n")?;
+        }
+        write!(out, "\x1b[J")?;
+        out.flush()?;
+        (self.dirty, self.drawn) = (false, Some(Stopwatch::start()));
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        if matches!(self.how, How::Table) && self.dirty {
+            // The last picture, where there is still somebody to see it.
+            let _ = self.draw();
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Viewers who stop reading: they are gone within a minute, cost next to nothing, and nobody else notices.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use shiftkeeper::clock::{RealTime, SharedClock, Stopwatch};
+use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::sim::SimState;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::faults::say;
+use crate::harness::watcher::{WAYS, Way};
+use crate::harness::{Binary, Scenario, Setup, VIEWER, answer, full_size};
+
+/// A change is seen this long after its commit at the most, in 99 of 100 cases.
+const SEEN_WITHIN: Duration = Duration::from_millis(250);
+
+/// Who stops reading is gone after this.
+const GONE_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a thousand viewers and a hundred who stall may take.
+const MOST_BYTES: u64 = 100_000_000;
+
+/// Faster than real time, so that there is always something to tell: a snapshot every second.
+const SPEED: u32 = 10;
+
+/// Agents who change their state with each snapshot.
+const CHANGING: usize = 20;
+
+/// Asks for the live picture. `room` is what the system may hold for who does not read.
+async fn ask(address: SocketAddr, way: Way, room: Option<u32>) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    if let Some(room) = room {
+        socket.set_recv_buffer_size(room).expect("a small buffer");
+    }
+    let mut stream = socket.connect(address).await.expect("connects");
+    let head = format!("Host: {address}\r\nAuthorization: Bearer {VIEWER}\r\n");
+    let request = match way {
+        Way::Events => format!("GET /live/events HTTP/1.1\r\n{head}\r\n"),
+        Way::Socket => format!(
+            "GET /live HTTP/1.1\r\n{head}Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n"
+        ),
+    };
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    stream
+}
+
+/// What one viewer saw: how many changes, and how old each was by the world's clock.
+#[derive(Default)]
+struct Seen {
+    changes: usize,
+    ages_us: Vec<i64>,
+    ended: bool,
+}
+
+/// Reads an event stream for ever. The instants are the daemon's, whose clock is behind the world's.
+async fn read(stream: TcpStream, clock: SharedClock, behind_us: i64, seen: Arc<Mutex<Seen>>) {
+    let mut lines = BufReader::new(stream).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if !line.starts_with("data: {\"type\":\"agent\"") {
+            continue;
+        }
+        let at = line.split("\"at\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an instant");
+        let at: UtcMicros = at.parse().expect("an instant");
+        let age = clock.now().as_micros() - (at.as_micros() + behind_us);
+        let mut seen = seen.lock().expect("a lock");
+        seen.changes += 1;
+        seen.ages_us.push(age);
+    }
+    seen.lock().expect("a lock").ended = true;
+}
+
+/// How far the daemon's clock is behind the world's: an instant of its own lies between two of ours.
+async fn behind_us(scenario: &Scenario) -> i64 {
+    let mut nearest = (i64::MAX, 0);
+    for _ in 0..5 {
+        let before = scenario.clock.now().as_micros();
+        let body = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused"});
+        let (_, taken) = answer(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
+        let after = scenario.clock.now().as_micros();
+        let at = scenario.transition(&taken["transitions"][0]).await["requested_at"].clone();
+        let at: UtcMicros = at.as_str().expect("an instant").parse().expect("an instant");
+        nearest = nearest.min((after - before, (before + after) / 2 - at.as_micros()));
+    }
+    nearest.1
+}
+
+async fn change_some(scenario: &Scenario, round: usize) {
+    let state = if round.is_multiple_of(2) { SimState::Idle } else { SimState::Unavailable };
+    for agent in 2..2 + CHANGING {
+        scenario.put(&format!("u_{agent:04}"), state);
+    }
+    scenario.pass(crate::harness::INTERVAL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_who_stop_reading_are_gone_within_a_minute_and_the_others_see_changes_at_once() {
+    let (viewers, stalled) = if full_size() { (900, 100) } else { (90, 10) };
+    let mut setup = Setup::team(300);
+    setup.speed = SPEED;
+    setup.binary = Some(Binary { path: env!("CARGO_BIN_EXE_shiftkeeper").into(), environment: Vec::new() });
+    let scenario = Scenario::start_team(setup).await;
+    let (memory_before, files_before) = (scenario.peak_memory(), scenario.open_files());
+    let (behind_us, address) = (behind_us(&scenario).await, scenario.address());
+    let mut reading = JoinSet::new();
+    let mut seen = Vec::new();
+    for _ in 0..viewers {
+        let of_one = Arc::new(Mutex::new(Seen::default()));
+        seen.push(of_one.clone());
+        let stream = ask(address, Way::Events, None).await;
+        reading.spawn(read(stream, scenario.clock.clone(), behind_us, of_one));
+    }
+    let mut silent = Vec::new();
+    for number in 0..stalled {
+        silent.push(ask(address, WAYS[number % 2], Some(4096)).await);
+    }
+    let watch = Stopwatch::start();
+    scenario
+        .until("all are there", || async {
+            let files = scenario.open_files();
+            if files >= files_before + viewers + stalled { Ok(()) } else { Err(files.to_string()) }
+        })
+        .await;
+    let mut round = 0;
+    // A connection of the API's own may be kept.
+    while scenario.open_files() > files_before + viewers + 2 {
+        assert!(watch.elapsed() < GONE_WITHIN, "{} of {files_before} and {viewers}", scenario.open_files());
+        change_some(&scenario, round).await;
+        round += 1;
+    }
+    let gone_after = watch.elapsed();
+    for stream in &mut silent {
+        let rest = async { while stream.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {} };
+        tokio::select! {
+            () = rest => {}
+            () = RealTime::sleep(crate::harness::PATIENCE) => panic!("a viewer who stopped reading is still served"),
+        }
+    }
+    change_some(&scenario, round).await;
+    scenario
+        .until("all others have seen the same", || async {
+            let counts: Vec<usize> = seen.iter().map(|seen| seen.lock().expect("a lock").changes).collect();
+            let (least, most) = (counts.iter().min().copied(), counts.iter().max().copied());
+            let all = least == most && least >= Some(round * CHANGING);
+            if all { Ok(()) } else { Err(format!("{least:?} to {most:?} of {round} rounds")) }
+        })
+        .await;
+    assert!(seen.iter().all(|seen| !seen.lock().expect("a lock").ended), "nobody else was dropped");
+    let mut ages: Vec<i64> =
+        seen.iter().flat_map(|seen| std::mem::take(&mut seen.lock().expect("a lock").ages_us)).collect();
+    ages.sort_unstable();
+    let at = |share: usize| ages[(ages.len() - 1) * share / 100] / i64::from(SPEED) / 1000;
+    let grown = scenario.peak_memory() - memory_before;
+    say(&format!(
+        "{viewers} viewers saw {} changes, median {} ms, p99 {} ms after the pass that committed them began; {stalled} who \
+         stopped reading were gone after {gone_after:?}; memory grew by {} kB",
+        ages.len(),
+        at(50),
+        at(99),
+        grown / 1000
+    ));
+    assert!(at(99) <= i64::try_from(SEEN_WITHIN.as_millis()).expect("small"), "p99 {} ms", at(99));
+    assert!(grown < MOST_BYTES, "memory grew by {grown} bytes");
+}
