@@ -147,7 +147,8 @@ mod tests {
         for _ in 0..3 {
             let (written, read) =
                 tokio::join!(guarded.write_all(&[0; 2 * ROOM]), async { far.read_exact(&mut [0; 2 * ROOM]).await });
-            (written.expect("taken"), read.expect("written"));
+            written.expect("taken");
+            read.expect("written");
             guarded.flush().await.expect("all is written");
             clock.advance(STALLED_AFTER * 2);
         }

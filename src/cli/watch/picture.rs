@@ -209,7 +209,7 @@ mod tests {
         })
     }
 
-    fn message(kind: &str, body: Value) -> Value {
+    fn message(kind: &str, body: &Value) -> Value {
         let mut message = json!({"type": kind, "tenant": "acme", "at": "2026-10-26T13:31:00Z"});
         for (key, value) in body.as_object().expect("an object") {
             message[key] = value.clone();
@@ -221,13 +221,13 @@ mod tests {
     fn messages_are_pieced_together_to_a_table_with_who_is_out_of_adherence_first() {
         let mut picture = Picture::default();
         let agents = json!([agent("u_1", "Ready", "in"), agent("u_2", "Ready", "in"), agent("u_3", "Idle", "in")]);
-        picture.take(&message("snapshot", json!({"part": 1, "parts": 1, "age_ms": 2300, "agents": agents})));
-        picture.take(&message("agent", json!({"id": 7, "agent": {"id": "u_1", "state": "Paused"}, "replayed": true})));
+        picture.take(&message("snapshot", &json!({"part": 1, "parts": 1, "age_ms": 2300, "agents": agents})));
+        picture.take(&message("agent", &json!({"id": 7, "agent": {"id": "u_1", "state": "Paused"}, "replayed": true})));
         let adherence = json!({"agent": "u_2", "adherence": {"verdict": "out"}, "planned": {"activity": "break"}});
-        picture.take(&message("adherence", adherence));
+        picture.take(&message("adherence", &adherence));
         let open = json!({"id": "t", "agent": "u_1", "target": "Ready", "status": "waiting", "open": true});
-        picture.take(&message("transition", json!({"transition": open})));
-        picture.take(&message("gone", json!({"agent": "u_3"})));
+        picture.take(&message("transition", &json!({"transition": open})));
+        picture.take(&message("gone", &json!({"agent": "u_3"})));
         let table = picture.table(200, 10);
         let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(table.lines().next(), Some("2026-10-26T13:31:00Z · 2 agents, 1 out · age: acme 2.3 s"));
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(lines[3], first, "what a missed row does not say stays as it was");
         assert_eq!(lines.len(), 4);
         let done = json!({"id": "t", "agent": "u_1", "target": "Ready", "status": "confirmed", "open": false});
-        picture.take(&message("transition", json!({"transition": done})));
+        picture.take(&message("transition", &json!({"transition": done})));
         assert!(!picture.table(200, 10).contains("waiting"));
     }
 
@@ -244,7 +244,7 @@ mod tests {
     fn a_table_fits_its_terminal_and_says_what_does_not() {
         let mut picture = Picture::default();
         let agents: Vec<_> = (0..50).map(|number| agent(&format!("u_{number}"), "Ready", "in")).collect();
-        picture.take(&message("snapshot", json!({"part": 1, "parts": 1, "age_ms": 0, "agents": agents})));
+        picture.take(&message("snapshot", &json!({"part": 1, "parts": 1, "age_ms": 0, "agents": agents})));
         let table = picture.table(40, 10);
         assert_eq!(table.lines().count(), 10);
         assert!(table.lines().all(|line| line.chars().count() <= 40), "{table}");
@@ -253,9 +253,9 @@ mod tests {
 
     #[test]
     fn a_change_is_a_line_and_a_heartbeat_is_none() {
-        let line = change_line(&message("agent", json!({"agent": agent("u_1", "Ready", "in")})));
+        let line = change_line(&message("agent", &json!({"agent": agent("u_1", "Ready", "in")})));
         let expected = "2026-10-26T13:31:00Z acme u_1 Ready since 2026-10-26T13:30:05Z, planned work, verdict in";
         assert_eq!(line.as_deref(), Some(expected));
-        assert_eq!(change_line(&message("heartbeat", json!({}))), None);
+        assert_eq!(change_line(&message("heartbeat", &json!({}))), None);
     }
 }
