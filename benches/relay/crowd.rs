@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
+use crate::lines_of_stdin;
 use crate::ours::TOKEN;
 use crate::server::{DIGITS, Kind, MARK, now_us};
 
@@ -111,12 +112,12 @@ pub fn watch(arguments: &[String]) {
             tokio::time::sleep(COUNT_EVERY).await;
         }
         println!("ready");
-        let mut commands = tokio::io::BufReader::new(tokio::io::stdin()).lines();
+        let mut commands = lines_of_stdin();
         loop {
             tokio::select! {
-                line = commands.next_line() => match line {
-                    Ok(Some(_)) => say_ages(&heard),
-                    Ok(None) | Err(_) => return,
+                line = commands.recv() => match line {
+                    Some(_) => say_ages(&heard),
+                    None => return,
                 },
                 () = tokio::time::sleep(COUNT_EVERY) => println!("{}", heard.messages.get()),
             }

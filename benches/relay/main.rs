@@ -21,6 +21,8 @@ mod server;
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
+
 use self::crowd::Crowd;
 use self::server::{Kind, Server};
 
@@ -80,6 +82,19 @@ fn measure(kind: Kind, viewers: usize) -> Measured {
     let calm_bytes = server.memory();
     let rate = told_at_most(&mut server, &crowd, viewers);
     Measured { median, p99, rate, calm_bytes, peak_bytes: server.peak_memory() }
+}
+
+/// What is written to this process, line by line. Few lines wait: who writes waits instead.
+fn lines_of_stdin() -> mpsc::Receiver<String> {
+    let (lines, read) = mpsc::channel(64);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if lines.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    read
 }
 
 /// Tells [`CALM`] messages a second, and waits until all have come.

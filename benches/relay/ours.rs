@@ -9,8 +9,9 @@ use shiftkeeper::config::{Config, ConfigText, Environment};
 use shiftkeeper::domain::ids::TenantId;
 use shiftkeeper::engine::live::frame::{Frame, Kind};
 use shiftkeeper::engine::live::narrow::About;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio_util::sync::CancellationToken;
+
+use crate::lines_of_stdin;
 
 pub const ARGUMENT: &str = "serve";
 
@@ -38,9 +39,9 @@ async fn run() {
     println!("{}", app.listen);
     let topic = app.live.open(&TenantId::from("acme"));
     let tell = async {
-        let mut lines = BufReader::new(tokio::io::stdin()).lines();
+        let mut lines = lines_of_stdin();
         let mut id = 0;
-        while let Ok(Some(line)) = lines.next_line().await {
+        while let Some(line) = lines.recv().await {
             let message: Value = serde_json::from_str(&line).expect("JSON");
             id += 1;
             topic.publish([(Frame::new(Kind::Agent, Some(id), &message), About::All)]);
