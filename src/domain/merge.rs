@@ -120,12 +120,15 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
     Merged::Contradiction
 }
 
-/// Whether a row of another state is from after what is known. Of two rows the instants decide, up to their jitter. An estimate may be
-/// late: a row that seems a little older is newer when its snapshot was made after the estimate, and it is not the stay before.
+/// Whether a row of another state is from after what is known. Of two rows the instants decide, up to their jitter. What the feed
+/// told may be late: a row that seems a little older is newer when its snapshot was made after the estimate, and it is not the stay
+/// before. Our own POST is not late by more than its answer took: whatever began before the acceptance and is there after it began
+/// before the change, which then waits for the end of a contact that nobody had seen.
 fn is_newer(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: UtcMicros) -> bool {
     match now.source {
         Source::Snapshot => changed_at + SAME_CHANGE >= now.entered_at,
-        Source::Post | Source::Feed => {
+        Source::Post => changed_at > now.entered_at,
+        Source::Feed => {
             let close = changed_at + known.late_by >= now.entered_at && sighted.generated_at > now.entered_at;
             changed_at > now.entered_at || (close && !is_stay_before(known, sighted, changed_at))
         }
@@ -283,6 +286,15 @@ mod tests {
         assert_eq!(merge(Some(&snapshot), &older, 0), Merged::Contradiction);
         assert_eq!(merge(Some(&snapshot), &older, 1), Merged::Contradiction);
         assert_eq!(entered(&merge(Some(&snapshot), &older, 2)), Some(at(130)));
+    }
+
+    #[test]
+    fn a_contact_that_began_just_before_an_accepted_post_disproves_it_the_third_time() {
+        let posted = known(AgentState::Paused, 100, Source::Post);
+        let contact = row(AgentState::OnContact, 98, 110);
+        assert_eq!(merge(Some(&posted), &contact, 0), Merged::Contradiction, "the change waits for its end");
+        assert_eq!(entered(&merge(Some(&posted), &contact, 2)), Some(at(110)));
+        assert_eq!(entered(&merge(Some(&posted), &row(AgentState::OnContact, 101, 110), 0)), Some(at(101)));
     }
 
     #[test]

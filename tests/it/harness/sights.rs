@@ -35,7 +35,7 @@ pub enum Excuse {
     Unshown,
     /// It was on its way when the connection or the daemon ended.
     PerhapsLost,
-    /// Only a snapshot showed it that was answered after the feed had told of a later change.
+    /// Only a snapshot showed it that was answered after the feed had told of a later change, or at the same time.
     TooLate,
     /// The agent was in the same state just before, and what lay between was not shown: the same change, by the merge's law.
     SameAgain,
@@ -319,7 +319,8 @@ fn story(
 fn excuse(done: &[Done], at: usize, late_by: Duration) -> Option<Excuse> {
     let one = &done[at];
     let later_told = done[at + 1..].iter().filter_map(|later| later.told).map(|(at, _)| at).min();
-    let in_time = one.seen.filter(|(seen, _)| later_told.is_none_or(|told| *seen <= told));
+    // Which of two that left at nearly the same time came first, nobody knows.
+    let in_time = one.seen.filter(|(seen, _)| later_told.is_none_or(|told| *seen + late_by < told));
     let sources = [one.told, in_time];
     let surely = sources.iter().flatten().any(|(_, read)| *read == Read::Surely);
     if surely {
