@@ -86,7 +86,7 @@ async fn behind_us(scenario: &Scenario) -> i64 {
         let after = scenario.clock.now().as_micros();
         let at = scenario.transition(&taken["transitions"][0]).await["requested_at"].clone();
         let at: UtcMicros = at.as_str().expect("an instant").parse().expect("an instant");
-        nearest = nearest.min((after - before, (before + after) / 2 - at.as_micros()));
+        nearest = nearest.min((after - before, i64::midpoint(before, after) - at.as_micros()));
     }
     nearest.1
 }
@@ -97,6 +97,17 @@ async fn change_some(scenario: &Scenario, round: usize) {
         scenario.put(&format!("u_{agent:04}"), state);
     }
     scenario.pass(crate::harness::INTERVAL).await;
+}
+
+/// What was sent before the end may still be read.
+async fn until_ended(streams: &mut [TcpStream]) {
+    for stream in streams {
+        let rest = async { while stream.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {} };
+        tokio::select! {
+            () = rest => {}
+            () = RealTime::sleep(crate::harness::PATIENCE) => panic!("a viewer who stopped reading is still served"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,13 +146,7 @@ async fn viewers_who_stop_reading_are_gone_within_a_minute_and_the_others_see_ch
         round += 1;
     }
     let gone_after = watch.elapsed();
-    for stream in &mut silent {
-        let rest = async { while stream.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {} };
-        tokio::select! {
-            () = rest => {}
-            () = RealTime::sleep(crate::harness::PATIENCE) => panic!("a viewer who stopped reading is still served"),
-        }
-    }
+    until_ended(&mut silent).await;
     change_some(&scenario, round).await;
     scenario
         .until("all others have seen the same", || async {
