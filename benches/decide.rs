@@ -148,9 +148,7 @@ fn roster(now: UtcMicros) -> Roster {
         let observed =
             Observed { state, reason: None, queue, entered_at, platform_at, row_at, source, transition: None };
         let rested_until = now.offset(-(draw(n, 5) % 240) * MINUTE);
-        let rest =
-            Observed { state: AgentState::Paused, entered_at: rested_until.offset(-15 * MINUTE), ..observed.clone() };
-        roster.note_past_stay(index, &rest, rested_until);
+        roster.note_past_rest(index, (rested_until.offset(-15 * MINUTE), rested_until));
         roster.observe(index, observed, now.offset(-5_000_000));
     }
     roster.advance(now);

@@ -17,6 +17,7 @@ use super::scope::tenants;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
 use crate::domain::time::{UtcMicros, duration_text};
+use crate::domain::words::count;
 use crate::engine::status::{JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus};
 
 /// Shows how the running daemon is: tokens, budgets, breakers, pictures, feeds, subscriptions and webhooks of every tenant
@@ -144,6 +145,18 @@ fn tenant_rows(tenant: &TenantStatus) -> Vec<Row> {
         Row::new(true, &id, "budget", format!("{} of {} calls used", budget.used, budget.limit))
             .detail(format!("{} free now", budget.free)),
     );
+    let figures = &tenant.figures;
+    if let Some(oldest) = figures.skills.iter().chain(&figures.queues).map(|one| one.age_ms).max() {
+        let reporting = &tenant.reporting_budget;
+        let detail = format!(
+            "{}, {}; {} of {} calls used",
+            count(figures.skills.len(), "skill"),
+            count(figures.queues.len(), "queue"),
+            reporting.used,
+            reporting.limit
+        );
+        rows.push(Row::new(figures.ok, &id, "figures", format!("up to {} old", millis(oldest))).detail(detail));
+    }
     let breaker = &tenant.breaker;
     let since = breaker.since.map_or_else(String::new, |since| format!("automation is halted since {since}"));
     rows.push(Row::new(breaker.ok, &id, "breaker", breaker.state.clone()).detail(since));

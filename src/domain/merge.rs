@@ -105,7 +105,8 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
         return Merged::Changed(again.following(Some(now)));
     }
     if now.state == sighted.state {
-        return same_state(known, now, sighted, seen(changed_at));
+        // Without an instant that can be, a state that is known already is no news.
+        return if sound { same_state(known, now, sighted, seen(changed_at)) } else { same_stay(now, sighted) };
     }
     if is_newer(known, now, sighted, changed_at) {
         return Merged::Changed(seen(changed_at).following(Some(now)));
@@ -119,12 +120,15 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
     Merged::Contradiction
 }
 
-/// Whether a row of another state is from after what is known. Of two rows the instants decide, up to their jitter. An estimate may be
-/// late: a row that seems a little older is newer when its snapshot was made after the estimate, and it is not the stay before.
+/// Whether a row of another state is from after what is known. Of two rows the instants decide, up to their jitter. What the feed
+/// told may be late: a row that seems a little older is newer when its snapshot was made after the estimate, and it is not the stay
+/// before. Our own POST is not late by more than its answer took: whatever began before the acceptance and is there after it began
+/// before the change, which then waits for the end of a contact that nobody had seen.
 fn is_newer(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: UtcMicros) -> bool {
     match now.source {
         Source::Snapshot => changed_at + SAME_CHANGE >= now.entered_at,
-        Source::Post | Source::Feed => {
+        Source::Post => changed_at > now.entered_at,
+        Source::Feed => {
             let close = changed_at + known.late_by >= now.entered_at && sighted.generated_at > now.entered_at;
             changed_at > now.entered_at || (close && !is_stay_before(known, sighted, changed_at))
         }
@@ -139,7 +143,6 @@ fn is_stay_before(known: Known<'_>, sighted: &Sighted, changed_at: UtcMicros) ->
 fn same_state(known: Known<'_>, now: &Observed, sighted: &Sighted, seen: Observed) -> Merged {
     let close = seen.entered_at <= now.entered_at + SAME_CHANGE;
     let settled = |seen| Merged::Settled(Observed { reason: now.reason.clone(), transition: now.transition, ..seen });
-    let settles = sighted.changed_at.is_some();
     // An earlier stay in the same state says nothing of this one.
     let older = known.before.is_some_and(|before| {
         sighted.generated_at < before.entered_at || seen.entered_at + known.late_by < before.entered_at
@@ -148,14 +151,19 @@ fn same_state(known: Known<'_>, now: &Observed, sighted: &Sighted, seen: Observe
     match now.source {
         Source::Post | Source::Feed if earlier_stay => Merged::Nothing,
         // A change that waited for the end of a contact took effect long after it was accepted.
-        Source::Post if settles => settled(seen),
-        Source::Feed if settles && close => settled(seen),
-        _ if !close => Merged::Changed(seen.following(Some(now))),
-        Source::Post | Source::Feed | Source::Snapshot if now.queue != sighted.queue => {
-            Merged::Queue(Observed { queue: seen.queue, ..now.clone() })
-        }
-        Source::Post | Source::Feed | Source::Snapshot => Merged::Nothing,
+        Source::Post => settled(seen),
+        Source::Feed if close => settled(seen),
+        Source::Feed | Source::Snapshot if !close => Merged::Changed(seen.following(Some(now))),
+        Source::Feed | Source::Snapshot => same_stay(now, sighted),
     }
+}
+
+/// The queue may be another one.
+fn same_stay(now: &Observed, sighted: &Sighted) -> Merged {
+    if now.queue == sighted.queue {
+        return Merged::Nothing;
+    }
+    Merged::Queue(Observed { queue: sighted.queue.clone(), ..now.clone() })
 }
 
 /// Merges a message of the feed into what is known.
@@ -243,6 +251,8 @@ mod tests {
             (row(Ready, 97, 120), Some(at(100).offset(1)), "a new state whose instant jitters below the known one"),
             (row(Ready, 80, 120), None, "an older row of another state"),
             (row(Ready, 200, 120), Some(at(120)), "an instant after the snapshot's own is cut"),
+            (row(Paused, 200, 120), None, "and says nothing of the state that is known"),
+            (Sighted { changed_at: None, ..row(Paused, 0, 120) }, None, "nor does none"),
         ] {
             let merged = merge(Some(&snapshot), &sighted, 0);
             assert_eq!(entered(&merged), expected, "{why}: {merged:?}");
@@ -276,6 +286,15 @@ mod tests {
         assert_eq!(merge(Some(&snapshot), &older, 0), Merged::Contradiction);
         assert_eq!(merge(Some(&snapshot), &older, 1), Merged::Contradiction);
         assert_eq!(entered(&merge(Some(&snapshot), &older, 2)), Some(at(130)));
+    }
+
+    #[test]
+    fn a_contact_that_began_just_before_an_accepted_post_disproves_it_the_third_time() {
+        let posted = known(AgentState::Paused, 100, Source::Post);
+        let contact = row(AgentState::OnContact, 98, 110);
+        assert_eq!(merge(Some(&posted), &contact, 0), Merged::Contradiction, "the change waits for its end");
+        assert_eq!(entered(&merge(Some(&posted), &contact, 2)), Some(at(110)));
+        assert_eq!(entered(&merge(Some(&posted), &row(AgentState::OnContact, 101, 110), 0)), Some(at(101)));
     }
 
     #[test]

@@ -51,8 +51,16 @@ pub enum Kind {
     StopAnswering,
     /// A message of a feed, heartbeats too, is not said; the connection stays.
     Silent,
-    /// A message of a feed is said twice.
+    /// A message of a feed is said twice; a snapshot has every row twice.
     Repeat,
+    /// Every other row of a snapshot is missing.
+    MissingRows,
+    /// The timestamps of a snapshot's rows are an hour older than they were.
+    OldTimes,
+    /// The timestamps of a snapshot are right, and written in other zones.
+    OtherZones,
+    /// A snapshot of two and a half megabytes.
+    Bulky,
     /// Every open feed of the tenant (or of all) is reset. Happens once, at once.
     DropFeeds,
     /// Every open feed of the tenant (or of all) is closed in order. Happens once, at once.
@@ -73,8 +81,11 @@ impl Kind {
     fn fits(self, on: Endpoint) -> bool {
         match self {
             Self::Late => on == Endpoint::State,
-            Self::TimestampJitter => on == Endpoint::Snapshot,
-            Self::Silent | Self::Repeat => on == Endpoint::FeedMessage,
+            Self::TimestampJitter | Self::MissingRows | Self::OldTimes | Self::OtherZones | Self::Bulky => {
+                on == Endpoint::Snapshot
+            }
+            Self::Silent => on == Endpoint::FeedMessage,
+            Self::Repeat => matches!(on, Endpoint::Snapshot | Endpoint::FeedMessage),
             Self::WrongTypes | Self::Nonsense => {
                 matches!(on, Endpoint::Snapshot | Endpoint::SkillData | Endpoint::QueueFigures | Endpoint::FeedMessage)
             }
@@ -94,7 +105,7 @@ impl Kind {
 
     /// Where it strikes when nothing is said of it: at every request, and at messages only where it is of messages alone.
     fn fits_any(self, on: Endpoint) -> bool {
-        self.fits(on) && (on != Endpoint::FeedMessage || matches!(self, Self::Silent | Self::Repeat))
+        self.fits(on) && (on != Endpoint::FeedMessage || self == Self::Silent)
     }
 }
 

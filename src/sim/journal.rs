@@ -11,7 +11,7 @@ use super::faults::Kind;
 use super::feed::FeedEvent;
 use super::state::SimState;
 use super::world::Change;
-use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::ids::{AgentId, SubscriptionId, TenantId};
 use crate::domain::time::UtcMicros;
 
 /// The most entries that are kept; older ones are dropped.
@@ -36,8 +36,21 @@ pub struct RequestEntry {
     pub status: Option<u16>,
     /// The fault that the request met.
     pub fault: Option<Kind>,
-    /// The body of a state change, where it is JSON.
+    /// The body of a state change or a new subscription, where it is JSON and not long.
     pub body: Option<Box<RawValue>>,
+    /// The subscription that was made, or whose snapshot was answered.
+    pub subscription: Option<SubscriptionId>,
+    /// When the snapshot that was answered was made.
+    pub generated: Option<UtcMicros>,
+}
+
+/// How a request was answered.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    pub(super) status: Option<u16>,
+    pub(super) fault: Option<Kind>,
+    pub(super) subscription: Option<SubscriptionId>,
+    pub(super) generated: Option<UtcMicros>,
 }
 
 /// A change of an agent's state.
@@ -115,11 +128,12 @@ impl Journal {
     }
 
     /// Notes how a request was answered.
-    pub(super) fn answered(&mut self, seq: u64, status: Option<u16>, fault: Option<Kind>) {
+    pub(super) fn answered(&mut self, seq: u64, answered: Answered) {
         let at = seq.checked_sub(self.dropped + 1).and_then(|at| usize::try_from(at).ok());
         if let Some(Entry::Request(entry)) = at.and_then(|at| self.entries.get_mut(at)) {
-            entry.status = status;
-            entry.fault = fault;
+            let Answered { status, fault, subscription, generated } = answered;
+            (entry.status, entry.fault) = (status, fault);
+            (entry.subscription, entry.generated) = (subscription, generated);
         }
     }
 
@@ -196,6 +210,8 @@ mod tests {
             status: None,
             fault: None,
             body: None,
+            subscription: None,
+            generated: None,
         }
     }
 
@@ -205,8 +221,8 @@ mod tests {
         for _ in 0..MOST_ENTRIES + 3 {
             journal.request(request());
         }
-        journal.answered(2, Some(500), None);
-        journal.answered(4, Some(200), Some(Kind::Delay));
+        journal.answered(2, Answered { status: Some(500), ..Answered::default() });
+        journal.answered(4, Answered { status: Some(200), ..Answered::default() });
         let page = journal.page(0, 2);
         assert_eq!((page.dropped, page.next), (3, 5));
         let found: Vec<_> = page.requests.iter().map(|entry| (entry.seq, entry.status)).collect();

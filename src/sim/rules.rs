@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::faults::{Ambience, Endpoint, FaultSpec, Kind, Met};
 use super::figures::SkillFigures;
-use super::journal::RequestEntry;
+use super::journal::{Answered, RequestEntry};
 use super::stage::{Stage, Tenant};
 use super::subscriptions::{PollRefusal, Snapshot, View};
 use super::tokens::{Base, Rejection, Scope, Tokens};
@@ -231,7 +231,13 @@ impl Stage {
             (self.answer(ask, call, tenant, fault.as_ref(), seq, now), fault)
         };
         let status = reply.as_ref().map(Reply::status);
-        self.journal.answered(seq, status, fault.as_ref().map(|fault| fault.kind));
+        let (subscription, generated) = match &reply {
+            Some(Reply::Subscribed { id, .. }) => (Some(id.clone()), None),
+            Some(Reply::Snapshot(snapshot)) => (Some(snapshot.id.clone()), Some(snapshot.generated)),
+            Some(_) | None => (None, None),
+        };
+        let kind = fault.as_ref().map(|fault| fault.kind);
+        self.journal.answered(seq, Answered { status, fault: kind, subscription, generated });
         if let Some(tenant) = tenant.and_then(|at| self.tenants.get_mut(at)) {
             tenant.counts.throttled += u64::from(status == Some(429));
             tenant.account(&mut self.journal, &mut self.faults);
@@ -328,6 +334,10 @@ impl Stage {
                 | Kind::TimestampJitter
                 | Kind::Silent
                 | Kind::Repeat
+                | Kind::MissingRows
+                | Kind::OldTimes
+                | Kind::OtherZones
+                | Kind::Bulky
                 | Kind::DropFeeds
                 | Kind::CloseFeeds => {}
             }
@@ -486,7 +496,7 @@ fn credentials(style: TokenStyle, call: &Call) -> Option<(String, String, &Token
 }
 
 fn entry(ask: Ask, call: &Call, tenant: Option<TenantId>, at: UtcMicros) -> RequestEntry {
-    let body = (ask == Ask::SetState && call.body.len() <= LONGEST_KEPT_BODY)
+    let body = (matches!(ask, Ask::SetState | Ask::Subscribe) && call.body.len() <= LONGEST_KEPT_BODY)
         .then(|| serde_json::from_slice::<Box<RawValue>>(&call.body).ok())
         .flatten();
     RequestEntry {
@@ -499,5 +509,7 @@ fn entry(ask: Ask, call: &Call, tenant: Option<TenantId>, at: UtcMicros) -> Requ
         status: None,
         fault: None,
         body,
+        subscription: None,
+        generated: None,
     }
 }

@@ -18,6 +18,13 @@ use super::subscriptions::{Metric, Snapshot};
 use super::world::Look;
 use crate::domain::time::UtcMicros;
 
+/// The faults that spoil a snapshot's rows.
+const SPOIL_ROWS: [Kind; 7] =
+    [Kind::WrongTypes, Kind::Nonsense, Kind::Repeat, Kind::MissingRows, Kind::OldTimes, Kind::OtherZones, Kind::Bulky];
+const HOUR_MS: i64 = 3_600_000;
+/// What a bulky snapshot holds beside its rows, in bytes.
+const BULK: usize = 2_500_000;
+
 /// The most skills or queues that one request may name (guide 001).
 const MOST_IDS: usize = 100;
 
@@ -285,12 +292,12 @@ struct SnapshotBody<'a> {
     subscription_id: &'a str,
     status: &'static str,
     last_updated_timestamp: String,
-    data: Vec<serde_json::Map<String, Value>>,
+    data: Vec<Value>,
 }
 
 /// The bytes of a snapshot; the same ones again until the next is made, unless a fault colours them.
 pub(super) fn snapshot(snapshot: &Snapshot, ambience: Ambience, fault: Option<Kind>, dice: &Dice) -> Bytes {
-    let spoilt = fault.filter(|kind| matches!(kind, Kind::WrongTypes | Kind::Nonsense));
+    let spoilt = fault.filter(|kind| SPOIL_ROWS.contains(kind));
     if ambience == Ambience::default() && spoilt.is_none() {
         return snapshot.rendered.get_or_init(|| render(snapshot, ambience, None, dice)).clone();
     }
@@ -303,18 +310,27 @@ fn render(snapshot: &Snapshot, ambience: Ambience, spoilt: Option<Kind>, dice: &
         .iter()
         .enumerate()
         .map(|(at, look)| {
-            let moved = ambience.skew_ms + dice.swing_ms(ambience.jitter_ms);
+            let older_ms = if spoilt == Some(Kind::OldTimes) { HOUR_MS } else { 0 };
+            let moved = ambience.skew_ms + dice.swing_ms(ambience.jitter_ms) - older_ms;
             let mut row = row(snapshot, look, moved);
             match spoilt {
                 Some(Kind::WrongTypes) => mistype(&mut row, at),
-                Some(_) => befuddle(&mut row, at),
-                None => {}
+                Some(Kind::Nonsense) => befuddle(&mut row, at),
+                Some(Kind::OtherZones) => rezone(&mut row, look.since, moved, at),
+                Some(Kind::Bulky) => {
+                    row.insert("comment".to_owned(), "-".repeat(BULK / snapshot.looks.len().max(1)).into());
+                }
+                Some(_) | None => {}
             }
-            row
+            Value::from(row)
         })
         .collect();
-    if spoilt == Some(Kind::Nonsense) {
-        data.extend(data.first().cloned());
+    match spoilt {
+        Some(Kind::Nonsense) => data.extend(data.first().cloned()),
+        Some(Kind::WrongTypes) => data.extend([Value::Null, json!("available"), json!([1, 2])]),
+        Some(Kind::Repeat) => data.extend(data.clone()),
+        Some(Kind::MissingRows) => data = data.into_iter().step_by(2).collect(),
+        Some(_) | None => {}
     }
     let body = SnapshotBody {
         subscription_id: snapshot.id.as_str(),
@@ -340,6 +356,13 @@ fn row(snapshot: &Snapshot, look: &Look, moved_ms: i64) -> serde_json::Map<Strin
         Metric::TeamName => json!(who.map(|who| &*who.team)),
     };
     snapshot.metrics.iter().map(|metric| (metric.name().to_owned(), value(metric))).collect()
+}
+
+/// Writes a row's timestamp in another zone.
+fn rezone(row: &mut serde_json::Map<String, Value>, since: UtcMicros, moved_ms: i64, at: usize) {
+    let (minutes, zone) = if at.is_multiple_of(2) { (330, "+05:30") } else { (-480, "-08:00") };
+    let local = instant(since, moved_ms + minutes * 60_000);
+    row.insert("statusChangedTimestamp".to_owned(), format!("{}{zone}", local.trim_end_matches('Z')).into());
 }
 
 /// Gives a row values of types that it must not have; which ones depends on its place.

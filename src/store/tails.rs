@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::AnyConnection;
 use tokio::sync::watch;
 
+use super::change::{Commit, HistoryWrite};
 use super::error::CommitError;
 use super::tables::{audit, events, history};
 use crate::domain::audit::ChainHead;
@@ -95,3 +96,12 @@ impl Latest {
 
 /// What became of agents' latest rows; `None` where it is not known.
 pub(super) type LatestNews = Vec<((TenantId, AgentId), Option<UtcMicros>)>;
+
+/// The tenants whose numbers a change needs.
+pub(super) fn numbered_tenants(commit: &Commit) -> impl Iterator<Item = &TenantId> {
+    let history = commit.history.iter().map(|step| match step {
+        HistoryWrite::Enter(row) => &row.tenant,
+        HistoryWrite::Retime { tenant, .. } | HistoryWrite::Remove { tenant, .. } => tenant,
+    });
+    history.chain(commit.audit.iter().map(|draft| &draft.tenant)).chain(commit.events.iter().map(|event| &event.tenant))
+}

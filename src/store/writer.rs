@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backend::{Access, Backend, close_quietly};
 use super::batch::{Script, Values};
-use super::change::{AgentSchedule, Commit, Committed, HistoryWrite, Imported, ScheduleImport};
+use super::change::{AgentSchedule, Commit, Committed, Imported, ScheduleImport};
 use super::checkpoint::{self, Checkpointed};
 use super::control;
 use super::error::{CommitError, Fault, fault_of};
@@ -22,7 +22,7 @@ use super::tables::{
     agents, audit, audit_heads, calls, deliveries, events, figures, history, jobs, memory as automation, transitions,
     upkeep,
 };
-use super::tails::{EventNews, Latest, LatestNews, Tails};
+use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;
 use super::vitals::{Transactions, WriterVitals};
 use super::whole;
@@ -590,13 +590,4 @@ async fn apply(
             audit: seqs.by_ref().take(commit.audit.len()).collect(),
         })
         .collect())
-}
-
-/// The tenants whose numbers a change needs.
-fn numbered_tenants(commit: &Commit) -> impl Iterator<Item = &TenantId> {
-    let history = commit.history.iter().map(|step| match step {
-        HistoryWrite::Enter(row) => &row.tenant,
-        HistoryWrite::Retime { tenant, .. } | HistoryWrite::Remove { tenant, .. } => tenant,
-    });
-    history.chain(commit.audit.iter().map(|draft| &draft.tenant)).chain(commit.events.iter().map(|event| &event.tenant))
 }

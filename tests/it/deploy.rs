@@ -2,12 +2,14 @@
 //! stand before promtool and systemd-analyze where those are at hand (`tests/run` sees to both).
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 use shiftkeeper::platform::client::{ClientSettings, build};
 
+use crate::faults::say;
 use crate::harness::process::{Desk, Ended, Server, run, shiftkeeper};
 use crate::harness::{OPERATOR, PATIENCE, until};
 
@@ -57,7 +59,7 @@ fn tool(variable: &str, name: &str) -> Option<PathBuf> {
     };
     let found = named.or_else(on_path).filter(|tool| tool.as_os_str() != "none");
     if found.is_none() {
-        println!("skipped in part: there is no {name} here; tests/run sees to it, or name one in {variable}");
+        say(format!("skipped in part: there is no {name} here; tests/run sees to it, or name one in {variable}"));
     }
     found
 }
@@ -197,7 +199,7 @@ fn the_dashboard_is_one_that_grafana_takes_and_promtool_understands() {
         let expr = target["expr"].as_str().expect("an expression");
         let expr = expr.replace("$__rate_interval", "5m").replace("$tenant", ".*");
         assert!(!expr.contains('$'), "an unknown variable: {expr}");
-        rules.push_str(&format!("      - record: panel:{count}\n        expr: {}\n", Value::from(expr)));
+        let _ = write!(rules, "      - record: panel:{count}\n        expr: {}\n", Value::from(expr));
         count += 1;
     }
     assert!(count > 20, "{count} expressions");
@@ -303,7 +305,7 @@ async fn the_image_and_the_composition_name_keys_options_and_secrets_that_exist(
         assert!(there, "{path} is mounted and is not there");
     }
     let copied = image.lines().filter(|line| line.contains("&& cp deploy/")).flat_map(|line| line.split_whitespace());
-    for path in copied.filter(|word| word.ends_with(".toml")) {
+    for path in copied.filter(|word| Path::new(word).extension().is_some_and(|ending| ending == "toml")) {
         assert!(root().join(path).exists(), "{path} is copied and is not there");
     }
 }

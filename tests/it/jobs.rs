@@ -51,6 +51,28 @@ async fn started() -> (tempfile::TempDir, Server, Desk, Server) {
     (folder, simulator, desk, daemon)
 }
 
+/// What is added to the file is not the daemon's before a reload.
+async fn takes_a_job_up_by_a_reload(desk: &Desk, daemon: &Server) {
+    let text = std::fs::read_to_string(desk.config()).expect("readable");
+    let more = "[[jobs]]\nid = \"hourly\"\nkind = \"backup\"\ncron = \"0 * * * *\"\nfolder = \"hourly\"\n";
+    std::fs::write(desk.config(), format!("{text}{more}")).expect("written");
+    let listed = run(desk.command(&["jobs", "--output", "json"])).await.json();
+    let later: Vec<_> =
+        listed["jobs"].as_array().expect("a list").iter().filter(|job| job["after_reload"] == true).collect();
+    assert!(later.len() == 1 && later[0]["id"] == "hourly" && later[0]["next_due_at"].is_null(), "{listed}");
+    daemon.signal("HUP");
+    until("the daemon has the job", PATIENCE, || async {
+        let listed = run(desk.command(&["jobs", "--output", "json"])).await.json();
+        let jobs = listed["jobs"].as_array().expect("a list");
+        let taken = |job: &&Value| job["id"] == "hourly" && job["after_reload"] == false;
+        if jobs.iter().any(|job| taken(&job)) { Ok(()) } else { Err(listed.to_string()) }
+    })
+    .await;
+    assert_eq!(run_job(desk, "hourly").await.code, Some(0));
+    assert_eq!(names(&desk.folder.path().join("hourly")).len(), 1);
+    std::fs::write(desk.config(), text).expect("written");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_faults_is_set_aside_with_their_list() {
     let (_folder, _simulator, desk, daemon) = started().await;
@@ -101,25 +123,7 @@ async fn a_file_that_is_dropped_is_imported_once_it_has_settled_and_one_with_fau
     assert_eq!(watch["last"]["asked_by"], "operator", "{watch}");
     assert!(watch["next_due_at"].as_str().is_some_and(|next| next.contains("-01-01T00:00:00Z")), "{watch}");
 
-    // What is added to the file is not the daemon's before a reload.
-    let text = std::fs::read_to_string(desk.config()).expect("readable");
-    let more = "[[jobs]]\nid = \"hourly\"\nkind = \"backup\"\ncron = \"0 * * * *\"\nfolder = \"hourly\"\n";
-    std::fs::write(desk.config(), format!("{text}{more}")).expect("written");
-    let listed = run(desk.command(&["jobs", "--output", "json"])).await.json();
-    let later: Vec<_> =
-        listed["jobs"].as_array().expect("a list").iter().filter(|job| job["after_reload"] == true).collect();
-    assert!(later.len() == 1 && later[0]["id"] == "hourly" && later[0]["next_due_at"].is_null(), "{listed}");
-    daemon.signal("HUP");
-    until("the daemon has the job", PATIENCE, || async {
-        let listed = run(desk.command(&["jobs", "--output", "json"])).await.json();
-        let jobs = listed["jobs"].as_array().expect("a list");
-        let taken = |job: &&Value| job["id"] == "hourly" && job["after_reload"] == false;
-        if jobs.iter().any(|job| taken(&job)) { Ok(()) } else { Err(listed.to_string()) }
-    })
-    .await;
-    assert_eq!(run_job(&desk, "hourly").await.code, Some(0));
-    assert_eq!(names(&desk.folder.path().join("hourly")).len(), 1);
-    std::fs::write(desk.config(), text).expect("written");
+    takes_a_job_up_by_a_reload(&desk, &daemon).await;
 
     let unknown = run_job(&desk, "backups").await;
     assert!(unknown.code == Some(2) && unknown.stderr.contains("backup"), "{unknown:?}");

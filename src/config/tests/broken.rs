@@ -51,7 +51,7 @@ events = ["AGENT_STATE_CHANGED"]
 "#;
     insta::assert_snapshot!(complaints(toml), @r#"
     c.toml:3:10: server.listen: must be an IP address and a port; as in "127.0.0.1:8080" or "[::1]:8080"
-    c.toml:4:1: server.prot: is not a known key; known here: listen, viewers, tokens
+    c.toml:4:1: server.prot: is not a known key; known here: listen, viewers, tokens, metrics
     c.toml:7:9: clock.speed: must be an integer from 1 to 3600
     c.toml:10:7: store.url: must begin with sqlite:// or postgres://; as in "sqlite://data/shiftkeeper.db"
     c.toml:13:9: log.level: must be one of "error", "warn", "info", "debug", "trace"; did you mean "info"?
@@ -173,7 +173,7 @@ fn a_mistake_in_the_environment_or_an_option_names_it() {
     environment variable SHIFTKEEPER__TENANTS__ACME__REQUESTS_PER_MINUTE: tenants[acme].requests_per_minute: expects an integer from 1 to 6000, not text
     environment variable SHIFTKEEPER____: .: names no key; as in SHIFTKEEPER__SERVER__LISTEN
     option --set server.listen: server.listen: must be an IP address and a port; as in "127.0.0.1:8080" or "[::1]:8080"
-    option --set tenants.acme.client_secret: tenants[acme].client_secret: a secret must not stand here in clear; write { env = "NAME" } or { file = "PATH" }
+    option --set tenants.acme.client_secret: tenants[acme].client_secret: a secret must not stand here in clear; write { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }
     "#);
 }
 

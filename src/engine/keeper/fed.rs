@@ -17,6 +17,11 @@ impl Keeper {
             // It is from before now; where its instant says otherwise, the clock was set back on its way here.
             fed.received_at = fed.received_at.min(pass.now);
             fed.began_at = fed.began_at.min(fed.received_at);
+            // A stay that was told before, and that a snapshot has shown to be over, is not entered again by being told again.
+            if self.is_told_again(index, &fed) && !self.held_fed.contains_key(&agent) && self.is_elsewhere(index, &fed)
+            {
+                continue;
+            }
             match self.held_fed.remove(&agent) {
                 // Told again, it is the same change, and whatever is told later is less in doubt.
                 Some(held) if held.state == fed.state => fed.began_at = fed.began_at.min(held.began_at),
@@ -44,6 +49,23 @@ impl Keeper {
             };
             self.merge_message(pass, index, fed, true);
         }
+    }
+
+    /// Whether it is the stay that the feed told of last; if not, it is from now on.
+    fn is_told_again(&mut self, index: AgentIndex, fed: &Fed) -> bool {
+        let late_by = self.late_by() + fed.waited;
+        let last = &mut self.files[index.position()].last_fed;
+        if last.as_ref().is_some_and(|(state, since)| *state == fed.state && fed.began_at <= *since + late_by) {
+            return true;
+        }
+        *last = Some((fed.state.clone(), fed.began_at));
+        false
+    }
+
+    /// Whether the agent is in sight, and in another state.
+    fn is_elsewhere(&self, index: AgentIndex, fed: &Fed) -> bool {
+        let now = self.roster.get(index).and_then(AgentSlot::observed);
+        now.is_some_and(|now| now.state != fed.state && !now.state.is_out_of_sight())
     }
 
     fn is_in(&self, index: AgentIndex, fed: &Fed) -> bool {

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use crate::domain::agent::Observed;
 use crate::domain::ids::SubjectId;
 use crate::domain::merge::Sighted;
+use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 /// One agent's file.
@@ -39,6 +40,8 @@ pub(super) struct File {
     pub before_estimate: Option<Observed>,
     /// The feed has told of what the picture holds, to this keeper.
     pub told_by_feed: bool,
+    /// What the feed told last of the agent, and since when.
+    pub last_fed: Option<(AgentState, UtcMicros)>,
     /// The platform is being asked about the agent, or may be asked again from this monotonic time on.
     pub asked: Asked,
 }
@@ -69,6 +72,7 @@ impl File {
             missed: None,
             before_estimate: None,
             told_by_feed: false,
+            last_fed: None,
             asked: Asked::Never,
         }
     }

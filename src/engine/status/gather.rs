@@ -8,15 +8,16 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::Mutex;
 
 use super::view::{
-    AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, FeedStatus, JobStatus, PictureStatus,
-    SCHEMA_VERSION, Status, StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
+    AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, FeedStatus, FigureAge, FiguresStatus, JobStatus,
+    PictureStatus, SCHEMA_VERSION, Status, StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
 };
 use super::{Look, StatusParts};
 use crate::clock::Stopwatch;
+use crate::domain::figures::Figures;
 use crate::domain::ids::{EndpointId, TenantId};
 use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
-use crate::engine::calls::real_millis;
+use crate::engine::calls::{Purse, real_millis};
 use crate::engine::deliver::TOLD_AFTER;
 use crate::engine::feed::{FeedStanding, FeedState};
 use crate::engine::jobs::JobView;
@@ -194,7 +195,7 @@ impl Desk {
 impl Status {
     fn has_nothing_wrong(&self) -> bool {
         let tenant = |tenant: &TenantStatus| {
-            let own = [tenant.token.ok, tenant.breaker.ok, tenant.picture.ok, tenant.feed.ok];
+            let own = [tenant.token.ok, tenant.breaker.ok, tenant.picture.ok, tenant.feed.ok, tenant.figures.ok];
             own.iter().all(|ok| *ok) && tenant.webhooks.iter().all(|webhook| webhook.ok)
         };
         self.parts.iter().all(|part| part.ready)
@@ -207,17 +208,15 @@ impl Status {
 
 fn tenant(link: &Link, stored: Option<&OfTenant>, now: UtcMicros) -> TenantStatus {
     let facts = link.meter.facts();
-    let budget = {
-        let (budget, now) = (link.budget(), link.clock.monotonic());
-        BudgetStatus { limit: budget.limit(), used: budget.used(now), free: budget.free(now) }
-    };
     TenantStatus {
         id: link.tenant.clone(),
         token: token(link.platform.vitals().token),
-        budget,
+        budget: budget(link, Purse::Ordinary),
+        reporting_budget: budget(link, Purse::Reporting),
         breaker: breaker(facts.as_ref()),
         picture: picture(facts.as_ref(), now),
         feed: feed(link.feed(), now),
+        figures: figures(&link.figures.borrow(), now),
         open_transitions: words(facts.as_ref().map(|facts| &facts.open)),
         subscriptions: subscriptions(link, facts.as_ref(), now),
         webhooks: stored.map_or_else(Vec::new, |stored| webhooks(&stored.endpoints, now)),
@@ -226,6 +225,23 @@ fn tenant(link: &Link, stored: Option<&OfTenant>, now: UtcMicros) -> TenantStatu
             signed_through: stored.head.map_or(0, |(seq, _)| seq),
             head_age_ms: stored.head.map(|(_, at)| real_millis(now.since(at))),
         }),
+    }
+}
+
+fn budget(link: &Link, purse: Purse) -> BudgetStatus {
+    let (budget, now) = (link.budget_of(purse), link.clock.monotonic());
+    BudgetStatus { limit: budget.limit(), used: budget.used(now), free: budget.free(now) }
+}
+
+fn figures(figures: &Figures, now: UtcMicros) -> FiguresStatus {
+    let age = |id: &str, at| FigureAge { id: id.to_owned(), age_ms: real_millis(now.since(at)) };
+    let skills = figures.skills.iter().map(|taken| (taken.figures.id.as_str(), taken.at));
+    let queues = figures.queues.iter().map(|taken| (taken.figures.id.as_str(), taken.at));
+    FiguresStatus {
+        ok: skills.clone().chain(queues.clone()).all(|(_, at)| figures.fresh(at, now)),
+        good_for_ms: real_millis(figures.good_for),
+        skills: skills.map(|(id, at)| age(id, at)).collect(),
+        queues: queues.map(|(id, at)| age(id, at)).collect(),
     }
 }
 

@@ -23,8 +23,8 @@ use crate::store::{Reader, Writer, WriterVitals};
 pub use gather::{Meters, STORE_EVERY_REAL};
 pub use reloads::Reloads;
 pub use view::{
-    AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, FeedStatus, JobStatus, PictureStatus, Status,
-    StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
+    AuditStatus, BreakerStatus, BudgetStatus, ConfigurationStatus, FeedStatus, FigureAge, FiguresStatus, JobStatus,
+    PictureStatus, Status, StoreStatus, SubscriptionStatus, TenantStatus, TokenStatus, WebhookStatus,
 };
 
 /// What a look is taken with.

@@ -49,6 +49,8 @@ pub struct TenantStatus {
     pub token: TokenStatus,
     /// Its request budget.
     pub budget: BudgetStatus,
+    /// The same of reads of figures, which the platform counts by themselves.
+    pub reporting_budget: BudgetStatus,
     /// Its breaker.
     pub breaker: BreakerStatus,
     /// Its picture.
@@ -57,6 +59,8 @@ pub struct TenantStatus {
     pub feed: FeedStatus,
     /// Open transitions, by status.
     pub open_transitions: BTreeMap<String, u64>,
+    /// The figures of its skills and queues.
+    pub figures: FiguresStatus,
     /// Its subscriptions.
     pub subscriptions: Vec<SubscriptionStatus>,
     /// The endpoints that are told of it.
@@ -140,6 +144,28 @@ pub struct FeedStatus {
     pub messages: u64,
     /// What of that made no sense.
     pub odd_messages: u64,
+}
+
+/// Figures of skills and queues.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FiguresStatus {
+    /// All of them tell of now.
+    pub ok: bool,
+    /// Older than this they tell nothing of now.
+    pub good_for_ms: u64,
+    /// Of skills that were ever read.
+    pub skills: Vec<FigureAge>,
+    /// Of queues that were ever read.
+    pub queues: Vec<FigureAge>,
+}
+
+/// How old the figures of one skill or queue are.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FigureAge {
+    /// Which.
+    pub id: String,
+    /// How old.
+    pub age_ms: u64,
 }
 
 /// A real-time subscription.

@@ -11,7 +11,7 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::calls::CallKind;
 use crate::engine::jobs::JobView;
-use crate::engine::status::{BudgetStatus, Look, Meters, TenantStatus};
+use crate::engine::status::{BudgetStatus, FigureAge, Look, Meters, TenantStatus};
 
 /// All families of one look.
 #[derive(Debug)]
@@ -28,6 +28,7 @@ impl Collector for Families {
         self.platform(&mut page)?;
         self.keepers(&mut page)?;
         self.feeds(&mut page)?;
+        self.figures(&mut page)?;
         self.subscriptions(&mut page)?;
         self.outbox(&mut page)?;
         self.audit(&mut page)
@@ -209,7 +210,10 @@ impl Families {
 
     fn budgets(&self, page: &mut Page<'_>) -> fmt::Result {
         let purses = |of: fn(&BudgetStatus) -> usize| {
-            self.tenants().map(move |tenant| (with(&tenant.id, "purse", "ordinary"), of(&tenant.budget) as u64))
+            self.tenants().flat_map(move |tenant| {
+                let sample = |purse, budget| (with(&tenant.id, "purse", purse), of(budget) as u64);
+                [sample("ordinary", &tenant.budget), sample("reporting", &tenant.reporting_budget)]
+            })
         };
         page.gauge(
             "shiftkeeper_budget_limit_calls",
@@ -317,6 +321,29 @@ impl Families {
             "shiftkeeper_feed_odd_messages",
             "What the live feed has said that made no sense",
             each().map(|(labels, feed)| (labels, feed.odd_messages)),
+        )
+    }
+
+    fn figures(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.gauge(
+            "shiftkeeper_figures_age_seconds",
+            "How old the figures of a skill or a queue are",
+            self.tenants().flat_map(|tenant| {
+                let sample = |kind: &str, one: &FigureAge| {
+                    let mut labels = with(&tenant.id, "of", kind);
+                    labels.push(("id", one.id.clone()));
+                    (labels, seconds(one.age_ms))
+                };
+                let skills = tenant.figures.skills.iter().map(|one| sample("skill", one));
+                skills.chain(tenant.figures.queues.iter().map(|one| sample("queue", one))).collect::<Vec<_>>()
+            }),
+        )?;
+        page.gauge(
+            "shiftkeeper_figures_good_for_seconds",
+            "The age of figures beyond which they tell nothing of now; no sample where none are read",
+            self.tenants()
+                .filter(|tenant| tenant.figures.good_for_ms > 0)
+                .map(|tenant| (of(&tenant.id), seconds(tenant.figures.good_for_ms))),
         )
     }
 

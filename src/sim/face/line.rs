@@ -133,6 +133,10 @@ pub(super) async fn deliver(answer: Option<(Response, Bytes)>, fault: Option<&Fa
             | Kind::StopAnswering
             | Kind::Silent
             | Kind::Repeat
+            | Kind::MissingRows
+            | Kind::OldTimes
+            | Kind::OtherZones
+            | Kind::Bulky
             | Kind::DropFeeds
             | Kind::CloseFeeds,
         )

@@ -201,6 +201,33 @@ async fn snapshots_can_talk_nonsense_in_every_way() {
 }
 
 #[tokio::test]
+async fn snapshots_can_lack_repeat_and_date_their_rows_badly_and_be_too_big() {
+    let bench = Bench::new(quiet()).await;
+    let token = bench.token(0, "").await;
+    let path = "/api/v2/analytics/realtime/subscription";
+    let users = ["u_0001", "u_0002", "u_0003", "u_0004"];
+    let view = json!({ "name": "n", "interval": 10_000, "view": { "id": "users", "filter": { "userId": users } } });
+    let (_, made) = answer(bench.post(path, &token, &view)).await;
+    let poll = format!("{path}/{}", made["subscriptionId"].as_str().expect("an id"));
+    let read = async |fault: &str| {
+        bench.fault(json!({ "kind": fault, "on": "snapshot", "count": 1 })).await;
+        bench.clock.advance(Duration::from_secs(10));
+        let text = bench.get(&poll, &token).send().await.expect("answered").text().await.expect("a body");
+        let body: Value = serde_json::from_str(&text).expect("JSON");
+        (text.len(), body["data"].as_array().expect("rows").clone())
+    };
+    let rows = |read: &(usize, Vec<Value>)| read.1.iter().map(|row| row["userId"].clone()).collect::<Vec<_>>();
+    assert_eq!(rows(&read("missing_rows").await), ["u_0001", "u_0003"]);
+    assert_eq!(rows(&read("repeat").await), [users, users].concat());
+    assert_eq!(read("old_times").await.1[1]["statusChangedTimestamp"], "2026-10-28T13:00:00.000Z");
+    let zoned = read("other_zones").await.1;
+    assert_eq!(zoned[0]["statusChangedTimestamp"], "2026-10-28T19:30:00.000+05:30");
+    assert_eq!(zoned[1]["statusChangedTimestamp"], "2026-10-28T06:00:00.000-08:00");
+    assert!(read("bulky").await.0 > 2_500_000);
+    assert_eq!(read("wrong_types").await.1.last(), Some(&json!([1, 2])));
+}
+
+#[tokio::test]
 async fn the_back_door_refuses_what_it_does_not_understand() {
     let bench = Bench::new(quiet()).await;
     for (path, body) in [

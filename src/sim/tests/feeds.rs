@@ -260,7 +260,7 @@ async fn a_feed_can_be_refused_silent_and_broken() {
     bench.put("u_0001", "idle");
     assert_eq!(client.json().await["state"], "idle", "what was not said is lost, and the line still stands");
 
-    bench.breaks("repeat:agent=u_0002,count=1");
+    bench.breaks("repeat:on=feed_message,agent=u_0002,count=1");
     for state in ["paused", "idle"] {
         bench.put("u_0002", state);
     }

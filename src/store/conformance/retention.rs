@@ -10,7 +10,7 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
 use crate::store::backend::{Access, Backend, close_quietly};
-use crate::store::tables::retention;
+use crate::store::tables::{figures, retention};
 use crate::store::{CallWrite, CommitError, Pruned, Slice, Writer};
 
 on_each_engine!(
@@ -100,6 +100,12 @@ async fn no_slice_looks_through_a_whole_table() {
         (retention::ATTEMPTS, "platform_calls_by_sending"),
         (retention::QUESTIONS, "platform_calls_questions"),
         (retention::JOB_RUNS, "job_runs USING PRIMARY KEY (tenant=? AND job=?"),
+        (figures::ROLL_UP_SKILLS, "skill_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
+        (figures::ROLLED_UP_SKILLS, "skill_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
+        (figures::ROLL_UP_QUEUES, "queue_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
+        (figures::ROLLED_UP_QUEUES, "queue_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
+        (figures::FORGET_SKILLS, "skill_figures_15m_by_quarter (tenant=? AND quarter_at<?)"),
+        (figures::FORGET_QUEUES, "queue_figures_15m_by_quarter (tenant=? AND quarter_at<?)"),
     ] {
         let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
         let rows = plan.fetch_all(&mut connection).await.expect("a plan");

@@ -283,6 +283,10 @@ fn is_unanswered(post: &RequestEntry, attempt: &CallWrite, kills: &[UtcMicros]) 
             | Kind::Nonsense
             | Kind::Silent
             | Kind::Repeat
+            | Kind::MissingRows
+            | Kind::OldTimes
+            | Kind::OtherZones
+            | Kind::Bulky
             | Kind::DropFeeds
             | Kind::CloseFeeds,
         ) => false,

@@ -6,6 +6,7 @@
 pub mod ledger;
 pub mod process;
 mod setup;
+pub mod sights;
 pub mod times;
 pub mod watcher;
 

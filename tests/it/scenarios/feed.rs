@@ -72,12 +72,11 @@ impl Scenario {
     }
 }
 
+/// States and when they were entered.
+type Story = Vec<(AgentState, UtcMicros)>;
+
 /// An agent's changes by the simulator's account, from the first row of history on, beside that history.
-fn stories(
-    log: &LogPage,
-    agent: &AgentId,
-    rows: &[HistoryRow],
-) -> (Vec<(AgentState, UtcMicros)>, Vec<(AgentState, UtcMicros)>) {
+fn stories(log: &LogPage, agent: &AgentId, rows: &[HistoryRow]) -> (Story, Story) {
     let begins_at = rows.first().map_or(UtcMicros::MAX, |row| row.entered_at);
     let happened = log
         .changes

@@ -178,9 +178,9 @@ async fn a_restart_neither_hurries_nor_forgets_what_was_read() {
         let read = stored(&reader, &scenario, "1001").await.len();
         until_read(&scenario, &reader, "1001", read + 1).await;
         if round % 2 == 0 {
-            scenario.kill_daemon().await
+            scenario.kill_daemon().await;
         } else {
-            scenario.stop_daemon().await
+            scenario.stop_daemon().await;
         }
         scenario.start_daemon().await;
     }

@@ -11,6 +11,7 @@ mod feed;
 mod figures;
 mod hostile;
 mod imports;
+mod live_picture;
 mod lost_answers;
 mod outage;
 mod outbox;

@@ -64,7 +64,7 @@ fn put(scenario: &Scenario, tenant: &str, agent: &str, state: SimState) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_comes_changes_and_goes_by_a_reload_and_the_others_notice_nothing() {
+async fn a_tenant_comes_and_changes_by_a_reload_and_the_others_notice_nothing() {
     let mut setup = two_tenants();
     setup.unserved = &[BRAVO];
     let mut scenario = Scenario::start(setup).await;
@@ -81,50 +81,68 @@ async fn a_tenant_comes_changes_and_goes_by_a_reload_and_the_others_notice_nothi
     let taken = scenario.change(&["u_0001"], "Paused").await;
     scenario.until_status(&taken[0], "confirmed").await;
 
-    let (tokens, subscribed) =
-        (asked(&scenario, BRAVO, "/token").len(), asked(&scenario, BRAVO, "/subscription").len());
+    let of = |scenario: &Scenario, tenant| {
+        (asked(scenario, tenant, "/token").len(), asked(scenario, tenant, "/subscription").len())
+    };
+    let (tokens, subscribed) = of(&scenario, BRAVO);
     scenario.setup.keys_of = &[(BRAVO, "requests_per_minute = 50")];
     scenario.reload();
     scenario
         .until("the tenant has a new client", || async {
-            let now = asked(&scenario, BRAVO, "/token").len();
+            let (now, _) = of(&scenario, BRAVO);
             if now == tokens + 1 { Ok(()) } else { Err(format!("{now} token requests after {tokens}")) }
         })
         .await;
-    scenario.until_in_sight().await;
-    assert_eq!(asked(&scenario, BRAVO, "/subscription").len(), subscribed, "its subscription goes on");
+    let taken = scenario.change(&["u_0001"], "Idle").await;
+    scenario.until_status(&taken[0], "confirmed").await;
+    assert_eq!(of(&scenario, BRAVO).1, subscribed, "its subscription goes on");
     assert_eq!(actions(&scenario).await, ["tenant.added", "configuration.reloaded"]);
 
-    put(&scenario, BRAVO, "u_0002", SimState::OnContact);
+    // The other tenant had one token, one subscription and no word of any of it.
+    look_at(&mut scenario, ACME);
+    assert_eq!(of(&scenario, ACME), (1, 1));
+    assert!(actions(&scenario).await.is_empty());
+    scenario.until_settled().await;
+    scenario.stop_daemon().await;
+    reckon_both(&mut scenario).await;
+}
+
+/// A change of an agent with a contact, which waits for its end.
+async fn a_change_that_waits(scenario: &Scenario, agent: &str) -> Value {
+    put(scenario, scenario.tenant.as_str(), agent, SimState::OnContact);
     let reader = scenario.reader().await;
-    let tenant = scenario.tenant.clone();
     scenario
         .until("the contact is seen", || async {
-            let seen = reader.latest_states(&tenant).await.expect("readable");
-            let on_contact = |row: &&shiftkeeper::store::StoredHistory| row.row.state.is_on_contact();
-            if seen.iter().filter(on_contact).count() == 1 { Ok(()) } else { Err("not yet".to_owned()) }
+            let seen = reader.latest_states(&scenario.tenant).await.expect("readable");
+            let contacts = seen.iter().filter(|row| row.row.state.is_on_contact()).count();
+            if contacts == 1 { Ok(()) } else { Err("not yet".to_owned()) }
         })
         .await;
-    let waits = scenario.change(&["u_0002"], "NotReady").await;
+    scenario.change(&[agent], "NotReady").await.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_goes_by_a_reload_leaves_what_waits_in_the_store_until_it_is_back() {
+    let mut scenario = Scenario::start(two_tenants()).await;
+    look_at(&mut scenario, BRAVO);
+    scenario.until_in_sight().await;
+    let waits = a_change_that_waits(&scenario, "u_0002").await;
     scenario.setup.unserved = &[BRAVO];
     scenario.reload();
     assert_eq!(status_of(&scenario).await, StatusCode::NOT_FOUND, "it is gone at once");
     until_parts(&scenario, BRAVO, false).await;
+    let (reader, tenant) = (scenario.reader().await, scenario.tenant.clone());
     scenario
-        .until("the removal is in the chain", || async {
+        .until("the removal is in the chain, under a signed head", || async {
             let actions = actions(&scenario).await;
-            if actions.last() == Some(&"tenant.removed") { Ok(()) } else { Err(format!("{actions:?}")) }
+            let (chain, head) = (reader.chain_head(&tenant).await, reader.last_audit_head(&tenant).await);
+            let (chain, head) = (chain.expect("readable").seq, head.expect("readable").map(|head| head.seq));
+            let is_there = actions == ["tenant.removed"] && head == Some(chain);
+            if is_there { Ok(()) } else { Err(format!("{actions:?}, head {head:?} of {chain}")) }
         })
         .await;
     let removed = scenario.audit(&reader).await.into_iter().find(|entry| entry.action == "tenant.removed");
     assert_eq!(removed.expect("an entry").why, json!({"open_transitions": 1}));
-    scenario
-        .until("the chain ends under a signed head", || async {
-            let (chain, head) = (reader.chain_head(&tenant).await, reader.last_audit_head(&tenant).await);
-            let (chain, head) = (chain.expect("readable").seq, head.expect("readable").map(|head| head.seq));
-            if head == Some(chain) { Ok(()) } else { Err(format!("{head:?} of {chain}")) }
-        })
-        .await;
     let open = reader.open_transitions(&tenant).await.expect("readable");
     assert!(matches!(open[..], [ref one] if matches!(one.transition.status, Status::Waiting { .. })), "{open:?}");
     let asked_before = scenario.log().requests.len();
@@ -135,13 +153,8 @@ async fn a_tenant_comes_changes_and_goes_by_a_reload_and_the_others_notice_nothi
     scenario.setup.unserved = &[];
     scenario.reload();
     put(&scenario, BRAVO, "u_0002", SimState::Available);
-    scenario.until_status(&waits[0], "confirmed").await;
-    assert_eq!(actions(&scenario).await.last(), Some(&"tenant.added"));
-
-    // The other tenant had one token, one subscription and no word of any of it.
-    look_at(&mut scenario, ACME);
-    assert_eq!((asked(&scenario, ACME, "/token").len(), asked(&scenario, ACME, "/subscription").len()), (1, 1));
-    assert!(actions(&scenario).await.is_empty());
+    scenario.until_status(&waits, "confirmed").await;
+    assert_eq!(actions(&scenario).await, ["tenant.removed", "tenant.added"]);
     scenario.until_settled().await;
     scenario.stop_daemon().await;
     reckon_both(&mut scenario).await;

@@ -153,6 +153,18 @@ async fn a_message_that_a_snapshot_has_overtaken_is_old_and_one_that_may_be_wait
 }
 
 #[tokio::test]
+async fn a_stay_that_is_told_again_after_a_snapshot_showed_it_to_be_over_is_not_entered_again() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(50, &[("u_1", NotReady, 0)]).await;
+    desk.hear_feed(102, &[("u_1", Ready, 0)]).await;
+    // Idle at 103 and Paused at 104; the feed has told of neither.
+    desk.see_late(106, 105, &[("u_1", Paused, 104)]).await;
+    desk.hear_feed(107, &[("u_1", Ready, 5), ("u_1", Idle, 3), ("u_1", Paused, 2)]).await;
+    let states: Vec<_> = rows(&desk).await.into_iter().map(|(state, ..)| state).collect();
+    assert_eq!(states, [NotReady, Ready, Paused]);
+}
+
+#[tokio::test]
 async fn what_has_waited_here_is_believed_only_where_it_cannot_be_old() {
     let mut desk = Desk::of(&["u_1"]).await;
     desk.see(50, &[("u_1", NotReady, 0)]).await;

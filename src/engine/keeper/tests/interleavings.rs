@@ -131,7 +131,8 @@ impl Story {
     }
 
     /// The changes of an agent that one of the two showed in time: not what a snapshot had passed by when a message came, or before
-    /// it was clear that it was no older, nor what a message had passed by when a snapshot came.
+    /// it was clear that it was no older, nor what a message had passed by when a snapshot came. A snapshot from before an
+    /// estimate that shows another state does not say which of the two was first; the next one does, if it still shows it.
     fn shown(&self, agent: usize) -> BTreeSet<usize> {
         let life = &self.lives[agent];
         let tolerance_ms = i64::try_from(SAME_CHANGE.as_millis()).expect("small");
@@ -142,9 +143,12 @@ impl Story {
                 Arrival::Fed { .. } => false,
             })
         };
-        let passed_by = |shown: usize, arrived: i64| {
+        let passed_by = |shown: usize, generated: i64, arrived: i64| {
             self.arrivals.iter().any(|((at, _), arrival)| match arrival {
-                Arrival::Fed { agent: who, change, .. } => *who == agent && *change > shown && *at <= arrived,
+                Arrival::Fed { agent: who, change, lasted_ms } => {
+                    let passed = *change > shown || (*change < shown && at - lasted_ms >= generated);
+                    *who == agent && *at <= arrived && passed
+                }
                 Arrival::Snapshot { .. } => false,
             })
         };
@@ -153,7 +157,7 @@ impl Story {
             .filter_map(|((at, _), arrival)| match arrival {
                 Arrival::Snapshot { generated_ms } => {
                     let shown = self.at(agent, *generated_ms);
-                    (!passed_by(shown, *at)).then_some(shown)
+                    (!passed_by(shown, *generated_ms, *at)).then_some(shown)
                 }
                 Arrival::Fed { agent: who, change, .. } => {
                     (*who == agent && !overtaken(*change, *at)).then_some(*change)

@@ -1,0 +1,424 @@
+//! What each agent did by the simulator's account, held against history change by change; and how the platform was called
+//! meanwhile. The simulator's log says which source showed what: what neither could show may be missing, and is counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+use shiftkeeper::domain::ids::AgentId;
+use shiftkeeper::domain::merge::SAME_CHANGE;
+use shiftkeeper::domain::state::AgentState;
+use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::sim::{FeedEvent, Kind, LogPage, News, RequestEntry};
+use shiftkeeper::store::StoredHistory;
+
+use super::ledger::ours;
+use super::{INTERVAL, Scenario};
+
+/// Bytes that left the platform so shortly before the connection or the daemon ended may never have been read, in real time.
+const ON_THE_WAY_REAL: Duration = Duration::from_millis(1_000);
+
+/// A message of the feed is believed to be so late at most, in real time (`engine::keeper::observe`).
+const LATE_REAL: Duration = Duration::from_millis(500);
+
+/// How far an instant of history may be from the simulator's own.
+const ABOUT: Duration = Duration::from_secs(90);
+
+/// Before a token expires it is replaced (platform: the traps), and a little for the way.
+const REFRESH: Duration = Duration::from_secs(5 * 60 + 30);
+
+/// Why a change need not be in history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Excuse {
+    /// No message told of it, and no snapshot was made while it lasted.
+    Unshown,
+    /// It was on its way when the connection or the daemon ended.
+    PerhapsLost,
+    /// Only a snapshot showed it that was answered after the feed had told of a later change, or at the same time.
+    TooLate,
+    /// The agent was in the same state just before, and what lay between was not shown: the same change, by the merge's law.
+    SameAgain,
+}
+
+/// What came of the comparison.
+#[derive(Debug, Default)]
+pub struct Reckoned {
+    pub changes: usize,
+    pub kept: usize,
+    pub by_both: usize,
+    pub by_feed_alone: usize,
+    pub by_snapshot_alone: usize,
+    pub excused: BTreeMap<Excuse, usize>,
+    /// By how much instants are off, in whole seconds.
+    pub off_s: Vec<u64>,
+    /// What cannot be.
+    pub wrong: Vec<String>,
+}
+
+impl fmt::Display for Reckoned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut off = self.off_s.clone();
+        off.sort_unstable();
+        let at = |percent: usize| off.get((off.len() * percent / 100).min(off.len().saturating_sub(1))).copied();
+        write!(
+            f,
+            "{} changes, {} of them in history (shown by both {}, by the feed alone {}, by snapshots alone {}); not in it: {:?}; \
+             instants off by {:?} s in the middle, {:?} s at the 99th percentile, {:?} s at most",
+            self.changes,
+            self.kept,
+            self.by_both,
+            self.by_feed_alone,
+            self.by_snapshot_alone,
+            self.excused,
+            at(50),
+            at(99),
+            off.last()
+        )
+    }
+}
+
+/// How surely something was read by the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Read {
+    Perhaps,
+    Surely,
+}
+
+/// One change by the simulator's account, and who showed it.
+#[derive(Clone, Debug)]
+struct Done {
+    at: UtcMicros,
+    state: AgentState,
+    /// When a message told of it.
+    told: Option<(UtcMicros, Read)>,
+    /// When the first snapshot was answered that was made while it lasted.
+    seen: Option<(UtcMicros, Read)>,
+}
+
+/// A snapshot that was answered whole.
+struct Seen {
+    generated: UtcMicros,
+    answered: UtcMicros,
+    read: Read,
+}
+
+/// What the log says of sights.
+struct Shown {
+    /// By agent and the instant at which the state was entered.
+    told: BTreeMap<(AgentId, UtcMicros), (UtcMicros, Read)>,
+    /// By agent, in order.
+    seen: BTreeMap<AgentId, Vec<Seen>>,
+}
+
+impl Scenario {
+    /// How late an estimate may be by the daemon's law.
+    fn late_by(&self) -> Duration {
+        SAME_CHANGE.max(self.clock.span_of_real(LATE_REAL))
+    }
+
+    /// Holds the history of every agent of the tenant against the log. `tamper` may change it first, to judge the judge.
+    pub async fn reckon_sights(&self, tamper: impl Fn(&mut Vec<StoredHistory>)) -> Reckoned {
+        let (reader, log) = (self.reader().await, self.log());
+        let shown = self.shown(&log);
+        let mut reckoned = Reckoned::default();
+        for world in self.sim.world().into_iter().filter(|world| world.id == self.tenant) {
+            for view in world.agents {
+                let mut rows = self.history(&reader, &view.id).await;
+                tamper(&mut rows);
+                let done = story(&log, &shown, &view.id, ours(view.state), &self.tenant);
+                reckoned.add(&view.id, &done, &rows, self.late_by());
+            }
+        }
+        reader.close().await;
+        reckoned
+    }
+
+    fn shown(&self, log: &LogPage) -> Shown {
+        let on_the_way = self.clock.span_of_real(ON_THE_WAY_REAL);
+        let ended = |closed: Option<UtcMicros>, at: UtcMicros| {
+            let soon = |end: &UtcMicros| *end >= at && end.since(at) <= on_the_way;
+            if closed.iter().chain(self.kills()).any(soon) { Read::Perhaps } else { Read::Surely }
+        };
+        let closed: BTreeMap<u64, UtcMicros> = log
+            .feed
+            .iter()
+            .filter(|entry| entry.tenant == self.tenant && matches!(entry.event, FeedEvent::Closed { .. }))
+            .map(|entry| (entry.feed, entry.at))
+            .collect();
+        let mut told = BTreeMap::new();
+        for entry in log.feed.iter().filter(|entry| entry.tenant == self.tenant) {
+            let FeedEvent::Said {
+                news: News::AgentStateChange { agent, entered, .. },
+                fault: None | Some(Kind::Repeat),
+            } = &entry.event
+            else {
+                continue;
+            };
+            let read = ended(closed.get(&entry.feed).copied(), entry.at);
+            told.entry((agent.clone(), *entered)).or_insert((entry.at, read));
+        }
+        let slices = slices(log, self);
+        let mut seen: BTreeMap<AgentId, Vec<Seen>> = BTreeMap::new();
+        for call in
+            log.requests.iter().filter(|call| call.method == "GET" && call.tenant.as_ref() == Some(&self.tenant))
+        {
+            let (Some(subscription), Some(generated), Some(200)) = (&call.subscription, call.generated, call.status)
+            else {
+                continue;
+            };
+            let read = match call.fault {
+                None => ended(None, call.at),
+                Some(Kind::Delay) => Read::Perhaps,
+                Some(_) => continue,
+            };
+            for agent in slices.get(subscription.as_str()).into_iter().flatten() {
+                seen.entry(agent.clone()).or_default().push(Seen { generated, answered: call.at, read });
+            }
+        }
+        Shown { told, seen }
+    }
+
+    /// Two subscriptions of one slice are never polled side by side for longer than the swap, no poll comes faster than the interval,
+    /// there is never more than one feed, and each token has a reason. Gives how many of each there were.
+    pub fn assert_calls_are_modest(&self, token_lifetime: Duration) -> String {
+        let log = self.log();
+        let swaps = self.assert_one_subscription_at_a_time(&log);
+        let polls = log.requests.iter().filter(|call| is_poll(call)).count();
+        let too_fast = |call: &&RequestEntry| is_poll(call) && call.status == Some(429) && call.fault.is_none();
+        let fast: Vec<_> = log.requests.iter().filter(too_fast).map(|call| (call.at, &call.path)).collect();
+        assert!(fast.is_empty(), "polls faster than the interval: {fast:?}");
+        let feeds = self.assert_one_feed(&log);
+        let tokens = self.assert_tokens_have_reasons(&log, token_lifetime);
+        format!("{polls} polls, {swaps} subscriptions that took over, {feeds} feeds, {tokens} tokens asked for")
+    }
+
+    fn assert_one_subscription_at_a_time(&self, log: &LogPage) -> usize {
+        let swap = INTERVAL * 2 + self.clock.span_of_real(ON_THE_WAY_REAL);
+        let slices = slices(log, self);
+        let mut polled: BTreeMap<&str, (UtcMicros, UtcMicros)> = BTreeMap::new();
+        for call in log.requests.iter().filter(|call| is_poll(call) && call.tenant.as_ref() == Some(&self.tenant)) {
+            let id = call.path.rsplit('/').next().expect("a path");
+            polled.entry(id).and_modify(|span| span.1 = call.at).or_insert((call.at, call.at));
+        }
+        let mut by_slice: BTreeMap<&BTreeSet<AgentId>, Vec<(UtcMicros, UtcMicros, &str)>> = BTreeMap::new();
+        for (id, (first, last)) in polled {
+            let slice = slices.get(id).expect("a poll of a subscription that was made");
+            by_slice.entry(slice).or_default().push((first, last, id));
+        }
+        let mut swaps = 0;
+        for spans in by_slice.values_mut() {
+            spans.sort();
+            for (at, (_, last, id)) in spans.iter().enumerate() {
+                for (first, _, newer) in &spans[at + 1..] {
+                    assert!(last.since(*first) <= swap, "{id} is polled until {last}, {newer} since {first}");
+                }
+            }
+            swaps += spans.len() - 1;
+        }
+        swaps
+    }
+
+    fn assert_one_feed(&self, log: &LogPage) -> usize {
+        // The platform hears of an end only when it comes to it.
+        let hears = self.clock.span_of_real(ON_THE_WAY_REAL);
+        let mut open: BTreeMap<u64, Option<UtcMicros>> = BTreeMap::new();
+        let mut count = 0;
+        for entry in log.feed.iter().filter(|entry| entry.tenant == self.tenant) {
+            match entry.event {
+                FeedEvent::Connected => {
+                    for overlapped in open.values_mut() {
+                        overlapped.get_or_insert(entry.at);
+                    }
+                    open.insert(entry.feed, None);
+                    count += 1;
+                }
+                FeedEvent::Closed { .. } => {
+                    let overlapped = open.remove(&entry.feed).flatten();
+                    let beside = overlapped.map_or(Duration::ZERO, |since| entry.at.since(since));
+                    assert!(
+                        beside <= hears,
+                        "feed {} stood beside another for {beside:?} until {}",
+                        entry.feed,
+                        entry.at
+                    );
+                }
+                FeedEvent::Subscribed { .. } | FeedEvent::Said { .. } | FeedEvent::Answered => {}
+            }
+        }
+        assert!(open.len() <= 1, "{open:?}");
+        count
+    }
+
+    /// A token is asked for by a process that has none, near the end of the one before, after a 401, or again after a failure.
+    fn assert_tokens_have_reasons(&self, log: &LogPage, lifetime: Duration) -> usize {
+        let (mut last, mut reason, mut count) = (None::<UtcMicros>, true, 0);
+        for call in log.requests.iter().filter(|call| call.tenant.as_ref() == Some(&self.tenant)) {
+            if !call.path.ends_with("/token") {
+                reason |= call.status == Some(401);
+                continue;
+            }
+            let old = last.is_none_or(|last| call.at.since(last) + REFRESH >= lifetime);
+            let new_process = self.kills().iter().any(|kill| *kill <= call.at && last.is_none_or(|last| *kill >= last));
+            assert!(reason || old || new_process, "a token at {} without a reason, after {last:?}", call.at);
+            let good = call.status == Some(200) && call.fault.is_none();
+            (last, reason) = (Some(call.at), !good);
+            count += 1;
+        }
+        count
+    }
+}
+
+fn is_poll(call: &RequestEntry) -> bool {
+    call.method == "GET" && call.path.contains("/realtime/subscription/")
+}
+
+/// The agents of every subscription that was made.
+fn slices(log: &LogPage, scenario: &Scenario) -> BTreeMap<String, BTreeSet<AgentId>> {
+    let made =
+        log.requests.iter().filter(|call| call.method == "POST" && call.tenant.as_ref() == Some(&scenario.tenant));
+    made.filter_map(|call| {
+        let id = call.subscription.as_ref()?.as_str().to_owned();
+        let body: Value = serde_json::from_str(call.body.as_ref().expect("a body that is kept").get()).expect("JSON");
+        let users = body["view"]["filter"]["userId"].as_array().expect("users");
+        Some((id, users.iter().map(|user| AgentId::new(user.as_str().expect("an id"))).collect()))
+    })
+    .collect()
+}
+
+/// What an agent did, the state that it began in first.
+fn story(
+    log: &LogPage,
+    shown: &Shown,
+    agent: &AgentId,
+    now: AgentState,
+    tenant: &shiftkeeper::domain::ids::TenantId,
+) -> Vec<Done> {
+    let changes: Vec<_> =
+        log.changes.iter().filter(|change| change.tenant == *tenant && change.agent == *agent).collect();
+    let first = changes.first().map_or(now, |change| ours(change.from));
+    let mut done = vec![Done { at: UtcMicros::EPOCH, state: first, told: None, seen: None }];
+    done.extend(changes.iter().map(|change| Done {
+        at: change.at,
+        state: ours(change.to),
+        told: shown.told.get(&(agent.clone(), change.at)).copied(),
+        seen: None,
+    }));
+    let seen = shown.seen.get(agent).map_or(&[][..], Vec::as_slice);
+    for at in 0..done.len() {
+        let (from, until) = (done[at].at, done.get(at + 1).map_or(UtcMicros::MAX, |next| next.at));
+        let within = seen.iter().filter(|one| one.generated >= from && one.generated < until);
+        // The surest, and of these the first.
+        done[at].seen =
+            within.map(|one| (one.answered, one.read)).max_by_key(|(at, read)| (*read, std::cmp::Reverse(*at)));
+    }
+    done
+}
+
+/// Why a change need not be in history; none where it must be.
+fn excuse(done: &[Done], at: usize, late_by: Duration) -> Option<Excuse> {
+    let one = &done[at];
+    let later_told = done[at + 1..].iter().filter_map(|later| later.told).map(|(at, _)| at).min();
+    // Which of two that left at nearly the same time came first, nobody knows.
+    let in_time = one.seen.filter(|(seen, _)| later_told.is_none_or(|told| *seen + late_by < told));
+    let sources = [one.told, in_time];
+    let surely = sources.iter().flatten().any(|(_, read)| *read == Read::Surely);
+    if surely {
+        let before = done[..at].iter().rev().find(|before| before.told.is_some() || before.seen.is_some());
+        let again = before.is_some_and(|before| before.state == one.state && one.at.since(before.at) <= late_by);
+        return again.then_some(Excuse::SameAgain);
+    }
+    if sources.iter().flatten().next().is_some() {
+        return Some(Excuse::PerhapsLost);
+    }
+    Some(if one.seen.is_some() { Excuse::TooLate } else { Excuse::Unshown })
+}
+
+/// Costs of the comparison; the cheapest way to tell one story by the other is the one that counts.
+const EXCUSED: u64 = 1_000;
+const WRONG: u64 = 1_000_000;
+
+impl Reckoned {
+    fn add(&mut self, agent: &AgentId, done: &[Done], rows: &[StoredHistory], late_by: Duration) {
+        let excuses: Vec<Option<Excuse>> = (0..done.len()).map(|at| excuse(done, at, late_by)).collect();
+        // Nobody may have looked while the agent was in the state that it began in.
+        let skip = |at: usize| if at == 0 || excuses[at].is_some() { EXCUSED } else { WRONG };
+        let (width, height) = (rows.len() + 1, done.len() + 1);
+        let mut cost = vec![0_u64; width * height];
+        for at in (0..height).rev() {
+            for row in (0..width).rev() {
+                let here = at * width + row;
+                let left_out = (at < done.len()).then(|| skip(at) + cost[here + width]);
+                let invented = (row < rows.len()).then(|| WRONG + cost[here + 1]);
+                let same = (at < done.len() && row < rows.len()).then(|| off(done, at, &rows[row])).flatten();
+                let same = same.map(|off| off.as_secs() + cost[here + width + 1]);
+                cost[here] = [left_out, invented, same].into_iter().flatten().min().unwrap_or(0);
+            }
+        }
+        self.changes += done.len() - 1;
+        let (mut at, mut row) = (0, 0);
+        while at < done.len() || row < rows.len() {
+            let here = at * width + row;
+            let same = (at < done.len() && row < rows.len()).then(|| off(done, at, &rows[row])).flatten();
+            if let Some(off) = same.filter(|off| cost[here] == off.as_secs() + cost[here + width + 1]) {
+                if at > 0 {
+                    self.keep(&done[at], off);
+                }
+                (at, row) = (at + 1, row + 1);
+            } else if at < done.len() && cost[here] == skip(at) + cost[here + width] {
+                if at > 0 {
+                    self.leave_out(agent, done, at, excuses[at]);
+                }
+                at += 1;
+            } else {
+                let StoredHistory { row: kept, .. } = &rows[row];
+                let around: Vec<_> = done
+                    .iter()
+                    .filter(|one| one.at + ABOUT * 2 >= kept.entered_at && one.at <= kept.entered_at + ABOUT * 2)
+                    .collect();
+                self.wrong.push(format!(
+                    "{agent}: history has {} at {} by {:?}, which did not happen; what did: {around:#?}",
+                    kept.state, kept.entered_at, kept.source
+                ));
+                row += 1;
+            }
+        }
+    }
+
+    fn keep(&mut self, done: &Done, off: Duration) {
+        self.kept += 1;
+        self.off_s.push(off.as_secs());
+        match (done.told, done.seen) {
+            (Some(_), Some(_)) => self.by_both += 1,
+            (Some(_), None) => self.by_feed_alone += 1,
+            (None, Some(_)) => self.by_snapshot_alone += 1,
+            // What our own accepted POST brought about needs nobody to show it.
+            (None, None) => {}
+        }
+    }
+
+    fn leave_out(&mut self, agent: &AgentId, done: &[Done], at: usize, excuse: Option<Excuse>) {
+        if let Some(excuse) = excuse {
+            *self.excused.entry(excuse).or_default() += 1;
+            return;
+        }
+        let around = &done[at.saturating_sub(2)..done.len().min(at + 3)];
+        self.wrong.push(format!(
+            "{agent}: {} at {} was shown and is not in history: {around:#?}",
+            done[at].state, done[at].at
+        ));
+    }
+}
+
+/// By how much a row's instant is off, where it can be that change.
+fn off(done: &[Done], at: usize, row: &StoredHistory) -> Option<Duration> {
+    let one = &done[at];
+    if one.state != row.row.state {
+        return None;
+    }
+    if at == 0 {
+        return Some(Duration::ZERO);
+    }
+    let off = one.at.since(row.row.entered_at).max(row.row.entered_at.since(one.at));
+    (off <= ABOUT).then_some(off)
+}
