@@ -59,7 +59,7 @@ impl Crowd {
         Self { child, commands, heard, ages }
     }
 
-    /// Messages that came so far, all viewers together.
+    /// Messages that came to every viewer so far, times the viewers.
     pub fn heard(&self) -> u64 {
         self.heard.load(Ordering::SeqCst)
     }
@@ -90,7 +90,8 @@ impl Drop for Crowd {
 /// What the viewers heard.
 #[derive(Default)]
 struct Heard {
-    messages: Cell<u64>,
+    /// By viewer.
+    messages: RefCell<Vec<u64>>,
     greeted: Cell<usize>,
     ages_us: RefCell<Vec<u64>>,
 }
@@ -102,11 +103,11 @@ pub fn watch(arguments: &[String]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let local = LocalSet::new();
     local.block_on(&runtime, async {
-        let heard = Rc::new(Heard::default());
+        let heard = Rc::new(Heard { messages: RefCell::new(vec![0; viewers]), ..Heard::default() });
         for number in 0..viewers {
             let mut stream = TcpStream::connect(address).await.expect("connects");
             stream.write_all(request(address, way).as_bytes()).await.expect("sent");
-            tokio::task::spawn_local(listen(stream, heard.clone(), number % LOOKED_AT == 0));
+            tokio::task::spawn_local(listen(stream, heard.clone(), number));
         }
         while heard.greeted.get() < viewers {
             tokio::time::sleep(COUNT_EVERY).await;
@@ -119,7 +120,10 @@ pub fn watch(arguments: &[String]) {
                     Some(_) => say_ages(&heard),
                     None => return,
                 },
-                () = tokio::time::sleep(COUNT_EVERY) => println!("{}", heard.messages.get()),
+                () = tokio::time::sleep(COUNT_EVERY) => {
+                    let least = heard.messages.borrow().iter().min().copied().unwrap_or(0);
+                    println!("{}", least * viewers as u64);
+                }
             }
         }
     });
@@ -144,7 +148,8 @@ fn request(address: &str, way: &str) -> String {
 }
 
 /// Counts the marks that come; messages of both ways have one each, and what comes around them has none.
-async fn listen(mut stream: TcpStream, heard: Rc<Heard>, looked_at: bool) {
+async fn listen(mut stream: TcpStream, heard: Rc<Heard>, number: usize) {
+    let looked_at = number.is_multiple_of(LOOKED_AT);
     let mut bytes = vec![0; 64 * 1024];
     let mut kept = 0;
     let mut greeted = false;
@@ -173,7 +178,7 @@ async fn listen(mut stream: TcpStream, heard: Rc<Heard>, looked_at: bool) {
             }
             from = digits + DIGITS;
         }
-        heard.messages.set(heard.messages.get() + messages);
+        heard.messages.borrow_mut()[number] += messages;
         // A mark that is cut off comes again with the rest.
         let keep = if greeted { bytes[from..whole].iter().position(|byte| *byte == MARK) } else { Some(0) };
         let keep = keep.map_or(whole, |place| from + place);
