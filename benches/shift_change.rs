@@ -65,7 +65,7 @@ fn speed() -> u32 {
 
 async fn by_a_person(speed: u32) -> anyhow::Result<()> {
     let bench = start(speed, "").await?;
-    let (door, tenant) = (bench.app.door.clone(), bench.tenant.clone());
+    let (door, tenant) = (bench.app.importer().door, bench.tenant.clone());
     let daemon = run(bench.app);
     // The subscription that a start makes is a call of the first window: this is the daemon of every day.
     bench.clock.sleep(Duration::from_secs(65)).await;
@@ -86,7 +86,7 @@ async fn by_a_person(speed: u32) -> anyhow::Result<()> {
 
 async fn by_rules_with_an_urgent_change(speed: u32) -> anyhow::Result<()> {
     let bench = start(speed, RULE).await?;
-    let (door, tenant) = (bench.app.door.clone(), bench.tenant.clone());
+    let (door, tenant) = (bench.app.importer().door, bench.tenant.clone());
     let urgent: AgentId = agents().pop().context("an agent")?;
     let daemon = run(bench.app);
     wait_for(&bench.clock, &bench.simulator, &tenant, 90).await?;

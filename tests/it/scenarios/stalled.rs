@@ -63,7 +63,8 @@ struct Seen {
 async fn read(stream: TcpStream, clock: SharedClock, behind_us: i64, seen: Arc<Mutex<Seen>>) {
     let mut lines = BufReader::new(stream).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if !line.starts_with("data: {\"type\":\"agent\"") {
+        // Whoever [`behind_us`] changed may be told to those alone who came early.
+        if !line.starts_with("data: {\"type\":\"agent\"") || line.contains("\"id\":\"u_0001\"") {
             continue;
         }
         let at = line.split("\"at\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an instant");
@@ -99,9 +100,15 @@ async fn change_some(scenario: &Scenario, round: usize) {
     scenario.pass(crate::harness::INTERVAL).await;
 }
 
+<<<<<<< HEAD
 /// What was sent before the end may still be read.
 async fn until_ended(streams: &mut [TcpStream]) {
     for stream in streams {
+=======
+/// Reads what the system still held for them, to the end of each line.
+async fn until_ended(silent: &mut [TcpStream]) {
+    for stream in silent {
+>>>>>>> main
         let rest = async { while stream.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {} };
         tokio::select! {
             () = rest => {}
