@@ -100,15 +100,9 @@ async fn change_some(scenario: &Scenario, round: usize) {
     scenario.pass(crate::harness::INTERVAL).await;
 }
 
-<<<<<<< HEAD
 /// What was sent before the end may still be read.
 async fn until_ended(streams: &mut [TcpStream]) {
     for stream in streams {
-=======
-/// Reads what the system still held for them, to the end of each line.
-async fn until_ended(silent: &mut [TcpStream]) {
-    for stream in silent {
->>>>>>> main
         let rest = async { while stream.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {} };
         tokio::select! {
             () = rest => {}
