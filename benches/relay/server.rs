@@ -67,8 +67,8 @@ fn install_packages() -> Result<(), String> {
     }
 }
 
-/// Stands before the instant in each message, and nowhere else.
-pub const MARK: u8 = b'~';
+/// Stands before the instant in each message, and nowhere else: no length of a frame has this byte either.
+pub const MARK: u8 = b'^';
 /// Digits of the instant, in microseconds.
 pub const DIGITS: usize = 16;
 
@@ -81,7 +81,7 @@ pub fn now_us() -> u64 {
 /// A message about an agent, of the shape and length of ours, made at an instant.
 pub fn message(at_us: u64) -> String {
     format!(
-        r#"{{"type":"agent","tenant":"acme","id":123456,"at":"2026-10-26T13:30:05.123456Z","agent":{{"id":"u_000123","name":"Agent 000123","team":"Customer Care 7","state":"Ready","reason":null,"queue":null,"entered_at":"2026-10-26T13:30:04Z","source":"snapshot","transition":null,"seen_at":"2026-10-26T13:30:05Z","age_ms":123,"adherence":{{"verdict":"in","since":"2026-10-26T13:30:04Z"}},"planned":{{"activity":"work","since":"2026-10-26T12:00:00Z","until":"2026-10-26T14:00:00Z"}},"open":null,"mark":"~{at_us:016}"}}}}"#
+        r#"{{"type":"agent","tenant":"acme","id":123456,"at":"2026-10-26T13:30:05.123456Z","agent":{{"id":"u_000123","name":"Agent 000123","team":"Customer Care 7","state":"Ready","reason":null,"queue":null,"entered_at":"2026-10-26T13:30:04Z","source":"snapshot","transition":null,"seen_at":"2026-10-26T13:30:05Z","age_ms":123,"adherence":{{"verdict":"in","since":"2026-10-26T13:30:04Z"}},"planned":{{"activity":"work","since":"2026-10-26T12:00:00Z","until":"2026-10-26T14:00:00Z"}},"open":null,"mark":"^{at_us:016}"}}}}"#
     )
 }
 
