@@ -16,7 +16,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// Everything.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Status {
-    /// [`SCHEMA_VERSION`].
+    /// The version of this shape; it grows when something is taken away or changes its meaning.
     pub schema_version: u32,
     /// The daemon's version.
     pub version: String,
