@@ -163,7 +163,7 @@ async fn viewers_who_stop_reading_are_gone_within_a_minute_and_the_others_see_ch
     ages.sort_unstable();
     let at = |share: usize| ages[(ages.len() - 1) * share / 100] / i64::from(SPEED) / 1000;
     let grown = scenario.peak_memory() - memory_before;
-    say(&format!(
+    say(format!(
         "{viewers} viewers saw {} changes, median {} ms, p99 {} ms after the pass that committed them began; {stalled} who \
          stopped reading were gone after {gone_after:?}; memory grew by {} kB",
         ages.len(),
