@@ -19,6 +19,7 @@ pub mod merge;
 pub mod planner;
 pub mod policy;
 pub mod priority;
+pub mod rights;
 pub mod roster;
 pub mod rule;
 pub mod schedule;

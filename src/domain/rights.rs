@@ -1,0 +1,300 @@
+//! Who may do what: roles, the rights that each has, and how far they reach.
+//!
+//! The table of roles is here and nowhere else. Who somebody is (token, session, proxy) is found out by the HTTP face.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::ids::{TeamName, TenantId};
+
+/// One thing that somebody may be allowed to do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    /// Look at agents, plans, figures and what happened.
+    Read,
+    /// Ask for state changes, decide approvals.
+    Change,
+    /// Import and edit schedules, skills of agents.
+    Import,
+    /// Excuse agents for a span.
+    Excuse,
+    /// Write rules, switch them and try them.
+    EditRules,
+    /// Run and download reports.
+    Report,
+    /// Read, verify and export the audit chain.
+    Audit,
+    /// Look after webhook endpoints and their deliveries.
+    Webhooks,
+    /// Start jobs of the calendar.
+    RunJobs,
+    /// Make and change accounts and tokens.
+    Accounts,
+}
+
+impl Right {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [Self; 10] = [
+        Self::Read,
+        Self::Change,
+        Self::Import,
+        Self::Excuse,
+        Self::EditRules,
+        Self::Report,
+        Self::Audit,
+        Self::Webhooks,
+        Self::RunJobs,
+        Self::Accounts,
+    ];
+
+    /// Its name in the configuration, the API and error messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Change => "change",
+            Self::Import => "import",
+            Self::Excuse => "excuse",
+            Self::EditRules => "edit_rules",
+            Self::Report => "report",
+            Self::Audit => "audit",
+            Self::Webhooks => "webhooks",
+            Self::RunJobs => "run_jobs",
+            Self::Accounts => "accounts",
+        }
+    }
+
+    /// The right of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|right| right.name() == name)
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What somebody is: a set of rights with a name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Looks, a wallboard for instance.
+    Viewer,
+    /// Runs a floor: changes and excuses the agents of the named teams.
+    Supervisor,
+    /// Loads shifts and writes rules.
+    Analyst,
+    /// Checks what was done, and changes nothing.
+    Auditor,
+    /// May do everything.
+    Admin,
+}
+
+impl Role {
+    /// All of them, the least powerful first.
+    pub const ALL: [Self; 5] = [Self::Viewer, Self::Supervisor, Self::Analyst, Self::Auditor, Self::Admin];
+
+    /// Its name in the configuration, the API and the console.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Supervisor => "supervisor",
+            Self::Analyst => "analyst",
+            Self::Auditor => "auditor",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    /// The table: whether the role has the right.
+    pub const fn may(self, right: Right) -> bool {
+        match self {
+            Self::Viewer => matches!(right, Right::Read),
+            Self::Supervisor => matches!(right, Right::Read | Right::Change | Right::Excuse | Right::Report),
+            Self::Analyst => {
+                matches!(right, Right::Read | Right::Import | Right::EditRules | Right::Excuse | Right::Report)
+            }
+            Self::Auditor => matches!(right, Right::Read | Right::Audit | Right::Report),
+            Self::Admin => true,
+        }
+    }
+
+    /// All rights of the role.
+    pub fn rights(self) -> BTreeSet<Right> {
+        Right::ALL.into_iter().filter(|right| self.may(*right)).collect()
+    }
+
+    /// Whether somebody of this role has to be given teams, all of them at least by name.
+    pub const fn is_bound_to_teams(self) -> bool {
+        matches!(self, Self::Supervisor)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The teams within reach at one tenant; `None` is all of them, also those to come.
+pub type Teams = Option<BTreeSet<TeamName>>;
+
+/// The tenants, and the teams of each, that somebody's rights reach.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// Every team of every tenant, also of those to come.
+    Everywhere,
+    /// The named tenants.
+    Only(BTreeMap<TenantId, Teams>),
+}
+
+impl Reach {
+    /// Every team of these tenants.
+    pub fn tenants(tenants: impl IntoIterator<Item = TenantId>) -> Self {
+        Self::Only(tenants.into_iter().map(|tenant| (tenant, None)).collect())
+    }
+
+    /// Whether the tenant is within reach.
+    pub fn has(&self, tenant: &TenantId) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::Only(tenants) => tenants.contains_key(tenant),
+        }
+    }
+
+    /// The teams of the tenant that are within reach; `None` is all of them. A tenant out of reach has none, which
+    /// [`has`](Self::has) says.
+    pub fn teams(&self, tenant: &TenantId) -> Option<&BTreeSet<TeamName>> {
+        match self {
+            Self::Everywhere => None,
+            Self::Only(tenants) => tenants.get(tenant).and_then(Option::as_ref),
+        }
+    }
+
+    /// Whether an agent of this team is within reach; one without a team is where all teams are.
+    pub fn has_team(&self, tenant: &TenantId, team: Option<&TeamName>) -> bool {
+        self.has(tenant) && self.teams(tenant).is_none_or(|teams| team.is_some_and(|team| teams.contains(team)))
+    }
+
+    /// Whether whoever reaches `other` reaches nothing that this does not.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Everywhere, _) => true,
+            (Self::Only(_), Self::Everywhere) => false,
+            (Self::Only(_), Self::Only(wanted)) => wanted.iter().all(|(tenant, teams)| match (self.teams(tenant), teams) {
+                _ if !self.has(tenant) => false,
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(reached), Some(teams)) => teams.is_subset(reached),
+            }),
+        }
+    }
+}
+
+/// Who asks for something, as audit entries tell it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asker {
+    /// The name of the token or the account.
+    pub id: Arc<str>,
+    /// The address that the request came from; none for what the command line does without a daemon.
+    pub source: Option<IpAddr>,
+}
+
+impl Asker {
+    /// Somebody of this name, from no address.
+    pub fn named(id: impl AsRef<str>) -> Self {
+        Self { id: Arc::from(id.as_ref()), source: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_has_the_rights_of_the_table() {
+        // In the order of `Right::ALL`.
+        let table = [
+            (Role::Viewer, "x........."),
+            (Role::Supervisor, "xx.x.x...."),
+            (Role::Analyst, "x.xxxx...."),
+            (Role::Auditor, "x....xx..."),
+            (Role::Admin, "xxxxxxxxxx"),
+        ];
+        assert_eq!(table.map(|(role, _)| role), Role::ALL);
+        for (role, row) in table {
+            let rights: String = Right::ALL.iter().map(|right| if role.may(*right) { 'x' } else { '.' }).collect();
+            assert_eq!(rights, row, "{role}");
+            assert_eq!(role.rights().len(), row.matches('x').count(), "{role}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_back_and_are_those_of_the_json() {
+        for right in Right::ALL {
+            assert_eq!(Right::named(right.name()), Some(right));
+            assert_eq!(serde_json::to_value(right).ok(), Some(right.name().into()));
+        }
+        for role in Role::ALL {
+            assert_eq!(Role::named(role.name()), Some(role));
+            assert_eq!(serde_json::to_value(role).ok(), Some(role.name().into()));
+        }
+        assert_eq!(Right::named("Read"), None);
+        assert_eq!(Role::named(""), None);
+    }
+
+    fn some(teams: &[&str]) -> Teams {
+        Some(teams.iter().copied().map(TeamName::from).collect())
+    }
+
+    #[test]
+    fn reach_is_by_tenant_and_by_team() {
+        let (acme, beta, other) = (TenantId::from("acme"), TenantId::from("beta"), TenantId::from("other"));
+        let reach = Reach::Only([(acme.clone(), some(&["Care"])), (beta.clone(), None)].into());
+        let (care, sales) = (TeamName::from("Care"), TeamName::from("Sales"));
+        let table = [
+            (&acme, Some(&care), true),
+            (&acme, Some(&sales), false),
+            (&acme, None, false),
+            (&beta, Some(&sales), true),
+            (&beta, None, true),
+            (&other, Some(&care), false),
+        ];
+        for (tenant, team, within) in table {
+            assert_eq!(reach.has_team(tenant, team), within, "{tenant} {team:?}");
+            assert!(Reach::Everywhere.has_team(tenant, team));
+        }
+        assert_eq!(reach.teams(&acme), some(&["Care"]).as_ref());
+        assert_eq!(reach.teams(&beta), None);
+    }
+
+    #[test]
+    fn nobody_gives_away_more_than_there_is() {
+        let only = |teams: Teams| Reach::Only([(TenantId::from("acme"), teams)].into());
+        let table = [
+            (Reach::Everywhere, Reach::Everywhere, true),
+            (Reach::Everywhere, only(None), true),
+            (only(None), Reach::Everywhere, false),
+            (only(None), only(None), true),
+            (only(None), only(some(&["Care"])), true),
+            (only(some(&["Care"])), only(None), false),
+            (only(some(&["Care", "Sales"])), only(some(&["Care"])), true),
+            (only(some(&["Care"])), only(some(&["Care", "Sales"])), false),
+            (Reach::tenants([TenantId::from("beta")]), only(None), false),
+        ];
+        for (reach, wanted, covered) in table {
+            assert_eq!(reach.covers(&wanted), covered, "{reach:?} {wanted:?}");
+        }
+    }
+}
