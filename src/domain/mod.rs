@@ -3,6 +3,7 @@
 //! Everything here is a function of its arguments. Time and randomness come in as values, so that the same code decides
 //! live, in a dry run and over last week's history.
 
+pub mod account;
 pub mod adherence;
 pub mod agent;
 pub mod audit;
@@ -29,6 +30,7 @@ pub mod signature;
 pub mod span;
 pub mod state;
 pub mod target;
+pub mod throttle;
 pub mod time;
 pub mod transition;
 pub mod words;

@@ -150,13 +150,30 @@ impl fmt::Display for Role {
 /// The teams within reach at one tenant; `None` is all of them, also those to come.
 pub type Teams = Option<BTreeSet<TeamName>>;
 
-/// The tenants, and the teams of each, that somebody's rights reach.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// The tenants, and the teams of each, that somebody's rights reach. As JSON, `null` is everywhere and an object has the teams of
+/// each tenant, `null` for all of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "Option<BTreeMap<TenantId, Teams>>", into = "Option<BTreeMap<TenantId, Teams>>")]
 pub enum Reach {
     /// Every team of every tenant, also of those to come.
     Everywhere,
     /// The named tenants.
     Only(BTreeMap<TenantId, Teams>),
+}
+
+impl From<Option<BTreeMap<TenantId, Teams>>> for Reach {
+    fn from(tenants: Option<BTreeMap<TenantId, Teams>>) -> Self {
+        tenants.map_or(Self::Everywhere, Self::Only)
+    }
+}
+
+impl From<Reach> for Option<BTreeMap<TenantId, Teams>> {
+    fn from(reach: Reach) -> Self {
+        match reach {
+            Reach::Everywhere => None,
+            Reach::Only(tenants) => Some(tenants),
+        }
+    }
 }
 
 impl Reach {
@@ -185,6 +202,25 @@ impl Reach {
     /// Whether an agent of this team is within reach; one without a team is where all teams are.
     pub fn has_team(&self, tenant: &TenantId, team: Option<&TeamName>) -> bool {
         self.has(tenant) && self.teams(tenant).is_none_or(|teams| team.is_some_and(|team| teams.contains(team)))
+    }
+
+    /// What both reach.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Everywhere, reach) | (reach, Self::Everywhere) => reach.clone(),
+            (Self::Only(one), Self::Only(two)) => Self::Only(
+                one.iter()
+                    .filter_map(|(tenant, teams)| {
+                        let both = match (teams, two.get(tenant)?) {
+                            (None, teams) | (teams, None) => teams.clone(),
+                            (Some(one), Some(two)) => Some(one.intersection(two).cloned().collect()),
+                        };
+                        Some((tenant.clone(), both))
+                    })
+                    .collect(),
+            ),
+        }
     }
 
     /// Whether whoever reaches `other` reaches nothing that this does not.
@@ -277,6 +313,33 @@ mod tests {
         }
         assert_eq!(reach.teams(&acme), some(&["Care"]).as_ref());
         assert_eq!(reach.teams(&beta), None);
+    }
+
+    #[test]
+    fn two_reaches_meet_in_what_both_have() {
+        let only = |tenants: &[(&str, Teams)]| {
+            Reach::Only(tenants.iter().map(|(tenant, teams)| (TenantId::from(*tenant), teams.clone())).collect())
+        };
+        let one = only(&[("acme", some(&["Care", "Sales"])), ("beta", None), ("gone", None)]);
+        let two = only(&[("acme", some(&["Care", "Mail"])), ("beta", some(&["Care"])), ("other", None)]);
+        let both = only(&[("acme", some(&["Care"])), ("beta", some(&["Care"]))]);
+        assert_eq!((one.meet(&two), two.meet(&one)), (both.clone(), both));
+        assert_eq!((one.meet(&Reach::Everywhere), Reach::Everywhere.meet(&one)), (one.clone(), one));
+    }
+
+    #[test]
+    fn a_reach_goes_through_json() {
+        for (reach, json) in [
+            (Reach::Everywhere, "null"),
+            (Reach::Only(BTreeMap::new()), "{}"),
+            (
+                Reach::Only([(TenantId::from("acme"), some(&["Care"])), (TenantId::from("beta"), None)].into()),
+                r#"{"acme":["Care"],"beta":null}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&reach).expect("JSON"), json);
+            assert_eq!(serde_json::from_str::<Reach>(json).expect("a reach"), reach);
+        }
     }
 
     #[test]
