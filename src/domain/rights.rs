@@ -238,6 +238,86 @@ impl Reach {
     }
 }
 
+/// How far somebody is to reach, as people write it.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedReach {
+    /// Every tenant, also those to come; `tenants` is empty then.
+    #[serde(default)]
+    pub everywhere: bool,
+    /// The tenants.
+    #[serde(default)]
+    pub tenants: Vec<WantedTenant>,
+}
+
+/// A tenant within reach.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedTenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its teams; `["*"]` is all of them, and so is nothing for a role that is not bound to teams.
+    #[serde(default)]
+    pub teams: Option<Vec<TeamName>>,
+}
+
+/// Why nobody can reach so far.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BadReach {
+    /// Nothing is named.
+    #[error("no tenant is named: name some, or say that it is every one")]
+    Nowhere,
+    /// Both are named.
+    #[error("every tenant and some tenants exclude each other")]
+    Both,
+    /// One is named twice.
+    #[error("the tenant {0} is named twice")]
+    Twice(TenantId),
+    /// No team is named for a tenant, or too many.
+    #[error("1 to {MOST_TEAMS} teams can be named for the tenant {0}, or \"*\" for all of them")]
+    Teams(TenantId),
+    /// A role that is bound to teams is given none.
+    #[error("a supervisor is bound to teams: name them for the tenant {0}, or \"*\" for all of them")]
+    Unbound(TenantId),
+    /// The same everywhere.
+    #[error("a supervisor is bound to teams: name the tenants, each with its teams or \"*\"")]
+    UnboundEverywhere,
+}
+
+/// The most teams that one account or token may name at a tenant.
+pub const MOST_TEAMS: usize = 500;
+
+/// All teams, also those to come.
+const ALL_TEAMS: &str = "*";
+
+impl WantedReach {
+    /// What that comes to for somebody of this role, or for rights without one.
+    pub fn reach(&self, role: Option<Role>) -> Result<Reach, BadReach> {
+        let is_bound = role.is_some_and(Role::is_bound_to_teams);
+        match (self.everywhere, self.tenants.is_empty()) {
+            (true, false) => return Err(BadReach::Both),
+            (false, true) => return Err(BadReach::Nowhere),
+            (true, true) if is_bound => return Err(BadReach::UnboundEverywhere),
+            (true, true) => return Ok(Reach::Everywhere),
+            (false, false) => {}
+        }
+        let mut reach = BTreeMap::new();
+        for WantedTenant { id, teams } in &self.tenants {
+            let teams: Teams = match teams {
+                None if is_bound => return Err(BadReach::Unbound(id.clone())),
+                None => None,
+                Some(teams) if !(1..=MOST_TEAMS).contains(&teams.len()) => return Err(BadReach::Teams(id.clone())),
+                Some(teams) if teams.iter().any(|team| team.as_str() == ALL_TEAMS) => None,
+                Some(teams) => Some(teams.iter().cloned().collect()),
+            };
+            if reach.insert(id.clone(), teams).is_some() {
+                return Err(BadReach::Twice(id.clone()));
+            }
+        }
+        Ok(Reach::Only(reach))
+    }
+}
+
 /// Who asks for something, as audit entries tell it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Asker {
@@ -313,6 +393,35 @@ mod tests {
         }
         assert_eq!(reach.teams(&acme), some(&["Care"]).as_ref());
         assert_eq!(reach.teams(&beta), None);
+    }
+
+    #[test]
+    fn a_supervisor_is_bound_to_teams_and_others_may_be() {
+        let wanted = |text: &str| serde_json::from_str::<WantedReach>(text).expect("a reach");
+        let acme = TenantId::from("acme");
+        let only = |teams: Teams| Ok(Reach::Only([(acme.clone(), teams)].into()));
+        for (text, supervisor, viewer) in [
+            (r#"{"everywhere":true}"#, Err(BadReach::UnboundEverywhere), Ok(Reach::Everywhere)),
+            ("{}", Err(BadReach::Nowhere), Err(BadReach::Nowhere)),
+            (r#"{"everywhere":true,"tenants":[{"id":"acme"}]}"#, Err(BadReach::Both), Err(BadReach::Both)),
+            (r#"{"tenants":[{"id":"acme"}]}"#, Err(BadReach::Unbound(acme.clone())), only(None)),
+            (r#"{"tenants":[{"id":"acme","teams":["*"]}]}"#, only(None), only(None)),
+            (r#"{"tenants":[{"id":"acme","teams":["Care"]}]}"#, only(some(&["Care"])), only(some(&["Care"]))),
+            (
+                r#"{"tenants":[{"id":"acme","teams":[]}]}"#,
+                Err(BadReach::Teams(acme.clone())),
+                Err(BadReach::Teams(acme.clone())),
+            ),
+            (
+                r#"{"tenants":[{"id":"acme","teams":["*"]},{"id":"acme","teams":["*"]}]}"#,
+                Err(BadReach::Twice(acme.clone())),
+                Err(BadReach::Twice(acme.clone())),
+            ),
+        ] {
+            assert_eq!(wanted(text).reach(Some(Role::Supervisor)), supervisor, "{text}");
+            assert_eq!(wanted(text).reach(Some(Role::Viewer)), viewer, "{text}");
+            assert_eq!(wanted(text).reach(None), viewer, "{text}");
+        }
     }
 
     #[test]
