@@ -17,6 +17,7 @@ pub mod ids;
 pub mod import;
 pub mod job;
 pub mod merge;
+pub mod network;
 pub mod planner;
 pub mod policy;
 pub mod priority;
