@@ -18,9 +18,9 @@ use utoipa::openapi::path::HttpMethod;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::auth::{Caller, Right};
+use super::auth::{Caller, Right, sent_to_sign_in};
 use super::problem::{self, Code, Problem};
-use super::{ApiState, api, document, live, metrics};
+use super::{ApiState, api, document, guard, live, metrics, sign_in};
 use crate::domain::import::LARGEST_FILE;
 
 /// The largest request body but for imports.
@@ -108,7 +108,7 @@ impl Row {
 
 /// Every row there is.
 fn table() -> Vec<Row> {
-    [watchdog(), daemon(), transitions(), jobs(), webhooks(), schedules(), the_live_picture()]
+    [watchdog(), daemon(), transitions(), jobs(), webhooks(), schedules(), the_live_picture(), access()]
         .into_iter()
         .flatten()
         .collect()
@@ -210,13 +210,70 @@ fn the_live_picture() -> Vec<Row> {
     ]
 }
 
+/// Signing in and out, accounts and tokens.
+fn access() -> Vec<Row> {
+    const ACCOUNTS: Needs = Needs::Right(Right::Accounts);
+    const SIGN_IN: &[Code] =
+        &[Code::SignInWrong, Code::SignInSlow, Code::SignInRefused, Code::Unavailable, Code::StoreUnavailable];
+    const ACCOUNT: &[Code] = &[
+        Code::NoSuchAccount,
+        Code::NoSuchTenant,
+        Code::AccountRefused,
+        Code::BeyondOwn,
+        Code::OwnAccount,
+        Code::IdTaken,
+        Code::KeyReused,
+        Code::ChangedMeanwhile,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const PUT: &[Code] = &[
+        Code::NoSuchAccount,
+        Code::NoSuchTenant,
+        Code::AccountRefused,
+        Code::BeyondOwn,
+        Code::OwnAccount,
+        Code::KeyReused,
+        Code::ChangedMeanwhile,
+        Code::IfMatchMissing,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const TOKEN: &[Code] = &[
+        Code::NoSuchAccount,
+        Code::NoSuchToken,
+        Code::NoSuchTenant,
+        Code::AccountRefused,
+        Code::BeyondOwn,
+        Code::IdTaken,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(Needs::SignedIn, routes!(api::me::show)),
+        Row::new(ACCOUNTS, routes!(api::accounts::list, api::accounts::create)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, routes!(api::accounts::show, api::accounts::put)).refusing(PUT),
+        Row::new(ACCOUNTS, routes!(api::accounts::set_password)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, routes!(api::accounts::make_link)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, routes!(api::tokens::list, api::tokens::create)).refusing(TOKEN),
+        Row::new(ACCOUNTS, routes!(api::tokens::revoke)).refusing(TOKEN),
+        Row::new(Needs::Nothing, routes!(sign_in::sign_in)).refusing(SIGN_IN),
+        Row::new(Needs::Nothing, routes!(sign_in::sign_out)).refusing(&[Code::StoreUnavailable]),
+        Row::page(Needs::Nothing, "/sign-in", sign_in::page()),
+        Row::page(Needs::Nothing, "/sign-in/once/{code}", sign_in::once()),
+    ]
+}
+
 /// The router of the table.
 pub(super) fn router(state: ApiState) -> Router {
     let (routes, _) = put_together(table(), Some(&state));
     routes
         .fallback(problem::no_such_place)
         .method_not_allowed_fallback(problem::no_such_method)
+        .layer(from_fn_with_state(state.clone(), guard::refuse_other_sites))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn_with_state(state.clone(), guard::add_headers))
         .with_state(state)
 }
 
@@ -230,7 +287,8 @@ fn put_together(table: Vec<Row>, guard: Option<&ApiState>) -> (Router<ApiState>,
     let mut pages = Router::new();
     for row in table {
         let Row { needs, kind, refuses, serves } = row;
-        let kept = |methods| limited(guarded(methods, needs, guard), kind);
+        let is_page = matches!(serves, Serves::Page(..));
+        let kept = |methods| limited(guarded(methods, needs, is_page, guard), kind);
         match serves {
             Serves::Described((schemas, mut paths, methods)) => {
                 document::complete(&mut paths, needs, kind, refuses);
@@ -244,22 +302,31 @@ fn put_together(table: Vec<Row>, guard: Option<&ApiState>) -> (Router<ApiState>,
 }
 
 /// Lets in whom the row lets in. The caller is handed on, so that nobody has to look twice.
-fn guarded(methods: MethodRouter<ApiState>, needs: Needs, state: Option<&ApiState>) -> MethodRouter<ApiState> {
+fn guarded(
+    methods: MethodRouter<ApiState>,
+    needs: Needs,
+    is_page: bool,
+    state: Option<&ApiState>,
+) -> MethodRouter<ApiState> {
     match (needs, state) {
         (Needs::Nothing, _) | (_, None) => methods,
         (Needs::Right(_) | Needs::SignedIn, Some(state)) => {
-            methods.route_layer(from_fn_with_state((state.clone(), needs), enforce))
+            methods.route_layer(from_fn_with_state((state.clone(), needs, is_page), enforce))
         }
     }
 }
 
 async fn enforce(
-    State((state, needs)): State<(ApiState, Needs)>,
+    State((state, needs, is_page)): State<(ApiState, Needs, bool)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let caller = Caller::from_request_parts(&mut parts, &state).await?;
+    let caller = match Caller::from_request_parts(&mut parts, &state).await {
+        Ok(caller) => caller,
+        Err(problem) if is_page => return Ok(sent_to_sign_in(&parts, problem)),
+        Err(problem) => return Err(problem),
+    };
     match needs {
         Needs::Right(right) => caller.may(right)?,
         Needs::Nothing | Needs::SignedIn => {}

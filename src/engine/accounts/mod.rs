@@ -79,6 +79,17 @@ struct Inner {
     over: Mutex<Vec<Hash>>,
 }
 
+/// How an account stands.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// There is none of that id.
+    Nobody,
+    /// It is disabled.
+    Disabled,
+    /// It gives this.
+    Counts(Arc<Powers>),
+}
+
 /// Why an account or a token was not made, changed or found. Nothing was written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AccountError {
@@ -210,6 +221,15 @@ impl Accounts {
     /// When a session ends.
     pub fn session_ends(&self, hash: &Hash) -> Option<SessionEnds> {
         self.book().session_ends(hash, self.limits())
+    }
+
+    /// How an account stands, by its id, whoever asks.
+    pub fn standing(&self, id: &str) -> Standing {
+        match self.book().accounts.get(id) {
+            None => Standing::Nobody,
+            Some((account, _)) if account.disabled => Standing::Disabled,
+            Some((_, powers)) => Standing::Counts(powers.clone()),
+        }
     }
 
     /// Told whenever somebody may have lost a right.
