@@ -137,7 +137,7 @@ fn watchdog() -> Vec<Row> {
 fn daemon() -> Vec<Row> {
     vec![
         Row::new(READ, routes!(api::status::show)).refusing(OF_TENANT),
-        Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[Code::NoSuchTenant, Code::Unavailable]),
+        Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable]),
     ]
 }
 
@@ -153,6 +153,7 @@ fn transitions() -> Vec<Row> {
     ];
     const CREATE: &[Code] = &[
         Code::NoSuchTenant,
+        Code::NoSuchAgent,
         Code::KeyReused,
         Code::StateNotSettable,
         Code::TooManyAgents,
@@ -173,7 +174,7 @@ fn jobs() -> Vec<Row> {
     vec![
         Row::new(READ, routes!(api::jobs::list)).refusing(OF_TENANT),
         Row::new(READ, routes!(api::jobs::runs)).refusing(OF_TENANT),
-        Row::new(CHANGE, routes!(api::jobs::run)).refusing(RUN),
+        Row::new(Needs::Right(Right::RunJobs), routes!(api::jobs::run)).refusing(RUN),
     ]
 }
 
@@ -190,9 +191,9 @@ fn webhooks() -> Vec<Row> {
     vec![
         Row::new(READ, routes!(api::webhooks::list)).refusing(OF_TENANT),
         Row::new(READ, routes!(api::webhooks::deliveries)).refusing(LIST),
-        Row::new(CHANGE, routes!(api::webhooks::retry)).refusing(WISH),
-        Row::new(CHANGE, routes!(api::webhooks::recover)).refusing(WISH),
-        Row::new(CHANGE, routes!(api::webhooks::test)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::retry)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::recover)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::test)).refusing(WISH),
     ]
 }
 
