@@ -42,6 +42,8 @@ use crate::engine::repeats::Repeats;
 use crate::engine::status::StatusDesk;
 use crate::store::Reader;
 
+pub use api::accounts::AccountShown;
+pub use api::tokens::TokenShown;
 pub use api::webhooks::{AttemptShown, DeliveryShown, EndpointShown};
 pub use auth::{Access, GroupRole, Proxy, Right, Tokens};
 pub use problem::Code;
