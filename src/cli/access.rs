@@ -43,7 +43,7 @@ impl ReachArgs {
     pub(super) fn wanted(&self, config: &Config) -> anyhow::Result<WantedReach> {
         let mut tenants = self.tenants.clone();
         if tenants.iter().any(|tenant| tenant == "*") {
-            if self.teams.iter().all(|team| team != "*") && self.teams.is_empty() && tenants.len() == 1 {
+            if self.teams.is_empty() && tenants.len() == 1 {
                 return Ok(WantedReach { everywhere: true, tenants: Vec::new() });
             }
             tenants = config.tenants.iter().map(|tenant| tenant.id.to_string()).collect();
