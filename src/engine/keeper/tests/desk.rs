@@ -125,8 +125,10 @@ pub(super) struct Desk {
     puppet: Arc<Puppet>,
     parts: KeeperParts,
     agents: Vec<AgentId>,
-    /// How far our clock was set since the start; the platform's was not.
+    /// How far our clock was set since the start.
     off_us: i64,
+    /// And the platform's, which moves its instants along.
+    platform_off_us: i64,
     settings: watch::Sender<Arc<TenantSettings>>,
     _folder: TempDir,
 }
@@ -166,8 +168,19 @@ impl Desk {
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
         let keeper = Keeper::load(&parts).await.expect("loads");
-        let mut desk =
-            Self { keeper, clock, store, live, puppet, parts, agents, off_us: 0, settings: sender, _folder: folder };
+        let mut desk = Self {
+            keeper,
+            clock,
+            store,
+            live,
+            puppet,
+            parts,
+            agents,
+            off_us: 0,
+            platform_off_us: 0,
+            settings: sender,
+            _folder: folder,
+        };
         desk.let_all_be_scheduled();
         desk
     }
@@ -222,10 +235,15 @@ impl Desk {
         self.clock.advance(then.since(self.clock.now()));
     }
 
-    /// Sets our clock; seconds of the story are the platform's.
+    /// Sets our clock; seconds of the story are those of a clock that nobody sets.
     pub(super) fn set_clock(&mut self, by_us: i64) {
         self.off_us += by_us;
         self.clock.step_to(self.clock.now().offset(by_us));
+    }
+
+    /// Sets the platform's clock.
+    pub(super) fn set_platform_clock(&mut self, by_us: i64) {
+        self.platform_off_us += by_us;
     }
 
     /// Since which second of the story an agent is in the present state, by the picture.
@@ -320,14 +338,14 @@ impl Desk {
                 agent: (*agent).into(),
                 state: state.clone(),
                 queue: None,
-                changed_at: Some(at(*since)),
+                changed_at: Some(at(*since).offset(self.platform_off_us)),
                 team: None,
                 name: None,
             })
             .collect();
         let absent: Arc<[AgentId]> =
             agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
-        let (generated_at, offset_us) = (at(generated).offset(self.off_us), -self.off_us);
+        let (generated_at, offset_us) = (at(generated).offset(self.off_us), self.platform_off_us - self.off_us);
         Sight { slice, generated_at, offset_us, changed, agents: agents.into(), missing: absent.clone(), absent }
     }
 
@@ -340,9 +358,10 @@ impl Desk {
     pub(super) async fn feed_after_a_wait(&mut self, second: i64, waited_s: u64, messages: &[(&str, AgentState, u64)]) {
         self.go_to(second);
         let (received_at, waited) = (self.clock.now(), Duration::from_secs(waited_s));
+        let connection = self.keeper.link.feed().losses;
         let fed = |(agent, state, lasted_s): &(&str, AgentState, u64)| {
             let began_at = received_at - Duration::from_secs(*lasted_s);
-            (AgentId::new(agent), Fed { state: state.clone(), received_at, began_at, waited })
+            (AgentId::new(agent), Fed { state: state.clone(), received_at, began_at, waited, connection })
         };
         self.take(Message::Fed(messages.iter().map(fed).collect())).await;
     }
