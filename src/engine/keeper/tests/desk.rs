@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::clock::{Clock, ManualClock, SeededRandom, SharedClock};
+use crate::clock::{Clock, ManualClock, SharedClock};
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TenantId, TransitionId};
 use crate::domain::merge::Fed;
 use crate::domain::policy::PlatformSays;
@@ -17,21 +17,18 @@ use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
 use crate::engine::door::{ChangeRequest, Taken};
 use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
-use crate::engine::link::Link;
+use crate::engine::link::tests::Ground;
 use crate::engine::live::Live;
 use crate::engine::message::{Message, Sight};
-use crate::engine::meter::Meter;
-use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::settings::tests::settings;
-use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::vitals::TokenVitals;
 use crate::platform::{
     Answer, Call, CallError, Capabilities, Failure, Feed, Platform, Sighting, SnapshotBody, SnapshotReader,
     Subscription, SubscriptionRequest, Vitals,
 };
-use crate::store::{HistoryRow, Identity, Role, Store, StoredEvent};
+use crate::store::{HistoryRow, Store, StoredEvent};
 
 pub(super) use crate::engine::settings::tests::{INTERVAL, TIMEOUT};
 
@@ -137,37 +134,15 @@ impl Desk {
     /// A keeper of these agents, at second 0.
     pub(super) async fn of(agents: &[&str]) -> Self {
         let agents: Vec<AgentId> = agents.iter().copied().map(AgentId::new).collect();
-        let clock = ManualClock::at(START);
-        let shared: SharedClock = Arc::new(clock.clone());
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("s.db").display());
-        let identity = Identity { host: "desk".to_owned(), pid: 1, version: "0".to_owned() };
-        let store = Store::open(&url, Role::Daemon, shared.clone(), &identity).await.expect("opens");
-        let puppet = Arc::new(Puppet { clock: shared.clone(), told: Mutex::default() });
+        let ground = Ground::at(START).await;
+        let puppet = Arc::new(Puppet { clock: ground.shared_clock(), told: Mutex::default() });
         let (inbox, arrivals) = mpsc::channel(16);
-        let live = Live::new(shared.clone(), store.reader().clone(), 10);
-        let link = Arc::new(Link {
-            tenant: TenantId::from("acme"),
-            platform: puppet.clone(),
-            clock: shared.clone(),
-            random: Arc::new(SeededRandom::new(1)),
-            writer: store.writer().clone(),
-            reader: store.reader().clone(),
-            readiness: Readiness::new(shared),
-            live: live.open(&TenantId::from("acme")),
-            inbox,
-            budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
-            reporting_budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
-            figures: watch::Sender::default(),
-            offset: Mutex::default(),
-            meter: Meter::default(),
-            feed: Mutex::default(),
-            subscriptions: Mutex::default(),
-        });
+        let link = Arc::new(ground.link(puppet.clone(), inbox));
         let (sender, settings) = watch::channel(Arc::new(settings(&agents)));
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
         let keeper = Keeper::load(&parts).await.expect("loads");
+        let Ground { clock, store, live, folder: _folder } = ground;
         let mut desk = Self {
             keeper,
             clock,
@@ -179,7 +154,7 @@ impl Desk {
             off_us: 0,
             platform_off_us: 0,
             settings: sender,
-            _folder: folder,
+            _folder,
         };
         desk.let_all_be_scheduled();
         desk
