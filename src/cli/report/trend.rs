@@ -19,7 +19,7 @@ use crate::domain::trend::{
     AnomalyKind, Baseline, Direction, LEAST_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, TrendPoint, TrendSettings, WINDOW,
 };
 use crate::domain::words::count;
-use crate::report::sheet::Sheet;
+use crate::report::sheet::{Cell, Sheet};
 use crate::report::trend::{FigureTrend, LONGEST_DAYS, Of};
 
 /// Options of `report trend`.
@@ -173,7 +173,7 @@ fn write(
             let mut sheet = Sheet::default();
             sheet.row(COLUMNS)?;
             for point in &trend.points {
-                sheet.row(cells(point).iter().map(String::as_str))?;
+                sheet.cells(cells(point))?;
             }
             out.write_all(&sheet.finish()?)?;
         }
@@ -182,20 +182,21 @@ fn write(
     Ok(out.flush()?)
 }
 
-fn cells(point: &TrendPoint) -> [String; COLUMNS.len()] {
-    let number = |number: Option<f64>| number.map_or_else(String::new, |number| format!("{number:.4}"));
+fn cells(point: &TrendPoint) -> [Cell<'static>; COLUMNS.len()] {
+    let number = |number: Option<f64>| Cell::Number(number, 4);
+    let text = |text: Option<&'static str>| Cell::Text(text.unwrap_or_default().into());
     let season = point.season;
     [
-        point.at.to_string(),
+        Cell::Text(point.at.to_string().into()),
         number(Some(point.value)),
         number(Some(point.moving_average)),
-        direction(point.direction).to_owned(),
+        text(Some(direction(point.direction))),
         number(point.z_score),
         number(season.map(|season| season.expected)),
         number(season.map(|season| season.spread)),
         number(season.and_then(|season| season.score)),
-        point.anomaly.map_or_else(String::new, |odd| kind(odd.kind).to_owned()),
-        point.anomaly.map_or_else(String::new, |odd| baseline(odd.baseline).to_owned()),
+        text(point.anomaly.map(|odd| kind(odd.kind))),
+        text(point.anomaly.map(|odd| baseline(odd.baseline))),
     ]
 }
 
