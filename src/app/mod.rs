@@ -370,12 +370,7 @@ impl Parts {
 }
 
 /// Starts the HTTP face, and follows its certificate where it has one.
-fn start_face(
-    supervisor: &mut Supervisor,
-    listener: TcpListener,
-    secured: Option<Secured>,
-    parts: http::ApiParts,
-) {
+fn start_face(supervisor: &mut Supervisor, listener: TcpListener, secured: Option<Secured>, parts: http::ApiParts) {
     let certificate: Option<Certificate> = secured.map(|(files, certificate, in_force)| {
         supervisor.spawn("certificate", OnFailure::Restart, move |soft| {
             http::follow_files(files.clone(), in_force.clone(), soft)

@@ -69,7 +69,8 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
             versions.extend(tags.map(|tag| Version(tag.to_owned())));
         }
         if versions.is_empty() {
-            let detail = "read it first, and send the `ETag` that came with it as `If-Match`, so that nobody's change is lost";
+            let detail =
+                "read it first, and send the `ETag` that came with it as `If-Match`, so that nobody's change is lost";
             return Err(Problem::of(Code::IfMatchMissing, detail));
         }
         Ok(Self::OneOf(versions))

@@ -137,7 +137,11 @@ fn watchdog() -> Vec<Row> {
 fn daemon() -> Vec<Row> {
     vec![
         Row::new(READ, routes!(api::status::show)).refusing(OF_TENANT),
-        Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable]),
+        Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[
+            Code::NoSuchTenant,
+            Code::NoSuchAgent,
+            Code::Unavailable,
+        ]),
     ]
 }
 
@@ -169,8 +173,7 @@ fn transitions() -> Vec<Row> {
 }
 
 fn jobs() -> Vec<Row> {
-    const RUN: &[Code] =
-        &[Code::NoSuchTenant, Code::NoSuchJob, Code::JobRunning, Code::KeyReused, Code::Unavailable];
+    const RUN: &[Code] = &[Code::NoSuchTenant, Code::NoSuchJob, Code::JobRunning, Code::KeyReused, Code::Unavailable];
     vec![
         Row::new(READ, routes!(api::jobs::list)).refusing(OF_TENANT),
         Row::new(READ, routes!(api::jobs::runs)).refusing(OF_TENANT),
@@ -383,12 +386,8 @@ pub fn listed() -> Vec<Listed> {
 }
 
 /// The methods that rows may have, with their names.
-pub(super) const METHODS: [(HttpMethod, &str); 4] = [
-    (HttpMethod::Get, "GET"),
-    (HttpMethod::Post, "POST"),
-    (HttpMethod::Put, "PUT"),
-    (HttpMethod::Delete, "DELETE"),
-];
+pub(super) const METHODS: [(HttpMethod, &str); 4] =
+    [(HttpMethod::Get, "GET"), (HttpMethod::Post, "POST"), (HttpMethod::Put, "PUT"), (HttpMethod::Delete, "DELETE")];
 
 #[cfg(test)]
 mod tests {

@@ -43,7 +43,7 @@ enum Credential {
 
 /// Whoever asks.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub struct Caller {
     powers: Arc<Powers>,
     credential: Credential,
     source: Option<std::net::IpAddr>,
@@ -76,7 +76,7 @@ impl Caller {
     }
 
     /// Whether a browser asks, with a session of its own that can be ended.
-    pub(super) const fn by_cookie(&self) -> bool {
+    pub const fn by_cookie(&self) -> bool {
         matches!(self.credential, Credential::Session(_))
     }
 
@@ -146,7 +146,8 @@ impl Caller {
         let Some(teams) = self.teams(tenant) else { return Ok(()) };
         let known: HashMap<AgentId, Option<TeamName>> =
             state.reader.agents(tenant).await?.into_iter().map(|stored| (stored.agent.id, stored.agent.team)).collect();
-        let within = |agent: &&AgentId| known.get(*agent).and_then(Option::as_ref).is_some_and(|team| teams.contains(team));
+        let within =
+            |agent: &&AgentId| known.get(*agent).and_then(Option::as_ref).is_some_and(|team| teams.contains(team));
         match agents.iter().find(|agent| !within(agent)) {
             None => Ok(()),
             Some(agent) => {
@@ -289,13 +290,14 @@ fn recognise(parts: &Parts, state: &ApiState) -> Result<Option<Caller>, Problem>
     }
     let cookie_name = arrival.line.cookie();
     let value = cookie_name.as_deref().and_then(|name| cookie(&parts.headers, name));
-    Ok(value.and_then(|value| state.accounts.session(value)).and_then(|(hash, powers)| {
-        caller(powers, Credential::Session(hash))
-    }))
+    Ok(value
+        .and_then(|value| state.accounts.session(value))
+        .and_then(|(hash, powers)| caller(powers, Credential::Session(hash))))
 }
 
 fn nothing_given(user: &str) -> Problem {
-    let detail = format!("{user} has no account here that counts, and no group that [[server.proxy.roles]] gives a role");
+    let detail =
+        format!("{user} has no account here that counts, and no group that [[server.proxy.roles]] gives a role");
     Problem::of(Code::NotPermitted, detail)
 }
 
@@ -330,7 +332,7 @@ impl OptionalFromRequestParts<ApiState> for Caller {
 
 /// Whoever opens a page: who has not signed in is sent to where that is done.
 #[derive(Clone, Debug)]
-pub(super) struct Visitor(pub(super) Caller);
+pub struct Visitor(pub Caller);
 
 impl FromRequestParts<ApiState> for Visitor {
     type Rejection = Response;
