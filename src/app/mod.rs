@@ -152,6 +152,8 @@ impl App {
         let import_options = watch::Sender::new(config.import.clone());
         let importer = parts.importer(import_options.subscribe());
         let tokens = watch::Sender::new(Arc::new(Tokens::new(settings::access(&config.server))));
+        let own_key = heads.key.public();
+        let audit_keys = config.audit.former_keys.iter().copied().chain([own_key]).collect();
         let job_tools = parts.job_tools(importer.clone(), heads);
         let jobs = watch::Sender::new(job_specs(&config, &job_tools));
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
@@ -173,6 +175,7 @@ impl App {
                 repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
                 status: status.clone(),
                 metrics_open: config.server.metrics == MetricsAccess::Open,
+                audit_keys,
             },
         );
         parts.start_store_watch(&mut supervisor, &config);
@@ -291,6 +294,7 @@ impl Parts {
             random: self.random.clone(),
             door: Door::new(self.tenants.clone()).closed_in(self.store.writer().trouble()),
             options,
+            turn: Arc::default(),
         }
     }
 
