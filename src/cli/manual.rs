@@ -1,0 +1,141 @@
+//! `shiftkeeper completions` and `shiftkeeper man`: what a shell and a manual reader want, made from the commands themselves.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use super::Cli;
+use super::exit::Exit;
+use super::output::print;
+use super::talk::say;
+
+/// Options of `completions`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  shiftkeeper completions bash > ~/.local/share/bash-completion/completions/shiftkeeper
+  shiftkeeper completions zsh > ~/.zfunc/_shiftkeeper
+  shiftkeeper completions fish > ~/.config/fish/completions/shiftkeeper.fish")]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish"])]
+    pub shell: String,
+}
+
+/// Prints what a shell completes commands by.
+pub fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+    let shell = match args.shell.as_str() {
+        "zsh" => Shell::Zsh,
+        "fish" => Shell::Fish,
+        _ => Shell::Bash,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "shiftkeeper", &mut script);
+    print(String::from_utf8(script).context("the script is no text")?)?;
+    Ok(Exit::Done.into())
+}
+
+/// Options of `man`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "A page for each command: shiftkeeper.1, shiftkeeper-change.1, shiftkeeper-audit-verify.1, …
+
+Examples:
+  shiftkeeper man ~/.local/share/man/man1
+  shiftkeeper man . && man ./shiftkeeper.1")]
+pub struct ManArgs {
+    /// The folder for them; it is made where it is not there.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// Writes manual pages.
+pub fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
+    let folder = args.folder.display();
+    fs::create_dir_all(&args.folder).with_context(|| format!("the folder {folder} cannot be made"))?;
+    let mut command = Cli::command();
+    command.build();
+    let mut pages = Vec::new();
+    gather(&command, "shiftkeeper", &mut pages)?;
+    for (name, page) in &pages {
+        let file = args.folder.join(format!("{name}.1"));
+        fs::write(&file, page).with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    say(format!("{} manual pages are in {folder}", pages.len()));
+    Ok(Exit::Done.into())
+}
+
+/// The page of a command and of each below it, by name.
+fn gather(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone().name(name.to_owned())).render(&mut page)?;
+    pages.push((name.to_owned(), page));
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help" && !below.is_hide_set()) {
+        gather(below, &format!("{name}-{}", below.get_name()), pages)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command that does something, with its place.
+    fn commands() -> Vec<(String, clap::Command)> {
+        fn walk(command: &clap::Command, place: &str, into: &mut Vec<(String, clap::Command)>) {
+            for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+                let place = format!("{place} {}", below.get_name());
+                into.push((place.clone(), below.clone()));
+                walk(below, &place, into);
+            }
+        }
+        let mut found = Vec::new();
+        walk(&Cli::command(), "shiftkeeper", &mut found);
+        found
+    }
+
+    #[test]
+    fn every_command_has_a_page_and_is_completed_in_each_shell() {
+        let mut command = Cli::command();
+        command.build();
+        let mut pages = Vec::new();
+        gather(&command, "shiftkeeper", &mut pages).expect("pages");
+        for (place, _) in commands() {
+            let name = place.replace(' ', "-");
+            assert!(pages.iter().any(|(known, page)| *known == name && !page.is_empty()), "{place} has no page");
+        }
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "shiftkeeper", &mut script);
+            let script = String::from_utf8(script).expect("text");
+            assert!(script.contains("healthcheck") && script.contains("verify"), "{shell}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_ends_with_examples_that_its_own_options_fit() {
+        for (place, command) in commands().into_iter().filter(|(_, command)| !command.has_subcommands()) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{place} has no examples"));
+            let lines: Vec<_> = examples.lines().filter(|line| line.starts_with("  ")).map(str::trim).collect();
+            assert!(!lines.is_empty(), "{place} has no examples");
+            assert!(lines.iter().any(|line| line.starts_with(&place)), "{place}: {lines:?}");
+            for line in lines.iter().filter(|line| line.starts_with("shiftkeeper ")) {
+                // Only what stands before a pipe, a redirection or a remark is ours.
+                let ours = line.split([' ']).take_while(|word| !["|", ">", "&&", "#", "2>"].contains(word));
+                let words: Vec<&str> = ours.filter(|word| !word.is_empty()).collect();
+                if words.iter().any(|word| word.contains(['\'', '"', '$', '…'])) {
+                    continue;
+                }
+                let spaced = line.contains("   ");
+                let words = if spaced { line.split("   ").next().unwrap_or(line).split_whitespace().collect() } else { words };
+                let words: Vec<&str> = words.into_iter().take_while(|word| !["|", ">", "&&", "#"].contains(word)).collect();
+                let parsed = Cli::command().try_get_matches_from(&words);
+                assert!(parsed.is_ok(), "{place}: {line}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+            }
+        }
+    }
+}
