@@ -7,6 +7,7 @@ mod import;
 mod jobs;
 mod open_files;
 mod reload;
+pub mod rotation;
 mod service_manager;
 mod settings;
 mod tenants;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRandom};
@@ -42,6 +43,7 @@ use crate::store::{Identity, Reader, Role, Store};
 
 use self::jobs::{JobTools, job_specs};
 use self::reload::InForce;
+use self::rotation::KeyFiles;
 use self::tenants::{TenantList, TenantParts, TenantTools};
 use self::webhooks::Webhooks;
 
@@ -61,6 +63,7 @@ const CLOSE_REAL: Duration = Duration::from_secs(2);
 /// A daemon that is ready to run.
 pub struct App {
     parts: Parts,
+    reload_wanted: Arc<Notify>,
     supervisor: Supervisor,
     soft: CancellationToken,
     reload: Reload,
@@ -159,6 +162,15 @@ impl App {
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
         let reloads = Reloads::new(parts.clock.now());
         let status = parts.status_desk(jobs_door.clone(), reloads.clone());
+        let reload_wanted = Arc::new(Notify::new());
+        let rotations = Arc::new(KeyFiles {
+            files: webhooks.files(),
+            writer: parts.store.writer().clone(),
+            clock: parts.clock.clone(),
+            random: parts.random.clone(),
+            reloads: reloads.clone(),
+            reload: reload_wanted.clone(),
+        });
         start_face(
             &mut supervisor,
             listener,
@@ -176,11 +188,12 @@ impl App {
                 status: status.clone(),
                 metrics_open: config.server.metrics == MetricsAccess::Open,
                 audit_keys,
+                rotations: Arc::new(rotations),
             },
         );
         parts.start_store_watch(&mut supervisor, &config);
         let reload = Reload::new(InForce { tenants: list, webhooks, tokens, import_options, jobs, job_tools, reloads });
-        Ok(Self { parts, supervisor, soft, reload, importer, status, listen, live })
+        Ok(Self { parts, supervisor, soft, reload, reload_wanted, importer, status, listen, live })
     }
 
     /// Takes schedule files in.
@@ -196,6 +209,11 @@ impl App {
     /// What a reload of the configuration goes through.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
+    }
+
+    /// Told when somebody asked the daemon for what takes a reload of the configuration.
+    pub fn reload_wanted(&self) -> Arc<Notify> {
+        self.reload_wanted.clone()
     }
 
     /// Tells a service manager, from now on, how the daemon is and that it lives.

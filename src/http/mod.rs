@@ -27,7 +27,7 @@ use utoipa::ToSchema;
 use self::problem::Problem;
 use crate::clock::BoxFuture;
 use crate::domain::audit::head::PublicKey;
-use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::ids::{AgentId, EndpointId, TenantId};
 use crate::domain::import::Complaint;
 use crate::domain::schedule::Shift;
 use crate::domain::time::UtcMicros;
@@ -178,6 +178,55 @@ pub enum ImportError {
     Store(#[source] crate::store::CommitError),
 }
 
+/// Puts new signing keys in the place of old ones. Named here and made by `app`, since files and the configuration are no business
+/// of a request handler.
+pub trait Rotations: Send + Sync {
+    /// Changes the key of an endpoint.
+    fn rotate(&self, wanted: WantedRotation) -> BoxFuture<Result<Rotated, RotateRefused>>;
+}
+
+/// A key to be changed.
+#[derive(Clone, Debug)]
+pub struct WantedRotation {
+    /// Of this endpoint.
+    pub id: EndpointId,
+    /// In whose audit chain it stands.
+    pub tenant: TenantId,
+    /// The old key is known to others: it stops at once.
+    pub drop_old: bool,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// A key that was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rotated {
+    /// Until when the old one signs beside it.
+    pub previous_until: Option<UtcMicros>,
+    /// The daemon signs with the new one; else it will once it has read its configuration again.
+    pub in_force: bool,
+}
+
+/// Why a key was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateRefused {
+    /// No such endpoint in the configuration.
+    #[error("the configuration has no such webhook")]
+    Unknown,
+    /// The daemon cannot change it: what to do.
+    #[error("{0}")]
+    NotHere(String),
+    /// It was changed less than a day ago.
+    #[error(
+        "the key was changed less than a day ago, and receivers may know only the one before, which signs until {0}: wait \
+         until then, or drop it (`drop_old`)"
+    )]
+    Lately(UtcMicros),
+    /// The store does not take the entry of it.
+    #[error("it could not be recorded, and the key was not changed or its change is not told of")]
+    Store(#[source] crate::store::CommitError),
+}
+
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
@@ -195,6 +244,7 @@ pub struct ApiState {
     status: StatusDesk,
     metrics_open: bool,
     audit_keys: Arc<[PublicKey]>,
+    rotations: Arc<dyn Rotations>,
     /// A check of a chain reads all of it: one at a time.
     verifying: Arc<Semaphore>,
 }
@@ -227,6 +277,8 @@ pub struct ApiParts {
     pub metrics_open: bool,
     /// The public keys that audit heads must be signed with: the daemon's own, and those before it.
     pub audit_keys: Arc<[PublicKey]>,
+    /// Changes the keys of webhooks.
+    pub rotations: Arc<dyn Rotations>,
 }
 
 impl ApiState {
@@ -247,6 +299,7 @@ impl ApiState {
             status: parts.status,
             metrics_open: parts.metrics_open,
             audit_keys: parts.audit_keys,
+            rotations: parts.rotations,
             verifying: Arc::new(Semaphore::new(1)),
         }
     }

@@ -230,6 +230,15 @@ fn jobs() -> Vec<Row> {
 
 fn webhooks() -> Vec<Row> {
     const LIST: &[Code] = &[Code::NoSuchTenant, Code::NoSuchWebhook, Code::NoSuchEvent];
+    const ROTATE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchWebhook,
+        Code::SecretNotHere,
+        Code::RotatedLately,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
     const WISH: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchWebhook,
@@ -244,6 +253,7 @@ fn webhooks() -> Vec<Row> {
         Row::new(CHANGE, routes!(api::webhooks::retry)).refusing(WISH),
         Row::new(CHANGE, routes!(api::webhooks::recover)).refusing(WISH),
         Row::new(CHANGE, routes!(api::webhooks::test)).refusing(WISH),
+        Row::new(CHANGE, routes!(api::webhooks::rotate)).refusing(ROTATE),
     ]
 }
 
