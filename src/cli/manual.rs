@@ -124,15 +124,12 @@ mod tests {
             assert!(!lines.is_empty(), "{place} has no examples");
             assert!(lines.iter().any(|line| line.starts_with(&place)), "{place}: {lines:?}");
             for line in lines.iter().filter(|line| line.starts_with("shiftkeeper ")) {
-                // Only what stands before a pipe, a redirection or a remark is ours.
-                let ours = line.split([' ']).take_while(|word| !["|", ">", "&&", "#", "2>"].contains(word));
-                let words: Vec<&str> = ours.filter(|word| !word.is_empty()).collect();
-                if words.iter().any(|word| word.contains(['\'', '"', '$', '…'])) {
+                // What stands behind three spaces is a remark, and behind a pipe or a redirection another program's.
+                let ours = line.split("   ").next().unwrap_or_default().split_whitespace();
+                let words: Vec<&str> = ours.take_while(|word| !["|", ">", "2>", "&&", "#"].contains(word)).collect();
+                if words.iter().any(|word| word.contains(['\'', '"', '$'])) {
                     continue;
                 }
-                let spaced = line.contains("   ");
-                let words = if spaced { line.split("   ").next().unwrap_or(line).split_whitespace().collect() } else { words };
-                let words: Vec<&str> = words.into_iter().take_while(|word| !["|", ">", "&&", "#"].contains(word)).collect();
                 let parsed = Cli::command().try_get_matches_from(&words);
                 assert!(parsed.is_ok(), "{place}: {line}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
             }
