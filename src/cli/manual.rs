@@ -1,7 +1,6 @@
 //! `shiftkeeper completions` and `shiftkeeper man`: what a shell and a manual reader want, made from the commands themselves.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -56,27 +55,9 @@ pub struct ManArgs {
 pub fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
     fs::create_dir_all(&args.folder).with_context(|| format!("the folder {folder} cannot be made"))?;
-    let mut command = Cli::command();
-    command.build();
-    let mut pages = Vec::new();
-    gather(&command, "shiftkeeper", &mut pages)?;
-    for (name, page) in &pages {
-        let file = args.folder.join(format!("{name}.1"));
-        fs::write(&file, page).with_context(|| format!("{} cannot be written", file.display()))?;
-    }
-    say(format!("{} manual pages are in {folder}", pages.len()));
+    clap_mangen::generate_to(Cli::command(), &args.folder).with_context(|| format!("{folder} cannot be written to"))?;
+    say(format!("a manual page for each command is in {folder}; begin with shiftkeeper.1"));
     Ok(Exit::Done.into())
-}
-
-/// The page of a command and of each below it, by name.
-fn gather(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone().name(name.to_owned())).render(&mut page)?;
-    pages.push((name.to_owned(), page));
-    for below in command.get_subcommands().filter(|below| below.get_name() != "help" && !below.is_hide_set()) {
-        gather(below, &format!("{name}-{}", below.get_name()), pages)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -99,13 +80,12 @@ mod tests {
 
     #[test]
     fn every_command_has_a_page_and_is_completed_in_each_shell() {
-        let mut command = Cli::command();
-        command.build();
-        let mut pages = Vec::new();
-        gather(&command, "shiftkeeper", &mut pages).expect("pages");
+        let folder = tempfile::tempdir().expect("a folder");
+        man(&ManArgs { folder: folder.path().join("man1") }).expect("written");
         for (place, _) in commands() {
-            let name = place.replace(' ', "-");
-            assert!(pages.iter().any(|(known, page)| *known == name && !page.is_empty()), "{place} has no page");
+            let page = folder.path().join("man1").join(format!("{}.1", place.replace(' ', "-")));
+            let text = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+            assert!(text.contains(".SH NAME"), "{place}");
         }
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let mut script = Vec::new();
