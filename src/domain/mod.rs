@@ -30,4 +30,5 @@ pub mod state;
 pub mod target;
 pub mod time;
 pub mod transition;
+pub mod trend;
 pub mod words;
