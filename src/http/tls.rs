@@ -141,7 +141,7 @@ fn usable(files: &TlsFiles, (certificate, key): &Content) -> Result<Arc<ServerCo
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map(ConfigBuilder::with_no_client_auth)
+        .map(ConfigBuilder::<ServerConfig, _>::with_no_client_auth)
         .and_then(|builder| builder.with_single_cert(chain, key))
         .map_err(|cause| CertificateError::Unusable { path: path(), cause })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -94,8 +94,8 @@ pub(in crate::http) async fn list(
 }
 
 /// Whether the caller may know of the agent.
-fn within_reach(_caller: &Caller, _tenant: &TenantId, _card: &AgentCard) -> bool {
-    true
+fn within_reach(caller: &Caller, tenant: &TenantId, card: &AgentCard) -> bool {
+    caller.has_team(tenant, card.team.as_ref())
 }
 
 /// What a list is to hold.

@@ -122,7 +122,7 @@ pub(in crate::http) async fn list(
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<AuditEntries>, Problem> {
     let tenant = &query.tenant;
-    caller.check(&state, Right::Audit, tenant)?;
+    caller.check_whole(&state, Right::Audit, tenant)?;
     let reader = &state.reader;
     let last = reader.chain_head(tenant).await?;
     let last = ChainEnd { seq: last.seq, hash: last.hash.to_string() };
@@ -267,7 +267,7 @@ pub(in crate::http) async fn verify(
     caller: Caller,
     crate::http::extract::Json(VerifyBody { tenant }): crate::http::extract::Json<VerifyBody>,
 ) -> Result<Json<Verified>, Problem> {
-    caller.check(&state, Right::Audit, &tenant)?;
+    caller.check_whole(&state, Right::Audit, &tenant)?;
     let detail = "a check is under way; ask again when it has ended";
     let _turn = state.verifying.try_acquire().map_err(|_| Problem::of(Code::Verifying, detail))?;
     let watch = Stopwatch::start();
@@ -319,7 +319,7 @@ pub(in crate::http) async fn export(
     caller: Caller,
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Audit, &query.tenant)?;
+    caller.check_whole(&state, Right::Audit, &query.tenant)?;
     let (first, last) = (query.from.unwrap_or(1).max(1), query.to.unwrap_or(u64::MAX));
     if last < first {
         return Err(Problem::bad_request("to: not before from"));

@@ -51,7 +51,7 @@ pub(in crate::http) async fn create(
     key: RequestKey,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Import, &query.tenant)?;
+    caller.check_whole(&state, Right::Import, &query.tenant)?;
     let (body, tenant) = (body?, query.tenant.clone());
     let key = key.with(&body);
     let wanted = WantedImport {

@@ -57,22 +57,25 @@ pub(in crate::http) async fn list(
     let mut tenants = Vec::new();
     for id in state.door.tenants().ids() {
         if caller.check(&state, Right::Read, &id).is_ok() {
-            tenants.push(tenant(&state, id).await);
+            tenants.push(tenant(&state, &caller, id).await);
         }
     }
     Ok(Json(Tenants { tenants }))
 }
 
-async fn tenant(state: &ApiState, id: TenantId) -> TenantShown {
+async fn tenant(state: &ApiState, caller: &Caller, id: TenantId) -> TenantShown {
     let board = state.boards.look(&id).await.ok();
-    let agents = board.as_ref().map(|board| board.agents.as_slice()).unwrap_or_default();
-    let teams: BTreeSet<TeamName> = agents.iter().filter_map(|card| card.team.clone()).collect();
-    let zones: BTreeSet<&str> = agents.iter().filter_map(|card| card.zone.as_deref()).collect();
+    let agents = board.as_ref().map(|board| {
+        board.agents.iter().filter(|card| caller.has_team(&id, card.team.as_ref())).collect::<Vec<_>>()
+    });
+    let cards = agents.iter().flatten();
+    let teams: BTreeSet<TeamName> = cards.clone().filter_map(|card| card.team.clone()).collect();
+    let zones: BTreeSet<&str> = cards.filter_map(|card| card.zone.as_deref()).collect();
     let seen_at = board.as_ref().and_then(|board| board.seen_at);
     let now = board.as_ref().map(|board| board.at);
     let age = now.zip(seen_at).map(|(now, seen_at)| now.since(seen_at).as_millis());
     TenantShown {
-        agents: board.as_ref().map(|board| board.agents.len()),
+        agents: agents.as_ref().map(Vec::len),
         zones: zones.into_iter().map(str::to_owned).collect(),
         teams: teams.into_iter().collect(),
         seen_at,

@@ -240,7 +240,7 @@ pub(in crate::http) async fn deliveries(
     caller.check(&state, Right::Read, &query.tenant)?;
     known(&state, &query.tenant, &id).await?;
     if let Some(event) = query.event {
-        return one(&state, &query.tenant, &id, event).await;
+        return one(&state, &caller, &query.tenant, &id, event).await;
     }
     let status = match &query.status {
         None => None,
@@ -253,21 +253,37 @@ pub(in crate::http) async fn deliveries(
     };
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
     let filter = DeliveryFilter { status, since: query.since, before: query.cursor };
-    let rows = state.reader.deliveries(&query.tenant, &id, &filter, limit).await?;
+    let mut rows = state.reader.deliveries(&query.tenant, &id, &filter, limit).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row.event_number);
+    keep_visible(&state, &caller, &query.tenant, &mut rows).await?;
     Ok(axum::Json(Deliveries { deliveries: rows.iter().map(DeliveryShown::of).collect(), next }))
+}
+
+/// Leaves out what is about agents whom the caller may not see.
+async fn keep_visible(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: &TenantId,
+    rows: &mut Vec<StoredDelivery>,
+) -> Result<(), Problem> {
+    if let Some(visible) = caller.visible_agents(state, tenant).await? {
+        rows.retain(|row| row.agent.as_ref().is_none_or(|agent| visible.contains(agent)));
+    }
+    Ok(())
 }
 
 async fn one(
     state: &ApiState,
+    caller: &Caller,
     tenant: &TenantId,
     id: &EndpointId,
     event: EventId,
 ) -> Result<axum::Json<Deliveries>, Problem> {
     let stored = state.reader.event(tenant, event).await?.ok_or(OutboxError::NoEvent(event))?;
     let filter = DeliveryFilter { before: Some(stored.number + 1), ..DeliveryFilter::default() };
-    let rows = state.reader.deliveries(tenant, id, &filter, 1).await?;
+    let mut rows = state.reader.deliveries(tenant, id, &filter, 1).await?;
+    keep_visible(state, caller, tenant, &mut rows).await?;
     let attempts = state.reader.delivery_attempts(tenant, id, stored.number).await?;
     let of_event = rows.iter().filter(|row| row.event == event);
     let deliveries = of_event.map(|row| DeliveryShown::of(row).with_attempts(&attempts)).collect();

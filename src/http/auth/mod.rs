@@ -179,6 +179,21 @@ impl Caller {
         self.powers.reach.teams(tenant)
     }
 
+    /// Whether an agent of this team is within reach; one without a team is where all teams are.
+    pub(super) fn has_team(&self, tenant: &TenantId, team: Option<&TeamName>) -> bool {
+        self.powers.reach.has_team(tenant, team)
+    }
+
+    /// The same as [`check`](Self::check) for what is about a tenant as a whole, which takes all of its teams.
+    pub(super) fn check_whole(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
+        self.check(state, right, tenant)?;
+        if self.teams(tenant).is_none() {
+            return Ok(());
+        }
+        let detail = format!("{} is bound to teams, and this is about all of tenant {tenant}", self.called());
+        Err(Problem::of(Code::NotPermitted, detail))
+    }
+
     /// Whether the caller has a right, whatever the tenant.
     pub(super) fn has(&self, right: Right) -> bool {
         self.powers.rights.contains(&right)
