@@ -139,11 +139,7 @@ impl App {
         let url = config.store.connection_url();
         let store = Store::open(url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
         let secured = people::certificate(&config.server)?;
-        let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
-            format!("cannot listen on {}: free the address or change [server] listen", config.server.listen)
-        })?;
-        let listen = listener.local_addr().context("the bound address")?;
-        store.writer().set_listen(&listen.to_string()).await?;
+        let (listener, listen) = bind(&config, &store).await?;
         open_files::allow(config.server.viewers);
         let readiness = Readiness::new(clock.clone());
         readiness.ready(store_watch::PART);
@@ -170,14 +166,7 @@ impl App {
         let reloads = Reloads::new(parts.clock.now());
         let status = parts.status_desk(jobs_door.clone(), reloads.clone());
         let reload_wanted = Arc::new(Notify::new());
-        let rotations = Arc::new(KeyFiles {
-            files: webhooks.files(),
-            writer: parts.store.writer().clone(),
-            clock: parts.clock.clone(),
-            random: parts.random.clone(),
-            reloads: reloads.clone(),
-            reload: reload_wanted.clone(),
-        });
+        let rotations = Arc::new(parts.key_files(&webhooks, reloads.clone(), reload_wanted.clone()));
         start_face(
             &mut supervisor,
             listener,
@@ -202,7 +191,7 @@ impl App {
         );
         parts.start_store_watch(&mut supervisor, &config);
         let reload = Reload::new(InForce { tenants: list, webhooks, access, import_options, jobs, job_tools, reloads });
-        Ok(Self { parts, supervisor, soft, reload, reload_wanted, importer, status, accounts, listen, live })
+        Ok(Self { parts, reload_wanted, supervisor, soft, reload, importer, status, accounts, listen, live })
     }
 
     /// Takes schedule files in.
@@ -318,6 +307,17 @@ impl Parts {
         Ok(list)
     }
 
+    fn key_files(&self, webhooks: &Webhooks, reloads: Reloads, reload: Arc<Notify>) -> KeyFiles {
+        KeyFiles {
+            files: webhooks.files(),
+            writer: self.store.writer().clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            reloads,
+            reload,
+        }
+    }
+
     /// Reads the accounts, and looks after them.
     async fn start_accounts(&self, supervisor: &mut Supervisor, access: &Access) -> anyhow::Result<Accounts> {
         let (clock, random) = (self.clock.clone(), self.random.clone());
@@ -389,6 +389,16 @@ impl Parts {
             store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
         });
     }
+}
+
+/// Binds the address, and notes it for commands that look for the daemon.
+async fn bind(config: &Config, store: &Store) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
+        format!("cannot listen on {}: free the address or change [server] listen", config.server.listen)
+    })?;
+    let listen = listener.local_addr().context("the bound address")?;
+    store.writer().set_listen(&listen.to_string()).await?;
+    Ok((listener, listen))
 }
 
 /// Starts the HTTP face, and follows its certificate where it has one.

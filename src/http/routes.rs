@@ -192,7 +192,9 @@ fn figures() -> Vec<Row> {
 fn audit() -> Vec<Row> {
     vec![
         Row::new(Needs::Right(Right::Audit), routes!(api::audit::list)).refusing(OF_TENANT),
-        Row::new(Needs::Right(Right::Audit), routes!(api::audit::verify)).of(Kind::Long).refusing(&[Code::NoSuchTenant, Code::Verifying]),
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::verify))
+            .of(Kind::Long)
+            .refusing(&[Code::NoSuchTenant, Code::Verifying]),
         Row::new(Needs::Right(Right::Audit), routes!(api::audit::export)).refusing(OF_TENANT),
     ]
 }

@@ -12,7 +12,7 @@ pub(super) mod me;
 pub(super) mod platform_checks;
 pub(super) mod shifts;
 pub(super) mod status;
-pub(super) mod tokens;
 pub(super) mod tenants;
+pub(super) mod tokens;
 pub(super) mod transitions;
 pub(super) mod webhooks;

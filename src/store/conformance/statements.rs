@@ -7,8 +7,8 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    access, agents, audit, audit_heads, audit_reading, calls, deliveries, delivery_reading, events, figures, history, history_reading, jobs,
-    memory, retention, schedule, time_in_state, transition_reading, transitions, upkeep,
+    access, agents, audit, audit_heads, audit_reading, calls, deliveries, delivery_reading, events, figures, history,
+    history_reading, jobs, memory, retention, schedule, time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
