@@ -27,8 +27,7 @@ fn schemathesis() -> Option<PathBuf> {
     if tool.is_none() {
         say(
             "SKIPPED: no property-based client was let loose on the API; tests/run sees to one, or name schemathesis in \
-             SHIFTKEEPER_TEST_SCHEMATHESIS"
-                .to_owned(),
+             SHIFTKEEPER_TEST_SCHEMATHESIS",
         );
     }
     tool
