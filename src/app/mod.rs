@@ -166,7 +166,7 @@ impl App {
         let reloads = Reloads::new(parts.clock.now());
         let status = parts.status_desk(jobs_door.clone(), reloads.clone());
         let reload_wanted = Arc::new(Notify::new());
-        let rotations = Arc::new(parts.key_files(&webhooks, reloads.clone(), reload_wanted.clone()));
+        let rotations = parts.key_files(webhooks.files(), reloads.clone(), reload_wanted.clone());
         start_face(
             &mut supervisor,
             listener,
@@ -186,7 +186,7 @@ impl App {
                 status: status.clone(),
                 metrics_open: config.server.metrics == MetricsAccess::Open,
                 audit_keys,
-                rotations: Arc::new(rotations),
+                rotations,
             },
         );
         parts.start_store_watch(&mut supervisor, &config);
@@ -307,15 +307,14 @@ impl Parts {
         Ok(list)
     }
 
-    fn key_files(&self, webhooks: &Webhooks, reloads: Reloads, reload: Arc<Notify>) -> KeyFiles {
-        KeyFiles {
-            files: webhooks.files(),
-            writer: self.store.writer().clone(),
-            clock: self.clock.clone(),
-            random: self.random.clone(),
-            reloads,
-            reload,
-        }
+    fn key_files(
+        &self,
+        files: watch::Receiver<rotation::SecretFiles>,
+        reloads: Reloads,
+        reload: Arc<Notify>,
+    ) -> Arc<dyn http::Rotations> {
+        let (writer, clock, random) = (self.store.writer().clone(), self.clock.clone(), self.random.clone());
+        Arc::new(Arc::new(KeyFiles { files, writer, clock, random, reloads, reload }))
     }
 
     /// Reads the accounts, and looks after them.

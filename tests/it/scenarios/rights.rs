@@ -66,7 +66,8 @@ fn filled(path: &str, name: &str) -> &'static str {
 }
 
 /// Routes that are no tenant's.
-const WITHOUT_TENANT: &[&str] = &["/api/v1/me", "/api/v1/openapi.json", "/api/v1/tenants", "/api/v1/accounts", "/api/v1/tokens"];
+const WITHOUT_TENANT: &[&str] =
+    &["/api/v1/me", "/api/v1/openapi.json", "/api/v1/tenants", "/api/v1/accounts", "/api/v1/tokens"];
 
 /// Whether an answer lasts, so that its end is not waited for.
 fn lasts(route: &Listed) -> bool {
