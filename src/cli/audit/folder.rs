@@ -11,9 +11,9 @@ use serde_json::{Map, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Names, line};
-use crate::clock::RealTime;
 use crate::cli::exit::Exit;
 use crate::cli::talk::Failure;
+use crate::clock::RealTime;
 use crate::domain::audit::Hash;
 use crate::domain::audit::head::{PublicKey, SignedHead};
 use crate::domain::ids::TenantId;
@@ -102,13 +102,16 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     let mut inside = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
     if inside.next().is_some() {
-        let words = format!("{} is not empty: name a new folder, so that nothing of another export is taken for this one", folder.display());
+        let words = format!(
+            "{} is not empty: name a new folder, so that nothing of another export is taken for this one",
+            folder.display()
+        );
         return Err(Failure::because(Exit::Usage, words));
     }
     Ok(())
 }
 
-/// The heads that speak of entries of the span, and the one that the first of them links to.
+/// The heads that speak of entries of the span: from the one that the first entry links to up to the first that reaches its end.
 async fn write_heads(
     reader: &Reader,
     tenant: &TenantId,
@@ -122,14 +125,18 @@ async fn write_heads(
         let page = reader.audit_heads(tenant, after, PAGE_LIMIT).await?;
         let Some(last) = page.last().map(|head| head.seq) else { break };
         // One that is none, as a forger left it, is for `audit verify` to name.
-        for signed in page.iter().filter(|head| head.seq <= to).filter_map(|head| head.signed.as_ref()) {
-            heads.line(&SignedHead::to_value(signed).to_string())?;
-            count += 1;
+        for head in &page {
+            if let Some(signed) = &head.signed {
+                heads.line(&SignedHead::to_value(signed).to_string())?;
+                count += 1;
+            }
+            // It speaks of the last entries too.
+            if head.seq >= to {
+                heads.finish(files)?;
+                return Ok(count);
+            }
         }
         after = last;
-        if last >= to {
-            break;
-        }
     }
     heads.finish(files)?;
     Ok(count)
