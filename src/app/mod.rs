@@ -7,6 +7,7 @@ mod import;
 mod jobs;
 mod open_files;
 mod reload;
+pub mod rotation;
 mod service_manager;
 mod settings;
 mod tenants;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRandom};
@@ -42,6 +43,7 @@ use crate::store::{Identity, Reader, Role, Store};
 
 use self::jobs::{JobTools, job_specs};
 use self::reload::InForce;
+use self::rotation::KeyFiles;
 use self::tenants::{TenantList, TenantParts, TenantTools};
 use self::webhooks::Webhooks;
 
@@ -61,6 +63,7 @@ const CLOSE_REAL: Duration = Duration::from_secs(2);
 /// A daemon that is ready to run.
 pub struct App {
     parts: Parts,
+    reload_wanted: Arc<Notify>,
     supervisor: Supervisor,
     soft: CancellationToken,
     reload: Reload,
@@ -152,11 +155,15 @@ impl App {
         let import_options = watch::Sender::new(config.import.clone());
         let importer = parts.importer(import_options.subscribe());
         let tokens = watch::Sender::new(Arc::new(Tokens::new(settings::access(&config.server))));
+        let own_key = heads.key.public();
+        let audit_keys = config.audit.former_keys.iter().copied().chain([own_key]).collect();
         let job_tools = parts.job_tools(importer.clone(), heads);
         let jobs = watch::Sender::new(job_specs(&config, &job_tools));
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
         let reloads = Reloads::new(parts.clock.now());
         let status = parts.status_desk(jobs_door.clone(), reloads.clone());
+        let reload_wanted = Arc::new(Notify::new());
+        let rotations = parts.key_files(webhooks.files(), reloads.clone(), reload_wanted.clone());
         start_face(
             &mut supervisor,
             listener,
@@ -173,11 +180,13 @@ impl App {
                 repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
                 status: status.clone(),
                 metrics_open: config.server.metrics == MetricsAccess::Open,
+                audit_keys,
+                rotations,
             },
         );
         parts.start_store_watch(&mut supervisor, &config);
         let reload = Reload::new(InForce { tenants: list, webhooks, tokens, import_options, jobs, job_tools, reloads });
-        Ok(Self { parts, supervisor, soft, reload, importer, status, listen, live })
+        Ok(Self { parts, reload_wanted, supervisor, soft, reload, importer, status, listen, live })
     }
 
     /// Takes schedule files in.
@@ -193,6 +202,11 @@ impl App {
     /// What a reload of the configuration goes through.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
+    }
+
+    /// Told when somebody asked the daemon for what takes a reload of the configuration.
+    pub fn reload_wanted(&self) -> Arc<Notify> {
+        self.reload_wanted.clone()
     }
 
     /// Tells a service manager, from now on, how the daemon is and that it lives.
@@ -283,6 +297,16 @@ impl Parts {
         Ok(list)
     }
 
+    fn key_files(
+        &self,
+        files: watch::Receiver<rotation::SecretFiles>,
+        reloads: Reloads,
+        reload: Arc<Notify>,
+    ) -> Arc<dyn http::Rotations> {
+        let (writer, clock, random) = (self.store.writer().clone(), self.clock.clone(), self.random.clone());
+        Arc::new(Arc::new(KeyFiles { files, writer, clock, random, reloads, reload }))
+    }
+
     fn importer(&self, options: watch::Receiver<ImportOptions>) -> Importer {
         Importer {
             writer: self.store.writer().clone(),
@@ -291,6 +315,7 @@ impl Parts {
             random: self.random.clone(),
             door: Door::new(self.tenants.clone()).closed_in(self.store.writer().trouble()),
             options,
+            turn: Arc::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Data goes to standard output, talk to standard error.
 
+pub mod agents;
 pub mod audit;
 pub mod change;
 pub mod check;
@@ -13,6 +14,7 @@ pub mod finding;
 pub mod healthcheck;
 pub mod import;
 pub mod jobs;
+pub mod manual;
 pub mod output;
 pub mod plan;
 pub mod report;
@@ -57,6 +59,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Show what the calendar asks for, or run a job now.
     Jobs(jobs::JobsArgs),
+    /// Show the agents: state, plan and verdict.
+    Agents(agents::AgentsArgs),
     /// Change the state of one agent or many.
     Change(change::ChangeArgs),
     /// Watch the agents live: a table that follows the daemon.
@@ -81,6 +85,10 @@ enum Command {
     Db(db::DbCommand),
     /// Run the stand-in platform.
     Simulate(simulate::SimulateArgs),
+    /// Print what a shell completes commands by.
+    Completions(manual::CompletionsArgs),
+    /// Write manual pages.
+    Man(manual::ManArgs),
 }
 
 impl Cli {
@@ -93,6 +101,7 @@ impl Cli {
             Command::Plan(args) => plan::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Jobs(args) => jobs::run(args).await,
+            Command::Agents(args) => agents::run(args).await,
             Command::Change(args) => change::run(args).await,
             Command::Watch(args) => watch::run(args).await,
             Command::Report(command) => report::run(command).await,
@@ -103,6 +112,8 @@ impl Cli {
             Command::Doctor(args) => doctor::run(args).await,
             Command::Db(command) => db::run(command).await,
             Command::Simulate(args) => simulate::run(args).await,
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
         };
         result.unwrap_or_else(|error| {
             talk::complain(&error);

@@ -6,30 +6,33 @@ pub mod auth;
 pub mod problem;
 
 mod api;
+mod document;
+mod etag;
+mod extract;
 mod live;
 mod metrics;
 mod request_key;
+mod routes;
 mod serve;
 mod stall;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use axum::middleware::map_response;
-use axum::routing::{get, post};
+use jiff::civil::Date;
 use serde::Serialize;
-use tokio::sync::watch;
-use tower_http::timeout::TimeoutLayer;
+use tokio::sync::{Semaphore, watch};
+use utoipa::ToSchema;
 
 use self::problem::Problem;
 use crate::clock::BoxFuture;
-use crate::domain::ids::TenantId;
-use crate::domain::import::{Complaint, LARGEST_FILE};
+use crate::domain::audit::head::PublicKey;
+use crate::domain::ids::{AgentId, EndpointId, TenantId};
+use crate::domain::import::Complaint;
+use crate::domain::schedule::Shift;
+use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
+use crate::engine::board::Boards;
 use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
 use crate::engine::jobs::Jobs;
@@ -38,26 +41,77 @@ use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
 use crate::engine::status::StatusDesk;
-use crate::store::Reader;
+use crate::store::{Reader, StoredPlan};
 
-pub use api::webhooks::{attempt as attempt_shape, delivery as delivery_shape, endpoint as endpoint_shape};
+pub use api::webhooks::{AttemptShown, DeliveryShown, EndpointShown};
 pub use auth::{Access, Right, Tokens};
+pub use problem::Code;
+pub use routes::{IMPORTED_WITHIN, Listed, Needs, listed};
 pub use serve::serve;
-
-/// The largest request body but for imports.
-const BODY_LIMIT: usize = 1024 * 1024;
-
-/// A request is answered within this, or ended with 408.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
-
-/// The same for an import: a large schedule takes its time to be read and stored.
-pub const IMPORTED_WITHIN: Duration = Duration::from_secs(300);
 
 /// Takes a schedule file in. Named here and made by `app`, since reading a file and writing a schedule are no business of a
 /// request handler.
 pub trait Imports: Send + Sync {
     /// Imports a file for a tenant; `name` is what people call it, `actor` who asks.
     fn import(&self, wanted: WantedImport) -> BoxFuture<Result<ImportAnswer, ImportError>>;
+
+    /// Puts the shifts of one agent that begin on one day in place of those there are; gives the plan of the day as it is then.
+    fn put(&self, wanted: PutShifts) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>>;
+}
+
+/// The shifts of one agent that begin on one local day.
+#[derive(Clone, Debug)]
+pub struct DayOfShifts {
+    /// Whose agent.
+    pub tenant: TenantId,
+    /// Whose shifts.
+    pub agent: AgentId,
+    /// The local day.
+    pub day: Date,
+    /// From its first instant to the first of the next day.
+    pub span: (UtcMicros, UtcMicros),
+    /// In order and without overlap; none for a day off.
+    pub shifts: Vec<Shift>,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// A look at what is in force: whether it is what the caller read.
+pub type IsExpected = Box<dyn FnOnce(Option<StoredPlan>) -> Result<(), Problem> + Send>;
+
+/// A day to be put, if what is in force is what the caller read.
+pub struct PutShifts {
+    /// The day.
+    pub day: DayOfShifts,
+    /// Asked while no other import can come between.
+    pub is_expected: IsExpected,
+}
+
+/// Why a day was not put.
+#[derive(Debug, thiserror::Error)]
+pub enum PutShiftsError {
+    /// The caller read another version.
+    #[error("it was changed meanwhile")]
+    NotExpected(Problem),
+    /// A shift would lie over one of another day.
+    #[error("the shift from {start} overlaps the one of another day from {other} to {until}; change that day first")]
+    Overlaps {
+        /// Of the shift that was to be put.
+        start: UtcMicros,
+        /// Of the other one.
+        other: UtcMicros,
+        /// Of the other one.
+        until: UtcMicros,
+    },
+    /// No schedule ever named the agent, and nobody ever saw one.
+    #[error("nothing is known of agent {0} yet; import a schedule that names the agent")]
+    NoAgent(AgentId),
+    /// What is in force could not be read.
+    #[error("the schedule in force could not be read; nothing was changed")]
+    Read(#[source] crate::store::ReadError),
+    /// The store did not take it.
+    #[error("the shifts could not be stored; nothing was changed")]
+    Store(#[source] crate::store::CommitError),
 }
 
 /// A file to import.
@@ -78,7 +132,7 @@ pub struct WantedImport {
 }
 
 /// What an import did.
-#[derive(Clone, PartialEq, Debug, Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, serde::Deserialize, ToSchema)]
 pub struct ImportAnswer {
     /// For whom.
     pub tenant: TenantId,
@@ -124,11 +178,61 @@ pub enum ImportError {
     Store(#[source] crate::store::CommitError),
 }
 
+/// Puts new signing keys in the place of old ones. Named here and made by `app`, since files and the configuration are no business
+/// of a request handler.
+pub trait Rotations: Send + Sync {
+    /// Changes the key of an endpoint.
+    fn rotate(&self, wanted: WantedRotation) -> BoxFuture<Result<Rotated, RotateRefused>>;
+}
+
+/// A key to be changed.
+#[derive(Clone, Debug)]
+pub struct WantedRotation {
+    /// Of this endpoint.
+    pub id: EndpointId,
+    /// In whose audit chain it stands.
+    pub tenant: TenantId,
+    /// The old key is known to others: it stops at once.
+    pub drop_old: bool,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// A key that was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rotated {
+    /// Until when the old one signs beside it.
+    pub previous_until: Option<UtcMicros>,
+    /// The daemon signs with the new one; else it will once it has read its configuration again.
+    pub in_force: bool,
+}
+
+/// Why a key was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateRefused {
+    /// No such endpoint in the configuration.
+    #[error("the configuration has no such webhook")]
+    Unknown,
+    /// The daemon cannot change it: what to do.
+    #[error("{0}")]
+    NotHere(String),
+    /// It was changed less than a day ago.
+    #[error(
+        "the key was changed less than a day ago, and receivers may know only the one before, which signs until {0}: wait \
+         until then, or drop it (`drop_old`)"
+    )]
+    Lately(UtcMicros),
+    /// The store does not take the entry of it.
+    #[error("it could not be recorded, and the key was not changed or its change is not told of")]
+    Store(#[source] crate::store::CommitError),
+}
+
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
     tokens: watch::Receiver<Arc<Tokens>>,
     door: Door,
+    boards: Boards,
     reader: Reader,
     readiness: Readiness,
     imports: Arc<dyn Imports>,
@@ -139,6 +243,10 @@ pub struct ApiState {
     live: Live,
     status: StatusDesk,
     metrics_open: bool,
+    audit_keys: Arc<[PublicKey]>,
+    rotations: Arc<dyn Rotations>,
+    /// A check of a chain reads all of it: one at a time.
+    verifying: Arc<Semaphore>,
 }
 
 /// What the HTTP face is made of.
@@ -167,6 +275,10 @@ pub struct ApiParts {
     pub status: StatusDesk,
     /// `/metrics` takes no token.
     pub metrics_open: bool,
+    /// The public keys that audit heads must be signed with: the daemon's own, and those before it.
+    pub audit_keys: Arc<[PublicKey]>,
+    /// Changes the keys of webhooks.
+    pub rotations: Arc<dyn Rotations>,
 }
 
 impl ApiState {
@@ -174,6 +286,7 @@ impl ApiState {
     pub fn new(parts: ApiParts) -> Self {
         Self {
             tokens: parts.tokens,
+            boards: Boards::new(parts.door.tenants().clone()),
             door: parts.door,
             reader: parts.reader,
             readiness: parts.readiness,
@@ -185,74 +298,14 @@ impl ApiState {
             live: parts.live,
             status: parts.status,
             metrics_open: parts.metrics_open,
+            audit_keys: parts.audit_keys,
+            rotations: parts.rotations,
+            verifying: Arc::new(Semaphore::new(1)),
         }
     }
-}
-
-fn router(state: ApiState) -> Router {
-    let imports = Router::new().route("/api/v1/schedule-imports", post(api::imports::create));
-    let others = Router::new()
-        .route("/healthz", get(api::health::alive))
-        .route("/readyz", get(api::health::ready))
-        .route("/metrics", get(metrics::show))
-        .route("/api/v1/status", get(api::status::show))
-        .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
-        .route("/api/v1/transitions/{id}", get(api::transitions::show))
-        .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))
-        .route("/api/v1/platform-checks", post(api::platform_checks::create))
-        .route("/api/v1/jobs", get(api::jobs::list))
-        .route("/api/v1/jobs/{id}/runs", get(api::jobs::runs))
-        .route("/api/v1/jobs/{id}/run", post(api::jobs::run))
-        .route("/api/v1/webhooks", get(api::webhooks::list))
-        .route("/api/v1/webhooks/{id}/deliveries", get(api::webhooks::deliveries))
-        .route("/api/v1/webhooks/{id}/retry", post(api::webhooks::retry))
-        .route("/api/v1/webhooks/{id}/recover", post(api::webhooks::recover))
-        .route("/api/v1/webhooks/{id}/test", post(api::webhooks::test));
-    // They last; what limits them stands in `live` and `stall`.
-    let lasting = Router::new().route("/live", get(live::socket)).route("/live/events", get(live::events));
-    limited(others, BODY_LIMIT, ANSWERED_WITHIN)
-        .merge(limited(imports, LARGEST_FILE, IMPORTED_WITHIN))
-        .merge(lasting)
-        .fallback(problem::no_such_place)
-        .method_not_allowed_fallback(problem::no_such_method)
-        .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panicked))
-        .with_state(state)
-}
-
-/// Routes whose requests may be so large and take so long.
-fn limited<S>(routes: Router<S>, body_bytes: usize, within: Duration) -> Router<S>
-where
-    S: Clone + Send + Sync + 'static,
-{
-    routes
-        .layer(DefaultBodyLimit::max(body_bytes))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, within))
-        .layer(map_response(problem::ended))
 }
 
 /// The file's own name, without the folders that it lies in.
 pub fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, header};
-    use serde_json::{Value, json};
-    use tower::ServiceExt as _;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_request_that_is_not_answered_in_time_ends_with_a_problem_document() {
-        let routes = Router::new().route("/", get(std::future::pending::<()>));
-        let request = Request::get("/").body(Body::empty()).expect("a request");
-        let answered = limited(routes, BODY_LIMIT, Duration::from_millis(1)).oneshot(request).await.expect("an answer");
-        assert_eq!(answered.status(), StatusCode::REQUEST_TIMEOUT);
-        assert_eq!(answered.headers()[header::CONTENT_TYPE], "application/problem+json");
-        let body = axum::body::to_bytes(answered.into_body(), BODY_LIMIT).await.expect("a body");
-        let body: Value = serde_json::from_slice(&body).expect("JSON");
-        assert_eq!((&body["code"], &body["status"]), (&json!("not_in_time"), &json!(408)));
-    }
 }

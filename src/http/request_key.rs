@@ -9,11 +9,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::etag::Version;
 use super::problem::Problem;
 use crate::domain::ids::TenantId;
 use crate::engine::door::IdempotencyKey;
@@ -57,8 +58,48 @@ impl RequestKey {
 }
 
 /// The answer of a handler whose work the store does not know.
-pub(super) fn answer(status: StatusCode, body: &Value) -> Answer {
-    Answer { status: status.as_u16(), body: body.to_string(), kept: false }
+pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Answer {
+    let body = serde_json::to_string(body).unwrap_or_else(|error| {
+        // The shapes are ours and have text for keys.
+        tracing::error!(%error, "defect: an answer cannot be encoded");
+        "null".to_owned()
+    });
+    Answer { status: status.as_u16(), body, kept: false }
+}
+
+/// The header, as the document describes it; [`RequestKey`] reads it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `RequestKey` reads")]
+pub(super) struct KeyHeader {
+    /// What comes again under the same key within a day is done once, and the first answer comes again.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 1000, pattern = "^[!-~]+$")]
+    key: Option<String>,
+}
+
+/// As [`once`], with the `version` of what is answered as its `ETag`.
+pub(super) async fn once_versioned<W>(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    key: Option<IdempotencyKey>,
+    work: W,
+) -> Result<Response, Problem>
+where
+    W: Future<Output = Result<Answer, Problem>> + Send + 'static,
+{
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: String,
+    }
+    let answer = carried_out(state, caller, tenant, key, work).await?;
+    let version = serde_json::from_str(&answer.body).map(|Versioned { version }| Version::of(version));
+    let mut response = told(answer);
+    if let Ok(version) = version {
+        let (name, value) = version.header();
+        response.headers_mut().insert(name, value);
+    }
+    Ok(response)
 }
 
 /// Does what is asked, under a key only once. Rights have been checked.
@@ -72,13 +113,29 @@ pub(super) async fn once<W>(
 where
     W: Future<Output = Result<Answer, Problem>> + Send + 'static,
 {
+    Ok(told(carried_out(state, caller, tenant, key, work).await?))
+}
+
+async fn carried_out<W>(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    key: Option<IdempotencyKey>,
+    work: W,
+) -> Result<Answer, Problem>
+where
+    W: Future<Output = Result<Answer, Problem>> + Send + 'static,
+{
     let token: Arc<str> = caller.id();
-    let answer = match key {
-        Some(key) => state.repeats.once(tenant.cloned(), token, key, work).await?,
-        None => work.await?,
-    };
+    match key {
+        Some(key) => state.repeats.once(tenant.cloned(), token, key, work).await,
+        None => work.await,
+    }
+}
+
+fn told(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut response = (status, answer.body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }
