@@ -110,6 +110,7 @@ impl Importer {
                 subject: stored.subject,
                 shifts: Vec::new(),
                 coverage,
+                skills: None,
             })
         });
         Ok(spoken_for.collect())
@@ -175,6 +176,7 @@ impl Importer {
             subject: SubjectId(self.random.opaque_id()),
             shifts: draft.shifts.clone(),
             coverage: draft.coverage,
+            skills: draft.skills.clone(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::agent::Observed;
 use super::schedule::{ACTIVITY_KINDS, Activity, Planned};
@@ -16,7 +17,7 @@ use super::state::AgentState;
 use super::time::UtcMicros;
 
 /// What adherence says.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// In a state that the planned activity allows, or out of it for no longer than the tolerance.

@@ -60,7 +60,7 @@ pub enum UnscheduledForbids {
 }
 
 /// What to do with a change for an agent who is with a contact or wrapping one up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnContact {
     /// Send it all the same.

@@ -4,7 +4,9 @@
 //! decides, and writes down everything that follows in one commit; only after the commit does anything leave the process. A
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
+pub mod approvals;
 pub mod calls;
+pub mod change_sets;
 pub mod crew;
 pub mod deliver;
 pub mod door;
@@ -23,6 +25,7 @@ pub mod readiness;
 pub mod repeats;
 pub mod settings;
 pub mod sight;
+pub mod skills;
 pub mod status;
 pub mod store_watch;
 pub mod supervisor;

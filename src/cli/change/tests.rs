@@ -40,6 +40,7 @@ fn transition(status: Status, violation: Option<Violation>) -> Transition {
         attempts: 0,
         violation,
         latency_ms: None,
+        change_set: None,
         status,
     }
 }

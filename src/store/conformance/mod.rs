@@ -179,6 +179,7 @@ pub(super) fn transition(id: u128, agent: &str, status: Status) -> Transition {
         attempts: 1,
         violation: None,
         latency_ms: Some(40),
+        change_set: None,
         status,
     }
 }

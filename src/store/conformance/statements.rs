@@ -7,8 +7,8 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, audit_heads, calls, deliveries, delivery_reading, events, figures, history, history_reading, jobs,
-    memory, retention, schedule, time_in_state, transition_reading, transitions, upkeep,
+    agents, audit, audit_heads, calls, change_sets, deliveries, delivery_reading, events, figures, history, history_reading,
+    jobs, memory, retention, schedule, skills, time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
@@ -28,6 +28,14 @@ const SINGLE: &[&str] = &[
     calls::RECENT,
     calls::OF_TRANSITION,
     calls::STEADY,
+    change_sets::ONE,
+    change_sets::LIST,
+    change_sets::AGENTS,
+    change_sets::COUNTS,
+    change_sets::STATUSES,
+    change_sets::WAITING,
+    change_sets::EXPIRED,
+    change_sets::UNDOING,
     control::TAKE_OVER,
     control::SET_LISTEN,
     control::STOP,
@@ -79,6 +87,8 @@ const SINGLE: &[&str] = &[
     retention::QUESTIONS,
     retention::ANSWERS,
     retention::JOB_RUNS,
+    retention::CHANGE_SET_AGENTS,
+    retention::CHANGE_SETS,
     memory::REMEMBERED,
     schedule::CURRENT,
     schedule::STILL_IN_FORCE,
@@ -91,11 +101,14 @@ const SINGLE: &[&str] = &[
     schedule::COVERAGE,
     schedule::VERSIONS,
     schedule::VERSION_AT,
+    skills::SKILLS,
+    skills::AGENT_SKILLS,
     time_in_state::PARTS,
     time_in_state::STATES,
     time_in_state::SUMS,
     transition_reading::ONE,
     transition_reading::OPEN,
+    transition_reading::OF_CHANGE_SET,
     transition_reading::LIST,
     transition_reading::LIST_OF_AGENT,
     transition_reading::AUTOMATIC,
@@ -117,6 +130,13 @@ const MANY: &[ManyRows] = &[
     audit_heads::PRUNE_ENTRIES,
     audit_heads::PRUNE_HEADS,
     calls::UPSERT,
+    change_sets::ADD_SETS,
+    change_sets::ADD_AGENTS,
+    change_sets::START,
+    change_sets::CANCEL,
+    change_sets::LEAVE_OUT,
+    change_sets::FORGET_AGENTS,
+    change_sets::FORGET_SETS,
     deliveries::ADD_ENDPOINTS,
     deliveries::MOVE_ENDPOINTS,
     deliveries::DISABLE_ENDPOINTS,
@@ -146,6 +166,9 @@ const MANY: &[ManyRows] = &[
     schedule::ADD_COVERAGE,
     schedule::ADD_SHIFTS,
     schedule::ADD_VERSION,
+    skills::SET_SKILLS,
+    skills::CLEAR_AGENT_SKILLS,
+    skills::ADD_AGENT_SKILLS,
     transitions::UPSERT,
     upkeep::SET_COUNTERS,
     upkeep::SET_SUBSCRIPTIONS,
@@ -173,13 +196,23 @@ async fn every_statement_is_understood(place: Place) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 7] =
-    ["state_history", "transitions", "platform_calls", "audit_entries", "events", "deliveries", "delivery_attempts"];
+const GROWING: [&str; 9] = [
+    "state_history",
+    "transitions",
+    "platform_calls",
+    "audit_entries",
+    "events",
+    "deliveries",
+    "delivery_attempts",
+    "change_sets",
+    "change_set_agents",
+];
 
 /// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
 /// `MIN`, reads a page in the key's order, or counts everything for a person who asked.
 const WALKS: &[&str] = &[
     audit::HEAD,
+    change_sets::LIST,
     delivery_reading::FIRST_SINCE,
     delivery_reading::OLDEST,
     events::COUNTS,
@@ -228,6 +261,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/audit.rs"),
         include_str!("../tables/audit_heads.rs"),
         include_str!("../tables/calls.rs"),
+        include_str!("../tables/change_sets.rs"),
         include_str!("../tables/deliveries.rs"),
         include_str!("../tables/delivery_reading.rs"),
         include_str!("../tables/events.rs"),
@@ -238,6 +272,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/jobs.rs"),
         include_str!("../tables/retention.rs"),
         include_str!("../tables/schedule.rs"),
+        include_str!("../tables/skills.rs"),
         include_str!("../tables/time_in_state.rs"),
         include_str!("../tables/transition_reading.rs"),
         include_str!("../tables/transitions.rs"),
