@@ -1,6 +1,9 @@
-//! `shiftkeeper change`: asks the running daemon for a change of one agent or many, and can wait until each has ended.
+//! `shiftkeeper change`: asks the running daemon for a change of one agent or many, and can wait until each has ended. Its
+//! subcommands plan a change of many first, and start, follow and take back what was planned.
 
 mod follow;
+mod sets;
+mod table;
 mod words;
 
 use std::process::ExitCode;
@@ -15,7 +18,7 @@ use super::config_args::ConfigArgs;
 use super::daemon::{Ask, Daemon, DaemonError};
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
-use super::scope::one_tenant;
+use super::scope::{one_tenant, usage};
 use super::talk::say;
 use crate::config::{Config, Right};
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
@@ -26,6 +29,9 @@ use crate::engine::door::Taken;
 /// Options of `change`.
 #[derive(clap::Args, Debug)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    subcommand_help_heading = "Commands, for many agents with a look before",
     after_help = "Ends with 0 when every change is confirmed (without --wait: taken), with 3 when some are, with 1 when none \
                   is, and with 75 when all of them are still open at the end of the wait, or when the daemon stopped answering and \
                   it is not known how they ended. Needs a running daemon.
@@ -33,9 +39,19 @@ use crate::engine::door::Taken;
 Examples:
   shiftkeeper change u_0001 --to Ready --wait 60s
   shiftkeeper change u_0001 u_0002 --tenant acme --to NotReady --reason TRAINING --on-contact after --deadline 30m
-  shiftkeeper change u_0001 --to Paused --note \"asked by phone\" --output json"
+  shiftkeeper change u_0001 --to Paused --note \"asked by phone\" --output json
+  shiftkeeper change plan --team Billing --to NotReady --reason MEETING --on-contact after"
 )]
 pub struct ChangeArgs {
+    #[command(subcommand)]
+    command: Option<sets::SetCommand>,
+    #[command(flatten)]
+    send: Option<SendArgs>,
+}
+
+/// A change that leaves at once.
+#[derive(clap::Args, Debug)]
+pub struct SendArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -112,6 +128,15 @@ enum Standing {
 
 /// Asks, waits where that is wanted, and prints.
 pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
+    match (args.command, args.send) {
+        (Some(command), _) => sets::run(command).await,
+        (None, Some(args)) => send(args).await,
+        // clap asks for the agents before it comes to this.
+        (None, None) => Err(usage("name the agents and the state, as in `shiftkeeper change u_0001 --to Ready`".into())),
+    }
+}
+
+async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
     let tenant = one_tenant(config, args.tenant.as_ref())?.id.clone();
@@ -147,7 +172,7 @@ fn not_known(rows: &[Row], error: &DaemonError) -> String {
     format!("{changes} taken; how {they} ended is not known, as {why}: {error}")
 }
 
-async fn ask(config: &Config, daemon: &Daemon, tenant: &TenantId, args: &ChangeArgs) -> Result<Vec<Row>, DaemonError> {
+async fn ask(config: &Config, daemon: &Daemon, tenant: &TenantId, args: &SendArgs) -> Result<Vec<Row>, DaemonError> {
     let ask = Ask { method: Method::POST, path: "/api/v1/transitions", right: Right::Change, tenant, query: &[] };
     let body = body(tenant, args);
     let answer = daemon.ask(config, ask, |request| request.json(&body)).await?;
@@ -159,8 +184,7 @@ async fn ask(config: &Config, daemon: &Daemon, tenant: &TenantId, args: &ChangeA
     })
 }
 
-fn body(tenant: &TenantId, args: &ChangeArgs) -> Value {
-    let whole_seconds = |span: Duration| span.as_secs() + u64::from(span.subsec_nanos() > 0);
+fn body(tenant: &TenantId, args: &SendArgs) -> Value {
     json!({
         "tenant": tenant,
         "agents": args.agents,
@@ -170,6 +194,11 @@ fn body(tenant: &TenantId, args: &ChangeArgs) -> Value {
         "deadline_s": args.deadline.map(whole_seconds),
         "note": args.note,
     })
+}
+
+/// A span in seconds, rounded up.
+fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
 /// How it ends without a wait: by what was taken.

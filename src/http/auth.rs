@@ -13,7 +13,8 @@ use subtle::ConstantTimeEq;
 
 use super::ApiState;
 use super::problem::{Code, Problem};
-use crate::domain::ids::TenantId;
+use crate::domain::ids::{AgentId, TeamName, TenantId};
+use crate::domain::rights::Asker;
 use crate::domain::secret::Secret;
 
 /// What a token may do.
@@ -84,6 +85,33 @@ impl Caller {
     /// The token's name.
     pub(super) fn id(&self) -> Arc<str> {
         self.0.id.clone()
+    }
+
+    /// The token's name and the address that the request came from.
+    pub(super) fn asker(&self) -> Asker {
+        Asker::named(self.id())
+    }
+
+    /// The teams within reach at a tenant; none: all of them.
+    #[expect(clippy::unused_self, reason = "tokens are bound to no team")]
+    pub(super) const fn teams(&self, _tenant: &TenantId) -> Option<&BTreeSet<TeamName>> {
+        None
+    }
+
+    /// Whether the caller may do this to these agents of the tenant.
+    pub(super) async fn check_agents(
+        &self,
+        state: &ApiState,
+        right: Right,
+        tenant: &TenantId,
+        agents: &[AgentId],
+    ) -> Result<(), Problem> {
+        self.check(state, right, tenant)?;
+        let known = state.reader.agents(tenant).await?;
+        let missing = agents.iter().find(|agent| !known.iter().any(|stored| stored.agent.id == **agent));
+        missing.map_or(Ok(()), |agent| {
+            Err(Problem::of(Code::NoSuchAgent, format!("there is no agent {agent} within reach")))
+        })
     }
 
     /// Whether the token may do this to the tenant by a newer list of tokens.

@@ -2,6 +2,7 @@
 //! Each test has a database of its own.
 
 mod chains;
+mod change_sets;
 mod changes;
 mod copies;
 mod figures;
