@@ -33,4 +33,5 @@ pub mod state;
 pub mod target;
 pub mod time;
 pub mod transition;
+pub mod trend;
 pub mod words;
