@@ -9,7 +9,6 @@ use super::Keeper;
 use super::record::Pass;
 use super::sets::with_source;
 use crate::domain::audit::Hash;
-use crate::domain::ids::TransitionId;
 use crate::domain::rights::Asker;
 use crate::domain::transition::{Actor, Step, Transition, WaitReason};
 use crate::engine::approvals::{ApprovalError, Decision, DecisionMessage};

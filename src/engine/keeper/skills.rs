@@ -54,7 +54,7 @@ impl Keeper {
         let facts = json!({"skills": skills});
         let facts = super::sets::with_source(facts, asker);
         self.audit_agent(pass, index, &Actor::Person { id: asker.id.clone() }, "agent.skills_set", facts);
-        let mut known = self.known_skills(pass).await?;
+        let mut known = self.known_skills(pass.commit.skills.clone()).await?;
         let carried: Skills = skills.iter().map(|id| shared(&mut known, id)).collect();
         self.roster.set_skills(index, carried);
         let (tenant, agent) = (self.link.tenant.clone(), agent.clone());
@@ -63,7 +63,7 @@ impl Keeper {
     }
 
     async fn set_skill(&mut self, pass: &mut Pass, skill: Skill, asker: &Asker) -> anyhow::Result<Result<(), SkillError>> {
-        let known = self.known_skills(pass).await?;
+        let known = self.known_skills(pass.commit.skills.clone()).await?;
         if !known.contains_key(&skill.id) && known.len() >= MOST_SKILLS {
             return Ok(Err(SkillError::TooMany));
         }
@@ -88,10 +88,10 @@ impl Keeper {
         Ok(Ok(()))
     }
 
-    /// The skills that people named, this pass's included.
-    async fn known_skills(&self, pass: &Pass) -> anyhow::Result<BTreeMap<SkillId, Arc<Skill>>> {
+    /// The skills that people named, those included that this pass writes.
+    async fn known_skills(&self, written: Vec<SkillWrite>) -> anyhow::Result<BTreeMap<SkillId, Arc<Skill>>> {
         let stored = self.link.reader.skills(&self.link.tenant).await?;
-        let new = pass.commit.skills.iter().map(|write| write.skill.clone());
+        let new = written.into_iter().map(|write| write.skill);
         Ok(stored.into_iter().chain(new).map(|skill| (skill.id.clone(), Arc::new(skill))).collect())
     }
 

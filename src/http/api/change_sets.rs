@@ -67,7 +67,7 @@ pub(in crate::http) struct NewChangeSet {
 #[serde(rename_all = "snake_case")]
 pub(in crate::http) enum Choice {
     /// These; floors are counted in this order.
-    Agents(#[schema(min_items = 1, max_items = 10000)] Vec<AgentId>),
+    Agents(Vec<AgentId>),
     /// Those who fit now, by id. An empty filter takes everybody.
     Filter(Selection),
 }
