@@ -18,7 +18,7 @@ use super::config_args::ConfigArgs;
 use super::daemon::{Ask, Daemon, DaemonError};
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
-use super::scope::{one_tenant, usage};
+use super::scope::one_tenant;
 use super::talk::say;
 use crate::config::{Config, Right};
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
@@ -46,7 +46,7 @@ pub struct ChangeArgs {
     #[command(subcommand)]
     command: Option<sets::SetCommand>,
     #[command(flatten)]
-    send: Option<SendArgs>,
+    send: SendArgs,
 }
 
 /// A change that leaves at once.
@@ -61,9 +61,10 @@ pub struct SendArgs {
     /// The tenant; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// The wanted state.
-    #[arg(long, value_name = "STATE", value_parser = parse_state, help = "The wanted state: Ready, NotReady, Paused or Idle")]
-    pub to: AgentState,
+    /// The wanted state; there unless a subcommand is.
+    #[arg(long, value_name = "STATE", required = true, value_parser = parse_state,
+          help = "The wanted state: Ready, NotReady, Paused or Idle")]
+    pub to: Option<AgentState>,
     /// The reason code; the state's own without it.
     #[arg(long, value_name = "CODE")]
     pub reason: Option<ReasonCode>,
@@ -128,11 +129,9 @@ enum Standing {
 
 /// Asks, waits where that is wanted, and prints.
 pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
-    match (args.command, args.send) {
-        (Some(command), _) => sets::run(command).await,
-        (None, Some(args)) => send(args).await,
-        // clap asks for the agents before it comes to this.
-        (None, None) => Err(usage("name the agents and the state, as in `shiftkeeper change u_0001 --to Ready`".into())),
+    match args.command {
+        Some(command) => sets::run(command).await,
+        None => send(args.send).await,
     }
 }
 
@@ -188,7 +187,7 @@ fn body(tenant: &TenantId, args: &SendArgs) -> Value {
     json!({
         "tenant": tenant,
         "agents": args.agents,
-        "to": args.to.name(),
+        "to": args.to.as_ref().map(AgentState::name),
         "reason": args.reason,
         "on_contact": args.on_contact.map(OnContact::from),
         "deadline_s": args.deadline.map(whole_seconds),

@@ -72,16 +72,18 @@ pub(in crate::store) const AGENTS: &str = "SELECT tenant, change_set, place, age
      outcome, why, skills, left_out, left_why FROM change_set_agents WHERE tenant = $1 AND change_set = $2 ORDER BY place";
 pub(in crate::store) const COUNTS: &str = "SELECT outcome, left_out, COUNT(*) AS total FROM change_set_agents \
      WHERE tenant = $1 AND change_set = $2 GROUP BY outcome, left_out ORDER BY outcome, left_out";
+/// By way of the ids, which SQLite reads from the index; asked for the rows it walks all of the tenant's.
 pub(in crate::store) const STATUSES: &str = "SELECT status, COUNT(*) AS total, COUNT(finished_at) AS finished, \
-     MAX(finished_at) AS last_finished FROM transitions WHERE tenant = $1 AND change_set = $2 GROUP BY status ORDER BY status";
+     MAX(finished_at) AS last_finished FROM transitions WHERE tenant = $1 AND id IN (SELECT id FROM transitions \
+     WHERE tenant = $1 AND change_set = $2) GROUP BY status ORDER BY status";
 /// Those that can still be started, at `$2`.
 pub(in crate::store) const WAITING: &str = "SELECT COUNT(*) AS total FROM change_sets \
      WHERE tenant = $1 AND expires_at > $2 AND started_at IS NULL AND cancelled_at IS NULL";
 /// Those that ended unstarted before `$2`, the oldest few.
 pub(in crate::store) const EXPIRED: &str = "SELECT tenant, id FROM change_sets WHERE tenant = $1 AND expires_at < $2 AND started_at IS NULL \
      ORDER BY expires_at LIMIT 3";
-pub(in crate::store) const UNDOING: &str =
-    "SELECT tenant, id FROM change_sets WHERE tenant = $1 AND undoes = $2 AND started_at IS NOT NULL ORDER BY id DESC LIMIT 1";
+pub(in crate::store) const UNDOING: &str = "SELECT tenant, id FROM change_sets WHERE tenant = $1 AND id IN (SELECT id FROM change_sets \
+     WHERE tenant = $1 AND undoes = $2) AND started_at IS NOT NULL ORDER BY id DESC LIMIT 1";
 
 /// An agent of a set, as shown, and as left out at the start.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,8 +30,10 @@ pub(in crate::store) const ONE: &str = selecting!("WHERE tenant = $1 AND id = $2
 pub(in crate::store) const OPEN: &str = selecting!(
     "WHERE tenant = $1 AND id IN (SELECT id FROM transitions WHERE tenant = $1 AND finished_at IS NULL) ORDER BY id"
 );
-/// A bulk change has one of each agent, ten thousand at most.
-pub(in crate::store) const OF_CHANGE_SET: &str = selecting!("WHERE tenant = $1 AND change_set = $2 ORDER BY id");
+/// A bulk change has one of each agent, ten thousand at most. By way of the ids as well.
+pub(in crate::store) const OF_CHANGE_SET: &str = selecting!(
+    "WHERE tenant = $1 AND id IN (SELECT id FROM transitions WHERE tenant = $1 AND change_set = $2) ORDER BY id"
+);
 /// `$2` before this id, `$3` status, `$4` rule, `$5` and `$6` span of the request; each may be NULL.
 pub(in crate::store) const LIST: &str = selecting!(
     "WHERE tenant = $1 AND (CAST($2 AS TEXT) IS NULL OR id < $2) AND (CAST($3 AS TEXT) IS NULL OR status = $3) AND (CAST($4 AS TEXT) IS NULL OR rule = $4) \
