@@ -10,9 +10,18 @@ use super::exit::Exit;
 use crate::config::{Complaint, Concern, Config, ConfigRefused, Environment, Loaded, Origin, Tenant, reference};
 use crate::domain::rule::Mode as RuleMode;
 use crate::domain::words::count;
+use crate::http::role_table;
 
 /// Options of `check`.
 #[derive(clap::Args, Clone, Debug)]
+#[command(
+    after_help = "Ends with 0 when all is well, with 4 where only rules are wrong, with 78 where the configuration is.
+
+Examples:
+  shiftkeeper check
+  shiftkeeper check --config config/shiftkeeper.toml --output json
+  shiftkeeper check --show --set tenants.acme.requests_per_minute=60"
+)]
 pub struct CheckArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -26,6 +35,9 @@ pub struct CheckArgs {
     /// Print the reference of all keys instead, as docs/configuration.md holds it.
     #[arg(long, exclusive = true)]
     pub reference: bool,
+    /// Print which role may use which route instead, as docs/routes.md holds it.
+    #[arg(long, exclusive = true)]
+    pub routes: bool,
 }
 
 /// How `check` prints.
@@ -41,6 +53,10 @@ pub enum CheckOutput {
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     if args.reference {
         io::stdout().lock().write_all(reference().as_bytes())?;
+        return Ok(Exit::Done.into());
+    }
+    if args.routes {
+        io::stdout().lock().write_all(role_table().as_bytes())?;
         return Ok(Exit::Done.into());
     }
     let exit = check(args, &Environment::of_process(), &mut io::stdout().lock())?;

@@ -122,7 +122,7 @@ async fn import(config: &Config, wanted: WantedImport) -> anyhow::Result<Came> {
 }
 
 /// The daemon to go through: the one that the configuration names as elsewhere, or the one that has the store.
-async fn daemon_for(config: &Config) -> anyhow::Result<Option<Daemon>> {
+pub(super) async fn daemon_for(config: &Config) -> anyhow::Result<Option<Daemon>> {
     if config.client.url.is_some() {
         return Ok(Some(Daemon::find(config).await?));
     }
@@ -185,6 +185,7 @@ pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow
         random: Arc::new(SystemRandom),
         door: Door::new(Tenants::default()),
         options: tokio::sync::watch::channel(config.import.clone()).1,
+        turn: Arc::default(),
     };
     let imported = importer.run(wanted).await;
     // The importer holds a writer, and the store closes when the last of them is gone.

@@ -1,5 +1,8 @@
 //! The command line: one file per subcommand. Data goes to standard output, talk to standard error.
 
+mod access;
+pub mod account;
+pub mod agents;
 pub mod audit;
 pub mod change;
 pub mod check;
@@ -13,7 +16,9 @@ pub mod finding;
 pub mod healthcheck;
 pub mod import;
 pub mod jobs;
+pub mod manual;
 pub mod output;
+mod password;
 pub mod plan;
 pub mod report;
 pub mod run;
@@ -21,6 +26,7 @@ pub mod scope;
 pub mod simulate;
 pub mod status;
 pub mod talk;
+pub mod token;
 pub mod watch;
 pub mod webhooks;
 
@@ -57,6 +63,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Show what the calendar asks for, or run a job now.
     Jobs(jobs::JobsArgs),
+    /// Show the agents: state, plan and verdict.
+    Agents(agents::AgentsArgs),
     /// Change the state of one agent or many.
     Change(change::ChangeArgs),
     /// Watch the agents live: a table that follows the daemon.
@@ -70,6 +78,12 @@ enum Command {
     /// Manage the endpoints that are told what happens.
     #[command(subcommand)]
     Webhooks(webhooks::WebhooksCommand),
+    /// Manage the accounts of people.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Manage the API tokens that are stored.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Show how the running daemon is.
     Status(status::StatusArgs),
     /// Ask whether the daemon answers, for a container's health check.
@@ -81,6 +95,10 @@ enum Command {
     Db(db::DbCommand),
     /// Run the stand-in platform.
     Simulate(simulate::SimulateArgs),
+    /// Print what a shell completes commands by.
+    Completions(manual::CompletionsArgs),
+    /// Write manual pages.
+    Man(manual::ManArgs),
 }
 
 impl Cli {
@@ -93,16 +111,21 @@ impl Cli {
             Command::Plan(args) => plan::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Jobs(args) => jobs::run(args).await,
+            Command::Agents(args) => agents::run(args).await,
             Command::Change(args) => change::run(args).await,
             Command::Watch(args) => watch::run(args).await,
             Command::Report(command) => report::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Webhooks(command) => webhooks::run(command).await,
+            Command::Account(command) => account::run(command).await,
+            Command::Token(command) => token::run(command).await,
             Command::Status(args) => status::run(args).await,
             Command::Healthcheck(args) => Ok(healthcheck::run(args).await),
             Command::Doctor(args) => doctor::run(args).await,
             Command::Db(command) => db::run(command).await,
             Command::Simulate(args) => simulate::run(args).await,
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
         };
         result.unwrap_or_else(|error| {
             talk::complain(&error);

@@ -23,8 +23,7 @@ pub enum Priority {
 
 impl Priority {
     /// Every class, least urgent first.
-    pub const ALL: [Self; 5] =
-        [Self::Housekeeping, Self::Schedule, Self::Person, Self::Urgent, Self::MandatoryBreak];
+    pub const ALL: [Self; 5] = [Self::Housekeeping, Self::Schedule, Self::Person, Self::Urgent, Self::MandatoryBreak];
 
     /// The name in files, messages and the store.
     pub const fn name(self) -> &'static str {

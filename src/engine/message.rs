@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::approvals::DecisionMessage;
+use super::board::Board;
 use super::change_sets::SetMessage;
 use super::door::{ChangeRequest, DoorError, Taken};
 use super::live::snapshot::Snapshot;
@@ -55,6 +56,11 @@ pub enum Message {
     Look {
         /// Answered after the commit.
         reply: oneshot::Sender<Snapshot>,
+    },
+    /// Somebody wants a list of the agents.
+    Board {
+        /// Answered after the commit.
+        reply: oneshot::Sender<Board>,
     },
 }
 

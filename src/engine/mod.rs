@@ -4,7 +4,9 @@
 //! decides, and writes down everything that follows in one commit; only after the commit does anything leave the process. A
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
+pub mod accounts;
 pub mod approvals;
+pub mod board;
 pub mod calls;
 pub mod change_sets;
 pub mod crew;

@@ -141,9 +141,11 @@ pub fn skills_of(roster: &mut Roster, named: Vec<Skill>, carried: &HashMap<Agent
         named.into_iter().map(|skill| (skill.id.clone(), Arc::new(skill))).collect();
     let agents: Vec<_> = roster.iter().map(|(index, slot)| (index, slot.id().clone())).collect();
     for (index, agent) in agents {
-        let skills = carried.get(&agent).into_iter().flatten().map(|id| {
-            known.entry(id.clone()).or_insert_with(|| Arc::new(Skill::unnamed(id.clone()))).clone()
-        });
+        let skills = carried
+            .get(&agent)
+            .into_iter()
+            .flatten()
+            .map(|id| known.entry(id.clone()).or_insert_with(|| Arc::new(Skill::unnamed(id.clone()))).clone());
         let skills = skills.collect();
         roster.set_skills(index, skills);
     }

@@ -89,9 +89,7 @@ impl SkillDesk {
         teams: Teams,
     ) -> Result<(), SkillError> {
         let (reply, answer) = oneshot::channel();
-        self.door
-            .tell(tenant, Message::Skills(SkillMessage::SetAgent { agent, skills, asker, teams, reply }))
-            .await?;
+        self.door.tell(tenant, Message::Skills(SkillMessage::SetAgent { agent, skills, asker, teams, reply })).await?;
         answer.await.unwrap_or(Err(SkillError::Door(DoorError::Unavailable)))
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::access::AccessChange;
 use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
 use crate::domain::audit::head::SignedHead;
@@ -74,6 +75,8 @@ pub struct Commit {
     pub skills: Vec<SkillWrite>,
     /// The skills of agents, each agent's whole.
     pub agent_skills: Vec<AgentSkillsWrite>,
+    /// Who may use the daemon.
+    pub access: AccessChange,
 }
 
 impl Commit {
@@ -103,6 +106,7 @@ impl Commit {
             change_sets,
             skills,
             agent_skills,
+            access,
         } = self;
         agents.is_empty()
             && history.is_empty()
@@ -127,6 +131,7 @@ impl Commit {
             && change_sets.is_empty()
             && skills.is_empty()
             && agent_skills.is_empty()
+            && access.is_empty()
     }
 }
 

@@ -6,6 +6,7 @@
 //! handed in. Nothing here calls the network inside a transaction, decides anything, or lets the pool be used while a
 //! transaction is open.
 
+mod access;
 mod backend;
 mod backup;
 mod batch;
@@ -33,12 +34,14 @@ mod vitals;
 mod whole;
 mod writer;
 
+pub use access::AccessChange;
 pub use backup::{BackupError, BackupMade, back_up, partial_path};
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
-    AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit,
-    Committed, FiguresWrite, HistoryRow, HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, LeftOut, NoteWrite,
-    RemembersWrite, RuleVersion, ScheduleImport, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite,
+    Commit, Committed, FiguresWrite, HistoryRow, HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, LeftOut,
+    NoteWrite, RemembersWrite, RuleVersion, ScheduleImport, SkillWrite, SubscriptionRow, SubscriptionWrite,
+    TenantStatus,
 };
 pub use checkpoint::Checkpointed;
 pub use control::DaemonRow;
@@ -52,6 +55,7 @@ pub use size::Footprint;
 pub use tables::agents::StoredAgent;
 pub use tables::audit::{EntryColumns, StoredEntry};
 pub use tables::audit_heads::StoredHead;
+pub use tables::audit_reading::{AUDIT_STRETCH, AuditFilter, AuditPage, KnownSubject};
 pub use tables::change_sets::{SetCounts, StoredSetAgent};
 pub use tables::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::events::StoredEvent;

@@ -221,7 +221,9 @@ pub struct OneArgs {
 
 /// Options of `change cancel`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  shiftkeeper change cancel 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"wrong team\"")]
+#[command(
+    after_help = "Example:\n  shiftkeeper change cancel 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"wrong team\""
+)]
 pub struct CancelArgs {
     #[command(flatten)]
     one: OneArgs,
@@ -316,7 +318,10 @@ impl Caller {
             let left = wait.saturating_sub(watch.elapsed());
             match self.look(id, false).await {
                 Ok(set) => {
-                    let progress = format!("{} confirmed, {} open, {} failed", set.counts.confirmed, set.counts.open, set.counts.failed);
+                    let progress = format!(
+                        "{} confirmed, {} open, {} failed",
+                        set.counts.confirmed, set.counts.open, set.counts.failed
+                    );
                     if progress != told {
                         say(&progress);
                         told = progress;

@@ -49,7 +49,8 @@ pub(super) fn lines(set: &SetView) -> String {
     }
     for floor in &set.floors {
         let name = floor.name.as_deref().unwrap_or(floor.skill.as_str());
-        lines.push(format!("skill {name}: {} available, {} after, floor {}", floor.available, floor.after, floor.floor));
+        lines
+            .push(format!("skill {name}: {} available, {} after, floor {}", floor.available, floor.after, floor.floor));
     }
     if set.started_at.is_some() {
         lines.push(format!("{} confirmed, {} open, {} failed", counts.confirmed, counts.open, counts.failed));
@@ -61,9 +62,18 @@ pub(super) fn lines(set: &SetView) -> String {
 /// Many sets, a line each.
 pub(super) fn listed(sets: &[SetView]) -> String {
     let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(["ID", "STATUS", "TO", "AGENTS", "CONFIRMED", "OPEN", "FAILED", "BY", "AT", "NOTE"]);
+    table.load_preset(presets::NOTHING).set_header([
+        "ID",
+        "STATUS",
+        "TO",
+        "AGENTS",
+        "CONFIRMED",
+        "OPEN",
+        "FAILED",
+        "BY",
+        "AT",
+        "NOTE",
+    ]);
     for set in sets {
         let to = set.to.as_ref().map_or_else(|| "back".to_owned(), ToString::to_string);
         table.add_row([

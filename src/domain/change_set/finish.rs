@@ -97,7 +97,8 @@ pub struct Cost {
 /// Reckons what a set costs from now on.
 pub fn cost(slots: &Slots, load: &Load, now: UtcMicros) -> Cost {
     let own = load.posts + load.questions;
-    let mut cost = Cost { calls: own, questions: load.questions, ahead: load.ahead, finish_at: None, finish_at_latest: None };
+    let mut cost =
+        Cost { calls: own, questions: load.questions, ahead: load.ahead, finish_at: None, finish_at_latest: None };
     if load.posts == 0 {
         return cost;
     }

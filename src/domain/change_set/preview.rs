@@ -206,19 +206,16 @@ fn rule_on_sight(picture: Picture<'_>, one: &WantedOf, slot: &AgentSlot) -> Opti
 fn rule_by_policy(picture: Picture<'_>, on_contact: OnContact, one: &WantedOf, slot: &AgentSlot) -> Ruled {
     let standing = slot.standing(picture.now);
     let state = slot.observed().map(|seen| &seen.state);
-    let facts =
-        PolicyFacts { planned: standing.planned(slot.plan()), platform: slot.platform(picture.now), state };
+    let facts = PolicyFacts { planned: standing.planned(slot.plan()), platform: slot.platform(picture.now), state };
     let busy_with_contact = state.is_some_and(AgentState::is_on_contact);
     match rule_on(&one.to, facts, picture.policy.unscheduled_forbids, on_contact) {
         Ruling::Allow if busy_with_contact => Ruled::because(Outcome::Change, "on a contact; changed all the same"),
         Ruling::Allow => Ruled::plain(Outcome::Change),
         Ruling::HoldForContact => Ruled::plain(Outcome::AfterContact),
         Ruling::SkipOnContact => Ruled::plain(Outcome::OnContact),
-        Ruling::HoldForBreak(until) => Ruled {
-            outcome: Outcome::MandatoryBreak,
-            why: until.map(|until| format!("until {until}")),
-            questions: 0,
-        },
+        Ruling::HoldForBreak(until) => {
+            Ruled { outcome: Outcome::MandatoryBreak, why: until.map(|until| format!("until {until}")), questions: 0 }
+        }
         Ruling::Refuse(violation) => Ruled::because(Outcome::NotScheduled, violation.code()),
         Ruling::AskPlatform => {
             // The schedule, and for Ready the break too.
@@ -242,7 +239,8 @@ impl Floors {
         let mut shown: BTreeMap<SkillId, FloorShown> = BTreeMap::new();
         let mut add = |skill: &Skill| {
             if let Some(floor) = skill.floor {
-                let new = || FloorShown { skill: skill.id.clone(), name: skill.name.clone(), available: 0, after: 0, floor };
+                let new =
+                    || FloorShown { skill: skill.id.clone(), name: skill.name.clone(), available: 0, after: 0, floor };
                 shown.entry(skill.id.clone()).or_insert_with(new);
             }
         };

@@ -56,7 +56,8 @@ impl Floor {
     }
 
     fn add(&mut self, id: &str, team: &str, state: &AgentState) -> AgentIndex {
-        let agent = Agent { id: id.into(), name: Some(format!("Name of {id}").into()), team: Some(team.into()), zone: None };
+        let agent =
+            Agent { id: id.into(), name: Some(format!("Name of {id}").into()), team: Some(team.into()), zone: None };
         let index = self.roster.upsert(agent);
         self.roster.set_plan(index, plan());
         self.roster.observe(index, seen(state), self.now);
@@ -71,8 +72,7 @@ impl Floor {
     fn preview(&self, wanted: &Wanted) -> Preview {
         let leaves = |slot: &AgentSlot| self.leaves.contains(slot.id());
         let waiting = |slot: &AgentSlot| self.waiting.iter().find(|(id, _)| id == slot.id()).map(|(_, class)| *class);
-        let policy =
-            Policy { unscheduled_forbids: UnscheduledForbids::Ready, stale_after: Duration::from_secs(30) };
+        let policy = Policy { unscheduled_forbids: UnscheduledForbids::Ready, stale_after: Duration::from_secs(30) };
         preview(Picture { roster: &self.roster, leaves: &leaves, waiting: &waiting, policy, now: self.now }, wanted)
     }
 }
@@ -113,8 +113,7 @@ fn every_agent_gets_what_would_happen_or_why_nothing_would() {
     let old = floor.roster.upsert(agent);
     floor.roster.set_plan(old, plan());
     floor.roster.observe(old, seen(&Ready), at("11:59"));
-    let everybody =
-        ["ready", "there", "busy", "away", "gone", "never", "old", "resting", "hurried", "other", "nobody"];
+    let everybody = ["ready", "there", "busy", "away", "gone", "never", "old", "resting", "hurried", "other", "nobody"];
     let mut wanted = wish(&everybody, &NotReady);
     wanted.teams = Some([TeamName::new("Blue")].into());
     let shown = floor.preview(&wanted);
@@ -208,8 +207,7 @@ fn a_skill_does_not_fall_below_its_floor_unless_somebody_says_why() {
     floor.leaves.push("d".into());
     let everybody = ["a", "b", "c", "d", "e"];
     let shown = floor.preview(&wish(&everybody, &AgentState::NotReady));
-    let expected =
-        [Outcome::Change, Outcome::BelowFloor, Outcome::BelowFloor, Outcome::Change, Outcome::Change];
+    let expected = [Outcome::Change, Outcome::BelowFloor, Outcome::BelowFloor, Outcome::Change, Outcome::Change];
     assert_eq!(outcomes(&shown), expected);
     let voice = FloorShown { skill: "voice".into(), name: None, available: 3, after: 2, floor: 2 };
     assert_eq!(shown.floors, [voice.clone()]);
@@ -256,11 +254,9 @@ fn the_hash_is_of_what_was_shown_and_of_nothing_else() {
 #[test]
 fn a_filter_takes_those_who_meet_every_part_of_it() {
     let mut floor = Floor::at("12:00");
-    for (id, team, state) in [
-        ("u_1", "Blue", AgentState::Ready),
-        ("u_2", "Blue", AgentState::Paused),
-        ("u_3", "Red", AgentState::Ready),
-    ] {
+    for (id, team, state) in
+        [("u_1", "Blue", AgentState::Ready), ("u_2", "Blue", AgentState::Paused), ("u_3", "Red", AgentState::Ready)]
+    {
         let index = floor.add(id, team, &state);
         floor.skills(index, if id == "u_3" { &[("voice", None)] } else { &[] });
     }

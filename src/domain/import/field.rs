@@ -33,7 +33,9 @@ pub(super) fn skills(text: &str) -> Result<&str, String> {
     let text = plain_text(text, MOST_SKILLS_PER_AGENT * (LONGEST_SKILL_TEXT + 1))?;
     let skills = || text.split(SKILL_BAR).map(str::trim);
     if !text.is_empty() && skills().any(str::is_empty) {
-        return Err(format!("names an empty skill; write the skills' ids with {SKILL_BAR} between them, as in 4711|4712"));
+        return Err(format!(
+            "names an empty skill; write the skills' ids with {SKILL_BAR} between them, as in 4711|4712"
+        ));
     }
     if skills().any(|skill| skill.chars().nth(LONGEST_SKILL_TEXT).is_some()) {
         return Err(format!("names a skill of more than {LONGEST_SKILL_TEXT} characters"));

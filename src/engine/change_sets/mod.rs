@@ -277,7 +277,13 @@ impl ChangeSets {
     }
 
     /// Previews the way back to each agent's state before.
-    pub async fn undo(&self, tenant: &TenantId, id: ChangeSetId, options: UndoOptions, who: Who) -> Result<SetView, SetError> {
+    pub async fn undo(
+        &self,
+        tenant: &TenantId,
+        id: ChangeSetId,
+        options: UndoOptions,
+        who: Who,
+    ) -> Result<SetView, SetError> {
         let set = self.find(tenant, id, &who).await?;
         let wanted = undo::wanted(&self.reader, &set, options, who, self.now(tenant)?).await?;
         self.preview(tenant, wanted).await

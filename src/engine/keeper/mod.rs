@@ -150,7 +150,8 @@ impl Arrival {
                 | Message::Decision(_)
                 | Message::Skills(_)
                 | Message::ScheduleChanged
-                | Message::Look { .. },
+                | Message::Look { .. }
+                | Message::Board { .. },
             )
             | Self::Answer(_)
             | Self::Told(_) => 0,
@@ -268,6 +269,9 @@ impl Keeper {
             // A viewer may be gone again.
             let _ = look.send(self.show(pass.now));
         }
+        for reply in std::mem::take(&mut pass.boards) {
+            let _ = reply.send(self.board(pass.now));
+        }
         self.tell_facts(pass.now);
         self.link.meter.passed(watch.elapsed());
         Ok(())
@@ -290,6 +294,7 @@ impl Keeper {
             Arrival::Message(Message::Skills(skills)) => self.take_skills(pass, skills).await?,
             Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
             Arrival::Message(Message::Look { reply }) => pass.looks.push(reply),
+            Arrival::Message(Message::Board { reply }) => pass.boards.push(reply),
         }
         Ok(())
     }

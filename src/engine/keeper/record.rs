@@ -16,6 +16,7 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
 use crate::engine::approvals::ApprovalError;
+use crate::engine::board::Board;
 use crate::engine::calls::{HeldSlot, real_millis};
 use crate::engine::live::snapshot::Snapshot;
 use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, RemembersWrite};
@@ -48,6 +49,8 @@ pub(super) struct Pass {
     pub sets: HashSet<ChangeSetId>,
     /// Transitions that a person decided on, to be answered as the pass leaves them.
     pub decided: Vec<(TransitionId, oneshot::Sender<Result<Transition, ApprovalError>>)>,
+    /// Who wants a list of the agents.
+    pub boards: Vec<oneshot::Sender<Board>>,
 }
 
 impl Pass {
@@ -66,6 +69,7 @@ impl Pass {
             previews: 0,
             sets: HashSet::new(),
             decided: Vec::new(),
+            boards: Vec::new(),
         }
     }
 

@@ -239,7 +239,9 @@ impl Keeper {
     /// Changes of this class and above that wait for nothing but their turn: they go first.
     fn calls_ahead(&self, class: Priority) -> usize {
         let goes_first = |why| match why {
-            None | Some(WaitReason::Budget | WaitReason::Retry | WaitReason::PlatformAnswer | WaitReason::Halted) => true,
+            None | Some(WaitReason::Budget | WaitReason::Retry | WaitReason::PlatformAnswer | WaitReason::Halted) => {
+                true
+            }
             Some(
                 WaitReason::InFlight
                 | WaitReason::MandatoryBreak

@@ -62,7 +62,12 @@ impl Keeper {
         Ok(Ok(()))
     }
 
-    async fn set_skill(&mut self, pass: &mut Pass, skill: Skill, asker: &Asker) -> anyhow::Result<Result<(), SkillError>> {
+    async fn set_skill(
+        &mut self,
+        pass: &mut Pass,
+        skill: Skill,
+        asker: &Asker,
+    ) -> anyhow::Result<Result<(), SkillError>> {
         let known = self.known_skills(pass.commit.skills.clone()).await?;
         if !known.contains_key(&skill.id) && known.len() >= MOST_SKILLS {
             return Ok(Err(SkillError::TooMany));

@@ -353,8 +353,12 @@ pub(in crate::http) async fn undo(
     check_texts(&[("note", body.note.as_deref()), ("below_floor", body.below_floor.as_deref())])?;
     let (id, key) = (parse_id(&id)?, key.with_json(&body)?);
     let (sets, of, who) = (desk(&state), body.tenant.clone(), who(&caller, &body.tenant));
-    let options =
-        UndoOptions { on_contact: body.on_contact, urgent: body.urgent, below_floor: body.below_floor, note: body.note };
+    let options = UndoOptions {
+        on_contact: body.on_contact,
+        urgent: body.urgent,
+        below_floor: body.below_floor,
+        note: body.note,
+    };
     let work = async move { Ok(answer(StatusCode::CREATED, &sets.undo(&of, id, options, who).await?)) };
     once(&state, &caller, Some(&body.tenant), key, work).await
 }

@@ -178,7 +178,9 @@ fn check_text(name: &str, text: &str) -> Result<(), Problem> {
     let long = text.chars().count() > LONGEST_SKILL_TEXT;
     if text.trim().is_empty() || long || text.chars().any(char::is_control) {
         let most = LONGEST_SKILL_TEXT;
-        return Err(Problem::bad_request(format!("{name}: 1 to {most} characters on one line, none of them blank alone")));
+        return Err(Problem::bad_request(format!(
+            "{name}: 1 to {most} characters on one line, none of them blank alone"
+        )));
     }
     Ok(())
 }

@@ -86,8 +86,7 @@ async fn a_set_is_kept_as_shown_and_started_once_with_its_transitions(place: Pla
     let cancelled = reader.change_set(&tenant, row.id).await.expect("reads").expect("kept");
     assert_eq!((cancelled.cancelled, cancelled.started.is_some()), (Some((at(170), "anna".into())), true));
     let back = ChangeSetRow { undoes: Some(row.id), ..set(2, 200) };
-    let start =
-        ChangeSetWrite::Start { tenant: acme(), id: back.id, at: at(210), by: "anna".into(), left_out: vec![] };
+    let start = ChangeSetWrite::Start { tenant: acme(), id: back.id, at: at(210), by: "anna".into(), left_out: vec![] };
     write(&store, vec![ChangeSetWrite::Add { set: back.clone(), agents: vec![] }], vec![]).await;
     assert_eq!(reader.change_set_undone_by(&tenant, row.id).await.expect("reads"), None, "not started");
     write(&store, vec![start], vec![]).await;

@@ -1,6 +1,8 @@
 //! One suite of behaviours for every engine: on SQLite always, on PostgreSQL when `SHIFTKEEPER_TEST_POSTGRES` names a server.
 //! Each test has a database of its own.
 
+mod access;
+mod audit_pages;
 mod chains;
 mod change_sets;
 mod changes;

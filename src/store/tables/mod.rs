@@ -1,8 +1,10 @@
 //! One file per family of tables: its statements as constants, what they are bound to, and what is read out of them.
 
+pub(super) mod access;
 pub(super) mod agents;
 pub(super) mod audit;
 pub(super) mod audit_heads;
+pub(super) mod audit_reading;
 pub(super) mod calls;
 pub(super) mod change_sets;
 pub(super) mod deliveries;

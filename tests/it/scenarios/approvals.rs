@@ -43,7 +43,8 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     let mut setup = Setup::team(3);
     setup.speed = 30;
     setup.rules = ASKS;
-    setup.tenant_tables = "[tenants.policy]\nwait_at_most = \"10m\"\n[tenants.automation]\nleave_alone = \"20m\"\nstale_intervals = 30\n";
+    setup.tenant_tables =
+        "[tenants.policy]\nwait_at_most = \"10m\"\n[tenants.automation]\nleave_alone = \"20m\"\nstale_intervals = 30\n";
     let scenario = Scenario::start_team(setup).await;
     let asked = until_asked(&scenario, 3).await;
     let of = |agent: &str| asked.iter().find(|one| one["agent"] == agent).expect("it is asked for").clone();

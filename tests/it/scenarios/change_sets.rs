@@ -81,7 +81,10 @@ async fn a_set_runs_as_it_was_shown_and_is_taken_back_where_that_makes_sense() {
     let set = preview(&scenario, json!({"select": chosen, "to": "Ready", "note": "all hands"})).await;
     let shown: Vec<_> = set["agents"].as_array().expect("agents").iter().map(|one| &one["outcome"]).collect();
     assert_eq!(shown, ["change", "change", "change", "already_there", "unknown_agent"], "{set}");
-    assert_eq!((&set["calls"], &set["counts"]["will_change"], &set["counts"]["left_out"]), (&json!(3), &json!(3), &json!(2)));
+    assert_eq!(
+        (&set["calls"], &set["counts"]["will_change"], &set["counts"]["left_out"]),
+        (&json!(3), &json!(3), &json!(2))
+    );
     assert!(set["finish_at"].is_string() && set["started_at"].is_null(), "{set}");
     assert!(scenario.posts_for("u_0001").is_empty(), "nothing was sent");
 
@@ -120,7 +123,8 @@ async fn a_set_runs_as_it_was_shown_and_is_taken_back_where_that_makes_sense() {
     assert_eq!(scenario.state_of("u_0002"), SimState::Paused);
 
     let (_, page) = scenario.get(&format!("/api/v1/change-sets?tenant={}&limit=100", scenario.tenant)).await;
-    let started: Vec<_> = page["change_sets"].as_array().expect("a list").iter().filter(|one| one["started_at"].is_string()).collect();
+    let started: Vec<_> =
+        page["change_sets"].as_array().expect("a list").iter().filter(|one| one["started_at"].is_string()).collect();
     assert_eq!((&started[0]["id"], &started[1]["id"], started.len()), (&back["id"], &set["id"], 2), "the newest first");
     let reader = scenario.reader().await;
     let entries = scenario.audit(&reader).await;
@@ -154,7 +158,10 @@ async fn what_has_changed_since_the_preview_is_left_out_and_nothing_is_changed_t
     start(&scenario, &set).await;
     let done = until(&scenario, &set, "done").await;
     assert_eq!(of(&done, "u_0001")["status"], "confirmed");
-    assert_eq!((&of(&done, "u_0002")["status"], &of(&done, "u_0002")["error"]), (&json!("left_out"), &json!("already there")));
+    assert_eq!(
+        (&of(&done, "u_0002")["status"], &of(&done, "u_0002")["error"]),
+        (&json!("left_out"), &json!("already there"))
+    );
     assert_eq!(of(&done, "u_0003")["transition"], Value::Null);
     assert_eq!(done["counts"]["left_out_at_start"], 1, "{done}");
     assert!(scenario.posts_for("u_0003").is_empty() && scenario.posts_for("u_0002").is_empty());
@@ -192,7 +199,8 @@ async fn a_set_goes_on_over_a_crash_and_what_has_not_left_is_called_off() {
     assert_eq!(status, StatusCode::OK, "{cancelled}");
     let ended = until(&scenario, &set, "cancelled").await;
     let counts = &ended["counts"]["statuses"];
-    let (confirmed, called_off) = (counts["confirmed"].as_u64().unwrap_or(0), counts["cancelled"].as_u64().unwrap_or(0));
+    let (confirmed, called_off) =
+        (counts["confirmed"].as_u64().unwrap_or(0), counts["cancelled"].as_u64().unwrap_or(0));
     assert_eq!(confirmed + called_off, 60, "{}", ended["counts"]);
     assert!(confirmed >= 20 && called_off >= 1, "{}", ended["counts"]);
     let (status, refused) = with_set(&scenario, &set, "cancel", json!({})).await;
