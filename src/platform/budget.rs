@@ -132,7 +132,7 @@ impl Budget {
     /// For each slot after which time from `now` it is free, ascending; that of a call under way as if it were answered now.
     pub fn free_in(&self, now: Duration) -> Vec<Duration> {
         let paused = self.paused_until.saturating_sub(now);
-        let later = self.free_at.iter().filter(|at| **at > now).map(|at| *at - now);
+        let later = self.free_at.iter().filter(|at| **at > now).map(|at| at.saturating_sub(now));
         let mut free: Vec<Duration> = later.chain(self.open.values().map(|_| self.window)).collect();
         free.sort_unstable();
         // A budget that was made smaller has more calls than slots: the last of them to come free are those that count.

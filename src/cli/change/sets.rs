@@ -34,7 +34,7 @@ const FOLLOWED: Duration = Duration::from_secs(3600);
 #[derive(clap::Subcommand, Debug)]
 pub enum SetCommand {
     /// Show what a change of many agents would do; nothing is changed.
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     /// Start what was planned.
     Apply(ApplyArgs),
     /// Follow a set until all of it has ended.
@@ -472,7 +472,7 @@ fn exit_of(set: &SetView) -> Exit {
     }
     let lost = counts.failed + counts.left_out_at_start;
     match (counts.confirmed, lost) {
-        (0, 0) | (1.., 0) => Exit::Done,
+        (0 | 1.., 0) => Exit::Done,
         (0, _) => Exit::Failed,
         (1.., 1..) => Exit::Partly,
     }

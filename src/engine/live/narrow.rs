@@ -118,7 +118,7 @@ mod tests {
             Place { skills: Arc::from([Arc::new(voice), Arc::new(Skill::unnamed("12".into()))]), ..Place::default() };
         for (word, expected) in [("4711", true), ("Voice", true), ("12", true), ("voice", false), ("Mail", false)] {
             let asked = Narrow { skills: vec![word.into()], ..Narrow::default() };
-            assert_eq!(asked.passes(&About::agent(ann.clone())), expected, "{word}");
+            assert_eq!(asked.at(&"acme".into()).passes(&About::agent(ann.clone())), expected, "{word}");
         }
     }
 

@@ -372,6 +372,7 @@ pub(super) async fn known(
 mod tests {
     use super::*;
     use crate::domain::planner::DecideSettings;
+    use crate::domain::skill::Skills;
     use crate::domain::state::AgentState;
     use crate::engine::board::{PlannedCard, VerdictCard};
 
@@ -396,6 +397,8 @@ mod tests {
             mandatory: false,
             next: None,
             open: None,
+            skills: Vec::new(),
+            carried: Skills::default(),
         }
     }
 

@@ -113,7 +113,7 @@ pub(in crate::http) struct SetSkill {
     name: Option<String>,
     /// So many of its agents are to stay available; null for no floor.
     #[serde(default)]
-    #[schema(maximum = 100000)]
+    #[schema(maximum = 100_000)]
     floor: Option<u32>,
 }
 

@@ -1,6 +1,6 @@
 //! Skills with their floors, and which agent has which.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlx::AnyConnection;
@@ -80,8 +80,8 @@ impl Reader {
     }
 
     /// Which agent has which skills, by id.
-    pub async fn agent_skills(&self, tenant: &TenantId) -> Result<HashMap<AgentId, Vec<SkillId>>, ReadError> {
-        let mut skills: HashMap<AgentId, Vec<SkillId>> = HashMap::new();
+    pub async fn agent_skills(&self, tenant: &TenantId) -> Result<BTreeMap<AgentId, Vec<SkillId>>, ReadError> {
+        let mut skills: BTreeMap<AgentId, Vec<SkillId>> = BTreeMap::new();
         self.each(AGENT_SKILLS, of(tenant), |row| {
             let cells = Cells::of("agent_skills", row);
             let agent = cells.text("agent")?;
