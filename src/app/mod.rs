@@ -170,14 +170,7 @@ impl App {
         let reloads = Reloads::new(parts.clock.now());
         let status = parts.status_desk(jobs_door.clone(), reloads.clone());
         let reload_wanted = Arc::new(Notify::new());
-        let rotations = Arc::new(KeyFiles {
-            files: webhooks.files(),
-            writer: parts.store.writer().clone(),
-            clock: parts.clock.clone(),
-            random: parts.random.clone(),
-            reloads: reloads.clone(),
-            reload: reload_wanted.clone(),
-        });
+        let rotations = parts.key_files(webhooks.files(), reloads.clone(), reload_wanted.clone());
         start_face(
             &mut supervisor,
             listener,
@@ -197,12 +190,12 @@ impl App {
                 status: status.clone(),
                 metrics_open: config.server.metrics == MetricsAccess::Open,
                 audit_keys,
-                rotations: Arc::new(rotations),
+                rotations,
             },
         );
         parts.start_store_watch(&mut supervisor, &config);
         let reload = Reload::new(InForce { tenants: list, webhooks, access, import_options, jobs, job_tools, reloads });
-        Ok(Self { parts, supervisor, soft, reload, reload_wanted, importer, status, accounts, listen, live })
+        Ok(Self { parts, reload_wanted, supervisor, soft, reload, importer, status, accounts, listen, live })
     }
 
     /// Takes schedule files in.
@@ -325,6 +318,16 @@ impl Parts {
         let watched = accounts.clone();
         supervisor.spawn("accounts", OnFailure::Restart, move |soft| accounts::upkeep::run(watched.clone(), soft));
         Ok(accounts)
+    }
+
+    fn key_files(
+        &self,
+        files: watch::Receiver<rotation::SecretFiles>,
+        reloads: Reloads,
+        reload: Arc<Notify>,
+    ) -> Arc<dyn http::Rotations> {
+        let (writer, clock, random) = (self.store.writer().clone(), self.clock.clone(), self.random.clone());
+        Arc::new(Arc::new(KeyFiles { files, writer, clock, random, reloads, reload }))
     }
 
     fn importer(&self, options: watch::Receiver<ImportOptions>) -> Importer {

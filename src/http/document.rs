@@ -186,7 +186,7 @@ fn refusal(codes: &[Code]) -> Answer {
     let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
     let one_of_these = ObjectBuilder::new().property("code", code).required("code");
     let schema = AllOfBuilder::new().item(Ref::from_schema_name(ProblemDocument::name())).item(one_of_these);
-    let content = Content::builder().schema(Some(schema)).build();
+    let content = Content::builder().schema(Some(Schema::AllOf(schema.build()))).build();
     ResponseBuilder::new().description(words).content("application/problem+json", content).build()
 }
 
@@ -198,6 +198,7 @@ static WRITTEN: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(described().to_js
     get,
     path = "/api/v1/openapi.json",
     tag = "daemon",
+    operation_id = "show_document",
     responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"))
 )]
 pub(super) async fn show() -> Response {
@@ -286,11 +287,7 @@ mod tests {
                     lost.push(place.to_owned());
                 }
             }
-            ("operationId", Some(name)) => {
-                if !names.insert(name.to_owned()) {
-                    twice.push(name.to_owned());
-                }
-            }
+            ("operationId", Some(name)) if !names.insert(name.to_owned()) => twice.push(name.to_owned()),
             _ => {}
         });
         assert!(lost.is_empty(), "{lost:?}");

@@ -235,7 +235,7 @@ pub struct CancelArgs {
 /// Runs one of them.
 pub(super) async fn run(command: SetCommand) -> anyhow::Result<ExitCode> {
     match command {
-        SetCommand::Plan(args) => plan(args).await,
+        SetCommand::Plan(args) => plan(*args).await,
         SetCommand::Apply(args) => apply(args).await,
         SetCommand::Follow(args) => follow(args).await,
         SetCommand::Undo(args) => undo(args).await,

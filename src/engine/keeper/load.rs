@@ -54,7 +54,7 @@ impl Keeper {
             next_slot: None,
             answer_in: None,
             ahead_of_steady_us: None,
-            stands_as_stored: false,
+            stands_since_us: None,
             slept: None,
             link,
             settings,
