@@ -210,7 +210,7 @@ fn a_skill_does_not_fall_below_its_floor_unless_somebody_says_why() {
     let expected = [Outcome::Change, Outcome::BelowFloor, Outcome::BelowFloor, Outcome::Change, Outcome::Change];
     assert_eq!(outcomes(&shown), expected);
     let voice = FloorShown { skill: "voice".into(), name: None, available: 3, after: 2, floor: 2 };
-    assert_eq!(shown.floors, [voice.clone()]);
+    assert_eq!(shown.floors, std::slice::from_ref(&voice));
     assert_eq!(shown.agents[1].skills, ["voice".into()]);
     assert_eq!(shown.agents[1].why.as_deref(), Some("voice would have 1 available, its floor is 2"));
     let anyway = Wanted { below_floor: Some("fire drill".into()), ..wish(&everybody, &AgentState::NotReady) };

@@ -44,7 +44,7 @@ fn shown(agent: &str, outcome: Outcome) -> Previewed {
 }
 
 async fn write(store: &Store, change_sets: Vec<ChangeSetWrite>, transitions: Vec<Transition>) {
-    store.writer().commit(Commit { change_sets, transitions, ..Commit::default() }).await.expect("commits");
+    store.writer().commit(Commit { transitions, change_sets, ..Commit::default() }).await.expect("commits");
 }
 
 async fn a_set_is_kept_as_shown_and_started_once_with_its_transitions(place: Place) {
