@@ -317,15 +317,6 @@ impl Parts {
         Arc::new(Arc::new(KeyFiles { files, writer, clock, random, reloads, reload }))
     }
 
-    /// Reads the accounts, and looks after them.
-    async fn start_accounts(&self, supervisor: &mut Supervisor, access: &Access) -> anyhow::Result<Accounts> {
-        let (clock, random) = (self.clock.clone(), self.random.clone());
-        let accounts = access.accounts(&self.store, clock, random, self.tenants.clone()).await?;
-        let watched = accounts.clone();
-        supervisor.spawn("accounts", OnFailure::Restart, move |soft| accounts::upkeep::run(watched.clone(), soft));
-        Ok(accounts)
-    }
-
     fn importer(&self, options: watch::Receiver<ImportOptions>) -> Importer {
         Importer {
             writer: self.store.writer().clone(),

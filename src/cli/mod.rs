@@ -66,7 +66,7 @@ enum Command {
     /// Show the agents: state, plan and verdict.
     Agents(agents::AgentsArgs),
     /// Change the state of one agent or many.
-    Change(change::ChangeArgs),
+    Change(Box<change::ChangeArgs>),
     /// Watch the agents live: a table that follows the daemon.
     Watch(watch::WatchArgs),
     /// Print a report.
@@ -112,7 +112,7 @@ impl Cli {
             Command::Import(args) => import::run(args).await,
             Command::Jobs(args) => jobs::run(args).await,
             Command::Agents(args) => agents::run(args).await,
-            Command::Change(args) => change::run(args).await,
+            Command::Change(args) => change::run(*args).await,
             Command::Watch(args) => watch::run(args).await,
             Command::Report(command) => report::run(command).await,
             Command::Audit(command) => audit::run(command).await,

@@ -120,6 +120,9 @@ fn table() -> Vec<Row> {
         schedules(),
         the_live_picture(),
         access(),
+        change_sets(),
+        approvals(),
+        skills(),
     ]
     .into_iter()
     .flatten()
@@ -330,6 +333,88 @@ fn access() -> Vec<Row> {
         Row::new(Needs::Nothing, routes!(sign_in::sign_out)).refusing(&[Code::StoreUnavailable]),
         Row::page(Needs::Nothing, "/sign-in", sign_in::page()),
         Row::page(Needs::Nothing, "/sign-in/once/{code}", sign_in::once()),
+    ]
+}
+
+fn change_sets() -> Vec<Row> {
+    const CREATE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::TooManyPreviews,
+        Code::KeyReused,
+        Code::StateNotSettable,
+        Code::NobodyChosen,
+        Code::TooManyAgents,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchChangeSet];
+    const START: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchChangeSet,
+        Code::HashDiffers,
+        Code::PreviewExpired,
+        Code::StartedAlready,
+        Code::CancelledAlready,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const CANCEL: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchChangeSet,
+        Code::TooLate,
+        Code::CancelledAlready,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const UNDO: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchChangeSet,
+        Code::NotStarted,
+        Code::StillLeaving,
+        Code::TooLateToUndo,
+        Code::TooManyPreviews,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(CHANGE, routes!(api::change_sets::create)).refusing(CREATE),
+        Row::new(READ, routes!(api::change_sets::list)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::change_sets::show)).refusing(ONE),
+        Row::new(CHANGE, routes!(api::change_sets::start)).refusing(START),
+        Row::new(CHANGE, routes!(api::change_sets::cancel)).refusing(CANCEL),
+        Row::new(CHANGE, routes!(api::change_sets::undo)).refusing(UNDO),
+    ]
+}
+
+fn approvals() -> Vec<Row> {
+    const DECIDE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchApproval,
+        Code::TooLate,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(READ, routes!(api::approvals::list)).refusing(OF_TENANT),
+        Row::new(CHANGE, routes!(api::approvals::accept)).refusing(DECIDE),
+        Row::new(CHANGE, routes!(api::approvals::deny)).refusing(DECIDE),
+    ]
+}
+
+fn skills() -> Vec<Row> {
+    const AGENT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent];
+    const SET_AGENT: &[Code] =
+        &[Code::NoSuchTenant, Code::NoSuchAgent, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
+    const SET: &[Code] =
+        &[Code::NoSuchTenant, Code::TooManySkills, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
+    vec![
+        Row::new(READ, routes!(api::skills::of_agent)).refusing(AGENT),
+        Row::new(IMPORT, routes!(api::skills::set_of_agent)).refusing(SET_AGENT),
+        Row::new(IMPORT, routes!(api::skills::set)).refusing(SET),
     ]
 }
 

@@ -221,7 +221,8 @@ impl Wanted {
         let folded_has = |text: &str, part: &str| text.to_lowercase().contains(part);
         one_of(&self.teams, card.team.as_ref().map(TeamName::as_str))
             && one_of(&self.states, card.state.as_ref().map(AgentState::name))
-            && one_of(&self.skills, card.queue.as_deref())
+            && (one_of(&self.skills, card.queue.as_deref())
+                || self.skills.iter().any(|word| card.carried.iter().any(|skill| skill.is_called(word))))
             && (self.verdicts.is_empty() || self.verdicts.contains(&card.adherence.verdict))
             && self.search.as_deref().is_none_or(|part| {
                 let texts = [Some(card.id.as_str()), card.name.as_deref(), card.team.as_ref().map(TeamName::as_str)];
@@ -372,6 +373,7 @@ pub(super) async fn known(
 mod tests {
     use super::*;
     use crate::domain::planner::DecideSettings;
+    use crate::domain::skill::Skills;
     use crate::engine::board::{PlannedCard, VerdictCard};
 
     fn card(id: &str, name: &str, team: Option<&str>, verdict: Verdict, since: i64) -> AgentCard {
@@ -395,6 +397,8 @@ mod tests {
             mandatory: false,
             next: None,
             open: None,
+            skills: Vec::new(),
+            carried: Skills::default(),
         }
     }
 
