@@ -236,6 +236,7 @@ impl HeldWish {
 fn by(guard: Guard) -> String {
     match guard {
         Guard::Unless => "its `unless` holds".to_owned(),
+        Guard::Excused => "the agent is excused".to_owned(),
         Guard::NeverSeen => "no sight has shown the agent yet".to_owned(),
         Guard::StaleSight => "the newest sight is too old".to_owned(),
         Guard::UnknownState => "no table knows the agent's state".to_owned(),

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::door::{ChangeRequest, DoorError, Taken};
 use super::live::snapshot::Snapshot;
+use super::rules::RulesAsk;
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::merge::Fed;
 use crate::domain::time::UtcMicros;
@@ -42,6 +43,8 @@ pub enum Message {
     },
     /// A schedule was imported.
     ScheduleChanged,
+    /// Somebody asks about rules or exceptions, or changes them.
+    Rules(Box<RulesAsk>),
     /// Somebody wants to see the picture.
     Look {
         /// Answered after the commit.

@@ -36,9 +36,9 @@ mod writer;
 pub use backup::{BackupError, BackupMade, back_up, partial_path};
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
-    AgentCounters, AgentSchedule, AgentWrite, AuditPrune, CallWrite, Commit, Committed, FiguresWrite, HistoryRow,
-    HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, NoteWrite, RemembersWrite, RuleVersion, ScheduleImport,
-    SubscriptionRow, SubscriptionWrite, TenantStatus,
+    AgentCounters, AgentSchedule, AgentWrite, AuditPrune, CallWrite, Commit, Committed, FiguresWrite, FindingKind,
+    HistoryRow, HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, NoteWrite, RemembersWrite, RuleFinding,
+    RuleVersion, ScheduleImport, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::Checkpointed;
 pub use control::DaemonRow;
@@ -54,9 +54,11 @@ pub use tables::audit::{EntryColumns, StoredEntry};
 pub use tables::audit_heads::StoredHead;
 pub use tables::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::events::StoredEvent;
+pub use tables::exceptions::ExceptionFilter;
 pub use tables::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
 pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory};
 pub use tables::retention::{Pruned, SLICE_ROWS, Slice};
+pub use tables::rules::{AskedByRule, FindingCount, FindingFilter};
 pub use tables::schedule::{ScheduleVersion, StoredPlan};
 pub use tables::time_in_state::TimeInState;
 pub use tables::transition_reading::{AutomaticChange, ComplianceFigures, TransitionFilter};

@@ -19,8 +19,8 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    agents, audit, audit_heads, calls, deliveries, events, figures, history, jobs, memory as automation, transitions,
-    upkeep,
+    agents, audit, audit_heads, calls, deliveries, events, exceptions, figures, history, jobs, memory as automation,
+    rules, transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;
@@ -581,6 +581,8 @@ async fn apply(
     deliveries::write(connection, script, group).await?;
     upkeep::write(connection, script, group).await?;
     jobs::write(connection, script, group).await?;
+    rules::write(connection, script, group).await?;
+    exceptions::write(connection, script, group).await?;
     audit_heads::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group

@@ -10,6 +10,7 @@ mod clock_set;
 mod decide;
 mod dispatch;
 mod doubt;
+mod excused;
 mod facts;
 mod fed;
 mod files;
@@ -18,6 +19,7 @@ mod moot;
 mod observe;
 mod record;
 mod requests;
+mod rules;
 mod show;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -33,6 +35,7 @@ use self::book::Book;
 use self::files::File;
 use self::record::Pass;
 use self::requests::PendingAnswer;
+use self::rules::RuleShelf;
 use self::show::Shown;
 use super::link::Link;
 use super::message::Message;
@@ -40,6 +43,7 @@ use super::meter::Totals;
 use super::picture::PLANS_EVERY;
 use super::settings::TenantSettings;
 use crate::clock::{RealTime, Stopwatch};
+use crate::domain::exception::Exception;
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
 use crate::domain::merge::Fed;
 use crate::domain::roster::Roster;
@@ -85,7 +89,11 @@ struct AutomaticChange {
 /// The keeper of one tenant.
 struct Keeper {
     link: Arc<Link>,
+    /// With the rules of the store.
     settings: Arc<TenantSettings>,
+    shelf: RuleShelf,
+    /// Exceptions that are not over.
+    exceptions: Vec<Exception>,
     roster: Roster,
     /// By place in the roster.
     files: Vec<File>,
@@ -135,7 +143,11 @@ impl Arrival {
             Self::Message(Message::Sight(sight)) => sight.changed.len(),
             Self::Message(Message::Fed(fed)) => fed.len(),
             Self::Message(
-                Message::SliceNotice(_) | Message::Cancel { .. } | Message::ScheduleChanged | Message::Look { .. },
+                Message::SliceNotice(_)
+                | Message::Cancel { .. }
+                | Message::ScheduleChanged
+                | Message::Rules(_)
+                | Message::Look { .. },
             )
             | Self::Answer(_)
             | Self::Told(_) => 0,
@@ -270,6 +282,7 @@ impl Keeper {
             Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply),
             Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),
             Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
+            Arrival::Message(Message::Rules(ask)) => self.take_rules_ask(pass, *ask).await?,
             Arrival::Message(Message::Look { reply }) => pass.looks.push(reply),
         }
         Ok(())

@@ -7,8 +7,8 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, audit_heads, calls, deliveries, delivery_reading, events, figures, history, history_reading, jobs,
-    memory, retention, schedule, time_in_state, transition_reading, transitions, upkeep,
+    agents, audit, audit_heads, calls, deliveries, delivery_reading, events, exceptions, figures, history,
+    history_reading, jobs, memory, retention, rules, schedule, time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
@@ -51,6 +51,13 @@ const SINGLE: &[&str] = &[
     events::LAST_NUMBER,
     events::AFTER,
     events::COUNTS,
+    exceptions::ONE,
+    exceptions::TOUCHING,
+    exceptions::LIST,
+    exceptions::AGENTS_OF,
+    exceptions::AGENTS_TOUCHING,
+    exceptions::FORGET_AGENTS,
+    exceptions::FORGET,
     figures::LATEST_SKILLS,
     figures::LATEST_QUEUES,
     figures::SKILL_SERIES,
@@ -65,6 +72,8 @@ const SINGLE: &[&str] = &[
     history_reading::AGENTS_BEFORE,
     history_reading::LATEST,
     history_reading::RESTS,
+    history_reading::JUST_BEFORE,
+    history_reading::ENTERED_IN,
     history_reading::OF_AGENT,
     history_reading::SPAN,
     history_reading::AFTER_ID,
@@ -80,6 +89,15 @@ const SINGLE: &[&str] = &[
     retention::ANSWERS,
     retention::JOB_RUNS,
     memory::REMEMBERED,
+    rules::EDITIONS,
+    rules::EDITIONS_OF,
+    rules::FINDINGS,
+    rules::FINDINGS_OF_RULE,
+    rules::FINDINGS_OF_AGENT,
+    rules::COUNTS,
+    rules::ASKED,
+    rules::CHANGED,
+    rules::FORGET_FINDINGS,
     schedule::CURRENT,
     schedule::STILL_IN_FORCE,
     schedule::TENANTS,
@@ -129,6 +147,8 @@ const MANY: &[ManyRows] = &[
     deliveries::FORGET_DELIVERIES,
     deliveries::FORGET_EVENTS,
     events::ADD,
+    exceptions::SET,
+    exceptions::ADD_AGENTS,
     figures::ADD_SKILLS,
     figures::ADD_QUEUES,
     history::ENTER,
@@ -140,6 +160,8 @@ const MANY: &[ManyRows] = &[
     jobs::SET_JOBS,
     jobs::SET_RUNS,
     memory::REMEMBER,
+    rules::ADD_EDITIONS,
+    rules::ADD_FINDINGS,
     schedule::RETIRE_IN_COVERAGE,
     schedule::RETIRE_OVERLAPPED,
     schedule::RETIRE_COVERAGE,
@@ -173,8 +195,16 @@ async fn every_statement_is_understood(place: Place) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 7] =
-    ["state_history", "transitions", "platform_calls", "audit_entries", "events", "deliveries", "delivery_attempts"];
+const GROWING: [&str; 8] = [
+    "state_history",
+    "transitions",
+    "platform_calls",
+    "audit_entries",
+    "events",
+    "deliveries",
+    "delivery_attempts",
+    "rule_findings",
+];
 
 /// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
 /// `MIN`, reads a page in the key's order, or counts everything for a person who asked.
@@ -187,6 +217,8 @@ const WALKS: &[&str] = &[
     history_reading::AGENTS_BEFORE,
     history_reading::LATEST,
     history_reading::RESTS,
+    history_reading::JUST_BEFORE,
+    history_reading::ENTERED_IN,
     time_in_state::PARTS,
     transition_reading::LIST,
     transition_reading::LIST_OF_AGENT,
@@ -231,12 +263,14 @@ fn no_statement_is_left_out() {
         include_str!("../tables/deliveries.rs"),
         include_str!("../tables/delivery_reading.rs"),
         include_str!("../tables/events.rs"),
+        include_str!("../tables/exceptions.rs"),
         include_str!("../tables/figures.rs"),
         include_str!("../tables/history.rs"),
         include_str!("../tables/history_reading.rs"),
         include_str!("../tables/memory.rs"),
         include_str!("../tables/jobs.rs"),
         include_str!("../tables/retention.rs"),
+        include_str!("../tables/rules.rs"),
         include_str!("../tables/schedule.rs"),
         include_str!("../tables/time_in_state.rs"),
         include_str!("../tables/transition_reading.rs"),

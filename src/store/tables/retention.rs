@@ -5,7 +5,7 @@
 
 use sqlx::AnyConnection;
 
-use super::figures;
+use super::{exceptions, figures, rules};
 use crate::domain::ids::{AgentId, JobId, TenantId};
 use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
@@ -49,6 +49,10 @@ pub enum Pruned {
     SkillQuarters,
     /// The same of queues.
     QueueQuarters,
+    /// What rules found of agents, by when.
+    RuleFindings,
+    /// Exceptions, by when they ended.
+    Exceptions,
 }
 
 pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
@@ -78,6 +82,7 @@ impl Slice {
         match &self.what {
             Pruned::History(agent) => values.text(agent.as_str()),
             Pruned::JobRuns(job) => values.text(job.as_str()),
+            Pruned::RuleFindings => values.text(rules::first_id_of(self.before)),
             Pruned::Transitions
             | Pruned::Attempts
             | Pruned::Questions
@@ -85,7 +90,8 @@ impl Slice {
             | Pruned::SkillFigures
             | Pruned::QueueFigures
             | Pruned::SkillQuarters
-            | Pruned::QueueQuarters => &mut values,
+            | Pruned::QueueQuarters
+            | Pruned::Exceptions => &mut values,
         };
         values
     }
@@ -103,6 +109,8 @@ impl Slice {
             Pruned::QueueFigures => (Some(figures::ROLL_UP_QUEUES), figures::ROLLED_UP_QUEUES),
             Pruned::SkillQuarters => (None, figures::FORGET_SKILLS),
             Pruned::QueueQuarters => (None, figures::FORGET_QUEUES),
+            Pruned::RuleFindings => (None, rules::FORGET_FINDINGS),
+            Pruned::Exceptions => (Some(exceptions::FORGET_AGENTS), exceptions::FORGET),
         }
     }
 }
