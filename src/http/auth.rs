@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::ApiState;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::domain::ids::TenantId;
 use crate::domain::secret::Secret;
 
@@ -28,7 +28,8 @@ pub enum Right {
 }
 
 impl Right {
-    const fn name(self) -> &'static str {
+    /// The name in the configuration and in answers.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Change => "change",
@@ -97,7 +98,7 @@ impl Caller {
     pub(super) fn check(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
         if !self.reaches(tenant) || !state.door.tenants().has(tenant) {
             let detail = format!("there is no tenant {tenant} within reach of the token {}", self.0.id);
-            return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_tenant", detail));
+            return Err(Problem::of(Code::NoSuchTenant, detail));
         }
         self.may(right)
     }
@@ -114,7 +115,7 @@ impl Caller {
         }
         let detail =
             format!("the token {} may not {}; give it the right in [[server.tokens]]", self.0.id, right.name());
-        Err(Problem::new(StatusCode::FORBIDDEN, "not_permitted", detail))
+        Err(Problem::of(Code::NotPermitted, detail))
     }
 }
 
@@ -142,8 +143,12 @@ impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        // The row of the route has looked already.
+        if let Some(caller) = parts.extensions.get::<Self>() {
+            return Ok(caller.clone());
+        }
         let token = bearer(&parts.headers).or_else(|| subprotocol_token(&parts.headers));
-        let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+        let unauthorized = |detail: &str| Problem::of(Code::Unauthorized, detail);
         let token = token
             .ok_or_else(|| unauthorized("send `Authorization: Bearer TOKEN` with a token of [[server.tokens]]"))?;
         let access = state.tokens.borrow().find(&token).cloned();

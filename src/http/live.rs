@@ -15,10 +15,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, stream};
 use tokio::sync::watch;
+use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::{Caller, Right, SUBPROTOCOL, Tokens};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::ids::{TeamName, TenantId};
 use crate::engine::live::frame::{Frame, Kind};
@@ -42,7 +43,16 @@ const WRITE_BUFFER: usize = 32 * 1024;
 /// The largest message that a viewer may send; none means anything.
 const LARGEST_HEARD: usize = 4096;
 
-/// `GET /live/events`.
+/// The live picture as an event stream
+///
+/// Messages as on `/live`, each the data of an event with the message's `type` for its name; see the reference of the API.
+#[utoipa::path(
+    get,
+    path = "/live/events",
+    tag = "live",
+    params(LiveQuery),
+    responses((status = 200, description = "it lasts", body = String, content_type = "text/event-stream"))
+)]
 pub(super) async fn events(
     State(state): State<ApiState>,
     caller: Caller,
@@ -95,7 +105,16 @@ fn joined(frames: &[Frame]) -> Bytes {
     bytes.freeze()
 }
 
-/// `GET /live`.
+/// The live picture over a WebSocket
+///
+/// First comes the picture, then what changes; see the reference of the API.
+#[utoipa::path(
+    get,
+    path = "/live",
+    tag = "live",
+    params(LiveQuery),
+    responses((status = 101, description = "it lasts"))
+)]
 pub(super) async fn socket(
     State(state): State<ApiState>,
     caller: Caller,
@@ -105,7 +124,7 @@ pub(super) async fn socket(
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|rejection| {
         let detail = format!("{}; ask for a WebSocket, or read /live/events instead", rejection.body_text());
-        Problem::new(StatusCode::UPGRADE_REQUIRED, "not_a_websocket", detail)
+        Problem::of(Code::NotAWebsocket, detail)
     })?;
     let viewer = admit(&state, caller, query.as_deref(), &headers)?;
     Ok(upgrade
@@ -246,8 +265,23 @@ fn within_reach(state: &ApiState, caller: &Caller) -> Result<BTreeSet<TenantId>,
             Err(problem) => refused = refused.filter(|_| problem.status() == StatusCode::NOT_FOUND).or(Some(problem)),
         }
     }
-    let nothing = || Problem::new(StatusCode::NOT_FOUND, "no_such_tenant", "no tenant is configured");
+    let nothing = || Problem::of(Code::NoSuchTenant, "no tenant is configured");
     if tenants.is_empty() { Err(refused.unwrap_or_else(nothing)) } else { Ok(tenants) }
+}
+
+/// The query, as the document describes it; [`Asked`] reads it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `Asked` reads")]
+struct LiveQuery {
+    /// A tenant, more than once for several; without it every tenant that the caller may read.
+    tenant: Option<Vec<String>>,
+    /// Agents of this team alone, more than once for several.
+    team: Option<Vec<String>>,
+    /// This skill or queue alone, by id or name, and its agents; more than once for several.
+    skill: Option<Vec<String>>,
+    /// The id of the last message that you have.
+    after: Option<String>,
 }
 
 /// What the query and the headers ask for.
@@ -306,9 +340,9 @@ impl From<NoRoom> for Problem {
     fn from(error: NoRoom) -> Self {
         let detail = error.to_string();
         match error {
-            NoRoom::Full(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_viewers", detail).retry_after(5),
-            NoRoom::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2),
-            NoRoom::TenantGone => Self::new(StatusCode::NOT_FOUND, "no_such_tenant", detail),
+            NoRoom::Full(_) => Self::of(Code::TooManyViewers, detail).retry_after(5),
+            NoRoom::Stopping => Self::of(Code::Unavailable, detail).retry_after(2),
+            NoRoom::TenantGone => Self::of(Code::NoSuchTenant, detail),
         }
     }
 }

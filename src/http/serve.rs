@@ -18,7 +18,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::stall::StallGuard;
-use super::{ApiState, router};
+use super::ApiState;
+use super::routes::router;
 use crate::clock::{RealTime, SharedClock, SystemClock};
 
 /// Connections at once beside those of viewers; who comes later waits in the system's queue.
