@@ -37,6 +37,7 @@ use crate::engine::status::{Reloads, StatusDesk, StatusParts};
 use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::engine::tenants::Tenants;
+use crate::engine::trials::Trials;
 use crate::http::{self, ApiState, Tokens};
 use crate::store::{Identity, Reader, Role, Store};
 
@@ -172,6 +173,7 @@ impl App {
                 live: live.clone(),
                 repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
                 status: status.clone(),
+                trials: parts.start_trials(&mut supervisor),
                 metrics_open: config.server.metrics == MetricsAccess::Open,
             },
         );
@@ -320,6 +322,14 @@ impl Parts {
         };
         supervisor.spawn("jobs", OnFailure::Restart, move |soft| calendar::run(parts.clone(), soft));
         way_in
+    }
+
+    /// Starts what carries trials of rules out; gives the way in for people.
+    fn start_trials(&self, supervisor: &mut Supervisor) -> Trials {
+        let trials = Trials::new(self.store.reader().clone(), self.clock.clone(), self.random.clone());
+        let worker = trials.clone();
+        supervisor.spawn("rule trials", OnFailure::Restart, move |soft| worker.clone().run(soft));
+        trials
     }
 
     fn status_desk(&self, jobs: Jobs, reloads: Reloads) -> StatusDesk {

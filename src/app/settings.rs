@@ -17,7 +17,7 @@ use crate::engine::settings::{
     BudgetSettings, FeedSettings, FigureSettings, PolicySettings, RetrySettings, RuleText, SightSettings,
     TenantSettings,
 };
-use crate::http::{Access, Right};
+use crate::http::Access;
 use crate::platform::client::{ClientError, ClientSettings};
 use crate::platform::dry_run::DryRun;
 use crate::platform::guide::{DEFAULT_SCOPE, Guide, GuideSettings, REPORTING_SCOPE, TokenStyle};
@@ -167,15 +167,7 @@ pub(super) fn access(server: &Server) -> Vec<Access> {
         id: token.id.as_str().into(),
         token: token.token.clone(),
         tenants: scope(&token.tenants),
-        rights: token.may.iter().map(|right| right_of(*right)).collect(),
+        rights: token.may.iter().copied().collect(),
     });
     tokens.collect()
-}
-
-const fn right_of(right: config::Right) -> Right {
-    match right {
-        config::Right::Read => Right::Read,
-        config::Right::Change => Right::Change,
-        config::Right::Import => Right::Import,
-    }
 }

@@ -290,6 +290,7 @@ const fn name(right: Right) -> &'static str {
         Right::Read => "read",
         Right::Change => "change",
         Right::Import => "import",
+        other => other.name(),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod output;
 pub mod plan;
 pub mod report;
+pub mod rules;
 pub mod run;
 pub mod scope;
 pub mod simulate;
@@ -53,6 +54,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Show what the rules would do now, and why.
     Plan(plan::PlanArgs),
+    /// List, check, explain, try and switch rules.
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Import shifts from a CSV or iCalendar file.
     Import(import::ImportArgs),
     /// Show what the calendar asks for, or run a job now.
@@ -91,6 +95,7 @@ impl Cli {
             Command::Run(args) => run::run(args).await,
             Command::Check(args) => check::run(&args),
             Command::Plan(args) => plan::run(args).await,
+            Command::Rules(command) => rules::run(command).await,
             Command::Import(args) => import::run(args).await,
             Command::Jobs(args) => jobs::run(args).await,
             Command::Change(args) => change::run(args).await,

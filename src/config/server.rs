@@ -8,6 +8,7 @@ use reqwest::Url;
 use super::complaint::Fault;
 use super::kind;
 use super::reader::{Section, reloads, restarts};
+pub use crate::domain::rights::Right;
 use crate::domain::ids::TenantId;
 use crate::domain::secret::Secret;
 
@@ -73,18 +74,13 @@ impl TenantScope {
     }
 }
 
-/// What a token may do.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Right {
-    /// See states, transitions and reports.
-    Read,
-    /// Ask for state changes.
-    Change,
-    /// Import schedules.
-    Import,
-}
-
-const RIGHTS: &[(&str, Right)] = &[("read", Right::Read), ("change", Right::Change), ("import", Right::Import)];
+const RIGHTS: &[(&str, Right)] = &[
+    ("read", Right::Read),
+    ("change", Right::Change),
+    ("import", Right::Import),
+    ("excuse", Right::Excuse),
+    ("edit_rules", Right::EditRules),
+];
 
 impl Server {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {

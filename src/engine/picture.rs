@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::domain::agent::{Agent, Observed};
 use crate::domain::breaks::SHORTEST_REST;
+use crate::domain::exception::excused_spans;
 use crate::domain::ids::{AgentId, SubjectId, TenantId};
 use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::roster::{AgentSlot, Busy, Roster};
@@ -129,6 +130,19 @@ pub async fn read_plans(reader: &Reader, roster: &mut Roster, now: UtcMicros) ->
     for (index, agent) in agents {
         // No plan speaks any more for an agent whom the schedule in force does not name.
         roster.set_plan(index, plans.remove(&agent).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// Says on a roster who is excused from now on.
+pub async fn mark_excused(reader: &Reader, roster: &mut Roster, now: UtcMicros) -> Result<(), ReadError> {
+    let exceptions = reader.exceptions_touching(roster.tenant(), (now, UtcMicros::MAX)).await?;
+    let spans: Vec<_> = roster
+        .iter()
+        .map(|(index, slot)| (index, excused_spans(&exceptions, slot.id(), slot.agent().team.as_ref())))
+        .collect();
+    for (index, spans) in spans {
+        roster.set_excused(index, spans);
     }
     Ok(())
 }

@@ -13,30 +13,10 @@ use subtle::ConstantTimeEq;
 
 use super::ApiState;
 use super::problem::{Code, Problem};
-use crate::domain::ids::TenantId;
+use crate::domain::ids::{AgentId, TeamName, TenantId};
+pub use crate::domain::rights::Right;
+use crate::domain::rights::Asker;
 use crate::domain::secret::Secret;
-
-/// What a token may do.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Right {
-    /// Look.
-    Read,
-    /// Ask for state changes.
-    Change,
-    /// Import schedules.
-    Import,
-}
-
-impl Right {
-    /// The name in the configuration and in answers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Change => "change",
-            Self::Import => "import",
-        }
-    }
-}
 
 /// One token and what it may do.
 #[derive(Clone, Debug)]
@@ -84,6 +64,28 @@ impl Caller {
     /// The token's name.
     pub(super) fn id(&self) -> Arc<str> {
         self.0.id.clone()
+    }
+
+    /// The same with where it comes from.
+    pub(super) fn asker(&self) -> Asker {
+        Asker { id: self.0.id.clone(), source: None }
+    }
+
+    /// The teams of the tenant that the caller is bound to; none: all of them.
+    #[expect(clippy::unused_self, reason = "tokens of the configuration are bound to no team")]
+    pub(super) fn teams(&self, _: &TenantId) -> Option<&BTreeSet<TeamName>> {
+        None
+    }
+
+    /// Whether the caller may do this to these agents.
+    pub(super) async fn check_agents(
+        &self,
+        state: &ApiState,
+        right: Right,
+        tenant: &TenantId,
+        _: &[AgentId],
+    ) -> Result<(), Problem> {
+        self.check(state, right, tenant)
     }
 
     /// Whether the token may do this to the tenant by a newer list of tokens.

@@ -36,6 +36,7 @@ use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
 use crate::engine::status::StatusDesk;
+use crate::engine::trials::Trials;
 use crate::store::Reader;
 
 pub use api::webhooks::{AttemptShown, DeliveryShown, EndpointShown};
@@ -129,6 +130,7 @@ pub struct ApiState {
     repeats: Repeats<Problem>,
     live: Live,
     status: StatusDesk,
+    trials: Trials,
     metrics_open: bool,
 }
 
@@ -156,6 +158,8 @@ pub struct ApiParts {
     pub live: Live,
     /// Takes looks at the daemon.
     pub status: StatusDesk,
+    /// Rules tried over history.
+    pub trials: Trials,
     /// `/metrics` takes no token.
     pub metrics_open: bool,
 }
@@ -175,6 +179,7 @@ impl ApiState {
             repeats: parts.repeats,
             live: parts.live,
             status: parts.status,
+            trials: parts.trials,
             metrics_open: parts.metrics_open,
         }
     }

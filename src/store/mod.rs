@@ -58,7 +58,7 @@ pub use tables::exceptions::ExceptionFilter;
 pub use tables::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
 pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory};
 pub use tables::retention::{Pruned, SLICE_ROWS, Slice};
-pub use tables::rules::{AskedByRule, FindingCount, FindingFilter};
+pub use tables::rules::{AskedByRule, FindingCount, FindingFilter, StoredFinding};
 pub use tables::schedule::{ScheduleVersion, StoredPlan};
 pub use tables::time_in_state::TimeInState;
 pub use tables::transition_reading::{AutomaticChange, ComplianceFigures, TransitionFilter};

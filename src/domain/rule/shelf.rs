@@ -138,7 +138,8 @@ pub fn join(base: Base<'_>, editions: &[Edition]) -> Result<Shelf, Vec<RuleCompl
                 (rules.len() > MOST_RULES).then(last).flatten()
             });
             if let Some(place) = place {
-                blamed.entry(place).or_default().push(complaint.clone());
+                // In its own text it is the only one.
+                blamed.entry(place).or_default().push(RuleComplaint { index: 0, ..complaint.clone() });
             }
         }
         if blamed.is_empty() {
@@ -225,7 +226,7 @@ pub fn check_edition(base: Base<'_>, others: &[Edition], edition: &Edition) -> V
             let found = shelf.listed.into_iter().find(|listed| listed.id == edition.rule);
             found.map(|listed| listed.complaints).unwrap_or_default()
         }
-        Err(complaints) => placed(&edition.text, &complaints),
+        Err(complaints) => placed("", &complaints),
     }
 }
 

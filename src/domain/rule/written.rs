@@ -61,34 +61,34 @@ fn unreadable(text: &str, error: &RulesError) -> LineComplaint {
     }
 }
 
-/// Complaints about the only rule of a text, each with its line.
+/// Complaints about the rules of a text, by their places in it, each with its line.
 pub fn placed(text: &str, complaints: &[RuleComplaint]) -> Vec<LineComplaint> {
     let table = DeTable::parse(text).ok();
-    let line = |field: &str| {
-        let place = table.as_ref().map_or(0, |table| place_of(table.get_ref(), field));
-        line_of(text, place)
+    let line = |complaint: &RuleComplaint| {
+        let place = |table: &Spanned<DeTable<'_>>| place_of(table.get_ref(), complaint.index, &complaint.field);
+        line_of(text, table.as_ref().map_or(0, place))
     };
     complaints
         .iter()
         .map(|complaint| LineComplaint {
-            line: line(&complaint.field),
+            line: line(complaint),
             field: complaint.field.clone(),
             message: complaint.reason.clone(),
         })
         .collect()
 }
 
-/// The only table under `rules`.
-fn only_rule<'t, 'i>(table: &'t DeTable<'i>) -> Option<&'t Spanned<DeValue<'i>>> {
+/// A table under `rules`, from 0.
+fn rule_at<'t, 'i>(table: &'t DeTable<'i>, index: usize) -> Option<&'t Spanned<DeValue<'i>>> {
     match table.get("rules")?.get_ref() {
-        DeValue::Array(rules) => rules.iter().next(),
+        DeValue::Array(rules) => rules.iter().nth(index),
         _ => None,
     }
 }
 
-/// Where a field of the only rule stands, or the nearest thing around it that does; an offset into the text.
-fn place_of(table: &DeTable<'_>, field: &str) -> usize {
-    let Some(rule) = only_rule(table) else { return 0 };
+/// Where a field of a rule stands, or the nearest thing around it that does; an offset into the text.
+fn place_of(table: &DeTable<'_>, index: usize, field: &str) -> usize {
+    let Some(rule) = rule_at(table, index) else { return 0 };
     let (mut place, mut at) = (rule.span().start, rule.get_ref());
     for part in field.split('.').filter(|part| !part.is_empty()) {
         let DeValue::Table(inner) = at else { break };
@@ -108,7 +108,7 @@ pub fn with_mode(text: &str, mode: Mode) -> Option<String> {
     let written = format!("\"{}\"", mode.name());
     let changed = {
         let table = DeTable::parse(text).ok()?;
-        let DeValue::Table(rule) = only_rule(table.get_ref())?.get_ref() else { return None };
+        let DeValue::Table(rule) = rule_at(table.get_ref(), 0)?.get_ref() else { return None };
         let span_of = |name: &str| rule.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value.span());
         if let Some(span) = span_of("mode") {
             format!("{}{written}{}", text.get(..span.start)?, text.get(span.end..)?)

@@ -1,9 +1,14 @@
 //! The API, a file per resource. Handlers check rights, ask the engine or read the store, and shape answers.
 
+pub(super) mod exceptions;
 pub(super) mod health;
 pub(super) mod imports;
 pub(super) mod jobs;
 pub(super) mod platform_checks;
+pub(super) mod rule_findings;
+mod rule_shapes;
+pub(super) mod rule_trials;
+pub(super) mod rules;
 pub(super) mod status;
 pub(super) mod transitions;
 pub(super) mod webhooks;

@@ -55,6 +55,8 @@ const SINGLE: &[&str] = &[
     exceptions::TOUCHING,
     exceptions::LIST,
     exceptions::AGENTS_OF,
+    exceptions::NAMED,
+    exceptions::TEAM_OF,
     exceptions::AGENTS_TOUCHING,
     exceptions::FORGET_AGENTS,
     exceptions::FORGET,

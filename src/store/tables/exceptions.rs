@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::domain::agent::Agent;
 use crate::domain::exception::{Ended, Exception, Whom};
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
@@ -49,6 +50,10 @@ pub(in crate::store) const LIST: &str = selecting!(
 );
 pub(in crate::store) const AGENTS_OF: &str =
     "SELECT tenant, exception, agent FROM exception_agents WHERE tenant = $1 AND exception = $2 ORDER BY agent";
+/// The same with who they are now.
+pub(in crate::store) const NAMED: &str = "SELECT e.tenant, e.exception, e.agent, a.name, a.team FROM exception_agents e LEFT JOIN agents a \
+     ON a.tenant = e.tenant AND a.id = e.agent WHERE e.tenant = $1 AND e.exception = $2 ORDER BY e.agent";
+pub(in crate::store) const TEAM_OF: &str = "SELECT tenant, id, team FROM agents WHERE tenant = $1 AND id = $2";
 pub(in crate::store) const AGENTS_TOUCHING: &str = "SELECT a.tenant, a.exception, a.agent FROM exceptions e JOIN exception_agents a \
      ON a.tenant = e.tenant AND a.exception = e.id WHERE e.tenant = $1 AND e.ends_at > $2 AND e.starts_at < $3 \
      ORDER BY a.exception, a.agent";
@@ -171,6 +176,32 @@ impl Reader {
             page.push(self.whole(tenant, row).await?);
         }
         Ok(page)
+    }
+
+    /// Those whom an exception names, with who they are now.
+    pub async fn excused_agents(&self, tenant: &TenantId, id: ExceptionId) -> Result<Vec<Agent>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(id.to_string());
+        let rows = self.all(NAMED, values).await?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::of("exception_agents", row);
+                Ok(Agent {
+                    id: AgentId::new(cells.text("agent")?),
+                    name: cells.text_or_null("name")?.map(Arc::from),
+                    team: cells.text_or_null("team")?.map(TeamName::new),
+                    zone: None,
+                })
+            })
+            .collect()
+    }
+
+    /// The team that an agent is in now.
+    pub async fn team_of(&self, tenant: &TenantId, agent: &AgentId) -> Result<Option<TeamName>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(agent.as_str());
+        let Some(row) = self.optional(TEAM_OF, values).await? else { return Ok(None) };
+        Ok(Cells::of("agents", &row).text_or_null("team")?.map(TeamName::new))
     }
 
     async fn whole(&self, tenant: &TenantId, row: &AnyRow) -> Result<Exception, ReadError> {

@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
-use crate::domain::ids::{AgentId, FindingId, RuleId, TenantId};
+use crate::domain::ids::{AgentId, FindingId, RuleId, TeamName, TenantId};
 use crate::domain::rule::shelf::Edition;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::STATUS_NAMES;
@@ -38,10 +38,11 @@ pub(in crate::store) const EDITIONS_OF: &str = "SELECT tenant, rule, version, te
 macro_rules! findings {
     ($rest:literal) => {
         concat!(
-            "SELECT tenant, id, at, rule, rule_version, kind, agent, guard, wants, because FROM rule_findings \
-             WHERE tenant = $1 AND id >= $2 AND id < $3 AND (CAST($4 AS TEXT) IS NULL OR kind = $4)",
+            "SELECT f.tenant, f.id, f.at, f.rule, f.rule_version, f.kind, f.agent, f.guard, f.wants, f.because, a.name, a.team \
+             FROM rule_findings f LEFT JOIN agents a ON a.tenant = f.tenant AND a.id = f.agent \
+             WHERE f.tenant = $1 AND f.id >= $2 AND f.id < $3 AND (CAST($4 AS TEXT) IS NULL OR f.kind = $4)",
             $rest,
-            " ORDER BY id DESC LIMIT $5"
+            " ORDER BY f.id DESC LIMIT $5"
         )
     };
 }
@@ -50,9 +51,9 @@ macro_rules! findings {
 pub(in crate::store) const FINDINGS: &str = findings!("");
 /// Like [`FINDINGS`], of one rule and, where `$7` is not NULL, one agent.
 pub(in crate::store) const FINDINGS_OF_RULE: &str =
-    findings!(" AND rule = $6 AND (CAST($7 AS TEXT) IS NULL OR agent = $7)");
+    findings!(" AND f.rule = $6 AND (CAST($7 AS TEXT) IS NULL OR f.agent = $7)");
 /// Like [`FINDINGS`], of one agent.
-pub(in crate::store) const FINDINGS_OF_AGENT: &str = findings!(" AND agent = $6");
+pub(in crate::store) const FINDINGS_OF_AGENT: &str = findings!(" AND f.agent = $6");
 pub(in crate::store) const COUNTS: &str = "SELECT rule, kind, guard, COUNT(*) AS times, COUNT(DISTINCT agent) AS agents \
      FROM rule_findings WHERE tenant = $1 AND id >= $2 AND id < $3 GROUP BY rule, kind, guard ORDER BY rule, kind, guard";
 pub(in crate::store) const ASKED: &str = "SELECT rule, status, COUNT(*) AS total FROM transitions WHERE tenant = $1 AND requested_at >= $2 \
@@ -124,6 +125,17 @@ pub struct FindingFilter {
     pub before: Option<FindingId>,
 }
 
+/// A finding, and who the agent is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFinding {
+    /// What.
+    pub finding: RuleFinding,
+    /// The agent's name, where one is known.
+    pub name: Option<Arc<str>>,
+    /// The agent's team, where it is known.
+    pub team: Option<TeamName>,
+}
+
 /// How often something was found of a rule's agents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FindingCount {
@@ -169,7 +181,7 @@ impl Reader {
         tenant: &TenantId,
         filter: &FindingFilter,
         limit: u32,
-    ) -> Result<Vec<RuleFinding>, ReadError> {
+    ) -> Result<Vec<StoredFinding>, ReadError> {
         let mut values = Values::default();
         let before = filter.before.map(|id| id.to_string());
         let end = first_id_of(filter.to);
@@ -270,9 +282,9 @@ fn edition(row: &AnyRow) -> Result<Edition, ReadError> {
     })
 }
 
-fn finding(row: &AnyRow) -> Result<RuleFinding, ReadError> {
+fn finding(row: &AnyRow) -> Result<StoredFinding, ReadError> {
     let cells = Cells::of("rule_findings", row);
-    Ok(RuleFinding {
+    let finding = RuleFinding {
         tenant: TenantId::new(cells.text("tenant")?),
         id: cells.parsed("id")?,
         at: cells.instant("at")?,
@@ -283,5 +295,7 @@ fn finding(row: &AnyRow) -> Result<RuleFinding, ReadError> {
         guard: Some(cells.text("guard")?).filter(|guard| !guard.is_empty()).map(Arc::from),
         wants: cells.text("wants")?.to_owned(),
         because: cells.text("because")?.to_owned(),
-    })
+    };
+    let name = cells.text_or_null("name")?.map(Arc::from);
+    Ok(StoredFinding { finding, name, team: cells.text_or_null("team")?.map(TeamName::new) })
 }
