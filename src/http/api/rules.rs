@@ -124,7 +124,7 @@ async fn counted(
     tag = "rules",
     operation_id = "show_rule",
     params(("id" = RuleId, Path, description = "The rule."), RulesQuery),
-    responses((status = 200, description = "the rule", body = RuleView))
+    responses((status = 200, description = "the rule", body = RuleView, headers(("ETag" = String, description = "Its version."))))
 )]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -174,7 +174,11 @@ const fn yes() -> bool {
     path = "/api/v1/rules/{id}",
     tag = "rules",
     operation_id = "write_rule",
-    params(("id" = RuleId, Path, description = "The rule."), ("If-Match" = String, Header, description = "The version that was read."), KeyHeader),
+    params(
+        ("id" = RuleId, Path, description = "The rule."),
+        ("If-Match" = String, Header, description = "The version that was read."),
+        KeyHeader,
+    ),
     request_body = WrittenRule,
     responses(
         (status = 200, description = "it is in force, or switched off as asked", body = RuleView),
@@ -218,7 +222,11 @@ pub(in crate::http) struct NewMode {
     path = "/api/v1/rules/{id}/mode",
     tag = "rules",
     operation_id = "set_rule_mode",
-    params(("id" = RuleId, Path, description = "The rule."), KeyHeader),
+    params(
+        ("id" = RuleId, Path, description = "The rule."),
+        ("If-Match" = Option<String>, Header, description = "The version that was read; looked at where it is sent."),
+        KeyHeader,
+    ),
     request_body = NewMode,
     responses((status = 200, description = "the rule as it is now", body = RuleView))
 )]
@@ -253,7 +261,11 @@ pub(in crate::http) struct Switch {
     path = "/api/v1/rules/{id}/enable",
     tag = "rules",
     operation_id = "enable_rule",
-    params(("id" = RuleId, Path, description = "The rule."), KeyHeader),
+    params(
+        ("id" = RuleId, Path, description = "The rule."),
+        ("If-Match" = Option<String>, Header, description = "The version that was read; looked at where it is sent."),
+        KeyHeader,
+    ),
     request_body = Switch,
     responses((status = 200, description = "the rule as it is now", body = RuleView))
 )]
@@ -276,7 +288,11 @@ pub(in crate::http) async fn enable(
     path = "/api/v1/rules/{id}/disable",
     tag = "rules",
     operation_id = "disable_rule",
-    params(("id" = RuleId, Path, description = "The rule."), KeyHeader),
+    params(
+        ("id" = RuleId, Path, description = "The rule."),
+        ("If-Match" = Option<String>, Header, description = "The version that was read; looked at where it is sent."),
+        KeyHeader,
+    ),
     request_body = Switch,
     responses((status = 200, description = "the rule as it is now", body = RuleView))
 )]
@@ -334,7 +350,12 @@ pub(in crate::http) struct Removed {
     path = "/api/v1/rules/{id}",
     tag = "rules",
     operation_id = "remove_rule",
-    params(("id" = RuleId, Path, description = "The rule."), Removal, ("If-Match" = String, Header, description = "The version that was read."), KeyHeader),
+    params(
+        ("id" = RuleId, Path, description = "The rule."),
+        Removal,
+        ("If-Match" = String, Header, description = "The version that was read."),
+        KeyHeader,
+    ),
     responses((status = 200, description = "it is out of the store", body = Removed))
 )]
 pub(in crate::http) async fn remove(
