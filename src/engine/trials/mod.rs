@@ -268,3 +268,6 @@ const fn is_open(status: TrialStatus) -> bool {
         TrialStatus::Done | TrialStatus::Cancelled | TrialStatus::Failed => false,
     }
 }
+
+#[cfg(test)]
+mod tests;
