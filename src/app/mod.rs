@@ -158,6 +158,7 @@ impl App {
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
         let reloads = Reloads::new(parts.clock.now());
         let status = parts.status_desk(jobs_door.clone(), reloads.clone());
+        let trials = parts.start_trials(&mut supervisor);
         start_face(
             &mut supervisor,
             listener,
@@ -173,7 +174,7 @@ impl App {
                 live: live.clone(),
                 repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
                 status: status.clone(),
-                trials: parts.start_trials(&mut supervisor),
+                trials,
                 metrics_open: config.server.metrics == MetricsAccess::Open,
             },
         );

@@ -116,16 +116,10 @@ impl Exception {
         }
     }
 
-    /// The same, ended at an instant; one that has not begun is then empty.
-    ///
-    /// # Errors
-    /// Gives it back where it is over already.
-    pub fn end(self, at: UtcMicros, by: Arc<str>, why: Option<Arc<str>>) -> Result<Self, Self> {
-        if self.standing(at) == Standing::Over {
-            return Err(self);
-        }
-        let to = at.max(self.from);
-        Ok(Self { to, ended: Some(Ended { at, by, why }), ..self })
+    /// The same, ended at an instant; one that has not begun is then empty. `None` where it is over already.
+    pub fn end(self, at: UtcMicros, by: Arc<str>, why: Option<Arc<str>>) -> Option<Self> {
+        let is_open = self.standing(at) != Standing::Over;
+        is_open.then(|| Self { to: at.max(self.from), ended: Some(Ended { at, by, why }), ..self })
     }
 }
 
@@ -246,10 +240,10 @@ mod tests {
         }
         let ended = running.clone().end(at(15), "bob".into(), None).expect("it ran");
         assert_eq!((ended.to, ended.standing(at(15))), (at(15), Standing::Over));
-        assert!(ended.end(at(16), "bob".into(), None).is_err(), "once");
+        assert_eq!(ended.end(at(16), "bob".into(), None), None, "once");
         let before = running.clone().end(at(5), "bob".into(), None).expect("it had not begun");
         assert_eq!((before.from, before.to), (at(10), at(10)));
-        assert!(running.end(at(20), "bob".into(), None).is_err(), "over by itself");
+        assert_eq!(running.end(at(20), "bob".into(), None), None, "over by itself");
     }
 
     proptest! {

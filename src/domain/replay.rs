@@ -77,7 +77,7 @@ pub struct Tally {
     /// The first acts, in order.
     pub listed: Vec<Act>,
     /// The instants of acts by agent, in order.
-    pub times: HashMap<AgentId, Vec<UtcMicros>>,
+    pub times: BTreeMap<AgentId, Vec<UtcMicros>>,
     /// How many of them are kept.
     kept: usize,
 }
@@ -262,8 +262,8 @@ pub struct Compared {
 
 /// Pairs acts with changes of the same agent that lie close by ([`SAME_ACT_WITHIN`]), each once. All instants in order.
 pub fn compare(
-    replayed: &HashMap<AgentId, Vec<UtcMicros>>,
-    really: &HashMap<AgentId, Vec<UtcMicros>>,
+    replayed: &BTreeMap<AgentId, Vec<UtcMicros>>,
+    really: &BTreeMap<AgentId, Vec<UtcMicros>>,
 ) -> Compared {
     let mut compared = Compared::default();
     let none = Vec::new();

@@ -123,7 +123,7 @@ fn guards_hold_in_a_replay_as_they_do_live() {
 
 #[test]
 fn what_was_done_and_what_would_have_been_are_paired_each_once() {
-    let times = |all: &[(&str, &[&str])]| -> HashMap<AgentId, Vec<UtcMicros>> {
+    let times = |all: &[(&str, &[&str])]| -> BTreeMap<AgentId, Vec<UtcMicros>> {
         all.iter().map(|(agent, times)| ((*agent).into(), times.iter().map(|time| at(time)).collect())).collect()
     };
     let replayed = times(&[("a", &["10:00", "11:00", "12:00"]), ("b", &["10:00"])]);

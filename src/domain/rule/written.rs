@@ -81,7 +81,7 @@ pub fn placed(text: &str, complaints: &[RuleComplaint]) -> Vec<LineComplaint> {
 /// A table under `rules`, from 0.
 fn rule_at<'t, 'i>(table: &'t DeTable<'i>, index: usize) -> Option<&'t Spanned<DeValue<'i>>> {
     match table.get("rules")?.get_ref() {
-        DeValue::Array(rules) => rules.iter().nth(index),
+        DeValue::Array(rules) => rules.get(index),
         _ => None,
     }
 }

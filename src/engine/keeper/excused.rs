@@ -102,11 +102,11 @@ impl Keeper {
         }
     }
 
-    pub(super) fn end_exception(&mut self, pass: &mut Pass, end: EndException) -> Result<Exception, ExceptionRefused> {
+    pub(super) fn end_exception(&mut self, pass: &mut Pass, end: &EndException) -> Result<Exception, ExceptionRefused> {
         let over = || ExceptionRefused::Over(end.id);
         let place = self.exceptions.iter().position(|exception| exception.id == end.id).ok_or_else(over)?;
         let why = end.why.as_deref().map(Arc::from);
-        let ended = self.exceptions[place].clone().end(pass.now, end.asker.id.clone(), why).map_err(|_| over())?;
+        let ended = self.exceptions[place].clone().end(pass.now, end.asker.id.clone(), why).ok_or_else(over)?;
         let facts = json!({"from": ended.from, "to": ended.to, "source": end.asker.source});
         self.audit_exception(pass, &ended, &end.asker.id, "exception.ended", &facts, end.why.as_deref());
         pass.commit.exceptions.push(ended.clone());

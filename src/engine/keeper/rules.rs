@@ -250,7 +250,7 @@ impl Keeper {
                 answer(pass, reply, excused);
             }
             RulesAsk::EndException(end, reply) => {
-                let ended = self.end_exception(pass, end);
+                let ended = self.end_exception(pass, &end);
                 answer(pass, reply, ended);
             }
         }

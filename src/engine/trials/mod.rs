@@ -198,13 +198,13 @@ impl Trials {
             held.trial.error = Some("it was cut off; ask for it again".to_owned());
         }
         loop {
-            let next = self.next();
-            match next {
-                Some((id, tenant, kit, span, stop)) => self.carry_out(id, &tenant, &kit, span, &stop, &soft).await,
-                None => tokio::select! {
+            if let Some((id, tenant, kit, span, stop)) = self.next() {
+                self.carry_out(id, &tenant, &kit, span, &stop, &soft).await;
+            } else {
+                tokio::select! {
                     () = soft.cancelled() => return Ok(()),
                     () = self.news.notified() => {}
-                },
+                }
             }
             if soft.is_cancelled() {
                 return Ok(());

@@ -148,7 +148,7 @@ pub(super) fn shape(
     really: Vec<(AgentId, UtcMicros)>,
 ) -> TrialResult {
     let who: HashMap<&AgentId, &Agent> = agents.iter().map(|agent| (&agent.id, agent)).collect();
-    let mut times: HashMap<AgentId, Vec<UtcMicros>> = HashMap::new();
+    let mut times: BTreeMap<AgentId, Vec<UtcMicros>> = BTreeMap::new();
     let mut hours: BTreeMap<UtcMicros, u64> = BTreeMap::new();
     let acts = really.len() as u64;
     for (agent, at) in really {

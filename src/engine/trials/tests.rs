@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::clock::{ManualClock, SeededRandom};
+use crate::clock::{Clock as _, ManualClock, SeededRandom};
 use crate::domain::agent::{Agent, Source};
 use crate::domain::audit::Hash;
 use crate::domain::exception::{Exception, Whom};
@@ -157,12 +157,13 @@ async fn trials_wait_for_each_other_are_few_and_can_be_stopped() {
     }
     assert_eq!(trials.cancel(&tenant, all[1].id).map(|trial| trial.status), Some(TrialStatus::Cancelled));
     let soft = CancellationToken::new();
-    let worker = tokio::spawn(trials.clone().run(soft.clone()));
+    let mut worker = tokio::task::JoinSet::new();
+    worker.spawn(trials.clone().run(soft.clone()));
     while trials.list(&"bravo".into()).iter().any(|trial| is_open(trial.status)) {
         tokio::task::yield_now().await;
     }
     soft.cancel();
-    worker.await.expect("no panic").expect("ends in order");
+    worker.join_next().await.expect("it ran").expect("no panic").expect("ends in order");
     let ended: Vec<TrialStatus> = trials.list(&tenant).iter().rev().map(|trial| trial.status).collect();
     assert_eq!(ended, [TrialStatus::Done, TrialStatus::Cancelled, TrialStatus::Done]);
     assert!(trials.list(&tenant).iter().all(|trial| trial.result.is_none()), "a list is short");

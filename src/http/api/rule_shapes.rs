@@ -204,7 +204,7 @@ pub(in crate::http) struct RuleVersionView {
 }
 
 impl RuleVersionView {
-    pub(super) fn of(edition: Edition) -> Self {
+    pub(super) fn of(edition: &Edition) -> Self {
         Self {
             version: edition.version,
             mode: read_one(&edition.text).map(|rule| rule.mode).unwrap_or_default(),

@@ -515,5 +515,5 @@ pub(in crate::http) async fn versions(
 ) -> Result<Json<VersionsView>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
     let editions = state.reader.rule_editions_of(&tenant, &id, PAGE_LIMIT).await?;
-    Ok(Json(VersionsView { versions: editions.into_iter().map(RuleVersionView::of).collect() }))
+    Ok(Json(VersionsView { versions: editions.iter().map(RuleVersionView::of).collect() }))
 }

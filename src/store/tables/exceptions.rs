@@ -145,7 +145,7 @@ impl Reader {
         rows.iter()
             .map(|row| {
                 let id = Cells::of("exceptions", row).parsed("id")?;
-                exception(row, agents.remove(&id).unwrap_or_default())
+                exception(row, agents.get(&id).map(Vec::as_slice).unwrap_or_default())
             })
             .collect()
     }
@@ -205,7 +205,7 @@ impl Reader {
     }
 
     async fn whole(&self, tenant: &TenantId, row: &AnyRow) -> Result<Exception, ReadError> {
-        let found = exception(row, Vec::new())?;
+        let found = exception(row, &[])?;
         if !matches!(found.whom, Whom::Agents(_)) {
             return Ok(found);
         }
@@ -218,11 +218,11 @@ impl Reader {
     }
 }
 
-fn exception(row: &AnyRow, agents: Vec<AgentId>) -> Result<Exception, ReadError> {
+fn exception(row: &AnyRow, agents: &[AgentId]) -> Result<Exception, ReadError> {
     let cells = Cells::of("exceptions", row);
     let team = cells.text_or_null("team")?;
     let whom = cells.word("scope", |scope| match (scope, team) {
-        ("agents", _) => Some(Whom::Agents(agents.clone())),
+        ("agents", _) => Some(Whom::Agents(agents.to_vec())),
         ("team", Some(team)) => Some(Whom::Team(TeamName::new(team))),
         ("everyone", _) => Some(Whom::Everyone),
         _ => None,
