@@ -49,13 +49,15 @@ pub enum RulesCommand {
 
 /// Options of `rules list`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "ASKED are the transitions that a rule asked for, WOULD what it would have done while it watched, HELD what
+#[command(
+    after_help = "ASKED are the transitions that a rule asked for, WOULD what it would have done while it watched, HELD what
 policy or a guard against flapping held back.
 
 Examples:
   shiftkeeper rules list
   shiftkeeper rules list --tenant acme --days 7
-  shiftkeeper rules list --output json")]
+  shiftkeeper rules list --output json"
+)]
 pub struct ListArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -73,12 +75,14 @@ pub struct ListArgs {
 
 /// Options of `rules check`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Without a file, the rules of the configuration and the store together. Ends with 4 when something is wrong.
+#[command(
+    after_help = "Without a file, the rules of the configuration and the store together. Ends with 4 when something is wrong.
 
 Examples:
   shiftkeeper rules check
   shiftkeeper rules check new-rule.toml
-  shiftkeeper rules check config/rules.toml --tenant acme")]
+  shiftkeeper rules check config/rules.toml --tenant acme"
+)]
 pub struct CheckArgs {
     /// Files of [[rules]] tables.
     #[arg(value_name = "FILE")]
@@ -247,9 +251,9 @@ fn row(tenant: &TenantId, listed: Listed, asked: &AskedByRule, found: &[FindingC
 
 fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
-        "TENANT", "RULE", "FROM", "MODE", "IN FORCE", "ASKED", "WOULD", "TOLD", "HELD", "REVERSED",
-    ]);
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["TENANT", "RULE", "FROM", "MODE", "IN FORCE", "ASKED", "WOULD", "TOLD", "HELD", "REVERSED"]);
     for row in rows {
         let in_force = match (row.in_force, row.enabled) {
             (true, _) => "yes",
@@ -378,7 +382,13 @@ async fn set_mode(args: SetModeArgs) -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Json => print_json(&answer)?,
         Output::Table => {
-            print(format!("{}: {} is in mode {} now, as version {}", tenant, args.rule, mode.name(), answer["version"]))?;
+            print(format!(
+                "{}: {} is in mode {} now, as version {}",
+                tenant,
+                args.rule,
+                mode.name(),
+                answer["version"]
+            ))?;
         }
     }
     Ok(Exit::Done.into())

@@ -222,12 +222,15 @@ mod tests {
             exception(Whom::Everyone, 50, 60),
             exception(Whom::Everyone, 70, 70),
         ];
-        let of = |agent: &str, team: Option<&str>| excused_spans(&all, &agent.into(), team.map(TeamName::from).as_ref());
+        let of =
+            |agent: &str, team: Option<&str>| excused_spans(&all, &agent.into(), team.map(TeamName::from).as_ref());
         assert_eq!(of("a", Some("Blue")), [span(10, 30), span(50, 60)], "spans that meet are one");
         assert_eq!(of("a", None), [span(10, 20), span(50, 60)]);
         assert_eq!(of("b", Some("Red")), [span(50, 60)], "what has no length excuses nobody");
         let spans = of("a", Some("Blue"));
-        for (minute, expected) in [(9, None), (10, Some(span(10, 30))), (29, Some(span(10, 30))), (30, None), (60, None)] {
+        for (minute, expected) in
+            [(9, None), (10, Some(span(10, 30))), (29, Some(span(10, 30))), (30, None), (60, None)]
+        {
             assert_eq!(excused_at(&spans, at(minute)), expected, "{minute}");
         }
     }

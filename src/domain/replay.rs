@@ -261,10 +261,7 @@ pub struct Compared {
 }
 
 /// Pairs acts with changes of the same agent that lie close by ([`SAME_ACT_WITHIN`]), each once. All instants in order.
-pub fn compare(
-    replayed: &BTreeMap<AgentId, Vec<UtcMicros>>,
-    really: &BTreeMap<AgentId, Vec<UtcMicros>>,
-) -> Compared {
+pub fn compare(replayed: &BTreeMap<AgentId, Vec<UtcMicros>>, really: &BTreeMap<AgentId, Vec<UtcMicros>>) -> Compared {
     let mut compared = Compared::default();
     let none = Vec::new();
     for (agent, acts) in replayed {

@@ -150,13 +150,30 @@ impl fmt::Display for Role {
 /// The teams within reach at one tenant; `None` is all of them, also those to come.
 pub type Teams = Option<BTreeSet<TeamName>>;
 
-/// The tenants, and the teams of each, that somebody's rights reach.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// The tenants, and the teams of each, that somebody's rights reach. As JSON, `null` is everywhere and an object has the teams of
+/// each tenant, `null` for all of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "Option<BTreeMap<TenantId, Teams>>", into = "Option<BTreeMap<TenantId, Teams>>")]
 pub enum Reach {
     /// Every team of every tenant, also of those to come.
     Everywhere,
     /// The named tenants.
     Only(BTreeMap<TenantId, Teams>),
+}
+
+impl From<Option<BTreeMap<TenantId, Teams>>> for Reach {
+    fn from(tenants: Option<BTreeMap<TenantId, Teams>>) -> Self {
+        tenants.map_or(Self::Everywhere, Self::Only)
+    }
+}
+
+impl From<Reach> for Option<BTreeMap<TenantId, Teams>> {
+    fn from(reach: Reach) -> Self {
+        match reach {
+            Reach::Everywhere => None,
+            Reach::Only(tenants) => Some(tenants),
+        }
+    }
 }
 
 impl Reach {
@@ -187,18 +204,119 @@ impl Reach {
         self.has(tenant) && self.teams(tenant).is_none_or(|teams| team.is_some_and(|team| teams.contains(team)))
     }
 
+    /// What both reach.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Everywhere, reach) | (reach, Self::Everywhere) => reach.clone(),
+            (Self::Only(one), Self::Only(two)) => Self::Only(
+                one.iter()
+                    .filter_map(|(tenant, teams)| {
+                        let both = match (teams, two.get(tenant)?) {
+                            (None, teams) | (teams, None) => teams.clone(),
+                            (Some(one), Some(two)) => Some(one.intersection(two).cloned().collect()),
+                        };
+                        Some((tenant.clone(), both))
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
     /// Whether whoever reaches `other` reaches nothing that this does not.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Everywhere, _) => true,
             (Self::Only(_), Self::Everywhere) => false,
-            (Self::Only(_), Self::Only(wanted)) => wanted.iter().all(|(tenant, teams)| match (self.teams(tenant), teams) {
-                _ if !self.has(tenant) => false,
-                (None, _) => true,
-                (Some(_), None) => false,
-                (Some(reached), Some(teams)) => teams.is_subset(reached),
-            }),
+            (Self::Only(_), Self::Only(wanted)) => {
+                wanted.iter().all(|(tenant, teams)| match (self.teams(tenant), teams) {
+                    _ if !self.has(tenant) => false,
+                    (None, _) => true,
+                    (Some(_), None) => false,
+                    (Some(reached), Some(teams)) => teams.is_subset(reached),
+                })
+            }
         }
+    }
+}
+
+/// How far somebody is to reach, as people write it.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedReach {
+    /// Every tenant, also those to come; `tenants` is empty then.
+    #[serde(default)]
+    pub everywhere: bool,
+    /// The tenants.
+    #[serde(default)]
+    pub tenants: Vec<WantedTenant>,
+}
+
+/// A tenant within reach.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedTenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its teams; `["*"]` is all of them, and so is nothing for a role that is not bound to teams.
+    #[serde(default)]
+    pub teams: Option<Vec<TeamName>>,
+}
+
+/// Why nobody can reach so far.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BadReach {
+    /// Nothing is named.
+    #[error("no tenant is named: name some, or say that it is every one")]
+    Nowhere,
+    /// Both are named.
+    #[error("every tenant and some tenants exclude each other")]
+    Both,
+    /// One is named twice.
+    #[error("the tenant {0} is named twice")]
+    Twice(TenantId),
+    /// No team is named for a tenant, or too many.
+    #[error("1 to {MOST_TEAMS} teams can be named for the tenant {0}, or \"*\" for all of them")]
+    Teams(TenantId),
+    /// A role that is bound to teams is given none.
+    #[error("a supervisor is bound to teams: name them for the tenant {0}, or \"*\" for all of them")]
+    Unbound(TenantId),
+    /// The same everywhere.
+    #[error("a supervisor is bound to teams: name the tenants, each with its teams or \"*\"")]
+    UnboundEverywhere,
+}
+
+/// The most teams that one account or token may name at a tenant.
+pub const MOST_TEAMS: usize = 500;
+
+/// All teams, also those to come.
+const ALL_TEAMS: &str = "*";
+
+impl WantedReach {
+    /// What that comes to for somebody of this role, or for rights without one.
+    pub fn reach(&self, role: Option<Role>) -> Result<Reach, BadReach> {
+        let is_bound = role.is_some_and(Role::is_bound_to_teams);
+        match (self.everywhere, self.tenants.is_empty()) {
+            (true, false) => return Err(BadReach::Both),
+            (false, true) => return Err(BadReach::Nowhere),
+            (true, true) if is_bound => return Err(BadReach::UnboundEverywhere),
+            (true, true) => return Ok(Reach::Everywhere),
+            (false, false) => {}
+        }
+        let mut reach = BTreeMap::new();
+        for WantedTenant { id, teams } in &self.tenants {
+            let teams: Teams = match teams {
+                None if is_bound => return Err(BadReach::Unbound(id.clone())),
+                None => None,
+                Some(teams) if !(1..=MOST_TEAMS).contains(&teams.len()) => return Err(BadReach::Teams(id.clone())),
+                Some(teams) if teams.iter().any(|team| team.as_str() == ALL_TEAMS) => None,
+                Some(teams) => Some(teams.iter().cloned().collect()),
+            };
+            if reach.insert(id.clone(), teams).is_some() {
+                return Err(BadReach::Twice(id.clone()));
+            }
+        }
+        Ok(Reach::Only(reach))
     }
 }
 
@@ -277,6 +395,62 @@ mod tests {
         }
         assert_eq!(reach.teams(&acme), some(&["Care"]).as_ref());
         assert_eq!(reach.teams(&beta), None);
+    }
+
+    #[test]
+    fn a_supervisor_is_bound_to_teams_and_others_may_be() {
+        let wanted = |text: &str| serde_json::from_str::<WantedReach>(text).expect("a reach");
+        let acme = TenantId::from("acme");
+        let only = |teams: Teams| Ok(Reach::Only([(acme.clone(), teams)].into()));
+        for (text, supervisor, viewer) in [
+            (r#"{"everywhere":true}"#, Err(BadReach::UnboundEverywhere), Ok(Reach::Everywhere)),
+            ("{}", Err(BadReach::Nowhere), Err(BadReach::Nowhere)),
+            (r#"{"everywhere":true,"tenants":[{"id":"acme"}]}"#, Err(BadReach::Both), Err(BadReach::Both)),
+            (r#"{"tenants":[{"id":"acme"}]}"#, Err(BadReach::Unbound(acme.clone())), only(None)),
+            (r#"{"tenants":[{"id":"acme","teams":["*"]}]}"#, only(None), only(None)),
+            (r#"{"tenants":[{"id":"acme","teams":["Care"]}]}"#, only(some(&["Care"])), only(some(&["Care"]))),
+            (
+                r#"{"tenants":[{"id":"acme","teams":[]}]}"#,
+                Err(BadReach::Teams(acme.clone())),
+                Err(BadReach::Teams(acme.clone())),
+            ),
+            (
+                r#"{"tenants":[{"id":"acme","teams":["*"]},{"id":"acme","teams":["*"]}]}"#,
+                Err(BadReach::Twice(acme.clone())),
+                Err(BadReach::Twice(acme.clone())),
+            ),
+        ] {
+            assert_eq!(wanted(text).reach(Some(Role::Supervisor)), supervisor, "{text}");
+            assert_eq!(wanted(text).reach(Some(Role::Viewer)), viewer, "{text}");
+            assert_eq!(wanted(text).reach(None), viewer, "{text}");
+        }
+    }
+
+    #[test]
+    fn two_reaches_meet_in_what_both_have() {
+        let only = |tenants: &[(&str, Teams)]| {
+            Reach::Only(tenants.iter().map(|(tenant, teams)| (TenantId::from(*tenant), teams.clone())).collect())
+        };
+        let one = only(&[("acme", some(&["Care", "Sales"])), ("beta", None), ("gone", None)]);
+        let two = only(&[("acme", some(&["Care", "Mail"])), ("beta", some(&["Care"])), ("other", None)]);
+        let both = only(&[("acme", some(&["Care"])), ("beta", some(&["Care"]))]);
+        assert_eq!((one.meet(&two), two.meet(&one)), (both.clone(), both));
+        assert_eq!((one.meet(&Reach::Everywhere), Reach::Everywhere.meet(&one)), (one.clone(), one));
+    }
+
+    #[test]
+    fn a_reach_goes_through_json() {
+        for (reach, json) in [
+            (Reach::Everywhere, "null"),
+            (Reach::Only(BTreeMap::new()), "{}"),
+            (
+                Reach::Only([(TenantId::from("acme"), some(&["Care"])), (TenantId::from("beta"), None)].into()),
+                r#"{"acme":["Care"],"beta":null}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&reach).expect("JSON"), json);
+            assert_eq!(serde_json::from_str::<Reach>(json).expect("a reach"), reach);
+        }
     }
 
     #[test]

@@ -109,7 +109,9 @@ pub enum EditRefused {
     #[error("{0} is a rule of the configuration and not in the store: disable it, or take it out of the configuration")]
     NotInStore(RuleId),
     /// Somebody else was faster.
-    #[error("the rule {rule} has changed meanwhile: it is at version {version}; read it again and put the change on top of that")]
+    #[error(
+        "the rule {rule} has changed meanwhile: it is at version {version}; read it again and put the change on top of that"
+    )]
     Changed {
         /// Which.
         rule: RuleId,
@@ -188,7 +190,9 @@ pub enum ExceptionRefused {
     #[error("no agent is in a team {0}; teams are spelled as in the schedule")]
     NoTeam(TeamName),
     /// There are too many.
-    #[error("{MOST_OPEN_EXCEPTIONS} exceptions are running or to come, which is the most: end one, or excuse a team at once")]
+    #[error(
+        "{MOST_OPEN_EXCEPTIONS} exceptions are running or to come, which is the most: end one, or excuse a team at once"
+    )]
     TooMany,
     /// It is over.
     #[error("the exception {0} is over; what is past stays as it was")]
@@ -207,11 +211,7 @@ impl Door {
     }
 
     /// Changes one rule; answers once it is recorded and in force.
-    pub async fn edit_rule(
-        &self,
-        tenant: &TenantId,
-        edit: RuleEdit,
-    ) -> Result<Result<Edited, EditRefused>, DoorError> {
+    pub async fn edit_rule(&self, tenant: &TenantId, edit: RuleEdit) -> Result<Result<Edited, EditRefused>, DoorError> {
         self.check_open()?;
         self.ask_rules(tenant, |reply| RulesAsk::Edit(edit, reply)).await
     }

@@ -22,7 +22,10 @@ use utoipa_swagger_ui::Config;
 use super::ApiState;
 use super::problem::{Code, Problem, ProblemDocument};
 use super::routes::{Kind, Needs, described};
-use crate::domain::ids::{AgentId, EndpointId, EventId, ExceptionId, FindingId, JobId, QueueId, ReasonCode, RuleId, SkillId, SubjectId, TeamName, TenantId, TransitionId, TrialId};
+use crate::domain::ids::{
+    AgentId, EndpointId, EventId, ExceptionId, FindingId, JobId, QueueId, ReasonCode, RuleId, SkillId, SubjectId,
+    TeamName, TenantId, TransitionId, TrialId,
+};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
@@ -186,7 +189,7 @@ fn refusal(codes: &[Code]) -> Answer {
     let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
     let one_of_these = ObjectBuilder::new().property("code", code).required("code");
     let schema = AllOfBuilder::new().item(Ref::from_schema_name(ProblemDocument::name())).item(one_of_these);
-    let content = Content::builder().schema(Some(Schema::AllOf(schema.build()))).build();
+    let content = Content::builder().schema(Some(schema)).build();
     ResponseBuilder::new().description(words).content("application/problem+json", content).build()
 }
 

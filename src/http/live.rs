@@ -212,21 +212,31 @@ struct Admitted {
     viewer: Viewer,
     caller: Caller,
     tenants: BTreeSet<TenantId>,
+    state: ApiState,
     tokens: watch::Receiver<Arc<Tokens>>,
+    news: watch::Receiver<u64>,
 }
 
 impl Admitted {
     async fn next(&mut self) -> Next {
         loop {
             tokio::select! {
-                next = self.viewer.next() => return next,
-                // The sender lives as long as the daemon can be reloaded.
-                Ok(()) = self.tokens.changed() => {
-                    let tokens = self.tokens.borrow_and_update().clone();
-                    if !self.tenants.iter().all(|tenant| self.caller.may_still(&tokens, Right::Read, tenant)) {
-                        return self.viewer.end(EndReason::NotPermitted);
+                // Somebody to whom much is told loses a right as soon as anybody else.
+                biased;
+                // The senders live as long as the daemon can be reloaded and accounts can change.
+                Ok(()) = self.tokens.changed() => {}
+                Ok(()) = self.news.changed() => {}
+                next = self.viewer.next() => {
+                    if let Next::Frames(frames) = &next
+                        && frames.iter().any(|frame| frame.kind() == Kind::Heartbeat)
+                    {
+                        self.caller.looks_on(&self.state);
                     }
+                    return next;
                 }
+            }
+            if !self.caller.may_still(&self.state, Right::Read, &self.tenants) {
+                return self.viewer.end(EndReason::NotPermitted);
             }
         }
     }
@@ -245,11 +255,12 @@ fn admit(state: &ApiState, caller: Caller, query: Option<&str>, headers: &Header
     };
     let after = asked.after.as_deref().map_or(Ok(BTreeMap::new()), |id| parse_id(id, &tenants))?;
     let seats = tenants.iter().map(|tenant| (tenant.clone(), after.get(tenant).copied())).collect();
-    let viewer = state.live.viewer(Wanted { tenants: seats, narrow: asked.narrow })?;
+    let bound = tenants.iter().filter_map(|tenant| Some((tenant.clone(), caller.teams(tenant)?.clone()))).collect();
+    let viewer = state.live.viewer(Wanted { tenants: seats, narrow: Narrow { bound, ..asked.narrow } })?;
     let mut tokens = state.tokens.clone();
-    // Looked at once more at the first message: a reload may have come since the caller was known.
+    // Looked at once more at the first message: a right may have been lost since the caller was known.
     tokens.mark_changed();
-    Ok(Admitted { viewer, caller, tenants, tokens })
+    Ok(Admitted { viewer, caller, tenants, state: state.clone(), tokens, news: state.accounts.news() })
 }
 
 /// All tenants that the caller may look at.
@@ -376,7 +387,7 @@ mod tests {
         let query = "tenant=acme&tenant=beta&team=Care%20%26%20Co&skill=Voice&after=12";
         let asked = Asked::of(query, &headers).expect("sound");
         assert_eq!(asked.tenants, tenants(&["acme", "beta"]));
-        assert_eq!(asked.narrow, Narrow { teams: vec!["Care & Co".into()], skills: vec!["Voice".into()] });
+        assert_eq!(asked.narrow, Narrow { teams: vec!["Care & Co".into()], skills: vec!["Voice".into()], ..Narrow::default() });
         assert_eq!(asked.after.as_deref(), Some("12"));
         headers.insert("last-event-id", HeaderValue::from_static("15"));
         assert_eq!(Asked::of(query, &headers).expect("sound").after.as_deref(), Some("15"));

@@ -9,12 +9,16 @@ mod api;
 mod document;
 mod etag;
 mod extract;
+mod guard;
 mod live;
 mod metrics;
 mod request_key;
+mod role_table;
 mod routes;
 mod serve;
+mod sign_in;
 mod stall;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +32,7 @@ use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
 use crate::domain::import::Complaint;
 use crate::domain::words::count;
+use crate::engine::accounts::Accounts;
 use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
 use crate::engine::jobs::Jobs;
@@ -39,11 +44,15 @@ use crate::engine::status::StatusDesk;
 use crate::engine::trials::Trials;
 use crate::store::Reader;
 
+pub use api::accounts::AccountShown;
+pub use api::tokens::TokenShown;
 pub use api::webhooks::{AttemptShown, DeliveryShown, EndpointShown};
-pub use auth::{Access, Right, Tokens};
+pub use auth::{Access, GroupRole, Proxy, Right, Tokens};
 pub use problem::Code;
+pub use role_table::role_table;
 pub use routes::{IMPORTED_WITHIN, Listed, Needs, listed};
 pub use serve::serve;
+pub use tls::{Certificate, CertificateError, TlsFiles, follow_files};
 
 /// Takes a schedule file in. Named here and made by `app`, since reading a file and writing a schedule are no business of a
 /// request handler.
@@ -120,6 +129,7 @@ pub enum ImportError {
 #[derive(Clone)]
 pub struct ApiState {
     tokens: watch::Receiver<Arc<Tokens>>,
+    accounts: Accounts,
     door: Door,
     reader: Reader,
     readiness: Readiness,
@@ -138,6 +148,8 @@ pub struct ApiState {
 pub struct ApiParts {
     /// Who may do what; a reload may change it.
     pub tokens: watch::Receiver<Arc<Tokens>>,
+    /// Accounts, stored tokens and sessions.
+    pub accounts: Accounts,
     /// The way in for changes.
     pub door: Door,
     /// The store.
@@ -169,6 +181,7 @@ impl ApiState {
     pub fn new(parts: ApiParts) -> Self {
         Self {
             tokens: parts.tokens,
+            accounts: parts.accounts,
             door: parts.door,
             reader: parts.reader,
             readiness: parts.readiness,

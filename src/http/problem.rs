@@ -11,10 +11,11 @@ use utoipa::ToSchema;
 
 use super::routes::BODY_LIMIT;
 use crate::domain::import::LARGEST_FILE;
+use crate::engine::accounts::{AccountError, SignInError};
 use crate::engine::deliver::OutboxError;
 use crate::engine::door::DoorError;
 use crate::engine::jobs::RunRefused;
-use crate::store::ReadError;
+use crate::store::{CommitError, ReadError};
 
 /// One list says which codes there are, with which status, and what they mean; the OpenAPI document and `docs/api.md` have them
 /// from here.
@@ -58,10 +59,17 @@ codes! {
     BadRequest = "bad_request" in BAD_REQUEST: "a path, query, header or value that cannot be used; `detail` says which",
     BadBody = "bad_body" in BAD_REQUEST: "the body is no JSON (400), or not of this shape (422)",
     Unauthorized = "unauthorized" in UNAUTHORIZED: "no token, or one that is not known",
-    NotPermitted = "not_permitted" in FORBIDDEN: "the token lacks the right",
+    SignInWrong = "sign_in_wrong" in UNAUTHORIZED: "the name or the password is wrong",
+    NotPermitted = "not_permitted" in FORBIDDEN: "the token or the account lacks the right",
+    BeyondOwn = "beyond_own" in FORBIDDEN: "nobody can give rights, tenants or teams that he does not have himself",
+    CrossSite = "cross_site" in FORBIDDEN: "a page of another site asks for this in the name of whoever has signed in",
+    NotAProxy = "not_a_proxy" in FORBIDDEN: "the request says who has signed in, and comes from no proxy that is believed",
+    SignInRefused = "sign_in_refused" in FORBIDDEN: "nobody can sign in over this line; `detail` says why",
     NoSuchTenant = "no_such_tenant" in NOT_FOUND: "no such tenant, or none within the token's reach",
     NoSuchAgent = "no_such_agent" in NOT_FOUND: "the tenant has no agent of that id, or none within the caller's reach",
     NoSuchTransition = "no_such_transition" in NOT_FOUND: "the tenant has no transition of that id",
+    NoSuchAccount = "no_such_account" in NOT_FOUND: "no account of that id, or none within reach",
+    NoSuchToken = "no_such_token" in NOT_FOUND: "no stored token of that id, or none within reach",
     NoSuchJob = "no_such_job" in NOT_FOUND: "there is no job of that id",
     NoSuchWebhook = "no_such_webhook" in NOT_FOUND: "no endpoint of that id serves or served the tenant",
     NoSuchEvent = "no_such_event" in NOT_FOUND: "the tenant has no event of that id, or has it no more",
@@ -82,12 +90,15 @@ codes! {
     Verifying = "verifying" in CONFLICT: "a check of an audit chain is under way; one goes at a time",
     SecretNotHere = "secret_not_here" in CONFLICT: "the secret is not in a file that the daemon may write; `detail` says what to do",
     RotatedLately = "rotated_lately" in CONFLICT: "the key was changed less than a day ago; wait, or drop the old one",
+    IdTaken = "id_taken" in CONFLICT: "an account or a token has that id",
+    OwnAccount = "own_account" in CONFLICT: "nobody can disable or demote his own account",
     ChangedMeanwhile = "changed_meanwhile" in PRECONDITION_FAILED: "it was changed since the version that `If-Match` names; read it again",
     BodyTooLarge = "body_too_large" in PAYLOAD_TOO_LARGE: "see the limits above",
     NotJson = "not_json" in UNSUPPORTED_MEDIA_TYPE: "`Content-Type: application/json` is missing",
     KeyReused = "idempotency_key_reused" in UNPROCESSABLE_ENTITY: "the key stands for another request",
     StateNotSettable = "state_not_settable" in UNPROCESSABLE_ENTITY: "the platform cannot set this state",
     TooManyAgents = "too_many_agents" in UNPROCESSABLE_ENTITY: "more agents than one request may name",
+    AccountRefused = "account_refused" in UNPROCESSABLE_ENTITY: "the account or the token cannot be as it is wanted; `detail` says why",
     ScheduleRefused = "schedule_refused" in UNPROCESSABLE_ENTITY:
         "the file has faults: `complaints` has line, column, value and reason of each, `faults` their number",
     ShiftsRefused = "shifts_refused" in UNPROCESSABLE_ENTITY: "the shifts cannot be as they are: `complaints` says why",
@@ -98,6 +109,7 @@ codes! {
     NotAWebsocket = "not_a_websocket" in UPGRADE_REQUIRED: "`/live` speaks WebSocket alone; `/live/events` is for all others",
     IfMatchMissing = "if_match_missing" in PRECONDITION_REQUIRED: "send the `ETag` of what you read as `If-Match`",
     TooManyTrials = "too_many_trials" in TOO_MANY_REQUESTS: "as many trials of the tenant as may be wait or run",
+    SignInSlow = "sign_in_slow" in TOO_MANY_REQUESTS: "too many wrong passwords for the account or from the address (`Retry-After`)",
     StoreUnreadable = "store_unreadable" in INTERNAL_SERVER_ERROR: "the daemon's own fault, told in its log",
     Internal = "internal" in INTERNAL_SERVER_ERROR: "the daemon's own fault, told in its log",
     TooManyViewers = "too_many_viewers" in SERVICE_UNAVAILABLE: "`server.viewers` are there already",
@@ -153,6 +165,16 @@ impl Problem {
         self.status
     }
 
+    /// What went wrong, by a name that stays.
+    pub(super) const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The same for people.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// With one more member.
     #[must_use]
     pub fn with(mut self, key: &str, value: Value) -> Self {
@@ -205,6 +227,48 @@ impl From<DoorError> for Problem {
             DoorError::Unavailable => Self::of(Code::Unavailable, detail).retry_after(2),
         }
     }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::NoAccount(_) => Self::of(Code::NoSuchAccount, detail),
+            AccountError::NoToken(_) => Self::of(Code::NoSuchToken, detail),
+            AccountError::NoTenant(_) => Self::of(Code::NoSuchTenant, detail),
+            AccountError::Taken(_) => Self::of(Code::IdTaken, detail),
+            AccountError::BeyondOwn => Self::of(Code::BeyondOwn, detail),
+            AccountError::Own => Self::of(Code::OwnAccount, detail),
+            AccountError::Changed { .. } => Self::of(Code::ChangedMeanwhile, detail),
+            AccountError::Field(_)
+            | AccountError::Reach(_)
+            | AccountError::TooMany(_)
+            | AccountError::Grant
+            | AccountError::Expiry => Self::of(Code::AccountRefused, detail),
+            AccountError::Busy => Self::of(Code::Unavailable, detail).retry_after(2),
+            AccountError::Store(error) => not_stored(error, detail),
+        }
+    }
+}
+
+impl From<SignInError> for Problem {
+    fn from(error: SignInError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SignInError::Wrong | SignInError::Link => Self::of(Code::SignInWrong, detail),
+            SignInError::Slow(wait) => {
+                Self::of(Code::SignInSlow, detail).retry_after(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX))
+            }
+            SignInError::Busy => Self::of(Code::Unavailable, detail).retry_after(2),
+            SignInError::Store(error) => not_stored(error, detail),
+        }
+    }
+}
+
+fn not_stored(error: CommitError, detail: String) -> Problem {
+    let cause = anyhow::Error::from(error);
+    tracing::error!(error = format!("{cause:#}"), "a request could not be stored");
+    Problem::of(Code::StoreUnavailable, detail).retry_after(2)
 }
 
 impl From<RunRefused> for Problem {

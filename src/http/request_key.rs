@@ -87,7 +87,7 @@ pub(super) async fn once<W>(
 where
     W: Future<Output = Result<Answer, Problem>> + Send + 'static,
 {
-    let token: Arc<str> = caller.id();
+    let token: Arc<str> = caller.owner();
     let answer = match key {
         Some(key) => state.repeats.once(tenant.cloned(), token, key, work).await?,
         None => work.await?,

@@ -18,9 +18,9 @@ use utoipa::openapi::path::HttpMethod;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-use super::auth::{Caller, Right};
+use super::auth::{Caller, Right, sent_to_sign_in};
 use super::problem::{self, Code, Problem};
-use super::{ApiState, api, document, live, metrics};
+use super::{ApiState, api, document, guard, live, metrics, sign_in};
 use crate::domain::import::LARGEST_FILE;
 
 /// The largest request body but for imports.
@@ -108,10 +108,21 @@ impl Row {
 
 /// Every row there is.
 fn table() -> Vec<Row> {
-    [watchdog(), daemon(), transitions(), jobs(), webhooks(), schedules(), the_live_picture(), rules(), exceptions()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        watchdog(),
+        daemon(),
+        transitions(),
+        jobs(),
+        webhooks(),
+        schedules(),
+        the_live_picture(),
+        access(),
+        rules(),
+        exceptions(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 const READ: Needs = Needs::Right(Right::Read);
@@ -137,7 +148,11 @@ fn watchdog() -> Vec<Row> {
 fn daemon() -> Vec<Row> {
     vec![
         Row::new(READ, routes!(api::status::show)).refusing(OF_TENANT),
-        Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[Code::NoSuchTenant, Code::Unavailable]),
+        Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[
+            Code::NoSuchTenant,
+            Code::NoSuchAgent,
+            Code::Unavailable,
+        ]),
     ]
 }
 
@@ -153,6 +168,7 @@ fn transitions() -> Vec<Row> {
     ];
     const CREATE: &[Code] = &[
         Code::NoSuchTenant,
+        Code::NoSuchAgent,
         Code::KeyReused,
         Code::StateNotSettable,
         Code::TooManyAgents,
@@ -168,12 +184,11 @@ fn transitions() -> Vec<Row> {
 }
 
 fn jobs() -> Vec<Row> {
-    const RUN: &[Code] =
-        &[Code::NoSuchTenant, Code::NoSuchJob, Code::JobRunning, Code::KeyReused, Code::Unavailable];
+    const RUN: &[Code] = &[Code::NoSuchTenant, Code::NoSuchJob, Code::JobRunning, Code::KeyReused, Code::Unavailable];
     vec![
         Row::new(READ, routes!(api::jobs::list)).refusing(OF_TENANT),
         Row::new(READ, routes!(api::jobs::runs)).refusing(OF_TENANT),
-        Row::new(CHANGE, routes!(api::jobs::run)).refusing(RUN),
+        Row::new(Needs::Right(Right::RunJobs), routes!(api::jobs::run)).refusing(RUN),
     ]
 }
 
@@ -190,9 +205,9 @@ fn webhooks() -> Vec<Row> {
     vec![
         Row::new(READ, routes!(api::webhooks::list)).refusing(OF_TENANT),
         Row::new(READ, routes!(api::webhooks::deliveries)).refusing(LIST),
-        Row::new(CHANGE, routes!(api::webhooks::retry)).refusing(WISH),
-        Row::new(CHANGE, routes!(api::webhooks::recover)).refusing(WISH),
-        Row::new(CHANGE, routes!(api::webhooks::test)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::retry)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::recover)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::test)).refusing(WISH),
     ]
 }
 
@@ -207,6 +222,61 @@ fn the_live_picture() -> Vec<Row> {
     vec![
         Row::new(READ, routes!(live::socket)).of(Kind::Lasting).refusing(SOCKET),
         Row::new(READ, routes!(live::events)).of(Kind::Lasting).refusing(VIEWER),
+    ]
+}
+
+/// Signing in and out, accounts and tokens.
+fn access() -> Vec<Row> {
+    const ACCOUNTS: Needs = Needs::Right(Right::Accounts);
+    const SIGN_IN: &[Code] =
+        &[Code::SignInWrong, Code::SignInSlow, Code::SignInRefused, Code::Unavailable, Code::StoreUnavailable];
+    const ACCOUNT: &[Code] = &[
+        Code::NoSuchAccount,
+        Code::NoSuchTenant,
+        Code::AccountRefused,
+        Code::BeyondOwn,
+        Code::OwnAccount,
+        Code::IdTaken,
+        Code::KeyReused,
+        Code::ChangedMeanwhile,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const PUT: &[Code] = &[
+        Code::NoSuchAccount,
+        Code::NoSuchTenant,
+        Code::AccountRefused,
+        Code::BeyondOwn,
+        Code::OwnAccount,
+        Code::KeyReused,
+        Code::ChangedMeanwhile,
+        Code::IfMatchMissing,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const TOKEN: &[Code] = &[
+        Code::NoSuchAccount,
+        Code::NoSuchToken,
+        Code::NoSuchTenant,
+        Code::AccountRefused,
+        Code::BeyondOwn,
+        Code::IdTaken,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(Needs::SignedIn, routes!(api::me::show)),
+        Row::new(ACCOUNTS, routes!(api::accounts::list, api::accounts::create)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, routes!(api::accounts::show, api::accounts::put)).refusing(PUT),
+        Row::new(ACCOUNTS, routes!(api::accounts::set_password)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, routes!(api::accounts::make_link)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, routes!(api::tokens::list, api::tokens::create)).refusing(TOKEN),
+        Row::new(ACCOUNTS, routes!(api::tokens::revoke)).refusing(TOKEN),
+        Row::new(Needs::Nothing, routes!(sign_in::sign_in)).refusing(SIGN_IN),
+        Row::new(Needs::Nothing, routes!(sign_in::sign_out)).refusing(&[Code::StoreUnavailable]),
+        Row::page(Needs::Nothing, "/sign-in", sign_in::page()),
+        Row::page(Needs::Nothing, "/sign-in/once/{code}", sign_in::once()),
     ]
 }
 
@@ -289,7 +359,9 @@ pub(super) fn router(state: ApiState) -> Router {
     routes
         .fallback(problem::no_such_place)
         .method_not_allowed_fallback(problem::no_such_method)
+        .layer(from_fn_with_state(state.clone(), guard::refuse_other_sites))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn_with_state(state.clone(), guard::add_headers))
         .with_state(state)
 }
 
@@ -303,7 +375,8 @@ fn put_together(table: Vec<Row>, guard: Option<&ApiState>) -> (Router<ApiState>,
     let mut pages = Router::new();
     for row in table {
         let Row { needs, kind, refuses, serves } = row;
-        let kept = |methods| limited(guarded(methods, needs, guard), kind);
+        let is_page = matches!(serves, Serves::Page(..));
+        let kept = |methods| limited(guarded(methods, needs, is_page, guard), kind);
         match serves {
             Serves::Described((schemas, mut paths, methods)) => {
                 document::complete(&mut paths, needs, kind, refuses);
@@ -317,22 +390,31 @@ fn put_together(table: Vec<Row>, guard: Option<&ApiState>) -> (Router<ApiState>,
 }
 
 /// Lets in whom the row lets in. The caller is handed on, so that nobody has to look twice.
-fn guarded(methods: MethodRouter<ApiState>, needs: Needs, state: Option<&ApiState>) -> MethodRouter<ApiState> {
+fn guarded(
+    methods: MethodRouter<ApiState>,
+    needs: Needs,
+    is_page: bool,
+    state: Option<&ApiState>,
+) -> MethodRouter<ApiState> {
     match (needs, state) {
         (Needs::Nothing, _) | (_, None) => methods,
         (Needs::Right(_) | Needs::SignedIn, Some(state)) => {
-            methods.route_layer(from_fn_with_state((state.clone(), needs), enforce))
+            methods.route_layer(from_fn_with_state((state.clone(), needs, is_page), enforce))
         }
     }
 }
 
 async fn enforce(
-    State((state, needs)): State<(ApiState, Needs)>,
+    State((state, needs, is_page)): State<(ApiState, Needs, bool)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let caller = Caller::from_request_parts(&mut parts, &state).await?;
+    let caller = match Caller::from_request_parts(&mut parts, &state).await {
+        Ok(caller) => caller,
+        Err(problem) if is_page => return Ok(sent_to_sign_in(&parts, problem)),
+        Err(problem) => return Err(problem),
+    };
     match needs {
         Needs::Right(right) => caller.may(right)?,
         Needs::Nothing | Needs::SignedIn => {}
@@ -388,12 +470,8 @@ pub fn listed() -> Vec<Listed> {
 }
 
 /// The methods that rows may have, with their names.
-pub(super) const METHODS: [(HttpMethod, &str); 4] = [
-    (HttpMethod::Get, "GET"),
-    (HttpMethod::Post, "POST"),
-    (HttpMethod::Put, "PUT"),
-    (HttpMethod::Delete, "DELETE"),
-];
+pub(super) const METHODS: [(HttpMethod, &str); 4] =
+    [(HttpMethod::Get, "GET"), (HttpMethod::Post, "POST"), (HttpMethod::Put, "PUT"), (HttpMethod::Delete, "DELETE")];
 
 #[cfg(test)]
 mod tests {

@@ -68,6 +68,12 @@ const SHIPPED: &[Shipped] = &[
         postgres: include_str!("../../migrations/postgres/0009_figures.sql"),
     },
     Shipped {
+        version: 10,
+        name: "access",
+        sqlite: include_str!("../../migrations/sqlite/0010_access.sql"),
+        postgres: include_str!("../../migrations/postgres/0010_access.sql"),
+    },
+    Shipped {
         version: 12,
         name: "rules",
         sqlite: include_str!("../../migrations/sqlite/0012_rules.sql"),

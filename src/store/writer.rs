@@ -19,8 +19,8 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    agents, audit, audit_heads, calls, deliveries, events, exceptions, figures, history, jobs, memory as automation,
-    rules, transitions, upkeep,
+    access, agents, audit, audit_heads, calls, deliveries, events, exceptions, figures, history, jobs,
+    memory as automation, rules, transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;
@@ -584,6 +584,7 @@ async fn apply(
     rules::write(connection, script, group).await?;
     exceptions::write(connection, script, group).await?;
     audit_heads::write(connection, script, group).await?;
+    access::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()

@@ -206,7 +206,8 @@ fn of_edition(base: Base<'_>, edition: &Edition, replaced: Option<&Rule>) -> Lis
 fn read_named(base: Base<'_>, edition: &Edition) -> Result<Rule, Vec<LineComplaint>> {
     let mut rule = read_one(&edition.text)?;
     if rule.id != edition.rule {
-        let reason = format!("the rule is {}, and its text has the id {}; an id stays: write a new rule", edition.rule, rule.id);
+        let reason =
+            format!("the rule is {}, and its text has the id {}; an id stays: write a new rule", edition.rule, rule.id);
         let complaint = RuleComplaint { index: 0, rule: None, field: "id".to_owned(), reason };
         return Err(placed(&edition.text, &[complaint]));
     }
@@ -236,7 +237,9 @@ mod tests {
     use crate::domain::rule::Mode;
 
     fn text(id: &str, mode: &str) -> String {
-        format!("[[rules]]\nid = \"{id}\"\nmode = \"{mode}\"\nwhen = {{ state = \"Paused\" }}\nthen = {{ set_state = \"Ready\" }}\n")
+        format!(
+            "[[rules]]\nid = \"{id}\"\nmode = \"{mode}\"\nwhen = {{ state = \"Paused\" }}\nthen = {{ set_state = \"Ready\" }}\n"
+        )
     }
 
     fn edition(id: &str, order: Option<i32>, text: String) -> Edition {
@@ -280,7 +283,11 @@ mod tests {
         assert_eq!(shelf.rules[2].mode, Mode::Enforce);
         let origins: Vec<Origin> = shelf.listed.iter().map(|listed| listed.origin).collect();
         assert_eq!(origins[..3], [Origin::Store, Origin::Configuration, Origin::Replaced]);
-        assert_eq!(shelf.rules[2].then.on_contact, Some(OnContact::After), "the tenant's setting, as for the configuration's");
+        assert_eq!(
+            shelf.rules[2].then.on_contact,
+            Some(OnContact::After),
+            "the tenant's setting, as for the configuration's"
+        );
     }
 
     #[test]
@@ -313,7 +320,8 @@ mod tests {
 
     #[test]
     fn a_set_is_never_too_large_and_the_configuration_s_rules_stay() {
-        let many: Vec<Rule> = (0..MOST_RULES).map(|n| read_one(&text(&format!("r{n:02}"), "watch")).expect("sound")).collect();
+        let many: Vec<Rule> =
+            (0..MOST_RULES).map(|n| read_one(&text(&format!("r{n:02}"), "watch")).expect("sound")).collect();
         let one_more = edition("more", Some(-1), text("more", "watch"));
         let shelf = join(base(&many), std::slice::from_ref(&one_more)).expect("sound");
         assert_eq!(shelf.rules.len(), MOST_RULES);

@@ -47,7 +47,9 @@ pub fn read_one(text: &str) -> Result<Rule, Vec<LineComplaint>> {
     match (rules.pop(), rules.is_empty()) {
         (Some(rule), true) => Ok(rule),
         (None, _) => Err(vec![LineComplaint::of_text(1, "there is no rule: begin with a line `[[rules]]`")]),
-        (Some(_), false) => Err(vec![LineComplaint::of_text(1, "one text holds one rule: write the others by themselves")]),
+        (Some(_), false) => {
+            Err(vec![LineComplaint::of_text(1, "one text holds one rule: write the others by themselves")])
+        }
     }
 }
 
@@ -170,16 +172,13 @@ limit = { per_minute = 20, share_of_team = 0.3 }
 
     #[test]
     fn a_complaint_about_a_field_that_is_not_there_stands_at_what_is_around_it() {
-        let complaint = |field: &str| RuleComplaint {
-            index: 0,
-            rule: None,
-            field: field.to_owned(),
-            reason: "wrong".to_owned(),
-        };
+        let complaint =
+            |field: &str| RuleComplaint { index: 0, rule: None, field: field.to_owned(), reason: "wrong".to_owned() };
         let all = ["", "when.state", "when.shift.ended_for", "limit.share_of_team", "unless"].map(complaint);
         let lines: Vec<usize> = placed(RULE_TEXT, &all).into_iter().map(|complaint| complaint.line).collect();
         assert_eq!(lines, [2, 4, 4, 6, 2]);
-        let tables = "[[rules]]\nid = \"r\"\n[rules.when]\nstate = \"Ready\"\nfor = \"x\"\n[rules.then]\ntell = \"x\"\n";
+        let tables =
+            "[[rules]]\nid = \"r\"\n[rules.when]\nstate = \"Ready\"\nfor = \"x\"\n[rules.then]\ntell = \"x\"\n";
         assert_eq!(placed(tables, &[complaint("when.for")])[0].line, 5);
     }
 

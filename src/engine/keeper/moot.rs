@@ -37,7 +37,10 @@ impl Keeper {
                     return Some(Step::Cancel(format!("the rule {why}")));
                 }
                 let excused = rule.is_some_and(|rule| rule.looks_at_plan)
-                    && self.roster.agent(open.transition.agent.as_str()).is_some_and(|slot| slot.excused(now).is_some());
+                    && self
+                        .roster
+                        .agent(open.transition.agent.as_str())
+                        .is_some_and(|slot| slot.excused(now).is_some());
                 excused.then(|| Step::Cancel("the agent is excused".to_owned()))
             }
             // A rule that finds the agent there does not ask in the first place.

@@ -166,7 +166,9 @@ impl RuleShelf {
             let skill = conditions.skill_figures.as_ref().map(|asked| &asked.id.0);
             let queue = conditions.queue_figures.as_ref().map(|asked| &asked.id.0);
             let unread = |what: &str, id: &str| {
-                format!("the tenant's `{what}` do not list {id}, so nothing is known of its figures and the condition never holds")
+                format!(
+                    "the tenant's `{what}` do not list {id}, so nothing is known of its figures and the condition never holds"
+                )
             };
             let read = |id: &&String| figures.skills.iter().any(|skill| skill.as_str() == id.as_str());
             warnings.extend(skill.filter(|id| !read(id)).map(|id| unread("skills", id)));
@@ -287,8 +289,7 @@ impl Keeper {
         self.roster.set_figures(self.link.figures.borrow().clone());
         let explanation = explain(&self.roster, agent, &self.settings.rules, &self.settings.decide, now)?;
         let slot = self.roster.agent(agent)?;
-        let left_alone_until =
-            slot.memory().and_then(AutomationMemory::left_alone_until).filter(|until| *until > now);
+        let left_alone_until = slot.memory().and_then(AutomationMemory::left_alone_until).filter(|until| *until > now);
         Some(AgentRules { explanation, left_alone_until, excused: slot.excused(now) })
     }
 

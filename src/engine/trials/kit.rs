@@ -46,7 +46,9 @@ impl TrialKit {
     pub fn prepare(settings: &TenantSettings, editions: &[Edition], wish: &TrialWish) -> Result<Self, EditRefused> {
         let base = settings.base();
         let in_force = |editions: &[Edition]| {
-            join(base, editions).map(|shelf| shelf.rules).map_err(|complaints| EditRefused::Wrong(placed("", &complaints)))
+            join(base, editions)
+                .map(|shelf| shelf.rules)
+                .map_err(|complaints| EditRefused::Wrong(placed("", &complaints)))
         };
         let compile = |rules: &[Rule]| {
             RuleSet::compile(rules, settings.capabilities)
@@ -83,7 +85,8 @@ impl TrialKit {
                 if !complaints.is_empty() {
                     return Err(EditRefused::Wrong(complaints));
                 }
-                let mut with: Vec<Edition> = editions.iter().filter(|edition| edition.rule != rule.id).cloned().collect();
+                let mut with: Vec<Edition> =
+                    editions.iter().filter(|edition| edition.rule != rule.id).cloned().collect();
                 with.push(tried);
                 let rules = acting(in_force(&with)?, &rule.id).ok_or_else(|| EditRefused::NoRule(rule.id.clone()))?;
                 let present = acting(now, &rule.id).filter(|present| *present != rules);
@@ -112,7 +115,9 @@ mod tests {
     use crate::engine::settings::tests::settings;
 
     fn text(id: &str, body: &str) -> String {
-        format!("[[rules]]\nid = \"{id}\"\nwhen = {{ state = \"Paused\", {body} }}\nthen = {{ set_state = \"Ready\" }}\n")
+        format!(
+            "[[rules]]\nid = \"{id}\"\nwhen = {{ state = \"Paused\", {body} }}\nthen = {{ set_state = \"Ready\" }}\n"
+        )
     }
 
     fn edition(id: &str, enabled: bool) -> Edition {

@@ -76,7 +76,9 @@ pub struct Trial {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TrialRefused {
     /// The span is empty, lies ahead, or is too long.
-    #[error("the span is from {from} to {to}: it has to lie in the past and may have {days} days at most (`automation.trial_days`)")]
+    #[error(
+        "the span is from {from} to {to}: it has to lie in the past and may have {days} days at most (`automation.trial_days`)"
+    )]
     Span {
         /// From.
         from: UtcMicros,
@@ -172,7 +174,10 @@ impl Trials {
 
     /// One trial.
     pub fn one(&self, tenant: &TenantId, id: TrialId) -> Option<Trial> {
-        self.held().iter().find(|held| held.trial.id == id && held.trial.tenant == *tenant).map(|held| held.trial.clone())
+        self.held()
+            .iter()
+            .find(|held| held.trial.id == id && held.trial.tenant == *tenant)
+            .map(|held| held.trial.clone())
     }
 
     /// Stops a trial that waits or runs; one that has ended stays as it is.

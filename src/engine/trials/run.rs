@@ -111,11 +111,7 @@ fn slice_for(agents: usize) -> Duration {
 }
 
 /// Since when each version of the schedule that counted in a span was in force, oldest first.
-async fn imports(
-    reader: &Reader,
-    tenant: &TenantId,
-    (from, to): Span,
-) -> Result<Vec<(UtcMicros, u64)>, ReadError> {
+async fn imports(reader: &Reader, tenant: &TenantId, (from, to): Span) -> Result<Vec<(UtcMicros, u64)>, ReadError> {
     let mut found = Vec::new();
     let mut before = None;
     loop {

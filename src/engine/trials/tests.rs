@@ -42,8 +42,7 @@ impl Place {
     /// Imports, at an instant, a day with a break from 10:00 to `until`.
     async fn import(&self, when: &str, until: &str) {
         self.clock.advance(at(when).since(self.clock.now()));
-        let pause =
-            ShiftActivity { activity: Activity::Break, start: at("10:00"), end: at(until), mandatory: false };
+        let pause = ShiftActivity { activity: Activity::Break, start: at("10:00"), end: at(until), mandatory: false };
         let agent = Agent { id: "u_1".into(), name: Some("Ida".into()), team: Some("blue".into()), zone: None };
         let agents = vec![AgentSchedule {
             agent,
@@ -152,7 +151,11 @@ async fn trials_wait_for_each_other_are_few_and_can_be_stopped() {
     assert_eq!(ask(span), Err(TrialRefused::TooMany));
     let other = trials.ask(&"bravo".into(), "ann", kit(), span).expect("another tenant's trials are its own");
     assert_eq!(trials.one(&tenant, other.id), None);
-    for bad in [(at("08:00"), at("08:00")), (at("08:00"), at("23:00")), (at("08:00") - Duration::from_secs(8 * 86_400), at("08:00"))] {
+    for bad in [
+        (at("08:00"), at("08:00")),
+        (at("08:00"), at("23:00")),
+        (at("08:00") - Duration::from_secs(8 * 86_400), at("08:00")),
+    ] {
         assert!(matches!(ask(bad), Err(TrialRefused::Span { days: 7, .. })), "{bad:?}");
     }
     assert_eq!(trials.cancel(&tenant, all[1].id).map(|trial| trial.status), Some(TrialStatus::Cancelled));

@@ -359,7 +359,9 @@ pub(in crate::http) async fn end(
     let stored = state.reader.exception(&tenant, id).await?.ok_or_else(|| unknown(id))?;
     match &stored.whom {
         Whom::Everyone => may_excuse_everyone(&caller, &tenant)?,
-        Whom::Team(team) if caller.teams(&tenant).is_some_and(|teams| !teams.contains(team)) => return Err(unknown(id)),
+        Whom::Team(team) if caller.teams(&tenant).is_some_and(|teams| !teams.contains(team)) => {
+            return Err(unknown(id));
+        }
         Whom::Team(_) => {}
         Whom::Agents(agents) => {
             caller.check_agents(&state, Right::Excuse, &tenant, agents).await.map_err(|_| unknown(id))?;

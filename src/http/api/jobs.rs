@@ -131,11 +131,11 @@ pub(in crate::http) async fn run(
     key: RequestKey,
 ) -> Result<Response, Problem> {
     match &tenant {
-        Some(tenant) => caller.check(&state, Right::Change, tenant)?,
-        None if state.door.tenants().ids().iter().all(|tenant| caller.check(&state, Right::Change, tenant).is_ok()) => {
+        Some(tenant) => caller.check(&state, Right::RunJobs, tenant)?,
+        None if state.door.tenants().ids().iter().all(|tenant| caller.check(&state, Right::RunJobs, tenant).is_ok()) => {
         }
         None => {
-            let detail = "the daemon's own jobs take the right to change at every tenant";
+            let detail = "the daemon's own jobs take the right `run_jobs` at every tenant";
             return Err(Problem::of(Code::NotPermitted, detail));
         }
     }

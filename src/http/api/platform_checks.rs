@@ -38,7 +38,7 @@ pub(in crate::http) async fn create(
     caller: Caller,
     Query(Wanted { tenant, agent }): Query<Wanted>,
 ) -> Result<Json<ProbeReport>, Problem> {
-    caller.check(&state, Right::Change, &tenant)?;
+    caller.check_agents(&state, Right::Change, &tenant, std::slice::from_ref(&agent)).await?;
     match state.probes.run(&tenant, &agent).await {
         Some(Ok(report)) => Ok(Json(report)),
         Some(Err(error)) => {

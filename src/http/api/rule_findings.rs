@@ -74,9 +74,10 @@ pub(in crate::http) async fn list(
 ) -> Result<Json<FindingsView>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     let names = FindingKind::ALL.map(FindingKind::name).join(", ");
-    let kind = query.kind.as_deref().map(|name| {
-        FindingKind::from_name(name).ok_or_else(|| Problem::bad_request(format!("kind: one of {names}")))
-    });
+    let kind = query
+        .kind
+        .as_deref()
+        .map(|name| FindingKind::from_name(name).ok_or_else(|| Problem::bad_request(format!("kind: one of {names}"))));
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
     let filter = FindingFilter {
         from: query.from.unwrap_or(UtcMicros::EPOCH),
@@ -89,8 +90,7 @@ pub(in crate::http) async fn list(
     let rows = state.reader.rule_findings(&query.tenant, &filter, limit).await?;
     let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.finding.id);
     let teams = caller.teams(&query.tenant);
-    let shown =
-        |team: Option<&TeamName>| teams.is_none_or(|teams| team.is_some_and(|team| teams.contains(team)));
+    let shown = |team: Option<&TeamName>| teams.is_none_or(|teams| team.is_some_and(|team| teams.contains(team)));
     let findings = rows.into_iter().filter(|row| shown(row.team.as_ref())).map(FindingView::of).collect();
     Ok(Json(FindingsView { findings, next }))
 }

@@ -140,7 +140,9 @@ impl RuleView {
         let why_not = match (listed.in_force, listed.is_enabled(), listed.complaints.first()) {
             (true, _, _) => None,
             (false, false, _) => Some("disabled".to_owned()),
-            (false, true, Some(first)) => Some(format!("it no longer passes the check: line {}: {}", first.line, first.message)),
+            (false, true, Some(first)) => {
+                Some(format!("it no longer passes the check: line {}: {}", first.line, first.message))
+            }
             (false, true, None) => Some("it no longer passes the check".to_owned()),
         };
         Self {

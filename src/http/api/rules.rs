@@ -70,11 +70,7 @@ pub(in crate::http) struct RulesView {
 }
 
 /// A span of at most a month.
-fn span(
-    state: &ApiState,
-    from: Option<UtcMicros>,
-    to: Option<UtcMicros>,
-) -> Result<(UtcMicros, UtcMicros), Problem> {
+fn span(state: &ApiState, from: Option<UtcMicros>, to: Option<UtcMicros>) -> Result<(UtcMicros, UtcMicros), Problem> {
     let to = to.unwrap_or_else(|| state.readiness.now());
     let from = from.unwrap_or(to - USUAL_SPAN);
     if from >= to || to.since(from) > LONGEST_SPAN {
@@ -135,7 +131,8 @@ pub(in crate::http) async fn show(
     caller.check(&state, Right::Read, &query.tenant)?;
     let span = span(&state, query.from, query.to)?;
     let listed = state.door.rules(&query.tenant).await?;
-    let rule = listed.iter().find(|rule| rule.id == id).ok_or_else(|| Problem::from(EditRefused::NoRule(id.clone())))?;
+    let rule =
+        listed.iter().find(|rule| rule.id == id).ok_or_else(|| Problem::from(EditRefused::NoRule(id.clone())))?;
     let counts = counted(&state, &query.tenant, span).await?.remove(&id).unwrap_or_default();
     let etag = Version::of(rule.version()).header();
     Ok(([etag], Json(RuleView::of(rule, counts))).into_response())
@@ -453,7 +450,9 @@ impl From<EditRefused> for Problem {
         match refused {
             EditRefused::NoRule(_) => Self::of(Code::NoSuchRule, detail),
             EditRefused::NotInStore(_) => Self::of(Code::RuleNotStored, detail),
-            EditRefused::Changed { version, .. } => Self::of(Code::ChangedMeanwhile, detail).with("version", json!(version)),
+            EditRefused::Changed { version, .. } => {
+                Self::of(Code::ChangedMeanwhile, detail).with("version", json!(version))
+            }
             EditRefused::Wrong(complaints) => Self::of(Code::RuleRefused, detail).with("complaints", json!(complaints)),
             EditRefused::TooMany => Self::of(Code::TooManyRules, detail),
         }

@@ -77,7 +77,7 @@ pub(in crate::http) async fn create(
     key: RequestKey,
     Json(body): Json<NewTransitions>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Change, &body.tenant)?;
+    caller.check_agents(&state, Right::Change, &body.tenant, &body.agents).await?;
     let key = key.with_json(&body)?;
     let request = request_of(&body, &caller, key.clone())?;
     let (door, tenant) = (state.door.clone(), body.tenant.clone());
@@ -196,7 +196,7 @@ pub(in crate::http) async fn show(
     One { caller, tenant, id }: One,
 ) -> Result<axum::Json<WithAttempts>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let stored = state.reader.transition(&tenant, id).await?.ok_or_else(|| unknown(id))?;
+    let stored = visible(&state, &caller, &tenant, id).await?;
     let attempts = state.reader.attempts(&tenant, id).await?;
     Ok(axum::Json(WithAttempts {
         transition: stored.into(),
@@ -260,9 +260,12 @@ pub(in crate::http) async fn list(
         before,
         ..TransitionFilter::default()
     };
-    let rows = state.reader.transitions(&query.tenant, &filter, limit).await?;
+    let mut rows = state.reader.transitions(&query.tenant, &filter, limit).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row.transition.id);
+    if let Some(visible) = caller.visible_agents(&state, &query.tenant).await? {
+        rows.retain(|row| visible.contains(&row.transition.agent));
+    }
     Ok(axum::Json(Transitions { transitions: rows.into_iter().map(Shown::from).collect(), next }))
 }
 
@@ -281,6 +284,9 @@ pub(in crate::http) async fn cancel(
     key: RequestKey,
 ) -> Result<Response, Problem> {
     caller.check(&state, Right::Change, &tenant)?;
+    if caller.teams(&tenant).is_some() {
+        visible(&state, &caller, &tenant, id).await?;
+    }
     let (door, reader, of, actor) = (state.door.clone(), state.reader.clone(), tenant.clone(), caller.id());
     let work = async move {
         if let Some(transition) = door.cancel(&of, id, actor).await? {
@@ -291,6 +297,20 @@ pub(in crate::http) async fn cancel(
         Err(Problem::of(Code::TooLate, detail))
     };
     once(&state, &caller, Some(&tenant), key.with(&[]), work).await
+}
+
+/// A transition of an agent whom the caller may see.
+async fn visible(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: &TenantId,
+    id: TransitionId,
+) -> Result<StoredTransition, Problem> {
+    let stored = state.reader.transition(tenant, id).await?.ok_or_else(|| unknown(id))?;
+    match caller.visible_agents(state, tenant).await? {
+        Some(agents) if !agents.contains(&stored.transition.agent) => Err(unknown(id)),
+        Some(_) | None => Ok(stored),
+    }
 }
 
 fn parse_id(text: &str) -> Result<TransitionId, Problem> {

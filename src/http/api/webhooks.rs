@@ -309,7 +309,7 @@ pub(in crate::http) async fn retry(
     key: RequestKey,
     Json(body): Json<RetryBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Change, &body.tenant)?;
+    caller.check(&state, Right::Webhooks, &body.tenant)?;
     let (key, tenant) = (key.with_json(&body)?, body.tenant.clone());
     let (outbox, actor) = (state.outbox.clone(), caller.id());
     let work = async move {
@@ -347,7 +347,7 @@ pub(in crate::http) async fn recover(
     key: RequestKey,
     Json(body): Json<RecoverBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Change, &body.tenant)?;
+    caller.check(&state, Right::Webhooks, &body.tenant)?;
     let (key, tenant) = (key.with_json(&body)?, body.tenant.clone());
     let (outbox, actor) = (state.outbox.clone(), caller.id());
     let work = async move {
@@ -400,7 +400,7 @@ pub(in crate::http) async fn test(
     key: RequestKey,
     Json(body): Json<TestBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Change, &body.tenant)?;
+    caller.check(&state, Right::Webhooks, &body.tenant)?;
     let (key, tenant, outbox) = (key.with_json(&body)?, body.tenant.clone(), state.outbox.clone());
     let work = async move {
         let attempt = outbox.test(&body.tenant, &id).await?;

@@ -89,14 +89,8 @@ async fn findings_are_listed_newest_first_and_counted_by_rule(place: Place) {
         finding(13, 4, "b", "u_1", Held),
     ];
     commit(&store, Commit { agents: vec![agent_write("u_1", 1)], findings, ..Commit::default() }).await;
-    let all = FindingFilter {
-        from: UtcMicros::EPOCH,
-        to: UtcMicros::MAX,
-        rule: None,
-        agent: None,
-        kind: None,
-        before: None,
-    };
+    let all =
+        FindingFilter { from: UtcMicros::EPOCH, to: UtcMicros::MAX, rule: None, agent: None, kind: None, before: None };
     let list = |filter: FindingFilter, limit| {
         let reader = store.reader().clone();
         async move { reader.rule_findings(&acme(), &filter, limit).await.expect("reads") }
@@ -119,7 +113,8 @@ async fn findings_are_listed_newest_first_and_counted_by_rule(place: Place) {
         assert_eq!(seconds(&list(filter.clone(), 10).await), expected, "{filter:?}");
     }
     let counts = store.reader().rule_finding_counts(&acme(), (at(0), at(13))).await.expect("reads");
-    let counts: Vec<_> = counts.iter().map(|count| (count.rule.as_str(), count.kind, count.times, count.agents)).collect();
+    let counts: Vec<_> =
+        counts.iter().map(|count| (count.rule.as_str(), count.kind, count.times, count.agents)).collect();
     assert_eq!(counts, [("a", Would, 3, 2)]);
     let counts = store.reader().rule_finding_counts(&acme(), (at(13), at(14))).await.expect("reads");
     assert_eq!((counts.len(), counts[0].guard.as_deref()), (1, Some("flapping")));
@@ -220,7 +215,9 @@ async fn exceptions_are_listed_by_agent_team_and_page(place: Place) {
     assert_eq!(list(all.clone(), 2).await, [3, 2]);
     let before = Some(some()[1].id);
     assert_eq!(list(ExceptionFilter { before, ..all.clone() }, 2).await, [1]);
-    for (agent, team, expected) in [("u_1", None, vec![3, 1]), ("u_9", Some("blue"), vec![3, 2]), ("u_9", None, vec![3])] {
+    for (agent, team, expected) in
+        [("u_1", None, vec![3, 1]), ("u_9", Some("blue"), vec![3, 2]), ("u_9", None, vec![3])]
+    {
         let about = Some((agent.into(), team.map(Into::into)));
         assert_eq!(list(ExceptionFilter { about, ..all.clone() }, 10).await, expected, "{agent} {team:?}");
     }
@@ -230,10 +227,7 @@ async fn exceptions_are_listed_by_agent_team_and_page(place: Place) {
 
 async fn findings_and_exceptions_go_with_the_history(place: Place) {
     let store = place.open().await;
-    let findings = vec![
-        finding(10, 1, "a", "u_1", FindingKind::Would),
-        finding(20, 2, "a", "u_1", FindingKind::Would),
-    ];
+    let findings = vec![finding(10, 1, "a", "u_1", FindingKind::Would), finding(20, 2, "a", "u_1", FindingKind::Would)];
     commit(&store, Commit { findings, exceptions: some(), ..Commit::default() }).await;
     let prune = |what, seconds| {
         let writer = store.writer().clone();

@@ -41,7 +41,8 @@ macro_rules! selecting {
 
 pub(in crate::store) const ONE: &str = selecting!("e.id = $2");
 /// `$2` and `$3` the span.
-pub(in crate::store) const TOUCHING: &str = selecting!("e.ends_at > $2 AND e.starts_at < $3 ORDER BY e.starts_at, e.id");
+pub(in crate::store) const TOUCHING: &str =
+    selecting!("e.ends_at > $2 AND e.starts_at < $3 ORDER BY e.starts_at, e.id");
 /// `$2` and `$3` the span, `$4` before this id, `$5` limit, `$6` an agent and `$7` its team, or NULL.
 pub(in crate::store) const LIST: &str = selecting!(
     "e.id < $4 AND e.ends_at >= $2 AND e.starts_at < $3 AND (CAST($6 AS TEXT) IS NULL OR e.scope = 'everyone' \

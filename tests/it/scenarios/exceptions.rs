@@ -57,7 +57,8 @@ async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_kee
     let mut scenario = Scenario::start_team(setup).await;
     let (from, to) = around(scenario.clock.now());
     let reason = "a course <script>alert(1)</script>";
-    let (status, made) = excuse(&scenario, json!({"agents": ["u_0001"], "from": from, "to": to, "reason": reason})).await;
+    let (status, made) =
+        excuse(&scenario, json!({"agents": ["u_0001"], "from": from, "to": to, "reason": reason})).await;
     assert_eq!((status, &made["scope"], &made["standing"]), (StatusCode::CREATED, &json!("agents"), &json!("running")));
     assert_eq!((&made["agents"][0]["agent"], &made["reason"]), (&json!("u_0001"), &json!(reason)));
     scenario.setup.rules = RULES;
@@ -115,13 +116,15 @@ async fn a_team_or_everyone_is_excused_to_the_end_of_the_span_and_listed() {
     scenario.until_in_sight().await;
     let now = scenario.clock.now();
     let soon = now + Duration::from_secs(15 * 60);
-    let (status, team) = excuse(&scenario, json!({"team": "Team 1", "from": now, "to": soon, "reason": "a meeting"})).await;
+    let (status, team) =
+        excuse(&scenario, json!({"team": "Team 1", "from": now, "to": soon, "reason": "a meeting"})).await;
     assert_eq!((status, &team["team"]), (StatusCode::CREATED, &json!("Team 1")), "{team}");
     for agent in crate::harness::agents(4) {
         scenario.put(&agent, SimState::Unavailable);
     }
     until_state(&scenario, "u_0001", SimState::Available).await;
-    let excused: Vec<_> = ["u_0002"].into_iter().filter(|agent| scenario.state_of(agent) != SimState::Available).collect();
+    let excused: Vec<_> =
+        ["u_0002"].into_iter().filter(|agent| scenario.state_of(agent) != SimState::Available).collect();
     assert_eq!(excused, ["u_0002"], "agent two of `Team 1` is in a meeting");
     until_state(&scenario, "u_0002", SimState::Available).await;
     assert!(scenario.clock.now() >= soon, "the span's end needs nobody");

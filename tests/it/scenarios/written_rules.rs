@@ -46,10 +46,8 @@ async fn of_two_who_edit_the_same_rule_the_slower_one_is_told() {
     assert_eq!((&made["origin"], &made["in_force"], &made["version"]), (&json!("store"), &json!(true), &json!(1)));
 
     let texts = ["4m", "5m"].map(|longer| back("watch", longer));
-    let (one, other) = tokio::join!(
-        write(&scenario, "back", "\"1\"", &texts[0]),
-        write(&scenario, "back", "\"1\"", &texts[1]),
-    );
+    let (one, other) =
+        tokio::join!(write(&scenario, "back", "\"1\"", &texts[0]), write(&scenario, "back", "\"1\"", &texts[1]),);
     let mut statuses = [one.0, other.0];
     statuses.sort();
     assert_eq!(statuses, [StatusCode::OK, StatusCode::PRECONDITION_FAILED], "{one:?} {other:?}");
@@ -114,7 +112,11 @@ async fn a_rule_is_written_watched_tried_and_enforced_without_a_restart() {
     let found = scenario
         .until("the rule would have acted on everybody", || async {
             let (_, found) = scenario.get(&findings).await;
-            if found["findings"].as_array().is_some_and(|all| all.len() == 4) { Ok(found) } else { Err(found.to_string()) }
+            if found["findings"].as_array().is_some_and(|all| all.len() == 4) {
+                Ok(found)
+            } else {
+                Err(found.to_string())
+            }
         })
         .await;
     let first = &found["findings"][0];
@@ -124,7 +126,8 @@ async fn a_rule_is_written_watched_tried_and_enforced_without_a_restart() {
     assert_eq!(scenario.state_of("u_0001"), SimState::Unavailable, "it watches");
 
     let now = scenario.clock.now();
-    let ask = json!({"tenant": scenario.tenant, "text": back("watch", "1m"), "from": crate::harness::start(), "to": now});
+    let ask =
+        json!({"tenant": scenario.tenant, "text": back("watch", "1m"), "from": crate::harness::start(), "to": now});
     let (status, trial) = post(&scenario, "/api/v1/rule-trials", ask).await;
     assert_eq!((status, &trial["rule"]), (StatusCode::ACCEPTED, &json!("back")), "{trial}");
     let tried = until_tried(&scenario, &trial).await;
@@ -174,11 +177,17 @@ async fn a_rule_of_the_store_stands_in_for_the_configuration_s_until_it_is_remov
     setup.rules = Box::leak(back("watch", "2h").into_boxed_str());
     let mut scenario = Scenario::start_team(setup).await;
     let (_, base) = rule(&scenario, "back").await;
-    assert_eq!((&base["origin"], &base["version"], &base["enabled"]), (&json!("configuration"), &json!(0), &json!(true)));
+    assert_eq!(
+        (&base["origin"], &base["version"], &base["enabled"]),
+        (&json!("configuration"), &json!(0), &json!(true))
+    );
 
     let off = json!({"tenant": scenario.tenant, "reason": "holiday"});
     let (status, disabled) = post(&scenario, "/api/v1/rules/back/disable", off.clone()).await;
-    assert_eq!((status, &disabled["in_force"], &disabled["why_not"]), (StatusCode::OK, &json!(false), &json!("disabled")));
+    assert_eq!(
+        (status, &disabled["in_force"], &disabled["why_not"]),
+        (StatusCode::OK, &json!(false), &json!("disabled"))
+    );
     assert_eq!((&disabled["origin"], &disabled["configuration"]), (&json!("replaced"), &base["text"]));
 
     scenario.setup.rules = Box::leak(back("watch", "3h").into_boxed_str());
@@ -225,7 +234,11 @@ async fn trials_have_limits_and_can_be_stopped() {
     let day = Duration::from_secs(24 * 3600);
     for (from, to) in [(now, now), (now - day * 8, now), (now - day, now + day * 365)] {
         let (status, refused) = ask(from, to).await;
-        assert_eq!((status, &refused["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("trial_refused")), "{refused}");
+        assert_eq!(
+            (status, &refused["code"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!("trial_refused")),
+            "{refused}"
+        );
     }
     let both = json!({"tenant": scenario.tenant, "text": "x", "rule": "y", "from": now - day, "to": now});
     assert_eq!(post(&scenario, "/api/v1/rule-trials", both).await.0, StatusCode::BAD_REQUEST);
