@@ -111,9 +111,12 @@ fn table() -> Vec<Row> {
     [
         watchdog(),
         daemon(),
+        agents(),
+        figures(),
         transitions(),
         jobs(),
         webhooks(),
+        audit(),
         schedules(),
         the_live_picture(),
         access(),
@@ -130,7 +133,6 @@ const CHANGE: Needs = Needs::Right(Right::Change);
 const IMPORT: Needs = Needs::Right(Right::Import);
 
 const OF_TENANT: &[Code] = &[Code::NoSuchTenant];
-const ASKED_OF_TENANT: &[Code] = &[Code::NoSuchTenant, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
 
 fn watchdog() -> Vec<Row> {
     vec![
@@ -147,12 +149,55 @@ fn watchdog() -> Vec<Row> {
 
 fn daemon() -> Vec<Row> {
     vec![
+        Row::new(READ, routes!(api::tenants::list)),
         Row::new(READ, routes!(api::status::show)).refusing(OF_TENANT),
         Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[
             Code::NoSuchTenant,
             Code::NoSuchAgent,
             Code::Unavailable,
         ]),
+    ]
+}
+
+fn agents() -> Vec<Row> {
+    const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable];
+    const PUT: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchAgent,
+        Code::ShiftsRefused,
+        Code::ChangedMeanwhile,
+        Code::IfMatchMissing,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(READ, routes!(api::agents::list)).refusing(&[Code::NoSuchTenant, Code::Unavailable]),
+        Row::new(READ, routes!(api::agents::show)).refusing(ONE),
+        Row::new(READ, routes!(api::course::history)).refusing(ONE),
+        Row::new(READ, routes!(api::course::timeline)).refusing(ONE),
+        Row::new(READ, routes!(api::shifts::list)).refusing(ONE),
+        Row::new(READ, routes!(api::shifts::day)).refusing(ONE),
+        Row::new(IMPORT, routes!(api::shifts::put)).refusing(PUT),
+    ]
+}
+
+fn figures() -> Vec<Row> {
+    vec![
+        Row::new(READ, routes!(api::figures::queues)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::figures::queue_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchQueue]),
+        Row::new(READ, routes!(api::figures::skills)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::figures::skill_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchSkill]),
+    ]
+}
+
+fn audit() -> Vec<Row> {
+    vec![
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::list)).refusing(OF_TENANT),
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::verify))
+            .of(Kind::Long)
+            .refusing(&[Code::NoSuchTenant, Code::Verifying]),
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::export)).refusing(OF_TENANT),
     ]
 }
 
@@ -194,6 +239,15 @@ fn jobs() -> Vec<Row> {
 
 fn webhooks() -> Vec<Row> {
     const LIST: &[Code] = &[Code::NoSuchTenant, Code::NoSuchWebhook, Code::NoSuchEvent];
+    const ROTATE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchWebhook,
+        Code::SecretNotHere,
+        Code::RotatedLately,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
     const WISH: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchWebhook,
@@ -208,6 +262,7 @@ fn webhooks() -> Vec<Row> {
         Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::retry)).refusing(WISH),
         Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::recover)).refusing(WISH),
         Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::test)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::rotate)).refusing(ROTATE),
     ]
 }
 

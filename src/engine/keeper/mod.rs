@@ -149,7 +149,8 @@ impl Arrival {
                 | Message::Cancel { .. }
                 | Message::ScheduleChanged
                 | Message::Rules(_)
-                | Message::Look { .. },
+                | Message::Look { .. }
+                | Message::Board { .. },
             )
             | Self::Answer(_)
             | Self::Told(_) => 0,
@@ -266,6 +267,9 @@ impl Keeper {
             // A viewer may be gone again.
             let _ = look.send(self.show(pass.now));
         }
+        for reply in std::mem::take(&mut pass.boards) {
+            let _ = reply.send(self.board(pass.now));
+        }
         self.tell_facts(pass.now);
         self.link.meter.passed(watch.elapsed());
         Ok(())
@@ -286,6 +290,7 @@ impl Keeper {
             Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
             Arrival::Message(Message::Rules(ask)) => self.take_rules_ask(pass, *ask).await?,
             Arrival::Message(Message::Look { reply }) => pass.looks.push(reply),
+            Arrival::Message(Message::Board { reply }) => pass.boards.push(reply),
         }
         Ok(())
     }

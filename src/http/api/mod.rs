@@ -1,7 +1,11 @@
 //! The API, a file per resource. Handlers check rights, ask the engine or read the store, and shape answers.
 
 pub(super) mod accounts;
+pub(super) mod agents;
+pub(super) mod audit;
+pub(super) mod course;
 pub(super) mod exceptions;
+pub(super) mod figures;
 pub(super) mod health;
 pub(super) mod imports;
 pub(super) mod jobs;
@@ -11,7 +15,9 @@ pub(super) mod rule_findings;
 mod rule_shapes;
 pub(super) mod rule_trials;
 pub(super) mod rules;
+pub(super) mod shifts;
 pub(super) mod status;
+pub(super) mod tenants;
 pub(super) mod tokens;
 pub(super) mod transitions;
 pub(super) mod webhooks;
