@@ -160,7 +160,7 @@ limit = { per_minute = 20, share_of_team = 0.3 }
             let complaints = read_one(text).expect_err("refused");
             complaints.into_iter().map(|complaint| (complaint.line, complaint.field)).collect()
         };
-        assert_eq!(lines("[[rules]]\nid = \"r\"\nwhen = {\n"), [(4, String::new())]);
+        assert_eq!(lines("[[rules]]\nid = \"r\"\nwhen = {\n"), [(3, String::new())]);
         assert_eq!(lines(""), [(1, String::new())]);
         assert_eq!(lines(&format!("{RULE_TEXT}{RULE_TEXT}")), [(1, String::new())]);
         assert_eq!(

@@ -158,11 +158,11 @@ pub(in crate::http) async fn create(
     let tenant = body.tenant.clone();
     let new = wanted(&state, &caller, body).await?;
     let (door, reader, of) = (state.door.clone(), state.reader.clone(), tenant.clone());
-    let (teams, now) = (caller.teams(&tenant).cloned(), state.readiness.now());
+    let (teams, readiness) = (caller.teams(&tenant).cloned(), state.readiness.clone());
     let work = async move {
         let exception = door.excuse(&of, new).await??;
         let id = exception.id;
-        let view = view(&reader, exception, teams.as_ref(), now).await?.ok_or_else(|| unknown(id))?;
+        let view = view(&reader, exception, teams.as_ref(), readiness.now()).await?.ok_or_else(|| unknown(id))?;
         Ok(answer(StatusCode::CREATED, &view))
     };
     once(&state, &caller, Some(&tenant), key, work).await
@@ -370,10 +370,10 @@ pub(in crate::http) async fn end(
     let why = body.reason.filter(|reason| !reason.trim().is_empty());
     let end = EndException { id, why, asker: caller.asker() };
     let (door, reader, of) = (state.door.clone(), state.reader.clone(), tenant.clone());
-    let (teams, now) = (caller.teams(&tenant).cloned(), state.readiness.now());
+    let (teams, readiness) = (caller.teams(&tenant).cloned(), state.readiness.clone());
     let work = async move {
         let exception = door.end_exception(&of, end).await??;
-        let view = view(&reader, exception, teams.as_ref(), now).await?.ok_or_else(|| unknown(id))?;
+        let view = view(&reader, exception, teams.as_ref(), readiness.now()).await?.ok_or_else(|| unknown(id))?;
         Ok(answer(StatusCode::OK, &view))
     };
     once(&state, &caller, Some(&tenant), key, work).await

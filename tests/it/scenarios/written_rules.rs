@@ -103,6 +103,17 @@ async fn until_tried(scenario: &Scenario, trial: &Value) -> Value {
         .await
 }
 
+/// The rule is after a restart what it was before.
+async fn a_restart_keeps(scenario: &mut Scenario, listed: &Value) {
+    scenario.kill_daemon().await;
+    scenario.start_daemon().await;
+    scenario.until_readiness("ready").await;
+    let (_, after) = rule(scenario, "back").await;
+    for what in ["version", "mode", "text", "in_force", "counts", "changed_at", "why"] {
+        assert_eq!(after[what], listed[what], "{what} after a restart");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rule_is_written_watched_tried_and_enforced_without_a_restart() {
     let mut scenario = a_team_that_rests().await;
@@ -151,19 +162,13 @@ async fn a_rule_is_written_watched_tried_and_enforced_without_a_restart() {
             })
             .await;
     }
+    scenario.until_settled().await;
     let (_, listed) = rule(&scenario, "back").await;
     let counts = &listed["counts"];
     assert_eq!((&counts["would"], &counts["would_agents"]), (&json!(4), &json!(4)), "{listed}");
     assert_eq!(counts["transitions"]["total"], 4, "{listed}");
 
-    scenario.until_settled().await;
-    scenario.kill_daemon().await;
-    scenario.start_daemon().await;
-    scenario.until_readiness("ready").await;
-    let (_, after) = rule(&scenario, "back").await;
-    for what in ["version", "mode", "text", "in_force", "counts", "changed_at", "why"] {
-        assert_eq!(after[what], listed[what], "{what} after a restart");
-    }
+    a_restart_keeps(&mut scenario, &listed).await;
     let (status, gone) = scenario
         .get(&format!("/api/v1/rule-trials/{}?tenant={}", trial["id"].as_str().expect("an id"), scenario.tenant))
         .await;
