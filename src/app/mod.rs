@@ -172,14 +172,7 @@ impl App {
         let status = parts.status_desk(jobs_door.clone(), reloads.clone());
         let trials = parts.start_trials(&mut supervisor);
         let reload_wanted = Arc::new(Notify::new());
-        let rotations = Arc::new(KeyFiles {
-            files: webhooks.files(),
-            writer: parts.store.writer().clone(),
-            clock: parts.clock.clone(),
-            random: parts.random.clone(),
-            reloads: reloads.clone(),
-            reload: reload_wanted.clone(),
-        });
+        let rotations = parts.key_files(webhooks.files(), reloads.clone(), reload_wanted.clone());
         start_face(
             &mut supervisor,
             listener,
@@ -200,7 +193,7 @@ impl App {
                 trials,
                 metrics_open: config.server.metrics == MetricsAccess::Open,
                 audit_keys,
-                rotations: Arc::new(rotations),
+                rotations,
             },
         );
         parts.start_store_watch(&mut supervisor, &config);
@@ -328,6 +321,16 @@ impl Parts {
         let watched = accounts.clone();
         supervisor.spawn("accounts", OnFailure::Restart, move |soft| accounts::upkeep::run(watched.clone(), soft));
         Ok(accounts)
+    }
+
+    fn key_files(
+        &self,
+        files: watch::Receiver<rotation::SecretFiles>,
+        reloads: Reloads,
+        reload: Arc<Notify>,
+    ) -> Arc<dyn http::Rotations> {
+        let (writer, clock, random) = (self.store.writer().clone(), self.clock.clone(), self.random.clone());
+        Arc::new(Arc::new(KeyFiles { files, writer, clock, random, reloads, reload }))
     }
 
     fn importer(&self, options: watch::Receiver<ImportOptions>) -> Importer {

@@ -34,6 +34,9 @@ const ROUNDING: f64 = 16.0 * f64::EPSILON;
 
 const QUARTER_MINUTES: i8 = 15;
 
+/// So many quarter hours on each side say how wide the values of one spread.
+const BESIDE: i8 = 4;
+
 /// What series are judged by.
 #[derive(Clone, Debug)]
 pub struct TrendSettings {
@@ -97,7 +100,8 @@ pub enum Baseline {
 pub struct Season {
     /// The median of the earlier weeks.
     pub expected: f64,
-    /// Their robust spread, as a standard deviation; zero where all were equal.
+    /// The robust spread of them and of the four quarter hours on each side, each around its own median, as the standard deviation of a
+    /// value beside that median; zero where all were equal.
     pub spread: f64,
     /// The value's distance from the median in spreads; none where all earlier ones were equal.
     pub score: Option<f64>,
@@ -140,19 +144,14 @@ pub struct Anomaly {
 /// Judges a series, which is in order. Gaps have no point.
 pub fn trend(samples: &[Sample], settings: &TrendSettings) -> Vec<TrendPoint> {
     let window = settings.window.max(2);
-    let mut slots: HashMap<(i8, i8, i8), Vec<f64>> = HashMap::new();
+    let mut seasons = Seasons::default();
     let mut values: Vec<f64> = Vec::with_capacity(samples.len());
     let mut points = Vec::with_capacity(samples.len());
     for sample in samples {
         let Some(value) = sample.value else { continue };
         let before = &values[values.len().saturating_sub(window)..];
         let z_score = if before.len() == window { z_score(before, value) } else { None };
-        let slot = settings.zone.as_ref().map(|zone| slots.entry(slot_of(sample.at, zone)).or_default());
-        let season = slot.as_ref().and_then(|earlier| season(earlier, value));
-        if let Some(earlier) = slot {
-            let place = earlier.partition_point(|other| *other < value);
-            earlier.insert(place, value);
-        }
+        let season = settings.zone.as_ref().and_then(|zone| seasons.take(slot_of(sample.at, zone), value));
         values.push(value);
         let moving_average = mean(&values[values.len().saturating_sub(window)..]);
         points.push(TrendPoint {
@@ -193,18 +192,60 @@ fn z_score(before: &[f64], value: f64) -> Option<f64> {
     (deviation > ROUNDING * mean.abs()).then(|| (value - mean) / deviation)
 }
 
-/// By the earlier values of the same quarter hour, which are sorted.
-fn season(earlier: &[f64], value: f64) -> Option<Season> {
-    if earlier.len() < LEAST_WEEKS {
-        return None;
+/// A quarter hour of a week: the weekday, from Monday, and the quarter of the day.
+type Slot = (i8, i8);
+
+/// The values of each quarter hour of the week so far, sorted.
+#[derive(Default)]
+struct Seasons(HashMap<Slot, Vec<f64>>);
+
+impl Seasons {
+    /// Judges a value by the earlier ones of its quarter hour, and keeps it.
+    fn take(&mut self, slot: Slot, value: f64) -> Option<Season> {
+        let season = self.judge(slot, value);
+        let earlier = self.0.entry(slot).or_default();
+        let place = earlier.partition_point(|other| *other < value);
+        earlier.insert(place, value);
+        season
     }
-    let expected = median(earlier);
-    let mut away: Vec<f64> = earlier.iter().map(|other| (other - expected).abs()).collect();
-    away.sort_by(f64::total_cmp);
-    let robust = MAD_TO_SIGMA * median(&away);
-    let spread = if robust > 0.0 { robust } else { MEAN_DEVIATION_TO_SIGMA * mean(&away) };
-    let score = (spread > 0.0).then(|| (value - expected) / spread);
-    Some(Season { expected, spread, score, weeks: earlier.len() })
+
+    fn known(&self, slot: Slot) -> Option<&[f64]> {
+        self.0.get(&slot).map(Vec::as_slice).filter(|earlier| earlier.len() >= LEAST_WEEKS)
+    }
+
+    fn judge(&self, (day, quarter): Slot, value: f64) -> Option<Season> {
+        let earlier = self.known((day, quarter))?;
+        let expected = median(earlier);
+        // A few weeks may be alike by chance: the quarter hours beside it are as wide around what they bring themselves.
+        let beside = (quarter - BESIDE..=quarter + BESIDE).filter_map(|quarter| self.known((day, quarter)));
+        let mut away: Vec<f64> = beside
+            .flat_map(|values| {
+                let expected = median(values);
+                values.iter().map(move |value| (value - expected).abs())
+            })
+            .collect();
+        away.sort_by(f64::total_cmp);
+        let robust = MAD_TO_SIGMA * median(&away);
+        let deviation = if robust > 0.0 { robust } else { MEAN_DEVIATION_TO_SIGMA * mean(&away) };
+        let spread = deviation * few_weeks(earlier.len());
+        let score = (spread > 0.0).then(|| (value - expected) / spread);
+        Some(Season { expected, spread, score, weeks: earlier.len() })
+    }
+}
+
+/// Of few values the median absolute deviation comes out too small (source: Croux and Rousseeuw, "Time-efficient algorithms for two
+/// highly robust estimators of scale", 1992), and their median is off itself, with a variance of pi / 2n of theirs.
+fn few_weeks(weeks: usize) -> f64 {
+    let of_deviation = match weeks {
+        ..=4 => 1.363,
+        5 => 1.206,
+        6 => 1.200,
+        7 => 1.140,
+        8 => 1.129,
+        9 => 1.107,
+        _ => count(weeks) / (count(weeks) - 0.8),
+    };
+    of_deviation * (1.0 + std::f64::consts::FRAC_PI_2 / count(weeks)).sqrt()
 }
 
 /// Of sorted values; zero of none.
@@ -226,16 +267,17 @@ fn count(values: usize) -> f64 {
     f64::from(u32::try_from(values).unwrap_or(u32::MAX))
 }
 
-/// The weekday, hour and quarter of an instant. An hour that comes twice counts as one, as people's habits have it.
-fn slot_of(at: UtcMicros, zone: &TimeZone) -> (i8, i8, i8) {
+/// An hour that comes twice counts as one, as people's habits have it.
+fn slot_of(at: UtcMicros, zone: &TimeZone) -> Slot {
     let local = at.timestamp().to_zoned(zone.clone());
-    (local.weekday().to_monday_zero_offset(), local.hour(), local.minute() / QUARTER_MINUTES)
+    (local.weekday().to_monday_zero_offset(), local.hour() * 4 + local.minute() / QUARTER_MINUTES)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::Direction::{Down, Level, Up};
     use super::*;
 
     const QUARTER_US: i64 = 15 * 60 * 1_000_000;
@@ -268,7 +310,6 @@ mod tests {
         let averages: Vec<f64> = points.iter().map(|point| point.moving_average).collect();
         assert_eq!(averages, [10.0, 11.0, 11.0, 43.0 / 3.0, 14.0]);
         let directions: Vec<Direction> = points.iter().map(|point| point.direction).collect();
-        use Direction::{Down, Level, Up};
         assert_eq!(directions, [Level, Up, Level, Up, Down]);
         let scores: Vec<Option<f64>> = points.iter().map(|point| point.z_score).collect();
         // 20 lies 9 above the mean of 10, 12, 11, whose standard deviation is the root of two thirds.
@@ -333,21 +374,25 @@ mod tests {
         // Nine o'clock on Mondays, before and after the end of summer time of 2026-10-25.
         let [summer, winter] = ["2026-10-19T07:00:00Z", "2026-10-26T08:00:00Z"].map(|at| at.parse().expect("valid"));
         assert_eq!(slot_of(summer, &berlin), slot_of(winter, &berlin));
-        assert_eq!(slot_of(summer, &berlin), (0, 9, 0));
+        assert_eq!(slot_of(summer, &berlin), (0, 36));
     }
 
     #[test]
     fn one_odd_week_does_not_hide_the_next() {
+        let judged = |earlier: &[f64], value: f64| {
+            let mut seasons = Seasons::default();
+            for value in earlier {
+                seasons.take((0, 36), *value);
+            }
+            seasons.judge((0, 36), value).expect("enough weeks")
+        };
         // By mean and standard deviation the first would have made the spread so large that the second is within it.
-        let slot = [10.0, 11.0, 9.0, 10.0, 12.0, 1000.0];
-        let mut earlier = slot.to_vec();
-        earlier.sort_by(f64::total_cmp);
-        let judged = season(&earlier, 300.0).expect("enough weeks");
-        assert!(judged.score.is_some_and(|score| score > SEASONAL_THRESHOLD), "{judged:?}");
+        let odd = judged(&[10.0, 11.0, 9.0, 10.0, 12.0, 1000.0], 300.0);
+        assert!(odd.score.is_some_and(|score| score > SEASONAL_THRESHOLD), "{odd:?}");
         // More than half of them are equal.
-        let flat = season(&[0.0, 0.0, 0.0, 0.0, 5.0], 50.0).expect("enough weeks");
+        let flat = judged(&[0.0, 0.0, 0.0, 0.0, 5.0], 50.0);
         assert!(flat.score.is_some_and(|score| score > SEASONAL_THRESHOLD), "{flat:?}");
-        assert_eq!(season(&[7.0; 4], 50.0).and_then(|season| season.score), None, "nothing is known of the spread");
+        assert_eq!(judged(&[7.0; 4], 50.0).score, None, "nothing is known of the spread");
     }
 
     proptest! {

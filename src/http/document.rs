@@ -201,6 +201,7 @@ static WRITTEN: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(described().to_js
     get,
     path = "/api/v1/openapi.json",
     tag = "daemon",
+    operation_id = "show_document",
     responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"))
 )]
 pub(super) async fn show() -> Response {
@@ -289,11 +290,7 @@ mod tests {
                     lost.push(place.to_owned());
                 }
             }
-            ("operationId", Some(name)) => {
-                if !names.insert(name.to_owned()) {
-                    twice.push(name.to_owned());
-                }
-            }
+            ("operationId", Some(name)) if !names.insert(name.to_owned()) => twice.push(name.to_owned()),
             _ => {}
         });
         assert!(lost.is_empty(), "{lost:?}");

@@ -50,6 +50,7 @@ const LARGEST_HEARD: usize = 4096;
     get,
     path = "/live/events",
     tag = "live",
+    operation_id = "follow_events",
     params(LiveQuery),
     responses((status = 200, description = "it lasts", body = String, content_type = "text/event-stream"))
 )]
@@ -112,6 +113,7 @@ fn joined(frames: &[Frame]) -> Bytes {
     get,
     path = "/live",
     tag = "live",
+    operation_id = "follow_socket",
     params(LiveQuery),
     responses((status = 101, description = "it lasts"))
 )]

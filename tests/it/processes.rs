@@ -111,7 +111,7 @@ fn rewrite(export: &Path, seq: u64) {
             (line["body"], line["hash"]) = (json!(body), json!(hash));
             before = Some(hash);
         }
-        rewritten.push_str(&format!("{line}\n"));
+        rewritten.extend([line.to_string().as_str(), "\n"]);
     }
     std::fs::write(export.join("entries.jsonl"), &rewritten).expect("written");
     let manifest = export.join("manifest.json");
@@ -123,10 +123,11 @@ fn rewrite(export: &Path, seq: u64) {
 
 /// The folder that `audit export --folder` writes, before the script that lies in it.
 async fn assert_an_auditor_finds_what_was_changed(desk: &Desk, at: &Path) {
-    if std::process::Command::new("python3").arg("--version").output().is_err() {
-        println!("skipped: there is no python3 to run the verifier of an exported audit trail with");
-        return;
-    }
+    let python = std::process::Command::new("python3").arg("--version").output();
+    assert!(
+        python.is_ok(),
+        "python3 runs the verifier of an exported audit trail: install it (tests/run needs it too)"
+    );
     let key = run(desk.command(&["audit", "key", "--output", "json"])).await.json();
     let key = key["publicKey"].as_str().expect("a key").to_owned();
     let export = |name: &str| {
@@ -160,7 +161,7 @@ async fn assert_an_auditor_finds_what_was_changed(desk: &Desk, at: &Path) {
         let damaged = export(&format!("damaged-{file}")).await;
         let mut bytes = std::fs::read(damaged.join(file)).expect("a file");
         // Within a comment or a text.
-        let place = bytes.iter().rposition(|byte| byte.is_ascii_lowercase()).expect("a letter");
+        let place = bytes.iter().rposition(u8::is_ascii_lowercase).expect("a letter");
         bytes[place] ^= 1;
         std::fs::write(damaged.join(file), bytes).expect("written");
         let script = std::fs::copy(whole.join("verify.py"), damaged.join("checked-by.py")).map(|_| "checked-by.py");
@@ -174,10 +175,7 @@ async fn assert_an_auditor_finds_what_was_changed(desk: &Desk, at: &Path) {
     let ended = run(desk.command(&["audit", "export", "--from", "3", "--to", "4", "--folder", part_text])).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let (code, said) = judged(&part, &key);
-    assert!(
-        code == Some(0) && said.contains("entries 3 to 4 hold") && said.contains("What entry 3 links to"),
-        "{said}"
-    );
+    assert!(code == Some(0) && said.contains("entries 3 to 4 hold") && !said.contains("Nothing signed"), "{said}");
 }
 
 /// Who may read the store need not have the daemon's secrets.

@@ -111,7 +111,7 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The heads that speak of entries of the span, and the one that the first of them links to.
+/// The heads that speak of entries of the span: from the one that the first entry links to up to the first that reaches its end.
 async fn write_heads(
     reader: &Reader,
     tenant: &TenantId,
@@ -125,14 +125,18 @@ async fn write_heads(
         let page = reader.audit_heads(tenant, after, PAGE_LIMIT).await?;
         let Some(last) = page.last().map(|head| head.seq) else { break };
         // One that is none, as a forger left it, is for `audit verify` to name.
-        for signed in page.iter().filter(|head| head.seq <= to).filter_map(|head| head.signed.as_ref()) {
-            heads.line(&SignedHead::to_value(signed).to_string())?;
-            count += 1;
+        for head in &page {
+            if let Some(signed) = &head.signed {
+                heads.line(&SignedHead::to_value(signed).to_string())?;
+                count += 1;
+            }
+            // It speaks of the last entries too.
+            if head.seq >= to {
+                heads.finish(files)?;
+                return Ok(count);
+            }
         }
         after = last;
-        if last >= to {
-            break;
-        }
     }
     heads.finish(files)?;
     Ok(count)

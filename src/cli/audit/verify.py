@@ -149,13 +149,13 @@ def check_entries(folder, tenant, first):
 
 def check_marks(head, hashes):
     seq, marks = head["seq"], base64.b64decode(head["marks"], validate=True)
-    if seq in hashes and hashes[seq] != head["hash"]:
-        raise Bad(f"entry {seq} is not the one that its head speaks of")
     start = seq + 1 - len(marks) // MARK
     for place in range(len(marks) // MARK):
         mark = marks[place * MARK:(place + 1) * MARK].hex()
         if start + place in hashes and hashes[start + place][:2 * MARK] != mark:
             raise Bad(f"entry {start + place} is not the one that the head of entry {seq} speaks of")
+    if hashes.get(seq, head["hash"]) != head["hash"]:
+        raise Bad(f"entry {seq} is not the one that its head speaks of")
 
 
 def check(folder, keys):
@@ -189,7 +189,7 @@ def tell(tenant, hashes, heads, keys, own):
         print(f"{tenant}: there is no entry in this folder.")
         return
     last = max(hashes)
-    print(f"{tenant}: entries {min(hashes)} to {last} hold, and so do {len(heads)} signed heads.")
+    print(f"{tenant}: entries {min(hashes)} to {last} hold, and so {'does 1 signed head' if len(heads) == 1 else f'do {len(heads)} signed heads'}.")
     vouched = max((head["seq"] for head in heads), default=0)
     if vouched < last:
         print(f"Nothing signed speaks of the entries from {max(vouched + 1, min(hashes))} on.")

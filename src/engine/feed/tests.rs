@@ -166,8 +166,8 @@ impl Stage {
         let (settings_in, settings) = watch::channel(Arc::new(settings(skills)));
         let (soft, mut task) = (CancellationToken::new(), JoinSet::new());
         task.spawn(run(link.clone(), settings, soft.clone()));
-        let Ground { clock, store: _store, folder: _folder, .. } = ground;
-        Self { clock, puppet, link, lines, inbox, settings: settings_in, soft, task, _store, _folder }
+        let Ground { clock, store, folder, .. } = ground;
+        Self { clock, puppet, link, lines, inbox, settings: settings_in, soft, task, _store: store, _folder: folder }
     }
 
     async fn line(&mut self) -> Line {

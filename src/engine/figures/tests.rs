@@ -156,8 +156,8 @@ impl Desk {
             ..ground.link(puppet.clone(), mpsc::channel(1).0)
         });
         let reads = Reads::load(link.clone(), wanted).await.expect("loads");
-        let Ground { clock, store: _store, folder: _folder, .. } = ground;
-        Self { clock, puppet, link, reads, _store, _folder }
+        let Ground { clock, store, folder, .. } = ground;
+        Self { clock, puppet, link, reads, _store: store, _folder: folder }
     }
 
     /// Waits until the next poll is due, and polls.

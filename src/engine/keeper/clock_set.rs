@@ -24,6 +24,9 @@ use crate::store::CallWrite;
 /// Less than this is the discipline of the clock, or the host being busy, and no setting.
 const SETTING_US: u64 = 2_000_000;
 
+/// Calls of other starts of the host may lie in between; so many are looked at for one of this start.
+const CALLS_LOOKED_AT: usize = 16;
+
 /// A shorter sleep of the host is no longer than a pass may be late, in real time.
 const SHORTEST_NAP_REAL: Duration = Duration::from_secs(2);
 
@@ -76,26 +79,14 @@ impl Keeper {
     /// which tells where that lies on the clock of now, unless the host started anew meanwhile.
     pub(super) async fn look_back(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
         (self.ahead_of_steady_us, self.slept) = (self.link.clock.ahead_of_steady(), self.slept_so_far());
-        let (Some(ahead_us), Some(steady)) = (self.ahead_of_steady_us, self.link.clock.steady()) else { return Ok(()) };
-        let set_since = |call: &CallWrite| {
-            let then_us = call.steady_us.filter(|us| Duration::from_micros(*us) <= steady)?;
-            let is = ahead_us.saturating_add(i64::try_from(then_us).unwrap_or(i64::MAX));
-            let was = call.answered_at.unwrap_or(call.sent_at).as_micros();
-            (call.host_start == self.link.clock.host_start()).then(|| is.saturating_sub(was))
-        };
-        let up_to_now = (0, u64::try_from(steady.as_micros()).unwrap_or(u64::MAX));
-        let newest = self.link.reader.steady_calls(&self.link.tenant, up_to_now, 1).await?;
-        let not_set = |by_us: i64| by_us.unsigned_abs() < SETTING_US;
-        let stands_as_stored = newest.first().and_then(set_since).is_some_and(not_set);
         let left = self.book.iter().filter(|open| open.transition.attempts > 0);
         let mut moves: Vec<(TransitionId, i64)> = Vec::new();
         for id in left.map(|open| open.transition.id).collect::<Vec<_>>() {
             let attempts = self.link.reader.attempts(&self.link.tenant, id).await?;
             let then = attempts.iter().filter(|call| call.steady_us.is_some()).max_by_key(|call| call.attempt);
-            moves.extend(then.and_then(set_since).map(|by_us| (id, by_us)));
+            moves.extend(then.and_then(|call| self.set_since(call)).map(|by_us| (id, by_us)));
         }
-        self.stands_as_stored = stands_as_stored;
-        moves.retain(|(_, by_us)| !not_set(*by_us));
+        moves.retain(|(_, by_us)| by_us.unsigned_abs() >= SETTING_US);
         let Some(by_us) = moves.iter().map(|(_, by_us)| *by_us).max_by_key(|by_us| by_us.unsigned_abs()) else {
             return Ok(());
         };
@@ -107,6 +98,30 @@ impl Keeper {
             });
         }
         Ok(())
+    }
+
+    /// How far our clock was set since a call, by steady time; none where that does not tell.
+    fn set_since(&self, call: &CallWrite) -> Option<i64> {
+        let (ahead_us, steady) = (self.ahead_of_steady_us?, self.link.clock.steady()?);
+        let then_us = call.steady_us.filter(|us| Duration::from_micros(*us) <= steady)?;
+        let is = ahead_us.saturating_add(i64::try_from(then_us).unwrap_or(i64::MAX));
+        let was = call.answered_at.unwrap_or(call.sent_at).as_micros();
+        (call.host_start == self.link.clock.host_start()).then(|| is.saturating_sub(was))
+    }
+
+    /// Whether a call from before that steady time says that our clock stands as it stood then.
+    async fn stood_since(&mut self, steady_us: i64) -> anyhow::Result<bool> {
+        if self.stands_since_us.is_some_and(|since| since <= steady_us) {
+            return Ok(true);
+        }
+        let Ok(before) = u64::try_from(steady_us) else { return Ok(false) };
+        let calls = self.link.reader.steady_calls(&self.link.tenant, (0, before), CALLS_LOOKED_AT).await?;
+        let of_this_start = calls.iter().find_map(|call| Some((call.steady_us?, self.set_since(call)?)));
+        let stands = of_this_start.filter(|(_, by_us)| by_us.unsigned_abs() < SETTING_US);
+        if let Some((since_us, _)) = stands {
+            self.stands_since_us = i64::try_from(since_us).ok();
+        }
+        Ok(stands.is_some())
     }
 
     fn say_set(&self, pass: &mut Pass, by_us: i64, since: &'static str) {
@@ -150,7 +165,10 @@ impl Keeper {
             if self.files[index.position()].row.is_some() {
                 continue;
             }
-            let by_us = self.set_since_stored(index, sighting, sight.offset_us).unwrap_or(0);
+            let by_us = match self.set_since_stored(index, sighting, sight.offset_us) {
+                Some((entered_at, by_us)) if !self.platform_was_set(entered_at, by_us).await? => by_us,
+                Some(_) | None => 0,
+            };
             if by_us != 0 {
                 let accepted_at = self.estimated_since(index);
                 self.move_stay(pass, index, by_us, accepted_at).await?;
@@ -161,11 +179,20 @@ impl Keeper {
         Ok(())
     }
 
-    /// How far the clock was set since the agent's stay was stored; none where nobody can tell, or it was not.
-    fn set_since_stored(&self, index: AgentIndex, sighting: &Sighting, offset_us: i64) -> Option<i64> {
+    /// Of two clocks that lie so far apart since a stay began, by its stored instant: whether the platform's was set, since steady
+    /// time says that ours was not.
+    async fn platform_was_set(&mut self, entered_at: UtcMicros, by_us: i64) -> anyhow::Result<bool> {
+        let Some(ahead_us) = self.ahead_of_steady_us else { return Ok(false) };
+        let as_we_stand = entered_at.as_micros().saturating_sub(ahead_us);
+        // Had ours been set, the instant would be one of the clock before it.
+        self.stood_since(as_we_stand.min(as_we_stand.saturating_add(by_us))).await
+    }
+
+    /// How far our clock seems to have been set since the agent's stay was stored, and when that began by its stored instant; none where
+    /// nobody can tell, or it was not.
+    fn set_since_stored(&self, index: AgentIndex, sighting: &Sighting, offset_us: i64) -> Option<(UtcMicros, i64)> {
         let known = self.roster.get(index)?.observed()?;
-        // Where steady time says that our clock was not set, it was the platform's that moved.
-        if self.stands_as_stored || self.files[index.position()].told_by_feed {
+        if self.files[index.position()].told_by_feed {
             return None;
         }
         // An estimate has no such instant; the stay that it followed is as far off.
@@ -177,7 +204,8 @@ impl Keeper {
         // A platform that moves its instants with its clock is shown to do so by the same stay.
         let as_stored = sighting.changed_at.is_some_and(|at| off_us(at).unsigned_abs() < SETTING_US);
         let by_us = off_us(said);
-        (by_us.unsigned_abs() >= SETTING_US && !(as_stored && sighting.state == stay.state)).then_some(by_us)
+        let is_set = by_us.unsigned_abs() >= SETTING_US && !(as_stored && sighting.state == stay.state);
+        is_set.then_some((stay.entered_at, by_us))
     }
 
     /// What automation remembers of an agent is stored anew.

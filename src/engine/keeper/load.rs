@@ -55,7 +55,7 @@ impl Keeper {
             shown: Shown::default(),
             next_slot: None,
             ahead_of_steady_us: None,
-            stands_as_stored: false,
+            stands_since_us: None,
             slept: None,
             link,
             settings,

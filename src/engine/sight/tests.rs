@@ -164,8 +164,8 @@ impl Bench {
         let link = Arc::new(ground.link(puppet.clone(), inbox));
         let (sender, settings) = watch::channel(Arc::new(settings()));
         let slice = Slice::new(&link, &settings, 0, &["u_1".into()], None);
-        let Ground { clock, store, folder: _folder, .. } = ground;
-        let mut bench = Self { clock, puppet, link, store, slice, arrivals, _settings: sender, _folder };
+        let Ground { clock, store, folder, .. } = ground;
+        let mut bench = Self { clock, puppet, link, store, slice, arrivals, _settings: sender, _folder: folder };
         bench.turn().await;
         bench.turn().await;
         bench

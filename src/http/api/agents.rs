@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::adherence::Verdict;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
+use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::engine::board::{AgentCard, Board};
 use crate::http::ApiState;
@@ -53,7 +54,7 @@ pub(in crate::http) struct AgentsQuery {
 
 /// Agents.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Agents {
+pub(in crate::http) struct AgentPage {
     /// A page of them, sorted.
     agents: Vec<AgentCard>,
     /// The `cursor` of the next page; null on the last.
@@ -79,13 +80,13 @@ pub(in crate::http) struct Agents {
     tag = "agents",
     operation_id = "list_agents",
     params(AgentsQuery),
-    responses((status = 200, description = "a page", body = Agents))
+    responses((status = 200, description = "a page", body = AgentPage))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Json<Agents>, Problem> {
+) -> Result<Json<AgentPage>, Problem> {
     let wanted = Wanted::of(query.as_deref().unwrap_or_default())?;
     caller.check(&state, Right::Read, &wanted.tenant)?;
     let board = state.boards.look(&wanted.tenant).await?;
@@ -145,7 +146,7 @@ impl Sort {
             Self::Name => word(Some(card.name.as_deref().unwrap_or(card.id.as_str()))),
             Self::Id => Place(0, 0, String::new(), id),
             Self::Team => word(card.team.as_ref().map(TeamName::as_str)),
-            Self::State => word(card.state.as_ref().map(|state| state.name())),
+            Self::State => word(card.state.as_ref().map(AgentState::name)),
             Self::InState => Place(u8::from(card.entered_at.is_none()), micros(card.entered_at), String::new(), id),
             Self::Worst => {
                 let rank = match card.adherence.verdict {
@@ -217,7 +218,7 @@ impl Wanted {
         };
         let folded_has = |text: &str, part: &str| text.to_lowercase().contains(part);
         one_of(&self.teams, card.team.as_ref().map(TeamName::as_str))
-            && one_of(&self.states, card.state.as_ref().map(|state| state.name()))
+            && one_of(&self.states, card.state.as_ref().map(AgentState::name))
             && one_of(&self.skills, card.queue.as_deref())
             && (self.verdicts.is_empty() || self.verdicts.contains(&card.adherence.verdict))
             && self.search.as_deref().is_none_or(|part| {
@@ -226,7 +227,7 @@ impl Wanted {
             })
     }
 
-    fn page(&self, board: &Board, reach: &[&AgentCard]) -> Agents {
+    fn page(&self, board: &Board, reach: &[&AgentCard]) -> AgentPage {
         let mut sorted: Vec<(Place, &AgentCard)> = reach
             .iter()
             .filter(|card| self.takes(card))
@@ -239,7 +240,7 @@ impl Wanted {
         });
         let page = &sorted[begin..sorted.len().min(begin + self.limit)];
         let more = begin + page.len() < matching;
-        Agents {
+        AgentPage {
             agents: page.iter().map(|(_, card)| (*card).clone()).collect(),
             next: page.last().filter(|_| more).map(|(place, _)| place.cursor()),
             matching,
@@ -371,7 +372,6 @@ pub(super) async fn known(
 mod tests {
     use super::*;
     use crate::domain::planner::DecideSettings;
-    use crate::domain::state::AgentState;
     use crate::engine::board::{PlannedCard, VerdictCard};
 
     fn card(id: &str, name: &str, team: Option<&str>, verdict: Verdict, since: i64) -> AgentCard {

@@ -229,7 +229,7 @@ pub(in crate::http) struct VerifyBody {
 /// How a chain holds.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditVerified)]
-pub(in crate::http) struct Verified {
+pub(in crate::http) struct HowItHolds {
     /// The tenant.
     id: TenantId,
     /// Entries looked at, the bad one included.
@@ -260,20 +260,20 @@ pub(in crate::http) struct Verified {
     tag = "audit",
     operation_id = "verify_audit",
     request_body = VerifyBody,
-    responses((status = 200, description = "how it holds", body = Verified))
+    responses((status = 200, description = "how it holds", body = HowItHolds))
 )]
 pub(in crate::http) async fn verify(
     State(state): State<ApiState>,
     caller: Caller,
     crate::http::extract::Json(VerifyBody { tenant }): crate::http::extract::Json<VerifyBody>,
-) -> Result<Json<Verified>, Problem> {
+) -> Result<Json<HowItHolds>, Problem> {
     caller.check_whole(&state, Right::Audit, &tenant)?;
     let detail = "a check is under way; ask again when it has ended";
     let _turn = state.verifying.try_acquire().map_err(|_| Problem::of(Code::Verifying, detail))?;
     let watch = Stopwatch::start();
     let trust = ChainTrust { keys: &state.audit_keys, heads: &[] };
     let verdict = state.reader.verify_chain(&tenant, trust).await?;
-    Ok(Json(Verified {
+    Ok(Json(HowItHolds {
         id: tenant,
         entries: verdict.entries,
         verified: verdict.holds(),

@@ -11,7 +11,7 @@ use super::agents::{AgentName, known};
 use crate::domain::adherence::Verdict;
 use crate::domain::adherence::course::{Course, Piece, Span, Stay, Tally, stretches};
 use crate::domain::agent::Source;
-use crate::domain::ids::{AgentId, ReasonCode, TeamName, TenantId, TransitionId};
+use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::schedule::AgentPlan;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -295,8 +295,7 @@ pub(in crate::http) async fn timeline(
     // What was seen last is known to have lasted for as long as a sight tells anything.
     let known_until = card.seen_at.map_or(from, |seen_at| (seen_at + board.stale_after).min(board.at));
     let stays: Vec<Stay> = rows.iter().map(|stored| stay(stored, known_until)).collect();
-    let excused = excused(&state, tenant, &id, (from, to)).await?;
-    let course = Course { settings: &board.adherence, plan: &plan, stays: &stays, excused: &excused };
+    let course = Course { settings: &board.adherence, plan: &plan, stays: &stays, excused: &[] };
     let pieces = course.pieces((from, to.min(board.at)));
     let tally = Tally::of(&pieces);
     Ok(Json(Timeline {
@@ -359,11 +358,6 @@ fn stay(stored: &StoredHistory, known_until: UtcMicros) -> Stay {
     let start = stored.row.entered_at;
     let end = stored.left_at.unwrap_or_else(|| known_until.max(start));
     Stay { state: stored.row.state.clone(), start, end }
-}
-
-/// What somebody excused of an agent's time.
-async fn excused(_state: &ApiState, _tenant: &TenantId, _id: &AgentId, _asked: Span) -> Result<Vec<Span>, Problem> {
-    Ok(Vec::new())
 }
 
 fn planned(plan: &AgentPlan, asked: Span) -> Vec<PlannedSpan> {

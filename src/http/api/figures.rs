@@ -25,7 +25,7 @@ const LONGEST_DAYS: i64 = 400;
 
 /// Queues.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Queues {
+pub(in crate::http) struct QueueList {
     /// Those that were ever read, by id.
     queues: Vec<QueueShown>,
     /// When it was so.
@@ -69,22 +69,22 @@ pub(in crate::http) struct QueueShown {
     tag = "figures",
     operation_id = "list_queues",
     params(OfTenant),
-    responses((status = 200, description = "the queues", body = Queues))
+    responses((status = 200, description = "the queues", body = QueueList))
 )]
 pub(in crate::http) async fn queues(
     State(state): State<ApiState>,
     caller: Caller,
     Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<Queues>, Problem> {
+) -> Result<Json<QueueList>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
     let (figures, at) = newest(&state, &tenant)?;
     let queues = figures.queues.iter().map(|taken| QueueShown::of(taken, &figures, at)).collect();
-    Ok(Json(Queues { queues, at, good_for_ms: millis(figures.good_for) }))
+    Ok(Json(QueueList { queues, at, good_for_ms: millis(figures.good_for) }))
 }
 
 /// Skills.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Skills {
+pub(in crate::http) struct SkillList {
     /// By id.
     skills: Vec<SkillShown>,
     /// When it was so.
@@ -134,17 +134,17 @@ pub(in crate::http) struct SkillShown {
     tag = "figures",
     operation_id = "list_skills",
     params(OfTenant),
-    responses((status = 200, description = "the skills", body = Skills))
+    responses((status = 200, description = "the skills", body = SkillList))
 )]
 pub(in crate::http) async fn skills(
     State(state): State<ApiState>,
     caller: Caller,
     Query(OfTenant { tenant }): Query<OfTenant>,
-) -> Result<Json<Skills>, Problem> {
+) -> Result<Json<SkillList>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
     let (figures, at) = newest(&state, &tenant)?;
     let skills = figures.skills.iter().map(|taken| SkillShown::of(taken, &figures, at)).collect();
-    Ok(Json(Skills { skills, at, good_for_ms: millis(figures.good_for) }))
+    Ok(Json(SkillList { skills, at, good_for_ms: millis(figures.good_for) }))
 }
 
 fn newest(state: &ApiState, tenant: &TenantId) -> Result<(std::sync::Arc<Figures>, UtcMicros), Problem> {

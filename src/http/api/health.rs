@@ -31,6 +31,7 @@ pub(in crate::http) async fn alive() -> Json<Alive> {
     get,
     path = "/readyz",
     tag = "daemon",
+    operation_id = "show_readiness",
     responses(
         (status = 200, description = "ready, or degraded by what is outside", body = Report),
         (status = 503, description = "the daemon itself is not ready", body = Report)

@@ -40,6 +40,7 @@ pub(in crate::http) struct ImportQuery {
     post,
     path = "/api/v1/schedule-imports",
     tag = "shifts",
+    operation_id = "import_schedule",
     params(ImportQuery, KeyHeader),
     request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "the file: CSV or iCalendar"),
     responses((status = 200, description = "in force", body = ImportAnswer))

@@ -41,6 +41,7 @@ pub(in crate::http) struct Jobs {
     get,
     path = "/api/v1/jobs",
     tag = "daemon",
+    operation_id = "list_jobs",
     params(OfTenant),
     responses((status = 200, description = "the jobs", body = Jobs))
 )]

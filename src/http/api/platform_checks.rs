@@ -30,6 +30,7 @@ pub(in crate::http) struct Wanted {
     post,
     path = "/api/v1/platform-checks",
     tag = "daemon",
+    operation_id = "check_platform",
     params(Wanted),
     responses((status = 200, description = "what came of the questions", body = ProbeReport))
 )]

@@ -88,7 +88,7 @@ pub(in crate::http) struct CoverageShown {
 
 /// Shifts of an agent.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Shifts {
+pub(in crate::http) struct ShiftList {
     /// Whose.
     agent: AgentId,
     /// The agent's zone, where it is known.
@@ -108,19 +108,19 @@ pub(in crate::http) struct Shifts {
     tag = "shifts",
     operation_id = "list_shifts",
     params(("id" = AgentId, Path, description = "The agent."), ShiftsQuery),
-    responses((status = 200, description = "the shifts", body = Shifts))
+    responses((status = 200, description = "the shifts", body = ShiftList))
 )]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<AgentId>,
     Query(query): Query<ShiftsQuery>,
-) -> Result<Json<Shifts>, Problem> {
+) -> Result<Json<ShiftList>, Problem> {
     let (_, card) = known(&state, &caller, Right::Read, &query.tenant, &id).await?;
     let asked = span(query.from, query.to, LONGEST_DAYS)?;
     let plan = state.reader.plan_of_agent(&query.tenant, &id, asked).await?;
     let (shifts, coverage) = plan.map(|plan| (plan.shifts, plan.coverage)).unwrap_or_default();
-    Ok(Json(Shifts {
+    Ok(Json(ShiftList {
         agent: id,
         zone: card.zone.map(|zone| zone.to_string()),
         shifts: shifts.into_iter().map(ShiftShown::from).collect(),

@@ -27,6 +27,7 @@ pub(in crate::http) struct OfTenant {
     get,
     path = "/api/v1/status",
     tag = "daemon",
+    operation_id = "show_status",
     params(OfTenant),
     responses((status = 200, description = "a look", body = Status))
 )]

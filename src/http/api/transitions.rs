@@ -336,7 +336,7 @@ impl From<CallWrite> for CallShown {
             answered_at: call.answered_at,
             outcome: call.outcome.map(|outcome| outcome.to_string()),
             latency_ms: call.latency_ms,
-            error: call.error.map(|error| error.to_string()),
+            error: call.error,
         }
     }
 }

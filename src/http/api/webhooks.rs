@@ -228,6 +228,7 @@ impl AttemptShown {
     get,
     path = "/api/v1/webhooks/{id}/deliveries",
     tag = "webhooks",
+    operation_id = "list_deliveries",
     params(("id" = EndpointId, Path, description = "The endpoint."), ListQuery),
     responses((status = 200, description = "a page", body = Deliveries))
 )]

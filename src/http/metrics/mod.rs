@@ -32,6 +32,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
     get,
     path = "/metrics",
     tag = "daemon",
+    operation_id = "show_metrics",
     responses((status = 200, description = "the figures", body = String, content_type = "text/plain"))
 )]
 pub(super) async fn show(State(state): State<ApiState>, mut parts: Parts) -> Result<Response, Problem> {

@@ -127,7 +127,7 @@ async fn a_day_tells_plan_states_verdicts_and_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_days_shifts_are_put_by_who_read_them_last() {
-    let scenario = Scenario::start_team(Setup::team(3)).await;
+    let scenario = Scenario::start_team(Setup::team(4)).await;
     let place = "/api/v1/agents/u_0002/shifts/2026-10-26";
     let read = scenario.request(Method::GET, &format!("{place}?tenant=acme")).send().await.expect("answered");
     let tag = read.headers()[header::ETAG].to_str().expect("text").to_owned();

@@ -142,7 +142,7 @@ impl Desk {
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
         let keeper = Keeper::load(&parts).await.expect("loads");
-        let Ground { clock, store, live, folder: _folder } = ground;
+        let Ground { clock, store, live, folder } = ground;
         let mut desk = Self {
             keeper,
             clock,
@@ -154,7 +154,7 @@ impl Desk {
             off_us: 0,
             platform_off_us: 0,
             settings: sender,
-            _folder,
+            _folder: folder,
         };
         desk.let_all_be_scheduled();
         desk
