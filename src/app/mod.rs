@@ -170,35 +170,30 @@ impl App {
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
         let reloads = Reloads::new(parts.clock.now());
         let status = parts.status_desk(jobs_door.clone(), reloads.clone());
-        let trials = parts.start_trials(&mut supervisor);
         let reload_wanted = Arc::new(Notify::new());
         let rotations = parts.key_files(webhooks.files(), reloads.clone(), reload_wanted.clone());
-        start_face(
-            &mut supervisor,
-            listener,
-            secured,
-            http::ApiParts {
-                tokens: access.tokens(),
-                accounts: accounts.clone(),
-                door: importer.door.clone(),
-                reader: parts.store.reader().clone(),
-                readiness: parts.readiness.clone(),
-                imports: Arc::new(importer.clone()),
-                jobs: jobs_door,
-                probes: Probes::new(parts.tenants.clone()),
-                outbox: parts.outbox.clone(),
-                live: live.clone(),
-                repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
-                status: status.clone(),
-                trials,
-                metrics_open: config.server.metrics == MetricsAccess::Open,
-                audit_keys,
-                rotations,
-            },
-        );
+        let face = http::ApiParts {
+            tokens: access.tokens(),
+            accounts: accounts.clone(),
+            door: importer.door.clone(),
+            reader: parts.store.reader().clone(),
+            readiness: parts.readiness.clone(),
+            imports: Arc::new(importer.clone()),
+            jobs: jobs_door,
+            probes: Probes::new(parts.tenants.clone()),
+            outbox: parts.outbox.clone(),
+            live: live.clone(),
+            repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
+            status: status.clone(),
+            trials: parts.start_trials(&mut supervisor),
+            metrics_open: config.server.metrics == MetricsAccess::Open,
+            audit_keys,
+            rotations,
+        };
+        start_face(&mut supervisor, listener, secured, face);
         parts.start_store_watch(&mut supervisor, &config);
         let reload = Reload::new(InForce { tenants: list, webhooks, access, import_options, jobs, job_tools, reloads });
-        Ok(Self { parts, supervisor, soft, reload, reload_wanted, importer, status, accounts, listen, live })
+        Ok(Self { parts, reload_wanted, supervisor, soft, reload, importer, status, accounts, listen, live })
     }
 
     /// Takes schedule files in.
