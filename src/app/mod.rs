@@ -40,6 +40,7 @@ use crate::engine::status::{Reloads, StatusDesk, StatusParts};
 use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::engine::tenants::Tenants;
+use crate::engine::trials::Trials;
 use crate::http::{self, ApiState, Certificate};
 use crate::store::{Identity, Reader, Role, Store};
 
@@ -167,28 +168,25 @@ impl App {
         let status = parts.status_desk(jobs_door.clone(), reloads.clone());
         let reload_wanted = Arc::new(Notify::new());
         let rotations = parts.key_files(webhooks.files(), reloads.clone(), reload_wanted.clone());
-        start_face(
-            &mut supervisor,
-            listener,
-            secured,
-            http::ApiParts {
-                tokens: access.tokens(),
-                accounts: accounts.clone(),
-                door: importer.door.clone(),
-                reader: parts.store.reader().clone(),
-                readiness: parts.readiness.clone(),
-                imports: Arc::new(importer.clone()),
-                jobs: jobs_door,
-                probes: Probes::new(parts.tenants.clone()),
-                outbox: parts.outbox.clone(),
-                live: live.clone(),
-                repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
-                status: status.clone(),
-                metrics_open: config.server.metrics == MetricsAccess::Open,
-                audit_keys,
-                rotations,
-            },
-        );
+        let face = http::ApiParts {
+            tokens: access.tokens(),
+            accounts: accounts.clone(),
+            door: importer.door.clone(),
+            reader: parts.store.reader().clone(),
+            readiness: parts.readiness.clone(),
+            imports: Arc::new(importer.clone()),
+            jobs: jobs_door,
+            probes: Probes::new(parts.tenants.clone()),
+            outbox: parts.outbox.clone(),
+            live: live.clone(),
+            repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
+            status: status.clone(),
+            trials: parts.start_trials(&mut supervisor),
+            metrics_open: config.server.metrics == MetricsAccess::Open,
+            audit_keys,
+            rotations,
+        };
+        start_face(&mut supervisor, listener, secured, face);
         parts.start_store_watch(&mut supervisor, &config);
         let reload = Reload::new(InForce { tenants: list, webhooks, access, import_options, jobs, job_tools, reloads });
         Ok(Self { parts, reload_wanted, supervisor, soft, reload, importer, status, accounts, listen, live })
@@ -307,6 +305,15 @@ impl Parts {
         Ok(list)
     }
 
+    /// Reads the accounts, and looks after them.
+    async fn start_accounts(&self, supervisor: &mut Supervisor, access: &Access) -> anyhow::Result<Accounts> {
+        let (clock, random) = (self.clock.clone(), self.random.clone());
+        let accounts = access.accounts(&self.store, clock, random, self.tenants.clone()).await?;
+        let watched = accounts.clone();
+        supervisor.spawn("accounts", OnFailure::Restart, move |soft| accounts::upkeep::run(watched.clone(), soft));
+        Ok(accounts)
+    }
+
     fn key_files(
         &self,
         files: watch::Receiver<rotation::SecretFiles>,
@@ -355,6 +362,14 @@ impl Parts {
         };
         supervisor.spawn("jobs", OnFailure::Restart, move |soft| calendar::run(parts.clone(), soft));
         way_in
+    }
+
+    /// Starts what carries trials of rules out; gives the way in for people.
+    fn start_trials(&self, supervisor: &mut Supervisor) -> Trials {
+        let trials = Trials::new(self.store.reader().clone(), self.clock.clone(), self.random.clone());
+        let worker = trials.clone();
+        supervisor.spawn("rule trials", OnFailure::Restart, move |soft| worker.clone().run(soft));
+        trials
     }
 
     fn status_desk(&self, jobs: Jobs, reloads: Reloads) -> StatusDesk {

@@ -8,9 +8,9 @@ use crate::config::{
     Config, Dialect, Mode, Server, ServiceLevelUnit, Tenant, TenantScope, TokenStyle as ConfiguredStyle,
 };
 use crate::domain::planner::DecideSettings;
+use crate::domain::rule::RuleComplaint;
 use crate::domain::rule::check::Capabilities;
 use crate::domain::rule::compile::RuleSet;
-use crate::domain::rule::{Rule, RuleComplaint};
 use crate::domain::sets::StateSet;
 use crate::domain::state::AgentState;
 use crate::engine::accounts::SessionLimits;
@@ -92,7 +92,10 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
             at_least_per_minute: tenant.retry.at_least_per_minute as usize,
         },
         rules: Arc::new(compiled),
-        rule_texts: rules.iter().filter_map(rule_text).collect(),
+        rule_texts: rules.iter().filter_map(RuleText::of).collect(),
+        base_rules: rules.into(),
+        capabilities: capabilities(tenant),
+        trial_span: Duration::from_secs(u64::from(automation.trial_days) * 24 * 3600),
         decide: DecideSettings {
             stale_after: interval * automation.stale_intervals,
             changes_per_hour: automation.max_changes_per_agent_hour as usize,
@@ -102,11 +105,6 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
             ..DecideSettings::default()
         },
     })
-}
-
-fn rule_text(rule: &Rule) -> Option<RuleText> {
-    let body = serde_json::to_string(rule).ok()?;
-    Some(RuleText { id: rule.id.clone(), version: rule.version().ok()?, body })
 }
 
 /// What the tenant's platform can be asked for, as far as it is known before it is asked.

@@ -21,6 +21,7 @@ pub mod output;
 mod password;
 pub mod plan;
 pub mod report;
+pub mod rules;
 pub mod run;
 pub mod scope;
 pub mod simulate;
@@ -59,6 +60,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Show what the rules would do now, and why.
     Plan(plan::PlanArgs),
+    /// List, check, explain, try and switch rules.
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Import shifts from a CSV or iCalendar file.
     Import(import::ImportArgs),
     /// Show what the calendar asks for, or run a job now.
@@ -109,6 +113,7 @@ impl Cli {
             Command::Run(args) => run::run(args).await,
             Command::Check(args) => check::run(&args),
             Command::Plan(args) => plan::run(args).await,
+            Command::Rules(command) => rules::run(command).await,
             Command::Import(args) => import::run(args).await,
             Command::Jobs(args) => jobs::run(args).await,
             Command::Agents(args) => agents::run(args).await,

@@ -12,16 +12,17 @@ use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::scope::{daemon_runs, open_reader, tenants};
 use super::talk::{Failure, say};
-use crate::app::{clock_of, tenant_settings};
+use crate::app::{SettingsError, clock_of, tenant_settings};
 use crate::config::{Config, Tenant};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::planner::{Explanation, Guard, Held, Intent, Wanted, decide, explain};
 use crate::domain::roster::{AgentIndex, Roster};
 use crate::domain::rule::compile::RuleSet;
+use crate::domain::rule::shelf::Listed;
 use crate::domain::time::{UtcMicros, rough_duration_text};
 use crate::domain::words::count;
 use crate::engine::figures::last_stored;
-use crate::engine::picture::{Picture, read_picture};
+use crate::engine::picture::{Picture, mark_excused, read_picture};
 use crate::engine::settings::TenantSettings;
 use crate::store::Reader;
 
@@ -119,7 +120,7 @@ async fn plan(
     args: &PlanArgs,
     daemon_runs: bool,
 ) -> anyhow::Result<TenantPlan> {
-    let settings = tenant_settings(config, tenant)?;
+    let (settings, _) = rules_in_force(reader, config, tenant).await?;
     // Simulated time is the daemon's own; what it recorded last tells how far it has come.
     let now = clock_of(config).await.now();
     let mut picture = read_picture(reader, &tenant.id, now, &settings.agents).await?;
@@ -127,9 +128,21 @@ async fn plan(
         picture.roster.remove(agent.as_str());
     }
     count_as_seen(&mut picture.roster, now);
+    mark_excused(reader, &mut picture.roster, now).await?;
     // Figures have their age in the store: old ones are undecided here as in the daemon.
     picture.roster.set_figures(Arc::new(last_stored(reader, &tenant.id, &settings.figures).await?));
     Ok(decided(&picture, &settings, args, now, daemon_runs))
+}
+
+/// The settings of a tenant with the store's rules, and every rule that there is.
+pub(super) async fn rules_in_force(
+    reader: &Reader,
+    config: &Config,
+    tenant: &Tenant,
+) -> anyhow::Result<(TenantSettings, Vec<Listed>)> {
+    let editions = reader.rule_editions(&tenant.id).await?;
+    let joined = tenant_settings(config, tenant)?.with_rules(&editions);
+    joined.map_err(|complaints| SettingsError::Rules(complaints).into())
 }
 
 /// When a sight was generated is not stored, and on old sight nothing is decided: every known state counts as seen now.
@@ -236,6 +249,7 @@ impl HeldWish {
 fn by(guard: Guard) -> String {
     match guard {
         Guard::Unless => "its `unless` holds".to_owned(),
+        Guard::Excused => "the agent is excused".to_owned(),
         Guard::NeverSeen => "no sight has shown the agent yet".to_owned(),
         Guard::StaleSight => "the newest sight is too old".to_owned(),
         Guard::UnknownState => "no table knows the agent's state".to_owned(),

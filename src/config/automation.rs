@@ -18,6 +18,8 @@ pub struct Automation {
     pub leave_alone: Duration,
     /// Intervals without a snapshot after which nothing is sent on sight.
     pub stale_intervals: u32,
+    /// Days that a trial of rules over history may span.
+    pub trial_days: u32,
 }
 
 /// Which rules are enforced whatever their own mode says.
@@ -74,6 +76,11 @@ impl Automation {
                 ),
                 &kind::integer(1..=100),
                 3,
+            ),
+            trial_days: section.value(
+                reloads("trial_days", "Days of history that rules may be tried over at once."),
+                &kind::integer(1..=31),
+                7,
             ),
         }
     }

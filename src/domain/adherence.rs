@@ -72,6 +72,19 @@ pub struct LiveVerdict {
     pub since: Option<UtcMicros>,
 }
 
+impl LiveVerdict {
+    /// The verdict on the same agent, who has been excused since an instant: neutral wherever there was something to judge.
+    #[must_use]
+    pub fn excused_since(self, start: UtcMicros) -> Self {
+        match self.verdict {
+            Verdict::In | Verdict::Out | Verdict::Neutral => {
+                Self { verdict: Verdict::Neutral, since: Some(self.since.map_or(start, |since| since.max(start))) }
+            }
+            Verdict::Unscheduled | Verdict::Unknown => self,
+        }
+    }
+}
+
 /// What one activity allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Allowed {

@@ -149,3 +149,15 @@ uuid_id! {
     /// One event of the outbox.
     EventId
 }
+uuid_id! {
+    /// One exception. Version 7, so that ids sort by when it was made.
+    ExceptionId
+}
+uuid_id! {
+    /// One finding of a rule about an agent. Version 7, so that ids sort by time.
+    FindingId
+}
+uuid_id! {
+    /// One trial of rules over history.
+    TrialId
+}

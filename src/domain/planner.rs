@@ -143,6 +143,8 @@ impl Held {
 pub enum Guard {
     /// The rule's `unless` holds.
     Unless,
+    /// The rule looks at the plan, and the agent is excused from it.
+    Excused,
     /// No sight has shown the agent yet.
     NeverSeen,
     /// The newest sight of the agent is too old.
@@ -176,6 +178,7 @@ impl Guard {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unless => "unless",
+            Self::Excused => "excused",
             Self::NeverSeen => "never_seen",
             Self::StaleSight => "stale_sight",
             Self::UnknownState => "unknown_state",
@@ -197,6 +200,7 @@ impl Guard {
         match self {
             Self::AsWanted | Self::OpenTransition | Self::SaidAlready => false,
             Self::Unless
+            | Self::Excused
             | Self::NeverSeen
             | Self::StaleSight
             | Self::UnknownState

@@ -15,11 +15,12 @@ use self::memory::{AutomationMemory, RuleMemory};
 use self::standing::Standing;
 use super::agent::{Agent, Observed};
 use super::breaks;
+use super::exception::excused_at;
 use super::figures::Figures;
 use super::ids::{AgentId, RuleId, TeamName, TenantId};
 use super::policy::PlatformSays;
 use super::priority::Priority;
-use super::schedule::AgentPlan;
+use super::schedule::{AgentPlan, Coverage};
 use super::sets::PlanKind;
 use super::skill::Skills;
 use super::time::UtcMicros;
@@ -95,6 +96,7 @@ pub struct AgentSlot {
     zone: u16,
     busy: Option<Busy>,
     skills: Skills,
+    excused: Option<Arc<[Coverage]>>,
     agent: Agent,
 }
 
@@ -150,6 +152,11 @@ impl AgentSlot {
     /// The agent's open transition that keeps most rules off.
     pub const fn busy(&self) -> Option<Busy> {
         self.busy
+    }
+
+    /// The span in which the agent is excused, where that is so at `now`.
+    pub fn excused(&self, now: UtcMicros) -> Option<Coverage> {
+        self.excused.as_deref().and_then(|spans| excused_at(spans, now))
     }
 
     /// What automation remembers; `None` where it did nothing lately.
@@ -336,6 +343,7 @@ impl Roster {
             zone,
             busy: None,
             skills: Skills::default(),
+            excused: None,
             agent,
         });
         index
@@ -409,6 +417,13 @@ impl Roster {
     pub fn set_busy(&mut self, index: AgentIndex, busy: Option<Busy>) {
         if let Some(slot) = self.slots.get_mut(index.position()) {
             slot.busy = busy;
+        }
+    }
+
+    /// Says when the agent is excused: spans as [`excused_spans`](super::exception::excused_spans) gives them.
+    pub fn set_excused(&mut self, index: AgentIndex, spans: Vec<Coverage>) {
+        if let Some(slot) = self.slots.get_mut(index.position()) {
+            slot.excused = (!spans.is_empty()).then(|| spans.into());
         }
     }
 

@@ -8,7 +8,9 @@ pub mod compile;
 pub mod condition;
 pub mod figures;
 pub mod parse;
+pub mod shelf;
 mod translate;
+pub mod written;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -16,6 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use super::ids::RuleId;
 use super::policy::OnContact;
@@ -229,8 +232,9 @@ pub struct Wish {
 }
 
 /// Whether a rule acts.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RuleMode)]
 pub enum Mode {
     /// It records what it would have done, and keeps no agent from the rules after it.
     #[default]
@@ -253,8 +257,9 @@ impl Mode {
 }
 
 /// The class of a rule. People's requests are a class of their own, between the first two.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RuleClass)]
 pub enum Class {
     /// A break that must be taken.
     MandatoryBreak,

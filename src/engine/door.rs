@@ -118,7 +118,7 @@ impl Door {
         Self { trouble: Some(trouble), ..self }
     }
 
-    fn check_open(&self) -> Result<(), DoorError> {
+    pub(super) fn check_open(&self) -> Result<(), DoorError> {
         let trouble = self.trouble.as_ref().and_then(|trouble| trouble.borrow().commit.clone());
         trouble.map_or(Ok(()), |error| Err(DoorError::NotRecordable(error.to_string())))
     }
@@ -168,7 +168,7 @@ impl Door {
         self.send(tenant, message).await
     }
 
-    async fn send(&self, tenant: &TenantId, message: Message) -> Result<(), DoorError> {
+    pub(super) async fn send(&self, tenant: &TenantId, message: Message) -> Result<(), DoorError> {
         let link = self.tenants.link(tenant).ok_or_else(|| DoorError::NoTenant(tenant.clone()))?;
         link.inbox.send(message).await.map_err(|_| DoorError::Unavailable)
     }

@@ -9,6 +9,7 @@ use super::board::Board;
 use super::change_sets::SetMessage;
 use super::door::{ChangeRequest, DoorError, Taken};
 use super::live::snapshot::Snapshot;
+use super::rules::RulesAsk;
 use super::skills::SkillMessage;
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::merge::Fed;
@@ -52,6 +53,8 @@ pub enum Message {
     Skills(SkillMessage),
     /// A schedule was imported.
     ScheduleChanged,
+    /// Somebody asks about rules or exceptions, or changes them.
+    Rules(Box<RulesAsk>),
     /// Somebody wants to see the picture.
     Look {
         /// Answered after the commit.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::domain::agent::{Agent, Observed};
 use crate::domain::breaks::SHORTEST_REST;
+use crate::domain::exception::excused_spans;
 use crate::domain::ids::{AgentId, SkillId, SubjectId, TenantId};
 use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::roster::{AgentSlot, Busy, Roster};
@@ -154,6 +155,19 @@ pub fn skills_of(roster: &mut Roster, named: Vec<Skill>, carried: &BTreeMap<Agen
         let skills = skills.collect();
         roster.set_skills(index, skills);
     }
+}
+
+/// Says on a roster who is excused from now on.
+pub async fn mark_excused(reader: &Reader, roster: &mut Roster, now: UtcMicros) -> Result<(), ReadError> {
+    let exceptions = reader.exceptions_touching(roster.tenant(), (now, UtcMicros::MAX)).await?;
+    let spans: Vec<_> = roster
+        .iter()
+        .map(|(index, slot)| (index, excused_spans(&exceptions, slot.id(), slot.agent().team.as_ref())))
+        .collect();
+    for (index, spans) in spans {
+        roster.set_excused(index, spans);
+    }
+    Ok(())
 }
 
 /// Puts what automation remembers of an agent and a rule into a roster.

@@ -77,6 +77,11 @@ impl Readiness {
         Self { clock, parts: Arc::default() }
     }
 
+    /// The daemon's clock.
+    pub fn now(&self) -> UtcMicros {
+        self.clock.now()
+    }
+
     /// An own part is ready.
     pub fn ready(&self, name: &str) {
         self.set(name, State { ready: true, own: true, ..State::default() });

@@ -6,7 +6,10 @@ use std::time::Duration;
 use crate::domain::ids::{AgentId, QueueId, RuleId, SkillId, TenantId};
 use crate::domain::planner::DecideSettings;
 use crate::domain::policy::{OnContact, UnscheduledForbids};
+use crate::domain::rule::check::Capabilities;
 use crate::domain::rule::compile::RuleSet;
+use crate::domain::rule::shelf::{Base, Edition, Listed, Shelf, join};
+use crate::domain::rule::{Rule, RuleComplaint};
 use crate::platform::retry::RetryCurve;
 
 /// The settings of one tenant. Spans are of the daemon's clock unless their name says real.
@@ -30,12 +33,35 @@ pub struct TenantSettings {
     pub policy: PolicySettings,
     /// Tries of one transition.
     pub retry: RetrySettings,
-    /// The rules in force.
+    /// The configuration's rules, as the tenant wants them.
+    pub base_rules: Arc<[Rule]>,
+    /// What rules can ask of the platform.
+    pub capabilities: Capabilities,
+    /// The rules in force: the configuration's, and with [`TenantSettings::with_rules`] the store's as well.
     pub rules: Arc<RuleSet>,
     /// Their texts, for the store.
     pub rule_texts: Vec<RuleText>,
+    /// The longest span that rules may be tried over.
+    pub trial_span: Duration,
     /// Adherence, flapping guards, staleness.
     pub decide: DecideSettings,
+}
+
+impl TenantSettings {
+    /// What the store's rules join.
+    pub fn base(&self) -> Base<'_> {
+        Base { rules: &self.base_rules, capabilities: self.capabilities, on_contact: self.policy.on_contact }
+    }
+
+    /// The same with the newest editions of the store's rules, and everything that there is now.
+    ///
+    /// # Errors
+    /// The complaints about the configuration's own rules, which its check does not let through.
+    pub fn with_rules(&self, editions: &[Edition]) -> Result<(Self, Vec<Listed>), Vec<RuleComplaint>> {
+        let Shelf { set, rules, listed } = join(self.base(), editions)?;
+        let rule_texts = rules.iter().filter_map(RuleText::of).collect();
+        Ok((Self { rules: Arc::new(set), rule_texts, ..self.clone() }, listed))
+    }
 }
 
 /// A rule as it is written, in the version that is in force.
@@ -47,6 +73,14 @@ pub struct RuleText {
     pub version: Arc<str>,
     /// Its text as JSON.
     pub body: String,
+}
+
+impl RuleText {
+    /// Of a rule that has JSON, as every rule that was read has.
+    pub fn of(rule: &Rule) -> Option<Self> {
+        let body = serde_json::to_string(rule).ok()?;
+        Some(Self { id: rule.id.clone(), version: rule.version().ok()?, body })
+    }
 }
 
 /// The request budget of one tenant.
@@ -131,7 +165,6 @@ pub struct RetrySettings {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::domain::rule::check::Capabilities;
     use crate::domain::sets::StateSet;
     use crate::domain::state::AgentState;
 
@@ -180,8 +213,11 @@ pub(crate) mod tests {
                 share_percent: 20,
                 at_least_per_minute: 100,
             },
+            base_rules: Arc::from([]),
+            capabilities,
             rules: Arc::new(RuleSet::compile(&[], capabilities).expect("no rule")),
             rule_texts: Vec::new(),
+            trial_span: Duration::from_secs(7 * 24 * 3600),
             decide: DecideSettings { stale_after: INTERVAL * 3, ..DecideSettings::default() },
         }
     }

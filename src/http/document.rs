@@ -23,8 +23,8 @@ use super::ApiState;
 use super::problem::{Code, Problem, ProblemDocument};
 use super::routes::{Kind, Needs, described};
 use crate::domain::ids::{
-    AgentId, EndpointId, EventId, JobId, QueueId, ReasonCode, RuleId, SkillId, SubjectId, TeamName, TenantId,
-    TransitionId,
+    AgentId, EndpointId, EventId, ExceptionId, FindingId, JobId, QueueId, ReasonCode, RuleId, SkillId, SubjectId,
+    TeamName, TenantId, TransitionId, TrialId,
 };
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -97,6 +97,9 @@ fn named() -> BTreeMap<String, RefOr<Schema>> {
     put::<EventId>(&mut all);
     put::<SubjectId>(&mut all);
     put::<TransitionId>(&mut all);
+    put::<ExceptionId>(&mut all);
+    put::<FindingId>(&mut all);
+    put::<TrialId>(&mut all);
     put::<AgentState>(&mut all);
     put::<UtcMicros>(&mut all);
     all

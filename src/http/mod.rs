@@ -46,6 +46,7 @@ use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
 use crate::engine::status::StatusDesk;
+use crate::engine::trials::Trials;
 use crate::store::{Reader, StoredPlan};
 
 pub use api::accounts::AccountShown;
@@ -252,6 +253,7 @@ pub struct ApiState {
     repeats: Repeats<Problem>,
     live: Live,
     status: StatusDesk,
+    trials: Trials,
     metrics_open: bool,
     audit_keys: Arc<[PublicKey]>,
     rotations: Arc<dyn Rotations>,
@@ -285,6 +287,8 @@ pub struct ApiParts {
     pub live: Live,
     /// Takes looks at the daemon.
     pub status: StatusDesk,
+    /// Rules tried over history.
+    pub trials: Trials,
     /// `/metrics` takes no token.
     pub metrics_open: bool,
     /// The public keys that audit heads must be signed with: the daemon's own, and those before it.
@@ -310,6 +314,7 @@ impl ApiState {
             repeats: parts.repeats,
             live: parts.live,
             status: parts.status,
+            trials: parts.trials,
             metrics_open: parts.metrics_open,
             audit_keys: parts.audit_keys,
             rotations: parts.rotations,

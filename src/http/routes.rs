@@ -123,6 +123,8 @@ fn table() -> Vec<Row> {
         change_sets(),
         approvals(),
         skills(),
+        rules(),
+        exceptions(),
     ]
     .into_iter()
     .flatten()
@@ -415,6 +417,79 @@ fn skills() -> Vec<Row> {
         Row::new(READ, routes!(api::skills::of_agent)).refusing(AGENT),
         Row::new(IMPORT, routes!(api::skills::set_of_agent)).refusing(SET_AGENT),
         Row::new(IMPORT, routes!(api::skills::set)).refusing(SET),
+    ]
+}
+
+fn rules() -> Vec<Row> {
+    const EDIT: Needs = Needs::Right(Right::EditRules);
+    const LOOK: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRule, Code::Unavailable];
+    const WRITE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchRule,
+        Code::RuleNotStored,
+        Code::ChangedMeanwhile,
+        Code::IfMatchMissing,
+        Code::RuleRefused,
+        Code::TooManyRules,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const TRY: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchRule,
+        Code::RuleRefused,
+        Code::TrialRefused,
+        Code::TooManyTrials,
+        Code::KeyReused,
+        Code::Unavailable,
+    ];
+    const TRIAL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchTrial, Code::KeyReused];
+    const AGENT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable];
+    vec![
+        Row::new(READ, routes!(api::rules::list)).refusing(LOOK),
+        Row::new(READ, routes!(api::rules::show)).refusing(LOOK),
+        Row::new(EDIT, routes!(api::rules::write)).refusing(WRITE),
+        Row::new(EDIT, routes!(api::rules::remove)).refusing(WRITE),
+        Row::new(EDIT, routes!(api::rules::set_mode)).refusing(WRITE),
+        Row::new(EDIT, routes!(api::rules::enable)).refusing(WRITE),
+        Row::new(EDIT, routes!(api::rules::disable)).refusing(WRITE),
+        Row::new(READ, routes!(api::rules::check)).refusing(LOOK),
+        Row::new(READ, routes!(api::rules::versions)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::rule_findings::list)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::rule_findings::explain)).refusing(AGENT),
+        Row::new(EDIT, routes!(api::rule_trials::create)).refusing(TRY),
+        Row::new(EDIT, routes!(api::rule_trials::list)).refusing(OF_TENANT),
+        Row::new(EDIT, routes!(api::rule_trials::show)).refusing(TRIAL),
+        Row::new(EDIT, routes!(api::rule_trials::cancel)).refusing(TRIAL),
+    ]
+}
+
+fn exceptions() -> Vec<Row> {
+    const EXCUSE: Needs = Needs::Right(Right::Excuse);
+    const MAKE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchAgent,
+        Code::NoSuchTeam,
+        Code::TooManyExceptions,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const END: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchException,
+        Code::ExceptionOver,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const LOOK: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::NoSuchException];
+    vec![
+        Row::new(EXCUSE, routes!(api::exceptions::create)).refusing(MAKE),
+        Row::new(READ, routes!(api::exceptions::list)).refusing(LOOK),
+        Row::new(READ, routes!(api::exceptions::show)).refusing(LOOK),
+        Row::new(EXCUSE, routes!(api::exceptions::end)).refusing(END),
     ]
 }
 

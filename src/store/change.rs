@@ -14,11 +14,14 @@ use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::change_set::{Outcome, Previewed};
 use crate::domain::event::Event;
+use crate::domain::exception::Exception;
 use crate::domain::figures::{QueueFigures, SkillFigures, Taken};
 use crate::domain::ids::{
-    AgentId, ChangeSetId, ReasonCode, RuleId, SkillId, SubjectId, SubscriptionId, TeamName, TenantId, TransitionId,
+    AgentId, ChangeSetId, FindingId, ReasonCode, RuleId, SkillId, SubjectId, SubscriptionId, TeamName, TenantId,
+    TransitionId,
 };
 use crate::domain::job::{JobKey, JobOutcome};
+use crate::domain::rule::shelf::Edition;
 use crate::domain::schedule::{Coverage, Shift};
 use crate::domain::skill::Skill;
 use crate::domain::state::AgentState;
@@ -65,6 +68,12 @@ pub struct Commit {
     pub jobs: Vec<JobState>,
     /// Their runs; whole rows, inserted or replaced.
     pub job_runs: Vec<JobRun>,
+    /// Versions of rules of the store, each with its tenant. One that is already stored refuses the change.
+    pub editions: Vec<(TenantId, Edition)>,
+    /// What rules found of agents.
+    pub findings: Vec<RuleFinding>,
+    /// Exceptions; whole rows, inserted or with another end.
+    pub exceptions: Vec<Exception>,
     /// Signed heads of audit chains. One that is already stored refuses the change.
     pub heads: Vec<SignedHead>,
     /// Audit entries below a checkpoint that go.
@@ -101,6 +110,9 @@ impl Commit {
             tenant_status,
             jobs,
             job_runs,
+            editions,
+            findings,
+            exceptions,
             heads,
             pruned,
             change_sets,
@@ -126,6 +138,9 @@ impl Commit {
             && tenant_status.is_empty()
             && jobs.is_empty()
             && job_runs.is_empty()
+            && editions.is_empty()
+            && findings.is_empty()
+            && exceptions.is_empty()
             && heads.is_empty()
             && pruned.is_empty()
             && change_sets.is_empty()
@@ -354,6 +369,64 @@ pub struct RuleVersion {
     pub body: String,
     /// When it was first in force.
     pub first_seen_at: UtcMicros,
+}
+
+/// What a rule found of an agent beside the changes that it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindingKind {
+    /// A watching rule would have acted.
+    Would,
+    /// It told or asked people something.
+    Told,
+    /// A guard that people should know of held it back.
+    Held,
+    /// The agent took back a change of the rule, and is left alone.
+    Reversed,
+}
+
+impl FindingKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Would, Self::Told, Self::Held, Self::Reversed];
+
+    /// The name in the store and the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Would => "would",
+            Self::Told => "told",
+            Self::Held => "held",
+            Self::Reversed => "reversed",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// One finding of a rule. The audit chain has the same with a random subject in the agent's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFinding {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Its id; sorts by time.
+    pub id: FindingId,
+    /// When.
+    pub at: UtcMicros,
+    /// Which rule.
+    pub rule: RuleId,
+    /// Its version.
+    pub rule_version: Arc<str>,
+    /// What.
+    pub kind: FindingKind,
+    /// Of whom.
+    pub agent: AgentId,
+    /// What held it back, for [`FindingKind::Held`].
+    pub guard: Option<Arc<str>>,
+    /// What the rule wanted, for a person.
+    pub wants: String,
+    /// The facts, for a person.
+    pub because: String,
 }
 
 /// Whether automation of a tenant is halted.

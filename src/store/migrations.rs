@@ -79,6 +79,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0011_change_sets.sql"),
         postgres: include_str!("../../migrations/postgres/0011_change_sets.sql"),
     },
+    Shipped {
+        version: 12,
+        name: "rules",
+        sqlite: include_str!("../../migrations/sqlite/0012_rules.sql"),
+        postgres: include_str!("../../migrations/postgres/0012_rules.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -39,9 +39,9 @@ pub use backup::{BackupError, BackupMade, back_up, partial_path};
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
     AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite,
-    Commit, Committed, FiguresWrite, HistoryRow, HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, LeftOut,
-    NoteWrite, RemembersWrite, RuleVersion, ScheduleImport, SkillWrite, SubscriptionRow, SubscriptionWrite,
-    TenantStatus,
+    Commit, Committed, FiguresWrite, FindingKind, HistoryRow, HistoryWrite, IdempotencyRow, Imported, JobRun, JobState,
+    LeftOut, NoteWrite, RemembersWrite, RuleFinding, RuleVersion, ScheduleImport, SkillWrite, SubscriptionRow,
+    SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::Checkpointed;
 pub use control::DaemonRow;
@@ -59,9 +59,11 @@ pub use tables::audit_reading::{AUDIT_STRETCH, AuditFilter, AuditPage, KnownSubj
 pub use tables::change_sets::{SetCounts, StoredSetAgent};
 pub use tables::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::events::StoredEvent;
+pub use tables::exceptions::ExceptionFilter;
 pub use tables::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
 pub use tables::history_reading::{HISTORY_PAGE_LIMIT, StoredHistory};
 pub use tables::retention::{Pruned, SLICE_ROWS, Slice};
+pub use tables::rules::{AskedByRule, FindingCount, FindingFilter, StoredFinding};
 pub use tables::schedule::{ScheduleVersion, StoredPlan};
 pub use tables::time_in_state::TimeInState;
 pub use tables::transition_reading::{AutomaticChange, ComplianceFigures, TransitionFilter};

@@ -19,8 +19,8 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    access, agents, audit, audit_heads, calls, change_sets, deliveries, events, figures, history, jobs,
-    memory as automation, skills, transitions, upkeep,
+    access, agents, audit, audit_heads, calls, change_sets, deliveries, events, exceptions, figures, history, jobs,
+    memory as automation, rules, skills, transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;
@@ -581,6 +581,8 @@ async fn apply(
     deliveries::write(connection, script, group).await?;
     upkeep::write(connection, script, group).await?;
     jobs::write(connection, script, group).await?;
+    rules::write(connection, script, group).await?;
+    exceptions::write(connection, script, group).await?;
     audit_heads::write(connection, script, group).await?;
     change_sets::write(connection, script, group).await?;
     skills::write(connection, script, group).await?;

@@ -222,6 +222,7 @@ enforce = ["all"]
 max_changes_per_agent_hour = 2
 leave_alone = "1h"
 stale_intervals = 5
+trial_days = 14
 [server.sessions]
 idle = "1h"
 longest = "8h"

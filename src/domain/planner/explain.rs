@@ -138,6 +138,10 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
     let (slot, settings, now) = (view.slot, view.context.settings, view.now());
     match guard {
         Guard::Unless => "its `unless` holds".to_owned(),
+        Guard::Excused => match slot.excused(now) {
+            Some(span) => format!("the agent is excused until {}", span.end),
+            None => "the agent is excused".to_owned(),
+        },
         Guard::NeverSeen => "no sight has shown the agent yet".to_owned(),
         Guard::StaleSight => {
             let age = slot.seen_at().map_or_else(|| "unknown".to_owned(), |seen| rough_duration_text(now.since(seen)));

@@ -166,6 +166,10 @@ impl Turn<'_> {
         if rule.unless.as_ref().is_some_and(|unless| all_hold(unless, true, view, recorder)) {
             return self.hold(rule, Guard::Unless, index, view);
         }
+        // Who is excused from the plan is nobody's by the plan: the rules that do not look at it go on.
+        if rule.looks_at_plan && view.slot.excused(view.now()).is_some() {
+            return self.hold(rule, Guard::Excused, index, view);
+        }
         if rule.action.target().is_some()
             && let Err(earlier) = taken.take(place, rule.mode)
         {

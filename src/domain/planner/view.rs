@@ -212,7 +212,11 @@ fn judged(slot: &AgentSlot, standing: Standing, settings: &DecideSettings, now: 
     let sight = (slot.observed(), slot.seen_at());
     let planned =
         PlannedNow { kind: standing.kind(), since: standing.since(), activity: || standing.activity(slot.plan()) };
-    settings.adherence.judge_sight(planned, sight, settings.stale_after, now)
+    let judged = settings.adherence.judge_sight(planned, sight, settings.stale_after, now);
+    match slot.excused(now) {
+        Some(span) => judged.excused_since(span.start),
+        None => judged,
+    }
 }
 
 /// The skills of an agent as people call them.

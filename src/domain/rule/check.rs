@@ -112,6 +112,7 @@ fn translate_one(
         action: action?,
         cooldown,
         limits,
+        looks_at_plan: when.iter().any(|condition| condition.test.looks_at_plan()),
         when,
         unless,
     })

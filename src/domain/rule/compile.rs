@@ -42,6 +42,8 @@ pub struct CompiledRule {
     pub when: Vec<Condition>,
     /// Not all of these may.
     pub unless: Option<Vec<Condition>>,
+    /// Some condition of `when` looks at the plan, so that the rule leaves the excused alone.
+    pub looks_at_plan: bool,
 }
 
 /// What a rule wants of an agent, in the shape that is recorded: `{"set_state": {"state": "Ready", "reason": "WORKING", …}}`.

@@ -96,6 +96,31 @@ impl Test {
         }
     }
 
+    /// Whether it looks at what is planned for the agent, or at what adherence makes of that.
+    pub const fn looks_at_plan(&self) -> bool {
+        match self {
+            Self::Planned(_)
+            | Self::After(_)
+            | Self::Next(_)
+            | Self::PlannedFor(_)
+            | Self::PlannedLeft(_)
+            | Self::Mandatory(_)
+            | Self::Break(_)
+            | Self::Worked(_)
+            | Self::Shift(..)
+            | Self::Verdict(_)
+            | Self::VerdictFor(_) => true,
+            Self::State(_)
+            | Self::OnContact(_)
+            | Self::StateFor(_)
+            | Self::Team(_)
+            | Self::Queue(_)
+            | Self::LocalTime(..)
+            | Self::Weekdays(_)
+            | Self::Figure(_) => false,
+        }
+    }
+
     /// The states in which it can hold; `None` where it can hold for an agent that no sight has shown yet.
     pub fn states(&self) -> Option<StateSet> {
         use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready};

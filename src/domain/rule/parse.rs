@@ -9,7 +9,7 @@ use crate::domain::ids::RuleId;
 
 use super::{Complaints, Rule, RuleComplaint, suggestion};
 
-const RULE: &[&str] = &["id", "when", "unless", "then", "mode", "priority", "cooldown", "limit"];
+pub(super) const RULE: &[&str] = &["id", "when", "unless", "then", "mode", "priority", "cooldown", "limit"];
 const CONDITIONS: &[&str] = &[
     "planned",
     "next",

@@ -86,6 +86,8 @@ impl Retention {
                 ("attempts", Pruned::Attempts, history),
                 ("questions", Pruned::Questions, now - QUESTIONS_KEPT),
                 ("answers", Pruned::Answers, now - ANSWERS_KEPT),
+                ("findings of rules", Pruned::RuleFindings, history),
+                ("exceptions", Pruned::Exceptions, history),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }

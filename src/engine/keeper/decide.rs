@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use super::Keeper;
 use super::record::Pass;
 use super::requests::Wish;
+use super::rules::Found;
 use crate::domain::event::RuleTold;
 use crate::domain::planner::{Guard, Held, Intent, Wanted, decide, note};
 use crate::domain::rule::Mode;
 use crate::domain::state::AgentState;
 use crate::domain::transition::{Actor, Step, WaitReason};
+use crate::store::FindingKind;
 
 impl Keeper {
     /// One decide pass.
@@ -31,6 +33,7 @@ impl Keeper {
         let facts = explanation(intent);
         if intent.mode == Mode::Watch {
             self.audit_agent(pass, intent.index, &actor, "rule.would_have", facts);
+            self.find(pass, &Found::of_intent(FindingKind::Would, intent));
             self.note(pass, intent);
             return;
         }
@@ -67,6 +70,7 @@ impl Keeper {
             }
             Wanted::Tell(text) | Wanted::Ask(text) => {
                 self.audit_agent(pass, intent.index, &actor, "rule.told", facts);
+                self.find(pass, &Found::of_intent(FindingKind::Told, intent));
                 self.tell_of(pass, intent.index, |user_id, sequence| RuleTold {
                     user_id,
                     rule_id: intent.rule.clone(),
@@ -103,6 +107,7 @@ impl Keeper {
         let told = match held.guard {
             Guard::Policy(_) | Guard::LeftAlone | Guard::Flapping => true,
             Guard::Unless
+            | Guard::Excused
             | Guard::NeverSeen
             | Guard::StaleSight
             | Guard::UnknownState
@@ -125,7 +130,13 @@ impl Keeper {
             Guard::Policy(violation) => violation.code(),
             other => other.name(),
         };
+        let because = facts.as_ref().map(ToString::to_string).unwrap_or_default();
         self.audit_agent(pass, held.index, &actor, "rule.held", json!({"guard": guard, "facts": facts}));
+        let wants = self.settings.rules.rules().iter().find(|rule| rule.id == held.rule);
+        let wants = wants.map(|rule| rule.action.to_string()).unwrap_or_default();
+        let (index, rule, rule_version) = (held.index, held.rule.clone(), held.rule_version.clone());
+        let guard = Some(guard.into());
+        self.find(pass, &Found { index, kind: FindingKind::Held, rule, rule_version, guard, wants, because });
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::book::{Book, Open};
 use super::files::{File, Zones};
 use super::record::Pass;
+use super::rules::RuleShelf;
 use super::show::Shown;
 use super::{AutomaticChange, Keeper, KeeperParts};
 use crate::domain::agent::Agent;
@@ -29,8 +30,9 @@ const SHARE_WINDOW: Duration = Duration::from_secs(60);
 impl Keeper {
     /// Reads everything, and puts what was under way when the process ended in doubt.
     pub(super) async fn load(parts: &KeeperParts) -> anyhow::Result<Self> {
-        let (link, settings) = (parts.link.clone(), parts.settings.borrow().clone());
+        let (link, configured) = (parts.link.clone(), parts.settings.borrow().clone());
         let now = link.clock.now();
+        let (shelf, settings) = RuleShelf::read(&link, configured).await?;
         let mut keeper = Self {
             roster: Roster::new(link.tenant.clone()),
             files: Vec::new(),
@@ -58,6 +60,8 @@ impl Keeper {
             slept: None,
             link,
             settings,
+            shelf,
+            exceptions: Vec::new(),
         };
         keeper.read_store(now).await?;
         keeper.record_start(now).await?;
@@ -78,6 +82,7 @@ impl Keeper {
             let (rule, set_at) = (change.rule, change.accepted_at);
             self.automatic.insert(change.agent, AutomaticChange { transition: change.transition, rule, set_at });
         }
+        self.read_exceptions(now).await?;
         self.restore_estimates().await?;
         self.take_open(picture.open, now).await?;
         // Also when it is the same: the worker then reads its next snapshots whole, as a keeper that knows no rows needs.
@@ -150,6 +155,7 @@ impl Keeper {
         if changed {
             self.looking_since = self.link.clock.now();
         }
+        self.mark_excused();
         Ok(())
     }
 
@@ -200,6 +206,7 @@ impl Keeper {
     pub(super) async fn read_plans(&mut self, now: UtcMicros) -> anyhow::Result<()> {
         read_plans(&self.link.reader, &mut self.roster, now).await?;
         self.plans_read = now;
+        self.forget_past_exceptions(now);
         Ok(())
     }
 
@@ -279,7 +286,7 @@ impl Keeper {
     }
 
     /// Versions of rules that were not in force before are stored and audited.
-    async fn record_rules(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
+    pub(super) async fn record_rules(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
         let known = self.link.reader.rule_versions(&self.link.tenant).await?;
         for text in self.settings.rule_texts.clone() {
             if known.iter().any(|row| row.rule == text.id && row.version == text.version) {
@@ -301,7 +308,7 @@ impl Keeper {
     pub(super) async fn take_settings(&mut self, settings: Arc<TenantSettings>) -> anyhow::Result<()> {
         self.reads = reads(&settings);
         self.retries = Share::of_calls(SHARE_WINDOW, settings.retry.share_percent, settings.retry.at_least_per_minute);
-        self.settings = settings;
+        self.settings = self.shelf.under(&self.link, settings);
         self.roster.forget_held();
         self.read_agents().await?;
         let mut pass = Pass::new(self.link.clock.now());

@@ -11,6 +11,7 @@ mod clock_set;
 mod decide;
 mod dispatch;
 mod doubt;
+mod excused;
 mod facts;
 mod fed;
 mod files;
@@ -19,6 +20,7 @@ mod moot;
 mod observe;
 mod record;
 mod requests;
+mod rules;
 mod sets;
 mod show;
 mod skills;
@@ -38,6 +40,7 @@ use self::book::Book;
 use self::files::File;
 use self::record::Pass;
 use self::requests::PendingAnswer;
+use self::rules::RuleShelf;
 use self::show::Shown;
 use super::link::Link;
 use super::message::Message;
@@ -45,6 +48,7 @@ use super::meter::Totals;
 use super::picture::PLANS_EVERY;
 use super::settings::TenantSettings;
 use crate::clock::{RealTime, Stopwatch};
+use crate::domain::exception::Exception;
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
 use crate::domain::merge::Fed;
 use crate::domain::roster::Roster;
@@ -90,7 +94,11 @@ struct AutomaticChange {
 /// The keeper of one tenant.
 struct Keeper {
     link: Arc<Link>,
+    /// With the rules of the store.
     settings: Arc<TenantSettings>,
+    shelf: RuleShelf,
+    /// Exceptions that are not over.
+    exceptions: Vec<Exception>,
     roster: Roster,
     /// By place in the roster.
     files: Vec<File>,
@@ -150,6 +158,7 @@ impl Arrival {
                 | Message::Decision(_)
                 | Message::Skills(_)
                 | Message::ScheduleChanged
+                | Message::Rules(_)
                 | Message::Look { .. }
                 | Message::Board { .. },
             )
@@ -293,6 +302,7 @@ impl Keeper {
             Arrival::Message(Message::Decision(decision)) => self.take_decision(pass, decision),
             Arrival::Message(Message::Skills(skills)) => self.take_skills(pass, skills).await?,
             Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
+            Arrival::Message(Message::Rules(ask)) => self.take_rules_ask(pass, *ask).await?,
             Arrival::Message(Message::Look { reply }) => pass.looks.push(reply),
             Arrival::Message(Message::Board { reply }) => pass.boards.push(reply),
         }

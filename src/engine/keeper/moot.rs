@@ -33,8 +33,15 @@ impl Keeper {
         match &open.transition.actor {
             Actor::Rule { id, version } => {
                 let rule = rules.rules().iter().find(|rule| rule.id == *id);
-                let why = no_longer_given(rule, version, &open.transition)?;
-                Some(Step::Cancel(format!("the rule {why}")))
+                if let Some(why) = no_longer_given(rule, version, &open.transition) {
+                    return Some(Step::Cancel(format!("the rule {why}")));
+                }
+                let excused = rule.is_some_and(|rule| rule.looks_at_plan)
+                    && self
+                        .roster
+                        .agent(open.transition.agent.as_str())
+                        .is_some_and(|slot| slot.excused(now).is_some());
+                excused.then(|| Step::Cancel("the agent is excused".to_owned()))
             }
             // A rule that finds the agent there does not ask in the first place.
             Actor::Person { .. } => {

@@ -11,6 +11,7 @@ use super::Keeper;
 use super::book::Open;
 use super::doubt::{Lost, Verdict, read_back};
 use super::record::{Pass, shows};
+use super::rules::Found;
 use crate::domain::agent::{Agent, Observed, Source};
 use crate::domain::event::{AgentReversedChange, PictureStale, SnapshotOversize, SubscriptionNearExpiry};
 use crate::domain::ids::{AgentId, TransitionId};
@@ -23,7 +24,7 @@ use crate::domain::transition::{Actor, Status, Step, Transition};
 use crate::engine::calls::real_millis;
 use crate::engine::message::{Sight, SliceNotice};
 use crate::platform::Sighting;
-use crate::store::{AgentWrite, HistoryWrite};
+use crate::store::{AgentWrite, FindingKind, HistoryWrite};
 
 /// With no snapshot at all, a change in doubt is given up this long after it could first have been read back.
 const LONGEST_UNSEEN: Duration = Duration::from_secs(15 * 60);
@@ -281,6 +282,19 @@ impl Keeper {
         pass.remember(index, &rule);
         let facts = json!({"rule": rule, "set": known.state, "back_to": now.state, "left_alone_until": until});
         self.audit_agent(pass, index, &Actor::Daemon, "agent.reversed_change", facts);
+        let rule_version = self.version_in_force(&rule);
+        self.find(
+            pass,
+            &Found {
+                index,
+                kind: FindingKind::Reversed,
+                rule: rule.clone(),
+                rule_version,
+                guard: None,
+                wants: format!("set {}", known.state),
+                because: format!("the agent went back to {} and is left alone until {until}", now.state),
+            },
+        );
         self.tell_of(pass, index, |user_id, sequence| AgentReversedChange {
             user_id,
             rule_id: rule,

@@ -14,6 +14,7 @@ mod live_figures;
 mod opening;
 mod outbox;
 mod retention;
+mod rules;
 mod schedules;
 mod statements;
 

@@ -10,7 +10,7 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
 use crate::store::backend::{Access, Backend, close_quietly};
-use crate::store::tables::{figures, retention};
+use crate::store::tables::{exceptions, figures, retention, rules};
 use crate::store::{CallWrite, CommitError, Pruned, Slice, Writer};
 
 on_each_engine!(
@@ -107,6 +107,9 @@ async fn no_slice_looks_through_a_whole_table() {
         (figures::ROLL_UP_QUEUES, "queue_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
         (figures::ROLLED_UP_QUEUES, "queue_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
         (figures::FORGET_SKILLS, "skill_figures_15m_by_quarter (tenant=? AND quarter_at<?)"),
+        (exceptions::FORGET_AGENTS, "exceptions_by_end"),
+        (exceptions::FORGET, "exceptions_by_end"),
+        (rules::FORGET_FINDINGS, "rule_findings USING PRIMARY KEY (tenant=? AND id<?)"),
         (figures::FORGET_QUEUES, "queue_figures_15m_by_quarter (tenant=? AND quarter_at<?)"),
     ] {
         let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));

@@ -8,7 +8,8 @@ use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
     access, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries, delivery_reading, events,
-    figures, history, history_reading, jobs, memory, retention, schedule, skills, time_in_state, transition_reading,
+    exceptions, figures, history, history_reading, jobs, memory, retention, rules, schedule, skills, time_in_state,
+    transition_reading,
     transitions, upkeep,
 };
 
@@ -68,6 +69,15 @@ const SINGLE: &[&str] = &[
     events::LAST_NUMBER,
     events::AFTER,
     events::COUNTS,
+    exceptions::ONE,
+    exceptions::TOUCHING,
+    exceptions::LIST,
+    exceptions::AGENTS_OF,
+    exceptions::NAMED,
+    exceptions::TEAM_OF,
+    exceptions::AGENTS_TOUCHING,
+    exceptions::FORGET_AGENTS,
+    exceptions::FORGET,
     figures::LATEST_SKILLS,
     figures::LATEST_QUEUES,
     figures::SKILL_SERIES,
@@ -82,6 +92,8 @@ const SINGLE: &[&str] = &[
     history_reading::AGENTS_BEFORE,
     history_reading::LATEST,
     history_reading::RESTS,
+    history_reading::JUST_BEFORE,
+    history_reading::ENTERED_IN,
     history_reading::OF_AGENT,
     history_reading::SPAN,
     history_reading::AFTER_ID,
@@ -99,6 +111,15 @@ const SINGLE: &[&str] = &[
     retention::CHANGE_SET_AGENTS,
     retention::CHANGE_SETS,
     memory::REMEMBERED,
+    rules::EDITIONS,
+    rules::EDITIONS_OF,
+    rules::FINDINGS,
+    rules::FINDINGS_OF_RULE,
+    rules::FINDINGS_OF_AGENT,
+    rules::COUNTS,
+    rules::ASKED,
+    rules::CHANGED,
+    rules::FORGET_FINDINGS,
     schedule::CURRENT,
     schedule::STILL_IN_FORCE,
     schedule::TENANTS,
@@ -165,6 +186,8 @@ const MANY: &[ManyRows] = &[
     deliveries::FORGET_DELIVERIES,
     deliveries::FORGET_EVENTS,
     events::ADD,
+    exceptions::SET,
+    exceptions::ADD_AGENTS,
     figures::ADD_SKILLS,
     figures::ADD_QUEUES,
     history::ENTER,
@@ -176,6 +199,8 @@ const MANY: &[ManyRows] = &[
     jobs::SET_JOBS,
     jobs::SET_RUNS,
     memory::REMEMBER,
+    rules::ADD_EDITIONS,
+    rules::ADD_FINDINGS,
     schedule::RETIRE_IN_COVERAGE,
     schedule::RETIRE_OVERLAPPED,
     schedule::RETIRE_COVERAGE,
@@ -212,7 +237,7 @@ async fn every_statement_is_understood(place: Place) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 9] = [
+const GROWING: [&str; 10] = [
     "state_history",
     "transitions",
     "platform_calls",
@@ -222,6 +247,7 @@ const GROWING: [&str; 9] = [
     "delivery_attempts",
     "change_sets",
     "change_set_agents",
+    "rule_findings",
 ];
 
 /// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
@@ -237,6 +263,8 @@ const WALKS: &[&str] = &[
     history_reading::AGENTS_BEFORE,
     history_reading::LATEST,
     history_reading::RESTS,
+    history_reading::JUST_BEFORE,
+    history_reading::ENTERED_IN,
     time_in_state::PARTS,
     transition_reading::LIST,
     transition_reading::LIST_OF_AGENT,
@@ -284,12 +312,14 @@ fn no_statement_is_left_out() {
         include_str!("../tables/deliveries.rs"),
         include_str!("../tables/delivery_reading.rs"),
         include_str!("../tables/events.rs"),
+        include_str!("../tables/exceptions.rs"),
         include_str!("../tables/figures.rs"),
         include_str!("../tables/history.rs"),
         include_str!("../tables/history_reading.rs"),
         include_str!("../tables/memory.rs"),
         include_str!("../tables/jobs.rs"),
         include_str!("../tables/retention.rs"),
+        include_str!("../tables/rules.rs"),
         include_str!("../tables/schedule.rs"),
         include_str!("../tables/skills.rs"),
         include_str!("../tables/time_in_state.rs"),

@@ -42,6 +42,21 @@ pub(in crate::store) const RESTS: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN
      FROM state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at >= $2 \
      AND h.left_at - h.entered_at >= $3 AND h.state IN ('NotReady', 'Paused', 'Idle', 'LoggedOut')) AS stays \
      FROM a WHERE a.agent IS NOT NULL ORDER BY a.agent";
+/// What each agent was in just before an instant: `$2`.
+pub(in crate::store) const JUST_BEFORE: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
+     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
+     FROM a WHERE a.agent IS NOT NULL) \
+     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at \
+     FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at = \
+     (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent AND l.entered_at < $2) \
+     ORDER BY h.agent";
+/// What agents entered in a span, `$2` to `$3`, in order of time. One seek for each agent, however long history is.
+pub(in crate::store) const ENTERED_IN: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
+     UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
+     FROM a WHERE a.agent IS NOT NULL) \
+     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at \
+     FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at >= $2 AND h.entered_at < $3 \
+     ORDER BY h.entered_at, h.agent";
 pub(in crate::store) const OF_AGENT: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at \
      FROM state_history WHERE tenant = $1 AND agent = $2 AND entered_at > $3 AND entered_at < $5 \
      AND (left_at > $4 OR left_at IS NULL) ORDER BY entered_at LIMIT $6";
@@ -80,6 +95,37 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str());
         self.all(LATEST, values).await?.iter().map(decode).collect()
+    }
+
+    /// What each agent entered last before an instant, by agent.
+    pub async fn states_before(&self, tenant: &TenantId, at: UtcMicros) -> Result<Vec<StoredHistory>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(at.as_micros());
+        let mut rows = Vec::new();
+        self.each(JUST_BEFORE, values, |row| {
+            rows.push(decode(row)?);
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    /// What agents entered from an instant up to another, in order of time. Whoever asks keeps the span short: all of it is held
+    /// in memory.
+    pub async fn entered_in(
+        &self,
+        tenant: &TenantId,
+        (from, to): (UtcMicros, UtcMicros),
+    ) -> Result<Vec<StoredHistory>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros());
+        let mut rows = Vec::new();
+        self.each(ENTERED_IN, values, |row| {
+            rows.push(decode(row)?);
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
     }
 
     /// The ended stays away from contacts ([`crate::domain::breaks::is_resting`]) that began at `since` or later and lasted `least`

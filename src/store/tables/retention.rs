@@ -5,7 +5,7 @@
 
 use sqlx::AnyConnection;
 
-use super::figures;
+use super::{exceptions, figures, rules};
 use crate::domain::ids::{AgentId, JobId, TenantId};
 use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
@@ -53,6 +53,10 @@ pub enum Pruned {
     ChangeSetAgents,
     /// Bulk changes that have no agents left, by when they were shown.
     ChangeSets,
+    /// What rules found of agents, by when.
+    RuleFindings,
+    /// Exceptions, by when they ended.
+    Exceptions,
 }
 
 pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
@@ -88,6 +92,7 @@ impl Slice {
         match &self.what {
             Pruned::History(agent) => values.text(agent.as_str()),
             Pruned::JobRuns(job) => values.text(job.as_str()),
+            Pruned::RuleFindings => values.text(rules::first_id_of(self.before)),
             Pruned::Transitions
             | Pruned::Attempts
             | Pruned::Questions
@@ -97,7 +102,8 @@ impl Slice {
             | Pruned::SkillQuarters
             | Pruned::QueueQuarters
             | Pruned::ChangeSetAgents
-            | Pruned::ChangeSets => &mut values,
+            | Pruned::ChangeSets
+            | Pruned::Exceptions => &mut values,
         };
         values
     }
@@ -117,6 +123,8 @@ impl Slice {
             Pruned::QueueQuarters => (None, figures::FORGET_QUEUES),
             Pruned::ChangeSetAgents => (None, CHANGE_SET_AGENTS),
             Pruned::ChangeSets => (None, CHANGE_SETS),
+            Pruned::RuleFindings => (None, rules::FORGET_FINDINGS),
+            Pruned::Exceptions => (Some(exceptions::FORGET_AGENTS), exceptions::FORGET),
         }
     }
 }

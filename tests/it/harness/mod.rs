@@ -183,7 +183,7 @@ impl Scenario {
         let description = self.sim.description();
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n\
-             [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"OPERATOR\" }}\nmay = [\"read\", \"change\", \"import\"]\n\
+             [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"OPERATOR\" }}\nmay = [\"read\", \"change\", \"import\", \"excuse\", \"edit_rules\"]\n\
              [[server.tokens]]\nid = \"viewer\"\ntoken = {{ env = \"VIEWER\" }}\ntenants = [{first:?}]\nmay = [{may:?}]\n\
              [clock]\nspeed = {speed}\n[store]\nurl = {url:?}\n[log]\nlevel = \"error\"\n",
             first = description.tenants.first().expect("a tenant").id.as_str(),

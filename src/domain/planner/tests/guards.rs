@@ -267,3 +267,37 @@ fn the_key_of_a_held_wish_changes_with_its_facts_alone() {
     let facts = listed.facts(&roster, &rules, &DecideSettings::default(), at("10:15")).expect("the same roster");
     assert_eq!((facts.planned.as_str(), facts.state), ("work", Some(Paused)));
 }
+
+#[test]
+fn who_is_excused_is_neutral_and_left_alone_by_what_looks_at_the_plan() {
+    use crate::domain::adherence::Verdict;
+    let by_plan = rule(BACK);
+    let by_state = rule("when = { state = 'Paused', for = '5m' }\nthen = { set_state = 'Ready' }");
+    let mut roster = roster(&Paused, "09:00", at("09:30"));
+    let a = roster.find("a").expect("there");
+    roster.set_excused(a, vec![Coverage { start: at("09:20"), end: at("09:31") }]);
+    let judged = |roster: &Roster, time| verdict(roster.get(a).expect("there"), &DecideSettings::default(), at(time));
+    let now = at("09:30");
+    assert_eq!(guard_of(&roster, &by_plan, now), Some(Guard::Excused));
+    assert_eq!(guard_of(&roster, &by_state, now), None, "it does not look at the plan");
+    let neutral = judged(&roster, "09:30");
+    assert_eq!((neutral.verdict, neutral.since), (Verdict::Neutral, Some(at("09:20"))));
+    let explained = explain(&roster, "a", &by_plan, &DecideSettings::default(), now).expect("there").to_string();
+    assert!(explained.contains("the agent is excused until 2026-11-23T09:31:00Z"), "{explained}");
+    roster.seen(a, at("09:31"));
+    assert_eq!(guard_of(&roster, &by_plan, at("09:31")), None, "the span's end is outside");
+    assert_eq!(judged(&roster, "09:31").verdict, Verdict::Out);
+}
+
+#[test]
+fn a_rule_that_leaves_the_excused_alone_does_not_have_them() {
+    let both = "[[rules]]\nid = 'plan'\nmode = 'enforce'\nwhen = { planned = 'work', state = 'Paused' }\n\
+                then = { set_state = 'Ready' }\n[[rules]]\nid = 'state'\nmode = 'enforce'\n\
+                when = { state = 'Paused' }\nthen = { set_state = 'NotReady' }\n";
+    let (rules, now) = (rules(both), at("09:30"));
+    let mut roster = roster(&Paused, "09:00", now);
+    assert_eq!(won(&decide_at(&roster, &rules, now)), [("a", "plan")]);
+    let a = roster.find("a").expect("there");
+    roster.set_excused(a, vec![Coverage { start: at("09:00"), end: at("10:00") }]);
+    assert_eq!(won(&decide_at(&roster, &rules, now)), [("a", "state")]);
+}

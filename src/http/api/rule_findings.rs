@@ -1,0 +1,117 @@
+//! What rules found of agents, and what they make of one agent now.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::rule_shapes::{AgentRulesView, FindingView};
+use crate::domain::ids::{AgentId, FindingId, RuleId, TeamName, TenantId};
+use crate::domain::time::UtcMicros;
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::{Path, Query};
+use crate::http::problem::{Code, Problem};
+use crate::store::{FindingFilter, FindingKind, PAGE_LIMIT};
+
+/// Which tenant is meant.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct OfTenant {
+    /// Whose.
+    tenant: TenantId,
+}
+
+/// Which findings.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct FindingsQuery {
+    /// Whose.
+    tenant: TenantId,
+    /// Of this rule.
+    rule: Option<RuleId>,
+    /// Of this agent.
+    agent: Option<AgentId>,
+    /// `would`, `told`, `held` or `reversed`.
+    kind: Option<String>,
+    /// From here, to the millisecond; from the beginning without it.
+    from: Option<UtcMicros>,
+    /// To here; to now without it.
+    to: Option<UtcMicros>,
+    /// The `next` of the page before.
+    cursor: Option<FindingId>,
+    /// At most so many, 100 without it, at most 500.
+    limit: Option<u32>,
+}
+
+/// What rules found of agents.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct FindingsView {
+    /// Newest first.
+    findings: Vec<FindingView>,
+    /// The cursor of the next page; null on the last.
+    next: Option<FindingId>,
+}
+
+/// What rules found of agents beside what they changed
+///
+/// What watching rules would have done, what was told, what a guard held back, and changes that agents took back. Whoever is bound to
+/// teams sees those of their agents; a page may then be short of the limit and have a next one.
+#[utoipa::path(
+    get,
+    path = "/api/v1/rule-findings",
+    tag = "rules",
+    operation_id = "rule_findings",
+    params(FindingsQuery),
+    responses((status = 200, description = "the findings", body = FindingsView))
+)]
+pub(in crate::http) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<FindingsQuery>,
+) -> Result<Json<FindingsView>, Problem> {
+    caller.check(&state, Right::Read, &query.tenant)?;
+    let names = FindingKind::ALL.map(FindingKind::name).join(", ");
+    let kind = query
+        .kind
+        .as_deref()
+        .map(|name| FindingKind::from_name(name).ok_or_else(|| Problem::bad_request(format!("kind: one of {names}"))));
+    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let filter = FindingFilter {
+        from: query.from.unwrap_or(UtcMicros::EPOCH),
+        to: query.to.unwrap_or(UtcMicros::MAX),
+        rule: query.rule,
+        agent: query.agent,
+        kind: kind.transpose()?,
+        before: query.cursor,
+    };
+    let rows = state.reader.rule_findings(&query.tenant, &filter, limit).await?;
+    let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.finding.id);
+    let teams = caller.teams(&query.tenant);
+    let shown = |team: Option<&TeamName>| teams.is_none_or(|teams| team.is_some_and(|team| teams.contains(team)));
+    let findings = rows.into_iter().filter(|row| shown(row.team.as_ref())).map(FindingView::of).collect();
+    Ok(Json(FindingsView { findings, next }))
+}
+
+/// What every rule makes of an agent now, and why
+#[utoipa::path(
+    get,
+    path = "/api/v1/agents/{id}/rules",
+    tag = "rules",
+    operation_id = "explain_agent",
+    params(("id" = AgentId, Path, description = "The agent."), OfTenant),
+    responses((status = 200, description = "the rules, in the order in which they are tried", body = AgentRulesView))
+)]
+pub(in crate::http) async fn explain(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<AgentId>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Json<AgentRulesView>, Problem> {
+    caller.check_agents(&state, Right::Read, &tenant, std::slice::from_ref(&id)).await?;
+    let explained = state.door.explain_agent(&tenant, id.clone()).await?;
+    let explained = explained.ok_or_else(|| Problem::of(Code::NoSuchAgent, format!("{tenant} has no agent {id}")))?;
+    Ok(Json(AgentRulesView::of(tenant, explained)))
+}
