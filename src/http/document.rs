@@ -42,18 +42,19 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// Groups of routes, with a sentence on each.
-const TAGS: [(&str, &str); 13] = [
+const TAGS: [(&str, &str); 14] = [
     ("agents", "Who is in which state and should be in which, with history and timeline."),
     ("shifts", "What is planned: read, put a day, import a file."),
     ("figures", "Skills and queues, now and before."),
+    ("skills", "Who has which skill, and how many of them are to stay available."),
     ("transitions", "Wanted changes of single agents: asked for, followed, called off."),
-    ("changes", "Changes of many agents at once: shown before, followed, taken back."),
+    ("change sets", "Changes of many agents at once: shown before, followed, taken back."),
     ("approvals", "What rules want and a person decides."),
     ("rules", "Rules, their versions, and trials on what happened."),
     ("exceptions", "Spans that are excused, with a reason."),
     ("audit", "The audit chain: read, checked, written out."),
     ("webhooks", "Endpoints and what was delivered to them."),
-    ("accounts", "Who may do what."),
+    ("access", "Who may do what: signing in, accounts, tokens."),
     ("daemon", "Tenants, jobs, and how the daemon is."),
     ("live", "The live picture, which lasts."),
 ];

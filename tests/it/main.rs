@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod deploy;
+mod face;
 mod faults;
 mod forgeries;
 mod harness;

@@ -151,13 +151,14 @@ impl Course<'_> {
         let excused = kind.is_in_shift() && self.excused.iter().any(|(first, after)| *first <= start && start < *after);
         let verdict = match stay {
             None => Verdict::Unknown,
-            Some(_) if excused => Verdict::Neutral,
             Some(stay) => {
                 // What was excused before or after does not make a deviation longer.
                 let since = since.map(|since| self.excused_until(start).map_or(since, |end| since.max(end)));
                 let until = until.min(self.excused_from(start));
                 let planned = PlannedNow { kind, activity: || activity, since };
-                self.settings.judge_state(planned, (&stay.state, stay.start), stay.end.min(until)).verdict
+                let judged = self.settings.judge_state(planned, (&stay.state, stay.start), stay.end.min(until)).verdict;
+                let is_judged = matches!(judged, Verdict::In | Verdict::Out);
+                if excused && is_judged { Verdict::Neutral } else { judged }
             }
         };
         let state = stay.map(|stay| stay.state.clone());
@@ -291,11 +292,12 @@ mod tests {
 
     #[test]
     fn what_is_excused_is_neutral_within_its_span_and_off_time_stays_off() {
-        let stays = [stay(AgentState::Paused, 200, 320)];
+        let stays = [stay(AgentState::Paused, 200, 280), stay(AgentState::unseen(), 280, 300), stay(AgentState::Paused, 300, 320)];
         let (told, _) = course(&stays, &[(at(220), at(310))], (200, 320));
         let expected = [
             (200, 220, "work", Verdict::Out),
-            (220, 300, "work", Verdict::Neutral),
+            (220, 280, "work", Verdict::Neutral),
+            (280, 300, "work", Verdict::Unknown),
             (300, 320, "off", Verdict::Unscheduled),
         ];
         assert_eq!(told, expected.map(|(from, to, activity, verdict)| (from, to, activity.to_owned(), verdict)));

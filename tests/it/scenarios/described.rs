@@ -38,29 +38,57 @@ fn narrowed(mut document: Value, known: &[(&str, Vec<String>)]) -> Value {
     for path in LEFT_OUT {
         document["paths"].as_object_mut().expect("paths").remove(path);
     }
+    let values_of = |name: &str| known.iter().find(|(of, _)| *of == name).map(|(_, values)| values);
     let mut bodies = BTreeSet::new();
     for (path, item) in document["paths"].as_object_mut().expect("paths") {
         for operation in item.as_object_mut().expect("operations").values_mut() {
             for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap_or_default().to_owned();
-                let name = if name == "id" { path.split('/').nth(3).unwrap_or_default().to_owned() } else { name };
-                if let Some((_, values)) = known.iter().find(|(of, _)| *of == name) {
+                let is_instant = parameter["schema"].to_string().contains("UtcMicros");
+                let name = match name.as_str() {
+                    // What the id is of stands before it.
+                    "id" => path.split('/').nth(3).unwrap_or_default().to_owned(),
+                    "from" | "to" if !is_instant => continue,
+                    name => name.to_owned(),
+                };
+                if let Some(values) = values_of(&name) {
                     parameter["schema"] = narrow(&parameter["schema"], values);
                 }
             }
-            let schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str();
+            let schema =
+                operation.pointer("/requestBody/content/application~1json/schema/$ref").and_then(Value::as_str);
             bodies.extend(schema.and_then(|place| place.rsplit('/').next()).map(str::to_owned));
         }
     }
-    for name in bodies {
-        let properties = document["components"]["schemas"][&name]["properties"].as_object_mut();
+    for body in bodies {
+        let properties = document["components"]["schemas"][&body]["properties"].as_object_mut();
         for (name, property) in properties.into_iter().flatten() {
-            if let Some((_, values)) = known.iter().find(|(of, _)| of == name) {
+            let name = if name == "to" { "state" } else { name };
+            if let Some(values) = values_of(name) {
                 *property = narrow(property, values);
             }
         }
     }
     document
+}
+
+/// The places of the document that answered a `GET` well, by the tool's own log (HAR).
+fn answered_well(log: &Value, document: &Value) -> BTreeSet<String> {
+    let fits = |template: &str, path: &str| {
+        let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+        let part = |(known, found): (&&str, &&str)| known.starts_with('{') || known == found;
+        template.len() == path.len() && template.iter().zip(&path).all(part)
+    };
+    let mut places = BTreeSet::new();
+    for entry in log["log"]["entries"].as_array().expect("entries") {
+        let is_good = entry["response"]["status"].as_u64().is_some_and(|status| (200..300).contains(&status));
+        if is_good && entry["request"]["method"] == "GET" {
+            let url = entry["request"]["url"].as_str().and_then(|url| reqwest::Url::parse(url).ok()).expect("a URL");
+            let known = document["paths"].as_object().expect("paths").keys();
+            places.extend(known.filter(|template| fits(template, url.path())).cloned());
+        }
+    }
+    places
 }
 
 fn narrow(schema: &Value, values: &[String]) -> Value {
@@ -86,10 +114,18 @@ async fn a_client_that_knows_the_document_alone_finds_nothing_that_is_not_in_it(
         ("webhooks", vec!["wfm".to_owned()]),
         ("queues", vec!["q_1001".to_owned()]),
         ("skills", vec!["1001".to_owned()]),
-        ("to", ["Ready", "Paused", "NotReady"].map(str::to_owned).to_vec()),
+        ("state", ["Ready", "Paused", "NotReady"].map(str::to_owned).to_vec()),
+        ("verdict", vec!["in".to_owned()]),
+        ("status", vec!["confirmed".to_owned()]),
+        ("sort", vec!["worst".to_owned(), "-name".to_owned()]),
+        ("zone", vec!["Europe/Berlin".to_owned()]),
+        ("day", vec!["2026-10-26".to_owned()]),
+        ("from", vec!["2026-10-26T00:00:00Z".to_owned()]),
+        ("to", vec!["2026-10-27T00:00:00Z".to_owned()]),
     ];
     let file = scenario.folder.path().join("openapi.json");
-    std::fs::write(&file, narrowed(document, &known).to_string()).expect("written");
+    let document = narrowed(document, &known);
+    std::fs::write(&file, document.to_string()).expect("written");
     let examples = if full_size() { "50" } else { "8" };
     let mut command = Command::new(tool);
     command
@@ -109,11 +145,18 @@ async fn a_client_that_knows_the_document_alone_finds_nothing_that_is_not_in_it(
             "--warnings",
             "off",
         ])
-        .args(["--generation-database", "none"])
+        .args(["--generation-database", "none", "--report-har-path", "log.har"])
         .stdin(Stdio::null());
     let done = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("the tool runs");
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{said}");
+    // Else it would have looked at refusals alone.
+    let log = std::fs::read_to_string(scenario.folder.path().join("log.har")).expect("a log");
+    let answered = answered_well(&serde_json::from_str(&log).expect("JSON"), &document);
+    let paths = document["paths"].as_object().expect("paths").iter();
+    let gets = paths.filter(|(_, item)| item.get("get").is_some()).map(|(path, _)| path.clone());
+    let missed: Vec<String> = gets.filter(|path| !answered.contains(path)).collect();
+    assert!(missed.is_empty(), "nothing but refusals came of {missed:?}: {said}");
     let summary: Vec<&str> = said.lines().rev().take(25).collect();
     say(summary.into_iter().rev().collect::<Vec<_>>().join("\n"));
 }
