@@ -6,6 +6,7 @@ mod budget;
 mod import;
 mod jobs;
 mod open_files;
+mod people;
 mod reload;
 mod service_manager;
 mod settings;
@@ -25,6 +26,7 @@ use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRando
 use crate::config::{Config, MetricsAccess};
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
+use crate::engine::accounts::{self, Accounts};
 use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
 use crate::engine::heads::{self, HeadParts, HeadSettings};
@@ -37,16 +39,18 @@ use crate::engine::status::{Reloads, StatusDesk, StatusParts};
 use crate::engine::store_watch;
 use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::engine::tenants::Tenants;
-use crate::http::{self, ApiState, Tokens};
+use crate::http::{self, ApiState, Certificate};
 use crate::store::{Identity, Reader, Role, Store};
 
 use self::jobs::{JobTools, job_specs};
+use self::people::{Access, Secured};
 use self::reload::InForce;
 use self::tenants::{TenantList, TenantParts, TenantTools};
 use self::webhooks::Webhooks;
 
 pub use import::{Importer, wanted_from_file};
 pub use jobs::job_infos;
+pub use people::accounts_of;
 pub use reload::Reload;
 pub use service_manager::ServiceManager;
 pub use settings::{SettingsError, platform_of, tenant_settings};
@@ -66,6 +70,7 @@ pub struct App {
     reload: Reload,
     importer: Importer,
     status: StatusDesk,
+    accounts: Accounts,
     /// Where it listens.
     pub listen: SocketAddr,
     /// The live picture's hub.
@@ -130,6 +135,7 @@ impl App {
         let random: SharedRandom = Arc::new(SystemRandom);
         let url = config.store.connection_url();
         let store = Store::open(url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
+        let secured = people::certificate(&config.server)?;
         let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
             format!("cannot listen on {}: free the address or change [server] listen", config.server.listen)
         })?;
@@ -151,7 +157,8 @@ impl App {
         let list = parts.start_tenants(&mut supervisor, &config, deliveries, heads.clone())?;
         let import_options = watch::Sender::new(config.import.clone());
         let importer = parts.importer(import_options.subscribe());
-        let tokens = watch::Sender::new(Arc::new(Tokens::new(settings::access(&config.server))));
+        let access = Access::new(&config.server);
+        let accounts = parts.start_accounts(&mut supervisor, &access).await?;
         let job_tools = parts.job_tools(importer.clone(), heads);
         let jobs = watch::Sender::new(job_specs(&config, &job_tools));
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
@@ -160,8 +167,10 @@ impl App {
         start_face(
             &mut supervisor,
             listener,
+            secured,
             http::ApiParts {
-                tokens: tokens.subscribe(),
+                tokens: access.tokens(),
+                accounts: accounts.clone(),
                 door: importer.door.clone(),
                 reader: parts.store.reader().clone(),
                 readiness: parts.readiness.clone(),
@@ -176,13 +185,18 @@ impl App {
             },
         );
         parts.start_store_watch(&mut supervisor, &config);
-        let reload = Reload::new(InForce { tenants: list, webhooks, tokens, import_options, jobs, job_tools, reloads });
-        Ok(Self { parts, supervisor, soft, reload, importer, status, listen, live })
+        let reload = Reload::new(InForce { tenants: list, webhooks, access, import_options, jobs, job_tools, reloads });
+        Ok(Self { parts, supervisor, soft, reload, importer, status, accounts, listen, live })
     }
 
     /// Takes schedule files in.
     pub fn importer(&self) -> Importer {
         self.importer.clone()
+    }
+
+    /// Who may use it.
+    pub fn accounts(&self) -> Accounts {
+        self.accounts.clone()
     }
 
     /// Looks at how the daemon is.
@@ -283,6 +297,15 @@ impl Parts {
         Ok(list)
     }
 
+    /// Reads the accounts, and looks after them.
+    async fn start_accounts(&self, supervisor: &mut Supervisor, access: &Access) -> anyhow::Result<Accounts> {
+        let (clock, random) = (self.clock.clone(), self.random.clone());
+        let accounts = access.accounts(&self.store, clock, random, self.tenants.clone()).await?;
+        let watched = accounts.clone();
+        supervisor.spawn("accounts", OnFailure::Restart, move |soft| accounts::upkeep::run(watched.clone(), soft));
+        Ok(accounts)
+    }
+
     fn importer(&self, options: watch::Receiver<ImportOptions>) -> Importer {
         Importer {
             writer: self.store.writer().clone(),
@@ -346,10 +369,23 @@ impl Parts {
     }
 }
 
-/// Starts the HTTP face.
-fn start_face(supervisor: &mut Supervisor, listener: TcpListener, parts: http::ApiParts) {
+/// Starts the HTTP face, and follows its certificate where it has one.
+fn start_face(
+    supervisor: &mut Supervisor,
+    listener: TcpListener,
+    secured: Option<Secured>,
+    parts: http::ApiParts,
+) {
+    let certificate: Option<Certificate> = secured.map(|(files, certificate, in_force)| {
+        supervisor.spawn("certificate", OnFailure::Restart, move |soft| {
+            http::follow_files(files.clone(), in_force.clone(), soft)
+        });
+        certificate
+    });
     let (state, listener) = (ApiState::new(parts), Arc::new(listener));
-    supervisor.spawn("http", OnFailure::Restart, move |soft| http::serve(listener.clone(), state.clone(), soft));
+    supervisor.spawn("http", OnFailure::Restart, move |soft| {
+        http::serve(listener.clone(), state.clone(), certificate.clone(), soft)
+    });
 }
 
 /// What was committed is durable with or without the closing: a store that was left open is read as after a crash.

@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 use super::jobs::{JobTools, job_specs};
-use super::settings::access;
+use super::people::Access;
 use super::tenants::TenantList;
 use super::webhooks::Webhooks;
 use crate::config::Loaded;
 use crate::domain::import::ImportOptions;
 use crate::engine::jobs::JobSpec;
 use crate::engine::status::Reloads;
-use crate::http::Tokens;
 
 /// Hands what is new to those whom it concerns. Cheap to clone.
 #[derive(Clone)]
@@ -22,7 +21,7 @@ pub struct Reload(Arc<Mutex<InForce>>);
 pub(super) struct InForce {
     pub(super) tenants: TenantList,
     pub(super) webhooks: Webhooks,
-    pub(super) tokens: watch::Sender<Arc<Tokens>>,
+    pub(super) access: Access,
     pub(super) import_options: watch::Sender<ImportOptions>,
     pub(super) jobs: watch::Sender<Arc<[JobSpec]>>,
     pub(super) job_tools: JobTools,
@@ -56,7 +55,7 @@ impl Reload {
         in_force.tenants.put_in_force(tenants);
         let jobs = job_specs(&config, &in_force.job_tools);
         in_force.jobs.send_replace(jobs);
-        in_force.tokens.send_replace(Arc::new(Tokens::new(access(&config.server))));
+        in_force.access.take(&config.server);
         in_force.import_options.send_replace(config.import.clone());
         let changes = running.settings.changes_to(&newer.settings);
         for change in &changes.reload {

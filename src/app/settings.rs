@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::SharedClock;
 use crate::config::{
-    self, Config, Dialect, Mode, Server, ServiceLevelUnit, Tenant, TenantScope, TokenStyle as ConfiguredStyle,
+    Config, Dialect, Mode, Server, ServiceLevelUnit, Tenant, TenantScope, TokenStyle as ConfiguredStyle,
 };
 use crate::domain::planner::DecideSettings;
 use crate::domain::rule::check::Capabilities;
@@ -13,11 +13,12 @@ use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::{Rule, RuleComplaint};
 use crate::domain::sets::StateSet;
 use crate::domain::state::AgentState;
+use crate::engine::accounts::SessionLimits;
 use crate::engine::settings::{
     BudgetSettings, FeedSettings, FigureSettings, PolicySettings, RetrySettings, RuleText, SightSettings,
     TenantSettings,
 };
-use crate::http::{Access, Right};
+use crate::http::{Access, GroupRole, Proxy, Tokens};
 use crate::platform::client::{ClientError, ClientSettings};
 use crate::platform::dry_run::DryRun;
 use crate::platform::guide::{DEFAULT_SCOPE, Guide, GuideSettings, REPORTING_SCOPE, TokenStyle};
@@ -159,8 +160,8 @@ fn usual_scope(tenant: &Tenant) -> String {
     if tenant.queues.is_empty() { DEFAULT_SCOPE.to_owned() } else { format!("{DEFAULT_SCOPE} {REPORTING_SCOPE}") }
 }
 
-/// The tokens of the HTTP face.
-pub(super) fn access(server: &Server) -> Vec<Access> {
+/// Who may use the HTTP face by the configuration alone.
+pub(super) fn access(server: &Server) -> Tokens {
     let scope = |scope: &TenantScope| match scope {
         TenantScope::All => None,
         TenantScope::Only(tenants) => Some(tenants.clone()),
@@ -169,15 +170,34 @@ pub(super) fn access(server: &Server) -> Vec<Access> {
         id: token.id.as_str().into(),
         token: token.token.clone(),
         tenants: scope(&token.tenants),
-        rights: token.may.iter().map(|right| right_of(*right)).collect(),
+        rights: token.may.clone(),
     });
-    tokens.collect()
+    Tokens::new(tokens.collect()).behind(proxy(server))
 }
 
-const fn right_of(right: config::Right) -> Right {
-    match right {
-        config::Right::Read => Right::Read,
-        config::Right::Change => Right::Change,
-        config::Right::Import => Right::Import,
+fn proxy(server: &Server) -> Proxy {
+    let header = |name: &Option<String>| name.as_ref().and_then(|name| name.parse().ok());
+    let proxy = &server.proxy;
+    let roles = proxy.roles.iter().map(|role| GroupRole {
+        group: role.group.clone(),
+        role: role.role,
+        reach: role.reach.clone(),
+    });
+    Proxy {
+        peers: proxy.peers.clone(),
+        user: header(&proxy.user_header),
+        groups: header(&proxy.groups_header),
+        separator: proxy.groups_separator,
+        roles: roles.collect(),
     }
+}
+
+/// The ids that nobody else may have.
+pub(super) fn taken_ids(server: &Server) -> Arc<[Arc<str>]> {
+    server.tokens.iter().map(|token| Arc::from(token.id.as_str())).collect()
+}
+
+/// How long sign-ins last.
+pub(super) fn session_limits(server: &Server) -> SessionLimits {
+    SessionLimits { idle: server.sessions.idle, longest: server.sessions.longest }
 }

@@ -224,10 +224,10 @@ impl Daemon {
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, DaemonError> {
         let Some(token) = config.client_token(ask.right, ask.tenant) else {
-            return Err(DaemonError::NoToken { right: name(ask.right), tenant: ask.tenant.clone() });
+            return Err(DaemonError::NoToken { right: ask.right.name(), tenant: ask.tenant.clone() });
         };
         if token.is_elsewhere() {
-            return Err(DaemonError::TokenElsewhere { right: name(ask.right), tenant: ask.tenant.clone() });
+            return Err(DaemonError::TokenElsewhere { right: ask.right.name(), tenant: ask.tenant.clone() });
         }
         let mut url = Url::parse(&format!("{}{}", self.url, ask.path))
             .map_err(|error| DaemonError::NotReachable { url: self.url.clone(), reason: error.to_string() })?;
@@ -283,14 +283,6 @@ fn reason(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
-}
-
-const fn name(right: Right) -> &'static str {
-    match right {
-        Right::Read => "read",
-        Right::Change => "change",
-        Right::Import => "import",
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod audit;
 mod automation;
 mod complaint;
 mod document;
+mod doorway;
 mod environment;
 mod feed;
 mod figures;
@@ -37,6 +38,7 @@ pub use audit::Audit;
 pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
 pub use document::reference;
+pub use doorway::{ProxyRole, ServerProxy, ServerTls, Sessions};
 pub use environment::{Environment, Flag};
 pub use feed::Feed;
 pub use figures::{FigureReads, ServiceLevelUnit};
@@ -45,13 +47,15 @@ pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
 pub use policy::Policy;
 pub use retry::Retry;
-pub use server::{ApiToken, Client, MetricsAccess, Right, Server, TenantScope};
+pub use server::{ApiToken, Client, MetricsAccess, Server, TenantScope};
 pub use settings::{Change, ChangedKey, Changes, Setting, Settings, Shown};
 pub use store::Store;
 pub use subscription::Subscription;
 pub use tenant::{Dialect, Mode, Tenant, TokenSettings, TokenStyle};
 pub use time::ClockSettings;
 pub use webhooks::Webhook;
+
+pub use crate::domain::rights::Right;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -60,6 +64,7 @@ use self::reader::Section;
 use self::webhooks::is_loopback;
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::import::ImportOptions;
+use crate::domain::rights::Reach;
 use crate::domain::rule::{Mode as RuleMode, Rule};
 use crate::domain::secret::Secret;
 
@@ -103,6 +108,8 @@ impl Config {
     pub fn reloaded(&self, newer: &Self) -> Self {
         let mut config = self.clone();
         config.server.tokens.clone_from(&newer.server.tokens);
+        config.server.proxy.clone_from(&newer.server.proxy);
+        config.server.sessions = newer.server.sessions;
         config.client = newer.client.clone();
         config.log.level = newer.log.level;
         config.import = newer.import.clone();
@@ -124,7 +131,7 @@ impl Config {
         if address.ip().is_unspecified() {
             address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
         }
-        (address.port() != 0).then(|| format!("http://{address}"))
+        (address.port() != 0).then(|| format!("{}://{address}", self.server.scheme()))
     }
 
     /// The token of the command line: `client.token`, else the first of `server.tokens` that has the right at the tenant, those
@@ -168,6 +175,7 @@ impl Config {
         config.check_enforced(section);
         config.check_clock(section);
         config.check_token_tenants(section);
+        config.check_proxy_tenants(section);
         config.check_webhook_tenants(section);
         config
     }
@@ -210,6 +218,17 @@ impl Config {
                 let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
                 let fault = Fault::new("names a tenant that is not configured").advise(format!("configured: {known}"));
                 section.complain_where_set(&format!("webhooks[{}].tenants", webhook.id), fault);
+            }
+        }
+    }
+
+    fn check_proxy_tenants(&self, section: &mut Section<'_, '_>) {
+        for role in &self.server.proxy.roles {
+            let Reach::Only(tenants) = &role.reach else { continue };
+            if tenants.keys().any(|id| self.tenant(id).is_none()) {
+                let known = self.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>().join(", ");
+                let fault = Fault::new("names a tenant that is not configured").advise(format!("configured: {known}"));
+                section.complain_where_set(&format!("server.proxy.roles[{}].tenants", role.id), fault);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! `[server]`, its tokens, and `[client]`: where the HTTP face listens and how the command line reaches it.
+//! `[server]`, its tokens, and `[client]`: where the HTTP face listens and how the command line reaches it. What stands around it
+//! (certificate, sessions, proxies) is `doorway`'s.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -6,9 +7,11 @@ use std::net::SocketAddr;
 use reqwest::Url;
 
 use super::complaint::Fault;
+use super::doorway::{ServerProxy, ServerTls, Sessions};
 use super::kind;
 use super::reader::{Section, reloads, restarts};
 use crate::domain::ids::TenantId;
+use crate::domain::rights::Right;
 use crate::domain::secret::Secret;
 
 /// Characters that a bearer token needs at least, so that it cannot be guessed.
@@ -28,6 +31,12 @@ pub struct Server {
     pub tokens: Vec<ApiToken>,
     /// Who may read `/metrics`.
     pub metrics: MetricsAccess,
+    /// The certificate, where it has one.
+    pub tls: Option<ServerTls>,
+    /// How long sign-ins last.
+    pub sessions: Sessions,
+    /// Who stands in front and is believed.
+    pub proxy: ServerProxy,
 }
 
 /// Who may read `/metrics`.
@@ -73,18 +82,21 @@ impl TenantScope {
     }
 }
 
-/// What a token may do.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Right {
-    /// See states, transitions and reports.
-    Read,
-    /// Ask for state changes.
-    Change,
-    /// Import schedules.
-    Import,
-}
+const RIGHTS: &[(&str, Right)] = &[
+    (Right::Read.name(), Right::Read),
+    (Right::Change.name(), Right::Change),
+    (Right::Import.name(), Right::Import),
+    (Right::Excuse.name(), Right::Excuse),
+    (Right::EditRules.name(), Right::EditRules),
+    (Right::Report.name(), Right::Report),
+    (Right::Audit.name(), Right::Audit),
+    (Right::Webhooks.name(), Right::Webhooks),
+    (Right::RunJobs.name(), Right::RunJobs),
+    (Right::Accounts.name(), Right::Accounts),
+];
 
-const RIGHTS: &[(&str, Right)] = &[("read", Right::Read), ("change", Right::Change), ("import", Right::Import)];
+/// What stood under `change` before it had a name of its own, and still does in the configuration.
+const WITH_CHANGE: [Right; 2] = [Right::Webhooks, Right::RunJobs];
 
 impl Server {
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
@@ -100,7 +112,7 @@ impl Server {
         );
         let tokens = section.tables("tokens", ApiToken::read);
         if tokens.is_empty() {
-            section.warn("tokens", "no token is configured, so the API answers nobody");
+            section.warn("tokens", "no token is configured, so the API answers accounts and stored tokens alone");
         }
         let metrics = section.value(
             restarts(
@@ -111,7 +123,17 @@ impl Server {
             &kind::choice(METRICS),
             MetricsAccess::Token,
         );
-        Self { listen, viewers, tokens, metrics }
+        let tls = section.table("tls", ServerTls::read);
+        let sessions = section.table("sessions", Sessions::read);
+        let proxy = section.table("proxy", ServerProxy::read);
+        Self { listen, viewers, tokens, metrics, tls, sessions, proxy }
+    }
+}
+
+impl Server {
+    /// What addresses of it begin with.
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 }
 
@@ -130,7 +152,10 @@ impl ApiToken {
             vec!["*".to_owned()],
         );
         let may = section.value(
-            reloads("may", "What the token may do: read states and reports, change states, import schedules."),
+            reloads(
+                "may",
+                "What the token may do, by the names of docs/rights.md; `change` stands for `webhooks` and `run_jobs` too.",
+            ),
             &kind::list(kind::choice(RIGHTS)),
             vec![Right::Read],
         );
@@ -142,7 +167,11 @@ impl ApiToken {
         } else {
             TenantScope::Only(tenants.into_iter().map(TenantId::from).collect())
         };
-        Some(Self { id: id?, token: token?, tenants, may: may.into_iter().collect() })
+        let mut may: BTreeSet<Right> = may.into_iter().collect();
+        if may.contains(&Right::Change) {
+            may.extend(WITH_CHANGE);
+        }
+        Some(Self { id: id?, token: token?, tenants, may })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything here is a function of its arguments. Time and randomness come in as values, so that the same code decides
 //! live, in a dry run and over last week's history.
 
+pub mod account;
 pub mod adherence;
 pub mod agent;
 pub mod audit;
@@ -16,9 +17,11 @@ pub mod ids;
 pub mod import;
 pub mod job;
 pub mod merge;
+pub mod network;
 pub mod planner;
 pub mod policy;
 pub mod priority;
+pub mod rights;
 pub mod roster;
 pub mod rule;
 pub mod schedule;
@@ -28,6 +31,7 @@ pub mod signature;
 pub mod span;
 pub mod state;
 pub mod target;
+pub mod throttle;
 pub mod time;
 pub mod transition;
 pub mod words;

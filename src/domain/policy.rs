@@ -60,7 +60,7 @@ pub enum UnscheduledForbids {
 }
 
 /// What to do with a change for an agent who is with a contact or wrapping one up.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnContact {
     /// Send it all the same.
@@ -82,7 +82,7 @@ pub struct PlatformSays {
 }
 
 /// Whose word a refusal rests on. The name is in a refused transition's explanation, as [`RefusedBy::FIELD`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusedBy {
     /// The imported plan's.

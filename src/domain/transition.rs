@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::ids::{AgentId, ReasonCode, RuleId, TenantId, TransitionId};
 use super::policy::{OnContact, RefusedBy, Violation};
@@ -16,7 +17,7 @@ use super::state::AgentState;
 use super::time::UtcMicros;
 
 /// Who or what wanted something.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Actor {
     /// A rule, in the version that was in force.
@@ -24,11 +25,13 @@ pub enum Actor {
         /// The rule.
         id: RuleId,
         /// Its version.
+        #[schema(value_type = String)]
         version: Arc<str>,
     },
     /// A person or a system with a token of its own, by the token's id.
     Person {
         /// The token's or account's id.
+        #[schema(value_type = String)]
         id: Arc<str>,
     },
     /// The daemon itself.
@@ -47,7 +50,7 @@ impl Actor {
 }
 
 /// Why a transition waits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitReason {
     /// For a free slot of the request budget.
@@ -107,8 +110,9 @@ impl WaitReason {
 }
 
 /// Where a transition stands. The shape in the store and in the API: `{"status": "waiting", "why": "budget", …}`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
+#[schema(as = TransitionStatus)]
 pub enum Status {
     /// Taken in; nothing ruled yet.
     Requested,
@@ -459,7 +463,7 @@ impl fmt::Display for Status {
 }
 
 /// One wanted state change of one agent.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Transition {
     /// Its id.
     pub id: TransitionId,
@@ -486,6 +490,7 @@ pub struct Transition {
     /// The state the agent was last seen in when it was requested.
     pub before: Option<AgentState>,
     /// The facts that led to it, or the request's own words.
+    #[schema(value_type = Value)]
     pub explanation: Value,
     /// Attempts made durable so far.
     pub attempts: u32,

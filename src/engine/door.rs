@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use tokio::sync::{oneshot, watch};
 
 use super::message::Message;
@@ -49,7 +50,7 @@ pub struct IdempotencyKey {
 }
 
 /// What became of one agent of a request.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Taken {
     /// The transition; none where the agent is unknown.
     pub id: Option<TransitionId>,

@@ -4,6 +4,7 @@
 //! decides, and writes down everything that follows in one commit; only after the commit does anything leave the process. A
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
+pub mod accounts;
 pub mod calls;
 pub mod crew;
 pub mod deliver;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::calls::{CallKind, budgeted};
 use super::link::Link;
@@ -49,7 +50,7 @@ impl Question {
 }
 
 /// What came of a question.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Probed {
     /// Which.
     pub question: String,
@@ -71,7 +72,7 @@ impl Probed {
 }
 
 /// What is known of a tenant's platform after it was asked.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProbeReport {
     /// Question by question.
     pub questions: Vec<Probed>,

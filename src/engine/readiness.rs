@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::SharedClock;
 use crate::domain::ids::TenantId;
@@ -16,7 +17,7 @@ use crate::domain::time::UtcMicros;
 const MOST_PARTS: usize = 10_000;
 
 /// One part of the daemon, or of what it depends on.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Part {
     /// `store`, `tenant acme: picture`, `task tenant acme: keeper`, …
     pub name: String,
@@ -52,7 +53,8 @@ struct State {
 }
 
 /// All parts at one instant.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[schema(as = Readiness)]
 pub struct Report {
     /// Every own part is ready.
     pub ready: bool,

@@ -15,10 +15,11 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, stream};
 use tokio::sync::watch;
+use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::{Caller, Right, SUBPROTOCOL, Tokens};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::ids::{TeamName, TenantId};
 use crate::engine::live::frame::{Frame, Kind};
@@ -42,7 +43,16 @@ const WRITE_BUFFER: usize = 32 * 1024;
 /// The largest message that a viewer may send; none means anything.
 const LARGEST_HEARD: usize = 4096;
 
-/// `GET /live/events`.
+/// The live picture as an event stream
+///
+/// Messages as on `/live`, each the data of an event with the message's `type` for its name; see the reference of the API.
+#[utoipa::path(
+    get,
+    path = "/live/events",
+    tag = "live",
+    params(LiveQuery),
+    responses((status = 200, description = "it lasts", body = String, content_type = "text/event-stream"))
+)]
 pub(super) async fn events(
     State(state): State<ApiState>,
     caller: Caller,
@@ -95,7 +105,16 @@ fn joined(frames: &[Frame]) -> Bytes {
     bytes.freeze()
 }
 
-/// `GET /live`.
+/// The live picture over a WebSocket
+///
+/// First comes the picture, then what changes; see the reference of the API.
+#[utoipa::path(
+    get,
+    path = "/live",
+    tag = "live",
+    params(LiveQuery),
+    responses((status = 101, description = "it lasts"))
+)]
 pub(super) async fn socket(
     State(state): State<ApiState>,
     caller: Caller,
@@ -105,7 +124,7 @@ pub(super) async fn socket(
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|rejection| {
         let detail = format!("{}; ask for a WebSocket, or read /live/events instead", rejection.body_text());
-        Problem::new(StatusCode::UPGRADE_REQUIRED, "not_a_websocket", detail)
+        Problem::of(Code::NotAWebsocket, detail)
     })?;
     let viewer = admit(&state, caller, query.as_deref(), &headers)?;
     Ok(upgrade
@@ -193,21 +212,31 @@ struct Admitted {
     viewer: Viewer,
     caller: Caller,
     tenants: BTreeSet<TenantId>,
+    state: ApiState,
     tokens: watch::Receiver<Arc<Tokens>>,
+    news: watch::Receiver<u64>,
 }
 
 impl Admitted {
     async fn next(&mut self) -> Next {
         loop {
             tokio::select! {
-                next = self.viewer.next() => return next,
-                // The sender lives as long as the daemon can be reloaded.
-                Ok(()) = self.tokens.changed() => {
-                    let tokens = self.tokens.borrow_and_update().clone();
-                    if !self.tenants.iter().all(|tenant| self.caller.may_still(&tokens, Right::Read, tenant)) {
-                        return self.viewer.end(EndReason::NotPermitted);
+                // Somebody to whom much is told loses a right as soon as anybody else.
+                biased;
+                // The senders live as long as the daemon can be reloaded and accounts can change.
+                Ok(()) = self.tokens.changed() => {}
+                Ok(()) = self.news.changed() => {}
+                next = self.viewer.next() => {
+                    if let Next::Frames(frames) = &next
+                        && frames.iter().any(|frame| frame.kind() == Kind::Heartbeat)
+                    {
+                        self.caller.looks_on(&self.state);
                     }
+                    return next;
                 }
+            }
+            if !self.caller.may_still(&self.state, Right::Read, &self.tenants) {
+                return self.viewer.end(EndReason::NotPermitted);
             }
         }
     }
@@ -226,11 +255,12 @@ fn admit(state: &ApiState, caller: Caller, query: Option<&str>, headers: &Header
     };
     let after = asked.after.as_deref().map_or(Ok(BTreeMap::new()), |id| parse_id(id, &tenants))?;
     let seats = tenants.iter().map(|tenant| (tenant.clone(), after.get(tenant).copied())).collect();
-    let viewer = state.live.viewer(Wanted { tenants: seats, narrow: asked.narrow })?;
+    let bound = tenants.iter().filter_map(|tenant| Some((tenant.clone(), caller.teams(tenant)?.clone()))).collect();
+    let viewer = state.live.viewer(Wanted { tenants: seats, narrow: Narrow { bound, ..asked.narrow } })?;
     let mut tokens = state.tokens.clone();
-    // Looked at once more at the first message: a reload may have come since the caller was known.
+    // Looked at once more at the first message: a right may have been lost since the caller was known.
     tokens.mark_changed();
-    Ok(Admitted { viewer, caller, tenants, tokens })
+    Ok(Admitted { viewer, caller, tenants, state: state.clone(), tokens, news: state.accounts.news() })
 }
 
 /// All tenants that the caller may look at.
@@ -246,8 +276,23 @@ fn within_reach(state: &ApiState, caller: &Caller) -> Result<BTreeSet<TenantId>,
             Err(problem) => refused = refused.filter(|_| problem.status() == StatusCode::NOT_FOUND).or(Some(problem)),
         }
     }
-    let nothing = || Problem::new(StatusCode::NOT_FOUND, "no_such_tenant", "no tenant is configured");
+    let nothing = || Problem::of(Code::NoSuchTenant, "no tenant is configured");
     if tenants.is_empty() { Err(refused.unwrap_or_else(nothing)) } else { Ok(tenants) }
+}
+
+/// The query, as the document describes it; [`Asked`] reads it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what `Asked` reads")]
+struct LiveQuery {
+    /// A tenant, more than once for several; without it every tenant that the caller may read.
+    tenant: Option<Vec<String>>,
+    /// Agents of this team alone, more than once for several.
+    team: Option<Vec<String>>,
+    /// This skill or queue alone, by id or name, and its agents; more than once for several.
+    skill: Option<Vec<String>>,
+    /// The id of the last message that you have.
+    after: Option<String>,
 }
 
 /// What the query and the headers ask for.
@@ -306,9 +351,9 @@ impl From<NoRoom> for Problem {
     fn from(error: NoRoom) -> Self {
         let detail = error.to_string();
         match error {
-            NoRoom::Full(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_viewers", detail).retry_after(5),
-            NoRoom::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2),
-            NoRoom::TenantGone => Self::new(StatusCode::NOT_FOUND, "no_such_tenant", detail),
+            NoRoom::Full(_) => Self::of(Code::TooManyViewers, detail).retry_after(5),
+            NoRoom::Stopping => Self::of(Code::Unavailable, detail).retry_after(2),
+            NoRoom::TenantGone => Self::of(Code::NoSuchTenant, detail),
         }
     }
 }
@@ -342,7 +387,7 @@ mod tests {
         let query = "tenant=acme&tenant=beta&team=Care%20%26%20Co&skill=Voice&after=12";
         let asked = Asked::of(query, &headers).expect("sound");
         assert_eq!(asked.tenants, tenants(&["acme", "beta"]));
-        assert_eq!(asked.narrow, Narrow { teams: vec!["Care & Co".into()], skills: vec!["Voice".into()] });
+        assert_eq!(asked.narrow, Narrow { teams: vec!["Care & Co".into()], skills: vec!["Voice".into()], ..Narrow::default() });
         assert_eq!(asked.after.as_deref(), Some("12"));
         headers.insert("last-event-id", HeaderValue::from_static("15"));
         assert_eq!(Asked::of(query, &headers).expect("sound").after.as_deref(), Some("15"));

@@ -6,30 +6,32 @@ pub mod auth;
 pub mod problem;
 
 mod api;
+mod document;
+mod etag;
+mod extract;
+mod guard;
 mod live;
 mod metrics;
 mod request_key;
+mod routes;
 mod serve;
+mod sign_in;
 mod stall;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use axum::middleware::map_response;
-use axum::routing::{get, post};
 use serde::Serialize;
 use tokio::sync::watch;
-use tower_http::timeout::TimeoutLayer;
+use utoipa::ToSchema;
 
 use self::problem::Problem;
 use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
-use crate::domain::import::{Complaint, LARGEST_FILE};
+use crate::domain::import::Complaint;
 use crate::domain::words::count;
+use crate::engine::accounts::Accounts;
 use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
 use crate::engine::jobs::Jobs;
@@ -40,18 +42,12 @@ use crate::engine::repeats::Repeats;
 use crate::engine::status::StatusDesk;
 use crate::store::Reader;
 
-pub use api::webhooks::{attempt as attempt_shape, delivery as delivery_shape, endpoint as endpoint_shape};
-pub use auth::{Access, Right, Tokens};
+pub use api::webhooks::{AttemptShown, DeliveryShown, EndpointShown};
+pub use auth::{Access, GroupRole, Proxy, Right, Tokens};
+pub use problem::Code;
+pub use routes::{IMPORTED_WITHIN, Listed, Needs, listed};
 pub use serve::serve;
-
-/// The largest request body but for imports.
-const BODY_LIMIT: usize = 1024 * 1024;
-
-/// A request is answered within this, or ended with 408.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
-
-/// The same for an import: a large schedule takes its time to be read and stored.
-pub const IMPORTED_WITHIN: Duration = Duration::from_secs(300);
+pub use tls::{Certificate, CertificateError, TlsFiles, follow_files};
 
 /// Takes a schedule file in. Named here and made by `app`, since reading a file and writing a schedule are no business of a
 /// request handler.
@@ -78,7 +74,7 @@ pub struct WantedImport {
 }
 
 /// What an import did.
-#[derive(Clone, PartialEq, Debug, Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, serde::Deserialize, ToSchema)]
 pub struct ImportAnswer {
     /// For whom.
     pub tenant: TenantId,
@@ -128,6 +124,7 @@ pub enum ImportError {
 #[derive(Clone)]
 pub struct ApiState {
     tokens: watch::Receiver<Arc<Tokens>>,
+    accounts: Accounts,
     door: Door,
     reader: Reader,
     readiness: Readiness,
@@ -145,6 +142,8 @@ pub struct ApiState {
 pub struct ApiParts {
     /// Who may do what; a reload may change it.
     pub tokens: watch::Receiver<Arc<Tokens>>,
+    /// Accounts, stored tokens and sessions.
+    pub accounts: Accounts,
     /// The way in for changes.
     pub door: Door,
     /// The store.
@@ -174,6 +173,7 @@ impl ApiState {
     pub fn new(parts: ApiParts) -> Self {
         Self {
             tokens: parts.tokens,
+            accounts: parts.accounts,
             door: parts.door,
             reader: parts.reader,
             readiness: parts.readiness,
@@ -189,70 +189,7 @@ impl ApiState {
     }
 }
 
-fn router(state: ApiState) -> Router {
-    let imports = Router::new().route("/api/v1/schedule-imports", post(api::imports::create));
-    let others = Router::new()
-        .route("/healthz", get(api::health::alive))
-        .route("/readyz", get(api::health::ready))
-        .route("/metrics", get(metrics::show))
-        .route("/api/v1/status", get(api::status::show))
-        .route("/api/v1/transitions", post(api::transitions::create).get(api::transitions::list))
-        .route("/api/v1/transitions/{id}", get(api::transitions::show))
-        .route("/api/v1/transitions/{id}/cancel", post(api::transitions::cancel))
-        .route("/api/v1/platform-checks", post(api::platform_checks::create))
-        .route("/api/v1/jobs", get(api::jobs::list))
-        .route("/api/v1/jobs/{id}/runs", get(api::jobs::runs))
-        .route("/api/v1/jobs/{id}/run", post(api::jobs::run))
-        .route("/api/v1/webhooks", get(api::webhooks::list))
-        .route("/api/v1/webhooks/{id}/deliveries", get(api::webhooks::deliveries))
-        .route("/api/v1/webhooks/{id}/retry", post(api::webhooks::retry))
-        .route("/api/v1/webhooks/{id}/recover", post(api::webhooks::recover))
-        .route("/api/v1/webhooks/{id}/test", post(api::webhooks::test));
-    // They last; what limits them stands in `live` and `stall`.
-    let lasting = Router::new().route("/live", get(live::socket)).route("/live/events", get(live::events));
-    limited(others, BODY_LIMIT, ANSWERED_WITHIN)
-        .merge(limited(imports, LARGEST_FILE, IMPORTED_WITHIN))
-        .merge(lasting)
-        .fallback(problem::no_such_place)
-        .method_not_allowed_fallback(problem::no_such_method)
-        .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panicked))
-        .with_state(state)
-}
-
-/// Routes whose requests may be so large and take so long.
-fn limited<S>(routes: Router<S>, body_bytes: usize, within: Duration) -> Router<S>
-where
-    S: Clone + Send + Sync + 'static,
-{
-    routes
-        .layer(DefaultBodyLimit::max(body_bytes))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, within))
-        .layer(map_response(problem::ended))
-}
-
 /// The file's own name, without the folders that it lies in.
 pub fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, header};
-    use serde_json::{Value, json};
-    use tower::ServiceExt as _;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_request_that_is_not_answered_in_time_ends_with_a_problem_document() {
-        let routes = Router::new().route("/", get(std::future::pending::<()>));
-        let request = Request::get("/").body(Body::empty()).expect("a request");
-        let answered = limited(routes, BODY_LIMIT, Duration::from_millis(1)).oneshot(request).await.expect("an answer");
-        assert_eq!(answered.status(), StatusCode::REQUEST_TIMEOUT);
-        assert_eq!(answered.headers()[header::CONTENT_TYPE], "application/problem+json");
-        let body = axum::body::to_bytes(answered.into_body(), BODY_LIMIT).await.expect("a body");
-        let body: Value = serde_json::from_slice(&body).expect("JSON");
-        assert_eq!((&body["code"], &body["status"]), (&json!("not_in_time"), &json!(408)));
-    }
 }

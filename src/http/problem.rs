@@ -7,13 +7,121 @@ use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, Que
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
-use super::BODY_LIMIT;
+use super::routes::BODY_LIMIT;
 use crate::domain::import::LARGEST_FILE;
+use crate::engine::accounts::{AccountError, SignInError};
 use crate::engine::deliver::OutboxError;
 use crate::engine::door::DoorError;
 use crate::engine::jobs::RunRefused;
-use crate::store::ReadError;
+use crate::store::{CommitError, ReadError};
+
+/// One list says which codes there are, with which status, and what they mean; the OpenAPI document and `docs/api.md` have them
+/// from here.
+macro_rules! codes {
+    ($($variant:ident = $name:literal in $status:ident: $means:literal,)+) => {
+        /// What went wrong, by a name that stays.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub enum Code {
+            $(#[doc = $means] $variant,)+
+        }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The `code` of the document.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// The status of the answer; a body that does not fit its shape has 422.
+            pub const fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$variant => StatusCode::$status,)+
+                }
+            }
+
+            /// What it means, for people.
+            pub const fn means(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $means,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    BadRequest = "bad_request" in BAD_REQUEST: "a path, query, header or value that cannot be used; `detail` says which",
+    BadBody = "bad_body" in BAD_REQUEST: "the body is no JSON (400), or not of this shape (422)",
+    Unauthorized = "unauthorized" in UNAUTHORIZED: "no token, or one that is not known",
+    SignInWrong = "sign_in_wrong" in UNAUTHORIZED: "the name or the password is wrong",
+    NotPermitted = "not_permitted" in FORBIDDEN: "the token or the account lacks the right",
+    BeyondOwn = "beyond_own" in FORBIDDEN: "nobody can give rights, tenants or teams that he does not have himself",
+    CrossSite = "cross_site" in FORBIDDEN: "a page of another site asks for this in the name of whoever has signed in",
+    NotAProxy = "not_a_proxy" in FORBIDDEN: "the request says who has signed in, and comes from no proxy that is believed",
+    SignInRefused = "sign_in_refused" in FORBIDDEN: "nobody can sign in over this line; `detail` says why",
+    NoSuchTenant = "no_such_tenant" in NOT_FOUND: "no such tenant, or none within the token's reach",
+    NoSuchAgent = "no_such_agent" in NOT_FOUND: "the tenant has no agent of that id, or none within the caller's reach",
+    NoSuchTransition = "no_such_transition" in NOT_FOUND: "the tenant has no transition of that id",
+    NoSuchAccount = "no_such_account" in NOT_FOUND: "no account of that id, or none within reach",
+    NoSuchToken = "no_such_token" in NOT_FOUND: "no stored token of that id, or none within reach",
+    NoSuchJob = "no_such_job" in NOT_FOUND: "there is no job of that id",
+    NoSuchWebhook = "no_such_webhook" in NOT_FOUND: "no endpoint of that id serves or served the tenant",
+    NoSuchEvent = "no_such_event" in NOT_FOUND: "the tenant has no event of that id, or has it no more",
+    NoSuchSkill = "no_such_skill" in NOT_FOUND: "the tenant has no skill of that id",
+    NoSuchQueue = "no_such_queue" in NOT_FOUND: "the tenant has no queue of that id",
+    NoSuchPlace = "no_such_place" in NOT_FOUND: "nothing is served at this path",
+    MethodNotAllowed = "method_not_allowed" in METHOD_NOT_ALLOWED: "the path takes other methods; `Allow` names them",
+    NotInTime = "not_in_time" in REQUEST_TIMEOUT: "no answer in time; it may have been carried out",
+    TooLate = "too_late" in CONFLICT: "the transition has left, or ended",
+    JobRunning = "job_running" in CONFLICT: "the job runs; `run` is the number of that run",
+    BehindAnother = "behind_another" in CONFLICT: "the event waits behind an earlier one of its agent",
+    Verifying = "verifying" in CONFLICT: "a check of an audit chain is under way; one goes at a time",
+    SecretNotHere = "secret_not_here" in CONFLICT: "the secret is not in a file that the daemon may write; `detail` says what to do",
+    RotatedLately = "rotated_lately" in CONFLICT: "the key was changed less than a day ago; wait, or drop the old one",
+    IdTaken = "id_taken" in CONFLICT: "an account or a token has that id",
+    OwnAccount = "own_account" in CONFLICT: "nobody can disable or demote his own account",
+    ChangedMeanwhile = "changed_meanwhile" in PRECONDITION_FAILED: "it was changed since the version that `If-Match` names; read it again",
+    BodyTooLarge = "body_too_large" in PAYLOAD_TOO_LARGE: "see the limits above",
+    NotJson = "not_json" in UNSUPPORTED_MEDIA_TYPE: "`Content-Type: application/json` is missing",
+    KeyReused = "idempotency_key_reused" in UNPROCESSABLE_ENTITY: "the key stands for another request",
+    StateNotSettable = "state_not_settable" in UNPROCESSABLE_ENTITY: "the platform cannot set this state",
+    TooManyAgents = "too_many_agents" in UNPROCESSABLE_ENTITY: "more agents than one request may name",
+    AccountRefused = "account_refused" in UNPROCESSABLE_ENTITY: "the account or the token cannot be as it is wanted; `detail` says why",
+    ScheduleRefused = "schedule_refused" in UNPROCESSABLE_ENTITY:
+        "the file has faults: `complaints` has line, column, value and reason of each, `faults` their number",
+    ShiftsRefused = "shifts_refused" in UNPROCESSABLE_ENTITY: "the shifts cannot be as they are: `complaints` says why",
+    NotAWebsocket = "not_a_websocket" in UPGRADE_REQUIRED: "`/live` speaks WebSocket alone; `/live/events` is for all others",
+    IfMatchMissing = "if_match_missing" in PRECONDITION_REQUIRED: "send the `ETag` of what you read as `If-Match`",
+    SignInSlow = "sign_in_slow" in TOO_MANY_REQUESTS: "too many wrong passwords for the account or from the address (`Retry-After`)",
+    StoreUnreadable = "store_unreadable" in INTERNAL_SERVER_ERROR: "the daemon's own fault, told in its log",
+    Internal = "internal" in INTERNAL_SERVER_ERROR: "the daemon's own fault, told in its log",
+    TooManyViewers = "too_many_viewers" in SERVICE_UNAVAILABLE: "`server.viewers` are there already",
+    Unavailable = "unavailable" in SERVICE_UNAVAILABLE: "try again soon (`Retry-After`); nothing was changed",
+    StoreUnavailable = "store_unavailable" in SERVICE_UNAVAILABLE: "try again soon (`Retry-After`); nothing was changed",
+}
+
+/// What every error answers with (RFC 9457). Some have more members, named where their code is.
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "it describes what `Problem` writes")]
+pub(super) struct ProblemDocument {
+    /// `about:blank`: the code says more.
+    r#type: String,
+    /// The status in words.
+    title: String,
+    /// The status of the answer.
+    status: u16,
+    /// What went wrong, by a name that stays.
+    code: String,
+    /// The same for people, and what to do.
+    detail: String,
+}
 
 /// An answer that says what went wrong and what to do about it.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,14 +139,29 @@ impl Problem {
         Self { status, code, detail: detail.into(), more: Map::new(), retry_after_s: None }
     }
 
+    /// One of the list, with its status; `detail` is for a person.
+    pub fn of(code: Code, detail: impl Into<String>) -> Self {
+        Self::new(code.status(), code.name(), detail)
+    }
+
     /// 400 with what is wrong.
     pub fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+        Self::of(Code::BadRequest, detail)
     }
 
     /// The status of the answer.
     pub(super) const fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// What went wrong, by a name that stays.
+    pub(super) const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The same for people.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// With one more member.
@@ -85,27 +208,65 @@ impl From<DoorError> for Problem {
     fn from(error: DoorError) -> Self {
         let detail = error.to_string();
         match error {
-            DoorError::NoTenant(_) => Self::new(StatusCode::NOT_FOUND, "no_such_tenant", detail),
-            DoorError::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail),
-            DoorError::NotSettable { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "state_not_settable", detail),
-            DoorError::TooMany { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_agents", detail),
-            DoorError::NotRecordable(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(2)
-            }
-            DoorError::Unavailable => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2),
+            DoorError::NoTenant(_) => Self::of(Code::NoSuchTenant, detail),
+            DoorError::KeyReused => Self::of(Code::KeyReused, detail),
+            DoorError::NotSettable { .. } => Self::of(Code::StateNotSettable, detail),
+            DoorError::TooMany { .. } => Self::of(Code::TooManyAgents, detail),
+            DoorError::NotRecordable(_) => Self::of(Code::StoreUnavailable, detail).retry_after(2),
+            DoorError::Unavailable => Self::of(Code::Unavailable, detail).retry_after(2),
         }
     }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::NoAccount(_) => Self::of(Code::NoSuchAccount, detail),
+            AccountError::NoToken(_) => Self::of(Code::NoSuchToken, detail),
+            AccountError::NoTenant(_) => Self::of(Code::NoSuchTenant, detail),
+            AccountError::Taken(_) => Self::of(Code::IdTaken, detail),
+            AccountError::BeyondOwn => Self::of(Code::BeyondOwn, detail),
+            AccountError::Own => Self::of(Code::OwnAccount, detail),
+            AccountError::Changed { .. } => Self::of(Code::ChangedMeanwhile, detail),
+            AccountError::Field(_)
+            | AccountError::Reach(_)
+            | AccountError::TooMany(_)
+            | AccountError::Grant
+            | AccountError::Expiry => Self::of(Code::AccountRefused, detail),
+            AccountError::Busy => Self::of(Code::Unavailable, detail).retry_after(2),
+            AccountError::Store(error) => not_stored(error, detail),
+        }
+    }
+}
+
+impl From<SignInError> for Problem {
+    fn from(error: SignInError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SignInError::Wrong | SignInError::Link => Self::of(Code::SignInWrong, detail),
+            SignInError::Slow(wait) => {
+                Self::of(Code::SignInSlow, detail).retry_after(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX))
+            }
+            SignInError::Busy => Self::of(Code::Unavailable, detail).retry_after(2),
+            SignInError::Store(error) => not_stored(error, detail),
+        }
+    }
+}
+
+fn not_stored(error: CommitError, detail: String) -> Problem {
+    let cause = anyhow::Error::from(error);
+    tracing::error!(error = format!("{cause:#}"), "a request could not be stored");
+    Problem::of(Code::StoreUnavailable, detail).retry_after(2)
 }
 
 impl From<RunRefused> for Problem {
     fn from(refused: RunRefused) -> Self {
         let detail = refused.to_string();
         match refused {
-            RunRefused::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "no_such_job", detail),
-            RunRefused::Running { run, .. } => {
-                Self::new(StatusCode::CONFLICT, "job_running", detail).with("run", run.into())
-            }
-            RunRefused::Unavailable => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2),
+            RunRefused::Unknown { .. } => Self::of(Code::NoSuchJob, detail),
+            RunRefused::Running { run, .. } => Self::of(Code::JobRunning, detail).with("run", run.into()),
+            RunRefused::Unavailable => Self::of(Code::Unavailable, detail).retry_after(2),
         }
     }
 }
@@ -114,12 +275,10 @@ impl From<OutboxError> for Problem {
     fn from(error: OutboxError) -> Self {
         let detail = error.to_string();
         match error {
-            OutboxError::NoEndpoint { .. } => Self::new(StatusCode::NOT_FOUND, "no_such_webhook", detail),
-            OutboxError::NoEvent(_) => Self::new(StatusCode::NOT_FOUND, "no_such_event", detail),
-            OutboxError::Behind { .. } => Self::new(StatusCode::CONFLICT, "behind_another", detail),
-            OutboxError::Unavailable => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2)
-            }
+            OutboxError::NoEndpoint { .. } => Self::of(Code::NoSuchWebhook, detail),
+            OutboxError::NoEvent(_) => Self::of(Code::NoSuchEvent, detail),
+            OutboxError::Behind { .. } => Self::of(Code::BehindAnother, detail),
+            OutboxError::Unavailable => Self::of(Code::Unavailable, detail).retry_after(2),
         }
     }
 }
@@ -128,7 +287,7 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         let cause = anyhow::Error::from(error);
         tracing::error!(error = format!("{cause:#}"), "a request could not read the store");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_unreadable", "the store could not be read; see the log")
+        Self::of(Code::StoreUnreadable, "the store could not be read; see the log")
     }
 }
 
@@ -152,12 +311,12 @@ fn bad_body(status: StatusCode, text: String) -> Problem {
                 LARGEST_FILE >> 20,
                 BODY_LIMIT >> 20,
             );
-            Problem::new(status, "body_too_large", detail)
+            Problem::of(Code::BodyTooLarge, detail)
         }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            Problem::new(status, "not_json", "send the body as JSON, with the header `Content-Type: application/json`")
+            Problem::of(Code::NotJson, "send the body as JSON, with the header `Content-Type: application/json`")
         }
-        _ => Problem::new(status, "bad_body", text),
+        _ => Problem::new(status, Code::BadBody.name(), text),
     }
 }
 
@@ -174,12 +333,12 @@ impl From<QueryRejection> for Problem {
 }
 
 pub(super) async fn no_such_place(uri: Uri) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no_such_place", format!("nothing is served at {}", uri.path()))
+    Problem::of(Code::NoSuchPlace, format!("nothing is served at {}", uri.path()))
 }
 
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not take {method}; the Allow header names what it takes", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    Problem::of(Code::MethodNotAllowed, detail)
 }
 
 /// What a request that was not answered in time becomes: the layer that ends it knows the status alone.
@@ -189,13 +348,12 @@ pub(super) async fn ended(response: Response) -> Response {
     }
     let detail = "it was not answered in time and may have been carried out all the same: look before repeating it; what \
                   has an Idempotency-Key, and an import, may be repeated as it is";
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "not_in_time", detail).into_response()
+    Problem::of(Code::NotInTime, detail).into_response()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
 pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("of another type"), "a request handler panicked");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong here; see the log")
-        .into_response()
+    Problem::of(Code::Internal, "something went wrong here; see the log").into_response()
 }

@@ -9,8 +9,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
@@ -57,8 +57,23 @@ impl RequestKey {
 }
 
 /// The answer of a handler whose work the store does not know.
-pub(super) fn answer(status: StatusCode, body: &Value) -> Answer {
-    Answer { status: status.as_u16(), body: body.to_string(), kept: false }
+pub(super) fn answer(status: StatusCode, body: &impl Serialize) -> Answer {
+    let body = serde_json::to_string(body).unwrap_or_else(|error| {
+        // The shapes are ours and have text for keys.
+        tracing::error!(%error, "defect: an answer cannot be encoded");
+        "null".to_owned()
+    });
+    Answer { status: status.as_u16(), body, kept: false }
+}
+
+/// The header, as the document describes it; [`RequestKey`] reads it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `RequestKey` reads")]
+pub(super) struct KeyHeader {
+    /// What comes again under the same key within a day is done once, and the first answer comes again.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 1000, pattern = "^[!-~]+$")]
+    key: Option<String>,
 }
 
 /// Does what is asked, under a key only once. Rights have been checked.
@@ -72,7 +87,7 @@ pub(super) async fn once<W>(
 where
     W: Future<Output = Result<Answer, Problem>> + Send + 'static,
 {
-    let token: Arc<str> = caller.id();
+    let token: Arc<str> = caller.owner();
     let answer = match key {
         Some(key) => state.repeats.once(tenant.cloned(), token, key, work).await?,
         None => work.await?,

@@ -1,4 +1,5 @@
-//! The accept loop: a connection cap, time limits for headers, requests and sockets that take nothing, an orderly stop.
+//! The accept loop: a connection cap, time limits for handshakes, headers, requests and sockets that take nothing, an orderly stop.
+//! With a certificate every connection is TLS; the limits are the same.
 //!
 //! axum's own server installs no timer, so that hyper's limit on slow headers would do nothing; hence this one.
 
@@ -8,21 +9,30 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
+use super::ApiState;
+use super::auth::Peer;
+use super::routes::router;
 use super::stall::StallGuard;
-use super::{ApiState, router};
+use super::tls::Certificate;
 use crate::clock::{RealTime, SharedClock, SystemClock};
 
 /// Connections at once beside those of viewers; who comes later waits in the system's queue.
 const MOST_CONNECTIONS: usize = 512;
+/// A connection must be secured within this.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// A client's headers must be whole within this.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// Requests under way at a stop may take this long.
@@ -36,7 +46,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MOST_UNSENT: u32 = 32 * 1024;
 
 /// Serves until `soft` is cancelled, then lets requests under way finish.
-pub async fn serve(listener: Arc<TcpListener>, state: ApiState, soft: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(
+    listener: Arc<TcpListener>,
+    state: ApiState,
+    certificate: Option<Certificate>,
+    soft: CancellationToken,
+) -> anyhow::Result<()> {
     let (repeats, live) = (state.repeats.clone(), state.live.clone());
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS + live.most_viewers()));
     let app = router(state);
@@ -59,9 +74,9 @@ pub async fn serve(listener: Arc<TcpListener>, state: ApiState, soft: Cancellati
                 }
             },
         };
-        let (app, clock, soft) = (app.clone(), real_time.clone(), soft.clone());
+        let (app, clock, soft, certificate) = (app.clone(), real_time.clone(), soft.clone(), certificate.clone());
         connections.spawn(async move {
-            if let Err(error) = converse(stream, app, clock, soft).await {
+            if let Err(error) = receive(stream, app, clock, certificate, soft).await {
                 tracing::debug!(%error, "a connection ended badly");
             }
             drop(permit);
@@ -84,15 +99,41 @@ async fn within(limit: Duration, work: impl Future<Output = ()>) {
     }
 }
 
-/// One connection. Once `soft` is cancelled the request under way is its last.
-async fn converse(stream: TcpStream, app: Router, clock: SharedClock, soft: CancellationToken) -> anyhow::Result<()> {
+/// One connection.
+async fn receive(
+    stream: TcpStream,
+    app: Router,
+    clock: SharedClock,
+    certificate: Option<Certificate>,
+    soft: CancellationToken,
+) -> anyhow::Result<()> {
     // What is written is whole: to wait for more would only hold it up.
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_notsent_lowat(MOST_UNSENT)?;
-    let io = TokioIo::new(StallGuard::new(stream, clock));
+    let peer = Peer { address: stream.peer_addr()?, local: stream.local_addr()?, tls: certificate.is_some() };
+    let guarded = StallGuard::new(stream, clock);
+    let Some(certificate) = certificate else { return converse(guarded, app, peer, soft).await };
+    let secured = tokio::select! {
+        secured = certificate.acceptor().accept(guarded) => secured.context("TLS could not be agreed on")?,
+        () = RealTime::sleep(HANDSHAKE_WITHIN) => anyhow::bail!("TLS was not agreed on in time"),
+        () = soft.cancelled() => return Ok(()),
+    };
+    converse(secured, app, peer, soft).await
+}
+
+/// What is said on it. Once `soft` is cancelled the request under way is its last.
+async fn converse<S>(socket: S, app: Router, peer: Peer, soft: CancellationToken) -> anyhow::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let app = app.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
-    let mut connection = pin!(http.serve_connection(io, TowerToHyperService::new(app)).with_upgrades());
+    let service = TowerToHyperService::new(app);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(socket), service).with_upgrades());
     tokio::select! {
         done = connection.as_mut() => return Ok(done?),
         () = soft.cancelled() => connection.as_mut().graceful_shutdown(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::access::AccessChange;
 use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
 use crate::domain::audit::head::SignedHead;
@@ -63,6 +64,8 @@ pub struct Commit {
     pub heads: Vec<SignedHead>,
     /// Audit entries below a checkpoint that go.
     pub pruned: Vec<AuditPrune>,
+    /// Who may use the daemon.
+    pub access: AccessChange,
 }
 
 impl Commit {
@@ -89,6 +92,7 @@ impl Commit {
             job_runs,
             heads,
             pruned,
+            access,
         } = self;
         agents.is_empty()
             && history.is_empty()
@@ -110,6 +114,7 @@ impl Commit {
             && job_runs.is_empty()
             && heads.is_empty()
             && pruned.is_empty()
+            && access.is_empty()
     }
 }
 

@@ -67,6 +67,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0009_figures.sql"),
         postgres: include_str!("../../migrations/postgres/0009_figures.sql"),
     },
+    Shipped {
+        version: 10,
+        name: "access",
+        sqlite: include_str!("../../migrations/sqlite/0010_access.sql"),
+        postgres: include_str!("../../migrations/postgres/0010_access.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -6,6 +6,7 @@
 //! handed in. Nothing here calls the network inside a transaction, decides anything, or lets the pool be used while a
 //! transaction is open.
 
+mod access;
 mod backend;
 mod backup;
 mod batch;
@@ -33,6 +34,7 @@ mod vitals;
 mod whole;
 mod writer;
 
+pub use access::AccessChange;
 pub use backup::{BackupError, BackupMade, back_up, partial_path};
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{

@@ -19,7 +19,7 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    agents, audit, audit_heads, calls, deliveries, events, figures, history, jobs, memory as automation, transitions,
+    access, agents, audit, audit_heads, calls, deliveries, events, figures, history, jobs, memory as automation, transitions,
     upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
@@ -582,6 +582,7 @@ async fn apply(
     upkeep::write(connection, script, group).await?;
     jobs::write(connection, script, group).await?;
     audit_heads::write(connection, script, group).await?;
+    access::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()

@@ -12,7 +12,7 @@ use super::super::scope::{one_tenant, open_reader, tenants, usage};
 use crate::config::{Config, Webhook};
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::http::{attempt_shape, delivery_shape, endpoint_shape};
+use crate::http::{DeliveryShown, EndpointShown};
 use crate::store::{DeliveryFilter, PAGE_LIMIT, Reader};
 
 /// Options of `webhooks list`.
@@ -80,7 +80,7 @@ pub async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
         for stored in reader.endpoints(&tenant.id).await? {
             let backlog = reader.backlog(&tenant.id, &stored.id).await?;
             let configured = config.webhooks.iter().any(|webhook| serves(webhook, &stored.id, &tenant.id));
-            let mut row = endpoint_shape(&stored, backlog, configured);
+            let mut row = json!(EndpointShown::of(stored, backlog, configured));
             if let Some(fields) = row.as_object_mut() {
                 fields.insert("tenant".to_owned(), json!(tenant.id));
             }
@@ -138,7 +138,7 @@ async fn page(reader: &Reader, tenant: &TenantId, args: &ShowArgs) -> anyhow::Re
     let status = crate::domain::delivery::STATUS_NAMES.into_iter().find(|known| Some(*known) == args.status.as_deref());
     let filter = DeliveryFilter { status, since: args.since, before: None };
     let rows = reader.deliveries(tenant, &args.id, &filter, args.limit).await?;
-    Ok(rows.iter().map(delivery_shape).collect())
+    Ok(rows.iter().map(|row| json!(DeliveryShown::of(row))).collect())
 }
 
 async fn one(reader: &Reader, tenant: &TenantId, id: &EndpointId, event: EventId) -> anyhow::Result<Vec<Value>> {
@@ -148,13 +148,8 @@ async fn one(reader: &Reader, tenant: &TenantId, id: &EndpointId, event: EventId
     let filter = DeliveryFilter { before: Some(stored.number + 1), ..DeliveryFilter::default() };
     let rows = reader.deliveries(tenant, id, &filter, 1).await?;
     let attempts = reader.delivery_attempts(tenant, id, stored.number).await?;
-    let mut shaped = Vec::new();
-    for row in rows.iter().filter(|row| row.event == event) {
-        let mut value = delivery_shape(row);
-        value["attempt_log"] = attempts.iter().map(attempt_shape).collect();
-        shaped.push(value);
-    }
-    Ok(shaped)
+    let of_event = rows.iter().filter(|row| row.event == event);
+    Ok(of_event.map(|row| json!(DeliveryShown::of(row).with_attempts(&attempts))).collect())
 }
 
 fn table(columns: &[&str], rows: &[Value]) -> String {

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::words::count;
 
@@ -15,7 +16,7 @@ const EXCERPT: usize = 60;
 pub(super) const LISTED: usize = 1_000;
 
 /// One fault of a file, or one warning about it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Complaint {
     /// The physical line it stands on, from 1; `None` for the file as a whole.
     pub line: Option<u64>,

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Endpoint;
@@ -53,7 +54,7 @@ pub enum OutboxError {
 }
 
 /// What a recovery did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Recovered {
     /// Deliveries that were parked and are tried again.
     pub revived: u64,
@@ -64,7 +65,7 @@ pub struct Recovered {
 }
 
 /// What a retry did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Retried {
     /// The event.
     pub event: EventId,

@@ -1,6 +1,7 @@
 //! Jobs as people see them, the same from the daemon and from the store alone.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::JobInfo;
 use crate::domain::ids::{JobId, TenantId};
@@ -9,7 +10,8 @@ use crate::domain::time::UtcMicros;
 use crate::store::JobRun;
 
 /// A job with its last and next run.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Job)]
 pub struct JobView {
     /// Its id.
     pub id: JobId,
@@ -30,7 +32,8 @@ pub struct JobView {
 }
 
 /// One run.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = JobRun)]
 pub struct RunView {
     /// Its number.
     pub run: u64,

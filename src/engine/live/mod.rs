@@ -135,7 +135,7 @@ impl Live {
         let seats: Option<Vec<_>> = seats.collect();
         drop(topics);
         let number = self.0.seen.fetch_add(1, Ordering::Relaxed);
-        Ok(Viewer::new(self.clone(), place, number, wanted.narrow, seats.ok_or(NoRoom::TenantGone)?))
+        Ok(Viewer::new(self.clone(), place, number, &wanted.narrow, seats.ok_or(NoRoom::TenantGone)?))
     }
 
     /// How many viewers there may be.

@@ -1,8 +1,9 @@
 //! What a viewer asked for, and what a message is about: whether the one wants the other.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::domain::ids::TeamName;
+use crate::domain::ids::{TeamName, TenantId};
 
 /// What a viewer asked for within its tenants. Without a word on teams or on skills, all of them.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -11,6 +12,16 @@ pub struct Narrow {
     pub teams: Vec<TeamName>,
     /// Skills and queues of these names, and the agents whom the platform shows with one of these queues.
     pub skills: Vec<Arc<str>>,
+    /// The only teams that the viewer may see, for the tenants where that is so.
+    pub bound: BTreeMap<TenantId, BTreeSet<TeamName>>,
+}
+
+/// The same at one tenant.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct NarrowAt {
+    teams: Vec<TeamName>,
+    skills: Vec<Arc<str>>,
+    bound: Option<BTreeSet<TeamName>>,
 }
 
 /// An agent's team and queue, as far as they are known.
@@ -58,6 +69,13 @@ impl About {
 }
 
 impl Narrow {
+    /// What that is at a tenant.
+    pub fn at(&self, tenant: &TenantId) -> NarrowAt {
+        NarrowAt { teams: self.teams.clone(), skills: self.skills.clone(), bound: self.bound.get(tenant).cloned() }
+    }
+}
+
+impl NarrowAt {
     /// Whether the viewer wants it.
     pub fn passes(&self, about: &About) -> bool {
         match about {
@@ -70,9 +88,10 @@ impl Narrow {
     }
 
     fn wants(&self, place: &Place) -> bool {
+        let may = self.bound.as_ref().is_none_or(|bound| place.team.as_ref().is_some_and(|team| bound.contains(team)));
         let team = self.teams.is_empty() || place.team.as_ref().is_some_and(|team| self.teams.contains(team));
         let skill = self.skills.is_empty() || place.queue.as_ref().is_some_and(|queue| self.skills.contains(queue));
-        team && skill
+        may && team && skill
     }
 }
 
@@ -102,7 +121,27 @@ mod tests {
             (About::moved(place("Billing", None), place("Billing", Some("Voice"))), [true; 4]),
             (About::moved(place("Care", None), place("Sales", None)), [true, true, false, false]),
         ] {
-            assert_eq!([&all, &billing, &voice, &both].map(|narrow| narrow.passes(&about)), expected, "{about:?}");
+            let passes = |narrow: &Narrow| narrow.at(&"acme".into()).passes(&about);
+            assert_eq!([&all, &billing, &voice, &both].map(passes), expected, "{about:?}");
+        }
+    }
+
+    #[test]
+    fn a_viewer_who_is_bound_to_teams_sees_no_other_whatever_it_asks_for() {
+        let bound = BTreeMap::from([(TenantId::from("acme"), BTreeSet::from([TeamName::from("Billing")]))]);
+        let wide = Narrow { bound: bound.clone(), ..Narrow::default() };
+        let asks = Narrow { teams: vec!["Care".into()], bound, ..Narrow::default() };
+        for (about, expected) in [
+            (About::All, [true, true]),
+            (About::Figures { id: "7".into(), name: None }, [true, true]),
+            (About::agent(place("Billing", None)), [true, false]),
+            (About::agent(place("Care", None)), [false, false]),
+            (About::agent(Place::default()), [false, false]),
+            (About::moved(place("Care", None), place("Billing", None)), [true, false]),
+        ] {
+            let passes = |narrow: &Narrow| narrow.at(&"acme".into()).passes(&about);
+            assert_eq!([&wide, &asks].map(passes), expected, "{about:?}");
+            assert!(wide.at(&"beta".into()).passes(&about), "another tenant is another matter");
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::frame::Frame;
-use super::narrow::{About, Narrow};
+use super::narrow::{About, NarrowAt};
 
 /// The most entries, so that a burst of ten thousand agents fits.
 const MOST_ENTRIES: usize = 16_384;
@@ -125,7 +125,7 @@ impl Ring {
     pub(super) fn read(
         &self,
         place: u64,
-        narrow: &Narrow,
+        narrow: &NarrowAt,
         most_bytes: usize,
         into: &mut Vec<Frame>,
     ) -> Result<u64, Broken> {
@@ -170,7 +170,7 @@ mod tests {
     fn all(ring: &Ring, mut place: u64) -> Result<Vec<Option<u64>>, Broken> {
         let mut frames = Vec::new();
         while place < ring.next() {
-            place = ring.read(place, &Narrow::default(), 50, &mut frames)?;
+            place = ring.read(place, &NarrowAt::default(), 50, &mut frames)?;
         }
         Ok(ids(&frames))
     }
@@ -184,11 +184,11 @@ mod tests {
         assert_eq!(all(&ring, 0), Ok(vec![Some(7), None, Some(9), None, None]));
         let mut some = Vec::new();
         let size = message(Some(7)).size() + message(None).size();
-        let place = ring.read(0, &Narrow::default(), size, &mut some).expect("here");
+        let place = ring.read(0, &NarrowAt::default(), size, &mut some).expect("here");
         assert_eq!((place, ids(&some)), (2, vec![Some(7), None]));
         let mut one = Vec::new();
-        assert_eq!(ring.read(0, &Narrow::default(), 1, &mut one), Ok(1), "at least one, however large");
-        assert_eq!(ring.read(5, &Narrow::default(), 50, &mut Vec::new()), Ok(5), "nothing more");
+        assert_eq!(ring.read(0, &NarrowAt::default(), 1, &mut one), Ok(1), "at least one, however large");
+        assert_eq!(ring.read(5, &NarrowAt::default(), 50, &mut Vec::new()), Ok(5), "nothing more");
     }
 
     #[test]
@@ -229,9 +229,9 @@ mod tests {
         ring.gap(Some(3));
         ring.push(message(Some(4)), About::All);
         let mut before = Vec::new();
-        assert_eq!(ring.read(0, &Narrow::default(), 1000, &mut before), Ok(1));
+        assert_eq!(ring.read(0, &NarrowAt::default(), 1000, &mut before), Ok(1));
         assert_eq!(ids(&before), [Some(1)]);
-        assert_eq!(ring.read(1, &Narrow::default(), 1000, &mut Vec::new()), Err(Broken::Gap));
+        assert_eq!(ring.read(1, &NarrowAt::default(), 1000, &mut Vec::new()), Err(Broken::Gap));
         assert_eq!(all(&ring, 2), Ok(vec![Some(4)]));
         assert_eq!((ring.behind_id(3), ring.last_id()), (None, 4));
         assert!(!ring.leads_on_from(1) && ring.leads_on_from(2));
@@ -244,7 +244,7 @@ mod tests {
         let place = ring.behind_id(1).expect("here");
         ring.clear();
         ring.gap(None);
-        assert_eq!(ring.read(place, &Narrow::default(), 1000, &mut Vec::new()), Err(Broken::Gap));
+        assert_eq!(ring.read(place, &NarrowAt::default(), 1000, &mut Vec::new()), Err(Broken::Gap));
         assert_eq!((ring.behind_id(1), ring.last_id(), ring.bytes), (None, 1, 0));
         assert!(!ring.leads_on_from(place) && ring.leads_on_from(ring.next()));
     }

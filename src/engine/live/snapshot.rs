@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::frame::{Frame, Kind};
 use super::message::millis;
-use super::narrow::{About, Narrow};
+use super::narrow::{About, NarrowAt};
 use crate::clock::Stopwatch;
 use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::time::UtcMicros;
@@ -113,7 +113,7 @@ impl Snapshot {
     }
 
     /// The pieces of each part for a viewer; at least one part.
-    pub(super) fn parts(&self, narrow: &Narrow) -> Vec<Range<usize>> {
+    pub(super) fn parts(&self, narrow: &NarrowAt) -> Vec<Range<usize>> {
         let (mut parts, mut from, mut bytes) = (Vec::new(), 0, 0);
         for index in 0..self.pieces.len() {
             let Some(size) = self.wanted(index, narrow).map(<[u8]>::len) else { continue };
@@ -128,7 +128,7 @@ impl Snapshot {
     }
 
     /// A piece that the viewer asked for.
-    fn wanted(&self, index: usize, narrow: &Narrow) -> Option<&[u8]> {
+    fn wanted(&self, index: usize, narrow: &NarrowAt) -> Option<&[u8]> {
         let piece = self.pieces.get(index).filter(|piece| narrow.passes(&piece.about))?;
         let start = index.checked_sub(1).map_or(0, |before| self.pieces[before].end);
         self.text.get(start..piece.end)
@@ -136,7 +136,7 @@ impl Snapshot {
 
     /// A part as a message. The last one has the id: who breaks off before has not got the picture. `resumed`: what the viewer
     /// knew before and the rows that it was told lead up to it.
-    pub(super) fn part(&self, narrow: &Narrow, parts: &[Range<usize>], part: usize, resumed: bool) -> Frame {
+    pub(super) fn part(&self, narrow: &NarrowAt, parts: &[Range<usize>], part: usize, resumed: bool) -> Frame {
         let id = (part + 1 == parts.len()).then_some(self.last_id);
         let head = Head {
             kind: Kind::Snapshot.name(),
@@ -176,7 +176,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::engine::live::narrow::Place;
+    use crate::engine::live::narrow::{Narrow, Place};
 
     fn snapshot(agents: usize) -> Snapshot {
         let at = UtcMicros::from_micros(2_000_000);
@@ -192,7 +192,7 @@ mod tests {
         snapshot
     }
 
-    fn told(snapshot: &Snapshot, narrow: &Narrow) -> Vec<Value> {
+    fn told(snapshot: &Snapshot, narrow: &NarrowAt) -> Vec<Value> {
         let parts = snapshot.parts(narrow);
         let all = 0..parts.len();
         all.map(|part| serde_json::from_slice(&snapshot.part(narrow, &parts, part, false).json()).expect("JSON"))
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_comes_in_parts_that_hold_every_agent_once_and_the_id_in_the_last() {
-        let parts = told(&snapshot(1000), &Narrow::default());
+        let parts = told(&snapshot(1000), &NarrowAt::default());
         assert!(parts.len() > 1, "{}", parts.len());
         let agents: Vec<_> = parts.iter().flat_map(|part| part["agents"].as_array().expect("agents")).collect();
         let expected: Vec<_> = (0..1000).map(|agent| format!("u_{agent}")).collect();
@@ -217,13 +217,14 @@ mod tests {
 
     #[test]
     fn a_viewer_gets_the_agents_it_asked_for_and_an_empty_picture_is_one_part() {
-        let care = Narrow { teams: vec!["Care".into()], ..Narrow::default() };
+        let at = |narrow: Narrow| narrow.at(&"acme".into());
+        let care = at(Narrow { teams: vec!["Care".into()], ..Narrow::default() });
         let parts = told(&snapshot(1000), &care);
         let teams: Vec<_> = parts.iter().flat_map(|part| part["agents"].as_array().expect("agents")).collect();
         assert_eq!(teams.len(), 500);
         assert!(teams.iter().all(|agent| agent["team"] == "Care"));
-        let nobody = Narrow { teams: vec!["Nobody".into()], ..Narrow::default() };
-        for (snapshot, narrow) in [(snapshot(1000), nobody), (snapshot(0), Narrow::default())] {
+        let nobody = at(Narrow { teams: vec!["Nobody".into()], ..Narrow::default() });
+        for (snapshot, narrow) in [(snapshot(1000), nobody), (snapshot(0), NarrowAt::default())] {
             let parts = told(&snapshot, &narrow);
             assert_eq!(parts.len(), 1);
             assert_eq!((&parts[0]["agents"], &parts[0]["id"]), (&json!([]), &json!(17)));

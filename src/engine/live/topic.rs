@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::frame::Frame;
 use super::message::{Freshness, row_frame};
-use super::narrow::{About, Narrow, Place};
+use super::narrow::{About, NarrowAt, Place};
 use super::ring::{Broken, Ring};
 use super::snapshot::Snapshot;
 use crate::clock::Stopwatch;
@@ -149,7 +149,7 @@ impl Topic {
     pub(super) fn read(
         &self,
         place: u64,
-        narrow: &Narrow,
+        narrow: &NarrowAt,
         most_bytes: usize,
         into: &mut Vec<Frame>,
     ) -> Result<u64, Broken> {

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::frame::Frame;
 use super::message::{EndReason, ResetReason, end_frame, heartbeat, reset_frame};
-use super::narrow::Narrow;
+use super::narrow::{Narrow, NarrowAt};
 use super::ring::Broken;
 use super::snapshot::Snapshot;
 use super::topic::{Rows, Topic};
@@ -71,6 +71,7 @@ struct Seat {
     stage: Stage,
     /// The last row that it was told.
     last_id: Option<u64>,
+    narrow: NarrowAt,
 }
 
 impl Drop for Seat {
@@ -84,7 +85,6 @@ impl Drop for Seat {
 pub struct Viewer {
     live: Live,
     seats: Vec<Seat>,
-    narrow: Narrow,
     beat: watch::Receiver<Beat>,
     heartbeats: u64,
     /// The seat whose turn it is.
@@ -98,18 +98,19 @@ impl Viewer {
         live: Live,
         place: OwnedSemaphorePermit,
         number: u64,
-        narrow: Narrow,
+        narrow: &Narrow,
         seats: Vec<(Arc<Topic>, Option<u64>)>,
     ) -> Self {
         let beat = live.0.beat.subscribe();
         let heartbeats = beat.borrow().heartbeat;
         let seats = seats.into_iter().map(|(topic, after)| {
             topic.enter();
-            Seat { topic, stage: Stage::Start(after), last_id: after }
+            let narrow = narrow.at(topic.tenant());
+            Seat { topic, stage: Stage::Start(after), last_id: after, narrow }
         });
         // Not random: what counts is that neighbours come back at different times.
         let retry = RETRY_REAL + Duration::from_millis(number.wrapping_mul(619) % 1500);
-        Self { seats: seats.collect(), live, narrow, beat, heartbeats, turn: 0, retry, _place: place }
+        Self { seats: seats.collect(), live, beat, heartbeats, turn: 0, retry, _place: place }
     }
 
     /// After which wait the viewer is to come back when its line breaks.
@@ -170,7 +171,7 @@ impl Viewer {
             let now = self.live.0.clock.now();
             let seat = &mut self.seats[self.turn];
             let frames = tokio::select! {
-                frames = seat.take(&self.narrow, now) => frames?,
+                frames = seat.take(now) => frames?,
                 () = stopping.cancelled() => return Ok(Vec::new()),
                 () = RealTime::sleep(PICTURE_WITHIN_REAL), if matches!(seat.stage, Stage::Start(_)) => Vec::new(),
             };
@@ -211,7 +212,7 @@ impl Viewer {
 
 impl Seat {
     /// What comes next of this tenant; empty when there is nothing.
-    async fn take(&mut self, narrow: &Narrow, now: UtcMicros) -> Result<Vec<Frame>, EndReason> {
+    async fn take(&mut self, now: UtcMicros) -> Result<Vec<Frame>, EndReason> {
         let mut frames = Vec::new();
         loop {
             match &mut self.stage {
@@ -226,16 +227,16 @@ impl Seat {
                     }
                 }
                 Stage::Rows(snapshot, rows, next) => {
-                    take_rows(rows, next, narrow, &mut frames);
+                    take_rows(rows, next, &self.narrow, &mut frames);
                     if *next == rows.len() {
                         self.stage = picture(snapshot.clone(), true);
                     }
                 }
                 Stage::Picture { snapshot, parts, next, resumed } => {
                     if parts.is_empty() {
-                        *parts = snapshot.parts(narrow);
+                        *parts = snapshot.parts(&self.narrow);
                     }
-                    frames.push(snapshot.part(narrow, parts, *next, *resumed));
+                    frames.push(snapshot.part(&self.narrow, parts, *next, *resumed));
                     *next += 1;
                     if *next == parts.len() {
                         self.stage = Stage::Follow(snapshot.place());
@@ -245,7 +246,7 @@ impl Seat {
                     if !self.topic.has_news(*place) {
                         return Ok(frames);
                     }
-                    match self.topic.read(*place, narrow, WRITE_BYTES, &mut frames) {
+                    match self.topic.read(*place, &self.narrow, WRITE_BYTES, &mut frames) {
                         Ok(next) => *place = next,
                         Err(Broken::FellOff) => return Err(EndReason::TooSlow),
                         Err(Broken::Gap) => self.stage = Stage::Start(self.last_id),
@@ -285,7 +286,7 @@ fn picture(snapshot: Arc<Snapshot>, resumed: bool) -> Stage {
     Stage::Picture { snapshot, parts: Vec::new(), next: 0, resumed }
 }
 
-fn take_rows(rows: &Rows, next: &mut usize, narrow: &Narrow, frames: &mut Vec<Frame>) {
+fn take_rows(rows: &Rows, next: &mut usize, narrow: &NarrowAt, frames: &mut Vec<Frame>) {
     let mut bytes = 0;
     for (frame, about) in &rows[*next..] {
         if bytes > 0 && bytes + frame.size() > WRITE_BYTES {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::domain::ids::{EndpointId, TenantId};
 use crate::domain::time::UtcMicros;
@@ -14,7 +15,8 @@ use crate::engine::readiness::Part;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = DaemonStatus)]
 pub struct Status {
     /// The version of this shape; it grows when something is taken away or changes its meaning.
     pub schema_version: u32,
@@ -41,7 +43,7 @@ pub struct Status {
 }
 
 /// One tenant.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TenantStatus {
     /// Which.
     pub id: TenantId,
@@ -70,7 +72,7 @@ pub struct TenantStatus {
 }
 
 /// An access token.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TokenStatus {
     /// The last request for one was granted, and nothing keeps the next one back.
     pub ok: bool,
@@ -89,7 +91,7 @@ pub struct TokenStatus {
 }
 
 /// A request budget.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BudgetStatus {
     /// Calls in any window of a minute.
     pub limit: usize,
@@ -100,7 +102,7 @@ pub struct BudgetStatus {
 }
 
 /// A breaker.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct BreakerStatus {
     /// Automation runs.
     pub ok: bool,
@@ -111,7 +113,7 @@ pub struct BreakerStatus {
 }
 
 /// A picture: what is known of the agents.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PictureStatus {
     /// It is as fresh as decisions need it.
     pub ok: bool,
@@ -124,7 +126,7 @@ pub struct PictureStatus {
 }
 
 /// A live feed.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FeedStatus {
     /// It is there, just being made, or not meant to be.
     pub ok: bool,
@@ -147,7 +149,7 @@ pub struct FeedStatus {
 }
 
 /// Figures of skills and queues.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FiguresStatus {
     /// All of them tell of now.
     pub ok: bool,
@@ -160,7 +162,7 @@ pub struct FiguresStatus {
 }
 
 /// How old the figures of one skill or queue are.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FigureAge {
     /// Which.
     pub id: String,
@@ -169,7 +171,7 @@ pub struct FigureAge {
 }
 
 /// A real-time subscription.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SubscriptionStatus {
     /// It is young enough, and its snapshots are small enough.
     pub ok: bool,
@@ -190,7 +192,7 @@ pub struct SubscriptionStatus {
 }
 
 /// An endpoint, for one tenant.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WebhookStatus {
     /// Its name.
     pub id: EndpointId,
@@ -213,7 +215,7 @@ pub struct WebhookStatus {
 }
 
 /// An audit chain.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditStatus {
     /// The number of its last entry.
     pub entries: u64,
@@ -224,7 +226,7 @@ pub struct AuditStatus {
 }
 
 /// A job of the calendar.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobStatus {
     /// Its last run did not fail.
     pub ok: bool,
@@ -236,7 +238,7 @@ pub struct JobStatus {
 }
 
 /// The database.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct StoreStatus {
     /// It can be read and written.
     pub ok: bool,
@@ -251,7 +253,7 @@ pub struct StoreStatus {
 }
 
 /// The configuration.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConfigurationStatus {
     /// The last reload went well.
     pub ok: bool,

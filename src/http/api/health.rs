@@ -3,18 +3,39 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::readiness::Report;
 use crate::http::ApiState;
 
-/// The process runs and answers. Says nothing of the platform: its outage is no reason to restart this.
-pub(in crate::http) async fn alive() -> Json<Value> {
-    Json(json!({"status": "ok"}))
+/// A process that answers.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Alive {
+    /// `ok`.
+    status: &'static str,
 }
 
-/// What is ready and what is not, and since when. 503 when the daemon itself is not; a platform that does not answer makes it
-/// `degraded`, with 200, since it goes on serving.
+/// Whether the process runs
+///
+/// It says nothing of the platform: an outage of that is no reason to restart this.
+#[utoipa::path(get, path = "/healthz", tag = "daemon", responses((status = 200, description = "it runs", body = Alive)))]
+pub(in crate::http) async fn alive() -> Json<Alive> {
+    Json(Alive { status: "ok" })
+}
+
+/// What is ready and what is not, and since when
+///
+/// 503 when the daemon itself is not; a platform that does not answer makes it `degraded`, with 200, since it goes on serving.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "daemon",
+    responses(
+        (status = 200, description = "ready, or degraded by what is outside", body = Report),
+        (status = 503, description = "the daemon itself is not ready", body = Report)
+    )
+)]
 pub(in crate::http) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Report>) {
     let report = state.readiness.report();
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

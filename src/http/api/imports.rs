@@ -1,39 +1,56 @@
 //! Schedule imports: the body is the file.
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Query, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::json;
+use utoipa::IntoParams;
 
 use crate::domain::ids::TenantId;
 use crate::http::auth::{Caller, Right};
-use crate::http::problem::Problem;
-use crate::http::request_key::{RequestKey, answer, once};
-use crate::http::{ApiState, ImportError, WantedImport};
+use crate::http::extract::Query;
+use crate::http::problem::{Code, Problem};
+use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::http::{ApiState, ImportAnswer, ImportError, WantedImport};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ImportQuery {
+    /// For whom.
     tenant: TenantId,
+    /// The file's name; its ending tells the format where the content does not.
     name: String,
+    /// Whole weeks to move every local date by.
     #[serde(default)]
+    #[param(required = false)]
     move_weeks: i32,
+    /// The file is the whole schedule of its days: agents whom it does not name have no shift on them.
     #[serde(default)]
+    #[param(required = false)]
     whole: bool,
 }
 
-/// `POST /api/v1/schedule-imports?tenant=…&name=…`: whole or not at all. Repeating it changes nothing.
+/// Import a schedule file
+///
+/// Whole or not at all. Repeating it changes nothing.
+#[utoipa::path(
+    post,
+    path = "/api/v1/schedule-imports",
+    tag = "shifts",
+    params(ImportQuery, KeyHeader),
+    request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "the file: CSV or iCalendar"),
+    responses((status = 200, description = "in force", body = ImportAnswer))
+)]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
-    query: Result<Query<ImportQuery>, QueryRejection>,
+    Query(query): Query<ImportQuery>,
     key: RequestKey,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query?;
     caller.check(&state, Right::Import, &query.tenant)?;
     let (body, tenant) = (body?, query.tenant.clone());
     let key = key.with(&body);
@@ -48,19 +65,17 @@ pub(in crate::http) async fn create(
     let imports = state.imports.clone();
     let work = async move {
         let imported = imports.import(wanted).await.map_err(refused)?;
-        Ok(answer(StatusCode::OK, &json!(imported)))
+        Ok(answer(StatusCode::OK, &imported))
     };
     once(&state, &caller, Some(&tenant), key, work).await
 }
 
-fn refused(error: ImportError) -> Problem {
+pub(super) fn refused(error: ImportError) -> Problem {
     let detail = error.to_string();
     match error {
         ImportError::Refused { complaints, faults, .. } => {
             let lines = serde_json::to_value(complaints).unwrap_or_default();
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "schedule_refused", detail)
-                .with("complaints", lines)
-                .with("faults", faults.into())
+            Problem::of(Code::ScheduleRefused, detail).with("complaints", lines).with("faults", faults.into())
         }
         ImportError::Store(cause) => unavailable(&cause.into(), detail),
         ImportError::Read(cause) => unavailable(&cause.into(), detail),
@@ -69,5 +84,5 @@ fn refused(error: ImportError) -> Problem {
 
 fn unavailable(cause: &anyhow::Error, detail: String) -> Problem {
     tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(2)
+    Problem::of(Code::StoreUnavailable, detail).retry_after(2)
 }

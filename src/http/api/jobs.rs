@@ -1,38 +1,54 @@
 //! Jobs of the calendar: looked at, and run at once.
 
 use axum::Json;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{JobId, TenantId};
 use crate::domain::job::JobKey;
-use crate::engine::jobs::RunView;
+use crate::engine::jobs::{JobView, RunView};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::problem::Problem;
-use crate::http::request_key::{RequestKey, answer, once};
+use crate::http::extract::{Path, Query};
+use crate::http::problem::{Code, Problem};
+use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 
 /// How many runs of a job are shown.
 const RUNS_SHOWN: u32 = 100;
 
-/// Which tenant's jobs are meant; without it, all within reach and the daemon's own.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct OfTenant {
+    /// Which tenant's jobs are meant; without it, all within reach and the daemon's own.
     tenant: Option<TenantId>,
 }
 
-/// Every job that the caller may see, with its last and next run. The daemon's own show to every caller.
+/// Jobs.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Jobs {
+    /// Each with its last and next run.
+    jobs: Vec<JobView>,
+}
+
+/// Every job, with its last and next run
+///
+/// Of the tenants within reach; the daemon's own show to every caller.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs",
+    tag = "daemon",
+    params(OfTenant),
+    responses((status = 200, description = "the jobs", body = Jobs))
+)]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    query: Result<Query<OfTenant>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Query(OfTenant { tenant }) = query?;
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Json<Jobs>, Problem> {
     check_read(&state, &caller, tenant.as_ref())?;
     let mut views = state.jobs.views(&state.reader).await?;
     views.retain(|view| match (&view.tenant, &tenant) {
@@ -40,20 +56,34 @@ pub(in crate::http) async fn list(
         (Some(of), Some(wanted)) => of == wanted,
         (Some(of), None) => caller.check(&state, Right::Read, of).is_ok(),
     });
-    Ok(Json(json!({"jobs": views})))
+    Ok(Json(Jobs { jobs: views }))
 }
 
-/// The newest runs of a job, the last one first.
+/// Runs of a job.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Runs {
+    /// The newest hundred, the last one first.
+    runs: Vec<RunView>,
+}
+
+/// The newest runs of a job
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{id}/runs",
+    tag = "daemon",
+    operation_id = "job_runs",
+    params(("id" = JobId, Path, description = "The job."), OfTenant),
+    responses((status = 200, description = "its runs; none of a job that never ran", body = Runs))
+)]
 pub(in crate::http) async fn runs(
     State(state): State<ApiState>,
     caller: Caller,
-    job: Result<Path<JobId>, PathRejection>,
-    query: Result<Query<OfTenant>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let (Path(job), Query(OfTenant { tenant })) = (job?, query?);
+    Path(job): Path<JobId>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Json<Runs>, Problem> {
     check_read(&state, &caller, tenant.as_ref())?;
     let runs = state.reader.job_runs(&JobKey { tenant, job }, RUNS_SHOWN).await?;
-    Ok(Json(json!({"runs": runs.iter().map(RunView::from).collect::<Vec<_>>()})))
+    Ok(Json(Runs { runs: runs.iter().map(RunView::from).collect() }))
 }
 
 /// Whoever may look at some tenant may look at the daemon's own jobs.
@@ -71,29 +101,48 @@ fn check_read(state: &ApiState, caller: &Caller, tenant: Option<&TenantId>) -> R
     }
 }
 
-/// Runs a job now: 202 with the number of the run, 409 while it runs already. For the daemon's own, the caller must have the right
-/// at every tenant.
+/// A run that has begun.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct RunBegun {
+    /// The job.
+    job: JobId,
+    /// Whose; null for the daemon's own.
+    tenant: Option<TenantId>,
+    /// The number of the run.
+    run: u64,
+}
+
+/// Run a job now
+///
+/// 202 with the number of the run, 409 while it runs already. For the daemon's own, the caller must have the right at every tenant.
+#[utoipa::path(
+    post,
+    path = "/api/v1/jobs/{id}/run",
+    tag = "daemon",
+    operation_id = "run_job",
+    params(("id" = JobId, Path, description = "The job."), OfTenant, KeyHeader),
+    responses((status = 202, description = "it has begun", body = RunBegun))
+)]
 pub(in crate::http) async fn run(
     State(state): State<ApiState>,
     caller: Caller,
-    job: Result<Path<JobId>, PathRejection>,
-    query: Result<Query<OfTenant>, QueryRejection>,
+    Path(job): Path<JobId>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
     key: RequestKey,
 ) -> Result<Response, Problem> {
-    let (Path(job), Query(OfTenant { tenant })) = (job?, query?);
     match &tenant {
-        Some(tenant) => caller.check(&state, Right::Change, tenant)?,
-        None if state.door.tenants().ids().iter().all(|tenant| caller.check(&state, Right::Change, tenant).is_ok()) => {
+        Some(tenant) => caller.check(&state, Right::RunJobs, tenant)?,
+        None if state.door.tenants().ids().iter().all(|tenant| caller.check(&state, Right::RunJobs, tenant).is_ok()) => {
         }
         None => {
-            let detail = "the daemon's own jobs take the right to change at every tenant";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "not_permitted", detail));
+            let detail = "the daemon's own jobs take the right `run_jobs` at every tenant";
+            return Err(Problem::of(Code::NotPermitted, detail));
         }
     }
     let (jobs, of, actor) = (state.jobs.clone(), JobKey { tenant: tenant.clone(), job }, caller.id());
     let work = async move {
         let run = jobs.run_now(of.clone(), actor).await?;
-        Ok(answer(StatusCode::ACCEPTED, &json!({"job": of.job, "tenant": of.tenant, "run": run})))
+        Ok(answer(StatusCode::ACCEPTED, &RunBegun { job: of.job, tenant: of.tenant, run }))
     };
     once(&state, &caller, tenant.as_ref(), key.with(&[]), work).await
 }

@@ -1,33 +1,44 @@
 //! Whether a tenant's platform answers, asked now.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::domain::ids::{AgentId, TenantId};
 use crate::engine::door::DoorError;
 use crate::engine::probe::ProbeReport;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
+use crate::http::extract::Query;
 use crate::http::problem::Problem;
 
-/// Whose platform, and about whom it is asked.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct Wanted {
+    /// Whose platform.
     tenant: TenantId,
+    /// About whom it is asked.
     agent: AgentId,
 }
 
-/// Asks each question once. It changes nothing and spends slots of the budget, so it takes the right to change.
+/// Ask a platform whether it answers
+///
+/// Each question once. It changes nothing and spends slots of the budget, so it takes the right to change, and no key.
+#[utoipa::path(
+    post,
+    path = "/api/v1/platform-checks",
+    tag = "daemon",
+    params(Wanted),
+    responses((status = 200, description = "what came of the questions", body = ProbeReport))
+)]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
-    query: Result<Query<Wanted>, QueryRejection>,
+    Query(Wanted { tenant, agent }): Query<Wanted>,
 ) -> Result<Json<ProbeReport>, Problem> {
-    let Query(Wanted { tenant, agent }) = query?;
-    caller.check(&state, Right::Change, &tenant)?;
+    caller.check_agents(&state, Right::Change, &tenant, std::slice::from_ref(&agent)).await?;
     match state.probes.run(&tenant, &agent).await {
         Some(Ok(report)) => Ok(Json(report)),
         Some(Err(error)) => {

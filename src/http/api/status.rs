@@ -1,30 +1,40 @@
 //! How the daemon is, in one document: what `shiftkeeper status` prints.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::domain::ids::TenantId;
 use crate::engine::status::Status;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
+use crate::http::extract::Query;
 use crate::http::problem::Problem;
 
-/// Which tenant is meant; without it, all within reach.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct OfTenant {
+    /// Which tenant is meant; without it, all within reach.
     tenant: Option<TenantId>,
 }
 
+/// How the daemon is, with ages
+///
 /// A look at the tenants within reach of the token, and at what all tenants share.
+#[utoipa::path(
+    get,
+    path = "/api/v1/status",
+    tag = "daemon",
+    params(OfTenant),
+    responses((status = 200, description = "a look", body = Status))
+)]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     caller: Caller,
-    query: Result<Query<OfTenant>, QueryRejection>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
 ) -> Result<Json<Status>, Problem> {
-    let Query(OfTenant { tenant }) = query?;
     match &tenant {
         Some(tenant) => caller.check(&state, Right::Read, tenant)?,
         None => caller.may(Right::Read)?,

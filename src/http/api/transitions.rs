@@ -2,58 +2,82 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::policy::OnContact;
 use crate::domain::state::AgentState;
-use crate::domain::transition::STATUS_NAMES;
-use crate::engine::door::{ChangeRequest, IdempotencyKey, MOST_AGENTS_PER_REQUEST};
+use crate::domain::time::UtcMicros;
+use crate::domain::transition::{STATUS_NAMES, Transition};
+use crate::engine::door::{ChangeRequest, IdempotencyKey, MOST_AGENTS_PER_REQUEST, Taken};
 use crate::engine::repeats::Answer;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::problem::Problem;
-use crate::http::request_key::{RequestKey, answer, once};
+use crate::http::extract::{Json, Path, Query};
+use crate::http::problem::{Code, Problem};
+use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 use crate::store::{CallWrite, PAGE_LIMIT, StoredTransition, TransitionFilter};
 
 /// Longest accepted note and reason.
 const LONGEST_TEXT: usize = 1000;
 
 /// The body of `POST /api/v1/transitions`.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewTransitions {
+    /// Whose agents.
     tenant: TenantId,
+    /// The agents; one who is named twice counts once.
+    #[schema(min_items = 1, max_items = 10_000)]
     agents: Vec<AgentId>,
+    /// The wanted state, by its name.
     to: String,
+    /// The reason code; the state's default without it.
     #[serde(default)]
     reason: Option<ReasonCode>,
+    /// What to do with an agent who is on a contact; the tenant's setting without it.
     #[serde(default)]
     on_contact: Option<OnContact>,
-    /// How long the change may wait before it leaves.
+    /// How long the change may wait before it leaves, in seconds; the tenant's setting without it.
     #[serde(default)]
     deadline_s: Option<u64>,
+    /// A note, kept apart from the audit chain.
     #[serde(default)]
+    #[schema(max_length = 1000)]
     note: Option<String>,
 }
 
-/// Asks for a change of one agent or many. 202 with one entry per agent, in the order asked; where the change stands is
-/// followed by `GET /api/v1/transitions/{id}`.
+/// What became of a request.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct TakenIn {
+    /// One per agent, in the order asked.
+    transitions: Vec<Taken>,
+}
+
+/// Ask for a change of one agent or many
+///
+/// 202 with one entry per agent, in the order asked; where a change stands is followed at its own place.
+#[utoipa::path(
+    post,
+    path = "/api/v1/transitions",
+    tag = "transitions",
+    operation_id = "create_transitions",
+    params(KeyHeader),
+    request_body = NewTransitions,
+    responses((status = 202, description = "taken in", body = TakenIn))
+)]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
     caller: Caller,
     key: RequestKey,
-    body: Result<Json<NewTransitions>, JsonRejection>,
+    Json(body): Json<NewTransitions>,
 ) -> Result<Response, Problem> {
-    let Json(body) = body?;
-    caller.check(&state, Right::Change, &body.tenant)?;
+    caller.check_agents(&state, Right::Change, &body.tenant, &body.agents).await?;
     let key = key.with_json(&body)?;
     let request = request_of(&body, &caller, key.clone())?;
     let (door, tenant) = (state.door.clone(), body.tenant.clone());
@@ -92,10 +116,11 @@ fn request_of(
     })
 }
 
-/// Which tenant a request for one transition is about.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct OfTenant {
+    /// Which tenant the transition is of.
     tenant: TenantId,
 }
 
@@ -117,40 +142,109 @@ impl FromRequestParts<ApiState> for One {
     }
 }
 
-/// One transition with its attempts and the explanation.
+/// A transition as stored.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StoredTransition)]
+pub(in crate::http) struct Shown {
+    #[serde(flatten)]
+    transition: Transition,
+    /// When the platform accepted it.
+    accepted_at: Option<UtcMicros>,
+    /// When it ended.
+    finished_at: Option<UtcMicros>,
+}
+
+/// A transition with every attempt.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TransitionWithAttempts)]
+pub(in crate::http) struct WithAttempts {
+    #[serde(flatten)]
+    transition: Shown,
+    /// In order.
+    attempt_log: Vec<CallShown>,
+}
+
+/// One attempt.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TransitionAttempt)]
+pub(in crate::http) struct CallShown {
+    /// The how-manieth, from 1.
+    attempt: Option<u32>,
+    /// When it was made durable, at the latest when it left.
+    sent_at: UtcMicros,
+    /// When the answer or the failure came; null while it is under way or after a crash.
+    answered_at: Option<UtcMicros>,
+    /// How it ended.
+    outcome: Option<String>,
+    /// Real milliseconds to the answer.
+    latency_ms: Option<u64>,
+    /// What went wrong.
+    error: Option<String>,
+}
+
+/// One transition with its attempts and the explanation
+#[utoipa::path(
+    get,
+    path = "/api/v1/transitions/{id}",
+    tag = "transitions",
+    operation_id = "show_transition",
+    params(("id" = TransitionId, Path, description = "The transition."), OfTenant),
+    responses((status = 200, description = "the transition", body = WithAttempts))
+)]
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
     One { caller, tenant, id }: One,
-) -> Result<Json<Value>, Problem> {
+) -> Result<axum::Json<WithAttempts>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let stored = state.reader.transition(&tenant, id).await?.ok_or_else(|| unknown(id))?;
+    let stored = visible(&state, &caller, &tenant, id).await?;
     let attempts = state.reader.attempts(&tenant, id).await?;
-    let mut body = shape(&stored);
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("attempt_log".to_owned(), attempts.iter().map(attempt).collect());
-    }
-    Ok(Json(body))
+    Ok(axum::Json(WithAttempts {
+        transition: stored.into(),
+        attempt_log: attempts.into_iter().map(CallShown::from).collect(),
+    }))
 }
 
-/// Filters of the list; `cursor` is the `next` of the page before.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ListQuery {
+    /// Of which tenant.
     tenant: TenantId,
+    /// Of this agent.
     agent: Option<AgentId>,
+    /// With this status.
     status: Option<String>,
+    /// Wanted by this rule.
     rule: Option<crate::domain::ids::RuleId>,
+    /// The `next` of the page before.
     cursor: Option<String>,
+    /// How many; 100 without it, at most 500.
     limit: Option<u32>,
 }
 
-/// Transitions, newest first.
+/// Transitions.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Transitions {
+    /// The newest first.
+    transitions: Vec<Shown>,
+    /// The `cursor` of the next page; null on the last.
+    next: Option<TransitionId>,
+}
+
+/// Transitions, newest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/transitions",
+    tag = "transitions",
+    operation_id = "list_transitions",
+    params(ListQuery),
+    responses((status = 200, description = "a page", body = Transitions))
+)]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Query(query) = query?;
+    Query(query): Query<ListQuery>,
+) -> Result<axum::Json<Transitions>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     if let Some(status) = &query.status
         && !STATUS_NAMES.contains(&status.as_str())
@@ -166,29 +260,57 @@ pub(in crate::http) async fn list(
         before,
         ..TransitionFilter::default()
     };
-    let rows = state.reader.transitions(&query.tenant, &filter, limit).await?;
+    let mut rows = state.reader.transitions(&query.tenant, &filter, limit).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row.transition.id);
-    Ok(Json(json!({"transitions": rows.iter().map(shape).collect::<Vec<_>>(), "next": next})))
+    if let Some(visible) = caller.visible_agents(&state, &query.tenant).await? {
+        rows.retain(|row| visible.contains(&row.transition.agent));
+    }
+    Ok(axum::Json(Transitions { transitions: rows.into_iter().map(Shown::from).collect(), next }))
 }
 
-/// Calls a transition off that has not left.
+/// Call a transition off that has not left
+#[utoipa::path(
+    post,
+    path = "/api/v1/transitions/{id}/cancel",
+    tag = "transitions",
+    operation_id = "cancel_transition",
+    params(("id" = TransitionId, Path, description = "The transition."), OfTenant, KeyHeader),
+    responses((status = 200, description = "called off", body = Transition))
+)]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
     One { caller, tenant, id }: One,
     key: RequestKey,
 ) -> Result<Response, Problem> {
     caller.check(&state, Right::Change, &tenant)?;
+    if caller.teams(&tenant).is_some() {
+        visible(&state, &caller, &tenant, id).await?;
+    }
     let (door, reader, of, actor) = (state.door.clone(), state.reader.clone(), tenant.clone(), caller.id());
     let work = async move {
         if let Some(transition) = door.cancel(&of, id, actor).await? {
-            return Ok(answer(StatusCode::OK, &json!(transition)));
+            return Ok(answer(StatusCode::OK, &transition));
         }
         let stored = reader.transition(&of, id).await?.ok_or_else(|| unknown(id))?;
         let detail = format!("it is {} and cannot be called off any more", stored.transition.status);
-        Err(Problem::new(StatusCode::CONFLICT, "too_late", detail))
+        Err(Problem::of(Code::TooLate, detail))
     };
     once(&state, &caller, Some(&tenant), key.with(&[]), work).await
+}
+
+/// A transition of an agent whom the caller may see.
+async fn visible(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: &TenantId,
+    id: TransitionId,
+) -> Result<StoredTransition, Problem> {
+    let stored = state.reader.transition(tenant, id).await?.ok_or_else(|| unknown(id))?;
+    match caller.visible_agents(state, tenant).await? {
+        Some(agents) if !agents.contains(&stored.transition.agent) => Err(unknown(id)),
+        Some(_) | None => Ok(stored),
+    }
 }
 
 fn parse_id(text: &str) -> Result<TransitionId, Problem> {
@@ -196,25 +318,25 @@ fn parse_id(text: &str) -> Result<TransitionId, Problem> {
 }
 
 fn unknown(id: TransitionId) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no_such_transition", format!("there is no transition {id}"))
+    Problem::of(Code::NoSuchTransition, format!("there is no transition {id}"))
 }
 
-fn shape(stored: &StoredTransition) -> Value {
-    let mut body = json!(stored.transition);
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("accepted_at".to_owned(), json!(stored.accepted_at));
-        fields.insert("finished_at".to_owned(), json!(stored.finished_at));
+impl From<StoredTransition> for Shown {
+    fn from(stored: StoredTransition) -> Self {
+        let StoredTransition { transition, accepted_at, finished_at } = stored;
+        Self { transition, accepted_at, finished_at }
     }
-    body
 }
 
-fn attempt(call: &CallWrite) -> Value {
-    json!({
-        "attempt": call.attempt,
-        "sent_at": call.sent_at,
-        "answered_at": call.answered_at,
-        "outcome": call.outcome,
-        "latency_ms": call.latency_ms,
-        "error": call.error,
-    })
+impl From<CallWrite> for CallShown {
+    fn from(call: CallWrite) -> Self {
+        Self {
+            attempt: call.attempt,
+            sent_at: call.sent_at,
+            answered_at: call.answered_at,
+            outcome: call.outcome.map(|outcome| outcome.to_string()),
+            latency_ms: call.latency_ms,
+            error: call.error.map(|error| error.to_string()),
+        }
+    }
 }

@@ -1,88 +1,242 @@
 //! Webhooks: how endpoints are, what was delivered and what was not, and what people ask of them.
 
-use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::delivery::{ParkedFor, STATUS_NAMES};
-use crate::domain::ids::{EndpointId, EventId, TenantId};
+use crate::domain::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
+use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::engine::deliver::OutboxError;
+use crate::engine::deliver::{OutboxError, Recovered, Retried};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
+use crate::http::extract::{Json, Path, Query};
 use crate::http::problem::Problem;
-use crate::http::request_key::{RequestKey, answer, once};
+use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 use crate::store::{AttemptWrite, Backlog, DeliveryFilter, PAGE_LIMIT, StoredDelivery, StoredEndpoint};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct OfTenant {
+    /// Whose events.
     tenant: TenantId,
 }
 
-/// Every endpoint that serves the tenant, with how it is and what it has before it.
+/// Endpoints.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Webhooks {
+    /// Every one that serves the tenant, or did.
+    webhooks: Vec<EndpointShown>,
+}
+
+/// How an endpoint is; the command line prints the same.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Webhook)]
+pub struct EndpointShown {
+    /// Its name in the configuration.
+    id: EndpointId,
+    /// `healthy`, `failing`, `disabled`, or `removed` where the configuration has it no more.
+    status: &'static str,
+    /// Since when it is known.
+    created_at: UtcMicros,
+    /// The first failure after the last success.
+    failing_since: Option<UtcMicros>,
+    /// What went wrong last, while it fails.
+    last_error: Option<String>,
+    /// Since when it gets nothing.
+    disabled_at: Option<UtcMicros>,
+    /// Why it gets nothing.
+    disabled_for: Option<&'static str>,
+    /// Deliveries that wait.
+    waiting: u64,
+    /// Deliveries that are not tried any more.
+    parked: u64,
+    /// Events that have not been looked at.
+    unread: u64,
+}
+
+impl EndpointShown {
+    /// From the store; `configured` says whether the configuration has it for the tenant.
+    pub fn of(stored: StoredEndpoint, backlog: Backlog, configured: bool) -> Self {
+        let status = match (configured, stored.disabled, stored.failing_since) {
+            (false, _, _) => "removed",
+            (true, Some(_), _) => "disabled",
+            (true, None, Some(_)) => "failing",
+            (true, None, None) => "healthy",
+        };
+        Self {
+            id: stored.id,
+            status,
+            created_at: stored.created_at,
+            failing_since: stored.failing_since,
+            last_error: stored.last_error,
+            disabled_at: stored.disabled.map(|(at, _)| at),
+            disabled_for: stored.disabled.map(|(_, why)| DisabledFor::name(why)),
+            waiting: backlog.waiting,
+            parked: backlog.parked,
+            unread: backlog.unread,
+        }
+    }
+}
+
+/// Every endpoint that serves the tenant
+///
+/// With how it is and what it has before it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/webhooks",
+    tag = "webhooks",
+    operation_id = "list_webhooks",
+    params(OfTenant),
+    responses((status = 200, description = "the endpoints", body = Webhooks))
+)]
 pub(in crate::http) async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    query: Result<Query<OfTenant>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Query(OfTenant { tenant }) = query?;
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<axum::Json<Webhooks>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
     let serving = state.outbox.endpoints(&tenant);
     let mut webhooks = Vec::new();
     for stored in state.reader.endpoints(&tenant).await? {
         let backlog = state.reader.backlog(&tenant, &stored.id).await?;
-        webhooks.push(endpoint(&stored, backlog, serving.contains(&stored.id)));
+        let configured = serving.contains(&stored.id);
+        webhooks.push(EndpointShown::of(stored, backlog, configured));
     }
-    Ok(Json(json!({ "webhooks": webhooks })))
+    Ok(axum::Json(Webhooks { webhooks }))
 }
 
-/// How an endpoint is; the command line prints the same.
-pub fn endpoint(stored: &StoredEndpoint, backlog: Backlog, configured: bool) -> Value {
-    let status = match (configured, stored.disabled, stored.failing_since) {
-        (false, _, _) => "removed",
-        (true, Some(_), _) => "disabled",
-        (true, None, Some(_)) => "failing",
-        (true, None, None) => "healthy",
-    };
-    json!({
-        "id": stored.id,
-        "status": status,
-        "created_at": stored.created_at,
-        "failing_since": stored.failing_since,
-        "last_error": stored.last_error,
-        "disabled_at": stored.disabled.map(|(at, _)| at),
-        "disabled_for": stored.disabled.map(|(_, why)| why.name()),
-        "waiting": backlog.waiting,
-        "parked": backlog.parked,
-        "unread": backlog.unread,
-    })
-}
-
-/// Filters of the list; `cursor` is the `next` of the page before.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ListQuery {
+    /// Whose events.
     tenant: TenantId,
+    /// `waiting`, `delivered` or `parked`.
     status: Option<String>,
+    /// Of events that happened at this instant or later.
     since: Option<UtcMicros>,
+    /// This event alone, with its attempts.
     event: Option<EventId>,
+    /// The `next` of the page before.
     cursor: Option<u64>,
+    /// How many; 100 without it, at most 500.
     limit: Option<u32>,
 }
 
-/// Deliveries of an endpoint, the newest event first; with `event`, that one alone and its attempts.
+/// Deliveries.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Deliveries {
+    /// Of the newest event first.
+    deliveries: Vec<DeliveryShown>,
+    /// The `cursor` of the next page; null on the last.
+    next: Option<u64>,
+}
+
+/// A delivery in a list; the command line prints the same.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Delivery)]
+pub struct DeliveryShown {
+    /// The event's id.
+    event: EventId,
+    /// When it happened.
+    at: UtcMicros,
+    /// What kind, as subscriptions select it.
+    kind: &'static str,
+    /// The agent concerned.
+    agent: Option<AgentId>,
+    /// The number among the agent's events.
+    sequence: Option<u64>,
+    /// `waiting`, `delivered` or `parked`.
+    status: &'static str,
+    /// Attempts of all.
+    attempts: u32,
+    /// When the next attempt is due; none for one that waits behind another.
+    next_at: Option<UtcMicros>,
+    /// When it was settled.
+    settled_at: Option<UtcMicros>,
+    /// Why it is parked.
+    parked_for: Option<&'static str>,
+    /// Every attempt, where one event was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt_log: Option<Vec<AttemptShown>>,
+}
+
+impl DeliveryShown {
+    /// From the store.
+    pub fn of(row: &StoredDelivery) -> Self {
+        Self {
+            event: row.event,
+            at: row.at,
+            kind: row.kind.selector(),
+            agent: row.agent.clone(),
+            sequence: row.sequence,
+            status: row.status,
+            attempts: row.attempts,
+            next_at: row.next_at,
+            settled_at: row.settled_at,
+            parked_for: row.parked_for.map(ParkedFor::name),
+            attempt_log: None,
+        }
+    }
+
+    /// With its attempts.
+    #[must_use]
+    pub fn with_attempts(self, attempts: &[AttemptWrite]) -> Self {
+        Self { attempt_log: Some(attempts.iter().map(AttemptShown::of).collect()), ..self }
+    }
+}
+
+/// An attempt; the command line prints the same.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeliveryAttempt)]
+pub struct AttemptShown {
+    /// The how-manieth of all, from 1.
+    attempt: u32,
+    /// When it left.
+    sent_at: UtcMicros,
+    /// Real milliseconds to its end.
+    latency_ms: u64,
+    /// The HTTP status, where there was one.
+    status_code: Option<u16>,
+    /// What went wrong.
+    error: Option<String>,
+    /// The first kilobyte of the answer.
+    answer: String,
+}
+
+impl AttemptShown {
+    fn of(row: &AttemptWrite) -> Self {
+        Self {
+            attempt: row.attempt,
+            sent_at: row.sent_at,
+            latency_ms: row.latency_ms,
+            status_code: row.status_code,
+            error: row.error.clone(),
+            answer: row.answer.clone(),
+        }
+    }
+}
+
+/// Deliveries of an endpoint, the newest event first
+///
+/// With `event`, that one alone and its attempts.
+#[utoipa::path(
+    get,
+    path = "/api/v1/webhooks/{id}/deliveries",
+    tag = "webhooks",
+    params(("id" = EndpointId, Path, description = "The endpoint."), ListQuery),
+    responses((status = 200, description = "a page", body = Deliveries))
+)]
 pub(in crate::http) async fn deliveries(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<EndpointId>,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Query(query) = query?;
+    Query(query): Query<ListQuery>,
+) -> Result<axum::Json<Deliveries>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     known(&state, &query.tenant, &id).await?;
     if let Some(event) = query.event {
@@ -102,47 +256,22 @@ pub(in crate::http) async fn deliveries(
     let rows = state.reader.deliveries(&query.tenant, &id, &filter, limit).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row.event_number);
-    Ok(Json(json!({"deliveries": rows.iter().map(delivery).collect::<Vec<_>>(), "next": next})))
+    Ok(axum::Json(Deliveries { deliveries: rows.iter().map(DeliveryShown::of).collect(), next }))
 }
 
-async fn one(state: &ApiState, tenant: &TenantId, id: &EndpointId, event: EventId) -> Result<Json<Value>, Problem> {
+async fn one(
+    state: &ApiState,
+    tenant: &TenantId,
+    id: &EndpointId,
+    event: EventId,
+) -> Result<axum::Json<Deliveries>, Problem> {
     let stored = state.reader.event(tenant, event).await?.ok_or(OutboxError::NoEvent(event))?;
     let filter = DeliveryFilter { before: Some(stored.number + 1), ..DeliveryFilter::default() };
     let rows = state.reader.deliveries(tenant, id, &filter, 1).await?;
     let attempts = state.reader.delivery_attempts(tenant, id, stored.number).await?;
-    let mut rows: Vec<Value> = rows.iter().filter(|row| row.event == event).map(delivery).collect();
-    for row in rows.iter_mut().filter_map(Value::as_object_mut) {
-        row.insert("attempt_log".to_owned(), attempts.iter().map(attempt).collect());
-    }
-    Ok(Json(json!({"deliveries": rows, "next": null})))
-}
-
-/// A delivery in a list; the command line prints the same.
-pub fn delivery(row: &StoredDelivery) -> Value {
-    json!({
-        "event": row.event,
-        "at": row.at,
-        "kind": row.kind.selector(),
-        "agent": row.agent,
-        "sequence": row.sequence,
-        "status": row.status,
-        "attempts": row.attempts,
-        "next_at": row.next_at,
-        "settled_at": row.settled_at,
-        "parked_for": row.parked_for.map(ParkedFor::name),
-    })
-}
-
-/// An attempt; the command line prints the same.
-pub fn attempt(row: &AttemptWrite) -> Value {
-    json!({
-        "attempt": row.attempt,
-        "sent_at": row.sent_at,
-        "latency_ms": row.latency_ms,
-        "status_code": row.status_code,
-        "error": row.error,
-        "answer": row.answer,
-    })
+    let of_event = rows.iter().filter(|row| row.event == event);
+    let deliveries = of_event.map(|row| DeliveryShown::of(row).with_attempts(&attempts)).collect();
+    Ok(axum::Json(Deliveries { deliveries, next: None }))
 }
 
 async fn known(state: &ApiState, tenant: &TenantId, id: &EndpointId) -> Result<(), Problem> {
@@ -153,88 +282,137 @@ async fn known(state: &ApiState, tenant: &TenantId, id: &EndpointId) -> Result<(
 }
 
 /// The body of `POST …/retry`.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = WebhookRetry)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RetryBody {
     tenant: TenantId,
     event: EventId,
 }
 
-/// Sends one event again.
+/// Send one event again
+///
+/// 409 when it waits behind an earlier one of its agent.
+#[utoipa::path(
+    post,
+    path = "/api/v1/webhooks/{id}/retry",
+    tag = "webhooks",
+    operation_id = "retry_webhook",
+    params(("id" = EndpointId, Path, description = "The endpoint."), KeyHeader),
+    request_body = RetryBody,
+    responses((status = 200, description = "what was done", body = Retried))
+)]
 pub(in crate::http) async fn retry(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<EndpointId>,
     key: RequestKey,
-    body: Result<Json<RetryBody>, JsonRejection>,
+    Json(body): Json<RetryBody>,
 ) -> Result<Response, Problem> {
-    let Json(body) = body?;
-    caller.check(&state, Right::Change, &body.tenant)?;
+    caller.check(&state, Right::Webhooks, &body.tenant)?;
     let (key, tenant) = (key.with_json(&body)?, body.tenant.clone());
     let (outbox, actor) = (state.outbox.clone(), caller.id());
     let work = async move {
         let retried = outbox.retry(&body.tenant, &id, body.event, actor).await?;
-        Ok(answer(StatusCode::OK, &json!(retried)))
+        Ok(answer(StatusCode::OK, &retried))
     };
     once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The body of `POST …/recover`.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = WebhookRecover)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct RecoverBody {
     tenant: TenantId,
     since: UtcMicros,
 }
 
-/// Tries again what was given up of events since an instant, and enables the endpoint. Repeating it finds nothing left to do.
+/// Try again what was given up since an instant
+///
+/// And enable the endpoint. Repeating it finds nothing left to do.
+#[utoipa::path(
+    post,
+    path = "/api/v1/webhooks/{id}/recover",
+    tag = "webhooks",
+    operation_id = "recover_webhook",
+    params(("id" = EndpointId, Path, description = "The endpoint."), KeyHeader),
+    request_body = RecoverBody,
+    responses((status = 200, description = "what was done", body = Recovered))
+)]
 pub(in crate::http) async fn recover(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<EndpointId>,
     key: RequestKey,
-    body: Result<Json<RecoverBody>, JsonRejection>,
+    Json(body): Json<RecoverBody>,
 ) -> Result<Response, Problem> {
-    let Json(body) = body?;
-    caller.check(&state, Right::Change, &body.tenant)?;
+    caller.check(&state, Right::Webhooks, &body.tenant)?;
     let (key, tenant) = (key.with_json(&body)?, body.tenant.clone());
     let (outbox, actor) = (state.outbox.clone(), caller.id());
     let work = async move {
         let recovered = outbox.recover(&body.tenant, &id, body.since, actor).await?;
-        Ok(answer(StatusCode::OK, &json!(recovered)))
+        Ok(answer(StatusCode::OK, &recovered))
     };
     once(&state, &caller, Some(&tenant), key, work).await
 }
 
+/// How a test ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookTested)]
+pub(in crate::http) struct Tested {
+    /// The endpoint took it.
+    delivered: bool,
+    /// The HTTP status, where there was one.
+    status_code: Option<u16>,
+    /// Real milliseconds to its end.
+    latency_ms: u64,
+    /// What went wrong.
+    error: Option<String>,
+    /// The first kilobyte of the answer.
+    answer: String,
+}
+
 /// The body of `POST …/test`.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = WebhookTest)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct TestBody {
     tenant: TenantId,
 }
 
-/// Sends a test event once, and answers with how that ended.
+/// Send a test event once
+///
+/// The answer says how that ended.
+#[utoipa::path(
+    post,
+    path = "/api/v1/webhooks/{id}/test",
+    tag = "webhooks",
+    operation_id = "test_webhook",
+    params(("id" = EndpointId, Path, description = "The endpoint."), KeyHeader),
+    request_body = TestBody,
+    responses((status = 200, description = "how it ended", body = Tested))
+)]
 pub(in crate::http) async fn test(
     State(state): State<ApiState>,
     caller: Caller,
     Path(id): Path<EndpointId>,
     key: RequestKey,
-    body: Result<Json<TestBody>, JsonRejection>,
+    Json(body): Json<TestBody>,
 ) -> Result<Response, Problem> {
-    let Json(body) = body?;
-    caller.check(&state, Right::Change, &body.tenant)?;
+    caller.check(&state, Right::Webhooks, &body.tenant)?;
     let (key, tenant, outbox) = (key.with_json(&body)?, body.tenant.clone(), state.outbox.clone());
     let work = async move {
         let attempt = outbox.test(&body.tenant, &id).await?;
         let delivered = attempt.status_code.is_some_and(|code| (200..300).contains(&code));
-        let shape = json!({
-            "delivered": delivered,
-            "status_code": attempt.status_code,
-            "latency_ms": attempt.latency_ms,
-            "error": attempt.error,
-            "answer": attempt.answer,
-        });
-        Ok(answer(StatusCode::OK, &shape))
+        let tested = Tested {
+            delivered,
+            status_code: attempt.status_code,
+            latency_ms: attempt.latency_ms,
+            error: attempt.error,
+            answer: attempt.answer,
+        };
+        Ok(answer(StatusCode::OK, &tested))
     };
     once(&state, &caller, Some(&tenant), key, work).await
 }

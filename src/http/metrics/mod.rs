@@ -10,20 +10,30 @@ use std::fmt::Write as _;
 
 use axum::extract::{FromRequestParts as _, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 use super::ApiState;
 use super::auth::{Caller, Right};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::engine::status::Look;
 
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Who may read is a setting: whoever reaches the port, or whoever has a token that may read, who then sees its tenants.
+/// Figures for Prometheus
+///
+/// In its text format, or in that of `OpenMetrics` where `Accept` asks for it. Takes the right `read`, unless `server.metrics` is
+/// `"open"`; a token sees the tenants that it reaches.
+// Who may read is a setting: whoever reaches the port, or whoever has a token that may read, who then sees its tenants.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "daemon",
+    responses((status = 200, description = "the figures", body = String, content_type = "text/plain"))
+)]
 pub(super) async fn show(State(state): State<ApiState>, mut parts: Parts) -> Result<Response, Problem> {
     let caller = if state.metrics_open {
         None
@@ -35,7 +45,7 @@ pub(super) async fn show(State(state): State<ApiState>, mut parts: Parts) -> Res
     let look = state.status.look(|tenant| caller.as_ref().is_none_or(|caller| caller.reaches(tenant))).await;
     let open_metrics = wants_open_metrics(&parts.headers);
     let body = encode(look, open_metrics)
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics cannot be written"))?;
+        .map_err(|_| Problem::of(Code::Internal, "the metrics cannot be written"))?;
     let kind = if open_metrics { OPEN_METRICS } else { PROMETHEUS };
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }

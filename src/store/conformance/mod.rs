@@ -1,6 +1,7 @@
 //! One suite of behaviours for every engine: on SQLite always, on PostgreSQL when `SHIFTKEEPER_TEST_POSTGRES` names a server.
 //! Each test has a database of its own.
 
+mod access;
 mod chains;
 mod changes;
 mod copies;

@@ -7,11 +7,14 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    agents, audit, audit_heads, calls, deliveries, delivery_reading, events, figures, history, history_reading, jobs,
+    access, agents, audit, audit_heads, calls, deliveries, delivery_reading, events, figures, history, history_reading, jobs,
     memory, retention, schedule, time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
+    access::ACCOUNTS,
+    access::TOKENS,
+    access::SESSIONS,
     agents::AGENTS,
     audit::HEAD,
     audit::PUBLISHED_HEAD,
@@ -108,6 +111,11 @@ const SINGLE: &[&str] = &[
 ];
 
 const MANY: &[ManyRows] = &[
+    access::SET_ACCOUNTS,
+    access::SET_TOKENS,
+    access::FORGET_TOKENS,
+    access::SET_SESSIONS,
+    access::END_SESSIONS,
     agents::UPSERT_AGENTS,
     agents::ADD_SUBJECTS,
     audit::ADD_ENTRIES,
@@ -224,6 +232,7 @@ async fn no_statement_walks_a_table_that_grows() {
 fn no_statement_is_left_out() {
     let sources = concat!(
         include_str!("../control.rs"),
+        include_str!("../tables/access.rs"),
         include_str!("../tables/agents.rs"),
         include_str!("../tables/audit.rs"),
         include_str!("../tables/audit_heads.rs"),

@@ -1,0 +1,236 @@
+//! The OpenAPI document of the table of routes, and the page that shows it to people, from this binary alone.
+//!
+//! What a handler says of itself stands at the handler; what follows from its row (rights, limits, errors) is added here.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock};
+
+use axum::http::{HeaderName, HeaderValue, Uri, header};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
+use utoipa::ToSchema;
+use utoipa::openapi::path::{HttpMethod, Operation, PathItem, Paths};
+use utoipa::openapi::response::{Response as Answer, ResponseBuilder};
+use utoipa::openapi::schema::{AllOfBuilder, Components, ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr};
+use utoipa_swagger_ui::Config;
+
+use super::ApiState;
+use super::problem::{Code, Problem, ProblemDocument};
+use super::routes::{Kind, Needs, described};
+use crate::domain::ids::{
+    AgentId, EndpointId, EventId, JobId, QueueId, ReasonCode, RuleId, SkillId, SubjectId, TeamName, TenantId,
+    TransitionId,
+};
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+
+/// Where the document is.
+const PLACE: &str = "/api/v1/openapi.json";
+
+/// The name of the bearer token's scheme.
+const TOKEN: &str = "token";
+
+/// What the page may load: its own files; it writes styles into itself, and pictures of a line.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; \
+     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// Groups of routes, with a sentence on each.
+const TAGS: [(&str, &str); 13] = [
+    ("agents", "Who is in which state and should be in which, with history and timeline."),
+    ("shifts", "What is planned: read, put a day, import a file."),
+    ("figures", "Skills and queues, now and before."),
+    ("transitions", "Wanted changes of single agents: asked for, followed, called off."),
+    ("changes", "Changes of many agents at once: shown before, followed, taken back."),
+    ("approvals", "What rules want and a person decides."),
+    ("rules", "Rules, their versions, and trials on what happened."),
+    ("exceptions", "Spans that are excused, with a reason."),
+    ("audit", "The audit chain: read, checked, written out."),
+    ("webhooks", "Endpoints and what was delivered to them."),
+    ("accounts", "Who may do what."),
+    ("daemon", "Tenants, jobs, and how the daemon is."),
+    ("live", "The live picture, which lasts."),
+];
+
+/// What the document has before any route.
+pub(super) fn frame() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Shiftkeeper")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Keeps a contact centre's agents in the state that their shifts, breaks and rules call for, and proves what it did. \
+             Instants are RFC 3339 in UTC. Lists have `limit` and `cursor`, and answer with `next`, the cursor of the next page. \
+             What changes something takes an `Idempotency-Key`, under which it is done once within a day. Errors are problem \
+             documents (RFC 9457) whose `code` stays.",
+        ))
+        .build();
+    let tags = TAGS.map(|(name, words)| TagBuilder::new().name(name).description(Some(words)).build());
+    let mut components = Components::new();
+    components.schemas = named();
+    let token = Http::new(HttpAuthScheme::Bearer);
+    components.security_schemes.insert(TOKEN.to_owned(), RefOr::T(SecurityScheme::Http(token)));
+    OpenApiBuilder::new().info(info).tags(Some(tags)).components(Some(components)).build()
+}
+
+/// What paths and queries name, which no body may hold.
+fn named() -> BTreeMap<String, RefOr<Schema>> {
+    fn put<T: ToSchema>(all: &mut BTreeMap<String, RefOr<Schema>>) {
+        all.insert(T::name().into_owned(), T::schema());
+    }
+    let mut all = BTreeMap::new();
+    put::<ProblemDocument>(&mut all);
+    put::<TenantId>(&mut all);
+    put::<AgentId>(&mut all);
+    put::<TeamName>(&mut all);
+    put::<SkillId>(&mut all);
+    put::<QueueId>(&mut all);
+    put::<JobId>(&mut all);
+    put::<RuleId>(&mut all);
+    put::<ReasonCode>(&mut all);
+    put::<EndpointId>(&mut all);
+    put::<EventId>(&mut all);
+    put::<SubjectId>(&mut all);
+    put::<TransitionId>(&mut all);
+    put::<AgentState>(&mut all);
+    put::<UtcMicros>(&mut all);
+    all
+}
+
+/// An operation of a place, by its method.
+pub(super) fn operation<'a>(item: &'a PathItem, method: &HttpMethod) -> Option<&'a Operation> {
+    match method {
+        HttpMethod::Get => item.get.as_ref(),
+        HttpMethod::Post => item.post.as_ref(),
+        HttpMethod::Put => item.put.as_ref(),
+        HttpMethod::Delete => item.delete.as_ref(),
+        HttpMethod::Patch => item.patch.as_ref(),
+        HttpMethod::Head => item.head.as_ref(),
+        HttpMethod::Options => item.options.as_ref(),
+        HttpMethod::Trace => item.trace.as_ref(),
+    }
+}
+
+/// Adds to a row's operations what follows from the row.
+pub(super) fn complete(paths: &mut Paths, needs: Needs, kind: Kind, refuses: &[Code]) {
+    for item in paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            say_needs(operation, needs);
+            say_errors(operation, needs, kind, refuses);
+        }
+    }
+}
+
+fn say_needs(operation: &mut Operation, needs: Needs) {
+    let words = match needs {
+        Needs::Nothing => {
+            operation.security = Some(Vec::new());
+            return;
+        }
+        Needs::Right(right) => format!("Takes the right `{}`.", right.name()),
+        Needs::SignedIn => "Takes no right but to be known.".to_owned(),
+    };
+    operation.security = Some(vec![SecurityRequirement::new(TOKEN, [] as [&str; 0])]);
+    let said = operation.description.take().filter(|text| !text.is_empty());
+    operation.description = Some(said.map_or(words.clone(), |said| format!("{said}\n\n{words}")));
+}
+
+fn say_errors(operation: &mut Operation, needs: Needs, kind: Kind, refuses: &[Code]) {
+    let mut codes: Vec<Code> = vec![Code::Internal];
+    match needs {
+        Needs::Nothing => {}
+        Needs::SignedIn => codes.push(Code::Unauthorized),
+        Needs::Right(_) => codes.extend([Code::Unauthorized, Code::NotPermitted, Code::StoreUnreadable]),
+    }
+    if operation.parameters.as_ref().is_some_and(|all| !all.is_empty()) {
+        codes.push(Code::BadRequest);
+    }
+    if operation.request_body.is_some() {
+        codes.extend([Code::BadRequest, Code::BadBody, Code::BodyTooLarge]);
+        if kind != Kind::Import {
+            codes.push(Code::NotJson);
+        }
+    }
+    if kind != Kind::Lasting {
+        codes.push(Code::NotInTime);
+    }
+    codes.extend(refuses);
+    codes.sort_unstable();
+    codes.dedup();
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(code.status().as_u16()).or_default().push(code);
+        if code == Code::BadBody && kind != Kind::Import {
+            by_status.entry(422).or_default().push(code);
+        }
+    }
+    for (status, codes) in by_status {
+        operation.responses.responses.entry(status.to_string()).or_insert_with(|| refusal(&codes).into());
+    }
+}
+
+/// An answer that says what went wrong with one of these codes.
+fn refusal(codes: &[Code]) -> Answer {
+    let mut words = String::new();
+    for code in codes {
+        let parted = if words.is_empty() { "" } else { "\n" };
+        let _ = write!(words, "{parted}* `{}`: {}", code.name(), code.means());
+    }
+    let names = codes.iter().map(|code| code.name());
+    let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+    let one_of_these = ObjectBuilder::new().property("code", code).required("code");
+    let schema = AllOfBuilder::new().item(Ref::from_schema_name(ProblemDocument::name())).item(one_of_these);
+    let content = Content::builder().schema(Some(schema.build())).build();
+    ResponseBuilder::new().description(words).content("application/problem+json", content).build()
+}
+
+/// The document, written once.
+static WRITTEN: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(described().to_json().unwrap_or_default()));
+
+/// This document.
+#[utoipa::path(
+    get,
+    path = "/api/v1/openapi.json",
+    tag = "daemon",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object, content_type = "application/json"))
+)]
+pub(super) async fn show() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], WRITTEN.clone()).into_response()
+}
+
+/// The page for people, and its files.
+pub(super) fn page() -> MethodRouter<ApiState> {
+    get(file)
+}
+
+async fn file(uri: Uri) -> Result<Response, Problem> {
+    // The page names its files beside it.
+    let Some(name) = uri.path().strip_prefix("/api/docs/") else {
+        return Ok(Redirect::permanent("/api/docs/").into_response());
+    };
+    let config = Config::from(PLACE).validator_url("none");
+    let found = utoipa_swagger_ui::serve(name, Arc::new(config)).ok().flatten();
+    let found = found.ok_or_else(|| Problem::of(Code::NoSuchPlace, format!("nothing is served at {}", uri.path())))?;
+    let mut response = (
+        [
+            (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer")),
+        ],
+        Bytes::from(found.bytes.into_owned()),
+    )
+        .into_response();
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_str(&found.content_type);
+    headers.insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    if found.gzpipped {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}

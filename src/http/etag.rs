@@ -1,0 +1,113 @@
+//! Versions of what can be edited: a strong `ETag` on what is read, `If-Match` on what is written, so that of two who edit the same
+//! thing the slower one is told.
+
+use std::fmt::Display;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
+
+use super::problem::{Code, Problem};
+
+/// The most bytes of an `If-Match` that are looked at.
+const LONGEST: usize = 1000;
+
+/// A version of one thing. Two of the same thing are equal just when nothing was changed between them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Version(String);
+
+impl Version {
+    /// From whatever names the version; what no tag may hold is left out.
+    pub(super) fn of(version: impl Display) -> Self {
+        Self(version.to_string().chars().filter(|c| c.is_ascii_graphic() && *c != '"').collect())
+    }
+
+    /// The header that tells it.
+    pub(super) fn header(&self) -> (HeaderName, HeaderValue) {
+        let tag = HeaderValue::from_str(&format!("\"{}\"", self.0));
+        (ETAG, tag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")))
+    }
+}
+
+/// The versions of which one must be in force for a change to be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum IfMatch {
+    /// Whatever is there.
+    Any,
+    /// One of these.
+    OneOf(Vec<Version>),
+}
+
+impl IfMatch {
+    /// Refuses what was changed since the caller read it.
+    pub(super) fn check(&self, in_force: &Version) -> Result<(), Problem> {
+        match self {
+            Self::Any => Ok(()),
+            Self::OneOf(known) if known.contains(in_force) => Ok(()),
+            Self::OneOf(_) => {
+                let detail = "it was changed since you read it, and nothing was written: read it again, and make your change to that";
+                Err(Problem::of(Code::ChangedMeanwhile, detail))
+            }
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut versions = Vec::new();
+        for value in parts.headers.get_all(IF_MATCH) {
+            let text = value.to_str().ok().filter(|text| text.len() <= LONGEST);
+            let text = text.ok_or_else(|| Problem::bad_request("If-Match holds `*`, or tags as `ETag` gave them"))?;
+            if text.trim() == "*" {
+                return Ok(Self::Any);
+            }
+            // A weak tag (`W/"…"`) never matches strongly.
+            let tags = text.split(',').map(str::trim).filter_map(|tag| tag.strip_prefix('"')?.strip_suffix('"'));
+            versions.extend(tags.map(|tag| Version(tag.to_owned())));
+        }
+        if versions.is_empty() {
+            let detail = "read it first, and send the `ETag` that came with it as `If-Match`, so that nobody's change is lost";
+            return Err(Problem::of(Code::IfMatchMissing, detail));
+        }
+        Ok(Self::OneOf(versions))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{Request, StatusCode};
+
+    use super::*;
+
+    async fn read(value: Option<&str>) -> Result<IfMatch, Problem> {
+        let mut request = Request::put("/");
+        if let Some(value) = value {
+            request = request.header(IF_MATCH, value);
+        }
+        let (mut parts, ()) = request.body(()).expect("a request").into_parts();
+        IfMatch::from_request_parts(&mut parts, &()).await
+    }
+
+    #[tokio::test]
+    async fn a_change_needs_the_version_that_is_in_force() {
+        let in_force = Version::of(7);
+        assert_eq!(in_force.header().1, "\"7\"");
+        for good in ["\"7\"", "\"6\", \"7\"", "*"] {
+            assert_eq!(read(Some(good)).await.expect("read").check(&in_force), Ok(()), "{good}");
+        }
+        let lost = read(Some("\"6\"")).await.expect("read").check(&in_force).expect_err("another version");
+        assert_eq!(lost.status(), StatusCode::PRECONDITION_FAILED);
+        for missing in [None, Some(""), Some("W/\"7\""), Some("7")] {
+            let refused = read(missing).await.expect_err("no version");
+            assert_eq!(refused.status(), StatusCode::PRECONDITION_REQUIRED, "{missing:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_a_tag_whatever_it_was_made_of() {
+        assert_eq!(Version::of("a\"b c\nd").header().1, "\"abcd\"");
+    }
+}
