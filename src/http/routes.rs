@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, FromRequestParts as _, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::MethodRouter;
+use axum::routing::{MethodRouter, get};
 use tower_http::timeout::TimeoutLayer;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::HttpMethod;
@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 
 use super::auth::{Caller, Right, sent_to_sign_in};
 use super::problem::{self, Code, Problem};
-use super::{ApiState, api, document, guard, live, metrics, sign_in};
+use super::{ApiState, api, console, document, guard, live, metrics, sign_in};
 use crate::domain::import::LARGEST_FILE;
 
 /// The largest request body but for imports.
@@ -108,7 +108,7 @@ impl Row {
 
 /// Every row there is.
 fn table() -> Vec<Row> {
-    [watchdog(), daemon(), transitions(), jobs(), webhooks(), schedules(), the_live_picture(), access()]
+    [watchdog(), daemon(), transitions(), jobs(), webhooks(), schedules(), the_live_picture(), access(), pages()]
         .into_iter()
         .flatten()
         .collect()
@@ -266,11 +266,27 @@ fn access() -> Vec<Row> {
     ]
 }
 
+/// The console's pages and files. What a page shows of a tenant, its handler checks.
+fn pages() -> Vec<Row> {
+    let page = |path, methods| Row::page(Needs::SignedIn, path, methods);
+    vec![
+        page("/", get(console::live)),
+        page("/wallboard", get(console::wallboard)),
+        page("/reports", get(console::reports)),
+        page("/reports/compliance.csv", get(console::report_download)).of(Kind::Lasting),
+        page("/webhooks", get(console::webhooks)),
+        page("/webhooks/{id}", get(console::deliveries)),
+        page("/system", get(console::system)),
+        Row::page(Needs::Nothing, "/preferences", get(console::preferences)),
+        Row::page(Needs::Nothing, "/assets/{version}/{name}", get(console::file)),
+    ]
+}
+
 /// The router of the table.
 pub(super) fn router(state: ApiState) -> Router {
     let (routes, _) = put_together(table(), Some(&state));
     routes
-        .fallback(problem::no_such_place)
+        .fallback(console::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(from_fn_with_state(state.clone(), guard::refuse_other_sites))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panicked))

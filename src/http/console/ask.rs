@@ -35,8 +35,7 @@ impl FromRequestParts<ApiState> for Ask {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Response> {
-        let Visitor(caller) =
-            Visitor::from_request_parts(parts, state).await.map_err(axum::response::IntoResponse::into_response)?;
+        let Visitor(caller) = Visitor::from_request_parts(parts, state).await?;
         let within_reach = |tenant: &TenantId| caller.reaches(tenant);
         let tenants: Vec<_> = state.door.tenants().ids().into_iter().filter(within_reach).collect();
         let query = parts.uri.query().unwrap_or_default();
@@ -97,7 +96,7 @@ impl Ask {
             zone: self.times.viewer_zone().to_owned(),
             told_zone: self.times.told_zone().to_owned(),
             here: self.here.clone(),
-            who: self.caller.id().to_string(),
+            who: self.caller.name().to_string(),
             role: self.caller.role().map_or("", crate::domain::rights::Role::name),
             signs_out: self.caller.by_cookie(),
             places: Place::ALL.into_iter().filter(|place| self.caller.has(place.right())).collect(),

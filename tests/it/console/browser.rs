@@ -156,13 +156,16 @@ impl Browser {
         self.post("/goog/cdp/execute", media).await.expect("a scheme");
     }
 
-    /// More headers for every request: how a test signs in without an account.
-    pub async fn headers(&self, headers: Value) {
-        for (command, params) in
-            [("Network.enable", json!({})), ("Network.setExtraHTTPHeaders", json!({ "headers": headers }))]
-        {
-            self.post("/goog/cdp/execute", json!({"cmd": command, "params": params})).await.expect("headers");
-        }
+    /// Whether pages may run scripts.
+    pub async fn scripts(&self, on: bool) {
+        let params = json!({"cmd": "Emulation.setScriptExecutionDisabled", "params": {"value": !on}});
+        self.post("/goog/cdp/execute", params).await.expect("set");
+    }
+
+    /// The page's markup.
+    pub async fn source(&self) -> String {
+        let source = self.ask(reqwest::Method::GET, "/source", None).await.expect("a page");
+        source.as_str().expect("text").to_owned()
     }
 
     /// Runs a function's body in the page; gives what it returns.

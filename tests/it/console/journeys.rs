@@ -1,0 +1,69 @@
+//! What people do on the pages, from the first look to the last.
+
+use serde_json::json;
+use shiftkeeper::sim::SimState;
+
+use super::{floor, row, signed_in};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_live_page_follows_the_floor_and_keeps_its_filter_in_the_address() {
+    let Some((scenario, browser)) = signed_in(floor(40), "supervisor").await else { return };
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    assert_eq!(browser.count("#rows tr").await, 40);
+    scenario.put("u_0007", SimState::Available);
+    browser.until_text(&format!("{} [data-f=state]", row("u_0007")), |text| text == "Ready").await;
+    // By chip, by search and by hand in the address.
+    browser.click("#chips a[data-value=Ready]").await;
+    browser.until_text("#matching", |text| text == "1").await;
+    assert!(browser.url().await.contains("state=Ready"), "{}", browser.url().await);
+    browser.reload().await;
+    browser.until_text("#matching", |text| text == "1").await;
+    assert_eq!(browser.count("#rows tr").await, 1);
+    browser.click("#clear").await;
+    browser.until_text("#matching", |text| text == "40").await;
+    browser.write("#q", "u_0012").await;
+    browser.until_text("#matching", |text| text == "1").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_has_the_focus_keeps_it_while_the_floor_changes() {
+    let Some((scenario, browser)) = signed_in(floor(20), "viewer").await else { return };
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    let link = format!("{} a", row("u_0005"));
+    browser.run("document.querySelector(arguments[0]).focus()", &[json!(link)]).await;
+    for agent in ["u_0001", "u_0005", "u_0019"] {
+        scenario.put(agent, SimState::Available);
+        browser.until_text(&format!("{} [data-f=state]", row(agent)), |text| text == "Ready").await;
+    }
+    let focused = browser.run("return document.activeElement.closest('tr')?.dataset.id", &[]).await;
+    assert_eq!(focused, json!("u_0005"));
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_says_loudly_that_it_no_longer_follows_and_comes_back_by_itself() {
+    let Some((mut scenario, browser)) = signed_in(floor(10), "viewer").await else { return };
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    let port = scenario.port();
+    scenario.stop_daemon().await;
+    browser.until_text("#stale:not([hidden]) strong", |text| text.contains("stopped following")).await;
+    scenario.setup.listen_port = Some(port);
+    scenario.start_daemon().await;
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    scenario.put("u_0003", SimState::Available);
+    browser.until_text(&format!("{} [data-f=state]", row("u_0003")), |text| text == "Ready").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_scripts_the_pages_can_be_read() {
+    let Some((scenario, browser)) = signed_in(floor(5), "admin").await else { return };
+    browser.scripts(false).await;
+    for (path, wanted) in [("/", "u_0004"), ("/system", "All is well"), ("/webhooks", "Nobody is told")] {
+        browser.go(&scenario.address(path)).await;
+        let source = browser.source().await;
+        assert!(source.contains(wanted), "{path}");
+    }
+    browser.end().await;
+}
