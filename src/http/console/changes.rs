@@ -74,6 +74,13 @@ struct Counts {
     failed: u64,
 }
 
+impl Counts {
+    /// Those of whom it is known how it ended.
+    fn ended(&self) -> u64 {
+        self.will_change.saturating_sub(self.open)
+    }
+}
+
 #[derive(Deserialize)]
 struct Floor {
     skill: String,

@@ -46,11 +46,11 @@ impl SystemPage {
 
 /// An age in milliseconds.
 fn age(ms: &Option<u64>) -> String {
-    ms.map_or_else(|| "–".to_owned(), span)
+    ms.as_ref().map_or_else(|| "–".to_owned(), span)
 }
 
-fn span(ms: u64) -> String {
-    Span(Duration::from_millis(ms)).to_string()
+fn span(ms: &u64) -> String {
+    Span(Duration::from_millis(*ms)).to_string()
 }
 
 /// Bytes in the unit that they are read in.

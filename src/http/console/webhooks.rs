@@ -93,6 +93,22 @@ impl DeliveriesPage {
         format!("{}{joint}{query}", self.shell.to(&format!("/webhooks/{id}")))
     }
 
+    fn all(&self) -> String {
+        self.link(&[])
+    }
+
+    fn of_status(&self, status: &str) -> String {
+        self.link(&[("status", status)])
+    }
+
+    fn of_event(&self, row: &StoredDelivery) -> String {
+        self.link(&[("event", &row.event.to_string())])
+    }
+
+    fn before(&self, number: &str) -> String {
+        self.link(&[("status", self.status), ("before", number)])
+    }
+
     fn parked_for(&self, row: &StoredDelivery) -> &'static str {
         row.parked_for.map_or("", ParkedFor::name)
     }

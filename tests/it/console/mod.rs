@@ -46,7 +46,7 @@ async fn sign_in(scenario: &Scenario, browser: &Browser, id: &str) {
 fn floor(count: usize) -> Setup {
     let team = Setup::team(count);
     Setup {
-        tenant_keys: "skills = [\"4101\", \"4102\"]\n",
+        tenant_keys: "skills = [\"1001\", \"1002\"]\nqueues = [\"q_1001\"]\n",
         sim: SimOptions { ..team.sim },
         ..team
     }
