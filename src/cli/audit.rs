@@ -1,12 +1,14 @@
 //! `shiftkeeper audit`: check the audit trail, or write it out so that others can. Reads the store alone, and of the key only
 //! the public half.
 
+mod folder;
 mod heads;
 mod verify;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -14,8 +16,10 @@ use serde_json::json;
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
 use super::scope::{one_tenant, open_reader, usage};
+use super::talk::say;
 use crate::config::Config;
 use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::words::count;
 use crate::store::{PAGE_LIMIT, Reader, StoredEntry};
 
 pub(super) use verify::keys_here;
@@ -30,7 +34,7 @@ pub enum AuditCommand {
     Heads(heads::HeadsArgs),
     /// Show the public half of the key that signs heads.
     Key(heads::KeyArgs),
-    /// Write the entries out, one JSON object a line.
+    /// Write the entries out, one JSON object a line; or a folder that an auditor can check offline.
     Export(ExportArgs),
 }
 
@@ -44,7 +48,8 @@ Examples:
   shiftkeeper audit export --tenant acme > acme.jsonl
   shiftkeeper audit export --from 1001 --to 2000
   shiftkeeper audit export | head -1 | jq -j .body | sha256sum
-  shiftkeeper audit export --agents | jq -r '.agent'"
+  shiftkeeper audit export --agents | jq -r '.agent'
+  shiftkeeper audit export --folder acme-2026-11       # and then: python3 acme-2026-11/verify.py --key PUBLIC"
 )]
 pub struct ExportArgs {
     /// Where the configuration comes from.
@@ -62,6 +67,9 @@ pub struct ExportArgs {
     /// Add the agent's id to each line whose subject is still known; `null` where it was erased or the entry is about none.
     #[arg(long)]
     pub agents: bool,
+    /// Write entries, signed heads, a manifest and a script that checks them into this folder, which must be new or empty.
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
     /// How to print.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: ExportOutput,
@@ -121,6 +129,16 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     if args.agents {
         let agents = reader.agents(tenant).await?;
         names = Some(agents.into_iter().map(|one| (one.subject.to_string(), one.agent.id)).collect::<Names>());
+    }
+    if let Some(folder) = &args.folder {
+        let keys = keys_here(&loaded.config);
+        let wanted = folder::Wanted { tenant, span: (args.from, last), names: names.as_ref(), keys: &keys };
+        let written = folder::write(&reader, &wanted, folder).await;
+        reader.close().await;
+        let manifest = written?;
+        let (entries, heads) = (count(manifest.entries, "entry"), count(manifest.heads, "head"));
+        say(format!("{entries} and {heads} in {0}; check them with: python3 {0}/verify.py --key PUBLIC", folder.display()));
+        return Ok(Exit::Done.into());
     }
     let mut after = args.from - 1;
     loop {

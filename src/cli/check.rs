@@ -10,6 +10,7 @@ use super::exit::Exit;
 use crate::config::{Complaint, Concern, Config, ConfigRefused, Environment, Loaded, Origin, Tenant, reference};
 use crate::domain::rule::Mode as RuleMode;
 use crate::domain::words::count;
+use crate::http::role_table;
 
 /// Options of `check`.
 #[derive(clap::Args, Clone, Debug)]
@@ -26,6 +27,9 @@ pub struct CheckArgs {
     /// Print the reference of all keys instead, as docs/configuration.md holds it.
     #[arg(long, exclusive = true)]
     pub reference: bool,
+    /// Print which role may use which route instead, as docs/routes.md holds it.
+    #[arg(long, exclusive = true)]
+    pub routes: bool,
 }
 
 /// How `check` prints.
@@ -41,6 +45,10 @@ pub enum CheckOutput {
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     if args.reference {
         io::stdout().lock().write_all(reference().as_bytes())?;
+        return Ok(Exit::Done.into());
+    }
+    if args.routes {
+        io::stdout().lock().write_all(role_table().as_bytes())?;
         return Ok(Exit::Done.into());
     }
     let exit = check(args, &Environment::of_process(), &mut io::stdout().lock())?;

@@ -24,12 +24,13 @@ use crate::app::{App, Importer};
 use crate::clock::{Random as _, RealTime, SharedClock, Stopwatch, SystemClock, SystemRandom};
 use crate::config::{Config, ConfigText, Environment, Loaded};
 use crate::domain::ids::TenantId;
+use crate::domain::rights::{Role, WantedReach};
 use crate::domain::span;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
+use crate::engine::accounts::{By, NewAccount};
 use crate::engine::supervisor::Ended;
 use crate::http::WantedImport;
-
 use crate::sim::{Receiver, ReceiverOptions, ScheduleFile, SimOptions, Simulator};
 
 /// Where simulated time starts: a Monday on which breaks, lunches and shift changes of five time zones fall together.
@@ -58,6 +59,12 @@ const HOOK_SECRET: &str = "SHIFTKEEPER_DEMO_WEBHOOK_SECRET";
 
 /// The demo's webhook receiver fails the first try of one delivery in so many.
 const FAIL_EVERY: u64 = 20;
+
+/// Who uses the console of the demo.
+const ACCOUNT: &str = "demo";
+
+/// How long the link that is printed at the start is good, in real time.
+const LINK_LASTS: Duration = Duration::from_secs(3600);
 
 /// How often the status lines are drawn, in real time.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -113,7 +120,8 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let store_url = loaded.config.store.connection_url().expose().to_owned();
     let demo = Demo { clock, tenants, start, store_url, simulator, receiver };
     import(&demo, &app).await?;
-    introduce(&demo, &folder, app.listen, args.speed);
+    let link = sign_in_link(&app).await?;
+    introduce(&demo, &folder, app.listen, args.speed, &link);
     let mut lines = status::StatusLines::open(&demo, app.status(), args.output).await?;
     let daemon = app.run();
     tokio::pin!(daemon);
@@ -250,9 +258,20 @@ async fn import(demo: &Demo, app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn introduce(demo: &Demo, folder: &std::path::Path, listen: std::net::SocketAddr, speed: u32) {
+/// Somebody who may do everything, and the path of a page that signs in once.
+async fn sign_in_link(app: &App) -> anyhow::Result<String> {
+    let (accounts, by) = (app.accounts(), By::command("demo", None));
+    let reach = WantedReach { everywhere: true, tenants: Vec::new() };
+    let new = NewAccount { id: ACCOUNT.into(), name: "Demo".into(), role: Role::Admin, reach, password: None };
+    accounts.add_account(new, &by).await.context("the demo's account")?;
+    let code = accounts.make_link(ACCOUNT, LINK_LASTS, &by).await.context("the demo's link")?;
+    Ok(format!("/sign-in/once/{}", code.expose()))
+}
+
+fn introduce(demo: &Demo, folder: &std::path::Path, listen: std::net::SocketAddr, speed: u32, link: &str) {
     say(format!(
         "Shiftkeeper demo: {centres} of {AGENTS} simulated agents each from {start}, {speed} times real speed.\n\
+         Open http://{listen}{link} to sign in, once, within the hour.\n\
          Database in {folder}; http://{listen}/readyz and /metrics say how it is. Ctrl-C stops it.",
         centres = count(demo.tenants.len(), "centre"),
         start = demo.start,

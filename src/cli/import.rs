@@ -122,7 +122,7 @@ async fn import(config: &Config, wanted: WantedImport) -> anyhow::Result<Came> {
 }
 
 /// The daemon to go through: the one that the configuration names as elsewhere, or the one that has the store.
-async fn daemon_for(config: &Config) -> anyhow::Result<Option<Daemon>> {
+pub(super) async fn daemon_for(config: &Config) -> anyhow::Result<Option<Daemon>> {
     if config.client.url.is_some() {
         return Ok(Some(Daemon::find(config).await?));
     }

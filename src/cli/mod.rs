@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand. Data goes to standard output, talk to standard error.
 
+mod access;
+pub mod account;
 pub mod audit;
 pub mod change;
 pub mod check;
@@ -14,6 +16,7 @@ pub mod healthcheck;
 pub mod import;
 pub mod jobs;
 pub mod output;
+mod password;
 pub mod plan;
 pub mod report;
 pub mod run;
@@ -21,6 +24,7 @@ pub mod scope;
 pub mod simulate;
 pub mod status;
 pub mod talk;
+pub mod token;
 pub mod watch;
 pub mod webhooks;
 
@@ -70,6 +74,12 @@ enum Command {
     /// Manage the endpoints that are told what happens.
     #[command(subcommand)]
     Webhooks(webhooks::WebhooksCommand),
+    /// Manage the accounts of people.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Manage the API tokens that are stored.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Show how the running daemon is.
     Status(status::StatusArgs),
     /// Ask whether the daemon answers, for a container's health check.
@@ -98,6 +108,8 @@ impl Cli {
             Command::Report(command) => report::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Webhooks(command) => webhooks::run(command).await,
+            Command::Account(command) => account::run(command).await,
+            Command::Token(command) => token::run(command).await,
             Command::Status(args) => status::run(args).await,
             Command::Healthcheck(args) => Ok(healthcheck::run(args).await),
             Command::Doctor(args) => doctor::run(args).await,

@@ -1,5 +1,7 @@
 //! `shiftkeeper report`: prints reports over the store. Reads alone; long logs go out page by page.
 
+mod trend;
+
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -23,6 +25,8 @@ use crate::store::Reader;
 pub enum ReportCommand {
     /// How many state changes, how often policy spoke against them, how fast the platform answered.
     Compliance(ComplianceArgs),
+    /// How a figure of a skill or queue moves, and where it is odd.
+    Trend(trend::TrendArgs),
 }
 
 /// Options of `report compliance`.
@@ -70,19 +74,34 @@ pub enum ReportOutput {
 
 /// Prints it.
 pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
-    let ReportCommand::Compliance(args) = command;
+    match command {
+        ReportCommand::Compliance(args) => compliance(args).await,
+        ReportCommand::Trend(args) => trend::run(args).await,
+    }
+}
+
+async fn compliance(args: ComplianceArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
     let span = Span { from: args.from, to: args.to };
-    if let (Some(from), Some(to)) = (span.from, span.to)
-        && from >= to
-    {
-        return Err(usage(format!("--from {from} does not lie before --to {to}")));
-    }
+    check_order(span)?;
     let reader = open_reader(&loaded.config).await?;
     let mut out = io::stdout();
     let written = write(&reader, tenant, span, &args, &mut out).await;
     reader.close().await;
+    ended(written)
+}
+
+fn check_order(span: Span) -> anyhow::Result<()> {
+    match (span.from, span.to) {
+        (Some(from), Some(to)) if from >= to => {
+            Err(usage(format!("--from {from} does not lie before --to {to}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn ended(written: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     match written {
         // Whoever reads the output has had enough.
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {}

@@ -62,6 +62,8 @@ pub struct Fed {
     pub began_at: UtcMicros,
     /// How long it may have waited here before it was looked at, beyond its way.
     pub waited: Duration,
+    /// Which of the tenant's connections told it. Between two of them messages may be lost.
+    pub connection: u64,
 }
 
 /// What a sighting means for the picture and for history.

@@ -34,4 +34,5 @@ pub mod target;
 pub mod throttle;
 pub mod time;
 pub mod transition;
+pub mod trend;
 pub mod words;

@@ -225,7 +225,8 @@ impl Worker {
         match message {
             FeedMessage::AgentState { agent, state, lasted } => {
                 let received_at = self.link.clock.now();
-                self.told.push((agent, Fed { state, received_at, began_at: received_at - lasted, waited }));
+                let (began_at, connection) = (received_at - lasted, self.link.feed().losses);
+                self.told.push((agent, Fed { state, received_at, began_at, waited, connection }));
             }
             FeedMessage::Heartbeat => {
                 if let Some(feed) = &mut self.feed {

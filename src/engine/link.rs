@@ -132,3 +132,6 @@ impl Link {
         format!("tenant {}: {name}", self.tenant)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -13,6 +13,15 @@ pub fn neutral(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// One cell of a row.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Cell<'a> {
+    /// Text of whatever kind; made neutral.
+    Text(Cow<'a, str>),
+    /// A number with so many decimals, as it is: a minus begins no formula that does anything. Empty where there is none.
+    Number(Option<f64>, usize),
+}
+
 /// Rows of CSV into a text: comma, CRLF, quotes where they are needed.
 #[derive(Debug)]
 pub struct Sheet(csv::Writer<Vec<u8>>);
@@ -26,8 +35,17 @@ impl Default for Sheet {
 impl Sheet {
     /// Adds a row; its cells are taken as text and made neutral.
     pub fn row<'a>(&mut self, cells: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
-        let cells = cells.into_iter().map(neutral);
-        self.0.write_record(cells.map(|cell| cell.into_owned().into_bytes())).map_err(io::Error::from)
+        self.cells(cells.into_iter().map(|cell| Cell::Text(cell.into())))
+    }
+
+    /// Adds a row of texts and numbers.
+    pub fn cells<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) -> io::Result<()> {
+        let bytes = |cell| match cell {
+            Cell::Text(text) => neutral(&text).into_owned().into_bytes(),
+            Cell::Number(None, _) => Vec::new(),
+            Cell::Number(Some(number), decimals) => format!("{number:.decimals$}").into_bytes(),
+        };
+        self.0.write_record(cells.into_iter().map(bytes)).map_err(io::Error::from)
     }
 
     /// What has been written.
@@ -66,6 +84,10 @@ mod tests {
         for cell in ["", "u_0001", "a=b", " =1", "'=1"] {
             assert_eq!(neutral(cell), cell);
         }
+        let mut numbers = Sheet::default();
+        let cells = [Cell::Number(Some(-1.25), 2), Cell::Number(None, 2), Cell::Text("-1.25".into())];
+        numbers.cells(cells).expect("memory takes it");
+        assert_eq!(numbers.finish().expect("whole"), b"-1.25,,'-1.25\r\n");
         assert_eq!(sheet(&[&["=HYPERLINK(\"x\")", "ok"]]), "\"'=HYPERLINK(\"\"x\"\")\",ok\r\n");
     }
 

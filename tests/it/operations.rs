@@ -302,6 +302,11 @@ async fn a_copy_holds_what_was_there_and_a_main_file_without_its_log_is_refused_
     let restored = at_desk(&desk, &["db", "restore", &copy, "--output", "json"]).await;
     assert_eq!(restored.code, Some(0), "{restored:?}");
     assert_eq!(restored.json()["entries"], made["entries"], "{restored:?}");
+    let exported = at_desk(&desk, &["audit", "export"]).await;
+    let last: serde_json::Value =
+        exported.stdout.lines().last().and_then(|line| serde_json::from_str(line).ok()).expect("an entry");
+    let body: serde_json::Value = serde_json::from_str(last["body"].as_str().expect("text")).expect("JSON");
+    assert_eq!((&body["action"], &body["why"]["without_log"]), (&"store.restored".into(), &false.into()), "{body}");
     let kept = restored.json()["set_aside"][0].as_str().expect("kept").to_owned();
     let kept = format!("store.url=sqlite://{kept}");
     let verified = at_desk(&desk, &["audit", "verify", "--output", "json", "--set", &kept]).await.json();

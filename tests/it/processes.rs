@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shiftkeeper::domain::audit::Hash;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::platform::client::{ClientSettings, build};
 
@@ -86,6 +89,92 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
     let report = run(desk.command(&["report", "compliance", "--output", "json"])).await.json();
     assert_eq!(report["totalTransitions"], 3, "{report}");
     assert_secrets_are_needed_by_who_uses_them(&desk).await;
+    assert_an_auditor_finds_what_was_changed(&desk, folder.path()).await;
+}
+
+/// Writes one entry of an exported folder anew and everything after it to match, as somebody with time on his hands would.
+fn rewrite(export: &Path, seq: u64) {
+    let text = std::fs::read_to_string(export.join("entries.jsonl")).expect("entries");
+    let (mut rewritten, mut before) = (String::new(), None::<String>);
+    for line in text.lines() {
+        let mut line: Value = serde_json::from_str(line).expect("an entry");
+        let mut body = line["body"].as_str().expect("text").to_owned();
+        if line["seq"] == seq {
+            body = body.replace("\"actor\":\"", "\"actor\":\"not-");
+        }
+        if let Some(before) = &before {
+            let parsed: Value = serde_json::from_str(&body).expect("JSON");
+            body = body.replace(parsed["prev"].as_str().expect("a link"), before);
+        }
+        if line["seq"].as_u64() >= Some(seq) {
+            let hash = Hash::of(body.as_bytes()).to_string();
+            (line["body"], line["hash"]) = (json!(body), json!(hash));
+            before = Some(hash);
+        }
+        rewritten.push_str(&format!("{line}\n"));
+    }
+    std::fs::write(export.join("entries.jsonl"), &rewritten).expect("written");
+    let manifest = export.join("manifest.json");
+    let mut said: Value = serde_json::from_slice(&std::fs::read(&manifest).expect("a manifest")).expect("JSON");
+    let sha256 = Hash::of(rewritten.as_bytes()).to_string();
+    said["files"]["entries.jsonl"] = json!({"bytes": rewritten.len(), "sha256": sha256});
+    std::fs::write(manifest, said.to_string()).expect("written");
+}
+
+/// The folder that `audit export --folder` writes, before the script that lies in it.
+async fn assert_an_auditor_finds_what_was_changed(desk: &Desk, at: &Path) {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        println!("skipped: there is no python3 to run the verifier of an exported audit trail with");
+        return;
+    }
+    let key = run(desk.command(&["audit", "key", "--output", "json"])).await.json();
+    let key = key["publicKey"].as_str().expect("a key").to_owned();
+    let export = |name: &str| {
+        let folder = at.join(name);
+        let written = run(desk.command(&["audit", "export", "--folder", folder.to_str().expect("text")]));
+        async move {
+            let ended = written.await;
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+            folder
+        }
+    };
+    let judged = |folder: &Path, key: &str| {
+        let script = folder.join("verify.py");
+        let output = std::process::Command::new("python3").arg(script).args(["--key", key]).output().expect("runs");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let whole = export("whole").await;
+    let (code, said) = judged(&whole, &key);
+    assert!(code == Some(0) && said.contains("acme: entries 1 to ") && !said.contains("Nothing signed"), "{said}");
+    let stranger = STANDARD.encode([7; 32]);
+    let (code, said) = judged(&whole, &stranger);
+    assert!(code == Some(1) && said.contains("not one of the keys to be trusted"), "{said}");
+    let again = run(desk.command(&["audit", "export", "--folder", whole.to_str().expect("text")])).await;
+    assert!(again.code == Some(2) && again.stderr.contains("is not empty"), "{again:?}");
+
+    let forged = export("forged").await;
+    rewrite(&forged, 2);
+    let (code, said) = judged(&forged, &key);
+    assert!(code == Some(1) && said.contains("entry 2 is not the one that the head"), "{said}");
+    for file in ["entries.jsonl", "heads.jsonl", "verify.py"] {
+        let damaged = export(&format!("damaged-{file}")).await;
+        let mut bytes = std::fs::read(damaged.join(file)).expect("a file");
+        // Within a comment or a text.
+        let place = bytes.iter().rposition(|byte| byte.is_ascii_lowercase()).expect("a letter");
+        bytes[place] ^= 1;
+        std::fs::write(damaged.join(file), bytes).expect("written");
+        let script = std::fs::copy(whole.join("verify.py"), damaged.join("checked-by.py")).map(|_| "checked-by.py");
+        let output = std::process::Command::new("python3").arg(damaged.join(script.expect("copied"))).output();
+        let output = output.expect("runs");
+        let said = String::from_utf8(output.stdout).expect("text");
+        assert!(output.status.code() == Some(1) && said.contains(&format!("{file} is not the file")), "{said}");
+    }
+    let part = at.join("part");
+    let part_text = part.to_str().expect("text");
+    let ended = run(desk.command(&["audit", "export", "--from", "3", "--to", "4", "--folder", part_text])).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let (code, said) = judged(&part, &key);
+    assert!(code == Some(0) && said.contains("entries 3 to 4 hold") && said.contains("What entry 3 links to"), "{said}");
 }
 
 /// Who may read the store need not have the daemon's secrets.

@@ -1,18 +1,22 @@
 //! `db restore`: a copy is put in the store's place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::app::{clock_of, identity};
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::exit::Exit;
 use crate::cli::finding::bytes_text;
 use crate::cli::output::{Output, print, print_json};
 use crate::cli::talk::{Failure, say};
 use crate::clock::RealTime;
+use crate::config::Config;
+use crate::domain::audit::AuditDraft;
 use crate::domain::words::count;
-use crate::store::{OpenError, RestoreError, Restored, restore};
+use crate::http::file_name;
+use crate::store::{Commit, OpenError, RestoreError, Restored, Role, Store, restore};
 
 /// Options of `db restore`.
 #[derive(clap::Args, Debug)]
@@ -50,6 +54,9 @@ pub(super) async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
             args.file.display()
         ));
     }
+    if let Err(error) = note(&config, &restored, &args.file).await {
+        say(format!("warning: the audit trail could not be told of the restore ({error:#}); note it elsewhere"));
+    }
     match args.output {
         Output::Json => print_json(&json!({
             "path": restored.path,
@@ -62,6 +69,37 @@ pub(super) async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
         Output::Table => print(sentence(&restored, &args))?,
     }
     Ok(Exit::Done.into())
+}
+
+/// Every chain says that it goes on from a copy: heads that were signed after the copy was made do not hold any more, and that is why.
+async fn note(config: &Config, restored: &Restored, file: &Path) -> anyhow::Result<()> {
+    let clock = clock_of(config).await;
+    let store = Store::open(config.store.connection_url().expose(), Role::Import, clock.clone(), &identity()).await?;
+    let noted = async {
+        let mut audit = Vec::new();
+        for tenant in store.reader().audited_tenants().await? {
+            let entries = store.reader().chain_head(&tenant).await?.seq;
+            audit.push(AuditDraft {
+                tenant,
+                at: clock.now(),
+                actor: "person:command line".to_owned(),
+                action: "store.restored",
+                subject: None,
+                transition: None,
+                before: None,
+                after: None,
+                outcome: None,
+                why: json!({
+                    "copy": file_name(file), "entries": entries, "without_log": restored.without_log,
+                }),
+                note: None,
+            });
+        }
+        store.writer().commit(Commit { audit, ..Commit::default() }).await.map_err(anyhow::Error::from)
+    }
+    .await;
+    store.close().await;
+    noted.map(drop)
 }
 
 /// The file that was named is at fault here, not the store.

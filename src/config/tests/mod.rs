@@ -1,6 +1,7 @@
 //! Whole configurations in, complaints or settings out.
 
 mod broken;
+mod doorway;
 mod effective;
 mod jobs;
 mod rules;

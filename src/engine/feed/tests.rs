@@ -9,16 +9,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::clock::{Clock as _, ManualClock, SeededRandom, SharedClock, Stopwatch};
+use crate::clock::{Clock as _, ManualClock, SharedClock, Stopwatch};
 use crate::domain::ids::{ReasonCode, SubscriptionId};
 use crate::domain::state::AgentState;
-use crate::engine::live::Live;
-use crate::engine::readiness::{Part, Readiness};
-use crate::platform::budget::Budget;
+use crate::engine::link::tests::Ground;
+use crate::engine::readiness::Part;
 use crate::platform::{
     Answer, Call, Capabilities, FeedCall, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest,
 };
-use crate::store::{Identity, Role, Store};
+use crate::store::Store;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(30);
 const SILENT_AFTER: Duration = Duration::from_secs(120);
@@ -153,43 +152,22 @@ struct Stage {
 
 impl Stage {
     async fn new(skills: &[&str], offers: impl IntoIterator<Item = Result<(), Failure>>) -> Self {
-        let clock = ManualClock::at(UtcMicros::EPOCH + Duration::from_secs(1_000_000));
-        let shared: SharedClock = Arc::new(clock.clone());
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("s.db").display());
-        let identity = Identity { host: "stage".to_owned(), pid: 1, version: "0".to_owned() };
-        let store = Store::open(&url, Role::Daemon, shared.clone(), &identity).await.expect("opens");
+        let ground = Ground::at(UtcMicros::EPOCH + Duration::from_secs(1_000_000)).await;
         let (lines_in, lines) = mpsc::unbounded_channel();
         let puppet = Arc::new(Puppet {
-            clock: shared.clone(),
+            clock: ground.shared_clock(),
             offers: Mutex::new(offers.into_iter().collect()),
             attempts: Mutex::default(),
             lines: lines_in,
             open: Arc::default(),
         });
         let (inbox_in, inbox) = mpsc::channel(4);
-        let link = Arc::new(Link {
-            tenant: "acme".into(),
-            platform: puppet.clone(),
-            clock: shared.clone(),
-            random: Arc::new(SeededRandom::new(1)),
-            writer: store.writer().clone(),
-            reader: store.reader().clone(),
-            live: Live::new(shared.clone(), store.reader().clone(), 1).open(&"acme".into()),
-            readiness: Readiness::new(shared),
-            inbox: inbox_in,
-            budget: Mutex::new(Budget::new(1, Duration::from_secs(60), 0)),
-            reporting_budget: Mutex::new(Budget::closed()),
-            figures: watch::Sender::default(),
-            offset: Mutex::default(),
-            meter: crate::engine::meter::Meter::default(),
-            feed: Mutex::default(),
-            subscriptions: Mutex::default(),
-        });
+        let link = Arc::new(ground.link(puppet.clone(), inbox_in));
         let (settings_in, settings) = watch::channel(Arc::new(settings(skills)));
         let (soft, mut task) = (CancellationToken::new(), JoinSet::new());
         task.spawn(run(link.clone(), settings, soft.clone()));
-        Self { clock, puppet, link, lines, inbox, settings: settings_in, soft, task, _store: store, _folder: folder }
+        let Ground { clock, store: _store, folder: _folder, .. } = ground;
+        Self { clock, puppet, link, lines, inbox, settings: settings_in, soft, task, _store, _folder }
     }
 
     async fn line(&mut self) -> Line {

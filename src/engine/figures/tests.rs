@@ -7,20 +7,18 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::clock::{Clock as _, ManualClock, SeededRandom, SharedClock};
+use crate::clock::{Clock as _, ManualClock};
 use crate::domain::figures::{QueueFigures, SkillFigures};
 use crate::domain::ids::{AgentId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::state::AgentState;
 use crate::engine::calls::call_row;
-use crate::engine::live::Live;
-use crate::engine::meter::Meter;
-use crate::engine::readiness::Readiness;
+use crate::engine::link::tests::Ground;
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::{
     Capabilities, Feed, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest, Vitals,
 };
-use crate::store::{Identity, Role, Store};
+use crate::store::Store;
 
 const START: UtcMicros = UtcMicros::from_micros(1_793_000_000_000_000);
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -144,14 +142,9 @@ fn wanted(skills: &[&str], queues: &[&str]) -> FigureSettings {
 
 impl Desk {
     async fn of(wanted: FigureSettings) -> Self {
-        let clock = ManualClock::at(START);
-        let shared: SharedClock = Arc::new(clock.clone());
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("s.db").display());
-        let identity = Identity { host: "desk".to_owned(), pid: 1, version: "0".to_owned() };
-        let store = Store::open(&url, Role::Daemon, shared.clone(), &identity).await.expect("opens");
+        let ground = Ground::at(START).await;
         let puppet = Arc::new(Puppet {
-            clock: clock.clone(),
+            clock: ground.clock.clone(),
             failures: Mutex::default(),
             listed: Mutex::new(vec!["q_1", "q_2"]),
             asked: Mutex::default(),
@@ -159,25 +152,12 @@ impl Desk {
         });
         let minute = Duration::from_secs(60);
         let link = Arc::new(Link {
-            tenant: TenantId::from("acme"),
-            platform: puppet.clone(),
-            clock: shared.clone(),
-            random: Arc::new(SeededRandom::new(1)),
-            writer: store.writer().clone(),
-            reader: store.reader().clone(),
-            live: Live::new(shared.clone(), store.reader().clone(), 1).open(&"acme".into()),
-            readiness: Readiness::new(shared),
-            inbox: mpsc::channel(1).0,
-            budget: Mutex::new(Budget::new(100, minute, 0)),
             reporting_budget: Mutex::new(Budget::new(wanted.requests_per_minute, minute, 0)),
-            figures: watch::Sender::default(),
-            offset: Mutex::default(),
-            meter: Meter::default(),
-            feed: Mutex::default(),
-            subscriptions: Mutex::default(),
+            ..ground.link(puppet.clone(), mpsc::channel(1).0)
         });
         let reads = Reads::load(link.clone(), wanted).await.expect("loads");
-        Self { clock, puppet, link, reads, _store: store, _folder: folder }
+        let Ground { clock, store: _store, folder: _folder, .. } = ground;
+        Self { clock, puppet, link, reads, _store, _folder }
     }
 
     /// Waits until the next poll is due, and polls.

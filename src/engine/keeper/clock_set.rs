@@ -77,21 +77,25 @@ impl Keeper {
     pub(super) async fn look_back(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
         (self.ahead_of_steady_us, self.slept) = (self.link.clock.ahead_of_steady(), self.slept_so_far());
         let (Some(ahead_us), Some(steady)) = (self.ahead_of_steady_us, self.link.clock.steady()) else { return Ok(()) };
+        let set_since = |call: &CallWrite| {
+            let then_us = call.steady_us.filter(|us| Duration::from_micros(*us) <= steady)?;
+            let is = ahead_us.saturating_add(i64::try_from(then_us).unwrap_or(i64::MAX));
+            let was = call.answered_at.unwrap_or(call.sent_at).as_micros();
+            (call.host_start == self.link.clock.host_start()).then(|| is.saturating_sub(was))
+        };
+        let up_to_now = (0, u64::try_from(steady.as_micros()).unwrap_or(u64::MAX));
+        let newest = self.link.reader.steady_calls(&self.link.tenant, up_to_now, 1).await?;
+        let not_set = |by_us: i64| by_us.unsigned_abs() < SETTING_US;
+        let stands_as_stored = newest.first().and_then(set_since).is_some_and(not_set);
         let left = self.book.iter().filter(|open| open.transition.attempts > 0);
         let mut moves: Vec<(TransitionId, i64)> = Vec::new();
         for id in left.map(|open| open.transition.id).collect::<Vec<_>>() {
             let attempts = self.link.reader.attempts(&self.link.tenant, id).await?;
-            let then =
-                attempts.iter().filter_map(|call| Some((call, call.steady_us?))).max_by_key(|(call, _)| call.attempt);
-            let comparable = |call: &CallWrite, us: u64| {
-                call.host_start == self.link.clock.host_start() && Duration::from_micros(us) <= steady
-            };
-            let Some((call, steady_us)) = then.filter(|(call, us)| comparable(call, *us)) else { continue };
-            let was = call.answered_at.unwrap_or(call.sent_at).as_micros();
-            let is = ahead_us.saturating_add(i64::try_from(steady_us).unwrap_or(i64::MAX));
-            moves.push((id, is.saturating_sub(was)));
+            let then = attempts.iter().filter(|call| call.steady_us.is_some()).max_by_key(|call| call.attempt);
+            moves.extend(then.and_then(set_since).map(|by_us| (id, by_us)));
         }
-        moves.retain(|(_, by_us)| by_us.unsigned_abs() >= SETTING_US);
+        self.stands_as_stored = stands_as_stored;
+        moves.retain(|(_, by_us)| !not_set(*by_us));
         let Some(by_us) = moves.iter().map(|(_, by_us)| *by_us).max_by_key(|by_us| by_us.unsigned_abs()) else {
             return Ok(());
         };
@@ -160,7 +164,8 @@ impl Keeper {
     /// How far the clock was set since the agent's stay was stored; none where nobody can tell, or it was not.
     fn set_since_stored(&self, index: AgentIndex, sighting: &Sighting, offset_us: i64) -> Option<i64> {
         let known = self.roster.get(index)?.observed()?;
-        if self.files[index.position()].told_by_feed {
+        // Where steady time says that our clock was not set, it was the platform's that moved.
+        if self.stands_as_stored || self.files[index.position()].told_by_feed {
             return None;
         }
         // An estimate has no such instant; the stay that it followed is as far off.

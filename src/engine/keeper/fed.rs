@@ -23,6 +23,8 @@ impl Keeper {
                 continue;
             }
             match self.held_fed.remove(&agent) {
+                // What was lost between the two may have been that which showed it to be old.
+                Some(held) if held.connection != fed.connection => {}
                 // Told again, it is the same change, and whatever is told later is less in doubt.
                 Some(held) if held.state == fed.state => fed.began_at = fed.began_at.min(held.began_at),
                 // What is known follows in the feed: what was kept came before it.
@@ -34,9 +36,11 @@ impl Keeper {
         }
     }
 
-    /// Believes what nothing has shown to be old for as long as a message may be on its way.
+    /// Believes what nothing has shown to be old for as long as a message may be on its way. Once the connection is lost nothing
+    /// will: then it is for the snapshots to say.
     pub(super) fn believe_held(&mut self, pass: &mut Pass) {
-        let late_by = self.late_by();
+        let (late_by, connection) = (self.late_by(), self.link.feed().losses);
+        self.held_fed.retain(|_, fed| fed.connection == connection);
         let due: Vec<AgentId> = self
             .held_fed
             .iter()

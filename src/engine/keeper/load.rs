@@ -53,6 +53,7 @@ impl Keeper {
             shown: Shown::default(),
             next_slot: None,
             ahead_of_steady_us: None,
+            stands_as_stored: false,
             slept: None,
             link,
             settings,

@@ -114,6 +114,8 @@ struct Keeper {
     shown: Shown,
     /// How far the wall clock is ahead of steady time; another value means that it was set.
     ahead_of_steady_us: Option<i64>,
+    /// At the load, steady time said that the wall clock has not been set since the last call before it.
+    stands_as_stored: bool,
     /// How much steady time is ahead of monotonic time; more of it means that the host slept.
     slept: Option<Duration>,
     /// When the budget, the breaker or an allowance may let something through, in monotonic time.

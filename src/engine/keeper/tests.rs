@@ -303,6 +303,26 @@ async fn a_stay_is_one_row_and_as_long_as_before_when_the_clock_is_set() {
 }
 
 #[tokio::test]
+async fn the_platform_s_clock_that_was_set_before_a_start_moves_no_stay() {
+    for by_us in SETTINGS_US {
+        let mut desk = Desk::of(&["u_1", "u_2", "u_3"]).await;
+        desk.see(95, &[("u_1", NotReady, 90), ("u_2", NotReady, 91), ("u_3", NotReady, 0)]).await;
+        desk.hear_feed(100, &[("u_2", Ready, 0)]).await;
+        // A call by which our own clock can be told.
+        desk.ask_and_accept("u_3", Paused).await;
+        desk.set_platform_clock(by_us);
+        desk.crash().await;
+        desk.see(120, &[("u_1", Ready, 110), ("u_2", Ready, 99), ("u_3", Paused, 100)]).await;
+        let since = ["u_1", "u_2", "u_3"].map(|agent| desk.since(agent));
+        assert_eq!(since, [110, 99, 100], "set by {by_us}");
+        for (agent, began) in [("u_1", 90), ("u_2", 91), ("u_3", 0)] {
+            let rows = told(&desk.history(agent).await);
+            assert_eq!((rows.len(), rows[0].1), (2, began * 1_000_000), "{agent}, set by {by_us}: {rows:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_estimate_is_settled_when_the_clock_was_set() {
     for (by_us, seen) in SETTINGS_US.into_iter().flat_map(|by_us| [(by_us, true), (by_us, false)]) {
         let mut desk = Desk::of(&["u_1"]).await;

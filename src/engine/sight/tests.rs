@@ -7,19 +7,17 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::clock::{Clock as _, ManualClock, SeededRandom, SharedClock};
+use crate::clock::{Clock as _, ManualClock, SharedClock};
 use crate::domain::ids::ReasonCode;
 use crate::domain::state::AgentState;
-use crate::engine::live::Live;
-use crate::engine::readiness::Readiness;
+use crate::engine::link::tests::Ground;
 use crate::engine::settings::SightSettings;
 use crate::engine::settings::tests::settings as usual_settings;
-use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::{
     Answer, Call, Capabilities, Feed, Platform, SnapshotBody, SnapshotDelta, Subscription, SubscriptionRequest,
 };
-use crate::store::{Identity, Role, Store};
+use crate::store::Store;
 
 const INTERVAL: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -152,14 +150,9 @@ struct Bench {
 impl Bench {
     /// A slice that has its first snapshot.
     async fn new() -> Self {
-        let clock = ManualClock::at(UtcMicros::EPOCH + 1000 * HOUR);
-        let shared: SharedClock = Arc::new(clock.clone());
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("s.db").display());
-        let identity = Identity { host: "bench".into(), pid: 1, version: "0".into() };
-        let store = Store::open(&url, Role::Daemon, shared.clone(), &identity).await.expect("opens");
+        let ground = Ground::at(UtcMicros::EPOCH + 1000 * HOUR).await;
         let puppet = Arc::new(Puppet {
-            clock: shared.clone(),
+            clock: ground.shared_clock(),
             interval: Mutex::new(INTERVAL),
             asked: Mutex::default(),
             polls: Mutex::default(),
@@ -168,27 +161,11 @@ impl Bench {
             bytes: Mutex::new(2),
         });
         let (inbox, arrivals) = mpsc::channel(64);
-        let link = Arc::new(Link {
-            tenant: "acme".into(),
-            platform: puppet.clone(),
-            clock: shared.clone(),
-            random: Arc::new(SeededRandom::new(1)),
-            writer: store.writer().clone(),
-            reader: store.reader().clone(),
-            live: Live::new(shared.clone(), store.reader().clone(), 1).open(&"acme".into()),
-            readiness: Readiness::new(shared),
-            inbox,
-            budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
-            reporting_budget: Mutex::new(Budget::closed()),
-            figures: watch::Sender::default(),
-            offset: Mutex::default(),
-            meter: crate::engine::meter::Meter::default(),
-            feed: Mutex::default(),
-            subscriptions: Mutex::default(),
-        });
+        let link = Arc::new(ground.link(puppet.clone(), inbox));
         let (sender, settings) = watch::channel(Arc::new(settings()));
         let slice = Slice::new(&link, &settings, 0, &["u_1".into()], None);
-        let mut bench = Self { clock, puppet, link, store, slice, arrivals, _settings: sender, _folder: folder };
+        let Ground { clock, store, folder: _folder, .. } = ground;
+        let mut bench = Self { clock, puppet, link, store, slice, arrivals, _settings: sender, _folder };
         bench.turn().await;
         bench.turn().await;
         bench

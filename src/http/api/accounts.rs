@@ -32,7 +32,7 @@ const LONGEST_LINK: Duration = Duration::from_secs(24 * 3600);
 
 /// A tenant within reach of an account or a token.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Reached {
+pub struct Reached {
     /// Its id.
     id: TenantId,
     /// Its teams; null for all of them.
@@ -56,7 +56,7 @@ pub(in crate::http) fn shown_reach(reach: &Reach) -> (bool, Vec<Reached>) {
 /// An account.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Account)]
-pub(in crate::http) struct AccountShown {
+pub struct AccountShown {
     /// What its owner signs in as.
     id: String,
     /// Its owner's name.

@@ -23,7 +23,7 @@ use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 /// A stored token.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
-pub(in crate::http) struct TokenShown {
+pub struct TokenShown {
     /// What audit entries call it.
     id: String,
     /// The role whose rights it has; null where it has others.

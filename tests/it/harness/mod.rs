@@ -24,6 +24,7 @@ use shiftkeeper::config::{Config, ConfigText, Environment, Loaded};
 use shiftkeeper::domain::ids::{AgentId, TenantId};
 use shiftkeeper::domain::rights::Right;
 use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::engine::accounts::Accounts;
 use shiftkeeper::engine::door::Door;
 use shiftkeeper::engine::supervisor::Ended;
 use shiftkeeper::http::{ImportAnswer, WantedImport};
@@ -84,6 +85,7 @@ enum Runs {
 
 struct Here {
     importer: Importer,
+    accounts: Accounts,
     reload: Reload,
     running: Box<Loaded>,
     soft: CancellationToken,
@@ -258,9 +260,10 @@ impl Scenario {
             }
         };
         let (base, importer, reload) = (format!("http://{}", app.listen), app.importer(), app.reload());
+        let accounts = app.accounts();
         let mut tasks = JoinSet::new();
         tasks.spawn(app.run());
-        let here = Here { importer, reload, running: Box::new(running), soft, tasks };
+        let here = Here { importer, accounts, reload, running: Box::new(running), soft, tasks };
         self.daemon = Some(Daemon { base, runs: Runs::Here(here) });
     }
 
@@ -393,6 +396,19 @@ impl Scenario {
     /// The port that the daemon listens on.
     pub fn port(&self) -> u16 {
         self.daemon().base.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// Who may use the daemon, without HTTP.
+    pub fn accounts(&self) -> Accounts {
+        match &self.daemon().runs {
+            Runs::Here(Here { accounts, .. }) => accounts.clone(),
+            Runs::Apart(_) => panic!("the daemon is a process of its own"),
+        }
+    }
+
+    /// A request to the daemon by nobody in particular.
+    pub fn anonymous(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.daemon().base))
     }
 
     fn daemon(&self) -> &Daemon {

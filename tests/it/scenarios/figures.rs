@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use shiftkeeper::domain::figures::SkillFigures;
 use shiftkeeper::domain::ids::{QueueId, SkillId};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{RequestEntry, SimOptions, SimState};
 use shiftkeeper::store::Reader;
 
-use crate::harness::{Scenario, Setup};
+use crate::harness::watcher::{Watcher, Way};
+use crate::harness::{Scenario, Setup, VIEWER};
 
 const SKILL_DATA: &str = "/InContactAPI/services/v18.0/real-time-data/skill-data";
 const QUEUE_FIGURES: &str = "/api/v2/reporting/queues/realtime";
@@ -243,5 +245,38 @@ async fn a_rule_acts_on_figures_while_they_are_fresh_and_not_on_old_ones() {
     let told = "skill_figures.agents_staffed 0 for skill 1005";
     assert!(why.iter().any(|why| why.contains(told)), "the audit trail says what was found");
     scenario.until_settled().await;
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_are_told_each_read_as_it_is_stored_and_those_of_one_skill_of_no_other() {
+    let mut setup = setup(ALL);
+    setup.sim = SimOptions { agents: 20, lively: true, ..setup.sim };
+    let scenario = Scenario::start(setup).await;
+    let reader = scenario.reader().await;
+    let over_both = [
+        Watcher::open(&scenario, Way::Events, VIEWER, "").await,
+        Watcher::open(&scenario, Way::Socket, VIEWER, "").await,
+    ];
+    let of_one = Watcher::open(&scenario, Way::Events, VIEWER, "?skill=1001").await;
+    until_read(&scenario, &reader, "1001", 8).await;
+    for watcher in &over_both {
+        for (kind, id) in [("skill", "1001"), ("skill", "1005"), ("queue", "q_1001"), ("queue", "q_1005")] {
+            watcher.until(id, |message| message["type"] == kind && message[kind]["id"] == id).await;
+        }
+    }
+    of_one.until("its skill", |message| message["type"] == "skill").await;
+    for watcher in over_both.iter().chain([&of_one]) {
+        let told = watcher.of_kind("skill");
+        let kept: Vec<Value> =
+            stored(&reader, &scenario, "1001").await.into_iter().map(|(at, staffed)| json!([at, staffed])).collect();
+        for skill in told.iter().map(|message| &message["skill"]).filter(|skill| skill["id"] == "1001") {
+            let said = json!([skill["taken_at"], skill["agents_staffed"]]);
+            assert!(kept.contains(&said), "{said} is none of {kept:?}");
+        }
+    }
+    let others = [of_one.of_kind("skill"), of_one.of_kind("queue")].concat();
+    let strangers: Vec<_> = others.iter().filter(|message| message["skill"]["id"] != "1001").collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
     scenario.assert_nothing_left_over().await;
 }

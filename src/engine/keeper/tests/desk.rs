@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::clock::{Clock, ManualClock, SeededRandom, SharedClock};
+use crate::clock::{Clock, ManualClock, SharedClock};
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TenantId, TransitionId};
 use crate::domain::merge::Fed;
 use crate::domain::policy::PlatformSays;
@@ -17,21 +17,18 @@ use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
 use crate::engine::door::{ChangeRequest, Taken};
 use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
-use crate::engine::link::Link;
+use crate::engine::link::tests::Ground;
 use crate::engine::live::Live;
 use crate::engine::message::{Message, Sight};
-use crate::engine::meter::Meter;
-use crate::engine::readiness::Readiness;
 use crate::engine::settings::TenantSettings;
 use crate::engine::settings::tests::settings;
-use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
 use crate::platform::vitals::TokenVitals;
 use crate::platform::{
     Answer, Call, CallError, Capabilities, Failure, Feed, Platform, Sighting, SnapshotBody, SnapshotReader,
     Subscription, SubscriptionRequest, Vitals,
 };
-use crate::store::{HistoryRow, Identity, Role, Store, StoredEvent};
+use crate::store::{HistoryRow, Store, StoredEvent};
 
 pub(super) use crate::engine::settings::tests::{INTERVAL, TIMEOUT};
 
@@ -125,8 +122,10 @@ pub(super) struct Desk {
     puppet: Arc<Puppet>,
     parts: KeeperParts,
     agents: Vec<AgentId>,
-    /// How far our clock was set since the start; the platform's was not.
+    /// How far our clock was set since the start.
     off_us: i64,
+    /// And the platform's, which moves its instants along.
+    platform_off_us: i64,
     settings: watch::Sender<Arc<TenantSettings>>,
     _folder: TempDir,
 }
@@ -135,39 +134,28 @@ impl Desk {
     /// A keeper of these agents, at second 0.
     pub(super) async fn of(agents: &[&str]) -> Self {
         let agents: Vec<AgentId> = agents.iter().copied().map(AgentId::new).collect();
-        let clock = ManualClock::at(START);
-        let shared: SharedClock = Arc::new(clock.clone());
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("s.db").display());
-        let identity = Identity { host: "desk".to_owned(), pid: 1, version: "0".to_owned() };
-        let store = Store::open(&url, Role::Daemon, shared.clone(), &identity).await.expect("opens");
-        let puppet = Arc::new(Puppet { clock: shared.clone(), told: Mutex::default() });
+        let ground = Ground::at(START).await;
+        let puppet = Arc::new(Puppet { clock: ground.shared_clock(), told: Mutex::default() });
         let (inbox, arrivals) = mpsc::channel(16);
-        let live = Live::new(shared.clone(), store.reader().clone(), 10);
-        let link = Arc::new(Link {
-            tenant: TenantId::from("acme"),
-            platform: puppet.clone(),
-            clock: shared.clone(),
-            random: Arc::new(SeededRandom::new(1)),
-            writer: store.writer().clone(),
-            reader: store.reader().clone(),
-            readiness: Readiness::new(shared),
-            live: live.open(&TenantId::from("acme")),
-            inbox,
-            budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
-            reporting_budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
-            figures: watch::Sender::default(),
-            offset: Mutex::default(),
-            meter: Meter::default(),
-            feed: Mutex::default(),
-            subscriptions: Mutex::default(),
-        });
+        let link = Arc::new(ground.link(puppet.clone(), inbox));
         let (sender, settings) = watch::channel(Arc::new(settings(&agents)));
         let (roster, _) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let parts = KeeperParts { link, inbox: Arc::new(tokio::sync::Mutex::new(arrivals)), settings, roster };
         let keeper = Keeper::load(&parts).await.expect("loads");
-        let mut desk =
-            Self { keeper, clock, store, live, puppet, parts, agents, off_us: 0, settings: sender, _folder: folder };
+        let Ground { clock, store, live, folder: _folder } = ground;
+        let mut desk = Self {
+            keeper,
+            clock,
+            store,
+            live,
+            puppet,
+            parts,
+            agents,
+            off_us: 0,
+            platform_off_us: 0,
+            settings: sender,
+            _folder,
+        };
         desk.let_all_be_scheduled();
         desk
     }
@@ -222,10 +210,15 @@ impl Desk {
         self.clock.advance(then.since(self.clock.now()));
     }
 
-    /// Sets our clock; seconds of the story are the platform's.
+    /// Sets our clock; seconds of the story are those of a clock that nobody sets.
     pub(super) fn set_clock(&mut self, by_us: i64) {
         self.off_us += by_us;
         self.clock.step_to(self.clock.now().offset(by_us));
+    }
+
+    /// Sets the platform's clock.
+    pub(super) fn set_platform_clock(&mut self, by_us: i64) {
+        self.platform_off_us += by_us;
     }
 
     /// Since which second of the story an agent is in the present state, by the picture.
@@ -320,14 +313,14 @@ impl Desk {
                 agent: (*agent).into(),
                 state: state.clone(),
                 queue: None,
-                changed_at: Some(at(*since)),
+                changed_at: Some(at(*since).offset(self.platform_off_us)),
                 team: None,
                 name: None,
             })
             .collect();
         let absent: Arc<[AgentId]> =
             agents.iter().filter(|agent| changed.iter().all(|row| row.agent != **agent)).cloned().collect();
-        let (generated_at, offset_us) = (at(generated).offset(self.off_us), -self.off_us);
+        let (generated_at, offset_us) = (at(generated).offset(self.off_us), self.platform_off_us - self.off_us);
         Sight { slice, generated_at, offset_us, changed, agents: agents.into(), missing: absent.clone(), absent }
     }
 
@@ -340,9 +333,10 @@ impl Desk {
     pub(super) async fn feed_after_a_wait(&mut self, second: i64, waited_s: u64, messages: &[(&str, AgentState, u64)]) {
         self.go_to(second);
         let (received_at, waited) = (self.clock.now(), Duration::from_secs(waited_s));
+        let connection = self.keeper.link.feed().losses;
         let fed = |(agent, state, lasted_s): &(&str, AgentState, u64)| {
             let began_at = received_at - Duration::from_secs(*lasted_s);
-            (AgentId::new(agent), Fed { state: state.clone(), received_at, began_at, waited })
+            (AgentId::new(agent), Fed { state: state.clone(), received_at, began_at, waited, connection })
         };
         self.take(Message::Fed(messages.iter().map(fed).collect())).await;
     }

@@ -240,3 +240,23 @@ async fn a_queue_that_only_the_snapshot_names_is_in_history() {
     let history = desk.history("u_1").await;
     assert_eq!((history.len(), history[1].queue.as_deref()), (2, Some("Billing")));
 }
+
+#[tokio::test]
+async fn what_waits_to_be_believed_is_left_to_the_snapshots_when_the_connection_is_lost() {
+    for next in [None, Some(Idle)] {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(50, &[("u_1", NotReady, 0)]).await;
+        // Ready, then Paused, which a snapshot shows before the feed tells of either; what the feed says of Paused is lost.
+        desk.see(101, &[("u_1", Paused, 100)]).await;
+        desk.hear_feed(102, &[("u_1", Ready, 0)]).await;
+        desk.keeper.link.note_feed(|state| state.losses += 1);
+        if let Some(state) = &next {
+            desk.hear_feed(104, &[("u_1", state.clone(), 0)]).await;
+        }
+        desk.go_to(120);
+        desk.pass().await;
+        let states: Vec<_> = rows(&desk).await.into_iter().map(|(state, ..)| state).collect();
+        let expected: Vec<_> = [NotReady, Paused].into_iter().chain(next).collect();
+        assert_eq!(states, expected);
+    }
+}

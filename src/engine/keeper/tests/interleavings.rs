@@ -33,11 +33,12 @@ struct Change {
 
 #[derive(Clone, Copy, Debug)]
 enum Arrival {
-    /// The change of this number, told as so many milliseconds old when the message left.
+    /// The change of this number, told by this connection as so many milliseconds old when the message left.
     Fed {
         agent: usize,
         change: usize,
         lasted_ms: i64,
+        connection: u64,
     },
     Snapshot {
         generated_ms: i64,
@@ -48,11 +49,15 @@ struct Story {
     dice: fastrand::Rng,
     lives: Vec<Vec<Change>>,
     arrivals: BTreeMap<(i64, usize), Arrival>,
+    /// When there was no feed, one after the other.
+    feed_lost: Vec<(i64, i64)>,
 }
 
 impl Story {
     fn new(seed: u64, agents: usize) -> Self {
-        let mut story = Self { dice: fastrand::Rng::with_seed(seed), lives: Vec::new(), arrivals: BTreeMap::new() };
+        let (dice, lives, arrivals) = (fastrand::Rng::with_seed(seed), Vec::new(), BTreeMap::new());
+        let mut story = Self { dice, lives, arrivals, feed_lost: Vec::new() };
+        story.feed_lost = story.outages();
         for agent in 0..agents {
             let life = story.life();
             story.tell(agent, &life);
@@ -78,31 +83,44 @@ impl Story {
         life
     }
 
-    /// Some outages, each with its beginning and end.
+    /// Some outages, each with its beginning and end, in order and apart.
     fn outages(&mut self) -> Vec<(i64, i64)> {
-        (0..self.dice.usize(..3))
-            .map(|_| {
-                let from = self.dice.i64(20_000..STORY_MS);
-                (from, from + self.dice.i64(5_000..70_000))
-            })
-            .collect()
+        let mut earliest = 20_000;
+        let mut outages = Vec::new();
+        for _ in 0..self.dice.usize(..4) {
+            let from = self.dice.i64(earliest..STORY_MS);
+            let to = from + self.dice.i64(500..70_000);
+            outages.push((from, to));
+            earliest = to + 1000;
+            if earliest >= STORY_MS {
+                break;
+            }
+        }
+        outages
+    }
+
+    /// How often the feed has been lost by then.
+    fn losses(&self, at_ms: i64) -> u64 {
+        let lost = self.feed_lost.iter().filter(|(from, _)| *from <= at_ms).count();
+        u64::try_from(lost).expect("few")
     }
 
     /// In order and late; some are told twice, some have been on their way here and there.
     fn tell(&mut self, agent: usize, life: &[Change]) {
-        let outages = self.outages();
         let mut last = 0;
         for (change, Change { at_ms, .. }) in life.iter().enumerate().skip(1) {
-            if outages.iter().any(|(from, to)| (*from..*to).contains(at_ms)) {
-                continue;
-            }
             for repeat in 0..=usize::from(self.dice.u8(..6) == 0) {
                 let next = life.get(change + 1).map_or(STORY_MS, |next| next.at_ms);
                 let lasted_ms = if repeat == 0 { 0 } else { self.dice.i64(0..(next - at_ms).max(1)) };
-                let arrives = (at_ms + lasted_ms + self.dice.i64(0..FEED_LATE_MS)).max(last);
+                let told_ms = at_ms + lasted_ms;
+                let arrives = (told_ms + self.dice.i64(0..FEED_LATE_MS)).max(last);
+                if self.feed_lost.iter().any(|(from, to)| (*from..*to).contains(&told_ms)) {
+                    continue;
+                }
+                let connection = self.losses(told_ms);
                 // What overtook it pushes it along: it left when it was to arrive in order.
                 last = arrives;
-                self.arrive(arrives, Arrival::Fed { agent, change, lasted_ms });
+                self.arrive(arrives, Arrival::Fed { agent, change, lasted_ms, connection });
             }
         }
     }
@@ -145,11 +163,23 @@ impl Story {
         };
         let passed_by = |shown: usize, generated: i64, arrived: i64| {
             self.arrivals.iter().any(|((at, _), arrival)| match arrival {
-                Arrival::Fed { agent: who, change, lasted_ms } => {
+                Arrival::Fed { agent: who, change, lasted_ms, .. } => {
                     let passed = *change > shown || (*change < shown && at - lasted_ms >= generated);
                     *who == agent && *at <= arrived && passed
                 }
                 Arrival::Snapshot { .. } => false,
+            })
+        };
+        // Where a snapshot has shown another change that began no earlier than such a message may have, and the feed is lost before it
+        // goes on, nobody can tell which of the two was first.
+        let cut_off = |change: usize, sent: i64, arrived: i64| {
+            let lost = self.feed_lost.iter().any(|(from, _)| (sent..=arrived + tolerance_ms).contains(from));
+            lost && self.arrivals.iter().any(|((at, _), arrival)| match arrival {
+                Arrival::Snapshot { generated_ms } => {
+                    let shown = self.at(agent, *generated_ms);
+                    *at <= arrived && shown != change && life[shown].at_ms >= sent - 2 * tolerance_ms
+                }
+                Arrival::Fed { .. } => false,
             })
         };
         self.arrivals
@@ -159,8 +189,9 @@ impl Story {
                     let shown = self.at(agent, *generated_ms);
                     (!passed_by(shown, *generated_ms, *at)).then_some(shown)
                 }
-                Arrival::Fed { agent: who, change, .. } => {
-                    (*who == agent && !overtaken(*change, *at)).then_some(*change)
+                Arrival::Fed { agent: who, change, lasted_ms, .. } => {
+                    let sent = life.get(*change).map_or(0, |change| change.at_ms) + lasted_ms;
+                    (*who == agent && !overtaken(*change, *at) && !cut_off(*change, sent, *at)).then_some(*change)
                 }
             })
             .collect()
@@ -181,12 +212,14 @@ async fn act(story: &Story, desk: &mut Desk) {
     let mut last_shown = vec![usize::MAX; names.len()];
     for ((at_ms, _), arrival) in &story.arrivals {
         desk.wait_until(instant(*at_ms));
+        desk.keeper.link.note_feed(|state| state.losses = story.losses(*at_ms));
         let received_at = instant(*at_ms);
         let message = match *arrival {
-            Arrival::Fed { agent, change, lasted_ms } => {
+            Arrival::Fed { agent, change, lasted_ms, connection } => {
                 let state = story.lives[agent][change].state.clone();
                 let began_at = received_at - Duration::from_millis(lasted_ms.unsigned_abs());
-                Message::Fed(vec![(name(agent), Fed { state, received_at, began_at, waited: Duration::ZERO })])
+                let fed = Fed { state, received_at, began_at, waited: Duration::ZERO, connection };
+                Message::Fed(vec![(name(agent), fed)])
             }
             Arrival::Snapshot { generated_ms } => {
                 let mut changed = Vec::new();

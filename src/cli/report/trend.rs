@@ -1,0 +1,333 @@
+//! `shiftkeeper report trend`: how a figure of a skill or queue moves by the quarter of an hour, and which quarters are odd.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde_json::json;
+
+use super::{ReportOutput, Span, check_order, ended, parse_instant, plain_table};
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::scope::{one_tenant, open_reader, usage};
+use crate::domain::figures::Measure;
+use crate::domain::ids::{QueueId, SkillId, TenantId};
+use crate::domain::time::UtcMicros;
+use crate::domain::trend::{
+    AnomalyKind, Baseline, Direction, LEAST_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, TrendPoint, TrendSettings, WINDOW,
+};
+use crate::domain::words::count;
+use crate::report::sheet::{Cell, Sheet};
+use crate::report::trend::{FigureTrend, LONGEST_DAYS, Of};
+
+/// Options of `report trend`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "A quarter is odd when it lies more than 3.5 robust spreads from what the same quarter hour of the same weekday \
+brought in the weeks before; where fewer than four of those are known, when its z-score over the quarters before it goes beyond \
+--threshold.
+
+Examples:
+  shiftkeeper report trend --skill 1001 --figure contacts_queued
+  shiftkeeper report trend --queue q_1001 --figure service_level --zone Europe/Berlin --from 2026-10-01 --to 2026-11-01
+  shiftkeeper report trend --skill 1001 --figure agents_available --output csv > available.csv"
+)]
+pub struct TrendArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// A skill's figure.
+    #[arg(long, value_name = "ID", required_unless_present = "queue", conflicts_with = "queue")]
+    pub skill: Option<SkillId>,
+    /// A queue's figure.
+    #[arg(long, value_name = "ID")]
+    pub queue: Option<QueueId>,
+    /// Which figure, such as `contacts_queued` or `service_level`; a wrong one is answered with those there are.
+    #[arg(long, value_name = "NAME")]
+    pub figure: String,
+    /// From this date or instant on; from 60 days before --to without it.
+    #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
+    pub from: Option<UtcMicros>,
+    /// Before this date or instant; to the newest without it.
+    #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
+    pub to: Option<UtcMicros>,
+    /// In this time zone a quarter hour of a weekday is the same one in every week.
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub zone: String,
+    /// Quarters that the moving average and the z-score look at.
+    #[arg(long, value_name = "N", default_value_t = u16::try_from(WINDOW).unwrap_or(u16::MAX), value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub window: u16,
+    /// A z-score beyond this is odd.
+    #[arg(long, value_name = "Z", default_value_t = THRESHOLD, value_parser = parse_threshold)]
+    pub threshold: f64,
+    /// How to print: the odd quarters as a table, all of them as JSON or CSV.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: ReportOutput,
+}
+
+/// So much is looked at where nothing else is said.
+const USUAL_SPAN: Duration = Duration::from_secs(60 * 86_400);
+
+const COLUMNS: [&str; 10] = [
+    "at",
+    "value",
+    "movingAverage",
+    "direction",
+    "zScore",
+    "expected",
+    "spread",
+    "seasonScore",
+    "anomaly",
+    "baseline",
+];
+
+fn parse_threshold(text: &str) -> Result<f64, String> {
+    let wrong = || "expects a number greater than 0, such as 2.0".to_owned();
+    text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0).ok_or_else(wrong)
+}
+
+/// Prints it.
+pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load_for_command()?;
+    let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
+    let of = of(&args)?;
+    let figure = figure(&of, &args.figure)?;
+    let zone = zone(&args.zone)?;
+    check_order(Span { from: args.from, to: args.to })?;
+    let reader = open_reader(&loaded.config).await?;
+    let to = args.to.unwrap_or(UtcMicros::MAX);
+    let from = match (args.from, args.to) {
+        (Some(from), _) => from,
+        (None, Some(to)) => to - USUAL_SPAN,
+        (None, None) => newest(&reader, tenant, &of).await? - USUAL_SPAN,
+    };
+    if to != UtcMicros::MAX && to.since(from) > Duration::from_secs(LONGEST_DAYS * 86_400) {
+        return Err(usage(format!("--from {from} to --to {to} is more than {LONGEST_DAYS} days")));
+    }
+    let to = to.min(from + Duration::from_secs(LONGEST_DAYS * 86_400));
+    let settings =
+        TrendSettings { window: usize::from(args.window), threshold: args.threshold, zone: Some(zone) };
+    let trend = FigureTrend::read(&reader, tenant, &of, figure, (from, to), &settings).await?;
+    reader.close().await;
+    ended(write(&trend, tenant, &of, &args, &mut io::stdout()))
+}
+
+fn of(args: &TrendArgs) -> anyhow::Result<Of> {
+    match (&args.skill, &args.queue) {
+        (Some(skill), None) => Ok(Of::Skill(skill.clone())),
+        (None, Some(queue)) => Ok(Of::Queue(queue.clone())),
+        _ => Err(usage("name one --skill or one --queue".to_owned())),
+    }
+}
+
+fn figure(of: &Of, name: &str) -> anyhow::Result<&'static Measure> {
+    let found = of.measures().iter().find(|measure| measure.name == name || measure.column == name);
+    found.ok_or_else(|| {
+        let known: Vec<_> = of.measures().iter().map(|measure| measure.name).collect();
+        usage(format!("--figure: there is no figure {name:?}; there are {}", known.join(", ")))
+    })
+}
+
+fn zone(name: &str) -> anyhow::Result<TimeZone> {
+    TimeZoneDatabase::bundled()
+        .get(name)
+        .map_err(|_| usage(format!("--zone: there is no time zone {name:?}; write one such as Europe/Berlin")))
+}
+
+/// When the newest figure of its kind was read; the epoch where there is none.
+async fn newest(reader: &crate::store::Reader, tenant: &TenantId, of: &Of) -> anyhow::Result<UtcMicros> {
+    let figures = reader.latest_figures(tenant, Duration::ZERO).await.context("the newest figures")?;
+    let newest = match of {
+        Of::Skill(_) => figures.skills.iter().map(|taken| taken.at).max(),
+        Of::Queue(_) => figures.queues.iter().map(|taken| taken.at).max(),
+    };
+    Ok(newest.unwrap_or(UtcMicros::EPOCH + USUAL_SPAN))
+}
+
+fn write(
+    trend: &FigureTrend,
+    tenant: &TenantId,
+    of: &Of,
+    args: &TrendArgs,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    match args.output {
+        ReportOutput::Json => {
+            let (skill, queue) = match of {
+                Of::Skill(id) => (Some(id), None),
+                Of::Queue(id) => (None, Some(id)),
+            };
+            let document = json!({
+                "tenant": tenant, "skill": skill, "queue": queue, "figure": trend.figure, "zone": args.zone,
+                "window": args.window, "threshold": args.threshold, "seasonal_threshold": SEASONAL_THRESHOLD,
+                "least_weeks": LEAST_WEEKS, "gaps": trend.gaps, "points": trend.points,
+            });
+            writeln!(out, "{document}")?;
+        }
+        ReportOutput::Csv => {
+            let mut sheet = Sheet::default();
+            sheet.row(COLUMNS)?;
+            for point in &trend.points {
+                sheet.cells(cells(point))?;
+            }
+            out.write_all(&sheet.finish()?)?;
+        }
+        ReportOutput::Table => out.write_all(table(trend, tenant, of).as_bytes())?,
+    }
+    Ok(out.flush()?)
+}
+
+fn cells(point: &TrendPoint) -> [Cell<'static>; COLUMNS.len()] {
+    let number = |number: Option<f64>| Cell::Number(number, 4);
+    let text = |text: Option<&'static str>| Cell::Text(text.unwrap_or_default().into());
+    let season = point.season;
+    [
+        Cell::Text(point.at.to_string().into()),
+        number(Some(point.value)),
+        number(Some(point.moving_average)),
+        text(Some(direction(point.direction))),
+        number(point.z_score),
+        number(season.map(|season| season.expected)),
+        number(season.map(|season| season.spread)),
+        number(season.and_then(|season| season.score)),
+        text(point.anomaly.map(|odd| kind(odd.kind))),
+        text(point.anomaly.map(|odd| baseline(odd.baseline))),
+    ]
+}
+
+const fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Up => "UP",
+        Direction::Down => "DOWN",
+        Direction::Level => "LEVEL",
+    }
+}
+
+const fn kind(kind: AnomalyKind) -> &'static str {
+    match kind {
+        AnomalyKind::Spike => "SPIKE",
+        AnomalyKind::Drop => "DROP",
+    }
+}
+
+const fn baseline(baseline: Baseline) -> &'static str {
+    match baseline {
+        Baseline::Window => "window",
+        Baseline::Season => "season",
+    }
+}
+
+fn table(trend: &FigureTrend, tenant: &TenantId, of: &Of) -> String {
+    let whose = match of {
+        Of::Skill(id) => format!("skill {id}"),
+        Of::Queue(id) => format!("queue {id}"),
+    };
+    let mut text = format!("{} of {whose}, tenant {tenant}, by the quarter of an hour\n", trend.figure);
+    let (Some(first), Some(last)) = (trend.points.first(), trend.points.last()) else {
+        text.push_str("nothing was read in this span\n");
+        return text;
+    };
+    let _ = writeln!(
+        text,
+        "from {} to {}: {}, {} without a value; last {:.2}, moving average {:.2}, {}",
+        first.at,
+        last.at,
+        count(trend.points.len(), "quarter"),
+        trend.gaps,
+        last.value,
+        last.moving_average,
+        direction(last.direction),
+    );
+    let mut rows = plain_table();
+    rows.set_header(["at", "value", "expected", "score", "by", ""]);
+    let mut odd = 0_usize;
+    for (point, anomaly) in trend.anomalies().filter_map(|point| Some((point, point.anomaly?))) {
+        odd += 1;
+        let expected = point.season.map_or(String::new(), |season| format!("{:.2}", season.expected));
+        rows.add_row([
+            point.at.to_string(),
+            format!("{:.2}", point.value),
+            expected,
+            format!("{:+.1}", anomaly.score),
+            baseline(anomaly.baseline).to_owned(),
+            kind(anomaly.kind).to_owned(),
+        ]);
+    }
+    if odd == 0 {
+        text.push_str("nothing is odd about it\n");
+    } else {
+        let _ = writeln!(text, "{} odd:\n\n{}", count(odd, "quarter"), rows.trim_fmt());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::trend::{Sample, trend};
+
+    #[derive(Parser, Debug)]
+    struct Command {
+        #[command(flatten)]
+        args: TrendArgs,
+    }
+
+    fn args(options: &[&str]) -> Result<TrendArgs, String> {
+        let words = ["trend", "--figure", "contacts_queued"].into_iter().chain(options.iter().copied());
+        Command::try_parse_from(words).map(|command| command.args).map_err(|error| error.to_string())
+    }
+
+    fn printed(options: &[&str]) -> String {
+        let args = args(options).expect("known options");
+        let quarter = |place: i64| UtcMicros::from_micros(place * 900_000_000);
+        let values = [Some(10.0), Some(12.0), None, Some(11.0), Some(20.0)];
+        let samples: Vec<_> =
+            (0..).zip(values).map(|(place, value)| Sample { at: quarter(place), value }).collect();
+        let points = trend(&samples, &TrendSettings::default());
+        let trend = FigureTrend { figure: "contacts_queued", points, gaps: 1 };
+        let mut out = Vec::new();
+        write(&trend, &"acme".into(), &of(&args).expect("one"), &args, &mut out).expect("written");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn the_table_names_what_is_odd_and_says_how_much_is_missing() {
+        let table = printed(&["--skill", "1001"]);
+        for part in ["skill 1001", "4 quarters, 1 without a value", "1 quarter odd", "20.00", "+11.0", "window", "SPIKE"] {
+            assert!(table.contains(part), "{part}:\n{table}");
+        }
+    }
+
+    #[test]
+    fn json_and_csv_have_every_quarter() {
+        let document: Value = serde_json::from_str(&printed(&["--skill", "1001", "--output", "json"])).expect("JSON");
+        assert_eq!(document["points"].as_array().map(Vec::len), Some(4));
+        assert_eq!(document["points"][3]["anomaly"]["kind"], "SPIKE");
+        assert_eq!((&document["skill"], &document["queue"]), (&Value::from("1001"), &Value::Null));
+        let csv = printed(&["--skill", "1001", "--output", "csv"]);
+        let lines: Vec<_> = csv.split_terminator("\r\n").collect();
+        assert_eq!(lines[0], COLUMNS.join(","));
+        assert!(lines[4].ends_with("SPIKE,window"), "{csv}");
+        assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_the_way_out() {
+        assert!(args(&[]).is_err());
+        assert!(args(&["--skill", "1", "--queue", "2"]).is_err());
+        assert!(args(&["--skill", "1", "--threshold", "0"]).is_err_and(|error| error.contains("such as 2.0")));
+        assert!(args(&["--skill", "1", "--window", "1"]).is_err());
+        let queue = Of::Queue("q".into());
+        let wrong = figure(&queue, "contacts_queued").map(|measure| measure.name).expect_err("a skill's").to_string();
+        assert!(wrong.contains("calls_waiting"), "{wrong}");
+        assert!(zone("Mars/Base").is_err() && zone("Europe/Berlin").is_ok());
+    }
+}

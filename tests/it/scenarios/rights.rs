@@ -1,0 +1,307 @@
+//! Every route of the table, asked by everybody: each role, nobody, tokens that ended, and those who reach another tenant or team.
+
+use std::collections::BTreeSet;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use shiftkeeper::domain::rights::{Right, Role, WantedReach, WantedTenant};
+use shiftkeeper::engine::accounts::{Accounts, By, NewToken};
+use shiftkeeper::http::{Listed, Needs, listed};
+use shiftkeeper::sim::SimState;
+
+use crate::harness::watcher::{WAYS, Watcher};
+use crate::harness::{PATIENCE, Scenario, Setup, answer, until};
+
+fn by() -> By {
+    By::command("scenario", None)
+}
+
+fn reach(tenant: &str, teams: &[&str]) -> WantedReach {
+    let teams = Some(teams.iter().map(|team| (*team).into()).collect());
+    WantedReach { everywhere: false, tenants: vec![WantedTenant { id: tenant.into(), teams }] }
+}
+
+/// A stored token; gives its text.
+async fn token(accounts: &Accounts, id: &str, role: Role, reach: WantedReach) -> String {
+    let new = NewToken { id: id.into(), role: Some(role), may: BTreeSet::new(), account: None, reach, expires_in_days: None };
+    accounts.add_token(new, &by()).await.expect("made").1.expose().to_owned()
+}
+
+/// A route with everything filled in, as a request to the tenant `acme`.
+fn asked(scenario: &Scenario, route: &Listed, token: Option<&str>) -> reqwest::RequestBuilder {
+    let method: Method = route.method.unwrap_or("GET").parse().expect("a method");
+    let mut path = String::new();
+    for part in route.path.split_inclusive(['{', '}']) {
+        match part.strip_suffix('}') {
+            Some(name) => path.push_str(filled(&route.path, name)),
+            None => path.push_str(part.trim_end_matches('{')),
+        }
+    }
+    if route.path.starts_with("/api/v1/") && !WITHOUT_TENANT.contains(&route.path.as_str()) {
+        path.push_str("?tenant=acme");
+    }
+    let request = match token {
+        Some(token) => scenario.request_as(token, method.clone(), &path),
+        None => scenario.anonymous(method.clone(), &path),
+    };
+    let request = request.timeout(PATIENCE);
+    if method == Method::POST || method == Method::PUT {
+        request.header("if-match", "*").json(&json!({ "tenant": "acme" }))
+    } else {
+        request
+    }
+}
+
+/// A value for a part of a path: one that is there wherever that can be.
+fn filled(path: &str, name: &str) -> &'static str {
+    match (path, name) {
+        (path, "id") if path.contains("/agents/") => "u_0001",
+        (path, "id") if path.contains("/jobs/") => "retention",
+        (_, "day") => "2026-10-26",
+        (_, "file") => "index.html",
+        (_, "id") => "01a17867-8856-72c9-b800-1bbdb913b733",
+        _ => "something",
+    }
+}
+
+/// Routes that are no tenant's.
+const WITHOUT_TENANT: &[&str] = &["/api/v1/me", "/api/v1/openapi.json", "/api/v1/accounts", "/api/v1/tokens"];
+
+/// Whether an answer lasts, so that its end is not waited for.
+fn lasts(route: &Listed) -> bool {
+    route.path.starts_with("/live") || route.path.ends_with("/events")
+}
+
+async fn status_and_code(route: &Listed, request: reqwest::RequestBuilder) -> (StatusCode, String, String) {
+    let response = request.send().await.expect("answered");
+    let status = response.status();
+    if status.is_success() && lasts(route) {
+        return (status, String::new(), String::new());
+    }
+    let text = response.text().await.expect("a body");
+    let code = serde_json::from_str::<Value>(&text).ok().and_then(|body| Some(body["code"].as_str()?.to_owned()));
+    (status, code.unwrap_or_default(), text)
+}
+
+async fn two_tenants() -> Scenario {
+    let mut setup = Setup::team(8);
+    setup.sim.tenants = 2;
+    Scenario::start_team(setup).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_role_may_use_what_the_table_says_and_nothing_else() {
+    let scenario = two_tenants().await;
+    let accounts = scenario.accounts();
+    let mut tokens = Vec::new();
+    for role in Role::ALL {
+        tokens.push((role, token(&accounts, role.name(), role, reach("acme", &["*"])).await));
+    }
+    let mut allowed = 0;
+    for route in listed() {
+        for (role, token) in &tokens {
+            let (status, code, text) = status_and_code(&route, asked(&scenario, &route, Some(token))).await;
+            let may = match route.needs {
+                Needs::Nothing | Needs::SignedIn => true,
+                Needs::Right(right) => role.may(right),
+            };
+            let refused = status == StatusCode::FORBIDDEN && code == "not_permitted";
+            // A setting says what /metrics needs, and the handler looks.
+            if route.path == "/metrics" {
+                assert_eq!(refused, !role.may(Right::Read), "{role} {route:?}: {status} {text}");
+                continue;
+            }
+            // The daemon's own jobs take the right at every tenant.
+            assert_eq!(refused, !may, "{role} {route:?}: {status} {text}");
+            assert_ne!(status, StatusCode::UNAUTHORIZED, "{role} {route:?}: {text}");
+            assert!(status.as_u16() < 500 || status == StatusCode::SERVICE_UNAVAILABLE, "{role} {route:?}: {status} {text}");
+            allowed += u32::from(may);
+        }
+    }
+    assert!(allowed > 50, "{allowed}");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_and_who_has_lost_the_token_may_use_what_takes_nothing() {
+    let scenario = two_tenants().await;
+    let accounts = scenario.accounts();
+    let revoked = token(&accounts, "revoked", Role::Admin, reach("acme", &["*"])).await;
+    accounts.revoke_token("revoked", &by()).await.expect("revoked");
+    let unknown = "skt_0000000000000000000000000000000000000000000";
+    for route in listed() {
+        let is_page = route.method.is_none();
+        for token in [None, Some(&*revoked), Some(unknown), Some("")] {
+            let (status, code, text) = status_and_code(&route, asked(&scenario, &route, token)).await;
+            match route.needs {
+                Needs::Nothing if route.path == "/metrics" => assert_eq!(status, StatusCode::UNAUTHORIZED, "{text}"),
+                // Some of these say that something else is wrong with the request.
+                Needs::Nothing => assert_ne!(code, "unauthorized", "{route:?}: {text}"),
+                Needs::Right(_) | Needs::SignedIn if is_page && token.is_none() => {
+                    assert_eq!(status, StatusCode::SEE_OTHER, "{route:?}: {text}");
+                }
+                Needs::Right(_) | Needs::SignedIn => {
+                    assert_eq!((status, &*code), (StatusCode::UNAUTHORIZED, "unauthorized"), "{route:?}: {text}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reaches_another_tenant_or_team_sees_nobody() {
+    let scenario = two_tenants().await;
+    let accounts = scenario.accounts();
+    // A transition of everybody, so that there is something to see.
+    let everybody: Vec<String> = crate::harness::agents(8);
+    let taken = scenario.change(&everybody, "Ready").await;
+    scenario.until_all(&taken, "confirmed").await;
+    let elsewhere = token(&accounts, "elsewhere", Role::Admin, reach("bravo", &["*"])).await;
+    let other_team = token(&accounts, "other-team", Role::Admin, reach("acme", &["Nobody"])).await;
+    let mut not_found = 0;
+    for route in listed() {
+        for token in [&elsewhere, &other_team] {
+            let (status, code, text) = status_and_code(&route, asked(&scenario, &route, Some(token))).await;
+            if status.is_success() && !lasts(&route) && route.path != "/metrics" {
+                assert!(!text.contains("u_0001"), "{route:?} tells of an agent out of reach: {text}");
+            }
+            let names_tenant = route.path.starts_with("/api/v1/") && !WITHOUT_TENANT.contains(&route.path.as_str());
+            if token == &elsewhere && names_tenant && matches!(route.needs, Needs::Right(_)) {
+                let about_access = ["/accounts", "/tokens"].iter().any(|part| route.path.contains(part));
+                assert!(!status.is_success() || about_access, "{route:?}: {status} {text}");
+                not_found += u32::from(code == "no_such_tenant");
+            }
+        }
+    }
+    assert!(not_found >= 8, "{not_found}");
+    for id in taken.iter().map(|one| one["id"].as_str().expect("an id")) {
+        let path = format!("/api/v1/transitions/{id}?tenant=acme");
+        for token in [&elsewhere, &other_team] {
+            let (status, body) = answer(scenario.request_as(token, Method::GET, &path)).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
+        }
+    }
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_sees_and_changes_the_agents_of_his_teams() {
+    let scenario = Scenario::start_team(Setup::team(8)).await;
+    let token = token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
+    let change = |agents: &[&str]| {
+        let body = json!({"tenant": "acme", "agents": agents, "to": "Ready"});
+        answer(scenario.request_as(&token, Method::POST, "/api/v1/transitions").json(&body))
+    };
+    for agents in [&["u_0002"][..], &["u_0001", "u_0002"], &["u_9999"]] {
+        let (status, body) = change(agents).await;
+        assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &json!("no_such_agent")), "{body}");
+    }
+    let (status, body) = change(&["u_0001", "u_0005"]).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+    let mine = body["transitions"].as_array().expect("entries").clone();
+    scenario.until_all(&mine, "confirmed").await;
+    let others = scenario.change(&["u_0002"], "Ready").await;
+    scenario.until_all(&others, "confirmed").await;
+    let (_, list) = answer(scenario.request_as(&token, Method::GET, "/api/v1/transitions?tenant=acme")).await;
+    let seen: BTreeSet<&str> =
+        list["transitions"].as_array().expect("a list").iter().filter_map(|one| one["agent"].as_str()).collect();
+    assert_eq!(seen, BTreeSet::from(["u_0001", "u_0005"]));
+    let cancel = format!("/api/v1/transitions/{}/cancel?tenant=acme", others[0]["id"].as_str().expect("an id"));
+    let (status, body) = answer(scenario.request_as(&token, Method::POST, &cancel)).await;
+    assert_eq!((status, &body["code"]), (StatusCode::NOT_FOUND, &json!("no_such_transition")), "{body}");
+    for way in WAYS {
+        let watcher = Watcher::open(&scenario, way, &token, "").await;
+        let picture = watcher.picture().await;
+        let seen: BTreeSet<&str> = picture.iter().filter_map(|agent| agent["id"].as_str()).collect();
+        assert_eq!(seen, BTreeSet::from(["u_0001", "u_0005"]), "{way:?}");
+        let asks = Watcher::open(&scenario, way, &token, "?tenant=acme&team=Team%201").await;
+        assert_eq!(asks.picture().await, Vec::<Value>::new(), "{way:?}");
+        scenario.put("u_0002", SimState::Paused);
+        scenario.put("u_0005", SimState::Idle);
+        watcher.until("his own", |message| message["agent"]["id"] == "u_0005").await;
+        assert!(!watcher.messages().iter().any(|message| message.to_string().contains("u_0002")), "{way:?}");
+        scenario.put("u_0002", SimState::Available);
+        scenario.put("u_0005", SimState::Available);
+    }
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_ends_the_streams_that_it_opened_within_five_seconds() {
+    let scenario = Scenario::start_team(Setup::team(4)).await;
+    let accounts = scenario.accounts();
+    let (gone, stays) = (
+        token(&accounts, "gone", Role::Viewer, reach("acme", &["*"])).await,
+        token(&accounts, "stays", Role::Viewer, reach("acme", &["*"])).await,
+    );
+    let mut watchers = Vec::new();
+    for way in WAYS {
+        let pair = (Watcher::open(&scenario, way, &gone, "").await, Watcher::open(&scenario, way, &stays, "").await);
+        pair.0.picture().await;
+        pair.1.picture().await;
+        watchers.push(pair);
+    }
+    accounts.revoke_token("gone", &by()).await.expect("revoked");
+    let within = std::time::Duration::from_secs(5);
+    for (watcher, _) in &watchers {
+        until("the line ends", within, || async {
+            watcher.end().filter(|reason| reason == "not_permitted").ok_or_else(|| format!("{:?}", watcher.end()))
+        })
+        .await;
+    }
+    scenario.put("u_0001", SimState::Paused);
+    for (_, watcher) in &watchers {
+        watcher.until("the other goes on", |message| message["agent"]["state"] == "Paused").await;
+        assert_eq!(watcher.end(), None);
+    }
+    let (status, _) = answer(scenario.request_as(&gone, Method::GET, "/api/v1/me")).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_and_tokens_are_made_changed_and_ended_through_the_api() {
+    let scenario = Scenario::start(Setup::default()).await;
+    let admin = token(&scenario.accounts(), "admin", Role::Admin, WantedReach { everywhere: true, tenants: vec![] }).await;
+    let ask = |method: Method, path: &str| scenario.request_as(&admin, method, path);
+    let made = json!({"id": "ann", "name": "Ann", "role": "supervisor", "tenants": [{"id": "acme", "teams": ["Care"]}],
+                      "password": "correct horse battery", "reason": "new here"});
+    let (status, body) = answer(ask(Method::POST, "/api/v1/accounts").header("idempotency-key", "a1").json(&made)).await;
+    assert_eq!((status, &body["version"], &body["has_password"]), (StatusCode::CREATED, &json!(1), &json!(true)), "{body}");
+    let (status, again) = answer(ask(Method::POST, "/api/v1/accounts").header("idempotency-key", "a1").json(&made)).await;
+    assert_eq!((status, &again), (StatusCode::CREATED, &body), "a repetition has the same answer");
+    let (status, body) = answer(ask(Method::POST, "/api/v1/accounts").json(&made)).await;
+    assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("id_taken")), "{body}");
+    let shown = ask(Method::GET, "/api/v1/accounts/ann").send().await.expect("answered");
+    assert_eq!(shown.headers()["etag"], "\"1\"");
+    let change = json!({"name": "Ann", "role": "viewer", "tenants": [{"id": "acme"}], "disabled": false});
+    let put = |tag: &'static str| answer(ask(Method::PUT, "/api/v1/accounts/ann").header("if-match", tag).json(&change));
+    assert_eq!(put("\"1\"").await.0, StatusCode::OK);
+    assert_eq!(put("\"1\"").await.0, StatusCode::PRECONDITION_FAILED);
+    let (status, _) = answer(ask(Method::PUT, "/api/v1/accounts/ann").json(&change)).await;
+    assert_eq!(status, StatusCode::PRECONDITION_REQUIRED);
+
+    let wanted = json!({"id": "loader", "may": ["read", "import"], "tenants": [{"id": "acme"}], "expires_in_days": 30});
+    let (status, made) = answer(ask(Method::POST, "/api/v1/tokens").header("idempotency-key", "t1").json(&wanted)).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let text = made["token"].as_str().expect("the token").to_owned();
+    let (status, me) = answer(scenario.request_as(&text, Method::GET, "/api/v1/me")).await;
+    assert_eq!((status, &me["id"], &me["rights"]), (StatusCode::OK, &json!("loader"), &json!(["read", "import"])), "{me}");
+    let (_, list) = answer(ask(Method::GET, "/api/v1/tokens")).await;
+    assert!(list["tokens"].as_array().is_some_and(|all| all.len() == 2) && !list.to_string().contains(&text), "{list}");
+    let (status, body) = answer(ask(Method::POST, "/api/v1/tokens/loader/revoke")).await;
+    assert_eq!((status, &body["revoked_by"]), (StatusCode::OK, &json!("person:admin")), "{body}");
+    let (status, _) = answer(scenario.request_as(&text, Method::GET, "/api/v1/me")).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let reader = scenario.reader().await;
+    let kept = reader.idempotency(None, "token/admin", "t1").await.expect("readable");
+    assert_eq!(kept, None, "an answer with a secret in it is not stored");
+    let entries = scenario.audit(&reader).await;
+    let actions: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    for action in ["account.added", "account.changed", "token.created", "token.revoked"] {
+        assert!(actions.contains(&action), "{actions:?}");
+    }
+    let added = entries.iter().find(|entry| entry.action == "account.added").expect("an entry");
+    assert_eq!((added.why["source"].as_str(), added.note.is_some()), (Some("127.0.0.1"), true), "{added:?}");
+    scenario.assert_nothing_left_over().await;
+}
