@@ -186,7 +186,7 @@ fn refusal(codes: &[Code]) -> Answer {
     let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
     let one_of_these = ObjectBuilder::new().property("code", code).required("code");
     let schema = AllOfBuilder::new().item(Ref::from_schema_name(ProblemDocument::name())).item(one_of_these);
-    let content = Content::builder().schema(Some(schema.build())).build();
+    let content = Content::builder().schema(Some(schema)).build();
     ResponseBuilder::new().description(words).content("application/problem+json", content).build()
 }
 
