@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::frame::{Frame, Kind};
 use super::message::millis;
-use super::narrow::{About, NarrowAt};
+use super::narrow::{About, Narrow, NarrowAt};
 use crate::clock::Stopwatch;
 use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::time::UtcMicros;
@@ -103,7 +103,7 @@ impl Snapshot {
 
     /// The whole picture in one message, of these teams where any are named.
     pub(super) fn whole(&self, teams: &[TeamName]) -> Bytes {
-        let narrow = Narrow { teams: teams.to_vec(), ..Narrow::default() };
+        let narrow = Narrow { teams: teams.to_vec(), ..Narrow::default() }.at(&self.tenant);
         self.part(&narrow, std::slice::from_ref(&(0..self.pieces.len())), 0, false).json()
     }
 

@@ -4,25 +4,18 @@
 //! to `/api/v1`. Text from a platform, a file or a person reaches a page through the templates' escaping alone, and never as
 //! markup. Without scripts every page can be read.
 
-mod agent;
 mod ask;
 mod assets;
-mod audit;
-mod changes;
-mod exceptions;
 mod failure;
 mod filter;
 mod live;
 mod preferences;
-mod read;
 mod reports;
 mod rows;
-mod rules;
 mod shell;
 mod system;
 #[cfg(test)]
 mod templates;
-mod timeline;
 mod times;
 mod wallboard;
 mod webhooks;
@@ -30,16 +23,11 @@ mod words;
 
 pub use assets::asset;
 
-pub(super) use agent::show as agent;
 pub(super) use assets::serve as file;
-pub(super) use audit::show as audit;
-pub(super) use changes::{list as changes, new as new_change, show as change};
-pub(super) use exceptions::{list as exceptions, new as new_exception};
 pub(super) use failure::no_such_page;
 pub(super) use live::show as live;
 pub(super) use preferences::set as preferences;
 pub(super) use reports::{download as report_download, show as reports};
-pub(super) use rules::{approvals, list as rules, new as new_rule, show as rule};
 pub(super) use system::show as system;
 pub(super) use wallboard::show as wallboard;
 pub(super) use webhooks::{deliveries, list as webhooks};

@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use super::ask::Ask;
 use super::failure::Failure;
 use super::shell::{Place, Shell, page};
-use super::times::{self, Stamp, Times};
+use super::times::{self, Stamp};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;

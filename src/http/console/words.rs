@@ -109,7 +109,7 @@ pub(super) struct Threshold {
 }
 
 /// The thresholds of a state; none where it may last as long as it does.
-pub(super) const fn threshold(state: &AgentState) -> Option<Threshold> {
+pub(super) fn threshold(state: &AgentState) -> Option<Threshold> {
     let minutes = |watch, act| Some(Threshold { watch: Duration::from_mins(watch), act: Duration::from_mins(act) });
     match state {
         AgentState::AfterContactWork => minutes(3, 6),
