@@ -45,7 +45,7 @@ async fn a_row_that_has_the_focus_keeps_it_while_the_floor_changes() {
 async fn a_page_says_loudly_that_it_no_longer_follows_and_comes_back_by_itself() {
     let Some((mut scenario, browser)) = signed_in(floor(10), "viewer").await else { return };
     browser.until_text("#line-word", |text| text == "Following live").await;
-    let port = scenario.port();
+    let port = scenario.address().port();
     scenario.stop_daemon().await;
     browser.until_text("#stale:not([hidden]) strong", |text| text.contains("stopped following")).await;
     scenario.setup.listen_port = Some(port);
@@ -61,7 +61,7 @@ async fn without_scripts_the_pages_can_be_read() {
     let Some((scenario, browser)) = signed_in(floor(5), "admin").await else { return };
     browser.scripts(false).await;
     for (path, wanted) in [("/", "u_0004"), ("/system", "All is well"), ("/webhooks", "Nobody is told")] {
-        browser.go(&scenario.address(path)).await;
+        browser.go(&scenario.page(path)).await;
         let source = browser.source().await;
         assert!(source.contains(wanted), "{path}");
     }

@@ -33,7 +33,7 @@ async fn make_account(scenario: &Scenario, id: &str, role: &str) {
 }
 
 async fn sign_in(scenario: &Scenario, browser: &Browser, id: &str) {
-    browser.go(&scenario.address("/")).await;
+    browser.go(&scenario.page("/")).await;
     browser.until_url(|url| url.contains("/sign-in?next=")).await;
     browser.write("#name", id).await;
     browser.write("#password", PASSWORD).await;

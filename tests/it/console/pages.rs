@@ -54,7 +54,7 @@ async fn every_page_is_accessible_in_both_themes_and_at_both_widths() {
             for (width, height) in SIZES {
                 let shown = format!("{name}-{scheme}-{width}");
                 browser.resize(width, height).await;
-                browser.go(&scenario.address(path)).await;
+                browser.go(&scenario.page(path)).await;
                 browser.find("h1").await;
                 picture(&browser, &shown).await;
                 if let Some(axe) = &axe {
@@ -188,11 +188,11 @@ async fn a_hundred_hostile_names_run_nothing() {
     let Some((scenario, browser)) = signed_in(setup, "admin").await else { return };
     change_with_hostile_reasons(&scenario, &texts).await;
     for (name, path) in PAGES {
-        browser.go(&scenario.address(path)).await;
+        browser.go(&scenario.page(path)).await;
         browser.find("h1").await;
         assert_eq!(ran(&browser).await, json!(0), "{name}");
     }
-    browser.go(&scenario.address("/")).await;
+    browser.go(&scenario.page("/")).await;
     browser.until_text("#line-word", |text| text == "Following live").await;
     for agent in ["u_0001", "u_0035", "u_0100"] {
         // The module draws the row anew out of the stream.
@@ -200,10 +200,10 @@ async fn a_hundred_hostile_names_run_nothing() {
         let number: usize = agent[2..].parse().expect("a number");
         let wanted = texts[number - 1].split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(shown.trim_matches(['\u{feff}']), wanted.trim_matches(['\u{feff}']), "{agent} is shown as written");
-        browser.go(&scenario.address(&format!("/agents/{agent}"))).await;
+        browser.go(&scenario.page(&format!("/agents/{agent}"))).await;
         browser.find("h1").await;
         assert_eq!(ran(&browser).await, json!(0), "{agent}");
-        browser.go(&scenario.address("/")).await;
+        browser.go(&scenario.page("/")).await;
     }
     let blocked: Vec<_> =
         browser.complaints().await.into_iter().filter(|line| line.contains("Content Security Policy")).collect();

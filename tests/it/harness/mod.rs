@@ -389,13 +389,8 @@ impl Scenario {
     }
 
     /// The address of a page, as a browser on this machine opens it.
-    pub fn address(&self, path: &str) -> String {
+    pub fn page(&self, path: &str) -> String {
         format!("{}{path}", self.daemon().base)
-    }
-
-    /// The port that the daemon listens on.
-    pub fn port(&self) -> u16 {
-        self.daemon().base.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
     /// Who may use the daemon, without HTTP.
