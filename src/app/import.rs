@@ -15,8 +15,11 @@ use crate::domain::event::{Event, ScheduleImported};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId};
 use crate::domain::import::{DraftAgent, ImportOptions, ImportRefused, ScheduleDraft, read_schedule};
 use crate::engine::door::Door;
-use crate::http::{ImportAnswer, ImportError, Imports, WantedImport, file_name};
-use crate::store::{AgentSchedule, Commit, Imported, Reader, ScheduleImport, Writer};
+use crate::domain::schedule::Coverage;
+use crate::http::{
+    DayOfShifts, ImportAnswer, ImportError, Imports, PutShifts, PutShiftsError, WantedImport, file_name,
+};
+use crate::store::{AgentSchedule, Commit, Imported, Reader, ScheduleImport, StoredAgent, StoredPlan, Writer};
 
 /// Reads files and stores what they say; used by the daemon and, where none runs, by the command.
 #[derive(Clone)]
@@ -33,12 +36,19 @@ pub struct Importer {
     pub door: Door,
     /// How files are read; a reload may change it.
     pub options: watch::Receiver<ImportOptions>,
+    /// One at a time, so that nothing comes between the look at what is in force and the change of it.
+    pub turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Imports for Importer {
     fn import(&self, wanted: WantedImport) -> BoxFuture<Result<ImportAnswer, ImportError>> {
         let importer = self.clone();
         Box::pin(async move { importer.run(wanted).await })
+    }
+
+    fn put(&self, wanted: PutShifts) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>> {
+        let importer = self.clone();
+        Box::pin(async move { importer.put_day(wanted).await })
     }
 }
 
@@ -62,9 +72,11 @@ impl Importer {
                 });
             }
         };
+        let turn = self.turn.lock().await;
         let others = if wanted.whole { self.left_out(&wanted.tenant, &draft).await? } else { Vec::new() };
         let others_off = others.len();
         let imported = self.writer.import(self.schedule(&wanted, &draft, others)).await.map_err(ImportError::Store)?;
+        drop(turn);
         let (version, changed) = match imported {
             Imported::Switched { version, .. } => (version, true),
             Imported::Unchanged { version } => (version, false),
@@ -113,6 +125,90 @@ impl Importer {
             })
         });
         Ok(spoken_for.collect())
+    }
+
+    /// Puts the shifts of one agent's day, as an import of that day alone.
+    async fn put_day(&self, wanted: PutShifts) -> Result<Option<StoredPlan>, PutShiftsError> {
+        let PutShifts { day, is_expected } = wanted;
+        let read = PutShiftsError::Read;
+        let known = self.reader.agent(&day.tenant, &day.agent).await.map_err(read)?;
+        let known = known.ok_or_else(|| PutShiftsError::NoAgent(day.agent.clone()))?;
+        let turn = self.turn.lock().await;
+        let in_force = self.reader.plan_of_agent(&day.tenant, &day.agent, day.span).await.map_err(read)?;
+        is_expected(in_force).map_err(PutShiftsError::NotExpected)?;
+        self.check_neighbours(&day).await?;
+        let (tenant, agent, span) = (day.tenant.clone(), day.agent.clone(), day.span);
+        let imported = self.writer.import(self.schedule_of_day(day, known)).await.map_err(PutShiftsError::Store)?;
+        drop(turn);
+        if matches!(imported, Imported::Switched { .. })
+            && let Err(error) = self.door.schedule_changed(&tenant).await
+        {
+            tracing::warn!(%tenant, %error, "the keeper will see the schedule when it next reads plans");
+        }
+        self.reader.plan_of_agent(&tenant, &agent, span).await.map_err(read)
+    }
+
+    /// The store lets go of whatever a new shift lies over; a shift of another day is not to go that way.
+    async fn check_neighbours(&self, day: &DayOfShifts) -> Result<(), PutShiftsError> {
+        let (from, to) = day.span;
+        let last = day.shifts.iter().map(|shift| shift.end).max().unwrap_or(to).max(to);
+        let around = self.reader.plan_of_agent(&day.tenant, &day.agent, (from, last)).await;
+        let others = around.map_err(PutShiftsError::Read)?.map(|plan| plan.shifts).unwrap_or_default();
+        let others = others.into_iter().filter(|other| other.start < from || other.start >= to);
+        for other in others {
+            let over = day.shifts.iter().find(|shift| shift.start < other.end && other.start < shift.end);
+            if let Some(shift) = over {
+                return Err(PutShiftsError::Overlaps { start: shift.start, other: other.start, until: other.end });
+            }
+        }
+        Ok(())
+    }
+
+    fn schedule_of_day(&self, day: DayOfShifts, known: StoredAgent) -> ScheduleImport {
+        let now = self.clock.now();
+        let name = format!("{} on {}", day.agent, day.day);
+        let content = json!({"agent": day.agent, "from": day.span.0, "to": day.span.1, "shifts": day.shifts});
+        let hash = Hash::of(content.to_string().as_bytes());
+        let audit = AuditDraft {
+            tenant: day.tenant.clone(),
+            at: now,
+            actor: day.actor.clone(),
+            action: "schedule.day_put",
+            subject: Some(known.subject),
+            transition: None,
+            before: None,
+            after: None,
+            outcome: None,
+            why: json!({"day": day.day.to_string(), "shifts": day.shifts}),
+            note: None,
+        };
+        let event = Event {
+            id: EventId(self.random.id_at(now)),
+            tenant: day.tenant.clone(),
+            at: now,
+            data: ScheduleImported {
+                name: name.clone(),
+                actor: day.actor.clone(),
+                agents: 1,
+                shifts: day.shifts.len(),
+                first_day: day.day.to_string(),
+                last_day: day.day.to_string(),
+            }
+            .into(),
+        };
+        ScheduleImport {
+            tenant: day.tenant,
+            name,
+            content_hash: hash,
+            agents: vec![AgentSchedule {
+                agent: known.agent,
+                subject: known.subject,
+                shifts: day.shifts,
+                coverage: Coverage { start: day.span.0, end: day.span.1 },
+            }],
+            actor: day.actor,
+            with_switch: Commit { audit: vec![audit], events: vec![event], ..Commit::default() },
+        }
     }
 
     fn schedule(&self, wanted: &WantedImport, draft: &ScheduleDraft, others: Vec<AgentSchedule>) -> ScheduleImport {

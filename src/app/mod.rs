@@ -8,6 +8,7 @@ mod jobs;
 mod open_files;
 mod people;
 mod reload;
+pub mod rotation;
 mod service_manager;
 mod settings;
 mod tenants;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRandom};
@@ -45,6 +46,7 @@ use crate::store::{Identity, Reader, Role, Store};
 use self::jobs::{JobTools, job_specs};
 use self::people::{Access, Secured};
 use self::reload::InForce;
+use self::rotation::KeyFiles;
 use self::tenants::{TenantList, TenantParts, TenantTools};
 use self::webhooks::Webhooks;
 
@@ -65,6 +67,7 @@ const CLOSE_REAL: Duration = Duration::from_secs(2);
 /// A daemon that is ready to run.
 pub struct App {
     parts: Parts,
+    reload_wanted: Arc<Notify>,
     supervisor: Supervisor,
     soft: CancellationToken,
     reload: Reload,
@@ -159,11 +162,22 @@ impl App {
         let importer = parts.importer(import_options.subscribe());
         let access = Access::new(&config.server);
         let accounts = parts.start_accounts(&mut supervisor, &access).await?;
+        let own_key = heads.key.public();
+        let audit_keys = config.audit.former_keys.iter().copied().chain([own_key]).collect();
         let job_tools = parts.job_tools(importer.clone(), heads);
         let jobs = watch::Sender::new(job_specs(&config, &job_tools));
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
         let reloads = Reloads::new(parts.clock.now());
         let status = parts.status_desk(jobs_door.clone(), reloads.clone());
+        let reload_wanted = Arc::new(Notify::new());
+        let rotations = Arc::new(KeyFiles {
+            files: webhooks.files(),
+            writer: parts.store.writer().clone(),
+            clock: parts.clock.clone(),
+            random: parts.random.clone(),
+            reloads: reloads.clone(),
+            reload: reload_wanted.clone(),
+        });
         start_face(
             &mut supervisor,
             listener,
@@ -182,11 +196,13 @@ impl App {
                 repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
                 status: status.clone(),
                 metrics_open: config.server.metrics == MetricsAccess::Open,
+                audit_keys,
+                rotations: Arc::new(rotations),
             },
         );
         parts.start_store_watch(&mut supervisor, &config);
         let reload = Reload::new(InForce { tenants: list, webhooks, access, import_options, jobs, job_tools, reloads });
-        Ok(Self { parts, supervisor, soft, reload, importer, status, accounts, listen, live })
+        Ok(Self { parts, supervisor, soft, reload, reload_wanted, importer, status, accounts, listen, live })
     }
 
     /// Takes schedule files in.
@@ -207,6 +223,11 @@ impl App {
     /// What a reload of the configuration goes through.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
+    }
+
+    /// Told when somebody asked the daemon for what takes a reload of the configuration.
+    pub fn reload_wanted(&self) -> Arc<Notify> {
+        self.reload_wanted.clone()
     }
 
     /// Tells a service manager, from now on, how the daemon is and that it lives.
@@ -314,6 +335,7 @@ impl Parts {
             random: self.random.clone(),
             door: Door::new(self.tenants.clone()).closed_in(self.store.writer().trouble()),
             options,
+            turn: Arc::default(),
         }
     }
 
@@ -370,12 +392,7 @@ impl Parts {
 }
 
 /// Starts the HTTP face, and follows its certificate where it has one.
-fn start_face(
-    supervisor: &mut Supervisor,
-    listener: TcpListener,
-    secured: Option<Secured>,
-    parts: http::ApiParts,
-) {
+fn start_face(supervisor: &mut Supervisor, listener: TcpListener, secured: Option<Secured>, parts: http::ApiParts) {
     let certificate: Option<Certificate> = secured.map(|(files, certificate, in_force)| {
         supervisor.spawn("certificate", OnFailure::Restart, move |soft| {
             http::follow_files(files.clone(), in_force.clone(), soft)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::watch;
 
+use super::rotation::SecretFiles;
 use crate::config::{Config, Webhook};
 use crate::domain::cloud_event::WebhookFormat;
 use crate::domain::event::EventKind;
@@ -19,6 +20,8 @@ pub(super) struct Webhooks {
     endpoints: watch::Sender<Endpoints>,
     /// Where people may ask for them from the moment that they are in force.
     outbox: Outbox,
+    /// Where the secrets are.
+    files: watch::Sender<SecretFiles>,
     /// Made with the first endpoint.
     network: Option<Network>,
 }
@@ -27,7 +30,8 @@ impl Webhooks {
     /// Those of a configuration, and where the workers see what becomes of them.
     pub(super) fn new(config: &Config, outbox: Outbox) -> anyhow::Result<(Self, watch::Receiver<Endpoints>)> {
         let (endpoints, seen) = watch::channel(Endpoints::from([]));
-        let mut webhooks = Self { made: Vec::new(), endpoints, outbox, network: None };
+        let files = watch::Sender::default();
+        let mut webhooks = Self { made: Vec::new(), endpoints, outbox, files, network: None };
         webhooks.take(config)?;
         Ok((webhooks, seen))
     }
@@ -53,7 +57,14 @@ impl Webhooks {
         let endpoints: Endpoints = self.made.iter().map(|(_, endpoint)| endpoint.clone()).collect();
         self.outbox.keep(&endpoints);
         self.endpoints.send_replace(endpoints);
+        let files = self.made.iter().map(|(webhook, endpoint)| (endpoint.id.clone(), webhook.secret_file.clone()));
+        self.files.send_replace(files.collect());
         Ok(())
+    }
+
+    /// Where the secrets of the endpoints are, now and after each reload.
+    pub(super) fn files(&self) -> watch::Receiver<SecretFiles> {
+        self.files.subscribe()
     }
 }
 

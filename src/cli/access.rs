@@ -66,7 +66,9 @@ impl ReachArgs {
                 }
                 (None, [only]) => only.teams.get_or_insert_default().push(TeamName::new(team)),
                 (None, all) if team == "*" => {
-                    all.iter_mut().for_each(|wanted| wanted.teams = Some(vec![TeamName::new("*")]));
+                    for wanted in all {
+                        wanted.teams = Some(vec![TeamName::new("*")]);
+                    }
                 }
                 (None, _) => return Err(usage(format!("of which tenant is the team {team}? write TENANT/{team}"))),
             }
@@ -107,12 +109,7 @@ pub(super) async fn carry_out(config: &Config, wish: Wish, reason: Option<&str>)
     }
 }
 
-async fn there(
-    config: &Config,
-    daemon: &Daemon,
-    wish: &Wish,
-    reason: Option<&str>,
-) -> Result<Value, DaemonError> {
+async fn there(config: &Config, daemon: &Daemon, wish: &Wish, reason: Option<&str>) -> Result<Value, DaemonError> {
     let with_reason = |mut body: Value| {
         if let Some(reason) = reason {
             body["reason"] = reason.into();
@@ -137,14 +134,12 @@ async fn there(
                 "role": edits.role.map_or_else(|| before["role"].clone(), |role| role.name().into()),
                 "disabled": edits.disabled.map_or_else(|| before["disabled"].clone(), Value::from),
             });
-            body = match &edits.reach {
-                Some(reach) => reaching(reach, body),
-                None => {
-                    body["everywhere"] = before["everywhere"].clone();
-                    body["tenants"] = with_all_teams(&before["tenants"]);
-                    body
-                }
-            };
+            if let Some(reach) = &edits.reach {
+                body = reaching(reach, body);
+            } else {
+                body["everywhere"] = before["everywhere"].clone();
+                body["tenants"] = with_all_teams(&before["tenants"]);
+            }
             let (body, tag) = (with_reason(body), format!("\"{}\"", before["version"]));
             ask(config, daemon, Method::PUT, &path, &[], |request| request.header("If-Match", tag).json(&body)).await
         }
@@ -303,9 +298,7 @@ async fn write(accounts: &Accounts, wish: Wish, by: &By) -> Result<Value, Accoun
             made["token"] = text.expose().into();
             Ok(made)
         }
-        Wish::RevokeToken(id) => {
-            accounts.revoke_token(&id, by).await.map(|token| json!(TokenShown::from(&*token)))
-        }
+        Wish::RevokeToken(id) => accounts.revoke_token(&id, by).await.map(|token| json!(TokenShown::from(&*token))),
         Wish::Accounts | Wish::Tokens | Wish::MakeLink(..) => Ok(Value::Null),
     }
 }
@@ -313,7 +306,9 @@ async fn write(accounts: &Accounts, wish: Wish, by: &By) -> Result<Value, Accoun
 /// Rows as a table.
 pub(super) fn table(columns: &[&str], rows: &Value) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(columns.iter().map(|column| column.replace('_', " ").to_uppercase()));
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(columns.iter().map(|column| column.replace('_', " ").to_uppercase()));
     for row in rows.as_array().into_iter().flatten() {
         table.add_row(columns.iter().map(|column| cell(row, column)));
     }

@@ -17,8 +17,10 @@ use crate::engine::accounts::NewAccount;
 
 /// What to do about accounts.
 #[derive(clap::Subcommand, Debug)]
-#[command(after_help = "Through the running daemon this takes a token with the right `accounts`; where none runs, the store is written
-directly.")]
+#[command(
+    after_help = "Through the running daemon this takes a token with the right `accounts`; where none runs, the store is written
+directly."
+)]
 pub enum AccountCommand {
     /// Make one.
     Add(AddArgs),
@@ -128,11 +130,13 @@ pub struct SetPasswordArgs {
 
 /// Options of `account link`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Needs a running daemon, which keeps the link in memory. Whoever has the address can sign in once.
+#[command(
+    after_help = "Needs a running daemon, which keeps the link in memory. Whoever has the address can sign in once.
 
 Examples:
   shiftkeeper account link ann
-  shiftkeeper account link ann --lasts 8h --reason 'first day'")]
+  shiftkeeper account link ann --lasts 8h --reason 'first day'"
+)]
 pub struct LinkArgs {
     #[command(flatten)]
     one: OneArgs,

@@ -137,7 +137,10 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
         reader.close().await;
         let manifest = written?;
         let (entries, heads) = (count(manifest.entries, "entry"), count(manifest.heads, "head"));
-        say(format!("{entries} and {heads} in {0}; check them with: python3 {0}/verify.py --key PUBLIC", folder.display()));
+        say(format!(
+            "{entries} and {heads} in {0}; check them with: python3 {0}/verify.py --key PUBLIC",
+            folder.display()
+        ));
         return Ok(Exit::Done.into());
     }
     let mut after = args.from - 1;

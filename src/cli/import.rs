@@ -185,6 +185,7 @@ pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow
         random: Arc::new(SystemRandom),
         door: Door::new(Tenants::default()),
         options: tokio::sync::watch::channel(config.import.clone()).1,
+        turn: Arc::default(),
     };
     let imported = importer.run(wanted).await;
     // The importer holds a writer, and the store closes when the last of them is gone.

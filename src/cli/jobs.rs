@@ -65,7 +65,11 @@ struct ListArgs {
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Ends with 0 when the job has begun (with --wait: when it went well), with 1 when it failed or the daemon
-refused, and with 75 when it still runs at the end of the wait."
+refused, and with 75 when it still runs at the end of the wait.
+
+Examples:
+  shiftkeeper jobs run backup
+  shiftkeeper jobs run retention --wait 10m --output json"
 )]
 struct RunArgs {
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 mod access;
 pub mod account;
+pub mod agents;
 pub mod audit;
 pub mod change;
 pub mod check;
@@ -15,6 +16,7 @@ pub mod finding;
 pub mod healthcheck;
 pub mod import;
 pub mod jobs;
+pub mod manual;
 pub mod output;
 mod password;
 pub mod plan;
@@ -61,6 +63,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Show what the calendar asks for, or run a job now.
     Jobs(jobs::JobsArgs),
+    /// Show the agents: state, plan and verdict.
+    Agents(agents::AgentsArgs),
     /// Change the state of one agent or many.
     Change(change::ChangeArgs),
     /// Watch the agents live: a table that follows the daemon.
@@ -91,6 +95,10 @@ enum Command {
     Db(db::DbCommand),
     /// Run the stand-in platform.
     Simulate(simulate::SimulateArgs),
+    /// Print what a shell completes commands by.
+    Completions(manual::CompletionsArgs),
+    /// Write manual pages.
+    Man(manual::ManArgs),
 }
 
 impl Cli {
@@ -103,6 +111,7 @@ impl Cli {
             Command::Plan(args) => plan::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::Jobs(args) => jobs::run(args).await,
+            Command::Agents(args) => agents::run(args).await,
             Command::Change(args) => change::run(args).await,
             Command::Watch(args) => watch::run(args).await,
             Command::Report(command) => report::run(command).await,
@@ -115,6 +124,8 @@ impl Cli {
             Command::Doctor(args) => doctor::run(args).await,
             Command::Db(command) => db::run(command).await,
             Command::Simulate(args) => simulate::run(args).await,
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
         };
         result.unwrap_or_else(|error| {
             talk::complain(&error);

@@ -94,9 +94,7 @@ async fn compliance(args: ComplianceArgs) -> anyhow::Result<ExitCode> {
 
 fn check_order(span: Span) -> anyhow::Result<()> {
     match (span.from, span.to) {
-        (Some(from), Some(to)) if from >= to => {
-            Err(usage(format!("--from {from} does not lie before --to {to}")))
-        }
+        (Some(from), Some(to)) if from >= to => Err(usage(format!("--from {from} does not lie before --to {to}"))),
         _ => Ok(()),
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -47,13 +48,13 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     app.tell(manager);
     print_json(&json!({"ready": true, "listen": app.listen.to_string()}))?;
     tracing::info!(listen = %app.listen, version = env!("CARGO_PKG_VERSION"), "serving");
-    let reload = app.reload();
+    let (reload, wanted) = (app.reload(), app.reload_wanted());
     let daemon = app.run();
     tokio::pin!(daemon);
     let ended = loop {
         tokio::select! {
             ended = &mut daemon => break ended,
-            signal = signals.next() => match signal {
+            signal = signals.next_or(&wanted) => match signal {
                 Signal::Stop => {
                     manager.stopping();
                     soft.cancel();
@@ -100,8 +101,10 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Signal {
+    /// The next signal; who asked the daemon for what takes a reload is as good as one.
+    async fn next_or(&mut self, reload_wanted: &Notify) -> Signal {
         tokio::select! {
+            () = reload_wanted.notified() => Signal::Reload,
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.hangup.recv() => Signal::Reload,

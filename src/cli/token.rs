@@ -14,8 +14,10 @@ use crate::engine::accounts::NewToken;
 
 /// What to do about tokens.
 #[derive(clap::Subcommand, Debug)]
-#[command(after_help = "Through the running daemon this takes a token with the right `accounts`; where none runs, the store is written
-directly.")]
+#[command(
+    after_help = "Through the running daemon this takes a token with the right `accounts`; where none runs, the store is written
+directly."
+)]
 pub enum TokenCommand {
     /// Make one, and print it this once.
     Create(CreateArgs),

@@ -33,8 +33,8 @@ impl ServerTls {
             ),
             &file(),
         );
-        let key =
-            section.optional(restarts("key", "The file of the certificate's key: PEM, relative to this file."), &file());
+        let key = section
+            .optional(restarts("key", "The file of the certificate's key: PEM, relative to this file."), &file());
         match (certificate, key) {
             (Some(certificate), Some(key)) => Some(Self { certificate, key }),
             (None, None) => None,
@@ -128,11 +128,8 @@ impl ServerProxy {
             reloads("groups_header", "The header in which they name the groups, as in `X-Forwarded-Groups`."),
             &header(),
         );
-        let groups_separator = section.value(
-            reloads("groups_separator", "The character between two groups."),
-            &separator(),
-            ',',
-        );
+        let groups_separator =
+            section.value(reloads("groups_separator", "The character between two groups."), &separator(), ',');
         let roles = section.tables("roles", ProxyRole::read);
         if user_header.is_some() && peers.is_empty() {
             section.complain("user_header", Fault::new("is believed from nobody").advise("name the proxy in peers"));
@@ -166,13 +163,11 @@ impl ProxyRole {
             &kind::list(kind::text()),
             Vec::new(),
         );
-        let wanted = match wanted_reach(&tenants, &teams) {
-            Ok(wanted) => wanted,
-            Err(NotOfATenant) => {
-                let fault = Fault::new("names a team of none of the tenants");
-                section.complain("teams", fault.advise("write TENANT/TEAM with a tenant of tenants, as in \"acme/Billing\""));
-                return None;
-            }
+        let Ok(wanted) = wanted_reach(&tenants, &teams) else {
+            let fault = Fault::new("names a team of none of the tenants");
+            section
+                .complain("teams", fault.advise("write TENANT/TEAM with a tenant of tenants, as in \"acme/Billing\""));
+            return None;
         };
         match wanted.reach(role) {
             Ok(reach) => Some(Self { id: id?, group: group?, role: role?, reach }),
@@ -214,9 +209,12 @@ const ROLES: &[(&str, Role)] = &[
 ];
 
 fn network() -> Kind<Network> {
-    let convert = |text: &str| text.parse().map_err(|_| {
-        Fault::new("must be an address or a network").advise("as in \"10.0.0.7\" or \"10.0.0.0/8\", with zeros behind the prefix")
-    });
+    let convert = |text: &str| {
+        text.parse().map_err(|_| {
+            Fault::new("must be an address or a network")
+                .advise("as in \"10.0.0.7\" or \"10.0.0.0/8\", with zeros behind the prefix")
+        })
+    };
     Kind::from_text("address or network", convert, |network| format!("\"{network}\""))
 }
 

@@ -133,9 +133,7 @@ pub enum BadField {
 pub fn check_id(id: &str) -> Result<(), BadField> {
     let sound = (1..=LONGEST_ID).contains(&id.len())
         && id.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && id.chars().all(|c| {
-            c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.' | '+' | '@')
-        });
+        && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.' | '+' | '@'));
     if sound { Ok(()) } else { Err(BadField::Id) }
 }
 

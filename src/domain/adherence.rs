@@ -2,11 +2,14 @@
 //!
 //! One verdict at one instant, out of the plan and the last sight. Reports over time add verdicts up elsewhere.
 
+pub mod course;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::agent::Observed;
 use super::schedule::{ACTIVITY_KINDS, Activity, Planned};
@@ -16,7 +19,7 @@ use super::state::AgentState;
 use super::time::UtcMicros;
 
 /// What adherence says.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// In a state that the planned activity allows, or out of it for no longer than the tolerance.
@@ -218,18 +221,28 @@ impl AdherenceSettings {
         observed: &Observed,
         now: UtcMicros,
     ) -> LiveVerdict {
-        if matches!(observed.state, AgentState::Unknown(_)) {
-            return LiveVerdict { verdict: Verdict::Unknown, since: Some(observed.entered_at) };
+        self.judge_state(planned, (&observed.state, observed.entered_at), now)
+    }
+
+    /// The verdict at `now` on a state that was entered at an instant and is known to last.
+    fn judge_state<'p>(
+        &self,
+        planned: PlannedNow<impl FnOnce() -> Option<&'p Activity>>,
+        (state, entered_at): (&AgentState, UtcMicros),
+        now: UtcMicros,
+    ) -> LiveVerdict {
+        if matches!(state, AgentState::Unknown(_)) {
+            return LiveVerdict { verdict: Verdict::Unknown, since: Some(entered_at) };
         }
         let Some(allowed) = self.allowed_for(planned.kind, planned.activity) else {
             let off = planned.kind == PlanKind::Off;
             let verdict = if off { Verdict::Unscheduled } else { Verdict::Unknown };
             return LiveVerdict { verdict, since: planned.since };
         };
-        let since = planned.since.map_or(observed.entered_at, |start| start.max(observed.entered_at));
-        let verdict = if allowed.states.contains(&observed.state) {
+        let since = planned.since.map_or(entered_at, |start| start.max(entered_at));
+        let verdict = if allowed.states.contains(state) {
             Verdict::In
-        } else if allowed.contact_is_neutral && observed.state.is_on_contact() {
+        } else if allowed.contact_is_neutral && state.is_on_contact() {
             Verdict::Neutral
         } else if now.since(since) > allowed.tolerance {
             Verdict::Out

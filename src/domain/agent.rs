@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::ids::{AgentId, ReasonCode, TeamName, TransitionId};
 use super::state::AgentState;
@@ -22,7 +23,7 @@ pub struct Agent {
 }
 
 /// Where the knowledge of a state comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A snapshot of a subscription, with the platform's own instant.

@@ -237,7 +237,7 @@ impl ChainHead {
 }
 
 /// What is wrong with a chain, and where.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, utoipa::ToSchema)]
 pub struct BadEntry {
     /// The number of the first entry that does not hold.
     pub seq: u64,

@@ -228,12 +228,14 @@ impl Reach {
         match (self, other) {
             (Self::Everywhere, _) => true,
             (Self::Only(_), Self::Everywhere) => false,
-            (Self::Only(_), Self::Only(wanted)) => wanted.iter().all(|(tenant, teams)| match (self.teams(tenant), teams) {
-                _ if !self.has(tenant) => false,
-                (None, _) => true,
-                (Some(_), None) => false,
-                (Some(reached), Some(teams)) => teams.is_subset(reached),
-            }),
+            (Self::Only(_), Self::Only(wanted)) => {
+                wanted.iter().all(|(tenant, teams)| match (self.teams(tenant), teams) {
+                    _ if !self.has(tenant) => false,
+                    (None, _) => true,
+                    (Some(_), None) => false,
+                    (Some(reached), Some(teams)) => teams.is_subset(reached),
+                })
+            }
         }
     }
 }

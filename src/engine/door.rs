@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use tokio::sync::{oneshot, watch};
+use utoipa::ToSchema;
 
 use super::message::Message;
 use super::tenants::Tenants;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::board::Board;
 use super::door::{ChangeRequest, DoorError, Taken};
 use super::live::snapshot::Snapshot;
 use crate::domain::ids::{AgentId, TransitionId};
@@ -46,6 +47,11 @@ pub enum Message {
     Look {
         /// Answered after the commit.
         reply: oneshot::Sender<Snapshot>,
+    },
+    /// Somebody wants a list of the agents.
+    Board {
+        /// Answered after the commit.
+        reply: oneshot::Sender<Board>,
     },
 }
 

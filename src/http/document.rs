@@ -234,3 +234,125 @@ async fn file(uri: Uri) -> Result<Response, Problem> {
     }
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::super::routes::{METHODS, listed};
+    use super::*;
+
+    const REFERENCE: &str = include_str!("../../docs/api.md");
+
+    fn document() -> Value {
+        serde_json::from_slice(&WRITTEN).expect("JSON")
+    }
+
+    /// Every value of a document, with its key.
+    fn walk<'v>(key: &'v str, value: &'v Value, visit: &mut impl FnMut(&'v str, &'v Value)) {
+        visit(key, value);
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(key, value)| walk(key, value, visit)),
+            Value::Array(items) => items.iter().for_each(|value| walk("", value, visit)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_route_of_the_table_is_in_the_document_and_the_other_way_round() {
+        let routes: BTreeSet<_> =
+            listed().into_iter().filter_map(|route| Some((route.path, route.method?.to_lowercase()))).collect();
+        let document = document();
+        let mut described = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for (method, _) in item.as_object().expect("operations") {
+                described.insert((path.clone(), method.clone()));
+            }
+        }
+        assert_eq!(routes, described);
+        assert_eq!(METHODS.len(), 4);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_operation_has_a_name_of_its_own() {
+        let document = document();
+        let (mut names, mut twice, mut lost) = (BTreeSet::new(), Vec::new(), Vec::new());
+        walk("", &document, &mut |key, value| match (key, value.as_str()) {
+            ("$ref", Some(place)) => {
+                let pointer = place.strip_prefix('#').expect("within the document");
+                if document.pointer(pointer).is_none() {
+                    lost.push(place.to_owned());
+                }
+            }
+            ("operationId", Some(name)) => {
+                if !names.insert(name.to_owned()) {
+                    twice.push(name.to_owned());
+                }
+            }
+            _ => {}
+        });
+        assert!(lost.is_empty(), "{lost:?}");
+        assert!(twice.is_empty(), "{twice:?}");
+    }
+
+    #[test]
+    fn every_operation_says_what_it_is_takes_and_answers_with() {
+        let document = document();
+        let tags: Vec<_> = TAGS.iter().map(|(name, _)| *name).collect();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                let place = format!("{method} {path}");
+                assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{place} has no summary");
+                let tag = operation["tags"][0].as_str().unwrap_or_default();
+                assert!(tags.contains(&tag), "{place}: tag {tag:?}");
+                assert!(operation["security"].is_array(), "{place} says nothing of rights");
+                for part in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+                    let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+                    assert!(parameters.iter().any(|known| known["name"] == part), "{place}: {part}");
+                }
+                let answers = operation["responses"].as_object().expect("answers");
+                assert!(answers.contains_key("500") && answers.len() > 1, "{place}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_reference_names_every_place_and_every_code() {
+        for route in listed() {
+            let place = route.path.replace("{file}", "");
+            assert!(REFERENCE.contains(place.trim_end_matches('/')), "docs/api.md says nothing of {place}");
+        }
+        for code in Code::ALL {
+            let status = if *code == Code::BadBody { "400, 422".to_owned() } else { code.status().as_u16().to_string() };
+            let row = format!("| {status} | `{}` | {} |", code.name(), code.means());
+            let listed = REFERENCE.lines().any(|line| line == row);
+            assert!(listed, "docs/api.md does not have the error {row}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_is_served_from_here_and_names_no_outside_address() {
+        for (path, kind, holds) in [
+            ("/api/docs/", "text/html", "swagger-ui"),
+            ("/api/docs/swagger-initializer.js", "text/javascript", PLACE),
+            ("/api/docs/swagger-ui.css", "text/css", ".swagger-ui"),
+        ] {
+            let answer = file(path.parse().expect("a place")).await.expect("served");
+            assert_eq!(answer.headers()[header::CONTENT_SECURITY_POLICY], PAGE_POLICY);
+            let found = answer.headers()[header::CONTENT_TYPE].to_str().expect("text").to_owned();
+            assert!(found.starts_with(kind), "{path}: {found}");
+            let body = axum::body::to_bytes(answer.into_body(), 16 << 20).await.expect("a body");
+            let text = String::from_utf8_lossy(&body);
+            assert!(text.contains(holds), "{path}");
+            if !kind.contains("css") {
+                assert!(!text.contains("https://") && !text.contains("http://"), "{path} names an address: {text}");
+            }
+        }
+        let initializer = file("/api/docs/swagger-initializer.js".parse().expect("a place")).await.expect("served");
+        let body = axum::body::to_bytes(initializer.into_body(), 1 << 20).await.expect("a body");
+        assert!(String::from_utf8_lossy(&body).contains("\"validatorUrl\": \"none\""), "{body:?}");
+        assert!(file("/api/docs/nothing.js".parse().expect("a place")).await.is_err());
+    }
+}

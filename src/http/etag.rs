@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
+use utoipa::IntoParams;
 
 use super::problem::{Code, Problem};
 
@@ -28,6 +29,16 @@ impl Version {
         let tag = HeaderValue::from_str(&format!("\"{}\"", self.0));
         (ETAG, tag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")))
     }
+}
+
+/// The header, as the document describes it; [`IfMatch`] reads it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `IfMatch` reads")]
+pub(super) struct IfMatchHeader {
+    /// The `ETag` that came with what you read; without it nothing is written.
+    #[param(rename = "If-Match", required = false)]
+    version: String,
 }
 
 /// The versions of which one must be in force for a change to be made.
@@ -69,7 +80,8 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
             versions.extend(tags.map(|tag| Version(tag.to_owned())));
         }
         if versions.is_empty() {
-            let detail = "read it first, and send the `ETag` that came with it as `If-Match`, so that nobody's change is lost";
+            let detail =
+                "read it first, and send the `ETag` that came with it as `If-Match`, so that nobody's change is lost";
             return Err(Problem::of(Code::IfMatchMissing, detail));
         }
         Ok(Self::OneOf(versions))

@@ -105,8 +105,10 @@ mod tests {
     }
 
     fn refused(arrival: &Arrival, headers: &[(&'static str, &'static str)]) -> bool {
-        let headers: HeaderMap =
-            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
         from_another_site(&headers, arrival).is_some()
     }
 

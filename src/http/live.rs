@@ -387,7 +387,10 @@ mod tests {
         let query = "tenant=acme&tenant=beta&team=Care%20%26%20Co&skill=Voice&after=12";
         let asked = Asked::of(query, &headers).expect("sound");
         assert_eq!(asked.tenants, tenants(&["acme", "beta"]));
-        assert_eq!(asked.narrow, Narrow { teams: vec!["Care & Co".into()], skills: vec!["Voice".into()], ..Narrow::default() });
+        assert_eq!(
+            asked.narrow,
+            Narrow { teams: vec!["Care & Co".into()], skills: vec!["Voice".into()], ..Narrow::default() }
+        );
         assert_eq!(asked.after.as_deref(), Some("12"));
         headers.insert("last-event-id", HeaderValue::from_static("15"));
         assert_eq!(Asked::of(query, &headers).expect("sound").after.as_deref(), Some("15"));

@@ -24,16 +24,21 @@ mod tls;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use utoipa::ToSchema;
 
 use self::problem::Problem;
 use crate::clock::BoxFuture;
-use crate::domain::ids::TenantId;
+use crate::domain::audit::head::PublicKey;
+use crate::domain::ids::{AgentId, EndpointId, TenantId};
 use crate::domain::import::Complaint;
+use crate::domain::schedule::Shift;
+use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 use crate::engine::accounts::Accounts;
+use crate::engine::board::Boards;
 use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
 use crate::engine::jobs::Jobs;
@@ -42,7 +47,7 @@ use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
 use crate::engine::status::StatusDesk;
-use crate::store::Reader;
+use crate::store::{Reader, StoredPlan};
 
 pub use api::accounts::AccountShown;
 pub use api::tokens::TokenShown;
@@ -59,6 +64,64 @@ pub use tls::{Certificate, CertificateError, TlsFiles, follow_files};
 pub trait Imports: Send + Sync {
     /// Imports a file for a tenant; `name` is what people call it, `actor` who asks.
     fn import(&self, wanted: WantedImport) -> BoxFuture<Result<ImportAnswer, ImportError>>;
+
+    /// Puts the shifts of one agent that begin on one day in place of those there are; gives the plan of the day as it is then.
+    fn put(&self, wanted: PutShifts) -> BoxFuture<Result<Option<StoredPlan>, PutShiftsError>>;
+}
+
+/// The shifts of one agent that begin on one local day.
+#[derive(Clone, Debug)]
+pub struct DayOfShifts {
+    /// Whose agent.
+    pub tenant: TenantId,
+    /// Whose shifts.
+    pub agent: AgentId,
+    /// The local day.
+    pub day: Date,
+    /// From its first instant to the first of the next day.
+    pub span: (UtcMicros, UtcMicros),
+    /// In order and without overlap; none for a day off.
+    pub shifts: Vec<Shift>,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// A look at what is in force: whether it is what the caller read.
+pub type IsExpected = Box<dyn FnOnce(Option<StoredPlan>) -> Result<(), Problem> + Send>;
+
+/// A day to be put, if what is in force is what the caller read.
+pub struct PutShifts {
+    /// The day.
+    pub day: DayOfShifts,
+    /// Asked while no other import can come between.
+    pub is_expected: IsExpected,
+}
+
+/// Why a day was not put.
+#[derive(Debug, thiserror::Error)]
+pub enum PutShiftsError {
+    /// The caller read another version.
+    #[error("it was changed meanwhile")]
+    NotExpected(Problem),
+    /// A shift would lie over one of another day.
+    #[error("the shift from {start} overlaps the one of another day from {other} to {until}; change that day first")]
+    Overlaps {
+        /// Of the shift that was to be put.
+        start: UtcMicros,
+        /// Of the other one.
+        other: UtcMicros,
+        /// Of the other one.
+        until: UtcMicros,
+    },
+    /// No schedule ever named the agent, and nobody ever saw one.
+    #[error("nothing is known of agent {0} yet; import a schedule that names the agent")]
+    NoAgent(AgentId),
+    /// What is in force could not be read.
+    #[error("the schedule in force could not be read; nothing was changed")]
+    Read(#[source] crate::store::ReadError),
+    /// The store did not take it.
+    #[error("the shifts could not be stored; nothing was changed")]
+    Store(#[source] crate::store::CommitError),
 }
 
 /// A file to import.
@@ -125,12 +188,62 @@ pub enum ImportError {
     Store(#[source] crate::store::CommitError),
 }
 
+/// Puts new signing keys in the place of old ones. Named here and made by `app`, since files and the configuration are no business
+/// of a request handler.
+pub trait Rotations: Send + Sync {
+    /// Changes the key of an endpoint.
+    fn rotate(&self, wanted: WantedRotation) -> BoxFuture<Result<Rotated, RotateRefused>>;
+}
+
+/// A key to be changed.
+#[derive(Clone, Debug)]
+pub struct WantedRotation {
+    /// Of this endpoint.
+    pub id: EndpointId,
+    /// In whose audit chain it stands.
+    pub tenant: TenantId,
+    /// The old key is known to others: it stops at once.
+    pub drop_old: bool,
+    /// Who asks.
+    pub actor: String,
+}
+
+/// A key that was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rotated {
+    /// Until when the old one signs beside it.
+    pub previous_until: Option<UtcMicros>,
+    /// The daemon signs with the new one; else it will once it has read its configuration again.
+    pub in_force: bool,
+}
+
+/// Why a key was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateRefused {
+    /// No such endpoint in the configuration.
+    #[error("the configuration has no such webhook")]
+    Unknown,
+    /// The daemon cannot change it: what to do.
+    #[error("{0}")]
+    NotHere(String),
+    /// It was changed less than a day ago.
+    #[error(
+        "the key was changed less than a day ago, and receivers may know only the one before, which signs until {0}: wait \
+         until then, or drop it (`drop_old`)"
+    )]
+    Lately(UtcMicros),
+    /// The store does not take the entry of it.
+    #[error("it could not be recorded, and the key was not changed or its change is not told of")]
+    Store(#[source] crate::store::CommitError),
+}
+
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState {
     tokens: watch::Receiver<Arc<Tokens>>,
     accounts: Accounts,
     door: Door,
+    boards: Boards,
     reader: Reader,
     readiness: Readiness,
     imports: Arc<dyn Imports>,
@@ -141,6 +254,10 @@ pub struct ApiState {
     live: Live,
     status: StatusDesk,
     metrics_open: bool,
+    audit_keys: Arc<[PublicKey]>,
+    rotations: Arc<dyn Rotations>,
+    /// A check of a chain reads all of it: one at a time.
+    verifying: Arc<Semaphore>,
 }
 
 /// What the HTTP face is made of.
@@ -171,6 +288,10 @@ pub struct ApiParts {
     pub status: StatusDesk,
     /// `/metrics` takes no token.
     pub metrics_open: bool,
+    /// The public keys that audit heads must be signed with: the daemon's own, and those before it.
+    pub audit_keys: Arc<[PublicKey]>,
+    /// Changes the keys of webhooks.
+    pub rotations: Arc<dyn Rotations>,
 }
 
 impl ApiState {
@@ -179,6 +300,7 @@ impl ApiState {
         Self {
             tokens: parts.tokens,
             accounts: parts.accounts,
+            boards: Boards::new(parts.door.tenants().clone()),
             door: parts.door,
             reader: parts.reader,
             readiness: parts.readiness,
@@ -190,6 +312,9 @@ impl ApiState {
             live: parts.live,
             status: parts.status,
             metrics_open: parts.metrics_open,
+            audit_keys: parts.audit_keys,
+            rotations: parts.rotations,
+            verifying: Arc::new(Semaphore::new(1)),
         }
     }
 }

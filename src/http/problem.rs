@@ -155,12 +155,12 @@ impl Problem {
     }
 
     /// What went wrong, by a name that stays.
-    pub(super) const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> &'static str {
         self.code
     }
 
     /// The same for people.
-    pub(super) fn detail(&self) -> &str {
+    pub fn detail(&self) -> &str {
         &self.detail
     }
 

@@ -14,6 +14,7 @@ use utoipa::IntoParams;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::etag::Version;
 use super::problem::Problem;
 use crate::domain::ids::TenantId;
 use crate::engine::door::IdempotencyKey;
@@ -76,6 +77,31 @@ pub(super) struct KeyHeader {
     key: Option<String>,
 }
 
+/// As [`once`], with the `version` of what is answered as its `ETag`.
+pub(super) async fn once_versioned<W>(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    key: Option<IdempotencyKey>,
+    work: W,
+) -> Result<Response, Problem>
+where
+    W: Future<Output = Result<Answer, Problem>> + Send + 'static,
+{
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: String,
+    }
+    let answer = carried_out(state, caller, tenant, key, work).await?;
+    let version = serde_json::from_str(&answer.body).map(|Versioned { version }| Version::of(version));
+    let mut response = told(answer);
+    if let Ok(version) = version {
+        let (name, value) = version.header();
+        response.headers_mut().insert(name, value);
+    }
+    Ok(response)
+}
+
 /// Does what is asked, under a key only once. Rights have been checked.
 pub(super) async fn once<W>(
     state: &ApiState,
@@ -87,13 +113,29 @@ pub(super) async fn once<W>(
 where
     W: Future<Output = Result<Answer, Problem>> + Send + 'static,
 {
+    Ok(told(carried_out(state, caller, tenant, key, work).await?))
+}
+
+async fn carried_out<W>(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    key: Option<IdempotencyKey>,
+    work: W,
+) -> Result<Answer, Problem>
+where
+    W: Future<Output = Result<Answer, Problem>> + Send + 'static,
+{
     let token: Arc<str> = caller.owner();
-    let answer = match key {
-        Some(key) => state.repeats.once(tenant.cloned(), token, key, work).await?,
-        None => work.await?,
-    };
+    match key {
+        Some(key) => state.repeats.once(tenant.cloned(), token, key, work).await,
+        None => work.await,
+    }
+}
+
+fn told(answer: Answer) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let mut response = (status, answer.body).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }

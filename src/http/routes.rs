@@ -108,10 +108,23 @@ impl Row {
 
 /// Every row there is.
 fn table() -> Vec<Row> {
-    [watchdog(), daemon(), transitions(), jobs(), webhooks(), schedules(), the_live_picture(), access(), pages()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        watchdog(),
+        daemon(),
+        agents(),
+        figures(),
+        transitions(),
+        jobs(),
+        webhooks(),
+        audit(),
+        schedules(),
+        the_live_picture(),
+        access(),
+        pages(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 const READ: Needs = Needs::Right(Right::Read);
@@ -119,7 +132,6 @@ const CHANGE: Needs = Needs::Right(Right::Change);
 const IMPORT: Needs = Needs::Right(Right::Import);
 
 const OF_TENANT: &[Code] = &[Code::NoSuchTenant];
-const ASKED_OF_TENANT: &[Code] = &[Code::NoSuchTenant, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
 
 fn watchdog() -> Vec<Row> {
     vec![
@@ -136,8 +148,53 @@ fn watchdog() -> Vec<Row> {
 
 fn daemon() -> Vec<Row> {
     vec![
+        Row::new(READ, routes!(api::tenants::list)),
         Row::new(READ, routes!(api::status::show)).refusing(OF_TENANT),
-        Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable]),
+        Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[
+            Code::NoSuchTenant,
+            Code::NoSuchAgent,
+            Code::Unavailable,
+        ]),
+    ]
+}
+
+fn agents() -> Vec<Row> {
+    const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable];
+    const PUT: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchAgent,
+        Code::ShiftsRefused,
+        Code::ChangedMeanwhile,
+        Code::IfMatchMissing,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(READ, routes!(api::agents::list)).refusing(&[Code::NoSuchTenant, Code::Unavailable]),
+        Row::new(READ, routes!(api::agents::show)).refusing(ONE),
+        Row::new(READ, routes!(api::course::history)).refusing(ONE),
+        Row::new(READ, routes!(api::course::timeline)).refusing(ONE),
+        Row::new(READ, routes!(api::shifts::list)).refusing(ONE),
+        Row::new(READ, routes!(api::shifts::day)).refusing(ONE),
+        Row::new(IMPORT, routes!(api::shifts::put)).refusing(PUT),
+    ]
+}
+
+fn figures() -> Vec<Row> {
+    vec![
+        Row::new(READ, routes!(api::figures::queues)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::figures::queue_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchQueue]),
+        Row::new(READ, routes!(api::figures::skills)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::figures::skill_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchSkill]),
+    ]
+}
+
+fn audit() -> Vec<Row> {
+    vec![
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::list)).refusing(OF_TENANT),
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::verify)).of(Kind::Long).refusing(&[Code::NoSuchTenant, Code::Verifying]),
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::export)).refusing(OF_TENANT),
     ]
 }
 
@@ -169,8 +226,7 @@ fn transitions() -> Vec<Row> {
 }
 
 fn jobs() -> Vec<Row> {
-    const RUN: &[Code] =
-        &[Code::NoSuchTenant, Code::NoSuchJob, Code::JobRunning, Code::KeyReused, Code::Unavailable];
+    const RUN: &[Code] = &[Code::NoSuchTenant, Code::NoSuchJob, Code::JobRunning, Code::KeyReused, Code::Unavailable];
     vec![
         Row::new(READ, routes!(api::jobs::list)).refusing(OF_TENANT),
         Row::new(READ, routes!(api::jobs::runs)).refusing(OF_TENANT),
@@ -180,6 +236,15 @@ fn jobs() -> Vec<Row> {
 
 fn webhooks() -> Vec<Row> {
     const LIST: &[Code] = &[Code::NoSuchTenant, Code::NoSuchWebhook, Code::NoSuchEvent];
+    const ROTATE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchWebhook,
+        Code::SecretNotHere,
+        Code::RotatedLately,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
     const WISH: &[Code] = &[
         Code::NoSuchTenant,
         Code::NoSuchWebhook,
@@ -194,6 +259,7 @@ fn webhooks() -> Vec<Row> {
         Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::retry)).refusing(WISH),
         Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::recover)).refusing(WISH),
         Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::test)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::rotate)).refusing(ROTATE),
     ]
 }
 
@@ -272,6 +338,8 @@ fn pages() -> Vec<Row> {
     vec![
         page("/", get(console::live)),
         page("/wallboard", get(console::wallboard)),
+        page("/agents/{id}", get(console::agent)),
+        page("/audit", get(console::audit)),
         page("/reports", get(console::reports)),
         page("/reports/compliance.csv", get(console::report_download)).of(Kind::Lasting),
         page("/webhooks", get(console::webhooks)),
@@ -399,12 +467,8 @@ pub fn listed() -> Vec<Listed> {
 }
 
 /// The methods that rows may have, with their names.
-pub(super) const METHODS: [(HttpMethod, &str); 4] = [
-    (HttpMethod::Get, "GET"),
-    (HttpMethod::Post, "POST"),
-    (HttpMethod::Put, "PUT"),
-    (HttpMethod::Delete, "DELETE"),
-];
+pub(super) const METHODS: [(HttpMethod, &str); 4] =
+    [(HttpMethod::Get, "GET"), (HttpMethod::Post, "POST"), (HttpMethod::Put, "PUT"), (HttpMethod::Delete, "DELETE")];
 
 #[cfg(test)]
 mod tests {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ConfigBuilder, ServerConfig};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -141,7 +141,7 @@ fn usable(files: &TlsFiles, (certificate, key): &Content) -> Result<Arc<ServerCo
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map(|builder| builder.with_no_client_auth())
+        .map(ConfigBuilder::<ServerConfig, _>::with_no_client_auth)
         .and_then(|builder| builder.with_single_cert(chain, key))
         .map_err(|cause| CertificateError::Unusable { path: path(), cause })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -150,11 +150,19 @@ fn usable(files: &TlsFiles, (certificate, key): &Content) -> Result<Arc<ServerCo
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
 
     fn pair(name: &str) -> (String, String) {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
-        (made.cert.pem(), made.signing_key.serialize_pem())
+        (pem("CERTIFICATE", made.cert.der()), pem("PRIVATE KEY", &made.signing_key.serialize_der()))
+    }
+
+    fn pem(kind: &str, der: &[u8]) -> String {
+        let text = base64::prelude::BASE64_STANDARD.encode(der);
+        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
     }
 
     fn write(files: &TlsFiles, certificate: &str, key: &str) {

@@ -35,7 +35,7 @@ pub struct ChainTrust<'a> {
 }
 
 /// A head that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct BadHead {
     /// The entry that it ends at.
     pub seq: u64,

@@ -54,6 +54,7 @@ pub use size::Footprint;
 pub use tables::agents::StoredAgent;
 pub use tables::audit::{EntryColumns, StoredEntry};
 pub use tables::audit_heads::StoredHead;
+pub use tables::audit_reading::{AUDIT_STRETCH, AuditFilter, AuditPage, KnownSubject};
 pub use tables::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::events::StoredEvent;
 pub use tables::figures::{FIGURES_PAGE_LIMIT, FigurePoint};

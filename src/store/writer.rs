@@ -19,8 +19,8 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    access, agents, audit, audit_heads, calls, deliveries, events, figures, history, jobs, memory as automation, transitions,
-    upkeep,
+    access, agents, audit, audit_heads, calls, deliveries, events, figures, history, jobs, memory as automation,
+    transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;

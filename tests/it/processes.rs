@@ -174,7 +174,10 @@ async fn assert_an_auditor_finds_what_was_changed(desk: &Desk, at: &Path) {
     let ended = run(desk.command(&["audit", "export", "--from", "3", "--to", "4", "--folder", part_text])).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let (code, said) = judged(&part, &key);
-    assert!(code == Some(0) && said.contains("entries 3 to 4 hold") && said.contains("What entry 3 links to"), "{said}");
+    assert!(
+        code == Some(0) && said.contains("entries 3 to 4 hold") && said.contains("What entry 3 links to"),
+        "{said}"
+    );
 }
 
 /// Who may read the store need not have the daemon's secrets.

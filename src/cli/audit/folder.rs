@@ -11,9 +11,9 @@ use serde_json::{Map, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Names, line};
-use crate::clock::RealTime;
 use crate::cli::exit::Exit;
 use crate::cli::talk::Failure;
+use crate::clock::RealTime;
 use crate::domain::audit::Hash;
 use crate::domain::audit::head::{PublicKey, SignedHead};
 use crate::domain::ids::TenantId;
@@ -102,7 +102,10 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     let mut inside = fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
     if inside.next().is_some() {
-        let words = format!("{} is not empty: name a new folder, so that nothing of another export is taken for this one", folder.display());
+        let words = format!(
+            "{} is not empty: name a new folder, so that nothing of another export is taken for this one",
+            folder.display()
+        );
         return Err(Failure::because(Exit::Usage, words));
     }
     Ok(())

@@ -73,18 +73,8 @@ pub struct TrendArgs {
 /// So much is looked at where nothing else is said.
 const USUAL_SPAN: Duration = Duration::from_secs(60 * 86_400);
 
-const COLUMNS: [&str; 10] = [
-    "at",
-    "value",
-    "movingAverage",
-    "direction",
-    "zScore",
-    "expected",
-    "spread",
-    "seasonScore",
-    "anomaly",
-    "baseline",
-];
+const COLUMNS: [&str; 10] =
+    ["at", "value", "movingAverage", "direction", "zScore", "expected", "spread", "seasonScore", "anomaly", "baseline"];
 
 fn parse_threshold(text: &str) -> Result<f64, String> {
     let wrong = || "expects a number greater than 0, such as 2.0".to_owned();
@@ -110,8 +100,7 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
         return Err(usage(format!("--from {from} to --to {to} is more than {LONGEST_DAYS} days")));
     }
     let to = to.min(from + Duration::from_secs(LONGEST_DAYS * 86_400));
-    let settings =
-        TrendSettings { window: usize::from(args.window), threshold: args.threshold, zone: Some(zone) };
+    let settings = TrendSettings { window: usize::from(args.window), threshold: args.threshold, zone: Some(zone) };
     let trend = FigureTrend::read(&reader, tenant, &of, figure, (from, to), &settings).await?;
     reader.close().await;
     ended(write(&trend, tenant, &of, &args, &mut io::stdout()))
@@ -289,8 +278,7 @@ mod tests {
         let args = args(options).expect("known options");
         let quarter = |place: i64| UtcMicros::from_micros(place * 900_000_000);
         let values = [Some(10.0), Some(12.0), None, Some(11.0), Some(20.0)];
-        let samples: Vec<_> =
-            (0..).zip(values).map(|(place, value)| Sample { at: quarter(place), value }).collect();
+        let samples: Vec<_> = (0..).zip(values).map(|(place, value)| Sample { at: quarter(place), value }).collect();
         let points = trend(&samples, &TrendSettings::default());
         let trend = FigureTrend { figure: "contacts_queued", points, gaps: 1 };
         let mut out = Vec::new();
@@ -301,7 +289,9 @@ mod tests {
     #[test]
     fn the_table_names_what_is_odd_and_says_how_much_is_missing() {
         let table = printed(&["--skill", "1001"]);
-        for part in ["skill 1001", "4 quarters, 1 without a value", "1 quarter odd", "20.00", "+11.0", "window", "SPIKE"] {
+        for part in
+            ["skill 1001", "4 quarters, 1 without a value", "1 quarter odd", "20.00", "+11.0", "window", "SPIKE"]
+        {
             assert!(table.contains(part), "{part}:\n{table}");
         }
     }

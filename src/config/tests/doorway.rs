@@ -43,15 +43,26 @@ fn a_proxys_groups_become_roles_with_their_reach() {
 #[test]
 fn what_a_proxy_cannot_be_is_said_at_its_place() {
     let roles = |role: &str| {
-        format!("[server.proxy]\npeers = [\"10.0.0.1\"]\nuser_header = \"X-User\"\ngroups_header = \"X-Groups\"\n[[server.proxy.roles]]\nid = \"r\"\n{role}\n")
+        format!(
+            "[server.proxy]\npeers = [\"10.0.0.1\"]\nuser_header = \"X-User\"\ngroups_header = \"X-Groups\"\n[[server.proxy.roles]]\nid = \"r\"\n{role}\n"
+        )
     };
     for (toml, said) in [
-        ("[server.proxy]\npeers = [\"10.0.0.7/8\"]\n".to_owned(), "server.proxy.peers: must be an address or a network"),
+        (
+            "[server.proxy]\npeers = [\"10.0.0.7/8\"]\n".to_owned(),
+            "server.proxy.peers: must be an address or a network",
+        ),
         ("[server.proxy]\nuser_header = \"X-User\"\n".to_owned(), "server.proxy.user_header: is believed from nobody"),
-        ("[server.proxy]\npeers = [\"::1\"]\nuser_header = \"Authorization\"\n".to_owned(), "must be the name of a header"),
+        (
+            "[server.proxy]\npeers = [\"::1\"]\nuser_header = \"Authorization\"\n".to_owned(),
+            "must be the name of a header",
+        ),
         ("[server.proxy]\ngroups_separator = \"ab\"\n".to_owned(), "must be one character"),
         (roles("group = \"g\"\nrole = \"supervisor\""), "a supervisor is bound to teams"),
-        (roles("group = \"g\"\nrole = \"viewer\"\ntenants = [\"acme\"]\nteams = [\"beta/Care\"]"), "names a team of none of the tenants"),
+        (
+            roles("group = \"g\"\nrole = \"viewer\"\ntenants = [\"acme\"]\nteams = [\"beta/Care\"]"),
+            "names a team of none of the tenants",
+        ),
         (roles("group = \"g\"\nrole = \"viewer\"\ntenants = [\"beta\"]"), "names a tenant that is not configured"),
         (roles("group = \"g\"\nrole = \"boss\""), "must be one of \"viewer\""),
         (roles("group = \"g\"\nrole = \"viewer\"").replace("groups_header = \"X-Groups\"\n", ""), "set groups_header"),

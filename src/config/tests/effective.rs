@@ -27,7 +27,10 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(tenant.retry.share_percent, 20);
     assert_eq!(tenant.automation.max_changes_per_agent_hour, 4);
     assert!(matches!(&tenant.automation.enforce, Enforce::Only(rules) if rules.is_empty()));
-    assert_eq!(loaded.warnings, ["server.tokens: no token is configured, so the API answers accounts and stored tokens alone"]);
+    assert_eq!(
+        loaded.warnings,
+        ["server.tokens: no token is configured, so the API answers accounts and stored tokens alone"]
+    );
 }
 
 #[test]
@@ -247,8 +250,11 @@ fn a_reload_takes_over_exactly_the_keys_that_say_so() {
     let new = load(&with_tenant(ALL_RELOADABLE)).expect("sound");
     let changes = old.settings.changes_to(&new.settings);
     let changed: BTreeSet<_> = changes.reload.iter().map(|change| change.key.replace("[acme]", "[]")).collect();
-    let elsewhere =
-        |path: &str| ["rules", "server.tokens", "server.proxy.roles", "client", "webhooks", "jobs"].iter().any(|name| path.starts_with(name));
+    let elsewhere = |path: &str| {
+        ["rules", "server.tokens", "server.proxy.roles", "client", "webhooks", "jobs"]
+            .iter()
+            .any(|name| path.starts_with(name))
+    };
     let reloadable = described_keys().into_iter().filter(|key| key.change == Change::Reload && key.default.is_some());
     // There is no second dialect yet that it could be changed to.
     let only_one = |path: &str| path == "tenants[].dialect";

@@ -204,9 +204,7 @@ impl Book {
 
     /// Sessions and tokens whose last use the store has wrong by more than `by`, as they are to be stored.
     pub(super) fn seen_since(&self, by: Duration) -> (Vec<Session>, Vec<StoredToken>) {
-        let late = |stored: Option<UtcMicros>, seen: i64| {
-            seen > stored.map_or(0, |stored| (stored + by).as_micros())
-        };
+        let late = |stored: Option<UtcMicros>, seen: i64| seen > stored.map_or(0, |stored| (stored + by).as_micros());
         let sessions = self.sessions.values().filter_map(|entry| {
             let seen = entry.seen.load(Ordering::Relaxed);
             late(Some(entry.session.seen_at), seen)
@@ -214,10 +212,8 @@ impl Book {
         });
         let tokens = self.tokens.values().filter_map(|entry| {
             let used = entry.used.load(Ordering::Relaxed);
-            late(entry.token.last_used_at, used).then(|| StoredToken {
-                last_used_at: Some(UtcMicros::from_micros(used)),
-                ..(*entry.token).clone()
-            })
+            late(entry.token.last_used_at, used)
+                .then(|| StoredToken { last_used_at: Some(UtcMicros::from_micros(used)), ..(*entry.token).clone() })
         });
         (sessions.collect(), tokens.collect())
     }

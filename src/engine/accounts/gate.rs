@@ -210,8 +210,7 @@ mod tests {
         let gate = Gate::new();
         let home = at("198.51.100.1");
         gate.learn(&"ann".into(), home);
-        let tried: usize =
-            (0..=255).map(|host| wrong(&gate, "ann", at(&format!("203.0.113.{host}")), 5)).sum();
+        let tried: usize = (0..=255).map(|host| wrong(&gate, "ann", at(&format!("203.0.113.{host}")), 5)).sum();
         assert_eq!(tried, BY_ACCOUNT.at_once as usize);
         assert!(gate.admit("ann", at("192.0.2.1"), NOW).is_err(), "a new address of hers would have to wait");
         assert!(gate.admit("ann", home, NOW).is_ok());

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use super::gate::Held;
 use super::{AccountError, Accounts, By, Facts, MOST_ACCOUNTS, MOST_TOKENS, password};
-use crate::domain::account::{
-    Account, Grant, StoredToken, TOKEN_PREFIX, check_id, check_name, check_password,
-};
+use crate::domain::account::{Account, Grant, StoredToken, TOKEN_PREFIX, check_id, check_name, check_password};
 use crate::domain::audit::Hash;
 use crate::domain::ids::TenantId;
 use crate::domain::rights::{Reach, Right, Role, WantedReach};
@@ -251,7 +249,8 @@ impl Accounts {
     fn check_reach(&self, reach: &Reach, before: Option<&Reach>) -> Result<(), AccountError> {
         let Reach::Only(tenants) = reach else { return Ok(()) };
         let known = |tenant: &TenantId| {
-            self.0.parts.tenants.has(tenant) || before.is_some_and(|before| *before != Reach::Everywhere && before.has(tenant))
+            self.0.parts.tenants.has(tenant)
+                || before.is_some_and(|before| *before != Reach::Everywhere && before.has(tenant))
         };
         match tenants.keys().find(|tenant| !known(tenant)) {
             None => Ok(()),
@@ -281,11 +280,8 @@ impl Accounts {
         entries: Commit,
         ended: Vec<Hash>,
     ) -> Result<Arc<Account>, AccountError> {
-        let access = AccessChange {
-            accounts: vec![account.clone()],
-            ended_sessions: ended.clone(),
-            ..AccessChange::default()
-        };
+        let access =
+            AccessChange { accounts: vec![account.clone()], ended_sessions: ended.clone(), ..AccessChange::default() };
         self.store(Commit { access, ..entries }).await?;
         let mut book = self.book_to_write();
         for hash in &ended {

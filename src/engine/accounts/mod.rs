@@ -27,7 +27,7 @@ use super::tenants::Tenants;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::account::{Account, BadField, StoredToken};
 use crate::domain::audit::{AuditDraft, Hash, note_hash};
-use crate::domain::ids::TenantId;
+use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::rights::{Asker, BadReach, Reach};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
@@ -118,7 +118,9 @@ pub enum AccountError {
     #[error("nobody can give rights, tenants or teams that he does not have himself")]
     BeyondOwn,
     /// It would take the own right away.
-    #[error("nobody can disable or demote his own account: ask somebody else who may, or stop the daemon and use the command line")]
+    #[error(
+        "nobody can disable or demote his own account: ask somebody else who may, or stop the daemon and use the command line"
+    )]
     Own,
     /// A token would act as two things.
     #[error("a token has a role, rights by name or an account: give it one of them")]
@@ -346,7 +348,7 @@ impl Facts {
             let teams = match reach.teams(tenant) {
                 _ if !reach.has(tenant) => Vec::<&str>::new().into(),
                 None => Value::from("*"),
-                Some(teams) => teams.iter().map(|team| team.as_str()).collect::<Vec<_>>().into(),
+                Some(teams) => teams.iter().map(TeamName::as_str).collect::<Vec<_>>().into(),
             };
             facts.insert("teams".to_owned(), teams);
         }

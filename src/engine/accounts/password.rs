@@ -7,7 +7,8 @@ use crate::domain::secret::Secret;
 
 /// Stands for the hash of whoever has none, so that a name that nobody has takes as long as one that somebody has. Nothing hashes
 /// to it in practice: its last part was drawn, not computed.
-pub(super) const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$rUfDqPuKHdtJsPeiNNXfUw$6mC9dIYgVxyXwbTN4xnJnQKyGc8mFZtDfNnVAQ4k8ak";
+pub(super) const NOBODYS: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$rUfDqPuKHdtJsPeiNNXfUw$6mC9dIYgVxyXwbTN4xnJnQKyGc8mFZtDfNnVAQ4k8ak";
 
 /// The hash of a password, as PHC text; `None` when it cannot be made, which is a fault of this program.
 pub(super) fn hash(password: &str, salt: &[u8; 16]) -> Option<Secret> {

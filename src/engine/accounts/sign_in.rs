@@ -170,11 +170,8 @@ impl Accounts {
         };
         let facts = Facts::of_account(&account.id).with("how", how);
         let entries = self.entries(&account.reach, "account.signed_in", &self_of(&account.id, from), &facts);
-        let access = AccessChange {
-            sessions: vec![session.clone()],
-            ended_sessions: ended.clone(),
-            ..AccessChange::default()
-        };
+        let access =
+            AccessChange { sessions: vec![session.clone()], ended_sessions: ended.clone(), ..AccessChange::default() };
         self.0.parts.writer.commit(Commit { access, ..entries }).await.map_err(SignInError::Store)?;
         let mut book = self.book_to_write();
         for hash in &ended {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::clock::{ManualClock, SeededRandom};
+use crate::clock::{Clock as _, ManualClock, SeededRandom};
 use crate::domain::audit::AuditBody;
 use crate::domain::rights::{Right, Role, WantedReach, WantedTenant};
 use crate::domain::secret::Secret;
@@ -88,7 +88,7 @@ async fn somebody_signs_in_is_known_over_a_restart_and_signs_out() {
 
     let (store, accounts) = bench.open().await;
     let (hash, _) = accounts.session(&cookie).expect("still known");
-    let mut news = accounts.news();
+    let news = accounts.news();
     accounts.sign_out(hash, from("192.0.2.7")).await.expect("out");
     assert!(news.has_changed().expect("told"));
     assert!(accounts.session(&cookie).is_none());

@@ -68,7 +68,7 @@ impl Accounts {
         let old = |token: &StoredToken| ended_at(token).is_some_and(|ended| ended < long_ago);
         let forgotten_tokens: Vec<_> =
             self.book().tokens.values().filter(|entry| old(&entry.token)).map(|entry| entry.token.id.clone()).collect();
-        let access = AccessChange { sessions, tokens, forgotten_tokens, ended_sessions, ..AccessChange::default() };
+        let access = AccessChange { tokens, forgotten_tokens, sessions, ended_sessions, ..AccessChange::default() };
         if access.is_empty() {
             return;
         }

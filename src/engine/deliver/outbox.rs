@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use utoipa::ToSchema;
 use tokio::sync::{mpsc, oneshot};
+use utoipa::ToSchema;
 
 use super::Endpoint;
 use super::send::Attempt;

@@ -137,7 +137,11 @@ impl Arrival {
             Self::Message(Message::Sight(sight)) => sight.changed.len(),
             Self::Message(Message::Fed(fed)) => fed.len(),
             Self::Message(
-                Message::SliceNotice(_) | Message::Cancel { .. } | Message::ScheduleChanged | Message::Look { .. },
+                Message::SliceNotice(_)
+                | Message::Cancel { .. }
+                | Message::ScheduleChanged
+                | Message::Look { .. }
+                | Message::Board { .. },
             )
             | Self::Answer(_)
             | Self::Told(_) => 0,
@@ -254,6 +258,9 @@ impl Keeper {
             // A viewer may be gone again.
             let _ = look.send(self.show(pass.now));
         }
+        for reply in std::mem::take(&mut pass.boards) {
+            let _ = reply.send(self.board(pass.now));
+        }
         self.tell_facts(pass.now);
         self.link.meter.passed(watch.elapsed());
         Ok(())
@@ -273,6 +280,7 @@ impl Keeper {
             Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),
             Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
             Arrival::Message(Message::Look { reply }) => pass.looks.push(reply),
+            Arrival::Message(Message::Board { reply }) => pass.boards.push(reply),
         }
         Ok(())
     }

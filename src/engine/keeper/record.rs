@@ -15,6 +15,7 @@ use crate::domain::roster::AgentIndex;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
+use crate::engine::board::Board;
 use crate::engine::calls::{HeldSlot, real_millis};
 use crate::engine::live::snapshot::Snapshot;
 use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, NoteWrite, RemembersWrite};
@@ -41,6 +42,8 @@ pub(super) struct Pass {
     pub replies: Vec<Box<dyn FnOnce() + Send>>,
     /// Who wants to see the picture.
     pub looks: Vec<oneshot::Sender<Snapshot>>,
+    /// Who wants a list of the agents.
+    pub boards: Vec<oneshot::Sender<Board>>,
 }
 
 impl Pass {
@@ -56,6 +59,7 @@ impl Pass {
             asks: Vec::new(),
             replies: Vec::new(),
             looks: Vec::new(),
+            boards: Vec::new(),
         }
     }
 

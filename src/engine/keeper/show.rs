@@ -14,6 +14,7 @@ use crate::domain::ids::AgentId;
 use crate::domain::planner::verdict;
 use crate::domain::roster::{AgentIndex, AgentSlot};
 use crate::domain::time::UtcMicros;
+use crate::engine::board::{AgentCard, Board};
 use crate::engine::live::frame::{Frame, Kind};
 use crate::engine::live::message::{
     AdherenceBody, AgentBody, AgentShown, FiguresShown, Freshness, GoneBody, QueueBody, SkillBody, TransitionBody,
@@ -220,6 +221,16 @@ impl Keeper {
             snapshot.push(List::Queues, shown.about(), &shown);
         }
         snapshot
+    }
+
+    /// The agents as they stand, for lists.
+    pub(super) fn board(&self, now: UtcMicros) -> Board {
+        let card = |slot: &AgentSlot| {
+            let open = self.book.of_agent(slot.id()).map(|open| &open.transition).next();
+            AgentCard::of(slot, verdict(slot, &self.settings.decide, now), open, now)
+        };
+        let seen_at = self.link.live.freshness().seen_at;
+        Board::new(now, seen_at, &self.settings.decide, self.roster.slots().iter().map(card).collect())
     }
 
     /// An agent has left the roster, and the last one took the free place.

@@ -51,7 +51,7 @@ pub(in crate::http) async fn create(
     key: RequestKey,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Import, &query.tenant)?;
+    caller.check_whole(&state, Right::Import, &query.tenant)?;
     let (body, tenant) = (body?, query.tenant.clone());
     let key = key.with(&body);
     let wanted = WantedImport {
@@ -70,7 +70,7 @@ pub(in crate::http) async fn create(
     once(&state, &caller, Some(&tenant), key, work).await
 }
 
-pub(super) fn refused(error: ImportError) -> Problem {
+fn refused(error: ImportError) -> Problem {
     let detail = error.to_string();
     match error {
         ImportError::Refused { complaints, faults, .. } => {
@@ -82,7 +82,7 @@ pub(super) fn refused(error: ImportError) -> Problem {
     }
 }
 
-fn unavailable(cause: &anyhow::Error, detail: String) -> Problem {
+pub(super) fn unavailable(cause: &anyhow::Error, detail: String) -> Problem {
     tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
     Problem::of(Code::StoreUnavailable, detail).retry_after(2)
 }

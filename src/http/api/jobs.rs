@@ -132,8 +132,12 @@ pub(in crate::http) async fn run(
 ) -> Result<Response, Problem> {
     match &tenant {
         Some(tenant) => caller.check(&state, Right::RunJobs, tenant)?,
-        None if state.door.tenants().ids().iter().all(|tenant| caller.check(&state, Right::RunJobs, tenant).is_ok()) => {
-        }
+        None if state
+            .door
+            .tenants()
+            .ids()
+            .iter()
+            .all(|tenant| caller.check(&state, Right::RunJobs, tenant).is_ok()) => {}
         None => {
             let detail = "the daemon's own jobs take the right `run_jobs` at every tenant";
             return Err(Problem::of(Code::NotPermitted, detail));

@@ -1,12 +1,18 @@
 //! The API, a file per resource. Handlers check rights, ask the engine or read the store, and shape answers.
 
 pub(super) mod accounts;
+pub(super) mod agents;
+pub(super) mod audit;
+pub(super) mod course;
+pub(super) mod figures;
 pub(super) mod health;
 pub(super) mod imports;
 pub(super) mod jobs;
 pub(super) mod me;
 pub(super) mod platform_checks;
+pub(super) mod shifts;
 pub(super) mod status;
 pub(super) mod tokens;
+pub(super) mod tenants;
 pub(super) mod transitions;
 pub(super) mod webhooks;

@@ -10,10 +10,10 @@ use crate::domain::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
 use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::deliver::{OutboxError, Recovered, Retried};
-use crate::http::ApiState;
+use crate::http::{ApiState, RotateRefused, Rotated, WantedRotation};
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json, Path, Query};
-use crate::http::problem::Problem;
+use crate::http::problem::{Code, Problem};
 use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 use crate::store::{AttemptWrite, Backlog, DeliveryFilter, PAGE_LIMIT, StoredDelivery, StoredEndpoint};
 
@@ -240,7 +240,7 @@ pub(in crate::http) async fn deliveries(
     caller.check(&state, Right::Read, &query.tenant)?;
     known(&state, &query.tenant, &id).await?;
     if let Some(event) = query.event {
-        return one(&state, &query.tenant, &id, event).await;
+        return one(&state, &caller, &query.tenant, &id, event).await;
     }
     let status = match &query.status {
         None => None,
@@ -253,21 +253,37 @@ pub(in crate::http) async fn deliveries(
     };
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
     let filter = DeliveryFilter { status, since: query.since, before: query.cursor };
-    let rows = state.reader.deliveries(&query.tenant, &id, &filter, limit).await?;
+    let mut rows = state.reader.deliveries(&query.tenant, &id, &filter, limit).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| row.event_number);
+    keep_visible(&state, &caller, &query.tenant, &mut rows).await?;
     Ok(axum::Json(Deliveries { deliveries: rows.iter().map(DeliveryShown::of).collect(), next }))
+}
+
+/// Leaves out what is about agents whom the caller may not see.
+async fn keep_visible(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: &TenantId,
+    rows: &mut Vec<StoredDelivery>,
+) -> Result<(), Problem> {
+    if let Some(visible) = caller.visible_agents(state, tenant).await? {
+        rows.retain(|row| row.agent.as_ref().is_none_or(|agent| visible.contains(agent)));
+    }
+    Ok(())
 }
 
 async fn one(
     state: &ApiState,
+    caller: &Caller,
     tenant: &TenantId,
     id: &EndpointId,
     event: EventId,
 ) -> Result<axum::Json<Deliveries>, Problem> {
     let stored = state.reader.event(tenant, event).await?.ok_or(OutboxError::NoEvent(event))?;
     let filter = DeliveryFilter { before: Some(stored.number + 1), ..DeliveryFilter::default() };
-    let rows = state.reader.deliveries(tenant, id, &filter, 1).await?;
+    let mut rows = state.reader.deliveries(tenant, id, &filter, 1).await?;
+    keep_visible(state, caller, tenant, &mut rows).await?;
     let attempts = state.reader.delivery_attempts(tenant, id, stored.number).await?;
     let of_event = rows.iter().filter(|row| row.event == event);
     let deliveries = of_event.map(|row| DeliveryShown::of(row).with_attempts(&attempts)).collect();
@@ -415,4 +431,79 @@ pub(in crate::http) async fn test(
         Ok(answer(StatusCode::OK, &tested))
     };
     once(&state, &caller, Some(&tenant), key, work).await
+}
+
+/// The body of `POST …/rotate`.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = WebhookRotate)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RotateBody {
+    /// In whose audit chain it stands.
+    tenant: TenantId,
+    /// The old key is known to others: it stops at once.
+    #[serde(default)]
+    drop_old: bool,
+}
+
+/// A key that was changed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookRotated)]
+pub(in crate::http) struct RotatedShown {
+    /// The endpoint.
+    id: EndpointId,
+    /// Until when the old key signs beside the new one; null where it was dropped.
+    previous_until: Option<UtcMicros>,
+    /// The daemon signs with the new key; where not, it will once it has read its configuration again.
+    in_force: bool,
+}
+
+/// Put a new signing key in the place of the old one
+///
+/// In the file of the secret, whose first line then is what the receiver has to be given: no key is ever answered. The old key signs
+/// too for a day, unless it is dropped. It takes the right at every tenant that the endpoint serves, and a secret in a file that the daemon
+/// may write; 409 says what to do where it is not.
+#[utoipa::path(
+    post,
+    path = "/api/v1/webhooks/{id}/rotate",
+    tag = "webhooks",
+    operation_id = "rotate_webhook",
+    params(("id" = EndpointId, Path, description = "The endpoint."), KeyHeader),
+    request_body = RotateBody,
+    responses((status = 200, description = "the new key is there", body = RotatedShown))
+)]
+pub(in crate::http) async fn rotate(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<EndpointId>,
+    key: RequestKey,
+    Json(body): Json<RotateBody>,
+) -> Result<Response, Problem> {
+    caller.check(&state, Right::Webhooks, &body.tenant)?;
+    known(&state, &body.tenant, &id).await?;
+    for tenant in state.door.tenants().ids() {
+        if state.outbox.endpoints(&tenant).contains(&id) && caller.check(&state, Right::Webhooks, &tenant).is_err() {
+            let detail = "the endpoint serves other tenants too, and its key is one for all: it takes the right at every one";
+            return Err(Problem::of(Code::NotPermitted, detail));
+        }
+    }
+    let key = key.with_json(&body)?;
+    let (rotations, actor) = (state.rotations.clone(), format!("person:{}", caller.id()));
+    let tenant = body.tenant.clone();
+    let work = async move {
+        let wanted = WantedRotation { id: id.clone(), tenant: body.tenant, drop_old: body.drop_old, actor };
+        let rotated = rotations.rotate(wanted).await.map_err(not_rotated)?;
+        let Rotated { previous_until, in_force } = rotated;
+        Ok(answer(StatusCode::OK, &RotatedShown { id, previous_until, in_force }))
+    };
+    once(&state, &caller, Some(&tenant), key, work).await
+}
+
+fn not_rotated(refused: RotateRefused) -> Problem {
+    let detail = refused.to_string();
+    match refused {
+        RotateRefused::Unknown => Problem::of(Code::NoSuchWebhook, detail),
+        RotateRefused::NotHere(_) => Problem::of(Code::SecretNotHere, detail),
+        RotateRefused::Lately(_) => Problem::of(Code::RotatedLately, detail),
+        RotateRefused::Store(cause) => super::imports::unavailable(&cause.into(), detail),
+    }
 }

@@ -119,7 +119,6 @@ impl Arrival {
         let host = last(&FORWARDED_HOST).or_else(|| text_of(headers, &header::HOST)).map(str::to_owned);
         let forwarded = is_believed && (headers.contains_key(FORWARDED_FOR) || headers.contains_key(FORWARDED_PROTO));
         let line = match peer {
-            None => Line::Clear,
             Some(peer) if peer.tls => Line::Tls,
             Some(_) if last(&FORWARDED_PROTO).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) => Line::Tls,
             Some(_) if forwarded => Line::Clear,
@@ -130,7 +129,7 @@ impl Arrival {
                     Line::Unknown
                 }
             }
-            Some(_) => Line::Clear,
+            Some(_) | None => Line::Clear,
         };
         Self {
             source: peer.map(|peer| source_of(headers, peer, proxy, is_believed)),
@@ -296,8 +295,16 @@ mod tests {
         for (peer, headers, identity) in [
             (near, &[][..], Identity::None),
             (near, &[("x-groups", "floor")], Identity::None),
-            (near, &[("x-user", "Ann@Example.com"), ("x-groups", "floor, all,")], somebody("ann@example.com", &["floor", "all"])),
-            (near, &[("x-user", "ann"), ("x-groups", "floor"), ("x-groups", "all")], somebody("ann", &["floor", "all"])),
+            (
+                near,
+                &[("x-user", "Ann@Example.com"), ("x-groups", "floor, all,")],
+                somebody("ann@example.com", &["floor", "all"]),
+            ),
+            (
+                near,
+                &[("x-user", "ann"), ("x-groups", "floor"), ("x-groups", "all")],
+                somebody("ann", &["floor", "all"]),
+            ),
             (near, &[("x-user", "ann"), ("x-user", "bob")], Identity::Garbled),
             (near, &[("x-user", " ")], Identity::None),
             (far, &[("x-user", "ann"), ("x-groups", "admins")], Identity::Stranger),

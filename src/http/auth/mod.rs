@@ -43,7 +43,7 @@ enum Credential {
 
 /// Whoever asks.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub struct Caller {
     powers: Arc<Powers>,
     credential: Credential,
     source: Option<std::net::IpAddr>,
@@ -76,7 +76,7 @@ impl Caller {
     }
 
     /// Whether a browser asks, with a session of its own that can be ended.
-    pub(super) const fn by_cookie(&self) -> bool {
+    pub const fn by_cookie(&self) -> bool {
         matches!(self.credential, Credential::Session(_))
     }
 
@@ -146,7 +146,8 @@ impl Caller {
         let Some(teams) = self.teams(tenant) else { return Ok(()) };
         let known: HashMap<AgentId, Option<TeamName>> =
             state.reader.agents(tenant).await?.into_iter().map(|stored| (stored.agent.id, stored.agent.team)).collect();
-        let within = |agent: &&AgentId| known.get(*agent).and_then(Option::as_ref).is_some_and(|team| teams.contains(team));
+        let within =
+            |agent: &&AgentId| known.get(*agent).and_then(Option::as_ref).is_some_and(|team| teams.contains(team));
         match agents.iter().find(|agent| !within(agent)) {
             None => Ok(()),
             Some(agent) => {
@@ -176,6 +177,21 @@ impl Caller {
     /// The teams of the tenant that the caller is bound to; `None` is all of them.
     pub(super) fn teams(&self, tenant: &TenantId) -> Option<&BTreeSet<TeamName>> {
         self.powers.reach.teams(tenant)
+    }
+
+    /// Whether an agent of this team is within reach; one without a team is where all teams are.
+    pub(super) fn has_team(&self, tenant: &TenantId, team: Option<&TeamName>) -> bool {
+        self.powers.reach.has_team(tenant, team)
+    }
+
+    /// The same as [`check`](Self::check) for what is about a tenant as a whole, which takes all of its teams.
+    pub(super) fn check_whole(&self, state: &ApiState, right: Right, tenant: &TenantId) -> Result<(), Problem> {
+        self.check(state, right, tenant)?;
+        if self.teams(tenant).is_none() {
+            return Ok(());
+        }
+        let detail = format!("{} is bound to teams, and this is about all of tenant {tenant}", self.called());
+        Err(Problem::of(Code::NotPermitted, detail))
     }
 
     /// Whether the caller has a right, whatever the tenant.
@@ -289,13 +305,14 @@ fn recognise(parts: &Parts, state: &ApiState) -> Result<Option<Caller>, Problem>
     }
     let cookie_name = arrival.line.cookie();
     let value = cookie_name.as_deref().and_then(|name| cookie(&parts.headers, name));
-    Ok(value.and_then(|value| state.accounts.session(value)).and_then(|(hash, powers)| {
-        caller(powers, Credential::Session(hash))
-    }))
+    Ok(value
+        .and_then(|value| state.accounts.session(value))
+        .and_then(|(hash, powers)| caller(powers, Credential::Session(hash))))
 }
 
 fn nothing_given(user: &str) -> Problem {
-    let detail = format!("{user} has no account here that counts, and no group that [[server.proxy.roles]] gives a role");
+    let detail =
+        format!("{user} has no account here that counts, and no group that [[server.proxy.roles]] gives a role");
     Problem::of(Code::NotPermitted, detail)
 }
 
@@ -330,7 +347,7 @@ impl OptionalFromRequestParts<ApiState> for Caller {
 
 /// Whoever opens a page: who has not signed in is sent to where that is done.
 #[derive(Clone, Debug)]
-pub(super) struct Visitor(pub(super) Caller);
+pub struct Visitor(pub Caller);
 
 impl FromRequestParts<ApiState> for Visitor {
     type Rejection = Response;

@@ -44,8 +44,7 @@ pub(super) async fn show(State(state): State<ApiState>, mut parts: Parts) -> Res
     };
     let look = state.status.look(|tenant| caller.as_ref().is_none_or(|caller| caller.reaches(tenant))).await;
     let open_metrics = wants_open_metrics(&parts.headers);
-    let body = encode(look, open_metrics)
-        .map_err(|_| Problem::of(Code::Internal, "the metrics cannot be written"))?;
+    let body = encode(look, open_metrics).map_err(|_| Problem::of(Code::Internal, "the metrics cannot be written"))?;
     let kind = if open_metrics { OPEN_METRICS } else { PROMETHEUS };
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }

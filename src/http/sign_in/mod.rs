@@ -54,7 +54,9 @@ impl Wrong {
             Self::Password => "The name or the password is wrong.",
             Self::Slow => "There were too many wrong passwords. Wait a minute, then try again.",
             Self::Busy => "That did not work just now. Try again in a few seconds.",
-            Self::Link => "This link was used already, or its time is over. Ask for a new one, or sign in with a password.",
+            Self::Link => {
+                "This link was used already, or its time is over. Ask for a new one, or sign in with a password."
+            }
         }
     }
 
@@ -241,7 +243,10 @@ fn read(headers: &HeaderMap, is_form: bool, body: &Bytes) -> Result<Typed, Probl
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.to_ascii_lowercase().contains("json") {
-        return Err(Problem::of(Code::NotJson, "send a form, or JSON with the header `Content-Type: application/json`"));
+        return Err(Problem::of(
+            Code::NotJson,
+            "send a form, or JSON with the header `Content-Type: application/json`",
+        ));
     }
     // What does not fit is not repeated in the answer: it may be the password.
     match serde_json::from_slice::<serde_json::Value>(body) {
@@ -342,7 +347,8 @@ mod tests {
 
     #[test]
     fn a_form_and_json_are_read_and_what_is_neither_is_not_repeated() {
-        let headers = |kind: &'static str| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+        let headers =
+            |kind: &'static str| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
         let form = headers("application/x-www-form-urlencoded; charset=utf-8");
         assert!(is_form(&form));
         let typed = read(&form, true, &Bytes::from_static(b"name=ann&password=a%26b+c&next=%2Fagents")).expect("read");

@@ -88,10 +88,8 @@ async fn tokens_are_kept_whatever_they_give_and_forgotten_by_id(place: Place) {
     write(&store, change).await;
     assert_eq!(store.reader().api_tokens().await.expect("reads"), [revoked, tokens[1].clone()]);
     let same_secret = token("another", 2, Grant::Role(Role::Viewer));
-    let commit = Commit {
-        access: AccessChange { tokens: vec![same_secret], ..AccessChange::default() },
-        ..Commit::default()
-    };
+    let commit =
+        Commit { access: AccessChange { tokens: vec![same_secret], ..AccessChange::default() }, ..Commit::default() };
     assert!(store.writer().commit(commit).await.is_err(), "a secret belongs to one token");
     store.close().await;
 }

@@ -58,6 +58,12 @@ async fn an_import_replaces_what_it_covers_and_leaves_the_rest(place: Place) {
     let week = import("week", &[("a", &[(10, 20), (110, 120), (190, 230)]), ("b", &[(10, 20)])], (0, 200));
     let done = store.writer().import(week).await.expect("imports");
     assert_eq!(done, Imported::Switched { version: 1, agents: 2, shifts: 4 });
+    let one = async |agent: &str| {
+        store.reader().plan_of_agent(&acme(), &agent.into(), (at(15), at(115))).await.expect("reads")
+    };
+    let all = store.reader().plans(&acme(), (at(15), at(115)), None).await.expect("reads");
+    assert_eq!(one("a").await.as_ref(), all.first());
+    assert_eq!(one("nobody").await, None);
     // The next week begins at 200; the shift that reaches over from the last night gives way where the new one lies on it.
     let next = import("next", &[("a", &[(105, 115), (220, 250)])], (100, 300));
     assert_eq!(

@@ -7,7 +7,7 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    access, agents, audit, audit_heads, calls, deliveries, delivery_reading, events, figures, history, history_reading, jobs,
+    access, agents, audit, audit_heads, audit_reading, calls, deliveries, delivery_reading, events, figures, history, history_reading, jobs,
     memory, retention, schedule, time_in_state, transition_reading, transitions, upkeep,
 };
 
@@ -16,6 +16,7 @@ const SINGLE: &[&str] = &[
     access::TOKENS,
     access::SESSIONS,
     agents::AGENTS,
+    agents::AGENT,
     audit::HEAD,
     audit::PUBLISHED_HEAD,
     audit::ENTRIES,
@@ -24,6 +25,10 @@ const SINGLE: &[&str] = &[
     audit::ENTRIES_OF_TRANSITION,
     audit::TENANTS,
     audit::NOTE,
+    audit_reading::PAGE,
+    audit_reading::INSTANT_OF,
+    audit_reading::FIRST,
+    audit_reading::AGENT_OF,
     audit_heads::AFTER,
     audit_heads::LAST,
     audit_heads::LAST_BEFORE,
@@ -92,6 +97,8 @@ const SINGLE: &[&str] = &[
     schedule::CLEAR_STAGED[3],
     schedule::SHIFTS,
     schedule::COVERAGE,
+    schedule::SHIFTS_OF_AGENT,
+    schedule::COVERAGE_OF_AGENT,
     schedule::VERSIONS,
     schedule::VERSION_AT,
     time_in_state::PARTS,
@@ -188,6 +195,7 @@ const GROWING: [&str; 7] =
 /// `MIN`, reads a page in the key's order, or counts everything for a person who asked.
 const WALKS: &[&str] = &[
     audit::HEAD,
+    audit_reading::FIRST,
     delivery_reading::FIRST_SINCE,
     delivery_reading::OLDEST,
     events::COUNTS,
@@ -236,6 +244,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/agents.rs"),
         include_str!("../tables/audit.rs"),
         include_str!("../tables/audit_heads.rs"),
+        include_str!("../tables/audit_reading.rs"),
         include_str!("../tables/calls.rs"),
         include_str!("../tables/deliveries.rs"),
         include_str!("../tables/delivery_reading.rs"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
 use crate::domain::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId, TeamName, TenantId};
@@ -27,6 +28,11 @@ pub(in crate::store) const AGENTS: &str = "SELECT a.tenant, a.id, a.name, a.team
      SELECT 1 FROM schedule_coverage c WHERE c.tenant = a.tenant AND c.agent = a.id AND c.version_from <= \
      COALESCE((SELECT MAX(v.version) FROM schedule_versions v WHERE v.tenant = a.tenant), 0)) THEN 1 ELSE 0 END AS imported \
      FROM agents a JOIN subjects s ON s.tenant = a.tenant AND s.agent = a.id WHERE a.tenant = $1 ORDER BY a.id";
+
+pub(in crate::store) const AGENT: &str = "SELECT a.tenant, a.id, a.name, a.team, a.zone, s.subject, CASE WHEN EXISTS (\
+     SELECT 1 FROM schedule_coverage c WHERE c.tenant = a.tenant AND c.agent = a.id AND c.version_from <= \
+     COALESCE((SELECT MAX(v.version) FROM schedule_versions v WHERE v.tenant = a.tenant), 0)) THEN 1 ELSE 0 END AS imported \
+     FROM agents a JOIN subjects s ON s.tenant = a.tenant AND s.agent = a.id WHERE a.tenant = $1 AND a.id = $2";
 
 /// An agent as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,21 +71,27 @@ impl Reader {
     pub async fn agents(&self, tenant: &TenantId) -> Result<Vec<StoredAgent>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str());
-        let rows = self.all(AGENTS, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::of("agents", row);
-                Ok(StoredAgent {
-                    agent: Agent {
-                        id: AgentId::new(cells.text("id")?),
-                        name: cells.text_or_null("name")?.map(Arc::from),
-                        team: cells.text_or_null("team")?.map(TeamName::new),
-                        zone: cells.text_or_null("zone")?.map(Arc::from),
-                    },
-                    subject: cells.parsed("subject")?,
-                    imported: cells.int("imported")? != 0,
-                })
-            })
-            .collect()
+        self.all(AGENTS, values).await?.iter().map(decode).collect()
     }
+
+    /// One agent; `None` for one that no schedule ever named and nobody ever saw.
+    pub async fn agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<Option<StoredAgent>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(agent.as_str());
+        self.optional(AGENT, values).await?.as_ref().map(decode).transpose()
+    }
+}
+
+fn decode(row: &AnyRow) -> Result<StoredAgent, ReadError> {
+    let cells = Cells::of("agents", row);
+    Ok(StoredAgent {
+        agent: Agent {
+            id: AgentId::new(cells.text("id")?),
+            name: cells.text_or_null("name")?.map(Arc::from),
+            team: cells.text_or_null("team")?.map(TeamName::new),
+            zone: cells.text_or_null("zone")?.map(Arc::from),
+        },
+        subject: cells.parsed("subject")?,
+        imported: cells.int("imported")? != 0,
+    })
 }

@@ -324,7 +324,7 @@ impl Reader {
     }
 }
 
-fn entry(row: &sqlx::any::AnyRow) -> Result<StoredEntry, ReadError> {
+pub(super) fn entry(row: &sqlx::any::AnyRow) -> Result<StoredEntry, ReadError> {
     let cells = Cells::of("audit_entries", row);
     Ok(StoredEntry {
         seq: cells.number("seq")?,

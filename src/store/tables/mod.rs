@@ -4,6 +4,7 @@ pub(super) mod access;
 pub(super) mod agents;
 pub(super) mod audit;
 pub(super) mod audit_heads;
+pub(super) mod audit_reading;
 pub(super) mod calls;
 pub(super) mod deliveries;
 pub(super) mod delivery_reading;

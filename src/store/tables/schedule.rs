@@ -78,6 +78,13 @@ pub(in crate::store) const SHIFTS: &str = "SELECT tenant, agent, starts_at, ends
 pub(in crate::store) const COVERAGE: &str = "SELECT tenant, agent, starts_at, ends_at FROM schedule_coverage WHERE tenant = $1 \
      AND +version_from <= $2 AND (version_to IS NULL OR version_to > $2) AND ends_at > $3 AND starts_at < $4 \
      ORDER BY agent, starts_at";
+/// The same of one agent.
+pub(in crate::store) const SHIFTS_OF_AGENT: &str = "SELECT tenant, agent, starts_at, ends_at, activities FROM shifts WHERE tenant = $1 \
+     AND agent = $5 AND +version_from <= $2 AND (version_to IS NULL OR +version_to > $2) AND +ends_at > $3 AND starts_at < $4 \
+     ORDER BY starts_at";
+pub(in crate::store) const COVERAGE_OF_AGENT: &str = "SELECT tenant, agent, starts_at, ends_at FROM schedule_coverage WHERE tenant = $1 \
+     AND agent = $5 AND +version_from <= $2 AND (version_to IS NULL OR +version_to > $2) AND ends_at > $3 AND starts_at < $4 \
+     ORDER BY starts_at";
 pub(in crate::store) const VERSIONS: &str = "SELECT tenant, version, name, content_hash, imported_at, actor, covers_from, covers_to, agents, \
      shifts FROM schedule_versions WHERE tenant = $1 AND (CAST($2 AS BIGINT) IS NULL OR version < $2) ORDER BY version DESC LIMIT $3";
 pub(in crate::store) const VERSION_AT: &str =
@@ -135,8 +142,34 @@ impl Reader {
             values.text(tenant.as_str()).count(version).int(from.as_micros()).int(to.as_micros());
             values
         };
+        self.plans_by(COVERAGE, SHIFTS, values).await
+    }
+
+    /// The shifts and spans of one agent that overlap `from..to`, as they are in force now; none where the schedule does not name
+    /// the agent.
+    pub async fn plan_of_agent(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        (from, to): (UtcMicros, UtcMicros),
+    ) -> Result<Option<StoredPlan>, ReadError> {
+        let Some(version) = self.schedule_version_at(tenant, UtcMicros::MAX).await? else { return Ok(None) };
+        let values = || {
+            let mut values = Values::default();
+            values.text(tenant.as_str()).count(version).int(from.as_micros()).int(to.as_micros()).text(agent.as_str());
+            values
+        };
+        Ok(self.plans_by(COVERAGE_OF_AGENT, SHIFTS_OF_AGENT, values).await?.pop())
+    }
+
+    async fn plans_by(
+        &self,
+        coverage: &'static str,
+        shifts: &'static str,
+        values: impl Fn() -> Values,
+    ) -> Result<Vec<StoredPlan>, ReadError> {
         let mut plans: BTreeMap<AgentId, (Vec<Shift>, Vec<Coverage>)> = BTreeMap::new();
-        self.each(COVERAGE, values(), |row| {
+        self.each(coverage, values(), |row| {
             let cells = Cells::of("schedule_coverage", row);
             plans
                 .entry(AgentId::new(cells.text("agent")?))
@@ -146,7 +179,7 @@ impl Reader {
             Ok(())
         })
         .await?;
-        self.each(SHIFTS, values(), |row| {
+        self.each(shifts, values(), |row| {
             let cells = Cells::of("shifts", row);
             plans.entry(AgentId::new(cells.text("agent")?)).or_default().0.push(Shift {
                 start: cells.instant("starts_at")?,

@@ -410,6 +410,16 @@ impl Scenario {
         self.daemon.as_ref().expect("the daemon runs")
     }
 
+    /// What asks the daemon.
+    pub fn client(&self) -> reqwest::Client {
+        self.http.clone()
+    }
+
+    /// Where the daemon is.
+    pub fn base(&self) -> &str {
+        &self.daemon().base
+    }
+
     /// A request to the daemon's API with the operator's token.
     pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.request_as(OPERATOR, method, path)

@@ -33,7 +33,9 @@ async fn errors_are_problem_documents_that_say_what_to_do() {
     problem(ask("wrong-token-wrong-token", &sound), StatusCode::UNAUTHORIZED, "unauthorized").await;
     problem(ask(VIEWER, &sound), StatusCode::FORBIDDEN, "not_permitted").await;
     let elsewhere = json!({"tenant": "bravo", "agents": ["u_0001"], "to": "Paused"});
-    problem(ask(VIEWER, &elsewhere), StatusCode::NOT_FOUND, "no_such_tenant").await;
+    problem(ask(VIEWER, &elsewhere), StatusCode::FORBIDDEN, "not_permitted").await;
+    let looked = scenario.request_as(VIEWER, Method::GET, "/api/v1/transitions?tenant=bravo");
+    problem(looked, StatusCode::NOT_FOUND, "no_such_tenant").await;
     let nowhere = json!({"tenant": "nobody", "agents": ["u_0001"], "to": "Paused"});
     problem(scenario.request(Method::POST, path).json(&nowhere), StatusCode::NOT_FOUND, "no_such_tenant").await;
     let hovering = json!({"tenant": "acme", "agents": ["u_0001"], "to": "Hovering"});

@@ -23,7 +23,8 @@ fn reach(tenant: &str, teams: &[&str]) -> WantedReach {
 
 /// A stored token; gives its text.
 async fn token(accounts: &Accounts, id: &str, role: Role, reach: WantedReach) -> String {
-    let new = NewToken { id: id.into(), role: Some(role), may: BTreeSet::new(), account: None, reach, expires_in_days: None };
+    let new =
+        NewToken { id: id.into(), role: Some(role), may: BTreeSet::new(), account: None, reach, expires_in_days: None };
     accounts.add_token(new, &by()).await.expect("made").1.expose().to_owned()
 }
 
@@ -114,7 +115,10 @@ async fn every_role_may_use_what_the_table_says_and_nothing_else() {
             // The daemon's own jobs take the right at every tenant.
             assert_eq!(refused, !may, "{role} {route:?}: {status} {text}");
             assert_ne!(status, StatusCode::UNAUTHORIZED, "{role} {route:?}: {text}");
-            assert!(status.as_u16() < 500 || status == StatusCode::SERVICE_UNAVAILABLE, "{role} {route:?}: {status} {text}");
+            assert!(
+                status.as_u16() < 500 || status == StatusCode::SERVICE_UNAVAILABLE,
+                "{role} {route:?}: {status} {text}"
+            );
             allowed += u32::from(may);
         }
     }
@@ -262,31 +266,44 @@ async fn a_revoked_token_ends_the_streams_that_it_opened_within_five_seconds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_and_tokens_are_made_changed_and_ended_through_the_api() {
     let scenario = Scenario::start(Setup::default()).await;
-    let admin = token(&scenario.accounts(), "admin", Role::Admin, WantedReach { everywhere: true, tenants: vec![] }).await;
+    let admin =
+        token(&scenario.accounts(), "admin", Role::Admin, WantedReach { everywhere: true, tenants: vec![] }).await;
     let ask = |method: Method, path: &str| scenario.request_as(&admin, method, path);
     let made = json!({"id": "ann", "name": "Ann", "role": "supervisor", "tenants": [{"id": "acme", "teams": ["Care"]}],
                       "password": "correct horse battery", "reason": "new here"});
-    let (status, body) = answer(ask(Method::POST, "/api/v1/accounts").header("idempotency-key", "a1").json(&made)).await;
-    assert_eq!((status, &body["version"], &body["has_password"]), (StatusCode::CREATED, &json!(1), &json!(true)), "{body}");
-    let (status, again) = answer(ask(Method::POST, "/api/v1/accounts").header("idempotency-key", "a1").json(&made)).await;
+    let (status, body) =
+        answer(ask(Method::POST, "/api/v1/accounts").header("idempotency-key", "a1").json(&made)).await;
+    assert_eq!(
+        (status, &body["version"], &body["has_password"]),
+        (StatusCode::CREATED, &json!(1), &json!(true)),
+        "{body}"
+    );
+    let (status, again) =
+        answer(ask(Method::POST, "/api/v1/accounts").header("idempotency-key", "a1").json(&made)).await;
     assert_eq!((status, &again), (StatusCode::CREATED, &body), "a repetition has the same answer");
     let (status, body) = answer(ask(Method::POST, "/api/v1/accounts").json(&made)).await;
     assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("id_taken")), "{body}");
     let shown = ask(Method::GET, "/api/v1/accounts/ann").send().await.expect("answered");
     assert_eq!(shown.headers()["etag"], "\"1\"");
     let change = json!({"name": "Ann", "role": "viewer", "tenants": [{"id": "acme"}], "disabled": false});
-    let put = |tag: &'static str| answer(ask(Method::PUT, "/api/v1/accounts/ann").header("if-match", tag).json(&change));
+    let put =
+        |tag: &'static str| answer(ask(Method::PUT, "/api/v1/accounts/ann").header("if-match", tag).json(&change));
     assert_eq!(put("\"1\"").await.0, StatusCode::OK);
     assert_eq!(put("\"1\"").await.0, StatusCode::PRECONDITION_FAILED);
     let (status, _) = answer(ask(Method::PUT, "/api/v1/accounts/ann").json(&change)).await;
     assert_eq!(status, StatusCode::PRECONDITION_REQUIRED);
 
     let wanted = json!({"id": "loader", "may": ["read", "import"], "tenants": [{"id": "acme"}], "expires_in_days": 30});
-    let (status, made) = answer(ask(Method::POST, "/api/v1/tokens").header("idempotency-key", "t1").json(&wanted)).await;
+    let (status, made) =
+        answer(ask(Method::POST, "/api/v1/tokens").header("idempotency-key", "t1").json(&wanted)).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let text = made["token"].as_str().expect("the token").to_owned();
     let (status, me) = answer(scenario.request_as(&text, Method::GET, "/api/v1/me")).await;
-    assert_eq!((status, &me["id"], &me["rights"]), (StatusCode::OK, &json!("loader"), &json!(["read", "import"])), "{me}");
+    assert_eq!(
+        (status, &me["id"], &me["rights"]),
+        (StatusCode::OK, &json!("loader"), &json!(["read", "import"])),
+        "{me}"
+    );
     let (_, list) = answer(ask(Method::GET, "/api/v1/tokens")).await;
     assert!(list["tokens"].as_array().is_some_and(|all| all.len() == 2) && !list.to_string().contains(&text), "{list}");
     let (status, body) = answer(ask(Method::POST, "/api/v1/tokens/loader/revoke")).await;

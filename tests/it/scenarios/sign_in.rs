@@ -17,7 +17,13 @@ fn by() -> By {
 
 async fn ann(accounts: &Accounts, id: &str) {
     let reach = WantedReach { everywhere: true, tenants: Vec::new() };
-    let new = NewAccount { id: id.into(), name: "Ann".into(), role: Role::Viewer, reach, password: Some(Secret::new(PASSWORD)) };
+    let new = NewAccount {
+        id: id.into(),
+        name: "Ann".into(),
+        role: Role::Viewer,
+        reach,
+        password: Some(Secret::new(PASSWORD)),
+    };
     accounts.add_account(new, &by()).await.expect("made");
 }
 
@@ -54,7 +60,10 @@ async fn somebody_signs_in_with_a_form_and_out_again() {
     assert!(!text.contains("<script>") && !text.contains("style="), "{text}");
 
     let wrong = sign_in(&scenario, "correct horse batterz").await;
-    assert_eq!((wrong.status(), place(&wrong)), (StatusCode::SEE_OTHER, "/sign-in?problem=wrong&next=%2Fagents%3Fteam%3DA"));
+    assert_eq!(
+        (wrong.status(), place(&wrong)),
+        (StatusCode::SEE_OTHER, "/sign-in?problem=wrong&next=%2Fagents%3Fteam%3DA")
+    );
     assert!(wrong.headers().get(SET_COOKIE).is_none());
     let page = scenario.anonymous(Method::GET, "/sign-in?problem=wrong").send().await.expect("answered");
     assert_eq!(page.status(), StatusCode::UNAUTHORIZED);
@@ -116,7 +125,13 @@ async fn a_page_of_another_site_does_nothing_in_somebodys_name() {
     let scenario = Scenario::start(Setup::default()).await;
     let accounts = scenario.accounts();
     let reach = WantedReach { everywhere: true, tenants: Vec::new() };
-    let boss = NewAccount { id: "ann".into(), name: String::new(), role: Role::Admin, reach, password: Some(Secret::new(PASSWORD)) };
+    let boss = NewAccount {
+        id: "ann".into(),
+        name: String::new(),
+        role: Role::Admin,
+        reach,
+        password: Some(Secret::new(PASSWORD)),
+    };
     accounts.add_account(boss, &by()).await.expect("made");
     let cookie = cookie_of(sign_in(&scenario, PASSWORD).await.headers());
     let own = format!("http://{}", scenario.address());
@@ -130,7 +145,8 @@ async fn a_page_of_another_site_does_nothing_in_somebodys_name() {
         ("sec-fetch-site", "same-origin", StatusCode::ACCEPTED),
         ("origin", &own, StatusCode::ACCEPTED),
     ] {
-        let request = scenario.anonymous(Method::POST, "/api/v1/transitions").header(COOKIE, &cookie).header(name, value);
+        let request =
+            scenario.anonymous(Method::POST, "/api/v1/transitions").header(COOKIE, &cookie).header(name, value);
         let (found, body) = answer(request.json(&change)).await;
         assert_eq!(found, status, "{name}: {value}: {body}");
         if status == StatusCode::FORBIDDEN {
@@ -138,7 +154,8 @@ async fn a_page_of_another_site_does_nothing_in_somebodys_name() {
         }
     }
     // A WebSocket has no other guard than this.
-    for (origin, status) in [("https://evil.example", StatusCode::FORBIDDEN), (&*own, StatusCode::SWITCHING_PROTOCOLS)] {
+    for (origin, status) in [("https://evil.example", StatusCode::FORBIDDEN), (&*own, StatusCode::SWITCHING_PROTOCOLS)]
+    {
         let upgrade = scenario
             .anonymous(Method::GET, "/live?tenant=acme")
             .header(COOKIE, &cookie)
@@ -192,7 +209,11 @@ async fn a_proxy_vouches_for_people_and_its_groups_give_roles() {
         answer(scenario.anonymous(Method::GET, "/api/v1/me").header("x-user", user).header("x-groups", groups))
     };
     let (status, body) = me("Bea@Example.com", "cc-floor,everybody").await;
-    assert_eq!((status, &body["id"], &body["kind"]), (StatusCode::OK, &json!("bea@example.com"), &json!("proxy")), "{body}");
+    assert_eq!(
+        (status, &body["id"], &body["kind"]),
+        (StatusCode::OK, &json!("bea@example.com"), &json!("proxy")),
+        "{body}"
+    );
     assert_eq!((&body["role"], &body["tenants"][0]["teams"]), (&json!("supervisor"), &json!(["Team 0"])), "{body}");
     assert_eq!(me("bea@example.com", "everybody").await.1["role"], "viewer");
     let (status, body) = me("bea@example.com", "unknown").await;
@@ -200,11 +221,13 @@ async fn a_proxy_vouches_for_people_and_its_groups_give_roles() {
     // An account of the same name goes before the groups.
     ann(&scenario.accounts(), "bea@example.com").await;
     assert_eq!(me("bea@example.com", "cc-floor").await.1["role"], "viewer");
-    let disabled = AccountChanges { name: String::new(), role: Role::Viewer, reach: None, disabled: true, version: None };
+    let disabled =
+        AccountChanges { name: String::new(), role: Role::Viewer, reach: None, disabled: true, version: None };
     scenario.accounts().change_account("bea@example.com", disabled, &by()).await.expect("disabled");
     assert_eq!(me("bea@example.com", "cc-floor").await.0, StatusCode::FORBIDDEN);
     // What a browser adds by itself is guarded here too.
-    let run = scenario.anonymous(Method::POST, "/api/v1/transitions").header("x-user", "kim").header("x-groups", "cc-floor");
+    let run =
+        scenario.anonymous(Method::POST, "/api/v1/transitions").header("x-user", "kim").header("x-groups", "cc-floor");
     let (status, body) = answer(run.json(&json!({"tenant": "acme", "agents": ["u_0001"], "to": "Paused"}))).await;
     assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &json!("cross_site")), "{body}");
 }
@@ -249,11 +272,17 @@ async fn a_session_lasts_over_a_restart_and_ends_the_stream_when_the_account_is_
     scenario.start_daemon().await;
     // The port is another one, and with it the cookie's name.
     let cookie = format!("shiftkeeper-{}={value}", port(&scenario));
-    let mut stream =
-        scenario.anonymous(Method::GET, "/live/events").header(COOKIE, &cookie).timeout(PATIENCE).send().await.expect("answered");
+    let mut stream = scenario
+        .anonymous(Method::GET, "/live/events")
+        .header(COOKIE, &cookie)
+        .timeout(PATIENCE)
+        .send()
+        .await
+        .expect("answered");
     assert_eq!(stream.status(), StatusCode::OK);
     stream.chunk().await.expect("told").expect("something");
-    let disabled = AccountChanges { name: "Ann".into(), role: Role::Viewer, reach: None, disabled: true, version: None };
+    let disabled =
+        AccountChanges { name: "Ann".into(), role: Role::Viewer, reach: None, disabled: true, version: None };
     scenario.accounts().change_account("ann", disabled, &by()).await.expect("disabled");
     let read = async {
         let mut told = Vec::new();

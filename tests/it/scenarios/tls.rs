@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use shiftkeeper::domain::rights::{Role, WantedReach};
@@ -20,9 +21,15 @@ use crate::harness::{PATIENCE, Scenario, Setup, until};
 /// A new certificate for `keeper.example` in its files.
 fn certificate(folder: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(["keeper.example".to_owned()]).expect("a certificate");
-    std::fs::write(folder.join("tls.key"), made.signing_key.serialize_pem()).expect("written");
-    std::fs::write(folder.join("tls.crt"), made.cert.pem()).expect("written");
+    std::fs::write(folder.join("tls.key"), pem("PRIVATE KEY", &made.signing_key.serialize_der())).expect("written");
+    std::fs::write(folder.join("tls.crt"), pem("CERTIFICATE", made.cert.der())).expect("written");
     made.cert.der().clone()
+}
+
+fn pem(kind: &str, der: &[u8]) -> String {
+    let text = base64::prelude::BASE64_STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
 }
 
 /// Asks once, trusting one certificate; gives the whole answer, or why there was none.
@@ -78,10 +85,8 @@ async fn a_certificate_secures_everything_and_is_replaced_without_a_restart() {
     assert!(!answer.starts_with(b"HTTP/"), "nothing is said in clear");
 
     let second = certificate(files.path());
-    until("the new certificate is in force", PATIENCE, || async {
-        ask(address, &second, ALIVE).await.map(|_| ())
-    })
-    .await;
+    until("the new certificate is in force", PATIENCE, || async { ask(address, &second, ALIVE).await.map(|_| ()) })
+        .await;
     assert!(ask(address, &first, ALIVE).await.is_err(), "the old one is not");
 }
 

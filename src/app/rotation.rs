@@ -1,0 +1,314 @@
+//! A new signing key in the file of an endpoint's old one, which stays beside it for a day; for the command, and for who asks the
+//! daemon. No key is ever shown.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::json;
+use tokio::sync::{Notify, watch};
+
+use crate::clock::{BoxFuture, Random, RealTime, SharedClock, SharedRandom, Stopwatch};
+use crate::domain::audit::AuditDraft;
+use crate::domain::ids::EndpointId;
+use crate::domain::signature::{Keyring, OVERLAP, SigningKey};
+use crate::domain::time::UtcMicros;
+use crate::engine::status::Reloads;
+use crate::http::{RotateRefused, Rotated, Rotations, WantedRotation};
+use crate::store::{Commit, Writer};
+
+/// A reload is awaited so long, in real time.
+const RELOAD_REAL: Duration = Duration::from_secs(5);
+
+/// It is looked for this often.
+const LOOK_REAL: Duration = Duration::from_millis(20);
+
+/// Endpoints with the files of their secrets; none where the secret is in the environment.
+pub(super) type SecretFiles = Vec<(EndpointId, Option<PathBuf>)>;
+
+/// Why no key was put in the place of another.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// Another rotation is under way, or one broke off.
+    #[error("{} is there: another rotation is under way, or one broke off; remove it then", .0.display())]
+    UnderWay(PathBuf),
+    /// Receivers may know only the key before the last.
+    #[error(
+        "the key of {} was changed less than a day ago, and receivers may know only the one before, which signs until {until}: \
+         wait until then, or drop it", file.display()
+    )]
+    Lately {
+        /// The file.
+        file: PathBuf,
+        /// Until when the one before signs.
+        until: UtcMicros,
+    },
+    /// The file cannot be read or replaced, or holds no key.
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
+}
+
+/// What to do where the secret is in the environment, which nobody can change from here.
+pub fn how_by_hand(id: &str, now: UtcMicros) -> String {
+    let until = whole_second(now + OVERLAP);
+    format!(
+        "the secret of {id} is kept in the environment, which this cannot change: make a key with \
+         `echo whsec_$(openssl rand -base64 32)`, put it where the variable is set, keep the old one in a variable that \
+         previous_secret names, set previous_until = \"{until}\", and restart the daemon with them; or keep the secret in a \
+         file: secret = {{ file = \"PATH\" }}"
+    )
+}
+
+/// A new key.
+pub fn new_key(random: &dyn Random) -> String {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&random.bytes());
+    bytes[16..].copy_from_slice(&random.bytes());
+    SigningKey::text_of(&bytes)
+}
+
+fn whole_second(instant: UtcMicros) -> UtcMicros {
+    UtcMicros::from_micros(instant.as_micros() / 1_000_000 * 1_000_000)
+}
+
+/// A file that takes the place of another when it is whole, and goes away when it never is.
+struct Successor {
+    path: PathBuf,
+    finished: bool,
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Puts the new key into the file and keeps the old one beside it until the instant that is given back. The file is replaced
+/// whole or not at all; only its owner can read it.
+pub fn rotate_file(
+    file: &Path,
+    key: &str,
+    now: UtcMicros,
+    drop_old: bool,
+) -> Result<Option<UtcMicros>, RotateError> {
+    let shown = file.display();
+    let real = fs::canonicalize(file).with_context(|| format!("{shown} cannot be found"))?;
+    let mut name = real.clone().into_os_string();
+    name.push(".new");
+    let path = PathBuf::from(name);
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    let mut successor = match made {
+        Ok(successor) => successor,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(RotateError::UnderWay(path));
+        }
+        Err(error) => {
+            let shown = path.display().to_string();
+            return Err(anyhow::Error::new(error).context(format!("{shown} cannot be written")).into());
+        }
+    };
+    let mut guard = Successor { path, finished: false };
+    let text = fs::read_to_string(&real).with_context(|| format!("{shown} cannot be read"))?;
+    let old = Keyring::parse(&text).with_context(|| format!("{shown} does not hold a key"))?;
+    if let Some(until) = old.overlap_until(now).filter(|_| !drop_old) {
+        return Err(RotateError::Lately { file: file.to_owned(), until });
+    }
+    let until = (!drop_old).then(|| whole_second(now + OVERLAP));
+    let current = text.lines().next().unwrap_or_default().trim_end();
+    let text = until.map_or_else(|| format!("{key}\n"), |until| Keyring::text_of(key, current, until));
+    let written = successor
+        .write_all(text.as_bytes())
+        .and_then(|()| same_owner(&real, &successor))
+        .and_then(|()| successor.sync_all())
+        .and_then(|()| fs::rename(&guard.path, &real));
+    written.with_context(|| format!("{shown} cannot be replaced"))?;
+    guard.finished = true;
+    if let Some(folder) = real.parent() {
+        File::open(folder).and_then(|folder| folder.sync_all()).with_context(|| format!("{}", folder.display()))?;
+    }
+    Ok(until)
+}
+
+/// Whoever rotates as root leaves the file to the user of the daemon.
+fn same_owner(old: &Path, new: &File) -> io::Result<()> {
+    let (old, made) = (fs::metadata(old)?, new.metadata()?);
+    if (old.uid(), old.gid()) == (made.uid(), made.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()))
+}
+
+
+/// Changes keys for who asks the daemon.
+pub(super) struct KeyFiles {
+    pub(super) files: watch::Receiver<SecretFiles>,
+    pub(super) writer: Writer,
+    pub(super) clock: SharedClock,
+    pub(super) random: SharedRandom,
+    pub(super) reloads: Reloads,
+    /// Whoever runs the daemon reads the configuration again when this is told.
+    pub(super) reload: Arc<Notify>,
+}
+
+impl Rotations for Arc<KeyFiles> {
+    fn rotate(&self, wanted: WantedRotation) -> BoxFuture<Result<Rotated, RotateRefused>> {
+        let files = self.clone();
+        Box::pin(async move { files.run(wanted).await })
+    }
+}
+
+impl KeyFiles {
+    async fn run(&self, wanted: WantedRotation) -> Result<Rotated, RotateRefused> {
+        let now = RealTime::now();
+        let file = self.files.borrow().iter().find(|(id, _)| *id == wanted.id).map(|(_, file)| file.clone());
+        let file = file.ok_or(RotateRefused::Unknown)?;
+        let file = file.ok_or_else(|| RotateRefused::NotHere(how_by_hand(wanted.id.as_str(), now)))?;
+        // Before the change, so that no key is changed without a word; a change that fails is told too.
+        self.note(&wanted, None).await?;
+        let (key, drop_old) = (new_key(&*self.random), wanted.drop_old);
+        let changed = tokio::task::spawn_blocking(move || rotate_file(&file, &key, now, drop_old)).await;
+        let changed = changed.unwrap_or_else(|panicked| Err(RotateError::Failed(panicked.into())));
+        match changed {
+            Ok(previous_until) => Ok(Rotated { previous_until, in_force: self.reloaded().await }),
+            Err(error) => {
+                self.note(&wanted, Some("failed")).await?;
+                Err(match error {
+                    RotateError::Lately { until, .. } => RotateRefused::Lately(until),
+                    RotateError::UnderWay(_) => RotateRefused::NotHere(error.to_string()),
+                    RotateError::Failed(cause) => {
+                        tracing::warn!(webhook = %wanted.id, error = format!("{cause:#}"), "its key was not changed");
+                        RotateRefused::NotHere(format!(
+                            "the daemon could not replace the file of the secret ({cause:#}); rotate it where the file can be \
+                             written: shiftkeeper webhooks rotate {}",
+                            wanted.id
+                        ))
+                    }
+                })
+            }
+        }
+    }
+
+    /// Whether the daemon has read its configuration since, and with it the key.
+    async fn reloaded(&self) -> bool {
+        let before = self.reloads.last().1;
+        self.reload.notify_one();
+        let watch = Stopwatch::start();
+        while watch.elapsed() < RELOAD_REAL {
+            if self.reloads.last().1 > before {
+                return true;
+            }
+            RealTime::sleep(LOOK_REAL).await;
+        }
+        false
+    }
+
+    async fn note(&self, wanted: &WantedRotation, outcome: Option<&str>) -> Result<(), RotateRefused> {
+        let audit = AuditDraft {
+            tenant: wanted.tenant.clone(),
+            at: self.clock.now(),
+            actor: wanted.actor.clone(),
+            action: "webhook.key_rotated",
+            subject: None,
+            transition: None,
+            before: None,
+            after: None,
+            outcome: outcome.map(str::to_owned),
+            why: json!({"webhook": wanted.id, "drop_old": wanted.drop_old}),
+            note: None,
+        };
+        let written = self.writer.commit(Commit { audit: vec![audit], ..Commit::default() }).await;
+        written.map(|_| ()).map_err(RotateRefused::Store)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::clock::{SeededRandom, SystemRandom};
+
+    const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn now() -> UtcMicros {
+        "2026-11-22T10:00:00.25Z".parse().expect("an instant")
+    }
+
+    fn folder_with(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("secret");
+        fs::write(&file, text).expect("writes");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("sets");
+        (folder, file)
+    }
+
+    fn files(folder: &Path) -> usize {
+        fs::read_dir(folder).expect("a folder").count()
+    }
+
+    #[test]
+    fn the_new_key_stands_first_and_the_old_one_signs_for_a_day() {
+        let (folder, file) = folder_with(&format!("{OLD}\n"));
+        let key = new_key(&SeededRandom::new(1));
+        let until = rotate_file(&file, &key, now(), false).expect("rotates").expect("an end");
+        assert_eq!(until.to_string(), "2026-11-23T10:00:00Z");
+        assert_eq!(fs::read_to_string(&file).expect("text"), format!("{key}\n{OLD} until 2026-11-23T10:00:00Z\n"));
+        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(files(folder.path()), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_key_that_was_just_changed_is_not_changed_again_unless_that_is_meant() {
+        let (folder, file) = folder_with(&format!("{OLD}\n"));
+        let keys: Vec<_> = (1..=4).map(|seed| new_key(&SeededRandom::new(seed))).collect();
+        rotate_file(&file, &keys[0], now(), false).expect("rotates");
+        let refused = rotate_file(&file, &keys[1], now(), false).expect_err("too soon");
+        assert!(matches!(refused, RotateError::Lately { .. }), "{refused}");
+        assert!(!format!("{refused:#}").contains("whsec_"));
+        assert!(fs::read_to_string(&file).expect("text").starts_with(&keys[0]), "and nothing changed");
+        let later = now() + OVERLAP;
+        rotate_file(&file, &keys[2], later, false).expect("a day later");
+        assert!(fs::read_to_string(&file).expect("text").starts_with(&format!("{}\n{} until ", keys[2], keys[0])));
+        assert_eq!(rotate_file(&file, &keys[3], later, true).expect("now"), None);
+        assert_eq!(fs::read_to_string(&file).expect("text"), format!("{}\n", keys[3]));
+        assert_eq!(files(folder.path()), 1);
+    }
+
+    #[test]
+    fn what_holds_no_key_or_cannot_be_replaced_is_left_as_it_is() {
+        let (folder, file) = folder_with("hunter2\n");
+        let key = new_key(&SeededRandom::new(1));
+        let refused = rotate_file(&file, &key, now(), false).expect_err("no key");
+        assert!(!format!("{refused:#}").contains("hunter2"), "{refused:#}");
+        assert_eq!((fs::read_to_string(&file).expect("text").as_str(), files(folder.path())), ("hunter2\n", 1));
+        let missing = rotate_file(&folder.path().join("none"), &key, now(), false).expect_err("missing");
+        assert!(format!("{missing:#}").contains("none cannot be found"), "{missing:#}");
+        fs::write(folder.path().join("secret.new"), "").expect("writes");
+        let busy = rotate_file(&file, &key, now(), false).expect_err("busy");
+        assert!(matches!(busy, RotateError::UnderWay(_)), "{busy}");
+        assert!(folder.path().join("secret.new").exists(), "another's file is not removed");
+    }
+
+    #[test]
+    fn a_link_stays_and_what_it_points_to_is_replaced() {
+        let (folder, file) = folder_with(&format!("{OLD}\n"));
+        let link = folder.path().join("link");
+        symlink(&file, &link).expect("links");
+        rotate_file(&link, &new_key(&SeededRandom::new(1)), now(), false).expect("rotates");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert!(fs::read_to_string(&file).expect("text").contains(OLD));
+    }
+
+    #[test]
+    fn keys_differ_and_are_keys() {
+        let keys: std::collections::BTreeSet<_> = (0..100).map(|_| new_key(&SystemRandom)).collect();
+        assert_eq!(keys.len(), 100);
+        assert!(keys.iter().all(|key| SigningKey::parse(key).is_ok()));
+    }
+}

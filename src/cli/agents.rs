@@ -1,0 +1,262 @@
+//! `shiftkeeper agents`: who is in which state and should be in which, asked of the running daemon.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::config_args::ConfigArgs;
+use super::daemon::{Ask, Daemon, DaemonError};
+use super::exit::Exit;
+use super::output::{Output, print, print_json};
+use super::scope::one_tenant;
+use super::talk::say;
+use crate::config::{Config, Right};
+use crate::domain::ids::{AgentId, TenantId};
+use crate::domain::time::rough_duration_text;
+use crate::engine::board::AgentCard;
+
+/// The most agents that the daemon gives in one answer.
+const PAGE: usize = 2000;
+
+/// Options of `agents`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "The daemon's picture is shown, a second old at most; how fresh what it rests on is stands in the last line.
+
+Examples:
+  shiftkeeper agents
+  shiftkeeper agents --verdict out --sort worst
+  shiftkeeper agents --team Billing --state Paused --state NotReady --output json
+  shiftkeeper agents --search smith --output json | jq -r '.agents[].id'
+  shiftkeeper agents u_0001")]
+pub struct AgentsArgs {
+    /// One agent, with all that is known.
+    #[arg(value_name = "AGENT", conflicts_with_all = ["team", "state", "skill", "verdict", "search", "sort", "limit"])]
+    pub agent: Option<AgentId>,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// Agents of this team; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    pub team: Vec<String>,
+    /// Agents in this state; may be given more than once.
+    #[arg(long, value_name = "STATE")]
+    pub state: Vec<String>,
+    /// Agents with this skill, or whom the platform shows with this queue; may be given more than once.
+    #[arg(long, value_name = "SKILL")]
+    pub skill: Vec<String>,
+    /// Agents with this verdict: in, out, neutral, unscheduled or unknown; may be given more than once.
+    #[arg(long, value_name = "VERDICT")]
+    pub verdict: Vec<String>,
+    /// Agents whose id, name or team has this in it, in any case.
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+    /// name, id, team, state, `in_state` (longest first) or worst (out of adherence longest first); `-` before it turns it round.
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub sort: Option<String>,
+    /// At most so many.
+    #[arg(long, value_name = "COUNT")]
+    pub limit: Option<usize>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Asks and prints.
+pub async fn run(args: AgentsArgs) -> anyhow::Result<ExitCode> {
+    let config = args.config.load_for_command()?.config;
+    let tenant = one_tenant(&config, args.tenant.as_ref())?.id.clone();
+    let daemon = Daemon::find(&config).await?;
+    let asked = match &args.agent {
+        Some(agent) => one(&daemon, &config, &tenant, agent, args.output).await,
+        None => list(&daemon, &config, &tenant, &args).await,
+    };
+    match asked {
+        Ok(()) => Ok(Exit::Done.into()),
+        Err(error) => match error.downcast::<DaemonError>() {
+            Ok(error) => Err(error.into_failure()),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// A page, as far as it is needed here.
+#[derive(Deserialize)]
+struct Page {
+    agents: Vec<AgentCard>,
+    next: Option<String>,
+    matching: usize,
+    total: usize,
+    age_ms: Option<u64>,
+}
+
+async fn list(daemon: &Daemon, config: &Config, tenant: &TenantId, args: &AgentsArgs) -> anyhow::Result<()> {
+    let most = args.limit.unwrap_or(usize::MAX);
+    let (mut agents, mut cursor): (Vec<AgentCard>, Option<String>) = (Vec::new(), None);
+    let last = loop {
+        let limit = PAGE.min(most - agents.len()).to_string();
+        let mut query = vec![("tenant", tenant.as_str()), ("limit", limit.as_str())];
+        let several = [("team", &args.team), ("state", &args.state), ("skill", &args.skill), ("verdict", &args.verdict)];
+        query.extend(several.into_iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value.as_str()))));
+        query.extend(args.search.as_deref().map(|text| ("search", text)));
+        query.extend(args.sort.as_deref().map(|key| ("sort", key)));
+        query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let ask = Ask { method: Method::GET, path: "/api/v1/agents", right: Right::Read, tenant, query: &query };
+        let mut page: Page = serde_json::from_value(daemon.ask(config, ask, |request| request).await?)?;
+        agents.append(&mut page.agents);
+        let next = page.next.take().filter(|_| agents.len() < most);
+        if next.is_none() {
+            break page;
+        }
+        cursor = next;
+    };
+    match args.output {
+        Output::Json => print_json(&json!({
+            "agents": agents, "matching": last.matching, "total": last.total, "age_ms": last.age_ms,
+        }))?,
+        Output::Table => {
+            print(table(&agents))?;
+            let age = last.age_ms.map_or_else(|| "not all seen yet".to_owned(), |age| format!("{} old", span(age)));
+            say(format!("{} of {} agents of {tenant}, {} shown; the picture is {age}", last.matching, last.total, agents.len()));
+        }
+    }
+    Ok(())
+}
+
+async fn one(
+    daemon: &Daemon,
+    config: &Config,
+    tenant: &TenantId,
+    agent: &AgentId,
+    output: Output,
+) -> anyhow::Result<()> {
+    let path = format!("/api/v1/agents/{}", path_part(agent.as_str()));
+    let query = [("tenant", tenant.as_str())];
+    let ask = Ask { method: Method::GET, path: &path, right: Right::Read, tenant, query: &query };
+    let answer: Value = daemon.ask(config, ask, |request| request).await?;
+    match output {
+        Output::Json => print_json(&answer)?,
+        Output::Table => print(described(&serde_json::from_value(answer)?))?,
+    }
+    Ok(())
+}
+
+/// An id as a part of a path.
+fn path_part(id: &str) -> String {
+    let mut part = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            part.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(part, "%{byte:02X}");
+        }
+    }
+    part
+}
+
+fn table(agents: &[AgentCard]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header([
+        "AGENT", "NAME", "TEAM", "STATE", "REASON", "FOR", "PLANNED", "UNTIL", "VERDICT", "CHANGE",
+    ]);
+    for card in agents {
+        table.add_row([
+            plain(card.id.as_str()),
+            plain(card.name.as_deref().unwrap_or_default()),
+            plain(card.team.as_ref().map_or("", |team| team.as_str())),
+            plain(card.state.as_ref().map_or("never seen", |state| state.name())),
+            plain(card.reason.as_ref().map_or("", |reason| reason.as_str())),
+            card.in_state_ms.map(span).unwrap_or_default(),
+            plain(&card.planned.activity),
+            card.planned.until.map(|until| until.to_string()).unwrap_or_default(),
+            card.adherence.verdict.to_string(),
+            card.open.as_ref().map(|open| format!("{} {}", plain(open.target.name()), open.status)).unwrap_or_default(),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+fn described(card: &AgentCard) -> String {
+    let since = |instant: Option<crate::domain::time::UtcMicros>| {
+        instant.map(|instant| format!(" since {instant}")).unwrap_or_default()
+    };
+    let mut lines = vec![
+        ("agent", plain(card.id.as_str())),
+        ("name", plain(card.name.as_deref().unwrap_or("not known"))),
+        ("team", plain(card.team.as_ref().map_or("not known", |team| team.as_str()))),
+        ("zone", plain(card.zone.as_deref().unwrap_or("not known"))),
+        ("state", {
+            let state = plain(card.state.as_ref().map_or("never seen", |state| state.name()));
+            let reason = card.reason.as_ref().map(|reason| format!(" ({})", plain(reason.as_str())));
+            format!("{state}{}{}", reason.unwrap_or_default(), since(card.entered_at))
+        }),
+        ("planned", {
+            let mandatory = if card.mandatory { ", must be taken" } else { "" };
+            let until = card.planned.until.map(|until| format!(" until {until}")).unwrap_or_default();
+            format!("{}{}{until}{mandatory}", plain(&card.planned.activity), since(card.planned.since))
+        }),
+        ("adherence", format!("{}{}", card.adherence.verdict, since(card.adherence.since))),
+    ];
+    if let Some(next) = &card.next {
+        lines.push(("next", format!("{} from {} to {}", plain(&next.activity), next.start, next.end)));
+    }
+    if let Some(open) = &card.open {
+        lines.push(("change", format!("to {} by {}: {} ({})", plain(open.target.name()), plain(&open.actor), open.status, open.id)));
+    }
+    lines.push(("seen", card.age_ms.map_or_else(|| "never".to_owned(), |age| format!("{} ago", span(age)))));
+    lines.into_iter().map(|(word, text)| format!("{word:<10} {text}")).collect::<Vec<_>>().join("\n")
+}
+
+fn span(millis: u64) -> String {
+    rough_duration_text(Duration::from_millis(millis))
+}
+
+/// What the platform or a file named, fit for a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card() -> AgentCard {
+        serde_json::from_value(json!({
+            "id": "u_1", "name": "An\u{1b}[31mn", "team": "Care", "zone": "Europe/Berlin", "state": "Paused", "reason": "BREAK",
+            "queue": null, "entered_at": "2026-10-26T13:30:00Z", "in_state_ms": 65_000, "source": "snapshot", "transition": null,
+            "seen_at": "2026-10-26T13:31:00Z", "age_ms": 5_000,
+            "adherence": {"verdict": "out", "since": "2026-10-26T13:30:00Z"},
+            "planned": {"activity": "work", "since": null, "until": "2026-10-26T15:00:00Z"}, "mandatory": false,
+            "next": {"activity": "lunch", "start": "2026-10-26T15:00:00Z", "end": "2026-10-26T15:30:00Z", "mandatory": true},
+            "open": {"id": "01a17867-8856-72c9-b800-1bbdb913b733", "agent": "u_1", "team": "Care", "target": "Ready",
+                "reason": "WORKING", "priority": "schedule", "actor": "rule:back-from-break", "status": "waiting", "why": "budget",
+                "until": null, "open": true, "requested_at": "2026-10-26T13:32:13Z", "deadline": "2026-10-26T14:02:13Z",
+                "attempts": 0, "violation": null}
+        }))
+        .expect("a card")
+    }
+
+    #[test]
+    fn a_table_and_one_agent_say_what_a_person_asks_and_no_control_character() {
+        let table = table(&[card()]);
+        assert!(table.contains("Paused") && table.contains("1m5s") && table.contains("Ready waiting"), "{table}");
+        let one = described(&card());
+        assert!(one.contains("adherence  out since 2026-10-26T13:30:00Z"), "{one}");
+        assert!(one.contains("next       lunch from 2026-10-26T15:00:00Z"), "{one}");
+        assert!(one.contains("state      Paused (BREAK) since"), "{one}");
+        assert!(!table.contains('\u{1b}') && !one.contains('\u{1b}'), "{one}");
+    }
+
+    #[test]
+    fn an_id_is_one_part_of_a_path() {
+        assert_eq!(path_part("u_1/../x?é"), "u_1%2F..%2Fx%3F%C3%A9");
+    }
+}

@@ -1,0 +1,433 @@
+//! The audit chain: read a page at a time, checked, and written out whole.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::clock::Stopwatch;
+use crate::domain::audit::{AuditBody, BadEntry, Hash};
+use crate::domain::ids::{AgentId, SubjectId, TenantId};
+use crate::domain::time::UtcMicros;
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::Query;
+use crate::http::problem::{Code, Problem};
+use crate::store::{AuditFilter, BadHead, ChainTrust, KnownSubject, PAGE_LIMIT, ReadError, Reader, StoredEntry};
+
+/// The longest name of an action that is looked for.
+const LONGEST_ACTION: usize = 100;
+
+/// Subjects that are remembered while a chain is written out.
+const MOST_NAMES: usize = 20_000;
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct AuditQuery {
+    /// Whose chain.
+    tenant: TenantId,
+    /// What was done: exactly, or what it begins with where that ends in a dot (`transition.`).
+    action: Option<String>,
+    /// About this agent.
+    agent: Option<AgentId>,
+    /// At this instant or later.
+    from: Option<UtcMicros>,
+    /// Before this instant.
+    to: Option<UtcMicros>,
+    /// How many; 100 without it, at most 500.
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    cursor: Option<u64>,
+}
+
+/// A page of the chain.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct AuditEntries {
+    /// The newest first. One request looks through 20,000 entries at most: there may be few here and more behind `next`.
+    entries: Vec<EntryShown>,
+    /// The `cursor` of the next page; null when all was looked through.
+    next: Option<u64>,
+    /// The end of the chain.
+    last: ChainEnd,
+}
+
+/// The end of a chain.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ChainEnd {
+    /// The number of the last entry; 0 for an empty chain.
+    seq: u64,
+    /// Its hash, in hexadecimal.
+    hash: String,
+}
+
+/// An entry, as it is stored; whether it holds is for a check to say.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+pub(in crate::http) struct EntryShown {
+    /// The number in the chain.
+    seq: u64,
+    /// When it happened.
+    at: UtcMicros,
+    /// Who or what: `person:` and an id, `rule:` and an id, or `daemon`.
+    actor: Option<String>,
+    /// What was done.
+    action: String,
+    /// The random name of the agent concerned.
+    subject: Option<String>,
+    /// The agent; null where it was erased or the entry is about none.
+    agent: Option<AgentId>,
+    /// The agent's name.
+    agent_name: Option<String>,
+    /// The transition concerned.
+    transition: Option<String>,
+    /// The state before.
+    before: Option<String>,
+    /// The state wanted or reached.
+    after: Option<String>,
+    /// How it ended, where it ended.
+    outcome: Option<String>,
+    /// The facts.
+    #[schema(value_type = Value)]
+    why: Value,
+    /// What a person typed; null where nothing was, or where it was erased.
+    note: Option<String>,
+    /// The entry's hash, in hexadecimal.
+    hash: String,
+}
+
+/// Audit entries, newest first
+///
+/// As they are stored, with agents' names where the subject is still known.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit",
+    tag = "audit",
+    operation_id = "list_audit",
+    params(AuditQuery),
+    responses((status = 200, description = "a page", body = AuditEntries))
+)]
+pub(in crate::http) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<AuditQuery>,
+) -> Result<Json<AuditEntries>, Problem> {
+    let tenant = &query.tenant;
+    caller.check_whole(&state, Right::Audit, tenant)?;
+    let reader = &state.reader;
+    let last = reader.chain_head(tenant).await?;
+    let last = ChainEnd { seq: last.seq, hash: last.hash.to_string() };
+    let Some(filter) = query.filter(reader).await? else {
+        return Ok(Json(AuditEntries { entries: Vec::new(), next: None, last }));
+    };
+    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let page = reader.audit_page(tenant, &filter, limit).await?;
+    let mut names = Names::default();
+    let mut entries = Vec::with_capacity(page.entries.len());
+    for stored in page.entries {
+        entries.push(EntryShown::of(reader, tenant, stored, &mut names).await?);
+    }
+    Ok(Json(AuditEntries { entries, next: page.next, last }))
+}
+
+impl AuditQuery {
+    /// What is looked for; nothing of an agent whom nobody knows.
+    async fn filter(&self, reader: &Reader) -> Result<Option<AuditFilter>, Problem> {
+        let too_long = self.action.as_ref().is_some_and(|action| action.chars().count() > LONGEST_ACTION);
+        if too_long {
+            return Err(Problem::bad_request(format!("action: at most {LONGEST_ACTION} characters")));
+        }
+        let subject: Option<SubjectId> = match &self.agent {
+            None => None,
+            Some(agent) => match reader.agent(&self.tenant, agent).await? {
+                None => return Ok(None),
+                Some(known) => Some(known.subject),
+            },
+        };
+        let (prefix, exact) = parted(self.action.as_deref());
+        Ok(Some(AuditFilter {
+            action: exact,
+            action_prefix: prefix,
+            subject,
+            from: self.from,
+            to: self.to,
+            before: self.cursor,
+        }))
+    }
+}
+
+/// What an action begins with, where it ends in a dot, or what it is.
+fn parted(action: Option<&str>) -> (Option<String>, Option<String>) {
+    let action = action.filter(|action| !action.is_empty()).map(str::to_owned);
+    if action.as_ref().is_some_and(|action| action.ends_with('.')) { (action, None) } else { (None, action) }
+}
+
+/// Whom subjects stand for, as far as they were asked.
+type Names = HashMap<String, Option<KnownSubject>>;
+
+impl EntryShown {
+    async fn of(
+        reader: &Reader,
+        tenant: &TenantId,
+        stored: StoredEntry,
+        names: &mut Names,
+    ) -> Result<Self, ReadError> {
+        let hash = hex(&stored.hash);
+        // One that a forger wrote may have a body that is none.
+        let body: Option<AuditBody> = serde_json::from_str(&stored.body).ok();
+        let known = known_as(reader, tenant, &stored, names).await?;
+        let note = match body.as_ref().and_then(|body| Hash::from_hex(body.note.as_deref()?)) {
+            None => None,
+            Some(hash) => reader.note(tenant, hash).await?,
+        };
+        let (agent, agent_name) = known.map_or((None, None), |known| (Some(known.agent), known.name));
+        let columns = stored.columns;
+        Ok(Self {
+            seq: stored.seq,
+            at: columns.at,
+            actor: body.as_ref().map(|body| body.actor.clone()),
+            action: columns.action,
+            subject: columns.subject,
+            agent,
+            agent_name,
+            transition: columns.transition,
+            before: body.as_ref().and_then(|body| body.before.clone()),
+            after: body.as_ref().and_then(|body| body.after.clone()),
+            outcome: body.as_ref().and_then(|body| body.outcome.clone()),
+            why: body.map_or(Value::Null, |body| body.why),
+            note,
+            hash,
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The body of a check.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AuditVerify)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct VerifyBody {
+    /// Whose chain.
+    tenant: TenantId,
+}
+
+/// How a chain holds.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditVerified)]
+pub(in crate::http) struct Verified {
+    /// The tenant.
+    id: TenantId,
+    /// Entries looked at, the bad one included.
+    entries: u64,
+    /// All of them hold, and so do the heads.
+    verified: bool,
+    /// The first that does not; what comes after it was not looked at.
+    first_bad: Option<BadEntry>,
+    /// The first entry there is: 1, or what retention has left.
+    from: u64,
+    /// Signed heads that the entries were held against.
+    heads: u64,
+    /// Heads that do not hold.
+    bad_heads: Vec<BadHead>,
+    /// The public keys that heads must be signed with.
+    keys: Vec<String>,
+    /// How long it took, in real milliseconds.
+    took_ms: u64,
+}
+
+/// Check a chain
+///
+/// Every entry: number, link, hash, the columns beside it, and what signed heads say of it, as `shiftkeeper audit verify` does on this
+/// host. One check goes at a time. It changes nothing, so it takes no key.
+#[utoipa::path(
+    post,
+    path = "/api/v1/audit/verify",
+    tag = "audit",
+    operation_id = "verify_audit",
+    request_body = VerifyBody,
+    responses((status = 200, description = "how it holds", body = Verified))
+)]
+pub(in crate::http) async fn verify(
+    State(state): State<ApiState>,
+    caller: Caller,
+    crate::http::extract::Json(VerifyBody { tenant }): crate::http::extract::Json<VerifyBody>,
+) -> Result<Json<Verified>, Problem> {
+    caller.check_whole(&state, Right::Audit, &tenant)?;
+    let detail = "a check is under way; ask again when it has ended";
+    let _turn = state.verifying.try_acquire().map_err(|_| Problem::of(Code::Verifying, detail))?;
+    let watch = Stopwatch::start();
+    let trust = ChainTrust { keys: &state.audit_keys, heads: &[] };
+    let verdict = state.reader.verify_chain(&tenant, trust).await?;
+    Ok(Json(Verified {
+        id: tenant,
+        entries: verdict.entries,
+        verified: verdict.holds(),
+        first_bad: verdict.first_bad,
+        from: verdict.from,
+        heads: verdict.heads,
+        bad_heads: verdict.bad_heads,
+        keys: state.audit_keys.iter().map(ToString::to_string).collect(),
+        took_ms: u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ExportQuery {
+    /// Whose chain.
+    tenant: TenantId,
+    /// The first entry, by its number; 1 without it.
+    from: Option<u64>,
+    /// The last entry, by its number; the last there is without it.
+    to: Option<u64>,
+    /// Add the agent's id to each line whose subject is still known.
+    #[serde(default)]
+    #[param(required = false)]
+    agents: bool,
+}
+
+/// Write a chain out
+///
+/// A line is `{"seq": …, "hash": …, "body": …}`, as `shiftkeeper audit export` writes it: SHA-256 of the body is the hash, and the `prev`
+/// in it is the hash of the entry before, so that anyone can check it. It comes as it is read, however long it is.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit/export",
+    tag = "audit",
+    operation_id = "export_audit",
+    params(ExportQuery),
+    responses((status = 200, description = "a JSON object a line", body = String, content_type = "application/x-ndjson"))
+)]
+pub(in crate::http) async fn export(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<ExportQuery>,
+) -> Result<Response, Problem> {
+    caller.check_whole(&state, Right::Audit, &query.tenant)?;
+    let (first, last) = (query.from.unwrap_or(1).max(1), query.to.unwrap_or(u64::MAX));
+    if last < first {
+        return Err(Problem::bad_request("to: not before from"));
+    }
+    let name = format!("attachment; filename=\"audit-{}.jsonl\"", plain(query.tenant.as_str()));
+    let mut out = Out {
+        reader: state.reader.clone(),
+        tenant: query.tenant,
+        after: first - 1,
+        last,
+        names: query.agents.then(Names::default),
+        ended: false,
+    };
+    // What cannot be read at all is told before the first line.
+    let begin = out.page().await?;
+    let lines = stream::once(std::future::ready(Ok(begin))).chain(rest_of(out));
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("attachment"))),
+    ];
+    Ok((headers, Body::from_stream(lines)).into_response())
+}
+
+/// A tenant's id as a file's name takes it.
+fn plain(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+/// A chain on its way out.
+struct Out {
+    reader: Reader,
+    tenant: TenantId,
+    after: u64,
+    last: u64,
+    /// Where agents are to be named.
+    names: Option<Names>,
+    ended: bool,
+}
+
+impl Out {
+    /// The next lines; none at the end.
+    async fn page(&mut self) -> Result<Bytes, ReadError> {
+        let page = self.reader.audit_entries(&self.tenant, self.after, PAGE_LIMIT).await?;
+        let Some(newest) = page.last().map(|entry| entry.seq) else {
+            self.ended = true;
+            return Ok(Bytes::new());
+        };
+        let mut text = String::new();
+        for entry in page.iter().filter(|entry| entry.seq <= self.last) {
+            let mut line = json!({ "seq": entry.seq, "hash": hex(&entry.hash), "body": entry.body });
+            if let Some(names) = &mut self.names {
+                let known = known_as(&self.reader, &self.tenant, entry, names).await?;
+                line["agent"] = json!(known.map(|known| known.agent));
+            }
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{line}");
+        }
+        self.after = newest;
+        self.ended = newest >= self.last;
+        Ok(Bytes::from(text))
+    }
+}
+
+/// Whom an entry is about.
+async fn known_as(
+    reader: &Reader,
+    tenant: &TenantId,
+    entry: &StoredEntry,
+    names: &mut Names,
+) -> Result<Option<KnownSubject>, ReadError> {
+    let Some(subject) = &entry.columns.subject else { return Ok(None) };
+    if let Some(known) = names.get(subject) {
+        return Ok(known.clone());
+    }
+    if names.len() >= MOST_NAMES {
+        names.clear();
+    }
+    let known = reader.agent_of_subject(tenant, subject).await?;
+    names.insert(subject.clone(), known.clone());
+    Ok(known)
+}
+
+/// The pages that are still to come, as they are read.
+fn rest_of(out: Out) -> impl stream::Stream<Item = Result<Bytes, ReadError>> + Send {
+    stream::try_unfold(out, |mut out| async {
+        if out.ended {
+            return Ok(None);
+        }
+        let page = out.page().await?;
+        Ok(Some((page, out)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_with_a_dot_at_its_end_is_a_beginning() {
+        assert_eq!(parted(Some("transition.")), (Some("transition.".to_owned()), None));
+        assert_eq!(parted(Some("transition.accepted")), (None, Some("transition.accepted".to_owned())));
+        assert_eq!(parted(Some("")), (None, None));
+        assert_eq!(parted(None), (None, None));
+    }
+
+    #[test]
+    fn a_files_name_holds_nothing_that_a_header_cannot() {
+        assert_eq!(plain("ac\"me/ü\n1-a"), "ac_me___1-a");
+    }
+}

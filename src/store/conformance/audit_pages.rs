@@ -1,0 +1,65 @@
+//! The audit chain as people read it, a page at a time, and one agent's plan.
+
+use super::{Place, acme, at, draft, on_each_engine};
+use crate::domain::audit::AuditDraft;
+use crate::domain::ids::SubjectId;
+use crate::store::{AuditFilter, Commit, KnownSubject, Store};
+
+on_each_engine!(pages_go_backwards_and_are_narrowed, an_agent_and_a_subject_are_found);
+
+async fn filled(place: &Place) -> Store {
+    let store = place.open().await;
+    let audit = (0..60)
+        .map(|n| AuditDraft {
+            at: at(n),
+            action: if n % 3 == 0 { "transition.accepted" } else { "schedule.imported" },
+            subject: (n % 2 == 0).then(|| SubjectId(uuid::Uuid::from_u128(7))),
+            ..draft("x")
+        })
+        .collect();
+    store.writer().commit(Commit { audit, ..Commit::default() }).await.expect("commits");
+    store
+}
+
+async fn pages_go_backwards_and_are_narrowed(place: Place) {
+    let store = filled(&place).await;
+    let reader = store.reader();
+    let seqs = async |filter: AuditFilter, limit| {
+        let page = reader.audit_page(&acme(), &filter, limit).await.expect("reads");
+        (page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), page.next)
+    };
+    assert_eq!(seqs(AuditFilter::default(), 3).await, (vec![60, 59, 58], Some(58)));
+    let on = |before| AuditFilter { before: Some(before), ..AuditFilter::default() };
+    assert_eq!(seqs(on(58), 3).await, (vec![57, 56, 55], Some(55)));
+    assert_eq!(seqs(on(3), 3).await, (vec![2, 1], None));
+    assert_eq!(seqs(on(1), 3).await, (vec![], None));
+    let accepted = AuditFilter { action: Some("transition.accepted".into()), ..AuditFilter::default() };
+    assert_eq!(seqs(accepted.clone(), 2).await, (vec![58, 55], Some(55)));
+    let begins = AuditFilter { action_prefix: Some("transition.".into()), ..AuditFilter::default() };
+    assert_eq!(seqs(begins, 2).await, (vec![58, 55], Some(55)));
+    let subject = Some(SubjectId(uuid::Uuid::from_u128(7)));
+    assert_eq!(seqs(AuditFilter { subject, ..accepted }, 500).await.0, [55, 49, 43, 37, 31, 25, 19, 13, 7, 1]);
+    let span = AuditFilter { from: Some(at(10)), to: Some(at(13)), ..AuditFilter::default() };
+    assert_eq!(seqs(span, 500).await, (vec![13, 12, 11], None));
+    let nothing = AuditFilter { action: Some("transition".into()), ..AuditFilter::default() };
+    assert_eq!(seqs(nothing, 500).await, (vec![], None));
+    assert_eq!(reader.audit_page(&"nobody".into(), &AuditFilter::default(), 5).await.expect("reads").entries, []);
+    store.close().await;
+}
+
+async fn an_agent_and_a_subject_are_found(place: Place) {
+    let store = place.open().await;
+    let agents = vec![super::agent_write("u_1", 7), super::agent_write("u_2", 8)];
+    store.writer().commit(Commit { agents, ..Commit::default() }).await.expect("commits");
+    let known = store.reader().agents(&acme()).await.expect("reads");
+    let stored = known.first().expect("an agent");
+    let id = &stored.agent.id;
+    assert_eq!(store.reader().agent(&acme(), id).await.expect("reads").as_ref(), Some(stored));
+    assert_eq!(store.reader().agent(&acme(), &"nobody".into()).await.expect("reads"), None);
+    let subject = stored.subject.to_string();
+    let found = store.reader().agent_of_subject(&acme(), &subject).await.expect("reads");
+    let name = stored.agent.name.as_deref().map(str::to_owned);
+    assert_eq!(found, Some(KnownSubject { agent: id.clone(), name }));
+    assert_eq!(store.reader().agent_of_subject(&acme(), "erased").await.expect("reads"), None);
+    store.close().await;
+}

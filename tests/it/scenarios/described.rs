@@ -1,0 +1,120 @@
+//! A property-based client (schemathesis) that knows nothing but the OpenAPI document, on the whole API of a daemon that has something
+//! to tell: it finds no 5xx, and no status, content type, header or shape that the document does not have.
+//!
+//! Where the tool is not at hand the test says so; `tests/run` sees to it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::faults::say;
+use crate::harness::{OPERATOR, Scenario, Setup, agents, answer, full_size};
+
+/// What the client is not let loose on: what lasts never ends, and the page is no part of the API.
+const LEFT_OUT: [&str; 2] = ["/live", "/live/events"];
+
+/// What it looks for in every answer.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+                      response_schema_conformance";
+
+#[expect(clippy::disallowed_methods, reason = "how the tests are run is not for the configuration")]
+fn schemathesis() -> Option<PathBuf> {
+    let tool =
+        std::env::var_os("SHIFTKEEPER_TEST_SCHEMATHESIS").map(PathBuf::from).filter(|tool| tool.as_os_str() != "none");
+    if tool.is_none() {
+        say(
+            "SKIPPED: no property-based client was let loose on the API; tests/run sees to one, or name schemathesis in \
+             SHIFTKEEPER_TEST_SCHEMATHESIS"
+                .to_owned(),
+        );
+    }
+    tool
+}
+
+/// The document, with what there is in this world in place of any text: else hardly a request gets past the first look.
+fn narrowed(mut document: Value, known: &[(&str, Vec<String>)]) -> Value {
+    for path in LEFT_OUT {
+        document["paths"].as_object_mut().expect("paths").remove(path);
+    }
+    let mut bodies = BTreeSet::new();
+    for (path, item) in document["paths"].as_object_mut().expect("paths") {
+        for operation in item.as_object_mut().expect("operations").values_mut() {
+            for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+                let name = parameter["name"].as_str().unwrap_or_default().to_owned();
+                let name = if name == "id" { path.split('/').nth(3).unwrap_or_default().to_owned() } else { name };
+                if let Some((_, values)) = known.iter().find(|(of, _)| *of == name) {
+                    parameter["schema"] = narrow(&parameter["schema"], values);
+                }
+            }
+            let schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str();
+            bodies.extend(schema.and_then(|place| place.rsplit('/').next()).map(str::to_owned));
+        }
+    }
+    for name in bodies {
+        let properties = document["components"]["schemas"][&name]["properties"].as_object_mut();
+        for (name, property) in properties.into_iter().flatten() {
+            if let Some((_, values)) = known.iter().find(|(of, _)| of == name) {
+                *property = narrow(property, values);
+            }
+        }
+    }
+    document
+}
+
+fn narrow(schema: &Value, values: &[String]) -> Value {
+    let one = json!({"type": "string", "enum": values});
+    if schema["type"] == "array" { json!({"type": "array", "items": one, "minItems": 1, "maxItems": 3}) } else { one }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_knows_the_document_alone_finds_nothing_that_is_not_in_it() {
+    let Some(tool) = schemathesis() else { return };
+    let keys = "skills = [\"1001\", \"1002\"]\nqueues = [\"q_1001\"]";
+    let hook = "[[webhooks]]\nid = \"wfm\"\nurl = \"http://127.0.0.1:1/\"\nsecret = { env = \"HOOK\" }\nallow = [\"127.0.0.1:1\"]\n";
+    let scenario = Scenario::start_team(Setup { tenant_keys: keys, webhooks: hook.to_owned(), ..Setup::team(6) }).await;
+    let taken = scenario.change(&["u_0001", "u_0002"], "Ready").await;
+    scenario.until_all(&taken, "confirmed").await;
+    let (_, document) = answer(scenario.request(Method::GET, "/api/v1/openapi.json")).await;
+    let transitions = taken.iter().filter_map(|taken| taken["id"].as_str().map(str::to_owned)).collect();
+    let known = [
+        ("tenant", vec!["acme".to_owned()]),
+        ("agents", agents(6)),
+        ("agent", agents(6)),
+        ("transitions", transitions),
+        ("webhooks", vec!["wfm".to_owned()]),
+        ("queues", vec!["q_1001".to_owned()]),
+        ("skills", vec!["1001".to_owned()]),
+        ("to", ["Ready", "Paused", "NotReady"].map(str::to_owned).to_vec()),
+    ];
+    let file = scenario.folder.path().join("openapi.json");
+    std::fs::write(&file, narrowed(document, &known).to_string()).expect("written");
+    let examples = if full_size() { "50" } else { "8" };
+    let mut command = Command::new(tool);
+    command
+        .current_dir(scenario.folder.path())
+        .args(["--no-color", "run"])
+        .arg(&file)
+        .args(["--url", scenario.base(), "--header", &format!("Authorization: Bearer {OPERATOR}")])
+        .args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "--max-examples", examples])
+        .args([
+            "--seed",
+            "5",
+            "--request-timeout",
+            "30",
+            "--workers",
+            "2",
+            "--continue-on-failure",
+            "--warnings",
+            "off",
+        ])
+        .args(["--generation-database", "none"])
+        .stdin(Stdio::null());
+    let done = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("the tool runs");
+    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{said}");
+    let summary: Vec<&str> = said.lines().rev().take(25).collect();
+    say(summary.into_iter().rev().collect::<Vec<_>>().join("\n"));
+}
