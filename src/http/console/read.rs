@@ -41,14 +41,8 @@ where
     H: Handler<X, ApiState>,
     X: 'static,
 {
-    let mut query = Serializer::new(String::new());
-    query.append_pair("tenant", ask.tenant.as_str());
-    query.extend_pairs(want.query.iter().filter(|(_, value)| !value.is_empty()));
-    let id: String = want.id.map(|id| url::form_urlencoded::byte_serialize(id.as_bytes()).collect()).unwrap_or_default();
-    // A form writes a blank as a plus, a path does not know that.
-    let path = want.route.replace("{id}", &id.replace('+', "%20"));
-    let request = Request::get(format!("{path}?{}", query.finish())).extension(ask.caller.clone());
-    let request = request.body(Body::empty()).map_err(|_| bad("the address cannot be read"))?;
+    let request = Request::get(address(ask, &want)).extension(ask.caller.clone()).body(Body::empty());
+    let request = request.map_err(|_| bad("the address cannot be read"))?;
     let routes = Router::new().route(want.route, get(handler)).with_state(state.clone());
     let Ok(response) = routes.oneshot(request).await;
     let status = response.status();
@@ -63,6 +57,17 @@ where
         tracing::error!(%error, route = want.route, "defect: a page cannot read what the API answers");
         Problem::of(Code::Internal, "the page could not be made; see the log").into()
     })
+}
+
+/// The path and query of the handler's route.
+fn address(ask: &Ask, want: &Want<'_>) -> String {
+    let mut query = Serializer::new(String::new());
+    query.append_pair("tenant", ask.tenant.as_str());
+    query.extend_pairs(want.query.iter().filter(|(_, value)| !value.is_empty()));
+    let id: String = want.id.map(|id| url::form_urlencoded::byte_serialize(id.as_bytes()).collect()).unwrap_or_default();
+    // A form writes a blank as a plus, a path does not know that.
+    let path = want.route.replace("{id}", &id.replace('+', "%20"));
+    format!("{path}?{}", query.finish())
 }
 
 fn bad(detail: &str) -> Failure {

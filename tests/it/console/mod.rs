@@ -11,7 +11,7 @@ use serde_json::json;
 use shiftkeeper::sim::SimOptions;
 
 use self::browser::Browser;
-use crate::harness::{Scenario, Setup, agents, answer};
+use crate::harness::{Scenario, Setup, answer};
 
 /// Who signs in.
 const NAME: &str = "supervisor";
@@ -69,9 +69,4 @@ async fn picture(browser: &Browser, name: &str) {
 /// The address of an agent's row on the Live page.
 fn row(agent: &str) -> String {
     format!("#rows tr[data-id=\"{agent}\"]")
-}
-
-/// So many agents of a team.
-fn some(count: usize) -> Vec<String> {
-    agents(count)
 }

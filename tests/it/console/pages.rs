@@ -8,15 +8,10 @@ use super::{floor, picture, signed_in};
 use crate::harness::{Scenario, Setup};
 
 /// The pages that need nothing but a tenant.
-const PAGES: [(&str, &str); 12] = [
+const PAGES: [(&str, &str); 7] = [
     ("live", "/"),
     ("wallboard", "/wallboard"),
     ("agent", "/agents/u_0001"),
-    ("changes", "/changes"),
-    ("change-new", "/changes/new"),
-    ("rules", "/rules"),
-    ("approvals", "/approvals"),
-    ("exceptions", "/exceptions"),
     ("reports", "/reports"),
     ("audit", "/audit"),
     ("webhooks", "/webhooks"),
