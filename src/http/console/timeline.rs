@@ -67,6 +67,13 @@ pub(super) struct Timeline {
     pub(super) length: String,
 }
 
+impl Timeline {
+    /// Whether there is nothing to draw.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.bars.is_empty())
+    }
+}
+
 /// A span to draw, in a zone.
 pub(super) struct Stretch<'a> {
     pub(super) from: UtcMicros,

@@ -59,7 +59,7 @@ pub(super) fn verdict(verdict: Verdict) -> Chip {
     let label = match verdict {
         Verdict::In => "In plan",
         Verdict::Out => "Out of plan",
-        Verdict::Neutral => "On contact, counts neither way",
+        Verdict::Neutral => "Neutral",
         Verdict::Unscheduled => "Not scheduled",
         Verdict::Unknown => "Not known",
     };

@@ -27,7 +27,12 @@ async fn signed_in(setup: Setup, role: &str) -> Option<(Scenario, Browser)> {
 }
 
 async fn make_account(scenario: &Scenario, id: &str, role: &str) {
-    let body = json!({"id": id, "name": "Sam Floor", "role": role, "everywhere": true, "password": PASSWORD});
+    let mut body = json!({"id": id, "name": "Sam Floor", "role": role, "password": PASSWORD});
+    match role {
+        // Whoever runs a floor is bound to its teams.
+        "supervisor" => body["tenants"] = json!([{"id": scenario.tenant, "teams": ["*"]}]),
+        _ => body["everywhere"] = json!(true),
+    }
     let (status, made) = answer(scenario.request(Method::POST, "/api/v1/accounts").json(&body)).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
 }
