@@ -14,8 +14,8 @@ use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::{Event, ScheduleImported};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId};
 use crate::domain::import::{DraftAgent, ImportOptions, ImportRefused, ScheduleDraft, read_schedule};
-use crate::engine::door::Door;
 use crate::domain::schedule::Coverage;
+use crate::engine::door::Door;
 use crate::http::{
     DayOfShifts, ImportAnswer, ImportError, Imports, PutShifts, PutShiftsError, WantedImport, file_name,
 };
@@ -122,6 +122,7 @@ impl Importer {
                 subject: stored.subject,
                 shifts: Vec::new(),
                 coverage,
+                skills: None,
             })
         });
         Ok(spoken_for.collect())
@@ -205,6 +206,7 @@ impl Importer {
                 subject: known.subject,
                 shifts: day.shifts,
                 coverage: Coverage { start: day.span.0, end: day.span.1 },
+                skills: None,
             }],
             actor: day.actor,
             with_switch: Commit { audit: vec![audit], events: vec![event], ..Commit::default() },
@@ -271,6 +273,7 @@ impl Importer {
             subject: SubjectId(self.random.opaque_id()),
             shifts: draft.shifts.clone(),
             coverage: draft.coverage,
+            skills: draft.skills.clone(),
         }
     }
 }

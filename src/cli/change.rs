@@ -1,6 +1,9 @@
-//! `shiftkeeper change`: asks the running daemon for a change of one agent or many, and can wait until each has ended.
+//! `shiftkeeper change`: asks the running daemon for a change of one agent or many, and can wait until each has ended. Its
+//! subcommands plan a change of many first, and start, follow and take back what was planned.
 
 mod follow;
+mod sets;
+mod table;
 mod words;
 
 use std::process::ExitCode;
@@ -26,6 +29,9 @@ use crate::engine::door::Taken;
 /// Options of `change`.
 #[derive(clap::Args, Debug)]
 #[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    subcommand_help_heading = "Commands, for many agents with a look before",
     after_help = "Ends with 0 when every change is confirmed (without --wait: taken), with 3 when some are, with 1 when none \
                   is, and with 75 when all of them are still open at the end of the wait, or when the daemon stopped answering and \
                   it is not known how they ended. Needs a running daemon.
@@ -33,9 +39,19 @@ use crate::engine::door::Taken;
 Examples:
   shiftkeeper change u_0001 --to Ready --wait 60s
   shiftkeeper change u_0001 u_0002 --tenant acme --to NotReady --reason TRAINING --on-contact after --deadline 30m
-  shiftkeeper change u_0001 --to Paused --note \"asked by phone\" --output json"
+  shiftkeeper change u_0001 --to Paused --note \"asked by phone\" --output json
+  shiftkeeper change plan --team Billing --to NotReady --reason MEETING --on-contact after"
 )]
 pub struct ChangeArgs {
+    #[command(subcommand)]
+    command: Option<sets::SetCommand>,
+    #[command(flatten)]
+    send: SendArgs,
+}
+
+/// A change that leaves at once.
+#[derive(clap::Args, Debug)]
+pub struct SendArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -45,9 +61,10 @@ pub struct ChangeArgs {
     /// The tenant; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// The wanted state.
-    #[arg(long, value_name = "STATE", value_parser = parse_state, help = "The wanted state: Ready, NotReady, Paused or Idle")]
-    pub to: AgentState,
+    /// The wanted state; there unless a subcommand is.
+    #[arg(long, value_name = "STATE", required = true, value_parser = parse_state,
+          help = "The wanted state: Ready, NotReady, Paused or Idle")]
+    pub to: Option<AgentState>,
     /// The reason code; the state's own without it.
     #[arg(long, value_name = "CODE")]
     pub reason: Option<ReasonCode>,
@@ -112,6 +129,13 @@ enum Standing {
 
 /// Asks, waits where that is wanted, and prints.
 pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Some(command) => sets::run(command).await,
+        None => send(args.send).await,
+    }
+}
+
+async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
     let tenant = one_tenant(config, args.tenant.as_ref())?.id.clone();
@@ -147,7 +171,7 @@ fn not_known(rows: &[Row], error: &DaemonError) -> String {
     format!("{changes} taken; how {they} ended is not known, as {why}: {error}")
 }
 
-async fn ask(config: &Config, daemon: &Daemon, tenant: &TenantId, args: &ChangeArgs) -> Result<Vec<Row>, DaemonError> {
+async fn ask(config: &Config, daemon: &Daemon, tenant: &TenantId, args: &SendArgs) -> Result<Vec<Row>, DaemonError> {
     let ask = Ask { method: Method::POST, path: "/api/v1/transitions", right: Right::Change, tenant, query: &[] };
     let body = body(tenant, args);
     let answer = daemon.ask(config, ask, |request| request.json(&body)).await?;
@@ -159,17 +183,21 @@ async fn ask(config: &Config, daemon: &Daemon, tenant: &TenantId, args: &ChangeA
     })
 }
 
-fn body(tenant: &TenantId, args: &ChangeArgs) -> Value {
-    let whole_seconds = |span: Duration| span.as_secs() + u64::from(span.subsec_nanos() > 0);
+fn body(tenant: &TenantId, args: &SendArgs) -> Value {
     json!({
         "tenant": tenant,
         "agents": args.agents,
-        "to": args.to.name(),
+        "to": args.to.as_ref().map(AgentState::name),
         "reason": args.reason,
         "on_contact": args.on_contact.map(OnContact::from),
         "deadline_s": args.deadline.map(whole_seconds),
         "note": args.note,
     })
+}
+
+/// A span in seconds, rounded up.
+fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
 }
 
 /// How it ends without a wait: by what was taken.

@@ -14,12 +14,14 @@ use crate::http::role_table;
 
 /// Options of `check`.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "Ends with 0 when all is well, with 4 where only rules are wrong, with 78 where the configuration is.
+#[command(
+    after_help = "Ends with 0 when all is well, with 4 where only rules are wrong, with 78 where the configuration is.
 
 Examples:
   shiftkeeper check
   shiftkeeper check --config config/shiftkeeper.toml --output json
-  shiftkeeper check --show --set tenants.acme.requests_per_minute=60")]
+  shiftkeeper check --show --set tenants.acme.requests_per_minute=60"
+)]
 pub struct CheckArgs {
     /// Where the configuration comes from.
     #[command(flatten)]

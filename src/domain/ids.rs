@@ -138,6 +138,10 @@ uuid_id! {
     TransitionId
 }
 uuid_id! {
+    /// One bulk change by a person. Version 7, so that ids sort by the time of the preview.
+    ChangeSetId
+}
+uuid_id! {
     /// The random name that stands for an agent in the audit chain; erasing the agent leaves the chain whole.
     SubjectId
 }

@@ -15,13 +15,15 @@ pub enum Priority {
     Schedule,
     /// A person asked for it.
     Person,
+    /// A person asked for it and it cannot wait for what other people asked for.
+    Urgent,
     /// A break that must be taken.
     MandatoryBreak,
 }
 
 impl Priority {
     /// Every class, least urgent first.
-    pub const ALL: [Self; 4] = [Self::Housekeeping, Self::Schedule, Self::Person, Self::MandatoryBreak];
+    pub const ALL: [Self; 5] = [Self::Housekeeping, Self::Schedule, Self::Person, Self::Urgent, Self::MandatoryBreak];
 
     /// The name in files, messages and the store.
     pub const fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Priority {
             Self::Housekeeping => "housekeeping",
             Self::Schedule => "schedule",
             Self::Person => "person",
+            Self::Urgent => "urgent",
             Self::MandatoryBreak => "mandatory_break",
         }
     }
@@ -40,7 +43,7 @@ impl Priority {
 
     /// May use the slots of the budget that are kept free for what cannot wait.
     pub const fn is_urgent(self) -> bool {
-        matches!(self, Self::Person | Self::MandatoryBreak)
+        matches!(self, Self::Person | Self::Urgent | Self::MandatoryBreak)
     }
 }
 

@@ -21,6 +21,7 @@ use super::policy::PlatformSays;
 use super::priority::Priority;
 use super::schedule::AgentPlan;
 use super::sets::PlanKind;
+use super::skill::Skills;
 use super::time::UtcMicros;
 use super::transition::{Transition, WaitReason};
 
@@ -93,6 +94,7 @@ pub struct AgentSlot {
     team: TeamIndex,
     zone: u16,
     busy: Option<Busy>,
+    skills: Skills,
     agent: Agent,
 }
 
@@ -110,6 +112,11 @@ impl AgentSlot {
     /// The team's number.
     pub const fn team(&self) -> TeamIndex {
         self.team
+    }
+
+    /// The skills that a file or a person gave the agent, by id.
+    pub const fn skills(&self) -> &Skills {
+        &self.skills
     }
 
     /// The state last observed.
@@ -328,6 +335,7 @@ impl Roster {
             team,
             zone,
             busy: None,
+            skills: Skills::default(),
             agent,
         });
         index
@@ -387,6 +395,13 @@ impl Roster {
     pub fn set_platform(&mut self, index: AgentIndex, answers: Option<PlatformAnswers>) {
         if let Some(slot) = self.slots.get_mut(index.position()) {
             slot.platform = answers.map(Box::new);
+        }
+    }
+
+    /// Says which skills the agent has, by id.
+    pub fn set_skills(&mut self, index: AgentIndex, skills: Skills) {
+        if let Some(slot) = self.slots.get_mut(index.position()) {
+            slot.skills = skills;
         }
     }
 

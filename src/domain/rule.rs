@@ -15,7 +15,6 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::ids::RuleId;
@@ -107,9 +106,9 @@ pub struct Conditions {
     /// Whether the agent is with a contact or wraps one up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_contact: Option<bool>,
-    /// Refused when checked: the platform does not say which skills an agent has.
+    /// A skill that the agent has, by id or name; a file or a person says who has which.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub skill: Option<Value>,
+    pub skill: Option<Names>,
     /// The figures of a skill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skill_figures: Option<FigureConditions>,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::ids::{AgentId, ReasonCode, RuleId, TenantId, TransitionId};
+use super::ids::{AgentId, ChangeSetId, ReasonCode, RuleId, TenantId, TransitionId};
 use super::policy::{OnContact, RefusedBy, Violation};
 use super::priority::Priority;
 use super::state::AgentState;
@@ -498,12 +498,20 @@ pub struct Transition {
     pub violation: Option<Violation>,
     /// Real milliseconds from the attempt's send to the platform's answer, of the last attempt.
     pub latency_ms: Option<u64>,
+    /// The bulk change that it is a part of.
+    #[serde(default)]
+    pub change_set: Option<ChangeSetId>,
     /// Where it stands.
     #[serde(flatten)]
     pub status: Status,
 }
 
 impl Transition {
+    /// One of many that a person asked for at once and that can wait: it leaves the reserve of the budget to what cannot.
+    pub const fn is_bulk(&self) -> bool {
+        self.change_set.is_some() && matches!(self.priority, Priority::Person)
+    }
+
     /// Whose word the refusal rests on, where policy refused it.
     pub fn refused_by(&self) -> Option<RefusedBy> {
         let by = self.explanation.get(RefusedBy::FIELD).filter(|_| matches!(self.status, Status::Refused { .. }))?;

@@ -17,12 +17,13 @@ use super::tenants::Tenants;
 use crate::clock::Stopwatch;
 use crate::domain::adherence::{AdherenceSettings, LiveVerdict, Verdict};
 use crate::domain::agent::Source;
-use crate::domain::ids::{AgentId, ReasonCode, TeamName, TenantId, TransitionId};
+use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TenantId, TransitionId};
 use crate::domain::planner::DecideSettings;
 use crate::domain::policy::Violation;
 use crate::domain::priority::Priority;
 use crate::domain::roster::AgentSlot;
 use crate::domain::schedule::Segment;
+use crate::domain::skill::Skills;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Transition};
@@ -73,6 +74,11 @@ pub struct AgentCard {
     pub next: Option<NextCard>,
     /// The change that is under way for the agent.
     pub open: Option<OpenCard>,
+    /// The agent's skills, by id, as a schedule file or a person said them.
+    pub skills: Vec<SkillId>,
+    /// The same with what is known of them.
+    #[serde(skip)]
+    pub carried: Skills,
 }
 
 /// A verdict.
@@ -142,6 +148,8 @@ pub struct OpenCard {
     pub attempts: u32,
     /// The policy that held it, if one did.
     pub violation: Option<Violation>,
+    /// The change set that it is a part of.
+    pub change_set: Option<ChangeSetId>,
 }
 
 impl AgentCard {
@@ -173,6 +181,8 @@ impl AgentCard {
             mandatory: standing.mandatory(),
             next: next(slot, now).map(NextCard::from),
             open: open.map(|open| OpenCard::of(open, agent.team.clone())),
+            skills: slot.skills().iter().map(|skill| skill.id.clone()).collect(),
+            carried: slot.skills().clone(),
         }
     }
 }
@@ -210,6 +220,7 @@ impl OpenCard {
             deadline: transition.deadline,
             attempts: transition.attempts,
             violation: transition.violation,
+            change_set: transition.change_set,
         }
     }
 }

@@ -157,6 +157,17 @@ impl Door {
         self.send(tenant, Message::ScheduleChanged).await
     }
 
+    /// Hands a keeper something that changes what is stored; refused while the store cannot be written.
+    pub(in crate::engine) async fn tell(&self, tenant: &TenantId, message: Message) -> Result<(), DoorError> {
+        self.check_open()?;
+        self.send(tenant, message).await
+    }
+
+    /// Hands a keeper a question.
+    pub(in crate::engine) async fn look(&self, tenant: &TenantId, message: Message) -> Result<(), DoorError> {
+        self.send(tenant, message).await
+    }
+
     async fn send(&self, tenant: &TenantId, message: Message) -> Result<(), DoorError> {
         let link = self.tenants.link(tenant).ok_or_else(|| DoorError::NoTenant(tenant.clone()))?;
         link.inbox.send(message).await.map_err(|_| DoorError::Unavailable)

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::approvals::DecisionMessage;
 use super::board::Board;
+use super::change_sets::SetMessage;
 use super::door::{ChangeRequest, DoorError, Taken};
 use super::live::snapshot::Snapshot;
+use super::skills::SkillMessage;
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::merge::Fed;
 use crate::domain::time::UtcMicros;
@@ -41,6 +44,12 @@ pub enum Message {
         /// Answered after the commit.
         reply: oneshot::Sender<Option<Transition>>,
     },
+    /// A person or a system asks for something about a bulk change.
+    ChangeSet(SetMessage),
+    /// A person decides on what a rule wants.
+    Decision(DecisionMessage),
+    /// Somebody sets skills or asks how they are staffed.
+    Skills(SkillMessage),
     /// A schedule was imported.
     ScheduleChanged,
     /// Somebody wants to see the picture.

@@ -5,8 +5,10 @@
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
 pub mod accounts;
+pub mod approvals;
 pub mod board;
 pub mod calls;
+pub mod change_sets;
 pub mod crew;
 pub mod deliver;
 pub mod door;
@@ -25,6 +27,7 @@ pub mod readiness;
 pub mod repeats;
 pub mod settings;
 pub mod sight;
+pub mod skills;
 pub mod status;
 pub mod store_watch;
 pub mod supervisor;

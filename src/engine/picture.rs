@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use crate::domain::agent::{Agent, Observed};
 use crate::domain::breaks::SHORTEST_REST;
-use crate::domain::ids::{AgentId, SubjectId, TenantId};
+use crate::domain::ids::{AgentId, SkillId, SubjectId, TenantId};
 use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::roster::{AgentSlot, Busy, Roster};
 use crate::domain::schedule::{AgentPlan, LOOKS_AHEAD, LOOKS_BACK};
+use crate::domain::skill::Skill;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RemembersWrite, StoredHistory, StoredTransition};
@@ -102,6 +103,7 @@ pub async fn read_picture(
         }
     }
     read_plans(reader, &mut picture.roster, now).await?;
+    skills_of(&mut picture.roster, reader.skills(tenant).await?, &reader.agent_skills(tenant).await?);
     // Whether a stay was a rest is a question for the plan.
     for (agent, stays) in reader.rests(tenant, now - LONGEST_SHIFT, SHORTEST_REST).await? {
         let Some(index) = picture.roster.find(agent.as_str()) else { continue };
@@ -131,6 +133,22 @@ pub async fn read_plans(reader: &Reader, roster: &mut Roster, now: UtcMicros) ->
         roster.set_plan(index, plans.remove(&agent).unwrap_or_default());
     }
     Ok(())
+}
+
+/// Puts the skills of all agents into a roster. Agents share what is known of a skill; one that nobody named has its id alone.
+pub fn skills_of(roster: &mut Roster, named: Vec<Skill>, carried: &HashMap<AgentId, Vec<SkillId>>) {
+    let mut known: HashMap<SkillId, Arc<Skill>> =
+        named.into_iter().map(|skill| (skill.id.clone(), Arc::new(skill))).collect();
+    let agents: Vec<_> = roster.iter().map(|(index, slot)| (index, slot.id().clone())).collect();
+    for (index, agent) in agents {
+        let skills = carried
+            .get(&agent)
+            .into_iter()
+            .flatten()
+            .map(|id| known.entry(id.clone()).or_insert_with(|| Arc::new(Skill::unnamed(id.clone()))).clone());
+        let skills = skills.collect();
+        roster.set_skills(index, skills);
+    }
 }
 
 /// Puts what automation remembers of an agent and a rule into a roster.

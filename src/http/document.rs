@@ -325,7 +325,8 @@ mod tests {
             assert!(REFERENCE.contains(place.trim_end_matches('/')), "docs/api.md says nothing of {place}");
         }
         for code in Code::ALL {
-            let status = if *code == Code::BadBody { "400, 422".to_owned() } else { code.status().as_u16().to_string() };
+            let status =
+                if *code == Code::BadBody { "400, 422".to_owned() } else { code.status().as_u16().to_string() };
             let row = format!("| {status} | `{}` | {} |", code.name(), code.means());
             let listed = REFERENCE.lines().any(|line| line == row);
             assert!(listed, "docs/api.md does not have the error {row}");

@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, FromRequestParts as _, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get};
+use axum::routing::MethodRouter;
 use tower_http::timeout::TimeoutLayer;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::HttpMethod;
@@ -120,7 +120,10 @@ fn table() -> Vec<Row> {
         schedules(),
         the_live_picture(),
         access(),
-        pages(),
+        change_sets(),
+        approvals(),
+        skills(),
+        console::rows(),
     ]
     .into_iter()
     .flatten()
@@ -193,7 +196,9 @@ fn figures() -> Vec<Row> {
 fn audit() -> Vec<Row> {
     vec![
         Row::new(Needs::Right(Right::Audit), routes!(api::audit::list)).refusing(OF_TENANT),
-        Row::new(Needs::Right(Right::Audit), routes!(api::audit::verify)).of(Kind::Long).refusing(&[Code::NoSuchTenant, Code::Verifying]),
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::verify))
+            .of(Kind::Long)
+            .refusing(&[Code::NoSuchTenant, Code::Verifying]),
         Row::new(Needs::Right(Right::Audit), routes!(api::audit::export)).refusing(OF_TENANT),
     ]
 }
@@ -332,21 +337,85 @@ fn access() -> Vec<Row> {
     ]
 }
 
-/// The console's pages and files. What a page shows of a tenant, its handler checks.
-fn pages() -> Vec<Row> {
-    let page = |path, methods| Row::page(Needs::SignedIn, path, methods);
+fn change_sets() -> Vec<Row> {
+    const CREATE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::TooManyPreviews,
+        Code::KeyReused,
+        Code::StateNotSettable,
+        Code::NobodyChosen,
+        Code::TooManyAgents,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchChangeSet];
+    const START: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchChangeSet,
+        Code::HashDiffers,
+        Code::PreviewExpired,
+        Code::StartedAlready,
+        Code::CancelledAlready,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const CANCEL: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchChangeSet,
+        Code::TooLate,
+        Code::CancelledAlready,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const UNDO: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchChangeSet,
+        Code::NotStarted,
+        Code::StillLeaving,
+        Code::TooLateToUndo,
+        Code::TooManyPreviews,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
     vec![
-        page("/", get(console::live)),
-        page("/wallboard", get(console::wallboard)),
-        page("/agents/{id}", get(console::agent)),
-        page("/audit", get(console::audit)),
-        page("/reports", get(console::reports)),
-        page("/reports/compliance.csv", get(console::report_download)).of(Kind::Lasting),
-        page("/webhooks", get(console::webhooks)),
-        page("/webhooks/{id}", get(console::deliveries)),
-        page("/system", get(console::system)),
-        Row::page(Needs::Nothing, "/preferences", get(console::preferences)),
-        Row::page(Needs::Nothing, "/assets/{version}/{name}", get(console::file)),
+        Row::new(CHANGE, routes!(api::change_sets::create)).refusing(CREATE),
+        Row::new(READ, routes!(api::change_sets::list)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::change_sets::show)).refusing(ONE),
+        Row::new(CHANGE, routes!(api::change_sets::start)).refusing(START),
+        Row::new(CHANGE, routes!(api::change_sets::cancel)).refusing(CANCEL),
+        Row::new(CHANGE, routes!(api::change_sets::undo)).refusing(UNDO),
+    ]
+}
+
+fn approvals() -> Vec<Row> {
+    const DECIDE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchApproval,
+        Code::TooLate,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(READ, routes!(api::approvals::list)).refusing(OF_TENANT),
+        Row::new(CHANGE, routes!(api::approvals::accept)).refusing(DECIDE),
+        Row::new(CHANGE, routes!(api::approvals::deny)).refusing(DECIDE),
+    ]
+}
+
+fn skills() -> Vec<Row> {
+    const AGENT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent];
+    const SET_AGENT: &[Code] =
+        &[Code::NoSuchTenant, Code::NoSuchAgent, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
+    const SET: &[Code] =
+        &[Code::NoSuchTenant, Code::TooManySkills, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
+    vec![
+        Row::new(READ, routes!(api::skills::of_agent)).refusing(AGENT),
+        Row::new(IMPORT, routes!(api::skills::set_of_agent)).refusing(SET_AGENT),
+        Row::new(IMPORT, routes!(api::skills::set)).refusing(SET),
     ]
 }
 

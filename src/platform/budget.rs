@@ -124,6 +124,24 @@ impl Budget {
         self.limit
     }
 
+    /// Calls count for so long after their answer.
+    pub const fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// For each slot after which time from `now` it is free, ascending; that of a call under way as if it were answered now.
+    pub fn free_in(&self, now: Duration) -> Vec<Duration> {
+        let paused = self.paused_until.saturating_sub(now);
+        let later = self.free_at.iter().filter(|at| **at > now).map(|at| *at - now);
+        let mut free: Vec<Duration> = later.chain(self.open.values().map(|_| self.window)).collect();
+        free.sort_unstable();
+        // A budget that was made smaller has more calls than slots: the last of them to come free are those that count.
+        let surplus = free.len().saturating_sub(self.limit);
+        free.drain(..surplus);
+        let idle = std::iter::repeat_n(Duration::ZERO, self.limit - free.len());
+        idle.chain(free).map(|free| free.max(paused)).collect()
+    }
+
     /// How many slots are free at `now`, the reserve included.
     pub fn free(&self, now: Duration) -> usize {
         let later = self.free_at.len() - self.free_at.partition_point(|at| *at <= now);

@@ -259,6 +259,7 @@ mod tests {
                 attempts: 0,
                 violation,
                 latency_ms: None,
+                change_set: None,
                 status,
             },
         })

@@ -11,7 +11,7 @@ use sqlx::{AnyConnection, Arguments, AssertSqlSafe};
 
 use super::error::CommitError;
 
-/// The most rows of one statement. With the widest table (21 columns) this stays under SQLite's 32,766 values and under
+/// The most rows of one statement. With the widest table (22 columns) this stays under SQLite's 32,766 values and under
 /// PostgreSQL's 65,535.
 const MOST_ROWS: usize = 256;
 

@@ -6,7 +6,7 @@
 use sqlx::AnyConnection;
 
 use super::batch::{self, Script, Values};
-use super::change::{AgentSchedule, AgentWrite, Commit, ScheduleImport};
+use super::change::{AgentSchedule, AgentSkillsWrite, AgentWrite, Commit, ScheduleImport};
 use super::error::CommitError;
 use super::tables::schedule::{
     ADD_COVERAGE, ADD_SHIFTS, ADD_VERSION, CLEAR_STAGED, CURRENT, RETIRE_COVERAGE, RETIRE_IN_COVERAGE,
@@ -170,6 +170,10 @@ impl ScheduleImport {
             tenant: self.tenant.clone(),
             agent: agent.agent.clone(),
             subject: agent.subject,
+        }));
+        commit.agent_skills.extend(self.agents.iter().filter_map(|agent| {
+            let skills = agent.skills.clone()?;
+            Some(AgentSkillsWrite { tenant: self.tenant.clone(), agent: agent.agent.id.clone(), skills })
         }));
         commit
     }

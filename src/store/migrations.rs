@@ -73,6 +73,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0010_access.sql"),
         postgres: include_str!("../../migrations/postgres/0010_access.sql"),
     },
+    Shipped {
+        version: 11,
+        name: "change sets",
+        sqlite: include_str!("../../migrations/sqlite/0011_change_sets.sql"),
+        postgres: include_str!("../../migrations/postgres/0011_change_sets.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

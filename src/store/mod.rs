@@ -38,9 +38,10 @@ pub use access::AccessChange;
 pub use backup::{BackupError, BackupMade, back_up, partial_path};
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
-    AgentCounters, AgentSchedule, AgentWrite, AuditPrune, CallWrite, Commit, Committed, FiguresWrite, HistoryRow,
-    HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, NoteWrite, RemembersWrite, RuleVersion, ScheduleImport,
-    SubscriptionRow, SubscriptionWrite, TenantStatus,
+    AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite,
+    Commit, Committed, FiguresWrite, HistoryRow, HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, LeftOut,
+    NoteWrite, RemembersWrite, RuleVersion, ScheduleImport, SkillWrite, SubscriptionRow, SubscriptionWrite,
+    TenantStatus,
 };
 pub use checkpoint::Checkpointed;
 pub use control::DaemonRow;
@@ -55,6 +56,7 @@ pub use tables::agents::StoredAgent;
 pub use tables::audit::{EntryColumns, StoredEntry};
 pub use tables::audit_heads::StoredHead;
 pub use tables::audit_reading::{AUDIT_STRETCH, AuditFilter, AuditPage, KnownSubject};
+pub use tables::change_sets::{SetCounts, StoredSetAgent};
 pub use tables::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::events::StoredEvent;
 pub use tables::figures::{FIGURES_PAGE_LIMIT, FigurePoint};

@@ -19,8 +19,8 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    access, agents, audit, audit_heads, calls, deliveries, events, figures, history, jobs, memory as automation,
-    transitions, upkeep,
+    access, agents, audit, audit_heads, calls, change_sets, deliveries, events, figures, history, jobs,
+    memory as automation, skills, transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;
@@ -582,6 +582,8 @@ async fn apply(
     upkeep::write(connection, script, group).await?;
     jobs::write(connection, script, group).await?;
     audit_heads::write(connection, script, group).await?;
+    change_sets::write(connection, script, group).await?;
+    skills::write(connection, script, group).await?;
     access::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group

@@ -14,8 +14,21 @@ struct Command {
     args: ChangeArgs,
 }
 
-fn parse(options: &[&str]) -> Result<ChangeArgs, clap::Error> {
-    Command::try_parse_from(["change"].into_iter().chain(options.iter().copied())).map(|command| command.args)
+fn parse(options: &[&str]) -> Result<SendArgs, clap::Error> {
+    let parsed = Command::try_parse_from(["change"].into_iter().chain(options.iter().copied()));
+    parsed.map(|command| command.args.send)
+}
+
+#[test]
+fn a_subcommand_takes_the_place_of_agents_and_state() {
+    let parse = |options: &[&str]| Command::try_parse_from(["change"].iter().chain(options).copied());
+    let planned = parse(&["plan", "--team", "Billing", "--to", "NotReady"]).expect("a plan").args;
+    assert!(planned.send.to.is_none() && matches!(planned.command, Some(sets::SetCommand::Plan(_))));
+    for wrong in [&["u_1"][..], &["--to", "Ready"], &[], &["u_1", "--to", "Ready", "plan"]] {
+        // An agent may be called as he likes: behind others `plan` is one.
+        let is_agent = wrong.contains(&"plan");
+        assert_eq!(parse(wrong).is_ok(), is_agent, "{wrong:?}");
+    }
 }
 
 fn at(text: &str) -> UtcMicros {
@@ -40,6 +53,7 @@ fn transition(status: Status, violation: Option<Violation>) -> Transition {
         attempts: 0,
         violation,
         latency_ms: None,
+        change_set: None,
         status,
     }
 }

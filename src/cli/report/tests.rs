@@ -48,6 +48,7 @@ fn transition(n: u32) -> Transition {
         attempts: 1,
         violation: refused,
         latency_ms: refused.is_none().then_some(40),
+        change_set: None,
         status: match refused {
             Some(violation) => Status::Refused { violation },
             None => Status::Confirmed { at: at(9) },

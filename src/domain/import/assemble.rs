@@ -10,9 +10,10 @@ use sha2::{Digest, Sha256};
 
 use super::arrange::{Agent, Arranger, Row};
 use super::complaint::{Complaint, Complaints, ImportRefused};
+use super::field::SKILL_BAR;
 use super::zones::{OUT_OF_RANGE, ZoneIndex, Zones};
 use super::{DraftAgent, ImportOptions, ScheduleDraft};
-use crate::domain::ids::{AgentId, TeamName};
+use crate::domain::ids::{AgentId, SkillId, TeamName};
 use crate::domain::schedule::{Activity, Coverage, Shift};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
@@ -25,6 +26,8 @@ pub(super) struct Who<'a> {
     pub(super) id: &'a str,
     pub(super) name: &'a str,
     pub(super) team: &'a str,
+    /// Ids of skills with a bar between them, checked.
+    pub(super) skills: &'a str,
     /// The agent's zone; `None` where the row does not say it.
     pub(super) zone: Option<ZoneIndex>,
 }
@@ -41,6 +44,7 @@ struct AgentEntry {
     id: AgentId,
     name: Said,
     team: Said,
+    skills: Said,
     zone: Option<(ZoneIndex, u64)>,
     two_zones: bool,
     /// A shift of the agent could not be read, so that nothing can be said of activities outside shifts.
@@ -161,6 +165,7 @@ impl<'o> Assembler<'o> {
             id: id.clone(),
             name: Said::default(),
             team: Said::default(),
+            skills: Said::default(),
             zone: None,
             two_zones: false,
             unread_shift: false,
@@ -174,7 +179,11 @@ impl<'o> Assembler<'o> {
     fn know(&mut self, line: u64, who: &Who<'_>) -> usize {
         let index = self.agent(who.id, line);
         let agent = &mut self.agents[index];
-        for (said, text, what) in [(&mut agent.name, who.name, "name"), (&mut agent.team, who.team, "team")] {
+        for (said, text, what) in [
+            (&mut agent.name, who.name, "name"),
+            (&mut agent.team, who.team, "team"),
+            (&mut agent.skills, who.skills, "list of skills"),
+        ] {
             if text.is_empty() || said.text == text {
                 continue;
             }
@@ -293,8 +302,20 @@ impl<'o> Assembler<'o> {
             zone: self.zones.name(zone).to_owned(),
             shifts,
             coverage: Coverage { start, end },
+            skills: listed(&entry.skills.text),
         })
     }
+}
+
+/// The skills of a checked list, by id; `None` where the file says nothing of them.
+fn listed(skills: &str) -> Option<Vec<SkillId>> {
+    if skills.is_empty() {
+        return None;
+    }
+    let mut listed: Vec<SkillId> = skills.split(SKILL_BAR).map(|skill| SkillId::new(skill.trim())).collect();
+    listed.sort();
+    listed.dedup();
+    Some(listed)
 }
 
 /// SHA-256 over agents and shifts in order, every text with its length before it and every number in eight bytes.
@@ -310,6 +331,11 @@ fn hash(agents: &[DraftAgent], first_day: Date, last_day: Date) -> [u8; 32] {
     for agent in agents {
         for part in [agent.id.as_str(), &agent.name, agent.team.as_str(), &agent.zone] {
             text(&mut hash, part);
+        }
+        // A file that names no skills has the hash that it had before there were any.
+        for skill in agent.skills.iter().flatten() {
+            text(&mut hash, "skill");
+            text(&mut hash, skill.as_str());
         }
         hash.update((agent.shifts.len() as u64).to_be_bytes());
         for shift in &agent.shifts {

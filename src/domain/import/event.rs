@@ -139,7 +139,7 @@ impl<'e> EventReader<'e, '_, '_> {
                 if self.assembler.is_full(self.event.line) {
                     return;
                 }
-                let who = Who { id, name, team, zone: own.then_some(start.zone) };
+                let who = Who { id, name, team, skills: "", zone: own.then_some(start.zone) };
                 self.assembler.add(self.event.line, &who, activity, from, to, mandatory);
             }
         }

@@ -4,6 +4,7 @@
 use jiff::civil::DateTime;
 
 use super::zones::OUT_OF_RANGE;
+use crate::domain::skill::{LONGEST_SKILL_TEXT, MOST_SKILLS_PER_AGENT};
 
 /// The longest agent id, team and activity, in characters.
 pub(super) const SHORT_TEXT: usize = 128;
@@ -20,6 +21,27 @@ pub(super) fn plain_text(text: &str, longest: usize) -> Result<&str, String> {
     }
     if text.chars().nth(longest).is_some() {
         return Err(format!("is longer than {longest} characters"));
+    }
+    Ok(text)
+}
+
+/// What stands between two skills of one field.
+pub(super) const SKILL_BAR: char = '|';
+
+/// Checks a list of skills: `4711|4712`, or nothing.
+pub(super) fn skills(text: &str) -> Result<&str, String> {
+    let text = plain_text(text, MOST_SKILLS_PER_AGENT * (LONGEST_SKILL_TEXT + 1))?;
+    let skills = || text.split(SKILL_BAR).map(str::trim);
+    if !text.is_empty() && skills().any(str::is_empty) {
+        return Err(format!(
+            "names an empty skill; write the skills' ids with {SKILL_BAR} between them, as in 4711|4712"
+        ));
+    }
+    if skills().any(|skill| skill.chars().nth(LONGEST_SKILL_TEXT).is_some()) {
+        return Err(format!("names a skill of more than {LONGEST_SKILL_TEXT} characters"));
+    }
+    if skills().nth(MOST_SKILLS_PER_AGENT).is_some() {
+        return Err(format!("names more than {MOST_SKILLS_PER_AGENT} skills"));
     }
     Ok(text)
 }

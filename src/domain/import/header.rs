@@ -17,9 +17,10 @@ pub(super) enum Field {
     Start,
     End,
     Mandatory,
+    Skills,
 }
 
-const FIELDS: [Field; 8] = [
+const FIELDS: [Field; 9] = [
     Field::AgentId,
     Field::AgentName,
     Field::Team,
@@ -28,6 +29,7 @@ const FIELDS: [Field; 8] = [
     Field::Start,
     Field::End,
     Field::Mandatory,
+    Field::Skills,
 ];
 
 /// How alike a column and a missing field must be for the one to be suggested for the other (Jaro and Winkler, 0 to 1).
@@ -45,6 +47,7 @@ impl Field {
             Self::Start => "start",
             Self::End => "end",
             Self::Mandatory => "mandatory",
+            Self::Skills => "skills",
         }
     }
 
@@ -55,8 +58,8 @@ impl Field {
 }
 
 /// The fields that `columns` of the options can rename: the columns of a shift file in their usual order.
-pub const COLUMNS: [&str; 8] = {
-    let mut names = [""; 8];
+pub const COLUMNS: [&str; 9] = {
+    let mut names = [""; 9];
     let mut at = 0;
     while at < names.len() {
         names[at] = FIELDS[at].name();
@@ -67,7 +70,7 @@ pub const COLUMNS: [&str; 8] = {
 
 /// Where each field stands.
 pub(super) struct Header {
-    positions: [Option<usize>; 8],
+    positions: [Option<usize>; 9],
     columns: usize,
 }
 
@@ -91,12 +94,14 @@ impl Header {
         // Spreadsheets leave empty columns at the end; rows need not have them.
         let columns = titles.iter().rposition(|title| !title.is_empty()).map_or(0, |last| last + 1);
         if faults.is_empty() && Self::known_columns(row, options) == 0 {
-            let names = FIELDS.map(|field| field.column(options)).join(", ");
+            let needed = FIELDS.iter().filter(|field| **field != Field::Skills);
+            let names: Vec<_> = needed.map(|field| field.column(options)).collect();
+            let names = names.join(", ");
             faults
                 .push(Complaint::line(line, format!("this is not a header; the first line names the columns {names}")));
             return None;
         }
-        let mut positions = [None; 8];
+        let mut positions = [None; 9];
         for (field, position) in FIELDS.into_iter().zip(&mut positions) {
             *position = Self::find(field, &titles, line, options, faults);
         }
@@ -128,13 +133,24 @@ impl Header {
             let reason = format!("stands in the header twice, as column {first} and {second}; keep one");
             faults.push(Complaint::column(line, column, reason));
         }
-        if first.is_none() && !(field == Field::TimeZone && options.default_zone.is_some()) {
+        let may_be_missing = match field {
+            Field::Skills => true,
+            Field::TimeZone => options.default_zone.is_some(),
+            Field::AgentId
+            | Field::AgentName
+            | Field::Team
+            | Field::Activity
+            | Field::Start
+            | Field::End
+            | Field::Mandatory => false,
+        };
+        if first.is_none() && !may_be_missing {
             faults.push(Complaint::column(line, column, missing(field, &wanted, titles, options)));
         }
         first
     }
 
-    /// Where a field stands in a row; `None` for a time zone column that the file does without.
+    /// Where a field stands in a row; `None` for a column that the file does without.
     pub(super) const fn position(&self, field: Field) -> Option<usize> {
         self.positions[field as usize]
     }

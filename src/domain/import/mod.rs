@@ -32,7 +32,7 @@ use sha2::{Digest, Sha256};
 pub use complaint::{Complaint, ImportRefused};
 pub use header::COLUMNS;
 
-use super::ids::{AgentId, TeamName};
+use super::ids::{AgentId, SkillId, TeamName};
 use super::schedule::{Coverage, Shift};
 use super::time::UtcMicros;
 
@@ -114,6 +114,8 @@ pub struct DraftAgent {
     pub shifts: Vec<Shift>,
     /// What the file speaks for in this agent's zone: from its first day 00:00 to 00:00 after its last day.
     pub coverage: Coverage,
+    /// The skills, by id; `None` when the file does not say them.
+    pub skills: Option<Vec<SkillId>>,
 }
 
 /// What a file says, checked whole and ready to replace the named agents' shifts that start in their coverage.

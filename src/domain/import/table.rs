@@ -161,6 +161,10 @@ impl<'r> RowReader<'r, '_, '_> {
         let start = self.field(Field::Start, field::local_time);
         let end = self.field(Field::End, field::local_time);
         let mandatory = self.field(Field::Mandatory, field::flag);
+        let skills = match self.header.position(Field::Skills) {
+            Some(_) => self.field(Field::Skills, field::skills),
+            None => Some(""),
+        };
         let zone = self.zone();
         let (start, end) = (self.instant(Field::Start, zone, start), self.instant(Field::End, zone, end));
         if let (Some(start), Some(end)) = (start, end)
@@ -175,10 +179,10 @@ impl<'r> RowReader<'r, '_, '_> {
         else {
             return self.assembler.unread(id, activity);
         };
-        if !self.sound {
+        let Some(skills) = skills.filter(|_| self.sound) else {
             return self.assembler.unread(Some(id), Some(activity));
-        }
-        let who = Who { id, name, team, zone: Some(zone) };
+        };
+        let who = Who { id, name, team, skills, zone: Some(zone) };
         self.assembler.add(self.row.line, &who, activity, start, end, mandatory);
     }
 

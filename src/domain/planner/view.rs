@@ -1,5 +1,7 @@
 //! One agent at one instant, as conditions see it: whether each holds, and what was found there.
 
+use std::sync::Arc;
+
 use crate::domain::adherence::{LiveVerdict, PlannedNow};
 use crate::domain::agent::Observed;
 use crate::domain::breaks;
@@ -11,6 +13,7 @@ use crate::domain::rule::condition::{BreakIs, Condition, ShiftIs, Test};
 use crate::domain::rule::figures::FigureTest;
 use crate::domain::schedule::Activity;
 use crate::domain::sets::PlanKind;
+use crate::domain::skill::Skill;
 use crate::domain::time::{UtcMicros, rough_duration_text};
 
 use super::DecideSettings;
@@ -113,6 +116,9 @@ impl<'a> View<'a> {
             Test::Verdict(wanted) => wanted.contains(&self.verdict().verdict),
             Test::VerdictFor(least) => self.verdict().since.is_some_and(|since| now.since(since) >= *least),
             Test::Team(wanted) => wanted.iter().any(|place| self.context.teams[*place] == Some(self.slot.team())),
+            Test::Skill(wanted) => {
+                self.slot.skills().iter().any(|skill| wanted.iter().any(|word| skill.is_called(word)))
+            }
             Test::Queue(wanted) => self.observed(|observed| {
                 observed.queue.as_deref().is_some_and(|queue| wanted.iter().any(|name| name == queue))
             }),
@@ -158,6 +164,7 @@ impl<'a> View<'a> {
             Test::Verdict(_) => self.verdict().verdict.to_string(),
             Test::VerdictFor(_) => lasted(self.verdict().since),
             Test::Team(_) => self.slot.agent().team.as_ref().map_or_else(unknown, ToString::to_string),
+            Test::Skill(_) => skill_text(self.slot.skills()),
             Test::Queue(_) => {
                 self.slot.observed().and_then(|observed| observed.queue.as_deref()).map_or_else(unknown, str::to_owned)
             }
@@ -206,6 +213,13 @@ fn judged(slot: &AgentSlot, standing: Standing, settings: &DecideSettings, now: 
     let planned =
         PlannedNow { kind: standing.kind(), since: standing.since(), activity: || standing.activity(slot.plan()) };
     settings.adherence.judge_sight(planned, sight, settings.stale_after, now)
+}
+
+/// The skills of an agent as people call them.
+fn skill_text(skills: &[Arc<Skill>]) -> String {
+    let names: Vec<&str> =
+        skills.iter().map(|skill| skill.name.as_deref().unwrap_or_else(|| skill.id.as_str())).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn unknown() -> String {

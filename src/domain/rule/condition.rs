@@ -52,6 +52,8 @@ pub enum Test {
     VerdictFor(Duration),
     /// The team, by its place in [`super::compile::RuleSet::teams`].
     Team(Vec<usize>),
+    /// A skill of the agent, by id or name.
+    Skill(Vec<String>),
     /// The queue's name.
     Queue(Vec<String>),
     /// Local time of day in seconds, from the first up to but not including the second; it may pass midnight.
@@ -86,6 +88,7 @@ impl Test {
             | Self::StateFor(_)
             | Self::VerdictFor(_)
             | Self::Team(_)
+            | Self::Skill(_)
             | Self::Queue(_)
             | Self::LocalTime(..)
             | Self::Weekdays(_)
@@ -115,6 +118,7 @@ impl Test {
             | Self::PlannedLeft(_)
             | Self::Mandatory(_)
             | Self::Team(_)
+            | Self::Skill(_)
             | Self::LocalTime(..)
             | Self::Weekdays(_)
             | Self::Figure(_) => return None,

@@ -56,6 +56,7 @@ impl Translation<'_> {
         self.verdicts(conditions.verdict.as_ref());
         self.time("verdict_for", conditions.verdict_for.as_deref(), Test::VerdictFor);
         self.team(conditions.team.as_ref());
+        self.skill(conditions.skill.as_ref());
         self.queue(conditions.queue.as_ref());
         self.local_time(conditions.local_time.as_ref());
         self.weekdays(conditions.weekdays.as_ref());
@@ -209,6 +210,12 @@ impl Translation<'_> {
         self.add("team", any_of(names), Test::Team(places));
     }
 
+    fn skill(&mut self, names: Option<&Names>) {
+        if let Some(names) = self.names("skill", names) {
+            self.add("skill", any_of(names), Test::Skill(names.to_vec()));
+        }
+    }
+
     fn queue(&mut self, names: Option<&Names>) {
         if let Some(names) = self.names("queue", names) {
             self.add("queue", any_of(names), Test::Queue(names.to_vec()));
@@ -254,9 +261,6 @@ impl Translation<'_> {
     }
 
     fn figures(&mut self, conditions: &Conditions) {
-        if conditions.skill.is_some() {
-            self.complain("skill", "the platform does not say which skills an agent has; use `team` or `queue`");
-        }
         let skill =
             conditions.skill_figures.as_ref().map(|asked| (asked, FigureSubject::Skill(asked.id.0.as_str().into())));
         let queue =

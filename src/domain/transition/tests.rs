@@ -104,6 +104,7 @@ fn a_transition_survives_json_in_every_status() {
             attempts: 1,
             violation: Some(Violation::AgentNotScheduled),
             latency_ms: None,
+            change_set: None,
             status,
         };
         let text = serde_json::to_string(&transition).expect("plain data");

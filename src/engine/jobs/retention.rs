@@ -79,6 +79,9 @@ impl Retention {
                 add("history", self.prune(Some(tenant), Pruned::History(agent), history).await?);
             }
             for (name, what, before) in [
+                // Their transitions are younger, so that no set is shown without them.
+                ("agents of change sets", Pruned::ChangeSetAgents, history),
+                ("change sets", Pruned::ChangeSets, history),
                 ("transitions", Pruned::Transitions, history),
                 ("attempts", Pruned::Attempts, history),
                 ("questions", Pruned::Questions, now - QUESTIONS_KEPT),

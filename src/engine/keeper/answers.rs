@@ -59,6 +59,8 @@ impl Keeper {
             Status::Sending { since } => since,
             _ => call_sent_at,
         };
+        let took = answered_at.since(sent_at);
+        self.answer_in = Some(self.answer_in.map_or(took, |known| (known * 7 + took) / 8));
         // A probe is sent for everyone: its failure does not bring its own change nearer to its end.
         open.unsent += u32::from(result.is_err() && self.breaker.is_probe(id));
         let agent = open.transition.agent.clone();

@@ -178,6 +178,7 @@ mod tests {
             attempts,
             violation: None,
             latency_ms: None,
+            change_set: None,
             status: Status::Requested,
         }
     }

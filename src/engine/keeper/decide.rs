@@ -46,6 +46,7 @@ impl Keeper {
                     on_contact: *on_contact,
                     deadline: self.deadline(pass, intent),
                     explanation: facts,
+                    change_set: None,
                 };
                 self.open_intent(pass, intent, wish);
             }
@@ -60,6 +61,7 @@ impl Keeper {
                     on_contact: *on_contact,
                     deadline: self.deadline(pass, intent),
                     explanation: facts,
+                    change_set: None,
                 };
                 self.open_intent(pass, intent, wish);
             }

@@ -161,7 +161,9 @@ impl Keeper {
     /// Breaker, parallel calls, retry allowance, budget.
     fn find_room(&mut self, id: TransitionId, room: &mut Room) -> Verdict {
         let Some(open) = self.book.get(id) else { return Verdict::Stay };
-        let urgency = if open.transition.priority.is_urgent() { Urgency::Urgent } else { Urgency::Ordinary };
+        // Of many at once none is urgent: single changes and urgent sets find a slot all the same.
+        let urgent = open.transition.priority.is_urgent() && !open.transition.is_bulk();
+        let urgency = if urgent { Urgency::Urgent } else { Urgency::Ordinary };
         let retry = open.transition.attempts > 0;
         let has_room = match urgency {
             Urgency::Urgent => room.urgent,
@@ -287,7 +289,7 @@ fn said(
 
 /// How many POSTs may be under way at once: ordinary ones leave some room, so that an urgent one does not wait behind answers
 /// that are slow to come.
-const fn most_under_way(parallel_calls: usize, urgency: Urgency) -> usize {
+pub(super) const fn most_under_way(parallel_calls: usize, urgency: Urgency) -> usize {
     match urgency {
         Urgency::Urgent => parallel_calls,
         Urgency::Ordinary => parallel_calls - parallel_calls / 4,

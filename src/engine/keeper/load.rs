@@ -52,6 +52,7 @@ impl Keeper {
             plans_read: now,
             shown: Shown::default(),
             next_slot: None,
+            answer_in: None,
             ahead_of_steady_us: None,
             stands_as_stored: false,
             slept: None,
@@ -137,6 +138,7 @@ impl Keeper {
         if !newcomers.is_empty() {
             self.recall(&newcomers).await?;
         }
+        self.read_skills().await?;
         self.leaving =
             self.roster.slots().iter().map(AgentSlot::id).filter(|id| !named.contains(*id)).cloned().collect();
         let agents = self.agents();

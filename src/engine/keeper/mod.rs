@@ -5,6 +5,7 @@
 //! as after a crash. The keeper never waits for the platform.
 
 mod answers;
+mod approvals;
 mod book;
 mod clock_set;
 mod decide;
@@ -18,7 +19,9 @@ mod moot;
 mod observe;
 mod record;
 mod requests;
+mod sets;
 mod show;
+mod skills;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -27,6 +30,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+
+pub(super) use self::requests::hindrance;
 
 use self::answers::{Answered, Told};
 use self::book::Book;
@@ -120,6 +125,8 @@ struct Keeper {
     slept: Option<Duration>,
     /// When the budget, the breaker or an allowance may let something through, in monotonic time.
     next_slot: Option<Duration>,
+    /// How long a state POST takes from its row to its answer, lately.
+    answer_in: Option<Duration>,
 }
 
 /// One thing that a pass takes in.
@@ -136,9 +143,12 @@ impl Arrival {
             Self::Message(Message::Request { request, .. }) => request.agents.len(),
             Self::Message(Message::Sight(sight)) => sight.changed.len(),
             Self::Message(Message::Fed(fed)) => fed.len(),
+            Self::Message(Message::ChangeSet(set)) => set.agents(),
             Self::Message(
                 Message::SliceNotice(_)
                 | Message::Cancel { .. }
+                | Message::Decision(_)
+                | Message::Skills(_)
                 | Message::ScheduleChanged
                 | Message::Look { .. }
                 | Message::Board { .. },
@@ -247,6 +257,7 @@ impl Keeper {
         self.dispatch(&mut pass);
         self.see_off(&mut pass);
         self.finish_answers(&mut pass);
+        Self::finish_decisions(&mut pass);
         self.commit(&mut pass).await?;
         self.send(&mut pass);
         self.ask(&mut pass);
@@ -278,6 +289,9 @@ impl Keeper {
             Arrival::Message(Message::SliceNotice(notice)) => self.take_notice(pass, &notice),
             Arrival::Message(Message::Request { request, reply }) => self.take_request(pass, request, reply),
             Arrival::Message(Message::Cancel { id, actor, reply }) => self.cancel(pass, id, actor, reply),
+            Arrival::Message(Message::ChangeSet(set)) => self.take_set(pass, set).await?,
+            Arrival::Message(Message::Decision(decision)) => self.take_decision(pass, decision),
+            Arrival::Message(Message::Skills(skills)) => self.take_skills(pass, skills).await?,
             Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
             Arrival::Message(Message::Look { reply }) => pass.looks.push(reply),
             Arrival::Message(Message::Board { reply }) => pass.boards.push(reply),

@@ -152,6 +152,7 @@ mod tests {
             attempts: 0,
             violation: None,
             latency_ms: None,
+            change_set: None,
             status,
         }
     }

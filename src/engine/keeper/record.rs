@@ -1,24 +1,25 @@
 //! Writes down what follows from a pass: transitions with their audit entries, events with their numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::Keeper;
 use crate::domain::agent::{Observed, Source};
-use crate::domain::audit::{AuditDraft, note_hash};
+use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::{AgentStateChanged, Event, EventData, PolicyViolated, TransitionFinished};
-use crate::domain::ids::{AgentId, EventId, RuleId, TransitionId};
+use crate::domain::ids::{AgentId, ChangeSetId, EventId, RuleId, TransitionId};
 use crate::domain::policy::Violation;
 use crate::domain::roster::AgentIndex;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
+use crate::engine::approvals::ApprovalError;
 use crate::engine::board::Board;
 use crate::engine::calls::{HeldSlot, real_millis};
 use crate::engine::live::snapshot::Snapshot;
-use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, NoteWrite, RemembersWrite};
+use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, RemembersWrite};
 
 /// What one pass is about to commit, and what leaves after the commit.
 pub(super) struct Pass {
@@ -42,6 +43,12 @@ pub(super) struct Pass {
     pub replies: Vec<Box<dyn FnOnce() + Send>>,
     /// Who wants to see the picture.
     pub looks: Vec<oneshot::Sender<Snapshot>>,
+    /// Previews of bulk changes that it keeps.
+    pub previews: u64,
+    /// Bulk changes that it starts or calls off.
+    pub sets: HashSet<ChangeSetId>,
+    /// Transitions that a person decided on, to be answered as the pass leaves them.
+    pub decided: Vec<(TransitionId, oneshot::Sender<Result<Transition, ApprovalError>>)>,
     /// Who wants a list of the agents.
     pub boards: Vec<oneshot::Sender<Board>>,
 }
@@ -59,8 +66,17 @@ impl Pass {
             asks: Vec::new(),
             replies: Vec::new(),
             looks: Vec::new(),
+            previews: 0,
+            sets: HashSet::new(),
+            decided: Vec::new(),
             boards: Vec::new(),
         }
+    }
+
+    /// Answers somebody after the commit.
+    pub(super) fn answer<T: Send + 'static>(&mut self, reply: oneshot::Sender<T>, with: T) {
+        // Who asked may be gone.
+        self.replies.push(Box::new(move || drop(reply.send(with))));
     }
 
     /// The row of a transition that this pass touched.
@@ -136,14 +152,7 @@ impl Keeper {
 
     /// A new transition: its row, its audit entry, its note.
     pub(super) fn record_request(&mut self, pass: &mut Pass, transition: &Transition) {
-        let mut note = None;
-        if let Some(text) = &transition.note {
-            let salt = self.link.random.bytes();
-            let hash = note_hash(&salt, text);
-            note = Some(hash);
-            let tenant = self.link.tenant.clone();
-            pass.commit.notes.push(NoteWrite { tenant, hash, salt, text: text.clone() });
-        }
+        let note = self.keep_note(pass, transition.note.as_deref());
         let why = transition.explanation.clone();
         let draft = self.draft(pass, transition, "transition.requested", why);
         pass.commit.audit.push(AuditDraft { note, ..draft });
@@ -153,6 +162,20 @@ impl Keeper {
     pub(super) fn audit_transition(&self, pass: &mut Pass, transition: &Transition, action: &'static str, why: Value) {
         let draft = self.draft(pass, transition, action, why);
         pass.commit.audit.push(draft);
+    }
+
+    /// What a person did with a transition that somebody else wanted.
+    pub(super) fn audit_transition_by(
+        &self,
+        pass: &mut Pass,
+        transition: &Transition,
+        action: &'static str,
+        actor: String,
+        why: Value,
+        note: Option<Hash>,
+    ) {
+        let draft = self.draft(pass, transition, action, why);
+        pass.commit.audit.push(AuditDraft { actor, note, ..draft });
     }
 
     fn draft(&self, pass: &Pass, transition: &Transition, action: &'static str, why: Value) -> AuditDraft {

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::Keeper;
 use super::book::Open;
 use super::record::{Pass, outcome};
-use crate::domain::ids::{AgentId, ReasonCode, TransitionId};
+use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TransitionId};
 use crate::domain::policy::OnContact;
 use crate::domain::priority::Priority;
 use crate::domain::roster::AgentIndex;
@@ -33,12 +33,13 @@ pub(super) struct Wish {
     pub on_contact: OnContact,
     pub deadline: UtcMicros,
     pub explanation: Value,
+    pub change_set: Option<ChangeSetId>,
 }
 
 impl Keeper {
     /// Takes a request in; the answer leaves after the commit, and says where the transitions stand after this pass.
     pub(super) fn take_request(&mut self, pass: &mut Pass, request: ChangeRequest, reply: Reply) {
-        match self.check_request(&request) {
+        match self.check_settable(&request.target) {
             Ok(()) => {
                 let taken = self.open_request(pass, &request);
                 self.answers.push(PendingAnswer { taken, key: request.idempotency, actor: request.actor, reply });
@@ -47,14 +48,15 @@ impl Keeper {
         }
     }
 
-    fn check_request(&self, request: &ChangeRequest) -> Result<(), DoorError> {
+    /// Whether the platform can set a state.
+    pub(super) fn check_settable(&self, target: &AgentState) -> Result<(), DoorError> {
         let settable = self.link.platform.capabilities().settable;
-        if settable.contains(&request.target) {
+        if settable.contains(target) {
             return Ok(());
         }
         Err(DoorError::NotSettable {
             tenant: self.link.tenant.clone(),
-            state: request.target.clone(),
+            state: target.clone(),
             settable: settable.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         })
     }
@@ -79,6 +81,7 @@ impl Keeper {
                 on_contact,
                 deadline,
                 explanation: json!({"asked_by": &*request.actor}),
+                change_set: None,
             };
             let id = self.open(pass, index, wish);
             taken.push(Taken {
@@ -115,6 +118,7 @@ impl Keeper {
             attempts: 0,
             violation: None,
             latency_ms: None,
+            change_set: wish.change_set,
             status: Status::Requested,
         };
         let waiting = self.book.waiting(&agent).map(|open| (open.transition.id, open.transition.priority));
@@ -176,7 +180,7 @@ pub(super) struct PendingAnswer {
 }
 
 /// What stands in a transition's way or ended it, for whoever asked.
-fn hindrance(transition: &Transition) -> Option<String> {
+pub(in crate::engine) fn hindrance(transition: &Transition) -> Option<String> {
     let detail = outcome(transition);
     match (transition.violation, detail) {
         (Some(violation), Some(detail)) if detail != violation.code() => Some(format!("{violation}: {detail}")),

@@ -133,7 +133,11 @@ impl Keeper {
             return self.tell_agent(index, Some(id), now);
         }
         let (row, agent) = (drafted.row.as_ref()?, slot.map(AgentSlot::agent));
-        let place = Place { team: agent.and_then(|agent| agent.team.clone()), queue: row.queue.clone() };
+        let place = Place {
+            team: agent.and_then(|agent| agent.team.clone()),
+            queue: row.queue.clone(),
+            skills: slot.map(|slot| slot.skills().clone()).unwrap_or_default(),
+        };
         Some((row_frame(id, row, agent, now), About::agent(place)))
     }
 

@@ -14,7 +14,7 @@ use super::narrow::{About, Place};
 use crate::domain::adherence::{LiveVerdict, Verdict};
 use crate::domain::agent::{Agent, Source};
 use crate::domain::figures::{Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Taken, Unit};
-use crate::domain::ids::{AgentId, ReasonCode, TeamName, TenantId, TransitionId};
+use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TeamName, TenantId, TransitionId};
 use crate::domain::policy::Violation;
 use crate::domain::priority::Priority;
 use crate::domain::roster::AgentSlot;
@@ -124,7 +124,11 @@ impl<'a> AgentShown<'a> {
 
 /// Where an agent is, for who watches a team or a queue.
 pub fn place_of(slot: &AgentSlot) -> Place {
-    Place { team: slot.agent().team.clone(), queue: slot.observed().and_then(|observed| observed.queue.clone()) }
+    Place {
+        team: slot.agent().team.clone(),
+        queue: slot.observed().and_then(|observed| observed.queue.clone()),
+        skills: slot.skills().clone(),
+    }
 }
 
 /// An agent's message.
@@ -207,6 +211,7 @@ pub struct TransitionShown<'a> {
     deadline: UtcMicros,
     attempts: u32,
     violation: Option<Violation>,
+    change_set: Option<ChangeSetId>,
 }
 
 impl<'a> TransitionShown<'a> {
@@ -226,6 +231,7 @@ impl<'a> TransitionShown<'a> {
             deadline: transition.deadline,
             attempts: transition.attempts,
             violation: transition.violation,
+            change_set: transition.change_set,
         }
     }
 }

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::ids::{TeamName, TenantId};
+use crate::domain::skill::Skills;
 
 /// What a viewer asked for within its tenants. Without a word on teams or on skills, all of them.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Narrow {
     /// Agents of these teams.
     pub teams: Vec<TeamName>,
-    /// Skills and queues of these names, and the agents whom the platform shows with one of these queues.
+    /// Skills and queues of these names, the agents who have one of these skills, and those whom the platform shows with one of these
+    /// queues.
     pub skills: Vec<Arc<str>>,
     /// The only teams that the viewer may see, for the tenants where that is so.
     pub bound: BTreeMap<TenantId, BTreeSet<TeamName>>,
@@ -24,13 +26,15 @@ pub struct NarrowAt {
     bound: Option<BTreeSet<TeamName>>,
 }
 
-/// An agent's team and queue, as far as they are known.
+/// An agent's team, skills and queue, as far as they are known.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Place {
     /// The team.
     pub team: Option<TeamName>,
     /// The queue.
     pub queue: Option<Arc<str>>,
+    /// The skills.
+    pub skills: Skills,
 }
 
 /// What a message is about.
@@ -90,7 +94,10 @@ impl NarrowAt {
     fn wants(&self, place: &Place) -> bool {
         let may = self.bound.as_ref().is_none_or(|bound| place.team.as_ref().is_some_and(|team| bound.contains(team)));
         let team = self.teams.is_empty() || place.team.as_ref().is_some_and(|team| self.teams.contains(team));
-        let skill = self.skills.is_empty() || place.queue.as_ref().is_some_and(|queue| self.skills.contains(queue));
+        let has = |word: &Arc<str>| place.skills.iter().any(|skill| skill.is_called(word));
+        let skill = self.skills.is_empty()
+            || place.queue.as_ref().is_some_and(|queue| self.skills.contains(queue))
+            || self.skills.iter().any(has);
         may && team && skill
     }
 }
@@ -98,9 +105,21 @@ impl NarrowAt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::skill::Skill;
 
     fn place(team: &str, queue: Option<&str>) -> Place {
-        Place { team: Some(team.into()), queue: queue.map(Arc::from) }
+        Place { team: Some(team.into()), queue: queue.map(Arc::from), skills: Skills::default() }
+    }
+
+    #[test]
+    fn a_viewer_of_a_skill_sees_the_agents_who_have_it_by_its_id_or_name() {
+        let voice = Skill { id: "4711".into(), name: Some("Voice".into()), floor: None };
+        let ann =
+            Place { skills: Arc::from([Arc::new(voice), Arc::new(Skill::unnamed("12".into()))]), ..Place::default() };
+        for (word, expected) in [("4711", true), ("Voice", true), ("12", true), ("voice", false), ("Mail", false)] {
+            let asked = Narrow { skills: vec![word.into()], ..Narrow::default() };
+            assert_eq!(asked.passes(&About::agent(ann.clone())), expected, "{word}");
+        }
     }
 
     #[test]

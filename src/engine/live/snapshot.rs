@@ -183,7 +183,7 @@ mod tests {
         let mut snapshot = Snapshot::new("acme".into(), (17, 5), at, Some(UtcMicros::from_micros(500_000)));
         for agent in 0..agents {
             let team = if agent % 2 == 0 { "Billing" } else { "Care" };
-            let place = Place { team: Some(team.into()), queue: None };
+            let place = Place { team: Some(team.into()), ..Place::default() };
             snapshot.push(List::Agents, About::agent(place), &json!({"id": format!("u_{agent}"), "team": team}));
         }
         for (list, id) in [(List::Skills, "s_1"), (List::Queues, "q_1")] {

@@ -194,7 +194,7 @@ impl Topic {
             let told = stored.into_iter().filter(|stored| stored.id <= upto).map(|stored| {
                 let agent = agents.get(&stored.row.agent);
                 let team = agent.and_then(|agent| agent.team.clone());
-                let place = Place { team, queue: stored.row.queue.clone() };
+                let place = Place { team, queue: stored.row.queue.clone(), ..Place::default() };
                 (row_frame(stored.id, &stored.row, agent, at), About::agent(place))
             });
             Some(told.collect())

@@ -14,6 +14,7 @@ use crate::domain::figures::{
 };
 use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::engine::skills::SkillDesk;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Path, Query};
@@ -99,8 +100,14 @@ pub(in crate::http) struct Skills {
 pub(in crate::http) struct SkillShown {
     /// The id on the platform.
     id: SkillId,
-    /// The name, where one is known.
+    /// The name, where one is known; the one that people gave goes before the platform's.
     name: Option<String>,
+    /// So many of its agents are to stay available, where a floor is set.
+    floor: Option<u32>,
+    /// How many agents have it, by the schedule file or a person; null while nobody can tell.
+    agents: Option<u32>,
+    /// How many of these are at work by fresh sight: ready, with a contact, or wrapping one up.
+    available: Option<u32>,
     /// When the figures were read.
     taken_at: Option<UtcMicros>,
     /// How old they are, in milliseconds.
@@ -143,7 +150,24 @@ pub(in crate::http) async fn skills(
 ) -> Result<Json<Skills>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
     let (figures, at) = newest(&state, &tenant)?;
-    let skills = figures.skills.iter().map(|taken| SkillShown::of(taken, &figures, at)).collect();
+    let figured = figures.skills.iter().map(|taken| (taken.figures.id.clone(), SkillShown::of(taken, &figures, at)));
+    let mut skills: BTreeMap<SkillId, SkillShown> = figured.collect();
+    for skill in state.reader.skills(&tenant).await? {
+        let shown = skills.entry(skill.id.clone()).or_insert_with(|| SkillShown::unread(skill.id));
+        shown.floor = skill.floor;
+        shown.name = skill.name.as_deref().map(str::to_owned).or_else(|| shown.name.take());
+    }
+    // A keeper that is away comes back soon; the figures are there all the same.
+    if let Ok(staffed) = SkillDesk::new(state.door.clone()).staffed(&tenant).await {
+        for id in staffed.keys() {
+            skills.entry(id.clone()).or_insert_with(|| SkillShown::unread(id.clone()));
+        }
+        for (id, shown) in &mut skills {
+            let count = staffed.get(id).copied().unwrap_or_default();
+            (shown.agents, shown.available) = (Some(count.agents), Some(count.available));
+        }
+    }
+    let skills = skills.into_values().collect();
     Ok(Json(Skills { skills, at, good_for_ms: millis(figures.good_for) }))
 }
 
@@ -174,10 +198,32 @@ impl QueueShown {
 }
 
 impl SkillShown {
+    /// One whose figures were never read.
+    const fn unread(id: SkillId) -> Self {
+        Self {
+            id,
+            name: None,
+            floor: None,
+            agents: None,
+            available: None,
+            taken_at: None,
+            age_ms: None,
+            stale: true,
+            contacts_queued: None,
+            contacts_active: None,
+            longest_queue_duration_s: None,
+            service_level: None,
+            agents_available: None,
+            agents_staffed: None,
+            agents_on_contact: None,
+            agents_in_acw: None,
+            estimated_wait_time_s: None,
+        }
+    }
+
     fn of(taken: &Taken<SkillFigures>, all: &Figures, now: UtcMicros) -> Self {
         let Taken { at, figures } = taken;
         Self {
-            id: figures.id.clone(),
             name: figures.name.as_deref().map(str::to_owned),
             taken_at: Some(*at),
             age_ms: Some(millis(now.since(*at))),
@@ -191,6 +237,7 @@ impl SkillShown {
             agents_on_contact: figures.agents_on_contact,
             agents_in_acw: figures.agents_in_acw,
             estimated_wait_time_s: figures.estimated_wait_time_s,
+            ..Self::unread(figures.id.clone())
         }
     }
 }
@@ -338,7 +385,9 @@ impl Point {
             starts_at: point.starts_at,
             span_s: point.span.as_secs(),
             polls: point.polls,
-            figures: figures.map(|(measure, stat)| (name_of(measure).to_owned(), StatShown::of(measure, stat))).collect(),
+            figures: figures
+                .map(|(measure, stat)| (name_of(measure).to_owned(), StatShown::of(measure, stat)))
+                .collect(),
         }
     }
 }

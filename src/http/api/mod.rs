@@ -2,7 +2,9 @@
 
 pub(super) mod accounts;
 pub(super) mod agents;
+pub(super) mod approvals;
 pub(super) mod audit;
+pub(super) mod change_sets;
 pub(super) mod course;
 pub(super) mod figures;
 pub(super) mod health;
@@ -11,8 +13,9 @@ pub(super) mod jobs;
 pub(super) mod me;
 pub(super) mod platform_checks;
 pub(super) mod shifts;
+pub(super) mod skills;
 pub(super) mod status;
-pub(super) mod tokens;
 pub(super) mod tenants;
+pub(super) mod tokens;
 pub(super) mod transitions;
 pub(super) mod webhooks;

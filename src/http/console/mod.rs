@@ -5,9 +5,11 @@
 //! markup. Without scripts every page can be read.
 
 mod agent;
+mod approvals;
 mod ask;
 mod assets;
 mod audit;
+mod changes;
 mod failure;
 mod filter;
 mod live;
@@ -25,15 +27,32 @@ mod wallboard;
 mod webhooks;
 mod words;
 
+use axum::routing::get;
+
+use super::routes::{Kind, Needs, Row};
+
 pub use assets::asset;
 
-pub(super) use agent::show as agent;
-pub(super) use assets::serve as file;
-pub(super) use audit::show as audit;
 pub(super) use failure::no_such_page;
-pub(super) use live::show as live;
-pub(super) use preferences::set as preferences;
-pub(super) use reports::{download as report_download, show as reports};
-pub(super) use system::show as system;
-pub(super) use wallboard::show as wallboard;
-pub(super) use webhooks::{deliveries, list as webhooks};
+
+/// The rows of the pages and files. What a page shows of a tenant, its handler checks.
+pub(super) fn rows() -> Vec<Row> {
+    let page = |path, methods| Row::page(Needs::SignedIn, path, methods);
+    vec![
+        page("/", get(live::show)),
+        page("/wallboard", get(wallboard::show)),
+        page("/agents/{id}", get(agent::show)),
+        page("/changes", get(changes::list)),
+        page("/changes/new", get(changes::new)),
+        page("/changes/{id}", get(changes::show)),
+        page("/approvals", get(approvals::list)),
+        page("/reports", get(reports::show)),
+        page("/reports/compliance.csv", get(reports::download)).of(Kind::Lasting),
+        page("/audit", get(audit::show)),
+        page("/webhooks", get(webhooks::list)),
+        page("/webhooks/{id}", get(webhooks::deliveries)),
+        page("/system", get(system::show)),
+        Row::page(Needs::Nothing, "/preferences", get(preferences::set)),
+        Row::page(Needs::Nothing, "/assets/{version}/{name}", get(assets::serve)),
+    ]
+}

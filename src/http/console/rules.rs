@@ -1,4 +1,4 @@
-//! Rules: what each did and would have done, its text with a check, trials on history, and what waits for a person.
+//! Rules: what each did and would have done, its text with a check and trials on history.
 
 use askama::Template;
 use axum::extract::State;
@@ -10,11 +10,9 @@ use super::failure::Failure;
 use super::read::{Want, read};
 use super::shell::{Place, Shell, page};
 use super::times::{Stamp, Times};
-use super::words::{self, Chip};
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::{approvals as waiting, rule_findings, rules};
+use crate::http::api::{rule_findings, rules};
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 
@@ -246,64 +244,4 @@ pub(in crate::http) async fn show(
     let Findings { findings } = read(&state, &ask, want, rule_findings::list).await?;
     let (shell, may) = (ask.shell(Place::Rules, format!("Rule {id}")), ask.has(Right::EditRules));
     Ok(page(&RulePage { shell, times: ask.times, rule, versions, findings, may, new: false }))
-}
-
-#[derive(Deserialize)]
-struct Approval {
-    transition: String,
-    agent: String,
-    name: Option<String>,
-    team: Option<String>,
-    state: Option<AgentState>,
-    to: AgentState,
-    reason: String,
-    rule: String,
-    because: String,
-    asked_at: UtcMicros,
-    expires_at: UtcMicros,
-}
-
-impl Approval {
-    fn label(&self) -> &str {
-        self.name.as_deref().unwrap_or(&self.agent)
-    }
-
-    fn state(&self) -> Chip {
-        self.state.as_ref().map_or_else(words::no_state, words::state)
-    }
-
-    fn to(&self) -> Chip {
-        words::state(&self.to)
-    }
-}
-
-#[derive(Deserialize)]
-struct Approvals {
-    approvals: Vec<Approval>,
-    next: Option<String>,
-}
-
-#[derive(Template)]
-#[template(path = "approvals.html")]
-struct ApprovalsPage {
-    shell: Shell,
-    times: Times,
-    approvals: Vec<Approval>,
-    more: bool,
-    may: bool,
-}
-
-impl ApprovalsPage {
-    fn at(&self, at: &UtcMicros) -> Stamp {
-        self.times.second(*at)
-    }
-}
-
-/// `GET /approvals`.
-pub(in crate::http) async fn approvals(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Read)?;
-    let want = Want { route: "/api/v1/approvals", id: None, query: &[] };
-    let Approvals { approvals, next } = read(&state, &ask, want, waiting::list).await?;
-    let (shell, may) = (ask.shell(Place::Approvals, "Approvals"), ask.has(Right::Change));
-    Ok(page(&ApprovalsPage { shell, times: ask.times, approvals, more: next.is_some(), may }))
 }

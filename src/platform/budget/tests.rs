@@ -147,3 +147,68 @@ proptest! {
         }
     }
 }
+
+/// Sends `calls` ordinary calls as early as the budget lets them, so many at once, each answered after `answer_in`; gives when
+/// the last is answered.
+fn sent_as_early_as_may_be(budget: &mut Budget, calls: usize, parallel: usize, answer_in: Duration) -> Duration {
+    let (mut now, mut sent) = (Duration::ZERO, 0);
+    let mut under_way: VecDeque<(Duration, Slot)> = VecDeque::new();
+    loop {
+        while under_way.front().is_some_and(|(ends, _)| *ends <= now)
+            && let Some((ends, slot)) = under_way.pop_front()
+        {
+            budget.answered(slot, ends);
+        }
+        let mut next = under_way.front().map(|(ends, _)| *ends);
+        if sent == calls {
+            match under_way.back() {
+                Some((ends, _)) => return *ends,
+                None => return now,
+            }
+        }
+        if under_way.len() < parallel {
+            match budget.try_take(now, Urgency::Ordinary) {
+                Ok(slot) => {
+                    sent += 1;
+                    under_way.push_back((now + answer_in, slot));
+                    continue;
+                }
+                Err(NextAt { at: Some(at) }) => next = Some(next.map_or(at, |ends| ends.min(at))),
+                Err(NextAt { at: None }) => {}
+            }
+        }
+        now = next.expect("something comes free").max(now + Duration::from_micros(1));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_finish_that_a_preview_shows_is_the_one_that_the_budget_grants(
+        limit in 5_usize..120,
+        reserve in 0_usize..3,
+        parallel in 1_usize..40,
+        answer_ms in 1_u64..2_000,
+        before in prop::collection::vec(0_u64..60, 0..120),
+        calls in 1_usize..600,
+    ) {
+        use crate::domain::change_set::finish::Slots;
+        let answer_in = Duration::from_millis(answer_ms);
+        let mut budget = Budget::new(limit, WINDOW, reserve);
+        budget.restore(Duration::ZERO, before.iter().take(limit).map(|age| Some(seconds(*age))));
+        let slots = Slots {
+            free_in: budget.free_in(Duration::ZERO),
+            window: budget.window(),
+            reserve,
+            patience: URGENT_PATIENCE,
+            answer_in,
+            parallel,
+        };
+        prop_assert_eq!(slots.free_in.len(), limit);
+        let shown = slots.last_answer(calls).expect("some calls");
+        let took = sent_as_early_as_may_be(&mut budget, calls, parallel, answer_in);
+        let off = shown.abs_diff(took).as_secs_f64();
+        // Calls under way hold their slots for sure in the budget, and for as long as an answer takes in the preview.
+        prop_assert!(off <= took.as_secs_f64() * 0.03 + 2.0 * answer_in.as_secs_f64() + 0.1, "shown {shown:?}, took {took:?}");
+    }
+}

@@ -4,6 +4,7 @@
 mod access;
 mod audit_pages;
 mod chains;
+mod change_sets;
 mod changes;
 mod copies;
 mod figures;
@@ -181,6 +182,7 @@ pub(super) fn transition(id: u128, agent: &str, status: Status) -> Transition {
         attempts: 1,
         violation: None,
         latency_ms: Some(40),
+        change_set: None,
         status,
     }
 }

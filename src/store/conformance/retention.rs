@@ -99,6 +99,8 @@ async fn no_slice_looks_through_a_whole_table() {
         (retention::TRANSITIONS, "transitions_by_request"),
         (retention::ATTEMPTS, "platform_calls_by_sending"),
         (retention::QUESTIONS, "platform_calls_questions"),
+        (retention::CHANGE_SET_AGENTS, "change_sets_by_making (tenant=? AND made_at<?)"),
+        (retention::CHANGE_SETS, "change_sets_by_making (tenant=? AND made_at<?)"),
         (retention::JOB_RUNS, "job_runs USING PRIMARY KEY (tenant=? AND job=?"),
         (figures::ROLL_UP_SKILLS, "skill_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),
         (figures::ROLLED_UP_SKILLS, "skill_figures USING PRIMARY KEY (tenant=? AND taken_at<?)"),

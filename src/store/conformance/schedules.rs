@@ -31,6 +31,7 @@ fn import(name: &str, agents: &[(&str, &[(i64, i64)])], coverage: (i64, i64)) ->
                 subject: write.subject,
                 shifts: shifts.iter().map(|(start, end)| shift(*start, *end)).collect(),
                 coverage: Coverage { start: at(coverage.0), end: at(coverage.1) },
+                skills: None,
             }
         })
         .collect();

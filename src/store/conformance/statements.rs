@@ -7,8 +7,9 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    access, agents, audit, audit_heads, audit_reading, calls, deliveries, delivery_reading, events, figures, history, history_reading, jobs,
-    memory, retention, schedule, time_in_state, transition_reading, transitions, upkeep,
+    access, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries, delivery_reading, events,
+    figures, history, history_reading, jobs, memory, retention, schedule, skills, time_in_state, transition_reading,
+    transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
@@ -36,6 +37,14 @@ const SINGLE: &[&str] = &[
     calls::RECENT,
     calls::OF_TRANSITION,
     calls::STEADY,
+    change_sets::ONE,
+    change_sets::LIST,
+    change_sets::AGENTS,
+    change_sets::COUNTS,
+    change_sets::STATUSES,
+    change_sets::WAITING,
+    change_sets::EXPIRED,
+    change_sets::UNDOING,
     control::TAKE_OVER,
     control::SET_LISTEN,
     control::STOP,
@@ -87,6 +96,8 @@ const SINGLE: &[&str] = &[
     retention::QUESTIONS,
     retention::ANSWERS,
     retention::JOB_RUNS,
+    retention::CHANGE_SET_AGENTS,
+    retention::CHANGE_SETS,
     memory::REMEMBERED,
     schedule::CURRENT,
     schedule::STILL_IN_FORCE,
@@ -101,11 +112,14 @@ const SINGLE: &[&str] = &[
     schedule::COVERAGE_OF_AGENT,
     schedule::VERSIONS,
     schedule::VERSION_AT,
+    skills::SKILLS,
+    skills::AGENT_SKILLS,
     time_in_state::PARTS,
     time_in_state::STATES,
     time_in_state::SUMS,
     transition_reading::ONE,
     transition_reading::OPEN,
+    transition_reading::OF_CHANGE_SET,
     transition_reading::LIST,
     transition_reading::LIST_OF_AGENT,
     transition_reading::AUTOMATIC,
@@ -132,6 +146,13 @@ const MANY: &[ManyRows] = &[
     audit_heads::PRUNE_ENTRIES,
     audit_heads::PRUNE_HEADS,
     calls::UPSERT,
+    change_sets::ADD_SETS,
+    change_sets::ADD_AGENTS,
+    change_sets::START,
+    change_sets::CANCEL,
+    change_sets::LEAVE_OUT,
+    change_sets::FORGET_AGENTS,
+    change_sets::FORGET_SETS,
     deliveries::ADD_ENDPOINTS,
     deliveries::MOVE_ENDPOINTS,
     deliveries::DISABLE_ENDPOINTS,
@@ -161,6 +182,9 @@ const MANY: &[ManyRows] = &[
     schedule::ADD_COVERAGE,
     schedule::ADD_SHIFTS,
     schedule::ADD_VERSION,
+    skills::SET_SKILLS,
+    skills::CLEAR_AGENT_SKILLS,
+    skills::ADD_AGENT_SKILLS,
     transitions::UPSERT,
     upkeep::SET_COUNTERS,
     upkeep::SET_SUBSCRIPTIONS,
@@ -188,13 +212,23 @@ async fn every_statement_is_understood(place: Place) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 7] =
-    ["state_history", "transitions", "platform_calls", "audit_entries", "events", "deliveries", "delivery_attempts"];
+const GROWING: [&str; 9] = [
+    "state_history",
+    "transitions",
+    "platform_calls",
+    "audit_entries",
+    "events",
+    "deliveries",
+    "delivery_attempts",
+    "change_sets",
+    "change_set_agents",
+];
 
 /// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
 /// `MIN`, reads a page in the key's order, or counts everything for a person who asked.
 const WALKS: &[&str] = &[
     audit::HEAD,
+    change_sets::LIST,
     audit_reading::FIRST,
     delivery_reading::FIRST_SINCE,
     delivery_reading::OLDEST,
@@ -246,6 +280,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/audit_heads.rs"),
         include_str!("../tables/audit_reading.rs"),
         include_str!("../tables/calls.rs"),
+        include_str!("../tables/change_sets.rs"),
         include_str!("../tables/deliveries.rs"),
         include_str!("../tables/delivery_reading.rs"),
         include_str!("../tables/events.rs"),
@@ -256,6 +291,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/jobs.rs"),
         include_str!("../tables/retention.rs"),
         include_str!("../tables/schedule.rs"),
+        include_str!("../tables/skills.rs"),
         include_str!("../tables/time_in_state.rs"),
         include_str!("../tables/transition_reading.rs"),
         include_str!("../tables/transitions.rs"),

@@ -49,6 +49,10 @@ pub enum Pruned {
     SkillQuarters,
     /// The same of queues.
     QueueQuarters,
+    /// Agents of bulk changes, by when those were shown.
+    ChangeSetAgents,
+    /// Bulk changes that have no agents left, by when they were shown.
+    ChangeSets,
 }
 
 pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
@@ -65,6 +69,12 @@ pub(in crate::store) const ANSWERS: &str = "DELETE FROM idempotency_keys WHERE t
 pub(in crate::store) const JOB_RUNS: &str = "DELETE FROM job_runs WHERE tenant = $1 AND job = $3 AND run IN (SELECT run FROM job_runs \
      WHERE tenant = $1 AND job = $3 ORDER BY run LIMIT 500) AND started_at < $2 AND finished_at IS NOT NULL \
      AND run < (SELECT MAX(run) FROM job_runs WHERE tenant = $1 AND job = $3)";
+pub(in crate::store) const CHANGE_SET_AGENTS: &str = "DELETE FROM change_set_agents WHERE tenant = $1 AND (change_set, place) IN \
+     (SELECT a.change_set, a.place FROM change_sets s JOIN change_set_agents a ON a.tenant = s.tenant AND a.change_set = s.id \
+     WHERE s.tenant = $1 AND s.made_at < $2 LIMIT 500)";
+pub(in crate::store) const CHANGE_SETS: &str = "DELETE FROM change_sets WHERE tenant = $1 AND id IN (SELECT s.id FROM change_sets s \
+     WHERE s.tenant = $1 AND s.made_at < $2 AND NOT EXISTS (SELECT 1 FROM change_set_agents a WHERE a.tenant = s.tenant \
+     AND a.change_set = s.id) LIMIT 500)";
 
 impl Slice {
     /// Runs of a job that began before an instant.
@@ -85,7 +95,9 @@ impl Slice {
             | Pruned::SkillFigures
             | Pruned::QueueFigures
             | Pruned::SkillQuarters
-            | Pruned::QueueQuarters => &mut values,
+            | Pruned::QueueQuarters
+            | Pruned::ChangeSetAgents
+            | Pruned::ChangeSets => &mut values,
         };
         values
     }
@@ -103,6 +115,8 @@ impl Slice {
             Pruned::QueueFigures => (Some(figures::ROLL_UP_QUEUES), figures::ROLLED_UP_QUEUES),
             Pruned::SkillQuarters => (None, figures::FORGET_SKILLS),
             Pruned::QueueQuarters => (None, figures::FORGET_QUEUES),
+            Pruned::ChangeSetAgents => (None, CHANGE_SET_AGENTS),
+            Pruned::ChangeSets => (None, CHANGE_SETS),
         }
     }
 }

@@ -19,7 +19,7 @@ macro_rules! selecting {
     ($rest:literal) => {
         concat!(
             "SELECT tenant, id, agent, target, reason, priority, actor, standing, requested_at, deadline, accepted_at, \
-             finished_at, before, violation, attempts, latency_ms, on_contact, note, explanation FROM transitions ",
+             finished_at, before, violation, attempts, latency_ms, on_contact, note, explanation, change_set FROM transitions ",
             $rest
         )
     };
@@ -29,6 +29,10 @@ pub(in crate::store) const ONE: &str = selecting!("WHERE tenant = $1 AND id = $2
 /// By way of the ids, which SQLite reads from the index of the open ones; asked for the rows it walks all of the tenant's.
 pub(in crate::store) const OPEN: &str = selecting!(
     "WHERE tenant = $1 AND id IN (SELECT id FROM transitions WHERE tenant = $1 AND finished_at IS NULL) ORDER BY id"
+);
+/// A bulk change has one of each agent, ten thousand at most. By way of the ids as well.
+pub(in crate::store) const OF_CHANGE_SET: &str = selecting!(
+    "WHERE tenant = $1 AND id IN (SELECT id FROM transitions WHERE tenant = $1 AND change_set = $2) ORDER BY id"
 );
 /// `$2` before this id, `$3` status, `$4` rule, `$5` and `$6` span of the request; each may be NULL.
 pub(in crate::store) const LIST: &str = selecting!(

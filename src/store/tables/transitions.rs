@@ -19,8 +19,8 @@ use crate::store::error::{CommitError, ReadError};
 pub(in crate::store) const UPSERT: ManyRows = ManyRows {
     head: "INSERT INTO transitions (tenant, id, agent, target, reason, priority, actor, rule, status, standing, \
            requested_at, deadline, accepted_at, finished_at, before, violation, attempts, latency_ms, on_contact, note, \
-           explanation) VALUES",
-    width: 21,
+           explanation, change_set) VALUES",
+    width: 22,
     tail: "ON CONFLICT (tenant, id) DO UPDATE SET priority = excluded.priority, status = excluded.status, \
            standing = excluded.standing, deadline = excluded.deadline, \
            accepted_at = COALESCE(transitions.accepted_at, excluded.accepted_at), \
@@ -132,7 +132,8 @@ fn bind(row: &Texted<'_>, now: UtcMicros, values: &mut batch::Values) {
         .int_or_null(it.latency_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)))
         .text(&*row.on_contact)
         .text_or_null(it.note.as_deref())
-        .text(&*row.explanation);
+        .text(&*row.explanation)
+        .text_or_null(it.change_set.map(|id| id.to_string()));
 }
 
 pub(in crate::store) fn decode(row: &AnyRow) -> Result<StoredTransition, ReadError> {
@@ -161,6 +162,7 @@ pub(in crate::store) fn decode(row: &AnyRow) -> Result<StoredTransition, ReadErr
             attempts: cells.number("attempts")?,
             violation,
             latency_ms: cells.number_or_null("latency_ms")?,
+            change_set: cells.parsed_or_null("change_set")?,
             status: cells.json("standing")?,
         },
     })

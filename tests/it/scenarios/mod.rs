@@ -2,8 +2,10 @@
 //! the simulator's log; `docs/testing.md` says how they are run and what the full-size ones took.
 
 mod api;
+mod approvals;
 mod breaker;
 mod budget;
+mod change_sets;
 mod clock;
 mod database;
 mod described;

@@ -47,7 +47,15 @@ fn written(agents: &[std::collections::BTreeMap<u16, RandomShift>]) -> (Vec<Stri
         }
         let coverage = Coverage { start: UtcMicros::EPOCH, end: UtcMicros::EPOCH };
         let (id, name) = (AgentId::new(format!("u_{index}")), format!("Ag\"ent, {index}"));
-        expected.push(DraftAgent { id, name, team: "T".into(), zone: "Asia/Manila".to_owned(), shifts, coverage });
+        expected.push(DraftAgent {
+            id,
+            name,
+            team: "T".into(),
+            zone: "Asia/Manila".to_owned(),
+            shifts,
+            coverage,
+            skills: None,
+        });
     }
     (rows, expected)
 }

@@ -416,3 +416,26 @@ fn mandatory_is_read_in_any_usual_form() {
     let first: &ShiftActivity = &draft.agents[0].shifts[0].activities[0];
     assert_eq!((first.activity.clone(), first.start), (Activity::Break, utc("2026-10-19T10:00:00Z")));
 }
+
+#[test]
+fn skills_may_stand_in_a_column_of_their_own() {
+    let read = |skills: [&str; 2]| {
+        let rows = skills.map(|skills| format!("u_1,A,T,UTC,break,2026-10-19T10:00,2026-10-19T10:15,no,{skills}"));
+        let shift = "u_1,A,T,UTC,shift,2026-10-19T09:00,2026-10-19T17:00,no,";
+        let text = format!("{HEADER},skills\n{shift}\n{}\n{}\n", rows[0], rows[1].replace("T10:", "T12:"));
+        read_schedule("shifts.csv", text.as_bytes(), &ImportOptions::default())
+    };
+    let named = |draft: &ScheduleDraft| draft.agents[0].skills.clone();
+    let both = read(["4711 | 12|4711", ""]).expect("a sound file");
+    assert_eq!(named(&both), Some(vec!["12".into(), "4711".into()]));
+    let silent = read(["", ""]).expect("a sound file");
+    assert_eq!(named(&silent), None, "nobody says any");
+    let without = "u_1,A,T,UTC,shift,2026-10-19T09:00,2026-10-19T17:00,no";
+    let plain = table(&[without, &without.replace("shift", "break").replace("T17", "T11")]).expect("a sound file");
+    assert_eq!(named(&plain), None);
+    assert_ne!(both.content_hash, silent.content_hash);
+    let last = read(["4711", "12"]).expect("a sound file");
+    assert_eq!((named(&last), warnings_of(&last).len()), (Some(vec!["12".into()]), 1), "{:?}", warnings_of(&last));
+    let bad = faults_of(read(["4711||12", "x"]));
+    assert!(bad[0].contains("column skills") && bad[0].contains("empty skill"), "{bad:?}");
+}

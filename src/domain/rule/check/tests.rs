@@ -99,7 +99,7 @@ fn conditions_that_cannot_be_read_are_named_with_the_way_out() {
             "when.shift.ended",
             "did you mean `ended_for`",
         ),
-        (format!("when = {{ skill = \"sales\" }}\n{then}"), "when.skill", "which skills"),
+        (format!("when = {{ skill = [] }}\n{then}"), "when.skill", "empty"),
     ]);
 }
 

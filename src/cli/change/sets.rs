@@ -1,0 +1,518 @@
+//! Bulk changes from the command line: plan, apply, follow, undo, list, show, cancel. All of them ask the running daemon.
+
+use std::collections::HashSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::table::{lines, listed, shown};
+use super::{WhenOnContact, parse_span, parse_state, whole_seconds};
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::daemon::{Ask, Daemon, DaemonError};
+use crate::cli::exit::Exit;
+use crate::cli::output::{Output, print, print_json};
+use crate::cli::scope::{one_tenant, usage};
+use crate::cli::talk::say;
+use crate::clock::{RealTime, Stopwatch};
+use crate::config::{Config, Right};
+use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
+use crate::domain::policy::OnContact;
+use crate::domain::state::AgentState;
+use crate::engine::change_sets::view::{SetStatus, SetView};
+
+/// The pause between two looks at a set that runs, in real time.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a set is followed where nobody says, in real time.
+const FOLLOWED: Duration = Duration::from_secs(3600);
+
+/// What can be done with bulk changes.
+#[derive(clap::Subcommand, Debug)]
+pub enum SetCommand {
+    /// Show what a change of many agents would do; nothing is changed.
+    Plan(PlanArgs),
+    /// Start what was planned.
+    Apply(ApplyArgs),
+    /// Follow a set until all of it has ended.
+    Follow(FollowArgs),
+    /// Plan the way back to each agent's state before.
+    Undo(UndoArgs),
+    /// List the newest sets.
+    List(ListArgs),
+    /// Show a set with its agents.
+    Show(OneArgs),
+    /// Throw a plan away, or call off what has not left.
+    Cancel(CancelArgs),
+}
+
+/// Which daemon, whose agents, how to print.
+#[derive(clap::Args, Debug)]
+pub struct CommonArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    tenant: Option<TenantId>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Options of `change plan`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Prints each agent with what would happen and why not, what it costs and when it is done, and the id and the hash that
+start it within ten minutes. Ends with 0 when some agent would be changed, with 1 when none would.
+
+Examples:
+  shiftkeeper change plan u_0001 u_0002 --to NotReady --reason MEETING
+  shiftkeeper change plan --team Billing --state Ready --to NotReady --reason MEETING --on-contact after --save plan.json
+  shiftkeeper change plan --file agents.txt --to Ready --urgent --note \"storm in queue Voice\""
+)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// The agents, by their ids on the platform; floors are counted in this order.
+    #[arg(value_name = "AGENT")]
+    agents: Vec<AgentId>,
+    /// A file with an id on each line; - reads standard input.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["agents", "team", "state", "skill", "verdict", "search", "everybody"])]
+    file: Option<PathBuf>,
+    /// Agents of this team; more than once for several.
+    #[arg(long, value_name = "NAME", conflicts_with = "agents")]
+    team: Vec<String>,
+    /// Agents in this state; more than once for several.
+    #[arg(long, value_name = "STATE", value_parser = parse_state, conflicts_with = "agents")]
+    state: Vec<AgentState>,
+    /// Agents with this skill, by id or name, or shown with this queue; more than once for several.
+    #[arg(long, value_name = "SKILL", conflicts_with = "agents")]
+    skill: Vec<String>,
+    /// Agents of this verdict: in, out, neutral, unscheduled or unknown; more than once for several.
+    #[arg(long, value_name = "VERDICT", conflicts_with = "agents")]
+    verdict: Vec<String>,
+    /// Agents with this in their id or name.
+    #[arg(long, value_name = "TEXT", conflicts_with = "agents")]
+    search: Option<String>,
+    /// Every agent of the tenant.
+    #[arg(long, conflicts_with = "agents")]
+    everybody: bool,
+    /// The wanted state.
+    #[arg(long, value_name = "STATE", value_parser = parse_state, help = "The wanted state: Ready, NotReady, Paused or Idle")]
+    to: AgentState,
+    /// The reason code; the state's own without it.
+    #[arg(long, value_name = "CODE")]
+    reason: Option<ReasonCode>,
+    /// How long a change may wait before it leaves, such as 30m; long enough for the finish that is shown without it.
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    deadline: Option<Duration>,
+    #[command(flatten)]
+    how: HowArgs,
+    /// Keeps the plan in a file, for `change apply --plan`.
+    #[arg(long, value_name = "PATH")]
+    save: Option<PathBuf>,
+}
+
+/// How a set goes about it.
+#[derive(clap::Args, Debug)]
+pub struct HowArgs {
+    /// What to do while an agent is on a contact; the tenant's setting without it.
+    #[arg(long, value_name = "WHEN", value_enum)]
+    on_contact: Option<WhenOnContact>,
+    /// Ahead of everything but mandatory breaks.
+    #[arg(long)]
+    urgent: bool,
+    /// Lets skills fall below their floors, for this reason.
+    #[arg(long, value_name = "REASON")]
+    below_floor: Option<String>,
+    /// A note for the record; kept apart from the audit chain.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+/// Options of `change apply`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "What was shown is what runs: with another hash, or after ten minutes, nothing is started. Ends as `change follow` does
+with --wait, else with 0 once it has begun.
+
+Examples:
+  shiftkeeper change apply 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --hash 5f1c… --wait 30m
+  shiftkeeper change apply --plan plan.json"
+)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// The plan's id.
+    #[arg(value_name = "ID", required_unless_present = "plan", conflicts_with = "plan")]
+    id: Option<ChangeSetId>,
+    /// The plan's hash.
+    #[arg(long, value_name = "HASH", required_unless_present = "plan", conflicts_with = "plan")]
+    hash: Option<String>,
+    /// A plan that `change plan --save` or `--output json` wrote.
+    #[arg(long, value_name = "PATH")]
+    plan: Option<PathBuf>,
+    /// Waits until every change has ended, at most so long, in real time.
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    wait: Option<Duration>,
+}
+
+/// Options of `change follow`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Ends with 0 when every change is confirmed, with 3 when some are, with 1 when none is, and with 75 when some are still
+open at the end of the wait.
+
+Example:
+  shiftkeeper change follow 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --wait 30m"
+)]
+pub struct FollowArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// At most so long, in real time; an hour without it.
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    wait: Option<Duration>,
+}
+
+/// Options of `change undo`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Shows a plan as `change plan` does: each agent goes back to the state before, where he is still in the one that was set.
+Start it with `change apply`. Within an hour after the set has ended.
+
+Example:
+  shiftkeeper change undo 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"the meeting was called off\""
+)]
+pub struct UndoArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    #[command(flatten)]
+    how: HowArgs,
+    /// Keeps the plan in a file, for `change apply --plan`.
+    #[arg(long, value_name = "PATH")]
+    save: Option<PathBuf>,
+}
+
+/// Options of `change list`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  shiftkeeper change list --limit 10 --output json")]
+pub struct ListArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// How many.
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+}
+
+/// Options of `change show`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  shiftkeeper change show 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77")]
+pub struct OneArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// The set.
+    #[arg(value_name = "ID")]
+    id: ChangeSetId,
+}
+
+/// Options of `change cancel`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example:\n  shiftkeeper change cancel 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"wrong team\""
+)]
+pub struct CancelArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// A note for the record; kept apart from the audit chain.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+/// Runs one of them.
+pub(super) async fn run(command: SetCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        SetCommand::Plan(args) => plan(args).await,
+        SetCommand::Apply(args) => apply(args).await,
+        SetCommand::Follow(args) => follow(args).await,
+        SetCommand::Undo(args) => undo(args).await,
+        SetCommand::List(args) => list(args).await,
+        SetCommand::Show(args) => show(args).await,
+        SetCommand::Cancel(args) => cancel(args).await,
+    }
+}
+
+/// The daemon, asked for one tenant.
+struct Caller {
+    config: Config,
+    daemon: Daemon,
+    tenant: TenantId,
+    output: Output,
+}
+
+impl Caller {
+    async fn of(common: &CommonArgs) -> anyhow::Result<Self> {
+        let config = common.config.load_for_command()?.config;
+        let tenant = one_tenant(&config, common.tenant.as_ref())?.id.clone();
+        let daemon = Daemon::find(&config).await?;
+        Ok(Self { config, daemon, tenant, output: common.output })
+    }
+
+    async fn get(&self, path: &str, more: &[(&str, &str)]) -> Result<Value, DaemonError> {
+        let query: Vec<(&str, &str)> =
+            [("tenant", self.tenant.as_str())].into_iter().chain(more.iter().copied()).collect();
+        let ask = Ask { method: Method::GET, path, right: Right::Read, tenant: &self.tenant, query: &query };
+        self.daemon.ask(&self.config, ask, |request| request).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<SetView> {
+        let ask = Ask { method: Method::POST, path, right: Right::Change, tenant: &self.tenant, query: &[] };
+        let answer = self.daemon.ask(&self.config, ask, |request| request.json(body)).await;
+        Ok(serde_json::from_value(answer.map_err(DaemonError::into_failure)?)?)
+    }
+
+    async fn look(&self, id: ChangeSetId, agents: bool) -> Result<SetView, DaemonError> {
+        let agents = if agents { "true" } else { "false" };
+        let answer = self.get(&format!("/api/v1/change-sets/{id}"), &[("agents", agents)]).await?;
+        serde_json::from_value(answer).map_err(|_| DaemonError::NotShiftkeeper {
+            url: self.daemon.url().to_owned(),
+            status: reqwest::StatusCode::OK,
+        })
+    }
+
+    /// A plan, with how to go on.
+    fn print_plan(&self, plan: &SetView, save: Option<&Path>) -> anyhow::Result<Exit> {
+        if let Some(path) = save {
+            std::fs::write(path, serde_json::to_vec(plan)?)
+                .map_err(|error| anyhow::anyhow!("{} cannot be written: {error}", path.display()))?;
+        }
+        match self.output {
+            Output::Json => print_json(plan)?,
+            Output::Table => print(format!("{}\n{}", shown(plan), lines(plan)))?,
+        }
+        if plan.counts.will_change == 0 {
+            say("nobody would be changed");
+            return Ok(Exit::Failed);
+        }
+        match save {
+            Some(path) => say(format!("start it with: shiftkeeper change apply --plan {}", path.display())),
+            None => say(format!("start it with: shiftkeeper change apply {} --hash {}", plan.id, plan.hash)),
+        }
+        Ok(Exit::Done)
+    }
+
+    fn print_set(&self, set: &SetView) -> anyhow::Result<()> {
+        match self.output {
+            Output::Json => print_json(set),
+            Output::Table => Ok(print(format!("{}\n{}", shown(set), lines(set)))?),
+        }
+    }
+
+    /// The set once it has ended, or as it is at the end of the wait. A daemon that is away for a while is waited for.
+    async fn until_ended(&self, id: ChangeSetId, wait: Duration) -> anyhow::Result<SetView> {
+        let (watch, mut told) = (Stopwatch::start(), String::new());
+        loop {
+            let left = wait.saturating_sub(watch.elapsed());
+            match self.look(id, false).await {
+                Ok(set) => {
+                    let progress = format!(
+                        "{} confirmed, {} open, {} failed",
+                        set.counts.confirmed, set.counts.open, set.counts.failed
+                    );
+                    if progress != told {
+                        say(&progress);
+                        told = progress;
+                    }
+                    if set.status != SetStatus::Running || left.is_zero() {
+                        return self.look(id, true).await.map_err(DaemonError::into_failure);
+                    }
+                }
+                Err(error) if !error.may_pass() || left.is_zero() => return Err(error.into_failure()),
+                Err(_) => {}
+            }
+            RealTime::sleep(PAUSE.min(left)).await;
+        }
+    }
+}
+
+async fn plan(args: PlanArgs) -> anyhow::Result<ExitCode> {
+    let select = selection(&args)?;
+    let caller = Caller::of(&args.common).await?;
+    let body = json!({
+        "tenant": caller.tenant,
+        "select": select,
+        "to": args.to.name(),
+        "reason": args.reason,
+        "on_contact": args.how.on_contact.map(OnContact::from),
+        "urgent": args.how.urgent,
+        "below_floor": args.how.below_floor,
+        "deadline_s": args.deadline.map(whole_seconds),
+        "note": args.how.note,
+    });
+    let plan = caller.post("/api/v1/change-sets", &body).await?;
+    Ok(caller.print_plan(&plan, args.save.as_deref())?.into())
+}
+
+/// Whom the options mean, as the API takes it.
+fn selection(args: &PlanArgs) -> anyhow::Result<Value> {
+    if let Some(path) = &args.file {
+        return Ok(json!({"agents": read_ids(path)?}));
+    }
+    if !args.agents.is_empty() {
+        return Ok(json!({"agents": args.agents}));
+    }
+    let filter = json!({
+        "teams": args.team, "states": args.state, "skills": args.skill, "verdicts": args.verdict, "search": args.search,
+    });
+    let names_nobody =
+        args.team.is_empty() && args.state.is_empty() && args.skill.is_empty() && args.verdict.is_empty();
+    if names_nobody && args.search.is_none() && !args.everybody {
+        return Err(usage("name agents, a --file, a filter such as --team, or --everybody".into()));
+    }
+    Ok(json!({"filter": filter}))
+}
+
+/// The ids of a file, one on a line; blank lines and what stands behind a # are passed over.
+fn read_ids(path: &Path) -> anyhow::Result<Vec<String>> {
+    let text = if path.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.map_err(|error| anyhow::anyhow!("{} cannot be read: {error}", path.display()))?;
+    let mut seen = HashSet::new();
+    let ids = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    Ok(ids.filter(|id| !id.is_empty() && seen.insert((*id).to_owned())).map(str::to_owned).collect())
+}
+
+async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
+    let mut common = args.common;
+    let (id, hash) = match (&args.plan, args.id, args.hash) {
+        (Some(path), ..) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| anyhow::anyhow!("{} cannot be read: {error}", path.display()))?;
+            let plan: SetView = serde_json::from_str(&text)
+                .map_err(|error| anyhow::anyhow!("{} is no plan of a change: {error}", path.display()))?;
+            common.tenant = Some(plan.tenant);
+            (plan.id, plan.hash)
+        }
+        (None, Some(id), Some(hash)) => (id, hash),
+        (None, ..) => return Err(usage("name a plan's ID with --hash, or its file with --plan".into())),
+    };
+    let caller = Caller::of(&common).await?;
+    let body = json!({"tenant": caller.tenant, "hash": hash});
+    let started = caller.post(&format!("/api/v1/change-sets/{id}/start"), &body).await?;
+    let Some(wait) = args.wait else {
+        caller.print_set(&started)?;
+        return Ok(Exit::Done.into());
+    };
+    let set = caller.until_ended(id, wait).await?;
+    caller.print_set(&set)?;
+    Ok(exit_of(&set).into())
+}
+
+async fn follow(args: FollowArgs) -> anyhow::Result<ExitCode> {
+    let caller = Caller::of(&args.one.common).await?;
+    let set = caller.until_ended(args.one.id, args.wait.unwrap_or(FOLLOWED)).await?;
+    caller.print_set(&set)?;
+    Ok(exit_of(&set).into())
+}
+
+async fn undo(args: UndoArgs) -> anyhow::Result<ExitCode> {
+    let caller = Caller::of(&args.one.common).await?;
+    let body = json!({
+        "tenant": caller.tenant,
+        "on_contact": args.how.on_contact.map(OnContact::from),
+        "urgent": args.how.urgent,
+        "below_floor": args.how.below_floor,
+        "note": args.how.note,
+    });
+    let plan = caller.post(&format!("/api/v1/change-sets/{}/undo", args.one.id), &body).await?;
+    Ok(caller.print_plan(&plan, args.save.as_deref())?.into())
+}
+
+async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
+    let caller = Caller::of(&args.common).await?;
+    let limit = args.limit.to_string();
+    let answer = caller.get("/api/v1/change-sets", &[("limit", &limit)]).await.map_err(DaemonError::into_failure)?;
+    match caller.output {
+        Output::Json => print_json(&answer)?,
+        Output::Table => {
+            let sets: Vec<SetView> = serde_json::from_value(answer.get("change_sets").cloned().unwrap_or_default())?;
+            print(listed(&sets))?;
+        }
+    }
+    Ok(Exit::Done.into())
+}
+
+async fn show(args: OneArgs) -> anyhow::Result<ExitCode> {
+    let caller = Caller::of(&args.common).await?;
+    let set = caller.look(args.id, true).await.map_err(DaemonError::into_failure)?;
+    caller.print_set(&set)?;
+    Ok(Exit::Done.into())
+}
+
+async fn cancel(args: CancelArgs) -> anyhow::Result<ExitCode> {
+    let caller = Caller::of(&args.one.common).await?;
+    let body = json!({"tenant": caller.tenant, "note": args.note});
+    let set = caller.post(&format!("/api/v1/change-sets/{}/cancel", args.one.id), &body).await?;
+    caller.print_set(&set)?;
+    Ok(Exit::Done.into())
+}
+
+/// How it ends after a wait.
+fn exit_of(set: &SetView) -> Exit {
+    let counts = &set.counts;
+    if counts.open > 0 {
+        return Exit::TryLater;
+    }
+    let lost = counts.failed + counts.left_out_at_start;
+    match (counts.confirmed, lost) {
+        (0, 0) | (1.., 0) => Exit::Done,
+        (0, _) => Exit::Failed,
+        (1.., 1..) => Exit::Partly,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(subcommand)]
+        command: SetCommand,
+    }
+
+    fn planned(options: &[&str]) -> anyhow::Result<Value> {
+        let words = ["change", "plan"].into_iter().chain(options.iter().copied());
+        match Command::try_parse_from(words)?.command {
+            SetCommand::Plan(args) => selection(&args),
+            _ => unreachable!("a plan was asked for"),
+        }
+    }
+
+    #[test]
+    fn agents_are_named_listed_in_a_file_or_filtered_and_never_meant_by_silence() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("agents.txt");
+        std::fs::write(&path, "u_1\n\n u_2 # late shift\nu_1\n").expect("written");
+        let path = path.to_str().expect("text");
+        let to = ["--to", "NotReady"];
+        let with = |options: &[&str]| planned(&[options, &to].concat());
+        assert_eq!(with(&["u_1", "u_2"]).expect("named"), json!({"agents": ["u_1", "u_2"]}));
+        assert_eq!(with(&["--file", path]).expect("listed"), json!({"agents": ["u_1", "u_2"]}));
+        let filter = with(&["--team", "Billing", "--state", "ready"]).expect("filtered");
+        assert_eq!((&filter["filter"]["teams"], &filter["filter"]["states"]), (&json!(["Billing"]), &json!(["Ready"])));
+        assert!(with(&["--everybody"]).is_ok());
+        assert!(with(&[]).expect_err("nobody").to_string().contains("--everybody"));
+        assert!(with(&["u_1", "--team", "Billing"]).is_err(), "a list and a filter");
+        assert!(with(&["--file", "/no/such/file"]).expect_err("no file").to_string().contains("/no/such/file"));
+    }
+}

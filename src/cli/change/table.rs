@@ -1,0 +1,103 @@
+//! How sets are printed for people.
+
+use comfy_table::{Table, presets};
+
+use crate::domain::words::count;
+use crate::engine::change_sets::view::{SetAgentView, SetStatus, SetView};
+
+/// The agents of a set: what was shown before its start, how it went after.
+pub(super) fn shown(set: &SetView) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["AGENT", "TEAM", "STATE", "TO", "OUTCOME", "STATUS", "WHY"]);
+    for agent in &set.agents {
+        table.add_row([
+            agent.agent.to_string(),
+            agent.team.as_ref().map_or("-".to_owned(), ToString::to_string),
+            agent.state.as_ref().map_or("-".to_owned(), ToString::to_string),
+            agent.to.to_string(),
+            agent.outcome.name().replace('_', " "),
+            agent.status.clone().unwrap_or_else(|| "-".to_owned()),
+            why(agent),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+fn why(agent: &SetAgentView) -> String {
+    agent.error.clone().or_else(|| agent.why.clone()).unwrap_or_default()
+}
+
+/// What there is to say of a set as a whole.
+pub(super) fn lines(set: &SetView) -> String {
+    let mut lines = Vec::new();
+    let counts = &set.counts;
+    lines.push(format!(
+        "{} of {} to be changed, {} left out; {}",
+        counts.will_change,
+        count(counts.agents, "agent"),
+        counts.left_out + counts.left_out_at_start,
+        count(set.calls as u64, "call"),
+    ));
+    match (set.finish_at, set.halted) {
+        (_, true) => lines.push("automation is halted: nobody knows when it is done".to_owned()),
+        (Some(at), false) if set.status == SetStatus::Previewed => {
+            let latest = set.finish_at_latest.filter(|latest| *latest > at);
+            let latest = latest.map(|latest| format!(", with failures {latest} at the latest")).unwrap_or_default();
+            lines.push(format!("done at {at}{latest}, {} before it", count(set.ahead as u64, "call")));
+        }
+        (Some(_) | None, false) => {}
+    }
+    for floor in &set.floors {
+        let name = floor.name.as_deref().unwrap_or(floor.skill.as_str());
+        lines
+            .push(format!("skill {name}: {} available, {} after, floor {}", floor.available, floor.after, floor.floor));
+    }
+    if set.started_at.is_some() {
+        lines.push(format!("{} confirmed, {} open, {} failed", counts.confirmed, counts.open, counts.failed));
+    }
+    lines.push(format!("set {} ({}), hash {}", set.id, word(set.status), set.hash));
+    lines.join("\n")
+}
+
+/// Many sets, a line each.
+pub(super) fn listed(sets: &[SetView]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header([
+        "ID",
+        "STATUS",
+        "TO",
+        "AGENTS",
+        "CONFIRMED",
+        "OPEN",
+        "FAILED",
+        "BY",
+        "AT",
+        "NOTE",
+    ]);
+    for set in sets {
+        let to = set.to.as_ref().map_or_else(|| "back".to_owned(), ToString::to_string);
+        table.add_row([
+            set.id.to_string(),
+            word(set.status).to_owned(),
+            to,
+            set.counts.will_change.to_string(),
+            set.counts.confirmed.to_string(),
+            set.counts.open.to_string(),
+            set.counts.failed.to_string(),
+            set.started_by.as_deref().unwrap_or(&set.made_by).to_owned(),
+            set.started_at.unwrap_or(set.made_at).to_string(),
+            set.note.clone().unwrap_or_default(),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+const fn word(status: SetStatus) -> &'static str {
+    match status {
+        SetStatus::Previewed => "previewed",
+        SetStatus::Expired => "expired",
+        SetStatus::Running => "running",
+        SetStatus::Done => "done",
+        SetStatus::Cancelled => "cancelled",
+    }
+}

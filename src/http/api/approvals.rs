@@ -1,0 +1,177 @@
+//! What rules in mode `approve` want, and what people say to it.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::domain::ids::{TenantId, TransitionId};
+use crate::engine::approvals::{ApprovalError, ApprovalView, Approvals, Decided, Decision};
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::{Json as Body, Path, Query};
+use crate::http::problem::{Code, Problem};
+use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::store::PAGE_LIMIT;
+
+/// Longest accepted note.
+const LONGEST_NOTE: usize = 1000;
+
+/// Which page; `cursor` is the `next` of the page before.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ListQuery {
+    tenant: TenantId,
+    cursor: Option<String>,
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// A page of what waits.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ApprovalPage {
+    /// The oldest first.
+    approvals: Vec<ApprovalView>,
+    /// The `cursor` of the next page; null on the last.
+    next: Option<TransitionId>,
+}
+
+/// Changes of rules that wait for a person, the oldest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/approvals",
+    tag = "approvals",
+    operation_id = "approvals",
+    params(ListQuery),
+    responses((status = 200, description = "a page of them", body = ApprovalPage))
+)]
+pub(in crate::http) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<ApprovalPage>, Problem> {
+    caller.check(&state, Right::Read, &query.tenant)?;
+    let after = query.cursor.as_deref().map(parse_id).transpose()?;
+    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT) as usize;
+    let teams = caller.teams(&query.tenant).cloned();
+    let (approvals, next) = desk(&state).list(&query.tenant, &teams, after, limit).await?;
+    Ok(Json(ApprovalPage { approvals, next }))
+}
+
+/// The body of a yes.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct AcceptApproval {
+    tenant: TenantId,
+    /// Kept apart from the audit chain.
+    #[serde(default)]
+    #[schema(max_length = 1000)]
+    note: Option<String>,
+}
+
+/// Let a change of a rule go
+///
+/// Policy is asked again at once; the answer says where the change stands then.
+#[utoipa::path(
+    post,
+    path = "/api/v1/approvals/{transition}/accept",
+    tag = "approvals",
+    operation_id = "accept_approval",
+    params(("transition" = TransitionId, Path, description = "The transition that waits."), KeyHeader),
+    request_body = AcceptApproval,
+    responses((status = 200, description = "where it stands", body = Decided))
+)]
+pub(in crate::http) async fn accept(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    key: RequestKey,
+    Body(body): Body<AcceptApproval>,
+) -> Result<Response, Problem> {
+    caller.check(&state, Right::Change, &body.tenant)?;
+    check_note(body.note.as_deref())?;
+    let (id, key) = (parse_id(&id)?, key.with_json(&body)?);
+    decide(&state, &caller, body.tenant, id, Decision::Accept { note: body.note }, key).await
+}
+
+/// The body of a no.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct DenyApproval {
+    tenant: TenantId,
+    /// Why; kept apart from the audit chain.
+    #[schema(min_length = 1, max_length = 1000)]
+    note: String,
+}
+
+/// Refuse a change of a rule
+///
+/// The rule leaves the agent alone for a while, as after a change that the agent took back.
+#[utoipa::path(
+    post,
+    path = "/api/v1/approvals/{transition}/deny",
+    tag = "approvals",
+    operation_id = "deny_approval",
+    params(("transition" = TransitionId, Path, description = "The transition that waits."), KeyHeader),
+    request_body = DenyApproval,
+    responses((status = 200, description = "how it ended", body = Decided))
+)]
+pub(in crate::http) async fn deny(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    key: RequestKey,
+    Body(body): Body<DenyApproval>,
+) -> Result<Response, Problem> {
+    caller.check(&state, Right::Change, &body.tenant)?;
+    check_note(Some(&body.note))?;
+    if body.note.trim().is_empty() {
+        return Err(Problem::bad_request("note: say why"));
+    }
+    let (id, key) = (parse_id(&id)?, key.with_json(&body)?);
+    decide(&state, &caller, body.tenant, id, Decision::Deny { note: body.note }, key).await
+}
+
+async fn decide(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: TenantId,
+    id: TransitionId,
+    decision: Decision,
+    key: Option<crate::engine::door::IdempotencyKey>,
+) -> Result<Response, Problem> {
+    let (approvals, of) = (desk(state), tenant.clone());
+    let (asker, teams) = (caller.asker(), caller.teams(&tenant).cloned());
+    let work = async move { Ok(answer(StatusCode::OK, &approvals.decide(&of, id, decision, asker, teams).await?)) };
+    once(state, caller, Some(&tenant), key, work).await
+}
+
+fn desk(state: &ApiState) -> Approvals {
+    Approvals::new(state.door.clone(), state.reader.clone())
+}
+
+fn check_note(note: Option<&str>) -> Result<(), Problem> {
+    if note.is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
+        return Err(Problem::bad_request(format!("note: at most {LONGEST_NOTE} characters")));
+    }
+    Ok(())
+}
+
+fn parse_id(text: &str) -> Result<TransitionId, Problem> {
+    text.parse().map_err(|_| Problem::bad_request(format!("{text:?} is not the id of a transition")))
+}
+
+impl From<ApprovalError> for Problem {
+    fn from(error: ApprovalError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ApprovalError::Door(error) => error.into(),
+            ApprovalError::Read(error) => error.into(),
+            ApprovalError::NotFound(_) => Self::of(Code::NoSuchApproval, detail),
+            ApprovalError::TooLate { .. } => Self::of(Code::TooLate, detail),
+        }
+    }
+}

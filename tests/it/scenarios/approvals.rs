@@ -1,0 +1,108 @@
+//! Rules in mode `approve`: what they want waits for a person, who accepts or denies it, or for its time to be over.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use shiftkeeper::sim::SimState;
+
+use crate::harness::{Scenario, Setup, answer};
+
+const ASKS: &str = r#"
+[[rules]]
+id = "back"
+when = { planned = "work", state = ["NotReady", "Paused"], for = "20s" }
+then = { set_state = "Ready", reason = "WORKING" }
+mode = "approve"
+cooldown = "2m"
+"#;
+
+async fn waiting(scenario: &Scenario) -> Vec<Value> {
+    let (status, page) = scenario.get(&format!("/api/v1/approvals?tenant={}", scenario.tenant)).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    page["approvals"].as_array().expect("a list").clone()
+}
+
+async fn until_asked(scenario: &Scenario, agents: usize) -> Vec<Value> {
+    scenario
+        .until("the rule asks", || async {
+            let waiting = waiting(scenario).await;
+            if waiting.len() == agents { Ok(waiting) } else { Err(format!("{waiting:?}")) }
+        })
+        .await
+}
+
+async fn decide(scenario: &Scenario, asked: &Value, what: &str, note: Option<&str>) -> (StatusCode, Value) {
+    let path = format!("/api/v1/approvals/{}/{what}", asked["transition"].as_str().expect("an id"));
+    let body = json!({"tenant": scenario.tenant, "note": note});
+    answer(scenario.request(Method::POST, &path).json(&body)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_lets_a_rules_change_go_or_refuses_it() {
+    let mut setup = Setup::team(3);
+    setup.speed = 30;
+    setup.rules = ASKS;
+    setup.tenant_tables =
+        "[tenants.policy]\nwait_at_most = \"10m\"\n[tenants.automation]\nleave_alone = \"20m\"\nstale_intervals = 30\n";
+    let scenario = Scenario::start_team(setup).await;
+    let asked = until_asked(&scenario, 3).await;
+    let of = |agent: &str| asked.iter().find(|one| one["agent"] == agent).expect("it is asked for").clone();
+    let first = of("u_0001");
+    assert_eq!((&first["rule"], &first["to"], &first["before"]), (&json!("back"), &json!("Ready"), &json!("NotReady")));
+    assert!(first["because"].as_str().is_some_and(|because| because.contains("planned work")), "{first}");
+    assert!(scenario.posts_for("u_0001").is_empty(), "it waits for a person");
+
+    let (status, accepted) = decide(&scenario, &first, "accept", Some("go on")).await;
+    assert_eq!(status, StatusCode::OK, "{accepted}");
+    let id = json!({"id": first["transition"], "agent": "u_0001"});
+    let done = scenario.until_status(&id, "confirmed").await;
+    assert_eq!((&done["actor"]["id"], &done["explanation"]["approved_by"]["by"]), (&json!("back"), &json!("operator")));
+    assert_eq!(scenario.state_of("u_0001"), SimState::Available);
+    let (status, again) = decide(&scenario, &first, "accept", None).await;
+    assert_eq!((status, &again["code"]), (StatusCode::CONFLICT, &json!("too_late")), "{again}");
+
+    let second = of("u_0002");
+    let (status, refused) = decide(&scenario, &second, "deny", Some(" ")).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::BAD_REQUEST, &json!("bad_request")), "{refused}");
+    let (status, denied) = decide(&scenario, &second, "deny", Some("she is in a talk")).await;
+    assert_eq!((status, &denied["status"]), (StatusCode::OK, &json!("cancelled")), "{denied}");
+    assert_eq!(denied["error"], "called off: denied by person:operator");
+
+    // Who looked at the third moved on: the change is not sent after all.
+    let third = of("u_0003");
+    scenario.put("u_0003", SimState::Paused);
+    let reader = scenario.reader().await;
+    scenario
+        .until("that is seen", || async {
+            let rows = scenario.history(&reader, &"u_0003".into()).await;
+            let last = rows.last().map(|stored| stored.row.state.to_string()).unwrap_or_default();
+            if last == "Paused" { Ok(()) } else { Err(last) }
+        })
+        .await;
+    let (status, moved) = decide(&scenario, &third, "accept", None).await;
+    assert_eq!((status, &moved["status"]), (StatusCode::OK, &json!("cancelled")), "{moved}");
+    assert!(scenario.posts_for("u_0003").is_empty() && scenario.posts_for("u_0002").is_empty());
+
+    // The rule leaves the second alone, longer than its cooldown; the third it asks about again, until its time is over.
+    scenario.pass(Duration::from_secs(5 * 60)).await;
+    let now = waiting(&scenario).await;
+    assert!(now.iter().all(|one| one["agent"] == "u_0003"), "{now:?}");
+    let again = now.first().expect("the third is asked about again").clone();
+    let id = json!({"id": again["transition"], "agent": "u_0003"});
+    scenario.until_status(&id, "expired").await;
+    let (status, late) = decide(&scenario, &again, "accept", None).await;
+    assert_eq!((status, &late["code"]), (StatusCode::CONFLICT, &json!("too_late")), "{late}");
+
+    let entries = scenario.audit(&reader).await;
+    let told = |action: &str| entries.iter().find(|entry| entry.action == action).unwrap_or_else(|| panic!("{action}"));
+    let (approved, denied) = (told("transition.approved"), told("transition.denied"));
+    assert_eq!((approved.actor.as_str(), &approved.why["rule"]), ("person:operator", &json!("back")), "{approved:?}");
+    assert!(approved.note.is_some() && denied.note.is_some() && denied.subject.is_some());
+    // The rest may be asked for again and again: nothing of it is left when the rule is gone.
+    let mut scenario = scenario;
+    scenario.setup.rules = "";
+    scenario.reload();
+    until_asked(&scenario, 0).await;
+    scenario.assert_nothing_left_over().await;
+}

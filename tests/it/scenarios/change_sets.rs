@@ -1,0 +1,379 @@
+//! Bulk changes: shown, started, followed, called off, taken back; with floors, contacts, a crash in the middle, and two thousand at
+//! once under the budget.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::sim::SimState;
+
+use crate::harness::ledger::state_posts;
+use crate::harness::{Scenario, Setup, agents, answer, full_size};
+
+/// Asks for a preview.
+async fn ask(scenario: &Scenario, body: Value) -> (StatusCode, Value) {
+    let mut body = body;
+    body["tenant"] = json!(scenario.tenant);
+    answer(scenario.request(Method::POST, "/api/v1/change-sets").json(&body)).await
+}
+
+/// A preview that is made.
+async fn preview(scenario: &Scenario, body: Value) -> Value {
+    let (status, set) = ask(scenario, body).await;
+    assert_eq!(status, StatusCode::CREATED, "{set}");
+    assert_eq!(set["status"], "previewed", "{set}");
+    set
+}
+
+/// Does something with a set.
+async fn with_set(scenario: &Scenario, set: &Value, what: &str, body: Value) -> (StatusCode, Value) {
+    let mut body = body;
+    body["tenant"] = json!(scenario.tenant);
+    let path = format!("/api/v1/change-sets/{}/{what}", set["id"].as_str().expect("an id"));
+    answer(scenario.request(Method::POST, &path).json(&body)).await
+}
+
+async fn start(scenario: &Scenario, set: &Value) -> Value {
+    let (status, started) = with_set(scenario, set, "start", json!({"hash": set["hash"]})).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{started}");
+    started
+}
+
+async fn look(scenario: &Scenario, set: &Value) -> Value {
+    let id = set["id"].as_str().expect("an id");
+    let (status, set) = scenario.get(&format!("/api/v1/change-sets/{id}?tenant={}", scenario.tenant)).await;
+    assert_eq!(status, StatusCode::OK, "{set}");
+    set
+}
+
+async fn until(scenario: &Scenario, set: &Value, status: &str) -> Value {
+    scenario
+        .until_within(&format!("the set is {status}"), Duration::from_secs(180), || async {
+            let now = look(scenario, set).await;
+            if now["status"] == status { Ok(now) } else { Err(now["counts"].to_string()) }
+        })
+        .await
+}
+
+/// What was shown of an agent.
+fn of<'a>(set: &'a Value, agent: &str) -> &'a Value {
+    let all = set["agents"].as_array().expect("agents");
+    all.iter().find(|one| one["agent"] == agent).unwrap_or_else(|| panic!("{agent} is not in {set}"))
+}
+
+fn instant(value: &Value) -> UtcMicros {
+    value.as_str().expect("an instant").parse().expect("an instant")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_runs_as_it_was_shown_and_is_taken_back_where_that_makes_sense() {
+    let scenario = Scenario::start_team(Setup::team(6)).await;
+    let chosen = json!({"agents": ["u_0001", "u_0002", "u_0003", "u_0004", "u_9999"]});
+    scenario.put("u_0004", SimState::Available);
+    scenario
+        .until("the fourth is seen ready", || async {
+            let body = json!({"select": chosen, "to": "Ready"});
+            let set = preview(&scenario, body).await;
+            if of(&set, "u_0004")["outcome"] == "already_there" { Ok(()) } else { Err(set.to_string()) }
+        })
+        .await;
+    let set = preview(&scenario, json!({"select": chosen, "to": "Ready", "note": "all hands"})).await;
+    let shown: Vec<_> = set["agents"].as_array().expect("agents").iter().map(|one| &one["outcome"]).collect();
+    assert_eq!(shown, ["change", "change", "change", "already_there", "unknown_agent"], "{set}");
+    assert_eq!(
+        (&set["calls"], &set["counts"]["will_change"], &set["counts"]["left_out"]),
+        (&json!(3), &json!(3), &json!(2))
+    );
+    assert!(set["finish_at"].is_string() && set["started_at"].is_null(), "{set}");
+    assert!(scenario.posts_for("u_0001").is_empty(), "nothing was sent");
+
+    let (status, refused) = with_set(&scenario, &set, "start", json!({"hash": "0".repeat(64)})).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("hash_differs")), "{refused}");
+    let (status, refused) = with_set(&scenario, &set, "undo", json!({})).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("not_started")), "{refused}");
+    start(&scenario, &set).await;
+    let again = start(&scenario, &set).await;
+    assert_eq!(again["id"], set["id"], "who started it and asks again gets it as it is");
+    let done = until(&scenario, &set, "done").await;
+    assert_eq!(done["counts"]["statuses"], json!({"confirmed": 3}), "{done}");
+    assert_eq!(of(&done, "u_0001")["status"], "confirmed");
+    for agent in ["u_0001", "u_0002", "u_0003"] {
+        assert_eq!((scenario.posts_for(agent).len(), scenario.state_of(agent)), (1, SimState::Available), "{agent}");
+    }
+    assert!(scenario.posts_for("u_0004").is_empty());
+
+    // One goes to lunch by himself: that is not taken back.
+    scenario.put("u_0002", SimState::Paused);
+    let back = scenario
+        .until("the way back leaves him out", || async {
+            let (status, back) = with_set(&scenario, &set, "undo", json!({"note": "false alarm"})).await;
+            assert_eq!(status, StatusCode::CREATED, "{back}");
+            if of(&back, "u_0002")["outcome"] == "moved_on" { Ok(back) } else { Err(back.to_string()) }
+        })
+        .await;
+    assert_eq!((&back["undoes"], &back["to"]), (&set["id"], &Value::Null));
+    assert_eq!((&of(&back, "u_0001")["to"], &of(&back, "u_0001")["outcome"]), (&json!("NotReady"), &json!("change")));
+    assert_eq!(of(&back, "u_0004")["outcome"], "not_changed", "{back}");
+    start(&scenario, &back).await;
+    let undone = until(&scenario, &back, "done").await;
+    assert_eq!(undone["counts"]["statuses"], json!({"confirmed": 2}), "{undone}");
+    assert_eq!(look(&scenario, &set).await["undone_by"], back["id"]);
+    assert_eq!(scenario.state_of("u_0001"), SimState::Unavailable);
+    assert_eq!(scenario.state_of("u_0002"), SimState::Paused);
+
+    let (_, page) = scenario.get(&format!("/api/v1/change-sets?tenant={}&limit=100", scenario.tenant)).await;
+    let started: Vec<_> =
+        page["change_sets"].as_array().expect("a list").iter().filter(|one| one["started_at"].is_string()).collect();
+    assert_eq!((&started[0]["id"], &started[1]["id"], started.len()), (&back["id"], &set["id"], 2), "the newest first");
+    let reader = scenario.reader().await;
+    let entries = scenario.audit(&reader).await;
+    let told = entries.iter().find(|entry| entry.action == "change_set.started").expect("an entry");
+    assert_eq!((told.actor.as_str(), &told.why["changes"]), ("person:operator", &json!(3)), "{told:?}");
+    assert!(told.note.is_some(), "the note is in the chain by its hash");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_changed_since_the_preview_is_left_out_and_nothing_is_changed_that_was_not_shown() {
+    let scenario = Scenario::start_team(Setup::team(4)).await;
+    let all = json!({"agents": agents(3)});
+    scenario.put("u_0003", SimState::LoggedOut);
+    let set = scenario
+        .until("the third is seen to have left", || async {
+            let set = preview(&scenario, json!({"select": all, "to": "Ready"})).await;
+            if of(&set, "u_0003")["outcome"] == "logged_out" { Ok(set) } else { Err(set.to_string()) }
+        })
+        .await;
+    // By the start the second is there already, and the third is back.
+    scenario.put("u_0002", SimState::Available);
+    scenario.put("u_0003", SimState::Unavailable);
+    scenario
+        .until("both are seen", || async {
+            let now = preview(&scenario, json!({"select": all, "to": "Ready"})).await;
+            let seen = of(&now, "u_0002")["outcome"] == "already_there" && of(&now, "u_0003")["outcome"] == "change";
+            if seen { Ok(()) } else { Err(now.to_string()) }
+        })
+        .await;
+    start(&scenario, &set).await;
+    let done = until(&scenario, &set, "done").await;
+    assert_eq!(of(&done, "u_0001")["status"], "confirmed");
+    assert_eq!(
+        (&of(&done, "u_0002")["status"], &of(&done, "u_0002")["error"]),
+        (&json!("left_out"), &json!("already there"))
+    );
+    assert_eq!(of(&done, "u_0003")["transition"], Value::Null);
+    assert_eq!(done["counts"]["left_out_at_start"], 1, "{done}");
+    assert!(scenario.posts_for("u_0003").is_empty() && scenario.posts_for("u_0002").is_empty());
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_goes_on_over_a_crash_and_what_has_not_left_is_called_off() {
+    let mut setup = Setup::team(60);
+    setup.tenant_keys = "requests_per_minute = 20\n";
+    let mut scenario = Scenario::start_team(setup).await;
+    let set = preview(&scenario, json!({"select": {"filter": {}}, "to": "Ready"})).await;
+    assert_eq!(set["counts"]["will_change"], 60, "{}", set["counts"]);
+    start(&scenario, &set).await;
+    let posts = |least: usize| {
+        let scenario = &scenario;
+        async move {
+            let posts = state_posts(&scenario.log()).count();
+            if posts >= least { Ok(()) } else { Err(format!("{posts} POSTs")) }
+        }
+    };
+    scenario.until("some have left", || posts(10)).await;
+    scenario.kill_daemon().await;
+    scenario.start_daemon().await;
+    let running = look(&scenario, &set).await;
+    assert_eq!(running["status"], "running", "{}", running["counts"]);
+    let posts = || async {
+        let posts = state_posts(&scenario.log()).count();
+        if posts >= 30 { Ok(()) } else { Err(format!("{posts} POSTs")) }
+    };
+    scenario.until("it goes on", posts).await;
+    let (status, refused) = with_set(&scenario, &set, "undo", json!({})).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("still_leaving")), "{refused}");
+    let (status, cancelled) = with_set(&scenario, &set, "cancel", json!({"note": "enough"})).await;
+    assert_eq!(status, StatusCode::OK, "{cancelled}");
+    let ended = until(&scenario, &set, "cancelled").await;
+    let counts = &ended["counts"]["statuses"];
+    let (confirmed, called_off) =
+        (counts["confirmed"].as_u64().unwrap_or(0), counts["cancelled"].as_u64().unwrap_or(0));
+    assert_eq!(confirmed + called_off, 60, "{}", ended["counts"]);
+    assert!(confirmed >= 20 && called_off >= 1, "{}", ended["counts"]);
+    let (status, refused) = with_set(&scenario, &set, "cancel", json!({})).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("too_late")), "{refused}");
+    scenario.assert_within_budget(20);
+    assert_eq!(scenario.sim.counts(&scenario.tenant).applied_changes, confirmed);
+    let back = with_set(&scenario, &set, "undo", json!({})).await.1;
+    assert_eq!(back["counts"]["will_change"], confirmed, "{}", back["counts"]);
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_floor_holds_agents_back_and_skills_come_from_a_file_or_a_person() {
+    let mut setup = Setup::team(4);
+    let schedule = setup.schedule.take().expect("a team has one");
+    let with_skills = |line: &str| {
+        let skill = if line.starts_with("agent_id") { "skills" } else { "4711|12" };
+        format!("{line},{skill}\n")
+    };
+    setup.schedule = Some(schedule.lines().map(with_skills).collect());
+    let scenario = Scenario::start_team(setup).await;
+    let put = |path: String, body: Value| answer(scenario.request(Method::PUT, &path).json(&body));
+    let path = format!("/api/v1/agents/u_0001/skills?tenant={}", scenario.tenant);
+    let (_, skills) = scenario.get(&path).await;
+    assert_eq!(skills, json!({"agent": "u_0001", "skills": ["12", "4711"]}));
+    let tenant = &scenario.tenant;
+    let body = json!({"tenant": tenant, "skills": ["12"]});
+    let (status, skills) = put("/api/v1/agents/u_0004/skills".to_owned(), body).await;
+    assert_eq!((status, &skills["skills"]), (StatusCode::OK, &json!(["12"])), "{skills}");
+    let body = json!({"tenant": tenant, "name": "Voice", "floor": 2});
+    let (status, skill) = put("/api/v1/skills/4711".to_owned(), body).await;
+    assert_eq!((status, &skill["agents"], &skill["floor"]), (StatusCode::OK, &json!(3), &json!(2)), "{skill}");
+
+    // Everybody to work first: who comes to work is never held back.
+    let up = preview(&scenario, json!({"select": {"filter": {"skills": ["Voice"]}}, "to": "Ready"})).await;
+    assert_eq!(up["counts"]["will_change"], 3, "{up}");
+    start(&scenario, &up).await;
+    until(&scenario, &up, "done").await;
+    let away = json!({"select": {"agents": agents(4)}, "to": "NotReady"});
+    let set = preview(&scenario, away.clone()).await;
+    let expected = json!([{"skill": "4711", "name": "Voice", "available": 3, "after": 2, "floor": 2}]);
+    assert_eq!(set["floors"], expected, "{set}");
+    let shown: Vec<_> = set["agents"].as_array().expect("agents").iter().map(|one| &one["outcome"]).collect();
+    assert_eq!(shown, ["change", "below_floor", "below_floor", "already_there"], "{set}");
+    assert_eq!(of(&set, "u_0002")["skills"], json!(["4711"]));
+    start(&scenario, &set).await;
+    let mut anyway = away;
+    anyway["below_floor"] = json!("the building is evacuated");
+    until(&scenario, &set, "done").await;
+    let set = preview(&scenario, anyway).await;
+    assert_eq!((&set["counts"]["will_change"], &set["floors"][0]["after"]), (&json!(2), &json!(0)), "{set}");
+    start(&scenario, &set).await;
+    until(&scenario, &set, "done").await;
+
+    // The floor and the skills are there after a restart.
+    let mut scenario = scenario;
+    scenario.stop_daemon().await;
+    scenario.start_daemon().await;
+    let up = preview(&scenario, json!({"select": {"filter": {"skills": ["4711"]}}, "to": "Ready"})).await;
+    assert_eq!(up["counts"]["agents"], 3, "{up}");
+    assert_eq!(up["floors"][0]["floor"], 2, "{up}");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_a_contact_waits_for_its_end_or_is_left_alone() {
+    let scenario = Scenario::start_team(Setup::team(4)).await;
+    scenario.put("u_0001", SimState::OnContact);
+    let wanted = |on_contact: &str| json!({"select": {"agents": ["u_0001", "u_0002"]}, "to": "Paused", "on_contact": on_contact});
+    let set = scenario
+        .until("the contact is seen", || async {
+            let set = preview(&scenario, wanted("after")).await;
+            if of(&set, "u_0001")["outcome"] == "after_contact" { Ok(set) } else { Err(set.to_string()) }
+        })
+        .await;
+    let skipping = preview(&scenario, wanted("skip")).await;
+    assert_eq!(of(&skipping, "u_0001")["outcome"], "on_contact", "{skipping}");
+    let anyway = preview(&scenario, wanted("now")).await;
+    assert_eq!(of(&anyway, "u_0001")["outcome"], "change", "{anyway}");
+    start(&scenario, &set).await;
+    scenario
+        .until("one is done and one waits", || async {
+            let now = look(&scenario, &set).await;
+            let waits = of(&now, "u_0001")["error"].as_str().is_some_and(|error| error.contains("the contact to end"));
+            if waits && of(&now, "u_0002")["status"] == "confirmed" { Ok(()) } else { Err(now.to_string()) }
+        })
+        .await;
+    scenario.put("u_0001", SimState::Available);
+    until(&scenario, &set, "done").await;
+    assert_eq!(scenario.state_of("u_0001"), SimState::Paused);
+    let (status, gone) = with_set(&scenario, &skipping, "cancel", json!({})).await;
+    assert_eq!((status, &gone["status"]), (StatusCode::OK, &json!("cancelled")), "{gone}");
+    let (status, refused) = with_set(&scenario, &skipping, "start", json!({"hash": skipping["hash"]})).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("cancelled_already")), "{refused}");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_that_is_too_old_starts_nothing() {
+    let scenario = Scenario::start_team(Setup::team(2)).await;
+    let set = preview(&scenario, json!({"select": {"agents": ["u_0001"]}, "to": "Ready"})).await;
+    scenario.pass(Duration::from_secs(601)).await;
+    let (status, refused) = with_set(&scenario, &set, "start", json!({"hash": set["hash"]})).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("preview_expired")), "{refused}");
+    assert_eq!(look(&scenario, &set).await["status"], "expired");
+    let (status, refused) = ask(&scenario, json!({"select": {"filter": {"search": "nobody"}}, "to": "Ready"})).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("nobody_chosen")), "{refused}");
+    assert!(scenario.posts_for("u_0001").is_empty());
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_urgent_set_goes_ahead_of_a_large_one_within_seconds() {
+    let mut setup = Setup::team(160);
+    // Two seconds must be long beside what the machine itself needs.
+    setup.speed = 10;
+    let scenario = Scenario::start_team(setup).await;
+    let others: Vec<String> = agents(160).into_iter().skip(3).collect();
+    let large = preview(&scenario, json!({"select": {"agents": others}, "to": "Ready"})).await;
+    start(&scenario, &large).await;
+    scenario
+        .until("the large one has used up the minute", || async {
+            let posts = state_posts(&scenario.log()).count();
+            if posts >= 95 { Ok(()) } else { Err(format!("{posts} POSTs")) }
+        })
+        .await;
+    let urgent = json!({"select": {"agents": ["u_0001", "u_0002"]}, "to": "Ready", "urgent": true});
+    let urgent = preview(&scenario, urgent).await;
+    assert!(instant(&urgent["finish_at"]) < instant(&large["finish_at"]), "{urgent}");
+    assert_eq!(urgent["ahead"], 0, "{urgent}");
+    let asked_at = scenario.clock.now();
+    start(&scenario, &urgent).await;
+    until(&scenario, &urgent, "done").await;
+    for agent in ["u_0001", "u_0002"] {
+        let left_at = scenario.posts_for(agent).first().expect("a POST").at;
+        assert!(left_at.since(asked_at) <= Duration::from_secs(4), "{agent} left after {:?}", left_at.since(asked_at));
+    }
+    until(&scenario, &large, "done").await;
+    scenario.assert_within_budget(100);
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_agents_finish_when_the_preview_says_with_a_call_each_and_no_429() {
+    let count = if full_size() { 2000 } else { 250 };
+    let mut setup = Setup::team(count + 1);
+    setup.speed = if full_size() { 30 } else { 20 };
+    let scenario = Scenario::start_team(setup).await;
+    // How long an answer takes is measured, and the first is measured now.
+    let one = scenario.change(&[format!("u_{:04}", count + 1)], "Ready").await.remove(0);
+    scenario.until_status(&one, "confirmed").await;
+    let before = state_posts(&scenario.log()).count();
+    let set = preview(&scenario, json!({"select": {"agents": agents(count)}, "to": "Ready"})).await;
+    assert_eq!(set["calls"], json!(count), "{}", set["counts"]);
+    let started_at = scenario.clock.now();
+    start(&scenario, &set).await;
+    let limit = Duration::from_secs(if full_size() { 300 } else { 60 });
+    let done = scenario
+        .until_within("all of it has ended", limit, || async {
+            let id = set["id"].as_str().expect("an id");
+            let path = format!("/api/v1/change-sets/{id}?tenant={}&agents=false", scenario.tenant);
+            let now = scenario.get(&path).await.1;
+            if now["status"] == "done" { Ok(now) } else { Err(now["counts"].to_string()) }
+        })
+        .await;
+    assert_eq!(done["counts"]["confirmed"], json!(count), "{}", done["counts"]);
+    let log = scenario.log();
+    let posts: Vec<_> = state_posts(&log).skip(before).collect();
+    assert!(posts.len() * 100 <= count * 105, "{} calls for {count} changes", posts.len());
+    scenario.assert_within_budget(100);
+    let last = posts.iter().map(|post| post.at).max().expect("a POST");
+    let (shown, took) = (instant(&set["finish_at"]).since(started_at), last.since(started_at));
+    let off = shown.abs_diff(took);
+    assert!(off.as_secs_f64() <= took.as_secs_f64() * 0.05, "shown {shown:?}, took {took:?}");
+    scenario.assert_nothing_left_over().await;
+}
