@@ -68,7 +68,6 @@ struct Counts {
     will_change: u64,
     left_out: u64,
     outcomes: BTreeMap<String, u64>,
-    statuses: BTreeMap<String, u64>,
     open: u64,
     confirmed: u64,
     failed: u64,

@@ -228,14 +228,14 @@ impl Browser {
         self.find(css).await.write(text).await;
     }
 
-    /// Keys for whatever has the focus.
-    pub async fn keys(&self, text: &str) {
-        let keys: Vec<_> = text
-            .chars()
-            .flat_map(|key| [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})])
-            .collect();
-        let actions = json!({"actions": [{"type": "key", "id": "keys", "actions": keys}]});
-        self.post("/actions", actions).await.expect("typed");
+    /// Chooses an option of a list, as a person would.
+    pub async fn choose(&self, css: &str, value: &str) {
+        self.find(css).await;
+        let script = "const list = document.querySelector(arguments[0]); list.value = arguments[1];
+            list.dispatchEvent(new Event('input', {bubbles: true})); list.dispatchEvent(new Event('change', {bubbles: true}));
+            return list.value";
+        let chosen = self.run(script, &[json!(css), json!(value)]).await;
+        assert_eq!(chosen, json!(value), "{css} has no such option");
     }
 
     /// What the page complained of in its console since the last look: errors alone.

@@ -67,3 +67,43 @@ async fn without_scripts_the_pages_can_be_read() {
     }
     browser.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_are_selected_previewed_changed_followed_and_taken_back() {
+    let Some((scenario, browser)) = signed_in(floor(60), "supervisor").await else { return };
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.run("[...document.querySelectorAll('#rows input')].slice(0, 50).forEach((box) => box.click())", &[]).await;
+    browser.until_text("#selected", |text| text == "50").await;
+    browser.click("#selection button.primary").await;
+    browser.until_url(|url| url.contains("/changes/new")).await;
+    browser.until_text("#selection-count", |text| text == "50").await;
+    browser.choose("#to", "Ready").await;
+    browser.write("#note", "all hands").await;
+    browser.click("#preview").await;
+    browser.until_url(|url| url.contains("/changes/") && !url.contains("/new")).await;
+    browser.until_text("h1", |text| text == "50 agents to Ready").await;
+    assert_eq!(browser.count("#members tr").await, 50);
+    let first = browser.run("return document.querySelector('#members tr').dataset.key", &[]).await;
+    let first = first.as_str().expect("an agent").to_owned();
+    assert_eq!(scenario.state_of(&first), SimState::Unavailable, "a preview changes nobody");
+    super::picture(&browser, "journey-preview").await;
+    browser.click("#start").await;
+    browser.until_text("#standing", |text| text == "done").await;
+    super::picture(&browser, "journey-done").await;
+    assert_eq!(scenario.state_of(&first), SimState::Available);
+    browser.click("#undo").await;
+    browser.until_text("h1", |text| text.contains("back to where they were")).await;
+    browser.click("#start").await;
+    browser.until_text("#standing", |text| text == "done").await;
+    assert_eq!(scenario.state_of(&first), SimState::Unavailable);
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chain_is_verified_by_a_button() {
+    let Some((scenario, browser)) = signed_in(floor(5), "auditor").await else { return };
+    browser.go(&scenario.page("/audit")).await;
+    browser.click("#verify").await;
+    browser.until_text("#verified", |text| text.contains("The chain holds")).await;
+    browser.end().await;
+}

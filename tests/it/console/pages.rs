@@ -8,10 +8,13 @@ use super::{floor, picture, signed_in};
 use crate::harness::{Scenario, Setup};
 
 /// The pages that need nothing but a tenant.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 10] = [
     ("live", "/"),
     ("wallboard", "/wallboard"),
     ("agent", "/agents/u_0001"),
+    ("changes", "/changes"),
+    ("change-new", "/changes/new"),
+    ("approvals", "/approvals"),
     ("reports", "/reports"),
     ("audit", "/audit"),
     ("webhooks", "/webhooks"),
