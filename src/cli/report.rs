@@ -137,7 +137,7 @@ async fn write_json(
     figures: &Compliance,
     tenant: &TenantId,
     span: Span,
-    log: &mut Log<'_>,
+    log: &mut Log,
     out: &mut (impl Write + Send),
 ) -> anyhow::Result<()> {
     let mut head = json!({ "tenant": tenant, "from": span.from, "to": span.to });
@@ -166,7 +166,7 @@ async fn write_json(
     Ok(out.flush()?)
 }
 
-async fn write_csv(log: &mut Log<'_>, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
+async fn write_csv(log: &mut Log, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
     let mut sheet = Sheet::default();
     sheet.row(LOG_COLUMNS)?;
     loop {
@@ -215,7 +215,7 @@ fn table(figures: &Compliance, tenant: &TenantId, span: Span) -> String {
     text
 }
 
-async fn write_log_table(log: &mut Log<'_>, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
+async fn write_log_table(log: &mut Log, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
     let mut header = true;
     loop {
         let page = log.next_page().await?;

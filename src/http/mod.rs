@@ -6,6 +6,7 @@ pub mod auth;
 pub mod problem;
 
 mod api;
+mod console;
 mod document;
 mod etag;
 mod extract;

@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 
 use super::auth::{Caller, Right, sent_to_sign_in};
 use super::problem::{self, Code, Problem};
-use super::{ApiState, api, document, guard, live, metrics, sign_in};
+use super::{ApiState, api, console, document, guard, live, metrics, sign_in};
 use crate::domain::import::LARGEST_FILE;
 
 /// The largest request body but for imports.
@@ -125,6 +125,7 @@ fn table() -> Vec<Row> {
         skills(),
         rules(),
         exceptions(),
+        console::rows(),
     ]
     .into_iter()
     .flatten()
@@ -497,7 +498,7 @@ fn exceptions() -> Vec<Row> {
 pub(super) fn router(state: ApiState) -> Router {
     let (routes, _) = put_together(table(), Some(&state));
     routes
-        .fallback(problem::no_such_place)
+        .fallback(console::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(from_fn_with_state(state.clone(), guard::refuse_other_sites))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(problem::panicked))

@@ -172,18 +172,18 @@ fn error_message(status: &Status) -> Option<String> {
 
 /// The log of a span, newest first, a page at a time, so that a long one needs no more memory than a short one.
 #[derive(Debug)]
-pub struct Log<'a> {
-    reader: &'a Reader,
-    tenant: &'a TenantId,
+pub struct Log {
+    reader: Reader,
+    tenant: TenantId,
     filter: TransitionFilter,
     done: bool,
 }
 
-impl<'a> Log<'a> {
+impl Log {
     /// The log of a tenant's transitions within the span.
-    pub fn new(reader: &'a Reader, tenant: &'a TenantId, span: Span) -> Self {
+    pub fn new(reader: &Reader, tenant: &TenantId, span: Span) -> Self {
         let filter = TransitionFilter { from: span.from, to: span.to, ..TransitionFilter::default() };
-        Self { reader, tenant, filter, done: false }
+        Self { reader: reader.clone(), tenant: tenant.clone(), filter, done: false }
     }
 
     /// The next lines; empty at the end.
@@ -191,7 +191,7 @@ impl<'a> Log<'a> {
         if self.done {
             return Ok(Vec::new());
         }
-        let rows = self.reader.transitions(self.tenant, &self.filter, PAGE_LIMIT).await?;
+        let rows = self.reader.transitions(&self.tenant, &self.filter, PAGE_LIMIT).await?;
         self.filter.before = rows.last().map(|row| row.transition.id);
         self.done = rows.len() < PAGE_LIMIT as usize;
         Ok(rows.iter().map(LogLine::from).collect())

@@ -7,6 +7,7 @@
 pub mod frame;
 pub mod message;
 pub mod narrow;
+pub mod picture;
 mod ring;
 pub mod snapshot;
 mod topic;

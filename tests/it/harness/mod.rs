@@ -22,6 +22,7 @@ use shiftkeeper::app::{App, Importer, Reload};
 use shiftkeeper::clock::{RealTime, SharedClock, Stopwatch};
 use shiftkeeper::config::{Config, ConfigText, Environment, Loaded};
 use shiftkeeper::domain::ids::{AgentId, TenantId};
+use shiftkeeper::domain::rights::Right;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::engine::accounts::Accounts;
 use shiftkeeper::engine::door::Door;
@@ -182,10 +183,12 @@ impl Scenario {
     fn configuration_texts(&self) -> ([ConfigText; 2], Vec<(String, String)>) {
         let description = self.sim.description();
         let mut text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n\
-             [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"OPERATOR\" }}\nmay = [\"read\", \"change\", \"import\", \"excuse\", \"edit_rules\"]\n\
+            "[server]\nlisten = \"127.0.0.1:{port}\"\n\
+             [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"OPERATOR\" }}\nmay = {all}\n\
              [[server.tokens]]\nid = \"viewer\"\ntoken = {{ env = \"VIEWER\" }}\ntenants = [{first:?}]\nmay = [{may:?}]\n\
              [clock]\nspeed = {speed}\n[store]\nurl = {url:?}\n[log]\nlevel = \"error\"\n",
+            port = self.setup.listen_port.unwrap_or(0),
+            all = json!(Right::ALL.iter().map(|right| right.name()).collect::<Vec<_>>()),
             first = description.tenants.first().expect("a tenant").id.as_str(),
             may = self.setup.viewer_may,
             speed = self.setup.speed,
@@ -383,6 +386,11 @@ impl Scenario {
             Runs::Here(Here { importer, .. }) => importer.door.clone(),
             Runs::Apart(_) => panic!("the daemon is a process of its own"),
         }
+    }
+
+    /// The address of a page, as a browser on this machine opens it.
+    pub fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.daemon().base)
     }
 
     /// Who may use the daemon, without HTTP.

@@ -29,6 +29,8 @@ pub struct Setup {
     pub keys_of: &'static [(&'static str, &'static str)],
     /// More tables of every tenant.
     pub tenant_tables: &'static str,
+    /// The port that the daemon listens on; any that is free without one.
+    pub listen_port: Option<u16>,
     /// What the token [`super::VIEWER`] may do.
     pub viewer_may: &'static str,
     /// The rules.
@@ -54,6 +56,7 @@ impl Default for Setup {
             keys_of: &[],
             tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
                             [tenants.automation]\nstale_intervals = 30\n",
+            listen_port: None,
             viewer_may: "read",
             rules: "",
             binary: None,

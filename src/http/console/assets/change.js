@@ -1,0 +1,51 @@
+// @ts-check
+// One change: started with what was shown, followed, stopped, taken back.
+
+import { address, api, byId, carryOut, say, sure, tenant } from './page.js';
+import { goOnRefreshing, refresh } from './refresh.js';
+
+/** Above so many agents a person types the number. */
+const TYPED_FROM = 200;
+
+goOnRefreshing();
+
+document.addEventListener('click', (event) => {
+  const button = event.target instanceof Element ? event.target.closest('#actions button') : null;
+  const place = byId('actions');
+  if (!(button instanceof HTMLButtonElement) || !place) return;
+  const { id, hash, count } = place.dataset;
+  const path = `/api/v1/change-sets/${id}`;
+  const work = {
+    start: async () => {
+      const many = Number(count);
+      if (many >= TYPED_FROM && !(await sure(`Change ${many} agents?`, 'That is a large part of the floor.', 'Start', { typed: String(many) }))) return;
+      await api('POST', `${path}/start`, { tenant, hash });
+      say(`Started. You may leave this page; it goes on.`);
+    },
+    discard: async () => {
+      await api('POST', `${path}/cancel`, { tenant });
+      location.assign(address('/changes'));
+    },
+    cancel: async () => {
+      if (!(await sure('Stop this change?', 'What has not left yet is called off. What has left stays as it is; it can be undone afterwards.', 'Stop it'))) return;
+      await api('POST', `${path}/cancel`, { tenant });
+      say('Stopped.');
+    },
+    undo: async () => {
+      const { body } = await api('POST', `${path}/undo`, { tenant, on_contact: place.dataset.contact });
+      location.assign(address(`/changes/${body.id}`));
+    },
+    retry: async () => {
+      const agents = [...document.querySelectorAll('#members tr[data-failed]')].map((row) => /** @type {HTMLElement} */ (row).dataset.key);
+      const { to, reason, contact } = place.dataset;
+      const { body } = await api('POST', '/api/v1/change-sets', { tenant, select: { agents }, to, reason: reason || null, on_contact: contact });
+      location.assign(address(`/changes/${body.id}`));
+    },
+  }[button.id];
+  if (work) {
+    carryOut(button, async () => {
+      await work();
+      await refresh().catch(() => {});
+    });
+  }
+});

@@ -1,0 +1,30 @@
+// @ts-check
+// The cards of skills and queues, on the Live page and on the wallboard.
+
+import { put } from './page.js';
+import { second, span } from './time.js';
+
+/** @param {Element} card @param {string} field */
+const part = (card, field) => card.querySelector(`[data-f="${field}"]`);
+
+/** Puts newer figures on their card. @param {import('./line.js').Thing} one */
+export function putCard(one) {
+  const card = document.querySelector(`.figures[data-kind="${one.kind}"][data-id="${CSS.escape(one.id)}"]`);
+  if (!card) return;
+  const skill = one.kind === 'skill';
+  const figure = (/** @type {number | null | undefined} */ value) => (value === null || value === undefined ? '–' : String(value));
+  const share = one.service_level;
+  const standing = share === null || share === undefined ? 'none' : share >= 0.8 ? 'good' : share >= 0.7 ? 'warning' : 'poor';
+  const className = `figures standing-${standing}`;
+  if (card.className !== className) card.className = className;
+  put(part(card, 'level'), standing === 'none' ? '–' : `${Math.floor(Math.round(share * 1e6) / 1e4)} %`);
+  put(part(card, 'word')?.querySelector('span'), { good: 'good', warning: 'watch', poor: 'act', none: 'no figure' }[standing]);
+  put(part(card, 'waiting'), figure(skill ? one.contacts_queued : one.calls_waiting));
+  const wait = skill ? one.longest_queue_duration_s : one.average_wait_time_ms;
+  put(part(card, 'wait'), wait === null || wait === undefined ? '–' : span(skill ? wait * 1000 : wait));
+  put(part(card, 'available'), figure(one.agents_available));
+  put(part(card, 'staffed'), figure(skill ? one.agents_staffed : one.agents_logged_on));
+  const taken = part(card, 'taken');
+  put(taken, second(one.taken_at));
+  taken?.setAttribute('datetime', one.taken_at);
+}

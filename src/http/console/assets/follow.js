@@ -1,0 +1,52 @@
+// @ts-check
+// A page's end of the live picture: through the worker that all pages share, or by itself where there is none.
+
+import { Line } from './line.js';
+import { heard } from './time.js';
+
+/** @typedef {import('./line.js').News} News */
+
+/** Follows a tenant's picture. The first news is the whole picture. @param {string} tenant @param {(news: News) => void} take */
+export function follow(tenant, take) {
+  const told = (/** @type {News} */ news) => {
+    heard(news.at);
+    take(news);
+  };
+  if (typeof SharedWorker === 'undefined') {
+    alone(tenant, told);
+    return;
+  }
+  const worker = new SharedWorker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'shiftkeeper' });
+  let answered = false;
+  worker.onerror = () => {
+    // A browser without module workers.
+    if (!answered) alone(tenant, told);
+    answered = true;
+  };
+  const port = worker.port;
+  port.onmessage = ({ data }) => {
+    answered = true;
+    told(data);
+  };
+  port.postMessage({ follow: tenant });
+  // Back in sight, the page is told the picture anew: the worker may have given it up meanwhile.
+  document.addEventListener('visibilitychange', () => port.postMessage(document.hidden ? { hidden: true } : { follow: tenant }));
+  setInterval(() => port.postMessage({ here: true }), 30000);
+  addEventListener('pagehide', () => port.postMessage({ leave: true }));
+  addEventListener('pageshow', (event) => {
+    if (event.persisted) port.postMessage({ follow: tenant });
+  });
+}
+
+/** @param {string} tenant @param {(news: News) => void} told */
+function alone(tenant, told) {
+  /** @type {Line | null} */
+  let line = new Line(tenant, told);
+  addEventListener('pagehide', () => {
+    line?.stop();
+    line = null;
+  });
+  addEventListener('pageshow', (event) => {
+    if (event.persisted && !line) line = new Line(tenant, told);
+  });
+}

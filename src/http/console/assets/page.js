@@ -1,0 +1,247 @@
+// @ts-check
+// What every page has: the browser's zone, the tenant's choice, keys, what is said to the person, and the way to the API.
+
+import { now, span } from './time.js';
+
+const root = document.documentElement;
+root.classList.add('scripted');
+
+/** @param {string} id */
+export const byId = (id) => document.getElementById(id);
+export const tenant = root.dataset.tenant || '';
+
+/** An address of this tenant. @param {string} path @param {Record<string, string>} [more] */
+export function address(path, more) {
+  return `${path}?${new URLSearchParams({ tenant, ...more })}`;
+}
+
+// The server draws times in the zone that the browser tells; told once, the page is drawn again.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone && root.dataset.toldZone !== zone && root.dataset.toldZone !== undefined) {
+  document.cookie = `shiftkeeper_tz=${encodeURIComponent(zone)}; Path=/; Max-Age=31536000; SameSite=Lax`;
+  const kept = document.cookie.includes('shiftkeeper_tz=');
+  if (kept && root.dataset.toldZone === '' && !sessionStorage.getItem('zone-told')) {
+    sessionStorage.setItem('zone-told', '1');
+    location.reload();
+  }
+}
+
+byId('tenant')?.addEventListener('change', () => {
+  /** @type {HTMLFormElement | null} */ (byId('tenant-form'))?.submit();
+});
+
+// The menu closes on Escape and on a click elsewhere.
+const menu = /** @type {HTMLDetailsElement | null} */ (document.querySelector('details.menu'));
+document.addEventListener('click', (event) => {
+  if (menu?.open && event.target instanceof Node && !menu.contains(event.target)) menu.open = false;
+});
+
+/** Says something to the person, for all to hear. @param {string} text @param {{ wrong?: boolean, link?: [string, string] }} [how] */
+export function say(text, how = {}) {
+  const place = byId('said');
+  if (!place) return;
+  const line = document.createElement('p');
+  if (how.wrong) line.className = 'wrong';
+  line.textContent = text;
+  if (how.link) {
+    const link = document.createElement('a');
+    [link.textContent, link.href] = how.link;
+    line.append(' ', link);
+  }
+  place.replaceChildren(line);
+  if (!how.wrong) setTimeout(() => line.remove(), 12000);
+}
+
+/** An answer of the API that says what went wrong. */
+export class Refused extends Error {
+  /** @param {number} status @param {any} problem */
+  constructor(status, problem) {
+    super(problem?.detail || `The daemon answered ${status}.`);
+    this.status = status;
+    this.code = String(problem?.code || '');
+    this.problem = problem;
+  }
+}
+
+/** A key for one wish: the same wish sent again is carried out once. */
+export function wish() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** Asks the API. Gives the body and the headers; throws Refused.
+ * @param {string} method @param {string} path @param {any} [body] @param {{ key?: string, ifMatch?: string, signal?: AbortSignal }} [how] */
+export async function api(method, path, body, how = {}) {
+  /** @type {Record<string, string>} */
+  const headers = { Accept: 'application/json' };
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  if (method === 'POST') headers['Idempotency-Key'] = how.key || wish();
+  if (how.ifMatch) headers['If-Match'] = how.ifMatch;
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: 'same-origin', signal: how.signal });
+  } catch (error) {
+    if (how.signal?.aborted) throw error;
+    throw new Refused(0, { detail: 'The daemon cannot be reached just now. Nothing is known to have changed; try again.', code: 'unreachable' });
+  }
+  const text = await response.text();
+  let parsed = null;
+  try {
+    parsed = text ? JSON.parse(text) : null;
+  } catch {
+    parsed = null;
+  }
+  if (response.status === 401) {
+    location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+  }
+  if (!response.ok) throw new Refused(response.status, parsed);
+  return { body: parsed, etag: response.headers.get('ETag') || '' };
+}
+
+/** Carries out what a button asks for: one at a time, and says what went wrong. Gives whether it went well.
+ * @param {HTMLButtonElement | null} button @param {() => Promise<void>} work */
+export async function carryOut(button, work) {
+  if (button) {
+    if (button.getAttribute('aria-disabled') === 'true') return false;
+    button.setAttribute('aria-disabled', 'true');
+  }
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error), { wrong: true });
+    return false;
+  } finally {
+    button?.removeAttribute('aria-disabled');
+  }
+}
+
+/** Asks the person; with `typed` the yes has to be typed, with `reason` words have to be given. Gives what was typed, or
+ * false for a no. @param {string} heading @param {string} text @param {string} yes
+ * @param {{ typed?: string, reason?: string }} [how] @returns {Promise<string | false>} */
+export function sure(heading, text, yes, how = {}) {
+  const dialog = /** @type {HTMLDialogElement} */ (byId('sure'));
+  const set = (/** @type {string} */ id, /** @type {string} */ value) => {
+    const place = byId(id);
+    if (place) place.textContent = value;
+  };
+  const typed = /** @type {HTMLInputElement} */ (byId('sure-typed'));
+  const button = /** @type {HTMLButtonElement} */ (byId('sure-yes'));
+  const row = byId('sure-typed-row');
+  const asks = how.typed !== undefined || how.reason !== undefined;
+  set('sure-heading', heading);
+  set('sure-text', text);
+  set('sure-yes', yes);
+  set('sure-typed-label', how.reason ?? (how.typed ? `Type ${how.typed} to go on` : ''));
+  typed.value = '';
+  if (row) row.hidden = !asks;
+  const look = () => {
+    const given = typed.value.trim();
+    button.disabled = how.typed !== undefined ? given !== how.typed : how.reason !== undefined && !given;
+  };
+  look();
+  typed.oninput = look;
+  dialog.returnValue = 'no';
+  dialog.showModal();
+  if (asks) typed.focus();
+  return new Promise((resolve) => {
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes' ? typed.value.trim() || 'yes' : false), { once: true });
+  });
+}
+
+/** An element with attributes and children; text is never markup.
+ * @param {string} name @param {Record<string, string>} [attributes] @param {(Node | string)[]} children */
+export function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+
+/** Sets a text only where it differs, so that nothing is painted and no selection lost for nothing.
+ * @param {Element | null | undefined} element @param {string} text */
+export function put(element, text) {
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+// Spans that go on: those in sight are written anew each second.
+/** @type {Set<Element>} */
+const inSight = new Set();
+const sight = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (entry.isIntersecting) {
+      inSight.add(entry.target);
+      tick(entry.target);
+    } else {
+      inSight.delete(entry.target);
+    }
+  }
+});
+
+/** @param {Element} element */
+function tick(element) {
+  const since = Number(/** @type {HTMLElement} */ (element).dataset.since);
+  if (since) put(element, span(now() - since));
+}
+
+/** Lets spans below an element go on. @param {ParentNode} place */
+export function goOn(place) {
+  for (const element of place.querySelectorAll('time[data-since]')) sight.observe(element);
+}
+
+goOn(document);
+setInterval(() => {
+  if (document.hidden) return;
+  for (const element of inSight) {
+    if (element.isConnected) tick(element);
+    else inSight.delete(element);
+  }
+}, 1000);
+
+// Keys: `g` and a letter goes to a page, `/` to the search, `?` says which there are.
+const PAGES = /** @type {Record<string, string>} */ ({ l: '/', w: '/wallboard', c: '/changes', r: '/rules', p: '/approvals', x: '/exceptions', e: '/reports', a: '/audit', h: '/webhooks', s: '/system' });
+let afterG = 0;
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape' && menu?.open) {
+    menu.open = false;
+    menu.querySelector('summary')?.focus();
+  }
+  const target = event.target;
+  const typing = target instanceof HTMLElement && target.closest('input:not([type="checkbox"]), select, textarea, dialog');
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem('keys') === 'off') return;
+  if (event.key === 'g') {
+    afterG = performance.now();
+  } else if (PAGES[event.key] && performance.now() - afterG < 1500) {
+    event.preventDefault();
+    location.assign(address(PAGES[event.key]));
+  } else if (event.key === '/') {
+    const search = document.querySelector('input[type="search"]');
+    if (search instanceof HTMLElement) {
+      event.preventDefault();
+      search.focus();
+    }
+  } else if (event.key === '?') {
+    keysHelp();
+  }
+  if (event.key !== 'g') afterG = 0;
+});
+
+function keysHelp() {
+  const dialog = /** @type {HTMLDialogElement} */ (make('dialog', { 'aria-labelledby': 'keys-heading' }));
+  const rows = [['/', 'to the search'], ['g l', 'Live'], ['g w', 'Wallboard'], ['g c', 'Changes'], ['g r', 'Rules'], ['g p', 'Approvals'], ['g x', 'Exceptions'], ['g e', 'Reports'], ['g a', 'Audit'], ['g h', 'Webhooks'], ['g s', 'System'], ['j, k', 'Live: next and previous agent'], ['x', 'Live: select the agent'], ['r', 'Live: sort again']];
+  const list = make('dl', { class: 'pairs' }, ...rows.flatMap(([keys, what]) => [make('dt', {}, make('kbd', {}, keys)), make('dd', {}, what)]));
+  const off = localStorage.getItem('keys') === 'off';
+  const toggle = make('button', { type: 'button' }, 'Turn single keys off');
+  toggle.addEventListener('click', () => {
+    localStorage.setItem('keys', 'off');
+    dialog.close();
+    say('Single keys are off in this browser. Clear the site data to have them again.');
+  });
+  const close = make('button', { type: 'button', class: 'primary' }, 'Close');
+  close.addEventListener('click', () => dialog.close());
+  dialog.append(make('h2', { id: 'keys-heading' }, 'Keys'), list, make('p', { class: 'buttons' }, close, ...(off ? [] : [toggle])));
+  document.body.append(dialog);
+  dialog.addEventListener('close', () => dialog.remove());
+  dialog.showModal();
+}

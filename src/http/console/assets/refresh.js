@@ -1,0 +1,82 @@
+// @ts-check
+// A part of a page that the server draws anew: it is fetched as the page and put in place where it differs, so that there is
+// one drawing of everything. Focus, ticks and what is open stay.
+
+import { goOn } from './page.js';
+
+/** Puts the newer children in place of those that differ. Elements with data-key are told apart by it.
+ * @param {Element} old @param {Element} fresh */
+function patch(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  const keyed = fresh.children.length > 0 && [...fresh.children].every((child) => child instanceof HTMLElement && child.dataset.key);
+  const same = old.children.length === fresh.children.length && [...old.children].every((child, index) => child.tagName === fresh.children[index].tagName && child.id === fresh.children[index].id);
+  const hasText = [...fresh.childNodes, ...old.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent?.trim());
+  copyAttributes(old, fresh);
+  if (keyed) {
+    const known = new Map([...old.children].map((child) => [/** @type {HTMLElement} */ (child).dataset.key, child]));
+    let place = old.firstElementChild;
+    for (const child of [...fresh.children]) {
+      const own = known.get(/** @type {HTMLElement} */ (child).dataset.key);
+      if (own) {
+        known.delete(/** @type {HTMLElement} */ (child).dataset.key);
+        patch(own, child);
+      }
+      const put = own || child;
+      if (put === place) place = place.nextElementSibling;
+      else old.insertBefore(put, place);
+    }
+    for (const gone of known.values()) gone.remove();
+  } else if (same && !hasText && fresh.children.length > 0) {
+    [...old.children].forEach((child, index) => patch(child, fresh.children[index]));
+  } else {
+    old.replaceChildren(...fresh.childNodes);
+  }
+}
+
+/** @param {Element} old @param {Element} fresh */
+function copyAttributes(old, fresh) {
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== 'open') old.removeAttribute(name);
+  for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  if (old instanceof HTMLProgressElement) old.value = Number(fresh.getAttribute('value'));
+}
+
+/** @type {Promise<void> | null} */
+let underWay = null;
+
+/** Draws `#fresh` anew. */
+export function refresh() {
+  underWay ||= again().finally(() => {
+    underWay = null;
+  });
+  return underWay;
+}
+
+async function again() {
+  const place = document.getElementById('fresh');
+  if (!place) return;
+  const response = await fetch(location.href, { headers: { Accept: 'text/html' }, credentials: 'same-origin', cache: 'no-store' });
+  if (response.redirected && new URL(response.url).pathname === '/sign-in') {
+    location.assign(response.url);
+    return;
+  }
+  if (!response.ok) return;
+  const fresh = new DOMParser().parseFromString(await response.text(), 'text/html').getElementById('fresh');
+  if (!fresh) return;
+  const focus = document.activeElement?.id;
+  patch(place, fresh);
+  if (focus && document.activeElement?.id !== focus) document.getElementById(focus)?.focus({ preventScroll: true });
+  goOn(place);
+  place.dispatchEvent(new Event('refreshed', { bubbles: true }));
+}
+
+/** Goes on drawing `#fresh` anew, as often as it says itself. */
+export function goOnRefreshing() {
+  const next = () => {
+    const wait = Number(document.getElementById('fresh')?.dataset.refresh) || 0;
+    setTimeout(async () => {
+      if (wait && !document.hidden) await refresh().catch(() => {});
+      next();
+    }, wait || 5000);
+  };
+  next();
+}

@@ -1,0 +1,65 @@
+// @ts-check
+// Instants and spans: the daemon's clock, which may run faster than ours, and how people read both.
+
+const root = document.documentElement;
+const speed = Number(root.dataset.speed) || 1;
+let anchor = { at: Number(root.dataset.now) || Date.now(), ours: performance.now() };
+
+/** The daemon's clock now, in milliseconds since the epoch. */
+export function now() {
+  return anchor.at + (performance.now() - anchor.ours) * speed;
+}
+
+/** The daemon said what time it is. A message that was long on its way does not set the clock back.
+ * @param {string | undefined} at */
+export function heard(at) {
+  const said = at ? Date.parse(at) : NaN;
+  if (Number.isNaN(said)) return;
+  const known = now();
+  if (said > known || known - said > 5000 * speed) anchor = { at: said, ours: performance.now() };
+}
+
+/** A span as a clock shows it; the server writes the same. @param {number} ms */
+export function span(ms) {
+  const total = Math.max(0, Math.floor(ms / 1000));
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
+  const [days, hours, minutes, seconds] = [Math.floor(total / 86400), Math.floor(total / 3600) % 24, Math.floor(total / 60) % 60, total % 60];
+  if (days) return `${days} d ${hours} h`;
+  return hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
+}
+
+/** @type {Map<string, Intl.DateTimeFormat>} */
+const formats = new Map();
+
+/** @param {string | null | undefined} zone @param {Intl.DateTimeFormatOptions} options */
+function format(zone, options) {
+  const wanted = root.dataset.byAgent === 'true' && zone ? zone : root.dataset.zone || 'UTC';
+  const key = wanted + JSON.stringify(options);
+  let known = formats.get(key);
+  if (!known) {
+    try {
+      known = new Intl.DateTimeFormat('en-GB', { ...options, timeZone: wanted });
+    } catch {
+      known = new Intl.DateTimeFormat('en-GB', { ...options, timeZone: 'UTC' });
+    }
+    formats.set(key, known);
+  }
+  return known;
+}
+
+/** Hours and minutes. @param {string | number} at @param {string | null} [zone] */
+export function clock(at, zone) {
+  return format(zone, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(new Date(at));
+}
+
+/** The day and the second. @param {string | number} at @param {string | null} [zone] */
+export function second(at, zone) {
+  const options = /** @type {Intl.DateTimeFormatOptions} */ ({ day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+  return format(zone, options).format(new Date(at)).replace(',', '');
+}
+
+/** Everything, with the zone's name. @param {string | number} at @param {string | null} [zone] */
+export function full(at, zone) {
+  const made = format(zone, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' });
+  return `${made.format(new Date(at))} ${made.resolvedOptions().timeZone}`;
+}

@@ -1,0 +1,43 @@
+// @ts-check
+// Timelines by pointer and keyboard: one bar of a drawing has the focus, arrows go to its neighbours.
+
+/** @param {Element} drawing */
+const barsOf = (drawing) => [...drawing.querySelectorAll('.piece')].map((bar) => /** @type {SVGElement} */ (bar));
+
+/** The bar that an event is about, and its drawing. @param {Event} event */
+function of(event) {
+  const bar = event.target instanceof Element ? event.target.closest('figure.drawing .piece') : null;
+  return { bar, drawing: bar?.closest('figure.drawing') };
+}
+
+function firstStops() {
+  for (const drawing of document.querySelectorAll('figure.drawing')) {
+    const bars = barsOf(drawing);
+    if (bars.length && !bars.some((bar) => bar.getAttribute('tabindex') === '0')) bars[0].setAttribute('tabindex', '0');
+  }
+}
+
+for (const kind of ['pointerover', 'focusin']) {
+  document.addEventListener(kind, (event) => {
+    const { bar, drawing } = of(event);
+    const detail = drawing?.querySelector('.detail');
+    if (bar && detail) detail.textContent = bar.getAttribute('aria-label');
+  });
+}
+
+document.addEventListener('keydown', (event) => {
+  const { bar, drawing } = of(event);
+  if (!bar || !drawing) return;
+  const bars = barsOf(drawing);
+  const index = bars.indexOf(/** @type {SVGElement} */ (bar));
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  const next = event.key === 'Home' ? bars[0] : event.key === 'End' ? bars[bars.length - 1] : step ? bars[index + step] : undefined;
+  if (!next) return;
+  event.preventDefault();
+  bar.setAttribute('tabindex', '-1');
+  next.setAttribute('tabindex', '0');
+  next.focus();
+});
+
+document.addEventListener('refreshed', firstStops);
+firstStops();

@@ -1,0 +1,345 @@
+//! Change: the bulk changes, from the selection over the preview and the progress to the undo.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::ask::Ask;
+use super::failure::Failure;
+use super::read::{Want, read};
+use super::shell::{Place, Shell, page};
+use super::times::{Span, Stamp, Times};
+use super::words::{self, Chip};
+use crate::domain::state::AgentState;
+use crate::domain::time::UtcMicros;
+use crate::http::ApiState;
+use crate::http::api::change_sets;
+use crate::http::auth::Right;
+use crate::http::extract::Path;
+
+/// Agents of a set that are drawn; the counts are of all.
+const MOST_DRAWN: usize = 2500;
+
+/// A change set as the API shows it.
+#[derive(Deserialize)]
+struct Set {
+    id: String,
+    status: String,
+    hash: String,
+    made_by: String,
+    made_at: UtcMicros,
+    expires_at: UtcMicros,
+    started_by: Option<String>,
+    started_at: Option<UtcMicros>,
+    cancelled_by: Option<String>,
+    ended_at: Option<UtcMicros>,
+    undoes: Option<String>,
+    undone_by: Option<String>,
+    can_undo: bool,
+    can_undo_until: Option<UtcMicros>,
+    to: Option<AgentState>,
+    reason: Option<String>,
+    on_contact: String,
+    urgent: bool,
+    below_floor: Option<String>,
+    note: Option<String>,
+    calls: u64,
+    ahead: u64,
+    slots: Slots,
+    finish_at: Option<UtcMicros>,
+    finish_at_latest: Option<UtcMicros>,
+    counts: Counts,
+    floors: Vec<Floor>,
+    agents: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Slots {
+    per_minute: u64,
+    free: u64,
+}
+
+#[derive(Deserialize)]
+struct Counts {
+    agents: u64,
+    will_change: u64,
+    left_out: u64,
+    outcomes: BTreeMap<String, u64>,
+    open: u64,
+    confirmed: u64,
+    failed: u64,
+}
+
+impl Counts {
+    /// Those of whom it is known how it ended.
+    fn ended(&self) -> u64 {
+        self.will_change.saturating_sub(self.open)
+    }
+}
+
+#[derive(Deserialize)]
+struct Floor {
+    skill: String,
+    name: Option<String>,
+    available: u64,
+    after: u64,
+    floor: u64,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    agent: String,
+    name: Option<String>,
+    team: Option<String>,
+    state: Option<AgentState>,
+    to: Option<AgentState>,
+    outcome: String,
+    why: Option<String>,
+    status: Option<String>,
+    error: Option<String>,
+}
+
+impl Floor {
+    fn holds(&self) -> bool {
+        self.after >= self.floor
+    }
+
+    fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.skill)
+    }
+}
+
+impl Member {
+    fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.agent)
+    }
+
+    fn state(&self) -> Chip {
+        self.state.as_ref().map_or_else(words::no_state, words::state)
+    }
+
+    fn to(&self) -> String {
+        self.to.as_ref().map(words::state_label).unwrap_or_default()
+    }
+
+    /// What becomes of the agent, in words, with the class of its mark.
+    fn outcome(&self) -> (&'static str, String) {
+        match &self.status {
+            None => outcome(&self.outcome),
+            Some(status) => standing(status),
+        }
+    }
+
+    /// Why, where it is not plain.
+    fn because(&self) -> &str {
+        self.error.as_deref().or(self.why.as_deref()).unwrap_or_default()
+    }
+}
+
+/// An outcome of a preview.
+fn outcome(name: &str) -> (&'static str, String) {
+    let (class, text) = match name {
+        "change" => ("outcome-good", "will change"),
+        "after_contact" => ("outcome-wait", "after the contact"),
+        "already_there" => ("outcome-no", "is there already"),
+        "not_scheduled" => ("outcome-bad", "left out: not scheduled"),
+        "mandatory_break" => ("outcome-bad", "left out: mandatory break"),
+        "break_under_way" => ("outcome-bad", "left out: a mandatory break is about to begin"),
+        "on_contact" => ("outcome-no", "left out: on a contact"),
+        "below_floor" => ("outcome-bad", "left out: a skill would fall below its floor"),
+        "unseen" => ("outcome-bad", "left out: nobody sees the agent"),
+        "stale" => ("outcome-bad", "left out: the picture is too old"),
+        "unknown_agent" => ("outcome-bad", "left out: no such agent"),
+        "not_changed" => ("outcome-no", "left out: was not changed"),
+        "moved_on" => ("outcome-no", "left out: has moved on since"),
+        "cannot_go_back" => ("outcome-bad", "left out: the state before cannot be set"),
+        other => return ("outcome-no", other.replace('_', " ")),
+    };
+    (class, text.to_owned())
+}
+
+/// Where the transition of an agent stands.
+fn standing(name: &str) -> (&'static str, String) {
+    let (class, text) = match name {
+        "confirmed" => ("outcome-good", "done, and seen"),
+        "accepted" => ("outcome-good", "done, to be seen"),
+        "requested" | "waiting" => ("outcome-wait", "waits its turn"),
+        "sending" => ("outcome-wait", "is being sent"),
+        "in_doubt" => ("outcome-wait", "in doubt: looked at again"),
+        "unconfirmed" => ("outcome-bad", "sent, but never seen"),
+        "refused" => ("outcome-bad", "refused"),
+        "failed" => ("outcome-bad", "failed"),
+        "cancelled" => ("outcome-no", "called off"),
+        "superseded" => ("outcome-no", "overtaken by another change"),
+        "expired" => ("outcome-bad", "too late"),
+        "left_out" => ("outcome-no", "left out"),
+        other => return ("outcome-no", other.replace('_', " ")),
+    };
+    (class, text.to_owned())
+}
+
+/// A set's status.
+fn status_words(status: &str) -> &str {
+    match status {
+        "previewed" => "previewed, not started",
+        "expired" => "preview expired, never started",
+        "running" => "under way",
+        "done" => "done",
+        "cancelled" => "called off",
+        other => other,
+    }
+}
+
+/// What a set does, as a heading.
+fn heading(set: &Set) -> String {
+    let agents = set.counts.agents;
+    let who = if agents == 1 { "1 agent".to_owned() } else { format!("{agents} agents") };
+    match &set.to {
+        Some(state) => format!("{who} to {}", words::state_label(state)),
+        None => format!("{who} back to where they were"),
+    }
+}
+
+#[derive(Deserialize)]
+struct Sets {
+    change_sets: Vec<Set>,
+    next: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "changes.html")]
+struct ChangesPage {
+    shell: Shell,
+    times: Times,
+    sets: Vec<Set>,
+    older: Option<String>,
+    may: bool,
+}
+
+impl ChangesPage {
+    fn at(&self, at: &UtcMicros) -> Stamp {
+        self.times.second(*at)
+    }
+}
+
+/// `GET /changes`.
+pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
+    ask.check(&state, Right::Read)?;
+    let query = [("limit", "50"), ("cursor", ask.value("cursor").unwrap_or_default())];
+    let want = Want { route: "/api/v1/change-sets", id: None, query: &query };
+    let Sets { change_sets: sets, next } = read(&state, &ask, want, change_sets::list).await?;
+    let older = next.map(|next| {
+        let cursor: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        format!("/changes?tenant={}&cursor={cursor}", ask.tenant)
+    });
+    let (shell, may) = (ask.shell(Place::Changes, "Changes"), ask.has(Right::Change));
+    Ok(page(&ChangesPage { shell, times: ask.times, sets, older, may }))
+}
+
+#[derive(Template)]
+#[template(path = "change_new.html")]
+struct NewChangePage {
+    shell: Shell,
+    agents: Vec<String>,
+    teams: Vec<String>,
+    states: Vec<Chip>,
+    settable: Vec<Chip>,
+}
+
+/// `GET /changes/new`: who, to what, and why.
+pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
+    ask.check(&state, Right::Change)?;
+    let picture = ask.picture(&state).await;
+    let teams: std::collections::BTreeSet<String> = picture
+        .iter()
+        .flat_map(|picture| &picture.agents)
+        .filter_map(|agent| agent.team.as_ref().map(ToString::to_string))
+        .collect();
+    let agents = ask.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
+    let settable = [AgentState::Ready, AgentState::NotReady, AgentState::Paused, AgentState::Idle];
+    Ok(page(&NewChangePage {
+        shell: ask.shell(Place::Changes, "New change"),
+        agents,
+        teams: teams.into_iter().collect(),
+        states: AgentState::KNOWN.iter().map(words::state).collect(),
+        settable: settable.iter().map(words::state).collect(),
+    }))
+}
+
+#[derive(Template)]
+#[template(path = "change.html")]
+struct ChangePage {
+    shell: Shell,
+    times: Times,
+    set: Set,
+    now: UtcMicros,
+    may: bool,
+    drawn: usize,
+    failed: Vec<String>,
+}
+
+impl ChangePage {
+    fn at(&self, at: &UtcMicros) -> Stamp {
+        self.times.second(*at)
+    }
+
+    /// How long until an instant, or `now` where it has passed.
+    fn in_(&self, at: &UtcMicros) -> String {
+        if *at > self.now { format!("in {}", Span(at.since(self.now))) } else { "now".to_owned() }
+    }
+}
+
+/// `GET /changes/{id}`.
+pub(in crate::http) async fn show(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    ask: Ask,
+) -> Result<Response, Failure> {
+    ask.check(&state, Right::Read)?;
+    let want = Want { route: "/api/v1/change-sets/{id}", id: Some(&id), query: &[] };
+    let mut set: Set = read(&state, &ask, want, change_sets::show).await?;
+    let bad = |member: &&Member| {
+        let status = member.status.as_deref().unwrap_or_default();
+        ["failed", "unconfirmed", "refused", "expired"].contains(&status)
+    };
+    let failed = set.agents.iter().filter(bad).map(|member| member.agent.clone()).collect();
+    // What will not change comes first: it is what a person has to look at.
+    set.agents.sort_by_key(|member| match member.outcome().0 {
+        "outcome-bad" => 0,
+        "outcome-wait" => 1,
+        "outcome-good" => 2,
+        _ => 3,
+    });
+    set.agents.truncate(MOST_DRAWN);
+    Ok(page(&ChangePage {
+        shell: ask.shell(Place::Changes, heading(&set)),
+        may: ask.has(Right::Change),
+        now: ask.now,
+        times: ask.times,
+        drawn: set.agents.len(),
+        failed,
+        set,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_and_status_has_words_of_its_own() {
+        let outcomes = [
+            "change", "after_contact", "already_there", "not_scheduled", "mandatory_break", "break_under_way", "on_contact",
+            "below_floor", "unseen", "stale", "unknown_agent", "not_changed", "moved_on", "cannot_go_back",
+        ];
+        let words: std::collections::BTreeSet<_> = outcomes.iter().map(|name| outcome(name).1).collect();
+        assert_eq!(words.len(), outcomes.len());
+        for name in crate::domain::transition::STATUS_NAMES {
+            let (_, text) = standing(name);
+            assert!(!text.is_empty() && text != name || name == "refused" || name == "failed", "{name}: {text}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What a person looks for on the Live page, as it stands in the address.
+
+use url::form_urlencoded::Serializer;
+
+use super::rows::{Row, Sort};
+
+/// Values of one key that are looked at; what is beyond narrows nothing.
+const MOST_VALUES: usize = 50;
+
+/// What rows are wanted, and in which order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Filter {
+    pub(super) search: String,
+    pub(super) states: Vec<String>,
+    pub(super) verdicts: Vec<String>,
+    pub(super) teams: Vec<String>,
+    pub(super) queues: Vec<String>,
+    pub(super) sort: Sort,
+    pub(super) reversed: bool,
+}
+
+impl Filter {
+    /// Out of the pairs of a query.
+    pub(super) fn of(query: &[(String, String)]) -> Self {
+        let all = |wanted: &str| -> Vec<String> {
+            let values = query.iter().filter(|(key, value)| key == wanted && !value.is_empty());
+            values.map(|(_, value)| value.clone()).take(MOST_VALUES).collect()
+        };
+        let one = |wanted: &str| query.iter().find(|(key, _)| key == wanted).map_or("", |(_, value)| value.as_str());
+        let sort = one("sort");
+        Self {
+            search: one("q").trim().to_owned(),
+            states: all("state"),
+            verdicts: all("verdict"),
+            teams: all("team"),
+            queues: all("queue"),
+            sort: Sort::of(sort.trim_start_matches('-')),
+            reversed: sort.starts_with('-'),
+        }
+    }
+
+    /// Whether a row is wanted.
+    pub(super) fn passes(&self, row: &Row) -> bool {
+        let any = |wanted: &[String], value: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == value);
+        let search = self.search.to_lowercase();
+        let found = || [&row.name, &row.id, &row.team].iter().any(|text| text.to_lowercase().contains(&search));
+        any(&self.states, &row.state.key)
+            && any(&self.verdicts, &row.verdict.key)
+            && any(&self.teams, &row.team)
+            && any(&self.queues, &row.queue)
+            && (search.is_empty() || found())
+    }
+
+    /// Whether anything is narrowed at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.search.is_empty()
+            && self.states.is_empty()
+            && self.verdicts.is_empty()
+            && self.teams.is_empty()
+            && self.queues.is_empty()
+    }
+
+    /// The address of the page with this filter.
+    pub(super) fn address(&self, tenant: &str) -> String {
+        let mut query = Serializer::new(String::new());
+        query.append_pair("tenant", tenant);
+        if !self.search.is_empty() {
+            query.append_pair("q", &self.search);
+        }
+        let lists =
+            [("state", &self.states), ("verdict", &self.verdicts), ("team", &self.teams), ("queue", &self.queues)];
+        for (key, values) in lists {
+            for value in values {
+                query.append_pair(key, value);
+            }
+        }
+        if self.sort != Sort::Worst || self.reversed {
+            let minus = if self.reversed { "-" } else { "" };
+            query.append_pair("sort", &format!("{minus}{}", self.sort.name()));
+        }
+        format!("/?{}", query.finish())
+    }
+
+    /// The address with a state added, or taken away where it is there.
+    pub(super) fn with_state(&self, state: &str, tenant: &str) -> String {
+        Self { states: toggled(&self.states, state), ..self.clone() }.address(tenant)
+    }
+
+    /// The address with a verdict added, or taken away where it is there.
+    pub(super) fn with_verdict(&self, verdict: &str, tenant: &str) -> String {
+        Self { verdicts: toggled(&self.verdicts, verdict), ..self.clone() }.address(tenant)
+    }
+
+    /// The address with another order; the same one again turns it round.
+    pub(super) fn with_sort(&self, sort: Sort, tenant: &str) -> String {
+        let reversed = self.sort == sort && !self.reversed;
+        Self { sort, reversed, ..self.clone() }.address(tenant)
+    }
+}
+
+fn toggled(values: &[String], value: &str) -> Vec<String> {
+    let mut values = values.to_vec();
+    match values.iter().position(|known| known == value) {
+        Some(index) => {
+            values.remove(index);
+        }
+        None => values.push(value.to_owned()),
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(query: &str) -> Filter {
+        let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Filter::of(&pairs)
+    }
+
+    #[test]
+    fn a_filter_stays_in_the_address() {
+        let query = "tenant=acme&q=ann+%26&state=Ready&state=Paused&verdict=out&team=A%2FB&queue=Voice&sort=-time";
+        let read = filter(query);
+        assert_eq!(read.address("acme"), format!("/?{query}"));
+        assert_eq!(filter(&read.address("acme")[2..]), read);
+        assert_eq!(filter("").address("a b"), "/?tenant=a+b");
+    }
+
+    #[test]
+    fn a_chip_adds_its_word_and_takes_it_away_again() {
+        let read = filter("state=Ready");
+        assert_eq!(read.with_state("Paused", "t"), "/?tenant=t&state=Ready&state=Paused");
+        assert_eq!(read.with_state("Ready", "t"), "/?tenant=t");
+        assert_eq!(read.with_sort(Sort::Time, "t"), "/?tenant=t&state=Ready&sort=time");
+        assert_eq!(filter("sort=time").with_sort(Sort::Time, "t"), "/?tenant=t&sort=-time");
+    }
+
+    #[test]
+    fn a_row_passes_where_each_key_has_a_word_for_it() {
+        let row = Row { name: "Ann Smith".into(), id: "u_1".into(), team: "Billing".into(), ..Row::blank() };
+        for (query, passes) in [
+            ("", true),
+            ("q=smith", true),
+            ("q=U_1", true),
+            ("q=billing", true),
+            ("q=zoe", false),
+            ("team=Billing&team=Care", true),
+            ("team=Care", false),
+            ("state=Ready", false),
+            ("verdict=unknown", true),
+            ("queue=Voice", false),
+        ] {
+            assert_eq!(filter(query).passes(&row), passes, "{query}");
+        }
+    }
+}

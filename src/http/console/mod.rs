@@ -1,0 +1,58 @@
+//! The console: pages for people, rendered here and made live in the browser by modules of our own.
+//!
+//! A page reads the picture and the store by the same functions as the API does and changes nothing; what people change goes
+//! to `/api/v1`. Text from a platform, a file or a person reaches a page through the templates' escaping alone, and never as
+//! markup. Without scripts every page can be read.
+
+mod agent;
+mod approvals;
+mod ask;
+mod assets;
+mod audit;
+mod changes;
+mod failure;
+mod filter;
+mod live;
+mod preferences;
+mod read;
+mod reports;
+mod rows;
+mod shell;
+mod system;
+#[cfg(test)]
+mod templates;
+mod timeline;
+mod times;
+mod wallboard;
+mod webhooks;
+mod words;
+
+use axum::routing::get;
+
+use super::routes::{Kind, Needs, Row};
+
+pub use assets::asset;
+
+pub(super) use failure::no_such_page;
+
+/// The rows of the pages and files. What a page shows of a tenant, its handler checks.
+pub(super) fn rows() -> Vec<Row> {
+    let page = |path, methods| Row::page(Needs::SignedIn, path, methods);
+    vec![
+        page("/", get(live::show)),
+        page("/wallboard", get(wallboard::show)),
+        page("/agents/{id}", get(agent::show)),
+        page("/changes", get(changes::list)),
+        page("/changes/new", get(changes::new)),
+        page("/changes/{id}", get(changes::show)),
+        page("/approvals", get(approvals::list)),
+        page("/reports", get(reports::show)),
+        page("/reports/compliance.csv", get(reports::download)).of(Kind::Lasting),
+        page("/audit", get(audit::show)),
+        page("/webhooks", get(webhooks::list)),
+        page("/webhooks/{id}", get(webhooks::deliveries)),
+        page("/system", get(system::show)),
+        Row::page(Needs::Nothing, "/preferences", get(preferences::set)),
+        Row::page(Needs::Nothing, "/assets/{version}/{name}", get(assets::serve)),
+    ]
+}

@@ -1,0 +1,162 @@
+//! What every page has around it: the way to the others, the tenant, the choices, and the page's answer.
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::http::auth::Right;
+use crate::http::problem::{Code, Problem};
+
+/// A place of the console.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// The agents now.
+    Live,
+    /// The figures for a screen on the wall.
+    Wallboard,
+    /// Bulk changes.
+    Changes,
+    /// The rules.
+    Rules,
+    /// What rules ask people about.
+    Approvals,
+    /// Who is excused.
+    Exceptions,
+    /// Reports to run and take along.
+    Reports,
+    /// The audit chain.
+    Audit,
+    /// Webhooks and their deliveries.
+    Webhooks,
+    /// How the daemon is.
+    System,
+}
+
+impl Place {
+    /// All of them, in the order of the navigation.
+    pub(super) const ALL: [Self; 10] = [
+        Self::Live,
+        Self::Wallboard,
+        Self::Changes,
+        Self::Rules,
+        Self::Approvals,
+        Self::Exceptions,
+        Self::Reports,
+        Self::Audit,
+        Self::Webhooks,
+        Self::System,
+    ];
+
+    /// Its name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "Live",
+            Self::Wallboard => "Wallboard",
+            Self::Changes => "Changes",
+            Self::Rules => "Rules",
+            Self::Approvals => "Approvals",
+            Self::Exceptions => "Exceptions",
+            Self::Reports => "Reports",
+            Self::Audit => "Audit",
+            Self::Webhooks => "Webhooks",
+            Self::System => "System",
+        }
+    }
+
+    /// Its address.
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::Live => "/",
+            Self::Wallboard => "/wallboard",
+            Self::Changes => "/changes",
+            Self::Rules => "/rules",
+            Self::Approvals => "/approvals",
+            Self::Exceptions => "/exceptions",
+            Self::Reports => "/reports",
+            Self::Audit => "/audit",
+            Self::Webhooks => "/webhooks",
+            Self::System => "/system",
+        }
+    }
+
+    /// What it takes to see it.
+    pub(super) const fn right(self) -> Right {
+        match self {
+            Self::Reports => Right::Report,
+            Self::Audit => Right::Audit,
+            Self::Live
+            | Self::Wallboard
+            | Self::Changes
+            | Self::Rules
+            | Self::Approvals
+            | Self::Exceptions
+            | Self::Webhooks
+            | Self::System => Right::Read,
+        }
+    }
+}
+
+/// The frame of a page.
+pub(super) struct Shell {
+    pub(super) title: String,
+    pub(super) place: Place,
+    pub(super) tenant: String,
+    pub(super) tenants: Vec<String>,
+    /// `light`, `dark`, or empty for the system's.
+    pub(super) theme: &'static str,
+    pub(super) by_agent: bool,
+    /// The viewer's zone, and what the browser has told of it.
+    pub(super) zone: String,
+    pub(super) told_zone: String,
+    pub(super) here: String,
+    pub(super) who: String,
+    pub(super) role: &'static str,
+    pub(super) signs_out: bool,
+    pub(super) places: Vec<Place>,
+    pub(super) may_change: bool,
+    /// The daemon's clock, in milliseconds, and how many times faster than real time it runs.
+    pub(super) now_ms: i64,
+    pub(super) speed: u32,
+}
+
+impl Shell {
+    /// A place's address for the tenant that is looked at.
+    pub(super) fn link(&self, place: &Place) -> String {
+        self.to(place.path())
+    }
+
+    /// An address for the tenant that is looked at.
+    pub(super) fn to(&self, path: &str) -> String {
+        let tenant: String = url::form_urlencoded::byte_serialize(self.tenant.as_bytes()).collect();
+        format!("{path}?tenant={tenant}")
+    }
+
+    /// The address that makes a choice and comes back.
+    pub(super) fn choose(&self, choice: &str, value: &str) -> String {
+        let here: String = url::form_urlencoded::byte_serialize(self.here.as_bytes()).collect();
+        format!("/preferences?{choice}={value}&next={here}")
+    }
+}
+
+/// A page as an answer.
+pub(super) fn page(template: &impl Template) -> Response {
+    page_with(StatusCode::OK, template)
+}
+
+/// A page as an answer with a status.
+pub(super) fn page_with(status: StatusCode, template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => {
+            let headers = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ];
+            (status, headers, html).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "defect: a page cannot be drawn");
+            let detail = "the page could not be drawn; see the log";
+            Problem::of(Code::Internal, detail).into_response()
+        }
+    }
+}

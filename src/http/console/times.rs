@@ -1,0 +1,154 @@
+//! Instants and spans as people read them, in the viewer's zone or in the agent's.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
+use super::preferences::{TZ_COOKIE, ZONE_COOKIE, cookie};
+use crate::domain::time::UtcMicros;
+
+/// In whose zone agents' times are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum By {
+    /// In that of whoever looks.
+    Viewer,
+    /// In the agent's own, where it is known.
+    Agent,
+}
+
+/// How instants are shown on a page.
+#[derive(Clone, Debug)]
+pub(super) struct Times {
+    by: By,
+    viewer: TimeZone,
+    /// Whether the browser has told its zone.
+    told: bool,
+}
+
+/// An instant, ready to be shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Stamp {
+    /// For machines, in UTC.
+    pub(super) iso: String,
+    /// The short text.
+    pub(super) text: String,
+    /// All of it, with the zone's name.
+    pub(super) full: String,
+    /// Milliseconds since the epoch, for the modules.
+    pub(super) ms: i64,
+}
+
+impl Times {
+    /// As the cookies say.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let zone = cookie(headers, TZ_COOKIE).and_then(|name| TimeZone::get(&name).ok());
+        let by = if cookie(headers, ZONE_COOKIE).as_deref() == Some("agent") { By::Agent } else { By::Viewer };
+        Self { by, told: zone.is_some(), viewer: zone.unwrap_or(TimeZone::UTC) }
+    }
+
+    /// Whether agents' times are in their own zones.
+    pub(super) fn by_agent(&self) -> bool {
+        self.by == By::Agent
+    }
+
+    /// The name of the viewer's zone; UTC until the browser has told it.
+    pub(super) fn viewer_zone(&self) -> &str {
+        name(&self.viewer)
+    }
+
+    /// What the browser has told; empty before.
+    pub(super) fn told_zone(&self) -> &str {
+        if self.told { self.viewer_zone() } else { "" }
+    }
+
+    /// The zone in which something of an agent is shown.
+    pub(super) fn zone_of(&self, agent: Option<&str>) -> TimeZone {
+        let own = agent.filter(|_| self.by_agent()).and_then(|zone| TimeZone::get(zone).ok());
+        own.unwrap_or_else(|| self.viewer.clone())
+    }
+
+    /// Hours and minutes of something of an agent.
+    pub(super) fn clock(&self, at: UtcMicros, agent: Option<&str>) -> Stamp {
+        stamp(at, &self.zone_of(agent), "%H:%M")
+    }
+
+    /// The day and the second, for lists.
+    pub(super) fn second(&self, at: UtcMicros) -> Stamp {
+        stamp(at, &self.viewer, "%-d %b %H:%M:%S")
+    }
+
+    /// The same for something of an agent.
+    pub(super) fn second_of(&self, at: UtcMicros, agent: Option<&str>) -> Stamp {
+        stamp(at, &self.zone_of(agent), "%-d %b %H:%M:%S")
+    }
+
+    /// An instant in a zone that is given.
+    pub(super) fn in_zone(at: UtcMicros, zone: &TimeZone) -> Stamp {
+        stamp(at, zone, "%H:%M")
+    }
+}
+
+/// A zone's name.
+pub(super) fn name(zone: &TimeZone) -> &str {
+    zone.iana_name().unwrap_or("UTC")
+}
+
+fn stamp(at: UtcMicros, zone: &TimeZone, format: &str) -> Stamp {
+    let local: Zoned = at.timestamp().to_zoned(zone.clone());
+    Stamp {
+        iso: at.to_string(),
+        text: local.strftime(format).to_string(),
+        full: format!("{} {}", local.strftime("%Y-%m-%d %H:%M:%S"), name(zone)),
+        ms: at.as_micros().div_euclid(1000),
+    }
+}
+
+/// A span as a clock shows it: `0:42`, `12:05`, `1:02:05`, and `3 d 4 h` from a day on. The module `time.js` writes the same.
+pub(super) struct Span(pub(super) Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.0.as_secs();
+        let (days, hours, minutes, seconds) = (total / 86_400, total / 3600 % 24, total / 60 % 60, total % 60);
+        match (days, hours) {
+            (0, 0) => write!(f, "{minutes}:{seconds:02}"),
+            (0, hours) => write!(f, "{hours}:{minutes:02}:{seconds:02}"),
+            (days, hours) => write!(f, "{days} d {hours} h"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_read_like_a_clock() {
+        for (seconds, text) in
+            [(0, "0:00"), (42, "0:42"), (725, "12:05"), (3725, "1:02:05"), (86_399, "23:59:59"), (100_000, "1 d 3 h")]
+        {
+            assert_eq!(Span(Duration::from_secs(seconds)).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn times_are_in_the_zone_that_was_chosen() {
+        let at: UtcMicros = "2026-10-26T13:30:02Z".parse().expect("an instant");
+        let times = |cookies: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("cookie", axum::http::HeaderValue::from_static(cookies));
+            Times::of(&headers)
+        };
+        let (madrid, tokyo) = ("shiftkeeper_tz=Europe%2FMadrid", Some("Asia/Tokyo"));
+        assert_eq!(times("").clock(at, tokyo).text, "13:30", "until the browser tells, UTC");
+        assert_eq!(times(madrid).clock(at, tokyo).text, "14:30");
+        let by_agent = times("shiftkeeper_tz=Europe%2FMadrid; shiftkeeper_zone=agent");
+        assert_eq!(by_agent.clock(at, tokyo).text, "22:30");
+        assert_eq!(by_agent.clock(at, None).text, "14:30");
+        assert_eq!(by_agent.clock(at, Some("No/Where")).full, "2026-10-26 14:30:02 Europe/Madrid");
+        assert_eq!(times("shiftkeeper_tz=%3Cb%3E").viewer_zone(), "UTC");
+    }
+}

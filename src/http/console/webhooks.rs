@@ -1,0 +1,160 @@
+//! Webhooks: how the endpoints are, what was delivered with every attempt, and sending again.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::ask::Ask;
+use super::failure::Failure;
+use super::shell::{Place, Shell, page};
+use super::times::{Stamp, Times};
+use crate::domain::delivery::{ParkedFor, STATUS_NAMES};
+use crate::domain::ids::{EndpointId, EventId};
+use crate::domain::time::UtcMicros;
+use crate::http::ApiState;
+use crate::http::auth::Right;
+use crate::http::extract::Path;
+use crate::http::problem::{Code, Problem};
+use crate::store::{AttemptWrite, Backlog, DeliveryFilter, StoredDelivery, StoredEndpoint};
+
+/// Deliveries of one page.
+const PAGE: u32 = 50;
+
+struct Endpoint {
+    stored: StoredEndpoint,
+    backlog: Backlog,
+    /// `healthy`, `failing`, `disabled` or `removed`.
+    status: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "webhooks.html")]
+struct WebhooksPage {
+    shell: Shell,
+    times: Times,
+    endpoints: Vec<Endpoint>,
+    may: bool,
+}
+
+impl WebhooksPage {
+    fn at(&self, at: &UtcMicros) -> Stamp {
+        self.times.second(*at)
+    }
+}
+
+/// `GET /webhooks`.
+pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
+    ask.check(&state, Right::Read)?;
+    let serving = state.outbox.endpoints(&ask.tenant);
+    let mut endpoints = Vec::new();
+    for stored in state.reader.endpoints(&ask.tenant).await? {
+        let backlog = state.reader.backlog(&ask.tenant, &stored.id).await?;
+        let status = match (serving.contains(&stored.id), stored.disabled, stored.failing_since) {
+            (false, _, _) => "removed",
+            (true, Some(_), _) => "disabled",
+            (true, None, Some(_)) => "failing",
+            (true, None, None) => "healthy",
+        };
+        endpoints.push(Endpoint { stored, backlog, status });
+    }
+    let (shell, may) = (ask.shell(Place::Webhooks, "Webhooks"), ask.has(Right::Webhooks));
+    Ok(page(&WebhooksPage { shell, times: ask.times, endpoints, may }))
+}
+
+struct Delivery {
+    row: StoredDelivery,
+    attempts: Vec<AttemptWrite>,
+}
+
+#[derive(Template)]
+#[template(path = "deliveries.html")]
+struct DeliveriesPage {
+    shell: Shell,
+    times: Times,
+    endpoint: EndpointId,
+    status: &'static str,
+    deliveries: Vec<Delivery>,
+    /// One delivery, with its attempts.
+    one: bool,
+    older: Option<String>,
+    may: bool,
+}
+
+impl DeliveriesPage {
+    fn at(&self, at: &UtcMicros) -> Stamp {
+        self.times.second(*at)
+    }
+
+    fn link(&self, more: &[(&str, &str)]) -> String {
+        let pairs = more.iter().filter(|(_, value)| !value.is_empty());
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        let joint = if query.is_empty() { "" } else { "&" };
+        let id: String = url::form_urlencoded::byte_serialize(self.endpoint.as_str().as_bytes()).collect();
+        format!("{}{joint}{query}", self.shell.to(&format!("/webhooks/{id}")))
+    }
+
+    fn all(&self) -> String {
+        self.link(&[])
+    }
+
+    fn of_status(&self, status: &str) -> String {
+        self.link(&[("status", status)])
+    }
+
+    fn of_event(&self, row: &StoredDelivery) -> String {
+        self.link(&[("event", &row.event.to_string())])
+    }
+
+    fn before(&self, number: &str) -> String {
+        self.link(&[("status", self.status), ("before", number)])
+    }
+
+    fn parked_for(&self, row: &StoredDelivery) -> &'static str {
+        row.parked_for.map_or("", ParkedFor::name)
+    }
+}
+
+/// `GET /webhooks/{id}`: its deliveries; with `event` one of them, with its attempts.
+pub(in crate::http) async fn deliveries(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    ask: Ask,
+) -> Result<Response, Failure> {
+    ask.check(&state, Right::Read)?;
+    let endpoint = EndpointId::new(id);
+    if !state.reader.endpoints(&ask.tenant).await?.iter().any(|stored| stored.id == endpoint) {
+        let detail = format!("{} has no webhook {endpoint}", ask.tenant);
+        return Err(Problem::of(Code::NoSuchWebhook, detail).into());
+    }
+    let status = ask.value("status").and_then(|status| STATUS_NAMES.into_iter().find(|known| *known == status));
+    let event: Option<EventId> = ask.value("event").and_then(|event| event.parse().ok());
+    let before = match event {
+        // One delivery is the newest before the number after its own.
+        Some(event) => state.reader.event(&ask.tenant, event).await?.map(|stored| stored.number + 1),
+        None => ask.value("before").and_then(|number| number.parse().ok()),
+    };
+    let filter = DeliveryFilter { status: status.filter(|_| event.is_none()), since: None, before };
+    let limit = if event.is_some() { 1 } else { PAGE };
+    let mut rows = state.reader.deliveries(&ask.tenant, &endpoint, &filter, limit).await?;
+    rows.retain(|row| event.is_none_or(|event| row.event == event));
+    let last = rows.last().filter(|_| event.is_none() && rows.len() == PAGE as usize);
+    let older = last.map(|row| row.event_number.to_string());
+    let mut deliveries = Vec::new();
+    for row in rows {
+        let attempts = match event {
+            Some(_) => state.reader.delivery_attempts(&ask.tenant, &endpoint, row.event_number).await?,
+            None => Vec::new(),
+        };
+        deliveries.push(Delivery { row, attempts });
+    }
+    Ok(page(&DeliveriesPage {
+        shell: ask.shell(Place::Webhooks, format!("Deliveries to {endpoint}")),
+        may: ask.has(Right::Webhooks),
+        times: ask.times,
+        endpoint,
+        status: status.unwrap_or(""),
+        deliveries,
+        one: event.is_some(),
+        older,
+    }))
+}

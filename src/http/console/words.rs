@@ -1,0 +1,151 @@
+//! The words, shapes and colours of states, verdicts and activities. A colour never stands alone: each has a shape and a word.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::domain::adherence::Verdict;
+use crate::domain::state::AgentState;
+
+/// A word with the class that gives it its colour and shape.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Chip {
+    /// The name in addresses and for the modules.
+    pub(super) key: String,
+    /// The class.
+    pub(super) class: &'static str,
+    /// The word.
+    pub(super) label: String,
+}
+
+/// A state's class.
+const fn state_class(state: &AgentState) -> &'static str {
+    match state {
+        AgentState::Ready => "ready",
+        AgentState::NotReady => "notready",
+        AgentState::Paused => "paused",
+        AgentState::Idle => "idle",
+        AgentState::LoggedOut => "loggedout",
+        AgentState::OnContact => "oncontact",
+        AgentState::AfterContactWork => "wrapup",
+        AgentState::Unknown(_) => "unknown",
+    }
+}
+
+/// A state as people read it.
+pub(super) fn state_label(state: &AgentState) -> String {
+    match state {
+        AgentState::NotReady => "Not ready".into(),
+        AgentState::LoggedOut => "Logged out".into(),
+        AgentState::OnContact => "On contact".into(),
+        AgentState::AfterContactWork => "Wrap-up".into(),
+        AgentState::Unknown(name) if &**name == "Unseen" => "Out of sight".into(),
+        AgentState::Unknown(name) if &**name == "OffRoster" => "Off the roster".into(),
+        AgentState::Ready | AgentState::Paused | AgentState::Idle | AgentState::Unknown(_) => state.name().to_owned(),
+    }
+}
+
+/// A state.
+pub(super) fn state(state: &AgentState) -> Chip {
+    Chip { key: state.name().to_owned(), class: state_class(state), label: state_label(state) }
+}
+
+/// A state that is not known yet.
+pub(super) fn no_state() -> Chip {
+    Chip { key: String::new(), class: "unknown", label: "Not seen yet".to_owned() }
+}
+
+/// A verdict.
+pub(super) fn verdict(verdict: Verdict) -> Chip {
+    let label = match verdict {
+        Verdict::In => "In plan",
+        Verdict::Out => "Out of plan",
+        Verdict::Neutral => "Neutral",
+        Verdict::Unscheduled => "Not scheduled",
+        Verdict::Unknown => "Not known",
+    };
+    let class = match verdict {
+        Verdict::In => "in",
+        Verdict::Out => "out",
+        Verdict::Neutral => "neutral",
+        Verdict::Unscheduled => "unscheduled",
+        Verdict::Unknown => "unknown",
+    };
+    Chip { key: class.to_owned(), class, label: label.to_owned() }
+}
+
+/// An activity, by its name in messages.
+pub(super) fn activity_label(name: &str) -> Cow<'_, str> {
+    match name {
+        "work" => "Work".into(),
+        "break" => "Break".into(),
+        "lunch" => "Lunch".into(),
+        "meeting" => "Meeting".into(),
+        "training" => "Training".into(),
+        "off" => "Not on shift".into(),
+        "uncovered" => "No schedule".into(),
+        other => other.into(),
+    }
+}
+
+/// An activity's class.
+pub(super) fn activity_class(name: &str) -> &'static str {
+    match name {
+        "work" => "work",
+        "break" => "break",
+        "lunch" => "lunch",
+        "meeting" => "meeting",
+        "training" => "training",
+        "off" => "off",
+        "uncovered" => "uncovered",
+        _ => "other",
+    }
+}
+
+/// From when on a time in a state is worth a look, and from when on somebody should act.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Threshold {
+    pub(super) watch: Duration,
+    pub(super) act: Duration,
+}
+
+/// The thresholds of a state; none where it may last as long as it does.
+pub(super) fn threshold(state: &AgentState) -> Option<Threshold> {
+    let minutes = |watch, act| Some(Threshold { watch: Duration::from_mins(watch), act: Duration::from_mins(act) });
+    match state {
+        AgentState::AfterContactWork => minutes(3, 6),
+        AgentState::OnContact => minutes(10, 20),
+        AgentState::NotReady | AgentState::Paused => minutes(15, 35),
+        AgentState::Idle => minutes(5, 15),
+        AgentState::Ready | AgentState::LoggedOut | AgentState::Unknown(_) => None,
+    }
+}
+
+/// How a time in a state stands against its thresholds: empty, `watch` or `act`.
+pub(super) fn level(state: &AgentState, lasted: Duration) -> &'static str {
+    match threshold(state) {
+        Some(Threshold { act, .. }) if lasted >= act => "act",
+        Some(Threshold { watch, .. }) if lasted >= watch => "watch",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_a_word_and_a_class_of_its_own() {
+        let chips: std::collections::BTreeSet<_> = AgentState::KNOWN.iter().map(|known| state(known).class).collect();
+        assert_eq!(chips.len(), AgentState::KNOWN.len());
+        let odd = state(&AgentState::Unknown("<b>Coffee</b>".into()));
+        assert_eq!((odd.class, odd.label.as_str()), ("unknown", "<b>Coffee</b>"));
+    }
+
+    #[test]
+    fn a_wrap_up_of_six_minutes_asks_for_somebody() {
+        let minutes = Duration::from_mins;
+        let levels = [0, 3, 6].map(|lasted| level(&AgentState::AfterContactWork, minutes(lasted)));
+        assert_eq!(levels, ["", "watch", "act"]);
+        assert_eq!(level(&AgentState::Ready, minutes(600)), "");
+    }
+}

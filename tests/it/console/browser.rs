@@ -1,0 +1,284 @@
+//! A browser for tests: a real Chromium, driven over the W3C WebDriver protocol. Where none is at hand, tests say so loudly and
+//! do nothing; `tests/run` sees to one.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use shiftkeeper::platform::client::{ClientSettings, build};
+use tempfile::TempDir;
+
+use crate::faults::say;
+use crate::harness::{PATIENCE, until};
+
+/// The name of an element in the protocol.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// Flags of the browser: no window, no sandbox (tests may run as root), nothing of its own on the network.
+const FLAGS: [&str; 10] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-color-profile=srgb",
+];
+
+/// A driver and one session with it.
+pub struct Browser {
+    driver: Child,
+    session: String,
+    http: reqwest::Client,
+    _profile: TempDir,
+}
+
+/// An element of the page.
+pub struct Element<'b> {
+    browser: &'b Browser,
+    id: String,
+}
+
+/// A tool for a test: named by a variable, or on the path.
+#[expect(clippy::disallowed_methods, reason = "how the tests are run is not for the configuration")]
+fn tool(variable: &str, names: &[&str]) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(variable) {
+        return Some(PathBuf::from(named)).filter(|named| named.as_os_str() != "none");
+    }
+    let path = std::env::var_os("PATH")?;
+    let folders: Vec<_> = std::env::split_paths(&path).collect();
+    names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|file| file.is_file())
+}
+
+/// The text of axe-core, which judges accessibility; none where it is not at hand.
+#[expect(clippy::disallowed_methods, reason = "how the tests are run is not for the configuration")]
+pub fn axe() -> Option<String> {
+    let folder = std::env::var_os("SHIFTKEEPER_TEST_AXE").map(PathBuf::from).filter(|named| named.as_os_str() != "none");
+    let found = folder.and_then(|file| std::fs::read_to_string(file).ok());
+    if found.is_none() {
+        say("SKIPPED: accessibility is not judged, since axe-core is not at hand (tests/run fetches it; SHIFTKEEPER_TEST_AXE names it)");
+    }
+    found
+}
+
+impl Browser {
+    /// A browser of its own; `None` where there is none on this machine.
+    pub async fn start() -> Option<Self> {
+        let found = (
+            tool("SHIFTKEEPER_TEST_CHROMEDRIVER", &["chromedriver"]),
+            tool("SHIFTKEEPER_TEST_CHROMIUM", &["chromium", "chromium-browser", "google-chrome"]),
+        );
+        let (Some(driver), Some(chromium)) = found else {
+            say("SKIPPED: the console is not tried, since chromium and chromedriver are not at hand (tests/run fetches them)");
+            return None;
+        };
+        let profile = tempfile::tempdir().expect("a folder");
+        let log = profile.path().join("driver.log");
+        let mut driver = Command::new(driver)
+            .arg("--port=0")
+            .stdout(std::fs::File::create(&log).expect("a log"))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the driver starts");
+        let port = until("the driver serves", PATIENCE, || async {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let port = text.split("started successfully on port ").nth(1).and_then(|rest| rest.split('.').next());
+            port.and_then(|port| port.trim().parse::<u16>().ok()).ok_or(text)
+        })
+        .await;
+        let settings = ClientSettings { request_timeout: Duration::from_mins(2), ..ClientSettings::default() };
+        let http = build(&settings).expect("a client");
+        let mut flags: Vec<String> = FLAGS.iter().map(ToString::to_string).collect();
+        flags.push(format!("--user-data-dir={}", profile.path().join("profile").display()));
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"binary": chromium, "args": flags},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        }}});
+        let base = format!("http://127.0.0.1:{port}/session");
+        let answer: Value = http.post(&base).json(&wanted).send().await.expect("answered").json().await.expect("JSON");
+        let Some(id) = answer["value"]["sessionId"].as_str() else {
+            let _ = driver.kill();
+            panic!("no session: {answer}")
+        };
+        Some(Self { session: format!("{base}/{id}"), driver, http, _profile: profile })
+    }
+
+    async fn ask(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value, String> {
+        let mut request = self.http.request(method, format!("{}{path}", self.session));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer: Value = request.send().await.expect("the driver answers").json().await.expect("JSON");
+        match answer["value"]["error"].as_str() {
+            Some(error) => Err(format!("{error}: {}", answer["value"]["message"])),
+            None => Ok(answer["value"].clone()),
+        }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Result<Value, String> {
+        self.ask(reqwest::Method::POST, path, Some(body)).await
+    }
+
+    /// Goes to an address and waits until it is loaded.
+    pub async fn go(&self, url: &str) {
+        self.post("/url", json!({ "url": url })).await.expect("the page loads");
+    }
+
+    /// Where the browser is.
+    pub async fn url(&self) -> String {
+        let url = self.ask(reqwest::Method::GET, "/url", None).await.expect("an address");
+        url.as_str().expect("text").to_owned()
+    }
+
+    /// Loads the page again.
+    pub async fn reload(&self) {
+        self.post("/refresh", json!({})).await.expect("the page loads");
+    }
+
+    /// The inside of the window, in pixels.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let metrics = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": {
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}});
+        self.post("/goog/cdp/execute", metrics).await.expect("resized");
+    }
+
+    /// Light or dark, as the system would say.
+    pub async fn scheme(&self, scheme: &str) {
+        let media = json!({"cmd": "Emulation.setEmulatedMedia", "params": {
+            "features": [{"name": "prefers-color-scheme", "value": scheme}]}});
+        self.post("/goog/cdp/execute", media).await.expect("a scheme");
+    }
+
+    /// Whether pages may run scripts.
+    pub async fn scripts(&self, on: bool) {
+        let params = json!({"cmd": "Emulation.setScriptExecutionDisabled", "params": {"value": !on}});
+        self.post("/goog/cdp/execute", params).await.expect("set");
+    }
+
+    /// The page's markup.
+    pub async fn source(&self) -> String {
+        let source = self.ask(reqwest::Method::GET, "/source", None).await.expect("a page");
+        source.as_str().expect("text").to_owned()
+    }
+
+    /// Runs a function's body in the page; gives what it returns.
+    pub async fn run(&self, script: &str, arguments: &[Value]) -> Value {
+        self.post("/execute/sync", json!({"script": script, "args": arguments})).await.expect("the script runs")
+    }
+
+    /// Runs a script that calls its last argument when it is done.
+    pub async fn run_later(&self, script: &str, arguments: &[Value]) -> Value {
+        self.post("/execute/async", json!({"script": script, "args": arguments})).await.expect("the script runs")
+    }
+
+    /// The first element of a selector, once it is there.
+    pub async fn find(&self, css: &str) -> Element<'_> {
+        let id = until(&format!("{css} is on the page"), PATIENCE, || async {
+            let found = self.post("/element", json!({"using": "css selector", "value": css})).await?;
+            found[ELEMENT].as_str().map(str::to_owned).ok_or_else(|| found.to_string())
+        })
+        .await;
+        Element { browser: self, id }
+    }
+
+    /// How many elements a selector finds now.
+    pub async fn count(&self, css: &str) -> usize {
+        let count = self.run("return document.querySelectorAll(arguments[0]).length", &[json!(css)]).await;
+        usize::try_from(count.as_u64().expect("a count")).expect("small")
+    }
+
+    /// The text of the first element of a selector; empty where there is none.
+    pub async fn text(&self, css: &str) -> String {
+        let script = "return document.querySelector(arguments[0])?.textContent.trim().replace(/\\s+/g, ' ') ?? ''";
+        self.run(script, &[json!(css)]).await.as_str().expect("text").to_owned()
+    }
+
+    /// Waits until the text of an element is as wanted; gives it.
+    pub async fn until_text(&self, css: &str, wanted: impl Fn(&str) -> bool) -> String {
+        until(&format!("the text of {css}"), PATIENCE, || async {
+            let text = self.text(css).await;
+            if wanted(&text) { Ok(text) } else { Err(text) }
+        })
+        .await
+    }
+
+    /// Waits until the browser is somewhere.
+    pub async fn until_url(&self, wanted: impl Fn(&str) -> bool) -> String {
+        until("the address", PATIENCE, || async {
+            let url = self.url().await;
+            if wanted(&url) { Ok(url) } else { Err(format!("{url}: {}", self.text("body").await)) }
+        })
+        .await
+    }
+
+    /// Clicks the first element of a selector.
+    pub async fn click(&self, css: &str) {
+        self.find(css).await.click().await;
+    }
+
+    /// Types into the first element of a selector.
+    pub async fn write(&self, css: &str, text: &str) {
+        self.find(css).await.write(text).await;
+    }
+
+    /// Chooses an option of a list, as a person would.
+    pub async fn choose(&self, css: &str, value: &str) {
+        self.find(css).await;
+        let script = "const list = document.querySelector(arguments[0]); list.value = arguments[1];
+            list.dispatchEvent(new Event('input', {bubbles: true})); list.dispatchEvent(new Event('change', {bubbles: true}));
+            return list.value";
+        let chosen = self.run(script, &[json!(css), json!(value)]).await;
+        assert_eq!(chosen, json!(value), "{css} has no such option");
+    }
+
+    /// What the page complained of in its console since the last look: errors alone.
+    pub async fn complaints(&self) -> Vec<String> {
+        let log = self.post("/se/log", json!({"type": "browser"})).await.expect("a log");
+        let severe = log.as_array().into_iter().flatten().filter(|entry| entry["level"] == "SEVERE");
+        severe.map(|entry| entry["message"].to_string()).collect()
+    }
+
+    /// The page as a picture, all of it.
+    pub async fn picture(&self) -> Vec<u8> {
+        let shot = json!({"cmd": "Page.captureScreenshot", "params": {"captureBeyondViewport": true}});
+        let shot = self.post("/goog/cdp/execute", shot).await.expect("a picture");
+        STANDARD.decode(shot["data"].as_str().expect("a picture")).expect("base64")
+    }
+
+    /// Ends it.
+    pub async fn end(mut self) {
+        let _ = self.ask(reqwest::Method::DELETE, "", None).await;
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Element<'_> {
+    /// Clicks it where it is.
+    pub async fn click(&self) {
+        let path = format!("/element/{}/click", self.id);
+        // A page that is being drawn may move it just then.
+        until("the click lands", PATIENCE, || async { self.browser.post(&path, json!({})).await }).await;
+    }
+
+    /// Puts a text into it.
+    pub async fn write(&self, text: &str) {
+        let at = |what: &str| format!("/element/{}/{what}", self.id);
+        self.browser.post(&at("clear"), json!({})).await.expect("cleared");
+        self.browser.post(&at("value"), json!({ "text": text })).await.expect("typed");
+    }
+}
