@@ -114,6 +114,7 @@ impl Test {
             | Self::OnContact(_)
             | Self::StateFor(_)
             | Self::Team(_)
+            | Self::Skill(_)
             | Self::Queue(_)
             | Self::LocalTime(..)
             | Self::Weekdays(_)

@@ -125,7 +125,7 @@ impl Keeper {
         facts: &Value,
         words: Option<&str>,
     ) {
-        let note = words.map(|words| self.keep_note(pass, words));
+        let note = self.keep_note(pass, words);
         let index_of = |agent: &AgentId| self.roster.find(agent.as_str());
         let indices: Vec<Option<AgentIndex>> = match &exception.whom {
             Whom::Agents(agents) => agents.iter().map(index_of).collect(),

@@ -325,7 +325,7 @@ impl Keeper {
         why: Value,
         note: Option<&str>,
     ) {
-        let note = note.map(|text| self.keep_note(pass, text));
+        let note = self.keep_note(pass, note);
         pass.commit.audit.push(AuditDraft {
             tenant: self.link.tenant.clone(),
             at: pass.now,
@@ -339,15 +339,6 @@ impl Keeper {
             why,
             note,
         });
-    }
-
-    /// Keeps typed words apart from the chain; gives what the chain has of them.
-    pub(super) fn keep_note(&self, pass: &mut Pass, text: &str) -> crate::domain::audit::Hash {
-        let salt = self.link.random.bytes();
-        let hash = note_hash(&salt, text);
-        let tenant = self.link.tenant.clone();
-        pass.commit.notes.push(NoteWrite { tenant, hash, salt, text: text.to_owned() });
-        hash
     }
 }
 
