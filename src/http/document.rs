@@ -53,7 +53,7 @@ const TAGS: [(&str, &str); 13] = [
     ("exceptions", "Spans that are excused, with a reason."),
     ("audit", "The audit chain: read, checked, written out."),
     ("webhooks", "Endpoints and what was delivered to them."),
-    ("accounts", "Who may do what."),
+    ("accounts", "Who may do what: accounts, tokens, signing in."),
     ("daemon", "Tenants, jobs, and how the daemon is."),
     ("live", "The live picture, which lasts."),
 ];
