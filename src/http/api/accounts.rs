@@ -289,7 +289,7 @@ pub(in crate::http) async fn put(
         let changed = accounts.change_account(&id, to, &by).await?;
         Ok(answer(StatusCode::OK, &AccountShown::from(&*changed)))
     };
-    once(&state, &caller, None, key, work).await
+    Box::pin(once(&state, &caller, None, key, work)).await
 }
 
 /// A password.
