@@ -14,8 +14,8 @@ use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::{Event, ScheduleImported};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId};
 use crate::domain::import::{DraftAgent, ImportOptions, ImportRefused, ScheduleDraft, read_schedule};
-use crate::engine::door::Door;
 use crate::domain::schedule::Coverage;
+use crate::engine::door::Door;
 use crate::http::{
     DayOfShifts, ImportAnswer, ImportError, Imports, PutShifts, PutShiftsError, WantedImport, file_name,
 };

@@ -140,11 +140,7 @@ impl App {
         let url = config.store.connection_url();
         let store = Store::open(url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
         let secured = people::certificate(&config.server)?;
-        let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
-            format!("cannot listen on {}: free the address or change [server] listen", config.server.listen)
-        })?;
-        let listen = listener.local_addr().context("the bound address")?;
-        store.writer().set_listen(&listen.to_string()).await?;
+        let (listener, listen) = bind(&config, &store).await?;
         open_files::allow(config.server.viewers);
         let readiness = Readiness::new(clock.clone());
         readiness.ready(store_watch::PART);
@@ -309,15 +305,6 @@ impl Parts {
         Ok(list)
     }
 
-    /// Reads the accounts, and looks after them.
-    async fn start_accounts(&self, supervisor: &mut Supervisor, access: &Access) -> anyhow::Result<Accounts> {
-        let (clock, random) = (self.clock.clone(), self.random.clone());
-        let accounts = access.accounts(&self.store, clock, random, self.tenants.clone()).await?;
-        let watched = accounts.clone();
-        supervisor.spawn("accounts", OnFailure::Restart, move |soft| accounts::upkeep::run(watched.clone(), soft));
-        Ok(accounts)
-    }
-
     fn key_files(
         &self,
         files: watch::Receiver<rotation::SecretFiles>,
@@ -326,6 +313,15 @@ impl Parts {
     ) -> Arc<dyn http::Rotations> {
         let (writer, clock, random) = (self.store.writer().clone(), self.clock.clone(), self.random.clone());
         Arc::new(Arc::new(KeyFiles { files, writer, clock, random, reloads, reload }))
+    }
+
+    /// Reads the accounts, and looks after them.
+    async fn start_accounts(&self, supervisor: &mut Supervisor, access: &Access) -> anyhow::Result<Accounts> {
+        let (clock, random) = (self.clock.clone(), self.random.clone());
+        let accounts = access.accounts(&self.store, clock, random, self.tenants.clone()).await?;
+        let watched = accounts.clone();
+        supervisor.spawn("accounts", OnFailure::Restart, move |soft| accounts::upkeep::run(watched.clone(), soft));
+        Ok(accounts)
     }
 
     fn importer(&self, options: watch::Receiver<ImportOptions>) -> Importer {
@@ -398,6 +394,16 @@ impl Parts {
             store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
         });
     }
+}
+
+/// Binds the address, and notes it for commands that look for the daemon.
+async fn bind(config: &Config, store: &Store) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
+        format!("cannot listen on {}: free the address or change [server] listen", config.server.listen)
+    })?;
+    let listen = listener.local_addr().context("the bound address")?;
+    store.writer().set_listen(&listen.to_string()).await?;
+    Ok((listener, listen))
 }
 
 /// Starts the HTTP face, and follows its certificate where it has one.

@@ -91,12 +91,7 @@ impl Drop for Successor {
 
 /// Puts the new key into the file and keeps the old one beside it until the instant that is given back. The file is replaced
 /// whole or not at all; only its owner can read it.
-pub fn rotate_file(
-    file: &Path,
-    key: &str,
-    now: UtcMicros,
-    drop_old: bool,
-) -> Result<Option<UtcMicros>, RotateError> {
+pub fn rotate_file(file: &Path, key: &str, now: UtcMicros, drop_old: bool) -> Result<Option<UtcMicros>, RotateError> {
     let shown = file.display();
     let real = fs::canonicalize(file).with_context(|| format!("{shown} cannot be found"))?;
     let mut name = real.clone().into_os_string();
@@ -143,7 +138,6 @@ fn same_owner(old: &Path, new: &File) -> io::Result<()> {
     }
     std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()))
 }
-
 
 /// Changes keys for who asks the daemon.
 pub(super) struct KeyFiles {

@@ -25,14 +25,16 @@ const PAGE: usize = 2000;
 
 /// Options of `agents`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "The daemon's picture is shown, a second old at most; how fresh what it rests on is stands in the last line.
+#[command(
+    after_help = "The daemon's picture is shown, a second old at most; how fresh what it rests on is stands in the last line.
 
 Examples:
   shiftkeeper agents
   shiftkeeper agents --verdict out --sort worst
   shiftkeeper agents --team Billing --state Paused --state NotReady --output json
   shiftkeeper agents --search smith --output json | jq -r '.agents[].id'
-  shiftkeeper agents u_0001")]
+  shiftkeeper agents u_0001"
+)]
 pub struct AgentsArgs {
     /// One agent, with all that is known.
     #[arg(value_name = "AGENT", conflicts_with_all = ["team", "state", "skill", "verdict", "search", "sort", "limit"])]
@@ -103,8 +105,11 @@ async fn list(daemon: &Daemon, config: &Config, tenant: &TenantId, args: &Agents
     let last = loop {
         let limit = PAGE.min(most - agents.len()).to_string();
         let mut query = vec![("tenant", tenant.as_str()), ("limit", limit.as_str())];
-        let several = [("team", &args.team), ("state", &args.state), ("skill", &args.skill), ("verdict", &args.verdict)];
-        query.extend(several.into_iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value.as_str()))));
+        let several =
+            [("team", &args.team), ("state", &args.state), ("skill", &args.skill), ("verdict", &args.verdict)];
+        query.extend(
+            several.into_iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value.as_str()))),
+        );
         query.extend(args.search.as_deref().map(|text| ("search", text)));
         query.extend(args.sort.as_deref().map(|key| ("sort", key)));
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
@@ -124,7 +129,12 @@ async fn list(daemon: &Daemon, config: &Config, tenant: &TenantId, args: &Agents
         Output::Table => {
             print(table(&agents))?;
             let age = last.age_ms.map_or_else(|| "not all seen yet".to_owned(), |age| format!("{} old", span(age)));
-            say(format!("{} of {} agents of {tenant}, {} shown; the picture is {age}", last.matching, last.total, agents.len()));
+            say(format!(
+                "{} of {} agents of {tenant}, {} shown; the picture is {age}",
+                last.matching,
+                last.total,
+                agents.len()
+            ));
         }
     }
     Ok(())
@@ -164,9 +174,9 @@ fn path_part(id: &str) -> String {
 
 fn table(agents: &[AgentCard]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
-        "AGENT", "NAME", "TEAM", "STATE", "REASON", "FOR", "PLANNED", "UNTIL", "VERDICT", "CHANGE",
-    ]);
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["AGENT", "NAME", "TEAM", "STATE", "REASON", "FOR", "PLANNED", "UNTIL", "VERDICT", "CHANGE"]);
     for card in agents {
         table.add_row([
             plain(card.id.as_str()),
@@ -209,7 +219,10 @@ fn described(card: &AgentCard) -> String {
         lines.push(("next", format!("{} from {} to {}", plain(&next.activity), next.start, next.end)));
     }
     if let Some(open) = &card.open {
-        lines.push(("change", format!("to {} by {}: {} ({})", plain(open.target.name()), plain(&open.actor), open.status, open.id)));
+        lines.push((
+            "change",
+            format!("to {} by {}: {} ({})", plain(open.target.name()), plain(&open.actor), open.status, open.id),
+        ));
     }
     lines.push(("seen", card.age_ms.map_or_else(|| "never".to_owned(), |age| format!("{} ago", span(age)))));
     lines.into_iter().map(|(word, text)| format!("{word:<10} {text}")).collect::<Vec<_>>().join("\n")

@@ -14,12 +14,14 @@ use crate::http::role_table;
 
 /// Options of `check`.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "Ends with 0 when all is well, with 4 where only rules are wrong, with 78 where the configuration is.
+#[command(
+    after_help = "Ends with 0 when all is well, with 4 where only rules are wrong, with 78 where the configuration is.
 
 Examples:
   shiftkeeper check
   shiftkeeper check --config config/shiftkeeper.toml --output json
-  shiftkeeper check --show --set tenants.acme.requests_per_minute=60")]
+  shiftkeeper check --show --set tenants.acme.requests_per_minute=60"
+)]
 pub struct CheckArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -195,7 +197,7 @@ mod tests {
         let (exit, out) = run_on(SOUND, &[]);
         assert_eq!(exit, Exit::Done);
         insta::assert_snapshot!(out, @r"
-    warning: server.tokens: no token is configured, so the API answers nobody
+    warning: server.tokens: no token is configured, so the API answers accounts and stored tokens alone
     ok: tenants: acme; agents named here: 2; webhooks: 0
     rules for acme: 0 enforce, 0 approve, 0 watch
     ");

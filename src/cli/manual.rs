@@ -111,7 +111,11 @@ mod tests {
                     continue;
                 }
                 let parsed = Cli::command().try_get_matches_from(&words);
-                assert!(parsed.is_ok(), "{place}: {line}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+                assert!(
+                    parsed.is_ok(),
+                    "{place}: {line}: {}",
+                    parsed.err().map(|error| error.to_string()).unwrap_or_default()
+                );
             }
         }
     }

@@ -372,6 +372,7 @@ mod tests {
         assert_eq!(Role::named(""), None);
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands beside `None`")]
     fn some(teams: &[&str]) -> Teams {
         Some(teams.iter().copied().map(TeamName::from).collect())
     }

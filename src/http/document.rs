@@ -53,7 +53,7 @@ const TAGS: [(&str, &str); 13] = [
     ("exceptions", "Spans that are excused, with a reason."),
     ("audit", "The audit chain: read, checked, written out."),
     ("webhooks", "Endpoints and what was delivered to them."),
-    ("accounts", "Who may do what."),
+    ("accounts", "Who may do what: accounts, tokens, signing in."),
     ("daemon", "Tenants, jobs, and how the daemon is."),
     ("live", "The live picture, which lasts."),
 ];
@@ -189,7 +189,7 @@ fn refusal(codes: &[Code]) -> Answer {
     let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
     let one_of_these = ObjectBuilder::new().property("code", code).required("code");
     let schema = AllOfBuilder::new().item(Ref::from_schema_name(ProblemDocument::name())).item(one_of_these);
-    let content = Content::builder().schema(Some(schema)).build();
+    let content = Content::builder().schema(Some(Schema::AllOf(schema.build()))).build();
     ResponseBuilder::new().description(words).content("application/problem+json", content).build()
 }
 

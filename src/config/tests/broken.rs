@@ -51,7 +51,7 @@ events = ["AGENT_STATE_CHANGED"]
 "#;
     insta::assert_snapshot!(complaints(toml), @r#"
     c.toml:3:10: server.listen: must be an IP address and a port; as in "127.0.0.1:8080" or "[::1]:8080"
-    c.toml:4:1: server.prot: is not a known key; known here: listen, viewers, tokens, metrics, tls, sessions, proxy
+    c.toml:4:1: server.prot: is not a known key; did you mean "proxy"?
     c.toml:7:9: clock.speed: must be an integer from 1 to 3600
     c.toml:10:7: store.url: must begin with sqlite:// or postgres://; as in "sqlite://data/shiftkeeper.db"
     c.toml:13:9: log.level: must be one of "error", "warn", "info", "debug", "trace"; did you mean "info"?

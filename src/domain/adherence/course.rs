@@ -231,7 +231,10 @@ mod tests {
     fn plan() -> AgentPlan {
         let lunch = ShiftActivity { activity: Activity::Lunch, start: at(120), end: at(150), mandatory: true };
         let shift = Shift { start: at(60), end: at(300), activities: vec![lunch] };
-        AgentPlan::new(vec![shift], vec![Coverage { start: at(0), end: at(200) }, Coverage { start: at(200), end: at(400) }])
+        AgentPlan::new(
+            vec![shift],
+            vec![Coverage { start: at(0), end: at(200) }, Coverage { start: at(200), end: at(400) }],
+        )
     }
 
     fn stay(state: AgentState, start: i64, end: i64) -> Stay {

@@ -70,6 +70,7 @@ async fn chain(store: &Store, tenant: &str) -> Vec<AuditBody> {
     entries.iter().map(|entry| serde_json::from_str(&entry.body).expect("a body")).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an address is optional where it is used")]
 fn from(address: &str) -> Option<std::net::IpAddr> {
     Some(address.parse().expect("an address"))
 }

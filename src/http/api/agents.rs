@@ -90,7 +90,8 @@ pub(in crate::http) async fn list(
     let wanted = Wanted::of(query.as_deref().unwrap_or_default())?;
     caller.check(&state, Right::Read, &wanted.tenant)?;
     let board = state.boards.look(&wanted.tenant).await?;
-    let reach: Vec<&AgentCard> = board.agents.iter().filter(|card| within_reach(&caller, &wanted.tenant, card)).collect();
+    let reach: Vec<&AgentCard> =
+        board.agents.iter().filter(|card| within_reach(&caller, &wanted.tenant, card)).collect();
     Ok(Json(wanted.page(&board, &reach)))
 }
 
@@ -141,7 +142,8 @@ impl Sort {
     fn place(self, card: &AgentCard) -> Place {
         let folded = |text: &str| text.to_lowercase();
         let id = card.id.as_str().to_owned();
-        let word = |word: Option<&str>| Place(u8::from(word.is_none()), 0, word.map(folded).unwrap_or_default(), id.clone());
+        let word =
+            |word: Option<&str>| Place(u8::from(word.is_none()), 0, word.map(folded).unwrap_or_default(), id.clone());
         match self {
             Self::Name => word(Some(card.name.as_deref().unwrap_or(card.id.as_str()))),
             Self::Id => Place(0, 0, String::new(), id),
@@ -228,11 +230,8 @@ impl Wanted {
     }
 
     fn page(&self, board: &Board, reach: &[&AgentCard]) -> AgentPage {
-        let mut sorted: Vec<(Place, &AgentCard)> = reach
-            .iter()
-            .filter(|card| self.takes(card))
-            .map(|card| (self.sort.place(card), *card))
-            .collect();
+        let mut sorted: Vec<(Place, &AgentCard)> =
+            reach.iter().filter(|card| self.takes(card)).map(|card| (self.sort.place(card), *card)).collect();
         let matching = sorted.len();
         sorted.sort_unstable_by(|(left, _), (right, _)| self.order(left, right));
         let begin = self.after.as_ref().map_or(0, |after| {
@@ -364,7 +363,8 @@ pub(super) async fn known(
     caller.check(state, right, tenant)?;
     let board = state.boards.look(tenant).await?;
     let card = board.agent(id).filter(|card| within_reach(caller, tenant, card)).cloned();
-    let card = card.ok_or_else(|| Problem::of(Code::NoSuchAgent, format!("tenant {tenant} has no agent {id} in its roster")))?;
+    let card =
+        card.ok_or_else(|| Problem::of(Code::NoSuchAgent, format!("tenant {tenant} has no agent {id} in its roster")))?;
     Ok((board, card))
 }
 

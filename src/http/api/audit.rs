@@ -175,12 +175,7 @@ fn parted(action: Option<&str>) -> (Option<String>, Option<String>) {
 type Names = HashMap<String, Option<KnownSubject>>;
 
 impl EntryShown {
-    async fn of(
-        reader: &Reader,
-        tenant: &TenantId,
-        stored: StoredEntry,
-        names: &mut Names,
-    ) -> Result<Self, ReadError> {
+    async fn of(reader: &Reader, tenant: &TenantId, stored: StoredEntry, names: &mut Names) -> Result<Self, ReadError> {
         let hash = hex(&stored.hash);
         // One that a forger wrote may have a body that is none.
         let body: Option<AuditBody> = serde_json::from_str(&stored.body).ok();

@@ -337,7 +337,9 @@ impl TimelineQuery {
 /// A zone by its IANA name.
 pub(super) fn zone_of(name: &str) -> Result<TimeZone, Problem> {
     TimeZone::get(name).map_err(|_| {
-        Problem::bad_request(format!("zone: {name:?} is not a known time zone; write an IANA name such as Europe/Berlin"))
+        Problem::bad_request(format!(
+            "zone: {name:?} is not a known time zone; write an IANA name such as Europe/Berlin"
+        ))
     })
 }
 
@@ -393,12 +395,7 @@ fn actual(rows: &[StoredHistory], known_until: UtcMicros, (from, to): Span) -> V
     shown.collect()
 }
 
-async fn changes(
-    state: &ApiState,
-    tenant: &TenantId,
-    id: &AgentId,
-    (from, to): Span,
-) -> Result<Vec<Change>, Problem> {
+async fn changes(state: &ApiState, tenant: &TenantId, id: &AgentId, (from, to): Span) -> Result<Vec<Change>, Problem> {
     let filter =
         TransitionFilter { agent: Some(id.clone()), from: Some(from), to: Some(to), ..TransitionFilter::default() };
     let newest_first = state.reader.transitions(tenant, &filter, PAGE_LIMIT).await?;
@@ -446,7 +443,8 @@ mod tests {
 
     fn query(text: &str) -> TimelineQuery {
         let axum::extract::Query(read) =
-            axum::extract::Query::try_from_uri(&format!("/?tenant=acme&{text}").parse().expect("a URI")).expect("sound");
+            axum::extract::Query::try_from_uri(&format!("/?tenant=acme&{text}").parse().expect("a URI"))
+                .expect("sound");
         read
     }
 

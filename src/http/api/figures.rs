@@ -338,7 +338,9 @@ impl Point {
             starts_at: point.starts_at,
             span_s: point.span.as_secs(),
             polls: point.polls,
-            figures: figures.map(|(measure, stat)| (name_of(measure).to_owned(), StatShown::of(measure, stat))).collect(),
+            figures: figures
+                .map(|(measure, stat)| (name_of(measure).to_owned(), StatShown::of(measure, stat)))
+                .collect(),
         }
     }
 }

@@ -296,10 +296,14 @@ fn complaints_on(shift: &ShiftShown, place: &str) -> Vec<String> {
     for activity in &sorted {
         let name = activity.activity.trim();
         if name.is_empty() || name.chars().count() > LONGEST_ACTIVITY || name.chars().any(char::is_control) {
-            complaints.push(format!("{place}: the name of an activity has 1 to {LONGEST_ACTIVITY} printable characters"));
+            complaints
+                .push(format!("{place}: the name of an activity has 1 to {LONGEST_ACTIVITY} printable characters"));
         }
         if activity.start >= activity.end || activity.start < shift.start || activity.end > shift.end {
-            complaints.push(format!("{place}: the activity from {} has to lie in it and end after it begins", activity.start));
+            complaints.push(format!(
+                "{place}: the activity from {} has to lie in it and end after it begins",
+                activity.start
+            ));
         }
     }
     for pair in sorted.windows(2).filter(|pair| pair[1].start < pair[0].end) {
@@ -324,7 +328,8 @@ impl ShiftDay {
 fn covers(coverage: &[Coverage], (from, to): Span) -> bool {
     let mut sorted = coverage.to_vec();
     sorted.sort_by_key(|span| span.start);
-    let reached = sorted.iter().fold(from, |reached, span| if span.start <= reached { reached.max(span.end) } else { reached });
+    let reached =
+        sorted.iter().fold(from, |reached, span| if span.start <= reached { reached.max(span.end) } else { reached });
     reached >= to
 }
 

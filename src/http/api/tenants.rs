@@ -50,10 +50,7 @@ pub(in crate::http) struct TenantShown {
     operation_id = "list_tenants",
     responses((status = 200, description = "the tenants", body = Tenants))
 )]
-pub(in crate::http) async fn list(
-    State(state): State<ApiState>,
-    caller: Caller,
-) -> Result<Json<Tenants>, Problem> {
+pub(in crate::http) async fn list(State(state): State<ApiState>, caller: Caller) -> Result<Json<Tenants>, Problem> {
     let mut tenants = Vec::new();
     for id in state.door.tenants().ids() {
         if caller.check(&state, Right::Read, &id).is_ok() {
@@ -65,9 +62,9 @@ pub(in crate::http) async fn list(
 
 async fn tenant(state: &ApiState, caller: &Caller, id: TenantId) -> TenantShown {
     let board = state.boards.look(&id).await.ok();
-    let agents = board.as_ref().map(|board| {
-        board.agents.iter().filter(|card| caller.has_team(&id, card.team.as_ref())).collect::<Vec<_>>()
-    });
+    let agents = board
+        .as_ref()
+        .map(|board| board.agents.iter().filter(|card| caller.has_team(&id, card.team.as_ref())).collect::<Vec<_>>());
     let cards = agents.iter().flatten();
     let teams: BTreeSet<TeamName> = cards.clone().filter_map(|card| card.team.clone()).collect();
     let zones: BTreeSet<&str> = cards.filter_map(|card| card.zone.as_deref()).collect();
@@ -80,7 +77,11 @@ async fn tenant(state: &ApiState, caller: &Caller, id: TenantId) -> TenantShown 
         teams: teams.into_iter().collect(),
         seen_at,
         age_ms: age.map(|age| u64::try_from(age).unwrap_or(u64::MAX)),
-        halted: state.door.tenants().link(&id).is_some_and(|link| link.meter.facts().is_some_and(|facts| facts.halted_since.is_some())),
+        halted: state
+            .door
+            .tenants()
+            .link(&id)
+            .is_some_and(|link| link.meter.facts().is_some_and(|facts| facts.halted_since.is_some())),
         id,
     }
 }

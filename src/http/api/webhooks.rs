@@ -10,11 +10,11 @@ use crate::domain::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
 use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::deliver::{OutboxError, Recovered, Retried};
-use crate::http::{ApiState, RotateRefused, Rotated, WantedRotation};
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json, Path, Query};
 use crate::http::problem::{Code, Problem};
 use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::http::{ApiState, RotateRefused, Rotated, WantedRotation};
 use crate::store::{AttemptWrite, Backlog, DeliveryFilter, PAGE_LIMIT, StoredDelivery, StoredEndpoint};
 
 #[derive(Deserialize, IntoParams)]
@@ -483,7 +483,8 @@ pub(in crate::http) async fn rotate(
     known(&state, &body.tenant, &id).await?;
     for tenant in state.door.tenants().ids() {
         if state.outbox.endpoints(&tenant).contains(&id) && caller.check(&state, Right::Webhooks, &tenant).is_err() {
-            let detail = "the endpoint serves other tenants too, and its key is one for all: it takes the right at every one";
+            let detail =
+                "the endpoint serves other tenants too, and its key is one for all: it takes the right at every one";
             return Err(Problem::of(Code::NotPermitted, detail));
         }
     }

@@ -92,11 +92,16 @@ impl Reader {
         let bottom = below.saturating_sub(AUDIT_STRETCH).max(lowest);
         let mut values = Values::default();
         values.text(tenant.as_str()).count(below).count(bottom);
-        values.text(filter.action.as_deref().unwrap_or_default()).text(filter.action_prefix.as_deref().unwrap_or_default());
+        values
+            .text(filter.action.as_deref().unwrap_or_default())
+            .text(filter.action_prefix.as_deref().unwrap_or_default());
         values.text(filter.subject.map_or_else(String::new, |subject| subject.to_string()));
-        values.int(filter.from.map_or(i64::MIN, UtcMicros::as_micros)).int(filter.to.map_or(i64::MAX, UtcMicros::as_micros));
+        values
+            .int(filter.from.map_or(i64::MIN, UtcMicros::as_micros))
+            .int(filter.to.map_or(i64::MAX, UtcMicros::as_micros));
         values.int(super::super::page(limit));
-        let entries: Vec<_> = self.all(PAGE, values).await?.iter().map(super::audit::entry).collect::<Result<_, _>>()?;
+        let entries: Vec<_> =
+            self.all(PAGE, values).await?.iter().map(super::audit::entry).collect::<Result<_, _>>()?;
         let last = entries.last().map(|entry| entry.seq);
         let is_full = entries.len() >= usize::try_from(super::super::page(limit)).unwrap_or(usize::MAX);
         let reached = if is_full { last.unwrap_or(bottom) } else { bottom };
