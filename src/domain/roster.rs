@@ -159,6 +159,11 @@ impl AgentSlot {
         self.excused.as_deref().and_then(|spans| excused_at(spans, now))
     }
 
+    /// When the agent was excused last, as far as spans are held that ended so lately.
+    pub fn excused_until(&self, now: UtcMicros) -> Option<UtcMicros> {
+        self.excused.as_deref()?.iter().map(|span| span.end).rfind(|end| *end <= now)
+    }
+
     /// What automation remembers; `None` where it did nothing lately.
     pub fn memory(&self) -> Option<&AutomationMemory> {
         self.memory.as_deref()

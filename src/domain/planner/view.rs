@@ -210,8 +210,9 @@ pub fn verdict(slot: &AgentSlot, settings: &DecideSettings, now: UtcMicros) -> L
 
 fn judged(slot: &AgentSlot, standing: Standing, settings: &DecideSettings, now: UtcMicros) -> LiveVerdict {
     let sight = (slot.observed(), slot.seen_at());
-    let planned =
-        PlannedNow { kind: standing.kind(), since: standing.since(), activity: || standing.activity(slot.plan()) };
+    // What was excused before does not make a deviation longer.
+    let since = standing.since().map(|since| slot.excused_until(now).map_or(since, |end| since.max(end)));
+    let planned = PlannedNow { kind: standing.kind(), since, activity: || standing.activity(slot.plan()) };
     let judged = settings.adherence.judge_sight(planned, sight, settings.stale_after, now);
     match slot.excused(now) {
         Some(span) => judged.excused_since(span.start),

@@ -11,6 +11,7 @@ use super::agents::{AgentName, known};
 use crate::domain::adherence::Verdict;
 use crate::domain::adherence::course::{Course, Piece, Span, Stay, Tally, stretches};
 use crate::domain::agent::Source;
+use crate::domain::exception::excused_spans;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::schedule::AgentPlan;
 use crate::domain::state::AgentState;
@@ -295,7 +296,10 @@ pub(in crate::http) async fn timeline(
     // What was seen last is known to have lasted for as long as a sight tells anything.
     let known_until = card.seen_at.map_or(from, |seen_at| (seen_at + board.stale_after).min(board.at));
     let stays: Vec<Stay> = rows.iter().map(|stored| stay(stored, known_until)).collect();
-    let course = Course { settings: &board.adherence, plan: &plan, stays: &stays, excused: &[] };
+    let exceptions = state.reader.exceptions_touching(tenant, (from, to)).await?;
+    let excused = excused_spans(&exceptions, &id, card.team.as_ref());
+    let excused: Vec<Span> = excused.into_iter().map(|span| (span.start, span.end)).collect();
+    let course = Course { settings: &board.adherence, plan: &plan, stays: &stays, excused: &excused };
     let pieces = course.pieces((from, to.min(board.at)));
     let tally = Tally::of(&pieces);
     Ok(Json(Timeline {

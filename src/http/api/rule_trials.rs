@@ -61,7 +61,7 @@ pub(in crate::http) async fn create(
     key: RequestKey,
     Body(body): Body<NewTrial>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::EditRules, &body.tenant)?;
+    caller.check_whole(&state, Right::EditRules, &body.tenant)?;
     let key = key.with_json(&body)?;
     let NewTrial { tenant, text, rule, from, to } = body;
     let wish = match (text, rule) {
@@ -110,7 +110,7 @@ pub(in crate::http) async fn list(
     caller: Caller,
     Query(OfTenant { tenant }): Query<OfTenant>,
 ) -> Result<Json<TrialsView>, Problem> {
-    caller.check(&state, Right::EditRules, &tenant)?;
+    caller.check_whole(&state, Right::EditRules, &tenant)?;
     Ok(Json(TrialsView { trials: state.trials.list(&tenant) }))
 }
 
@@ -129,7 +129,7 @@ pub(in crate::http) async fn show(
     Path(id): Path<TrialId>,
     Query(OfTenant { tenant }): Query<OfTenant>,
 ) -> Result<Json<Trial>, Problem> {
-    caller.check(&state, Right::EditRules, &tenant)?;
+    caller.check_whole(&state, Right::EditRules, &tenant)?;
     state.trials.one(&tenant, id).map(Json).ok_or_else(|| unknown(id))
 }
 
@@ -160,7 +160,7 @@ pub(in crate::http) async fn cancel(
     key: RequestKey,
     Body(body): Body<StopTrial>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::EditRules, &body.tenant)?;
+    caller.check_whole(&state, Right::EditRules, &body.tenant)?;
     let key = key.with_json(&body)?;
     let (trials, of) = (state.trials.clone(), body.tenant.clone());
     let work = async move {

@@ -190,7 +190,7 @@ pub(in crate::http) async fn write(
     key: RequestKey,
     Body(body): Body<WrittenRule>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::EditRules, &body.tenant)?;
+    caller.check_whole(&state, Right::EditRules, &body.tenant)?;
     let key = key.with_json(&body)?;
     let WrittenRule { tenant, text, reason, order, enabled } = body;
     let change = RuleChange::Write { text, order, enabled };
@@ -235,7 +235,7 @@ pub(in crate::http) async fn set_mode(
     key: RequestKey,
     Body(body): Body<NewMode>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::EditRules, &body.tenant)?;
+    caller.check_whole(&state, Right::EditRules, &body.tenant)?;
     let key = key.with_json(&body)?;
     let wish = Wish { id, change: RuleChange::Mode(body.mode), reason: body.reason, if_match };
     edit(&state, &caller, body.tenant, key, wish).await
@@ -311,7 +311,7 @@ async fn switch(
     (id, on, if_match): (RuleId, bool, Option<IfMatch>),
     body: Switch,
 ) -> Result<Response, Problem> {
-    caller.check(state, Right::EditRules, &body.tenant)?;
+    caller.check_whole(state, Right::EditRules, &body.tenant)?;
     let key = key.with_json(&body)?;
     let wish = Wish { id, change: RuleChange::Enable(on), reason: body.reason, if_match };
     edit(state, caller, body.tenant, key, wish).await
@@ -363,7 +363,7 @@ pub(in crate::http) async fn remove(
     if_match: IfMatch,
     key: RequestKey,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::EditRules, &query.tenant)?;
+    caller.check_whole(&state, Right::EditRules, &query.tenant)?;
     let key = key.with(&[]);
     let wish = Wish { id, change: RuleChange::Remove, reason: query.reason, if_match: Some(if_match) };
     edit(&state, &caller, query.tenant, key, wish).await

@@ -90,6 +90,13 @@ async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_kee
     let (status, again) = answer(scenario.request(Method::POST, &end).json(&body)).await;
     assert_eq!((status, &again["code"]), (StatusCode::CONFLICT, &json!("exception_over")), "{again}");
 
+    let path = format!("/api/v1/agents/u_0001/timeline?tenant={}&from={from}&to={to}", scenario.tenant);
+    let (_, day) = scenario.get(&path).await;
+    let excused: Vec<&Value> =
+        day["pieces"].as_array().expect("pieces").iter().filter(|piece| piece["excused"] == true).collect();
+    assert!(!excused.is_empty() && excused.iter().all(|piece| piece["verdict"] == "neutral"), "{day}");
+    assert_eq!(excused.last().expect("some")["end"], ended["to"], "up to its end: {day}");
+
     let reader = scenario.reader().await;
     let entries = scenario.audit(&reader).await;
     for action in ["exception.made", "exception.ended"] {
