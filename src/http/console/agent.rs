@@ -217,7 +217,8 @@ pub(in crate::http) async fn show(
     let want = Want { route: "/api/v1/transitions", id: None, query: &query };
     let Changes { transitions: changes, next } = read(&state, &ask, want, transitions::list).await?;
     let at = picture.as_ref().map_or(ask.now, |picture| picture.at);
-    let row = seen.map_or_else(|| Row { id: id.clone(), name: id.clone(), ..Row::blank() }, |seen| Row::of(seen, &ask.times, at));
+    let row = seen
+        .map_or_else(|| Row { id: id.clone(), name: id.clone(), ..Row::blank() }, |seen| Row::of(seen, &ask.times, at));
     let shell = ask.shell(Place::Live, row.name.clone());
     let day_text = |date: Result<Date, jiff::Error>| date.map(|date| date.to_string()).unwrap_or_default();
     Ok(page(&AgentPage {

@@ -62,7 +62,7 @@ struct End {
 }
 
 #[derive(Deserialize)]
-struct Entries {
+struct Answer {
     entries: Vec<Entry>,
     next: Option<u64>,
     last: End,
@@ -95,7 +95,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
     let narrowed = [("action", action.as_str()), ("agent", agent.as_str())];
     let query = [narrowed[0], narrowed[1], ("cursor", cursor.as_str()), ("limit", PAGE)];
     let want = Want { route: "/api/v1/audit", id: None, query: &query };
-    let Entries { entries, next, last } = read(&state, &ask, want, audit::list).await?;
+    let Answer { entries, next, last } = read(&state, &ask, want, audit::list).await?;
     let shell = ask.shell(Place::Audit, "Audit");
     let older = next.map(|next| {
         let start = shell.to("/audit") + "&";

@@ -52,7 +52,7 @@ struct Set {
     finish_at: Option<UtcMicros>,
     finish_at_latest: Option<UtcMicros>,
     counts: Counts,
-    floors: Vec<Floor>,
+    floors: Vec<Staffing>,
     agents: Vec<Member>,
 }
 
@@ -81,7 +81,7 @@ impl Counts {
 }
 
 #[derive(Deserialize)]
-struct Floor {
+struct Staffing {
     skill: String,
     name: Option<String>,
     available: u64,
@@ -102,7 +102,7 @@ struct Member {
     error: Option<String>,
 }
 
-impl Floor {
+impl Staffing {
     fn holds(&self) -> bool {
         self.after >= self.floor
     }
@@ -332,8 +332,20 @@ mod tests {
     #[test]
     fn every_outcome_and_status_has_words_of_its_own() {
         let outcomes = [
-            "change", "after_contact", "already_there", "not_scheduled", "mandatory_break", "break_under_way", "on_contact",
-            "below_floor", "unseen", "stale", "unknown_agent", "not_changed", "moved_on", "cannot_go_back",
+            "change",
+            "after_contact",
+            "already_there",
+            "not_scheduled",
+            "mandatory_break",
+            "break_under_way",
+            "on_contact",
+            "below_floor",
+            "unseen",
+            "stale",
+            "unknown_agent",
+            "not_changed",
+            "moved_on",
+            "cannot_go_back",
         ];
         let words: std::collections::BTreeSet<_> = outcomes.iter().map(|name| outcome(name).1).collect();
         assert_eq!(words.len(), outcomes.len());

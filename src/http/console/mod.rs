@@ -4,6 +4,12 @@
 //! to `/api/v1`. Text from a platform, a file or a person reaches a page through the templates' escaping alone, and never as
 //! markup. Without scripts every page can be read.
 
+#![expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::ref_option,
+    reason = "templates hand over everything by reference"
+)]
+
 mod agent;
 mod approvals;
 mod ask;

@@ -46,8 +46,10 @@ where
     let routes = Router::new().route(want.route, get(handler)).with_state(state.clone());
     let Ok(response) = routes.oneshot(request).await;
     let status = response.status();
-    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
-    let bytes = to_bytes(response.into_body(), LARGEST).await.map_err(|_| bad("there is more of it than a page can show"))?;
+    let is_problem =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    let bytes =
+        to_bytes(response.into_body(), LARGEST).await.map_err(|_| bad("there is more of it than a page can show"))?;
     if !status.is_success() {
         let said: Option<Said> = serde_json::from_slice(&bytes).ok().filter(|_| is_problem);
         return Err(refused(status, said));
@@ -64,7 +66,8 @@ fn address(ask: &Ask, want: &Want<'_>) -> String {
     let mut query = Serializer::new(String::new());
     query.append_pair("tenant", ask.tenant.as_str());
     query.extend_pairs(want.query.iter().filter(|(_, value)| !value.is_empty()));
-    let id: String = want.id.map(|id| url::form_urlencoded::byte_serialize(id.as_bytes()).collect()).unwrap_or_default();
+    let id: String =
+        want.id.map(|id| url::form_urlencoded::byte_serialize(id.as_bytes()).collect()).unwrap_or_default();
     // A form writes a blank as a plus, a path does not know that.
     let path = want.route.replace("{id}", &id.replace('+', "%20"));
     format!("{path}?{}", query.finish())

@@ -37,7 +37,9 @@ impl Days {
         let today = ask.now.timestamp().to_zoned(ask.times.zone_of(None)).date();
         let read = |key: &str, usual: Date| match ask.value(key) {
             None => Ok(usual),
-            Some(text) => text.parse::<Date>().map_err(|_| Problem::bad_request(format!("{key}: write a day as 2026-10-26"))),
+            Some(text) => {
+                text.parse::<Date>().map_err(|_| Problem::bad_request(format!("{key}: write a day as 2026-10-26")))
+            }
         };
         let week = today.checked_sub((DAYS - 1).days()).unwrap_or(today);
         let days = Self { from: read("from", week)?, to: read("to", today)? };
@@ -113,7 +115,11 @@ fn file_part(tenant: &TenantId) -> String {
 }
 
 /// The log as CSV, a page of the store at a time: a long one takes no more memory than a short one.
-fn lines(reader: &Reader, tenant: &TenantId, span: Span) -> impl stream::Stream<Item = anyhow::Result<Vec<u8>>> + use<> {
+fn lines(
+    reader: &Reader,
+    tenant: &TenantId,
+    span: Span,
+) -> impl stream::Stream<Item = anyhow::Result<Vec<u8>>> + use<> {
     let log = Log::new(reader, tenant, span);
     stream::unfold((log, true), |(mut log, first)| async move {
         match next_lines(&mut log, first).await {

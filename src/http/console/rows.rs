@@ -164,9 +164,8 @@ impl Sort {
             Self::Time => rows.sort_by_key(|row| Reverse(lasted(&row.in_state))),
             Self::Plan => rows.sort_by(|one, other| one.planned.cmp(&other.planned)),
             Self::Verdict => rows.sort_by(|one, other| one.verdict.label.cmp(&other.verdict.label)),
-            Self::Queue => rows.sort_by(|one, other| {
-                (one.queue.is_empty(), &one.queue).cmp(&(other.queue.is_empty(), &other.queue))
-            }),
+            Self::Queue => rows
+                .sort_by(|one, other| (one.queue.is_empty(), &one.queue).cmp(&(other.queue.is_empty(), &other.queue))),
         }
         if reversed {
             rows.reverse();

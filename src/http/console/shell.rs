@@ -16,12 +16,8 @@ pub(super) enum Place {
     Wallboard,
     /// Bulk changes.
     Changes,
-    /// The rules.
-    Rules,
     /// What rules ask people about.
     Approvals,
-    /// Who is excused.
-    Exceptions,
     /// Reports to run and take along.
     Reports,
     /// The audit chain.
@@ -34,13 +30,11 @@ pub(super) enum Place {
 
 impl Place {
     /// All of them, in the order of the navigation.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Live,
         Self::Wallboard,
         Self::Changes,
-        Self::Rules,
         Self::Approvals,
-        Self::Exceptions,
         Self::Reports,
         Self::Audit,
         Self::Webhooks,
@@ -53,9 +47,7 @@ impl Place {
             Self::Live => "Live",
             Self::Wallboard => "Wallboard",
             Self::Changes => "Changes",
-            Self::Rules => "Rules",
             Self::Approvals => "Approvals",
-            Self::Exceptions => "Exceptions",
             Self::Reports => "Reports",
             Self::Audit => "Audit",
             Self::Webhooks => "Webhooks",
@@ -69,9 +61,7 @@ impl Place {
             Self::Live => "/",
             Self::Wallboard => "/wallboard",
             Self::Changes => "/changes",
-            Self::Rules => "/rules",
             Self::Approvals => "/approvals",
-            Self::Exceptions => "/exceptions",
             Self::Reports => "/reports",
             Self::Audit => "/audit",
             Self::Webhooks => "/webhooks",
@@ -84,14 +74,9 @@ impl Place {
         match self {
             Self::Reports => Right::Report,
             Self::Audit => Right::Audit,
-            Self::Live
-            | Self::Wallboard
-            | Self::Changes
-            | Self::Rules
-            | Self::Approvals
-            | Self::Exceptions
-            | Self::Webhooks
-            | Self::System => Right::Read,
+            Self::Live | Self::Wallboard | Self::Changes | Self::Approvals | Self::Webhooks | Self::System => {
+                Right::Read
+            }
         }
     }
 }

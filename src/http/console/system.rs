@@ -37,11 +37,11 @@ impl SystemPage {
         let now = self.status.at;
         if *at > now { format!("in {}", Span(at.since(now))) } else { format!("{} ago", Span(now.since(*at))) }
     }
+}
 
-    /// Whether a job is this tenant's or the daemon's own, as the API names it.
-    fn of(&self, job: &JobStatus) -> String {
-        job.job.tenant.as_ref().map_or_else(|| "the daemon".to_owned(), TenantId::to_string)
-    }
+/// Whose a job is.
+fn owner(job: &JobStatus) -> String {
+    job.job.tenant.as_ref().map_or_else(|| "the daemon".to_owned(), TenantId::to_string)
 }
 
 /// An age in milliseconds.

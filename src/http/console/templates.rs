@@ -167,8 +167,11 @@ fn every_field_has_a_label_and_every_id_is_there_once() {
                 assert!(ids.insert(id.as_str()), "{page}: two elements are #{id}");
             }
         }
-        let labels: BTreeSet<&str> =
-            tags.iter().filter(|tag| tag.name == "label").filter_map(|tag| tag.attributes.get("for").map(String::as_str)).collect();
+        let labels: BTreeSet<&str> = tags
+            .iter()
+            .filter(|tag| tag.name == "label")
+            .filter_map(|tag| tag.attributes.get("for").map(String::as_str))
+            .collect();
         for label in &labels {
             assert!(ids.contains(label), "{page}: a label for #{label}, which is not there");
         }

@@ -108,10 +108,11 @@ impl DeliveriesPage {
     fn before(&self, number: &str) -> String {
         self.link(&[("status", self.status), ("before", number)])
     }
+}
 
-    fn parked_for(&self, row: &StoredDelivery) -> &'static str {
-        row.parked_for.map_or("", ParkedFor::name)
-    }
+/// Why a delivery was given up.
+fn parked_for(row: &StoredDelivery) -> &'static str {
+    row.parked_for.map_or("", ParkedFor::name)
 }
 
 /// `GET /webhooks/{id}`: its deliveries; with `event` one of them, with its attempts.

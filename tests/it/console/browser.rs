@@ -1,4 +1,4 @@
-//! A browser for tests: a real Chromium, driven over the W3C WebDriver protocol. Where none is at hand, tests say so loudly and
+//! A browser for tests: a real Chromium, driven over the W3C `WebDriver` protocol. Where none is at hand, tests say so loudly and
 //! do nothing; `tests/run` sees to one.
 
 use std::path::PathBuf;
@@ -59,10 +59,13 @@ fn tool(variable: &str, names: &[&str]) -> Option<PathBuf> {
 /// The text of axe-core, which judges accessibility; none where it is not at hand.
 #[expect(clippy::disallowed_methods, reason = "how the tests are run is not for the configuration")]
 pub fn axe() -> Option<String> {
-    let folder = std::env::var_os("SHIFTKEEPER_TEST_AXE").map(PathBuf::from).filter(|named| named.as_os_str() != "none");
+    let folder =
+        std::env::var_os("SHIFTKEEPER_TEST_AXE").map(PathBuf::from).filter(|named| named.as_os_str() != "none");
     let found = folder.and_then(|file| std::fs::read_to_string(file).ok());
     if found.is_none() {
-        say("SKIPPED: accessibility is not judged, since axe-core is not at hand (tests/run fetches it; SHIFTKEEPER_TEST_AXE names it)");
+        say(
+            "SKIPPED: accessibility is not judged, since axe-core is not at hand (tests/run fetches it; SHIFTKEEPER_TEST_AXE names it)",
+        );
     }
     found
 }
@@ -75,7 +78,9 @@ impl Browser {
             tool("SHIFTKEEPER_TEST_CHROMIUM", &["chromium", "chromium-browser", "google-chrome"]),
         );
         let (Some(driver), Some(chromium)) = found else {
-            say("SKIPPED: the console is not tried, since chromium and chromedriver are not at hand (tests/run fetches them)");
+            say(
+                "SKIPPED: the console is not tried, since chromium and chromedriver are not at hand (tests/run fetches them)",
+            );
             return None;
         };
         let profile = tempfile::tempdir().expect("a folder");
