@@ -11,7 +11,8 @@ use super::agents::{AgentName, known};
 use crate::domain::adherence::Verdict;
 use crate::domain::adherence::course::{Course, Piece, Span, Stay, Tally, stretches};
 use crate::domain::agent::Source;
-use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
+use crate::domain::exception::{Exception, excused_spans};
+use crate::domain::ids::{AgentId, ExceptionId, ReasonCode, TenantId, TransitionId};
 use crate::domain::schedule::AgentPlan;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -175,8 +176,26 @@ pub(in crate::http) struct Timeline {
     pieces: Vec<PieceShown>,
     /// How long each verdict held.
     adherence: Adherence,
+    /// The exceptions that excuse the agent in the span, by their beginning.
+    exceptions: Vec<Excused>,
     /// The changes that were asked for in the span, the oldest first; 500 at most.
     changes: Vec<Change>,
+}
+
+/// An exception that excuses the agent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AgentExcused)]
+pub(in crate::http) struct Excused {
+    /// The exception.
+    id: ExceptionId,
+    /// Its first instant, which may lie before the span.
+    from: UtcMicros,
+    /// The first instant after it, which may lie behind the span.
+    to: UtcMicros,
+    /// Why, in the words of who made it.
+    reason: String,
+    /// Who made it.
+    made_by: String,
 }
 
 /// A stretch of the plan.
@@ -295,7 +314,10 @@ pub(in crate::http) async fn timeline(
     // What was seen last is known to have lasted for as long as a sight tells anything.
     let known_until = card.seen_at.map_or(from, |seen_at| (seen_at + board.stale_after).min(board.at));
     let stays: Vec<Stay> = rows.iter().map(|stored| stay(stored, known_until)).collect();
-    let course = Course { settings: &board.adherence, plan: &plan, stays: &stays, excused: &[] };
+    let exceptions = state.reader.exceptions_touching(tenant, (from, to)).await?;
+    let excused = excused_spans(&exceptions, &id, card.team.as_ref());
+    let excused: Vec<Span> = excused.into_iter().map(|span| (span.start, span.end)).collect();
+    let course = Course { settings: &board.adherence, plan: &plan, stays: &stays, excused: &excused };
     let pieces = course.pieces((from, to.min(board.at)));
     let tally = Tally::of(&pieces);
     Ok(Json(Timeline {
@@ -309,6 +331,7 @@ pub(in crate::http) async fn timeline(
         actual: actual(&rows, known_until, (from, to)),
         pieces: pieces.into_iter().map(PieceShown::from).collect(),
         adherence: tally.into(),
+        exceptions: exceptions.iter().filter(|one| one.is_about(&id, card.team.as_ref())).map(Excused::from).collect(),
         changes: changes(&state, tenant, &id, (from, to)).await?,
         agent: AgentName::from(card),
     }))
@@ -405,6 +428,18 @@ async fn changes(state: &ApiState, tenant: &TenantId, id: &AgentId, (from, to): 
         finished_at: stored.finished_at,
     });
     Ok(shown.collect())
+}
+
+impl From<&Exception> for Excused {
+    fn from(exception: &Exception) -> Self {
+        Self {
+            id: exception.id,
+            from: exception.from,
+            to: exception.to,
+            reason: exception.reason.to_string(),
+            made_by: exception.made_by.to_string(),
+        }
+    }
 }
 
 impl From<Piece> for PieceShown {
