@@ -343,3 +343,96 @@ fn reach_text(row: &Value) -> String {
     }
     parts.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ConfigText, Environment};
+
+    fn config(folder: &std::path::Path, tenants: &[&str]) -> Config {
+        let mut text = format!("[store]\nurl = \"sqlite://{}\"\n", folder.join("keeper.db").display());
+        for id in tenants {
+            text.push_str("[[tenants]]\nid = ");
+            text.push_str(&json!(id).to_string());
+            text.push_str(
+                "\nbase_url = \"http://127.0.0.1:9\"\nclient_id = \"x\"\nclient_secret = { env = \"SECRET\" }\n",
+            );
+        }
+        let environment: Environment = [("SECRET".to_owned(), "x".to_owned())].into_iter().collect();
+        let texts = [ConfigText { file: "c.toml".into(), text }];
+        Config::load_texts(&texts, &environment, &[]).expect("sound").config
+    }
+
+    fn args(tenants: &[&str], teams: &[&str]) -> ReachArgs {
+        let owned = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+        ReachArgs { tenants: owned(tenants), teams: owned(teams) }
+    }
+
+    #[test]
+    fn options_name_tenants_and_teams_as_people_write_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (one, two) = (config(folder.path(), &["acme"]), config(folder.path(), &["acme", "beta"]));
+        for (config, tenants, teams, wanted) in [
+            (&one, &[][..], &["Care"][..], Some(json!([{"id": "acme", "teams": ["Care"]}]))),
+            (&one, &[], &[], Some(json!([{"id": "acme", "teams": null}]))),
+            (&two, &["beta"], &["Care", "beta/Sales"], Some(json!([{"id": "beta", "teams": ["Care", "Sales"]}]))),
+            (&two, &["beta"], &["North/South"], Some(json!([{"id": "beta", "teams": ["North/South"]}]))),
+            (
+                &two,
+                &["acme", "beta"],
+                &["acme/Care", "beta/Care"],
+                Some(json!([{"id": "acme", "teams": ["Care"]}, {"id": "beta", "teams": ["Care"]}])),
+            ),
+            (&two, &["*"], &["*"], Some(json!([{"id": "acme", "teams": ["*"]}, {"id": "beta", "teams": ["*"]}]))),
+            (&two, &["*"], &[], Some(json!([]))),
+            (&two, &[], &[], None),
+            (&two, &["acme", "beta"], &["Care"], None),
+        ] {
+            let found = args(tenants, teams).wanted(config).ok();
+            assert_eq!(found.as_ref().map(|reach| json!(reach.tenants)), wanted, "{tenants:?} {teams:?}");
+            assert_eq!(found.is_some_and(|reach| reach.everywhere), tenants == ["*"] && teams.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_daemon_the_store_is_written_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = config(folder.path(), &["acme"]);
+        assert_eq!(carry_out(&config, Wish::Accounts, None).await.expect("none yet"), json!({ "accounts": [] }));
+        let reach = args(&[], &["Care"]).wanted(&config).expect("a reach");
+        let new = |id: &str| NewAccount {
+            id: id.into(),
+            name: "Ann".into(),
+            role: Role::Supervisor,
+            reach: reach.clone(),
+            password: Some(Secret::new("correct horse battery")),
+        };
+        let made = carry_out(&config, Wish::AddAccount(new("ann")), Some("new here")).await.expect("made");
+        assert_eq!((&made["version"], &made["made_by"]), (&json!(1), &json!("command:account")));
+        let again = carry_out(&config, Wish::AddAccount(new("ann")), None).await.expect_err("taken").to_string();
+        assert!(again.contains("ann is taken"), "{again}");
+        let edits = Edits { disabled: Some(true), ..Edits::default() };
+        let changed = carry_out(&config, Wish::ChangeAccount("ann".into(), edits), None).await.expect("changed");
+        assert_eq!((&changed["disabled"], &changed["role"]), (&json!(true), &json!("supervisor")));
+        let new = NewToken {
+            id: "board".into(),
+            role: Some(Role::Viewer),
+            may: std::collections::BTreeSet::new(),
+            account: None,
+            reach: args(&[], &[]).wanted(&config).expect("a reach"),
+            expires_in_days: Some(1),
+        };
+        let made = carry_out(&config, Wish::CreateToken(new), None).await.expect("made");
+        assert!(made["token"].as_str().is_some_and(|text| text.starts_with("skt_")), "{made}");
+        carry_out(&config, Wish::RevokeToken("board".into()), None).await.expect("revoked");
+        let listed = carry_out(&config, Wish::Tokens, None).await.expect("listed");
+        assert!(
+            listed["tokens"][0]["revoked_at"].is_string() && listed["tokens"][0].get("token").is_none(),
+            "{listed}"
+        );
+        let listed = carry_out(&config, Wish::Accounts, None).await.expect("listed");
+        assert!(table(&["id", "reach", "disabled"], &listed["accounts"]).contains("acme/Care"), "{listed}");
+        let link = carry_out(&config, Wish::MakeLink("ann".into(), Duration::from_secs(60)), None).await;
+        assert!(link.expect_err("no daemon").to_string().contains("no daemon runs"));
+    }
+}

@@ -33,8 +33,14 @@ pub enum AccountCommand {
     /// Make a link with which one signs in once, without a password.
     Link(LinkArgs),
     /// Let nobody use one; whoever is signed in with it is out.
+    #[command(after_help = "Examples:
+  shiftkeeper account disable ann
+  shiftkeeper account disable ann --reason 'has left'")]
     Disable(OneArgs),
     /// Let one be used again.
+    #[command(after_help = "Examples:
+  shiftkeeper account enable ann
+  shiftkeeper account enable ann --output json")]
     Enable(OneArgs),
 }
 

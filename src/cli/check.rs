@@ -197,7 +197,7 @@ mod tests {
         let (exit, out) = run_on(SOUND, &[]);
         assert_eq!(exit, Exit::Done);
         insta::assert_snapshot!(out, @r"
-    warning: server.tokens: no token is configured, so the API answers nobody
+    warning: server.tokens: no token is configured, so the API answers accounts and stored tokens alone
     ok: tenants: acme; agents named here: 2; webhooks: 0
     rules for acme: 0 enforce, 0 approve, 0 watch
     ");

@@ -54,7 +54,7 @@ const TAGS: [(&str, &str); 14] = [
     ("exceptions", "Spans that are excused, with a reason."),
     ("audit", "The audit chain: read, checked, written out."),
     ("webhooks", "Endpoints and what was delivered to them."),
-    ("access", "Who may do what: signing in, accounts, tokens."),
+    ("accounts", "Who may do what: accounts, tokens, signing in."),
     ("daemon", "Tenants, jobs, and how the daemon is."),
     ("live", "The live picture, which lasts."),
 ];

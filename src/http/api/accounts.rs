@@ -18,7 +18,7 @@ use crate::engine::accounts::{AccountChanges, By, LINK_LASTS, NewAccount};
 use crate::engine::repeats::Answer;
 use crate::http::ApiState;
 use crate::http::auth::Caller;
-use crate::http::etag::{IfMatch, Version};
+use crate::http::etag::{IfMatch, IfMatchHeader, Version};
 use crate::http::extract::{Json, Path, Query};
 use crate::http::problem::Problem;
 use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
@@ -136,7 +136,7 @@ pub(in crate::http) struct Accounts {
 #[utoipa::path(
     get,
     path = "/api/v1/accounts",
-    tag = "access",
+    tag = "accounts",
     operation_id = "accounts",
     params(Paged),
     responses((status = 200, description = "the accounts, by id", body = Accounts))
@@ -182,7 +182,7 @@ pub(in crate::http) struct NewAccountBody {
 #[utoipa::path(
     post,
     path = "/api/v1/accounts",
-    tag = "access",
+    tag = "accounts",
     operation_id = "create_account",
     params(KeyHeader),
     request_body = NewAccountBody,
@@ -215,7 +215,7 @@ pub(in crate::http) async fn create(
 #[utoipa::path(
     get,
     path = "/api/v1/accounts/{id}",
-    tag = "access",
+    tag = "accounts",
     operation_id = "account",
     params(("id" = String, Path, description = "The account.")),
     responses((status = 200, description = "the account, its version as `ETag`", body = AccountShown))
@@ -257,9 +257,9 @@ pub(in crate::http) struct AccountBody {
 #[utoipa::path(
     put,
     path = "/api/v1/accounts/{id}",
-    tag = "access",
+    tag = "accounts",
     operation_id = "put_account",
-    params(("id" = String, Path, description = "The account."), KeyHeader),
+    params(("id" = String, Path, description = "The account."), IfMatchHeader, KeyHeader),
     request_body = AccountBody,
     responses((status = 200, description = "changed", body = AccountShown))
 )]
@@ -312,7 +312,7 @@ pub(in crate::http) struct PasswordBody {
 #[utoipa::path(
     post,
     path = "/api/v1/accounts/{id}/password",
-    tag = "access",
+    tag = "accounts",
     operation_id = "set_password",
     params(("id" = String, Path, description = "The account."), KeyHeader),
     request_body = PasswordBody,
@@ -365,7 +365,7 @@ pub(in crate::http) struct Link {
 #[utoipa::path(
     post,
     path = "/api/v1/accounts/{id}/link",
-    tag = "access",
+    tag = "accounts",
     operation_id = "make_link",
     params(("id" = String, Path, description = "The account."), KeyHeader),
     request_body = LinkBody,

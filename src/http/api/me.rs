@@ -55,7 +55,7 @@ pub(in crate::http) struct SessionShown {
 #[utoipa::path(
     get,
     path = "/api/v1/me",
-    tag = "access",
+    tag = "accounts",
     operation_id = "me",
     responses((status = 200, description = "the caller", body = Me))
 )]

@@ -90,7 +90,7 @@ pub(in crate::http) struct Tokens {
 #[utoipa::path(
     get,
     path = "/api/v1/tokens",
-    tag = "access",
+    tag = "accounts",
     operation_id = "tokens",
     params(Paged),
     responses((status = 200, description = "the tokens, by id", body = Tokens))
@@ -150,7 +150,7 @@ pub(in crate::http) struct TokenMade {
 #[utoipa::path(
     post,
     path = "/api/v1/tokens",
-    tag = "access",
+    tag = "accounts",
     operation_id = "create_token",
     params(KeyHeader),
     request_body = NewTokenBody,
@@ -187,7 +187,7 @@ pub(in crate::http) async fn create(
 #[utoipa::path(
     post,
     path = "/api/v1/tokens/{id}/revoke",
-    tag = "access",
+    tag = "accounts",
     operation_id = "revoke_token",
     params(("id" = String, Path, description = "The token."), KeyHeader),
     responses((status = 200, description = "revoked, also when it was already", body = TokenShown))

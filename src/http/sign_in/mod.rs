@@ -118,7 +118,7 @@ struct In {
 #[utoipa::path(
     post,
     path = "/sign-in",
-    tag = "access",
+    tag = "accounts",
     request_body = Typed,
     responses((status = 200, description = "signed in", body = In))
 )]
@@ -182,7 +182,7 @@ async fn sign_in_once(
 #[utoipa::path(
     post,
     path = "/sign-out",
-    tag = "access",
+    tag = "accounts",
     responses(
         (status = 204, description = "signed out"),
         (status = 303, description = "signed out, for a browser that wants a page")
