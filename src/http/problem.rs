@@ -355,7 +355,7 @@ impl From<QueryRejection> for Problem {
     }
 }
 
-pub(super) async fn no_such_place(uri: Uri) -> Problem {
+pub(super) fn no_such_place(uri: &Uri) -> Problem {
     Problem::of(Code::NoSuchPlace, format!("nothing is served at {}", uri.path()))
 }
 

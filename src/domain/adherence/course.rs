@@ -292,7 +292,11 @@ mod tests {
 
     #[test]
     fn what_is_excused_is_neutral_within_its_span_and_off_time_stays_off() {
-        let stays = [stay(AgentState::Paused, 200, 280), stay(AgentState::unseen(), 280, 300), stay(AgentState::Paused, 300, 320)];
+        let stays = [
+            stay(AgentState::Paused, 200, 280),
+            stay(AgentState::unseen(), 280, 300),
+            stay(AgentState::Paused, 300, 320),
+        ];
         let (told, _) = course(&stays, &[(at(220), at(310))], (200, 320));
         let expected = [
             (200, 220, "work", Verdict::Out),

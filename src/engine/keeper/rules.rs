@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Keeper;
 use super::record::Pass;
-use crate::domain::audit::{AuditDraft, note_hash};
+use crate::domain::audit::AuditDraft;
 use crate::domain::ids::RuleId;
 use crate::domain::planner::{Intent, explain};
 use crate::domain::roster::AgentIndex;
@@ -26,7 +26,7 @@ use crate::engine::rules::{
 };
 use crate::engine::settings::TenantSettings;
 use crate::engine::trials::TrialKit;
-use crate::store::{FindingKind, NoteWrite, RuleFinding};
+use crate::store::{FindingKind, RuleFinding};
 
 /// What there is of rules, in force or not.
 #[derive(Debug)]

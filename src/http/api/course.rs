@@ -11,8 +11,8 @@ use super::agents::{AgentName, known};
 use crate::domain::adherence::Verdict;
 use crate::domain::adherence::course::{Course, Piece, Span, Stay, Tally, stretches};
 use crate::domain::agent::Source;
-use crate::domain::exception::excused_spans;
-use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
+use crate::domain::exception::{Exception, excused_spans};
+use crate::domain::ids::{AgentId, ExceptionId, ReasonCode, TenantId, TransitionId};
 use crate::domain::schedule::AgentPlan;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -176,8 +176,26 @@ pub(in crate::http) struct Timeline {
     pieces: Vec<PieceShown>,
     /// How long each verdict held.
     adherence: Adherence,
+    /// The exceptions that excuse the agent in the span, by their beginning.
+    exceptions: Vec<Excused>,
     /// The changes that were asked for in the span, the oldest first; 500 at most.
     changes: Vec<Change>,
+}
+
+/// An exception that excuses the agent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AgentExcused)]
+pub(in crate::http) struct Excused {
+    /// The exception.
+    id: ExceptionId,
+    /// Its first instant, which may lie before the span.
+    from: UtcMicros,
+    /// The first instant after it, which may lie behind the span.
+    to: UtcMicros,
+    /// Why, in the words of who made it.
+    reason: String,
+    /// Who made it.
+    made_by: String,
 }
 
 /// A stretch of the plan.
@@ -313,6 +331,7 @@ pub(in crate::http) async fn timeline(
         actual: actual(&rows, known_until, (from, to)),
         pieces: pieces.into_iter().map(PieceShown::from).collect(),
         adherence: tally.into(),
+        exceptions: exceptions.iter().filter(|one| one.is_about(&id, card.team.as_ref())).map(Excused::from).collect(),
         changes: changes(&state, tenant, &id, (from, to)).await?,
         agent: AgentName::from(card),
     }))
@@ -409,6 +428,18 @@ async fn changes(state: &ApiState, tenant: &TenantId, id: &AgentId, (from, to): 
         finished_at: stored.finished_at,
     });
     Ok(shown.collect())
+}
+
+impl From<&Exception> for Excused {
+    fn from(exception: &Exception) -> Self {
+        Self {
+            id: exception.id,
+            from: exception.from,
+            to: exception.to,
+            reason: exception.reason.to_string(),
+            made_by: exception.made_by.to_string(),
+        }
+    }
 }
 
 impl From<Piece> for PieceShown {

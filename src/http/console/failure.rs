@@ -55,6 +55,6 @@ fn wants_page(request: &Request) -> bool {
 
 /// Nothing is served at a path: said to people as a page, and to programs as a problem document.
 pub(in crate::http) async fn no_such_page(request: Request) -> Response {
-    let problem = problem::no_such_place(request.uri().clone()).await;
+    let problem = problem::no_such_place(request.uri());
     if wants_page(&request) { Failure(problem).into_response() } else { problem.into_response() }
 }

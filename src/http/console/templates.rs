@@ -200,7 +200,9 @@ fn every_file_that_a_template_or_module_names_is_there() {
             assert!(assets.contains_key(name), "{file} names {name}");
         }
     }
-    for (file, text) in assets.iter().filter(|(name, _)| name.ends_with(".js")) {
+    for (file, text) in
+        assets.iter().filter(|(name, _)| std::path::Path::new(name).extension().is_some_and(|ending| ending == "js"))
+    {
         assert!(text.starts_with("// @ts-check"), "{file} is not checked");
         for (at, _) in text.match_indices("'./") {
             let name = text[at + 3..].split('\'').next().expect("a name");

@@ -9,8 +9,7 @@ use crate::store::control;
 use crate::store::tables::{
     access, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries, delivery_reading, events,
     exceptions, figures, history, history_reading, jobs, memory, retention, rules, schedule, skills, time_in_state,
-    transition_reading,
-    transitions, upkeep,
+    transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[

@@ -63,6 +63,23 @@ async fn agents_are_listed_narrowed_and_shown_one_by_one() {
     scenario.assert_nothing_left_over().await;
 }
 
+/// The same day once the agent is excused for all of it.
+async fn assert_an_excuse_makes_it_neutral(scenario: &Scenario, day: &Value) {
+    let (from, to) = (day["from"].clone(), day["to"].clone());
+    let excuse = json!({"tenant": "acme", "agents": ["u_0001"], "from": from, "to": to, "reason": "fire drill"});
+    let (status, made) = answer(scenario.request(Method::POST, "/api/v1/exceptions").json(&excuse)).await;
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    let day = good(scenario, "/api/v1/agents/u_0001/timeline?tenant=acme&day=2026-10-26").await;
+    assert_eq!((&day["exceptions"][0]["id"], &day["exceptions"][0]["reason"]), (&made["id"], &json!("fire drill")));
+    assert_eq!(
+        (&day["adherence"]["in_s"], &day["adherence"]["share"]),
+        (&json!(0.0), &Value::Null),
+        "{}",
+        day["adherence"]
+    );
+    assert!(day["adherence"]["neutral_s"].as_f64() > Some(0.0), "{}", day["adherence"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_tells_plan_states_verdicts_and_changes() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
@@ -118,20 +135,7 @@ async fn a_day_tells_plan_states_verdicts_and_changes() {
     )
     .await;
     assert_eq!((paged["history"].as_array().map(Vec::len), paged["next"].is_string()), (Some(1), true));
-    let (from, to) = (day["from"].clone(), day["to"].clone());
-    let excuse = json!({"tenant": "acme", "agents": ["u_0001"], "from": from, "to": to, "reason": "fire drill"});
-    let (status, made) = answer(scenario.request(Method::POST, "/api/v1/exceptions").json(&excuse)).await;
-    assert_eq!(status, StatusCode::CREATED, "{made}");
-    let day = good(&scenario, "/api/v1/agents/u_0001/timeline?tenant=acme&day=2026-10-26").await;
-    assert_eq!((&day["exceptions"][0]["id"], &day["exceptions"][0]["reason"]), (&made["id"], &json!("fire drill")));
-    assert_eq!(
-        (&day["adherence"]["in_s"], &day["adherence"]["share"]),
-        (&json!(0.0), &Value::Null),
-        "{}",
-        day["adherence"]
-    );
-    assert!(day["adherence"]["neutral_s"].as_f64() > Some(0.0), "{}", day["adherence"]);
-
+    assert_an_excuse_makes_it_neutral(&scenario, &day).await;
     for wrong in ["day=yesterday", "zone=Mars", "from=2026-10-26T00:00:00Z", "day=2026-10-26&to=2026-10-26T00:00:00Z"] {
         let path = format!("/api/v1/agents/u_0001/timeline?tenant=acme&{wrong}");
         assert_eq!(refused(&scenario, &path).await, (400, "bad_request".to_owned()), "{wrong}");
