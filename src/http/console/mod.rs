@@ -16,6 +16,7 @@ mod ask;
 mod assets;
 mod audit;
 mod changes;
+mod exceptions;
 mod failure;
 mod filter;
 mod live;
@@ -23,6 +24,7 @@ mod preferences;
 mod read;
 mod reports;
 mod rows;
+mod rules;
 mod shell;
 mod system;
 #[cfg(test)]
@@ -51,7 +53,12 @@ pub(super) fn rows() -> Vec<Row> {
         page("/changes", get(changes::list)),
         page("/changes/new", get(changes::new)),
         page("/changes/{id}", get(changes::show)),
+        page("/rules", get(rules::list)),
+        page("/rules/new", get(rules::new)),
+        page("/rules/{id}", get(rules::show)),
         page("/approvals", get(approvals::list)),
+        page("/exceptions", get(exceptions::list)),
+        page("/exceptions/new", get(exceptions::new)),
         page("/reports", get(reports::show)),
         page("/reports/compliance.csv", get(reports::download)).of(Kind::Lasting),
         page("/audit", get(audit::show)),

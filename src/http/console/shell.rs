@@ -16,8 +16,12 @@ pub(super) enum Place {
     Wallboard,
     /// Bulk changes.
     Changes,
+    /// The rules.
+    Rules,
     /// What rules ask people about.
     Approvals,
+    /// Who is excused.
+    Exceptions,
     /// Reports to run and take along.
     Reports,
     /// The audit chain.
@@ -30,11 +34,13 @@ pub(super) enum Place {
 
 impl Place {
     /// All of them, in the order of the navigation.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Live,
         Self::Wallboard,
         Self::Changes,
+        Self::Rules,
         Self::Approvals,
+        Self::Exceptions,
         Self::Reports,
         Self::Audit,
         Self::Webhooks,
@@ -47,7 +53,9 @@ impl Place {
             Self::Live => "Live",
             Self::Wallboard => "Wallboard",
             Self::Changes => "Changes",
+            Self::Rules => "Rules",
             Self::Approvals => "Approvals",
+            Self::Exceptions => "Exceptions",
             Self::Reports => "Reports",
             Self::Audit => "Audit",
             Self::Webhooks => "Webhooks",
@@ -61,7 +69,9 @@ impl Place {
             Self::Live => "/",
             Self::Wallboard => "/wallboard",
             Self::Changes => "/changes",
+            Self::Rules => "/rules",
             Self::Approvals => "/approvals",
+            Self::Exceptions => "/exceptions",
             Self::Reports => "/reports",
             Self::Audit => "/audit",
             Self::Webhooks => "/webhooks",
@@ -74,9 +84,14 @@ impl Place {
         match self {
             Self::Reports => Right::Report,
             Self::Audit => Right::Audit,
-            Self::Live | Self::Wallboard | Self::Changes | Self::Approvals | Self::Webhooks | Self::System => {
-                Right::Read
-            }
+            Self::Live
+            | Self::Wallboard
+            | Self::Changes
+            | Self::Rules
+            | Self::Approvals
+            | Self::Exceptions
+            | Self::Webhooks
+            | Self::System => Right::Read,
         }
     }
 }

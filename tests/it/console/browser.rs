@@ -1,6 +1,7 @@
 //! A browser for tests: a real Chromium, driven over the W3C `WebDriver` protocol. Where none is at hand, tests say so loudly and
 //! do nothing; `tests/run` sees to one.
 
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -258,15 +259,23 @@ impl Browser {
     }
 
     /// Ends it.
-    pub async fn end(mut self) {
+    pub async fn end(self) {
         let _ = self.ask(reqwest::Method::DELETE, "", None).await;
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
     }
 }
 
 impl Drop for Browser {
+    /// Also where a test has failed: a driver that is merely killed leaves its browser behind.
     fn drop(&mut self) {
+        let address = self.session.trim_start_matches("http://");
+        if let Some((host, path)) = address.split_once('/')
+            && let Ok(mut driver) = std::net::TcpStream::connect(host)
+        {
+            let request = format!("DELETE /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let _ = driver.set_read_timeout(Some(Duration::from_secs(5)));
+            let _ = driver.write_all(request.as_bytes());
+            let _ = driver.read_to_end(&mut Vec::new());
+        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }

@@ -8,13 +8,17 @@ use super::{floor, picture, signed_in};
 use crate::harness::{Scenario, Setup};
 
 /// The pages that need nothing but a tenant.
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 14] = [
     ("live", "/"),
     ("wallboard", "/wallboard"),
     ("agent", "/agents/u_0001"),
     ("changes", "/changes"),
     ("change-new", "/changes/new"),
     ("approvals", "/approvals"),
+    ("rules", "/rules"),
+    ("rule-new", "/rules/new"),
+    ("exceptions", "/exceptions"),
+    ("exception-new", "/exceptions/new"),
     ("reports", "/reports"),
     ("audit", "/audit"),
     ("webhooks", "/webhooks"),

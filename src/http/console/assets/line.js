@@ -6,6 +6,8 @@
 const GATHER = 250;
 /** Without a word for this long the line is broken; the daemon says something every 15 s. */
 const SILENCE = 45000;
+/** Agents of one subscription at most. */
+const ONE_PART = 500;
 /** Waits between tries, in milliseconds. */
 const RETRIES = [1000, 2000, 4000, 8000, 15000];
 
@@ -165,7 +167,10 @@ export class Line {
         break;
       case 'agent':
         // A row that was missed tells less than the picture that follows it.
-        if (!message.replayed) this.change(message.agent.id, message.agent);
+        if (!message.replayed) {
+          this.change(message.agent.id, message.agent);
+          this.seen(message.agent);
+        }
         break;
       case 'adherence':
         this.change(message.agent, { adherence: message.adherence, planned: message.planned });
@@ -198,6 +203,13 @@ export class Line {
         break;
     }
     this.soon();
+  }
+
+  /** The picture is as old as its oldest part. Up to so many agents it is of one part, and whoever a snapshot shows anew tells
+   * its age; of more parts only a heartbeat tells. @param {any} agent */
+  seen(agent) {
+    const newer = this.seenAt && agent.seen_at && Date.parse(agent.seen_at) > Date.parse(this.seenAt);
+    if (newer && agent.source === 'snapshot' && this.agents.size <= ONE_PART) this.seenAt = agent.seen_at;
   }
 
   /** @param {string} id @param {any} news */

@@ -3,7 +3,7 @@
 
 import { follow } from './follow.js';
 import { putCard } from './figures.js';
-import { address, byId, goOn, make, put, say, tenant } from './page.js';
+import { address, byId, goOn, make, put, tell, tenant } from './page.js';
 import { stands } from './standing.js';
 import { clock, full, now, span } from './time.js';
 
@@ -335,7 +335,7 @@ let announced = { out: -1, at: 0 };
 function announce() {
   const out = [...agents.values()].filter((agent) => verdictOf(agent) === 'out').length;
   if (announced.out >= 0 && out > announced.out && Date.now() - announced.at > 30000) {
-    say(`${out - announced.out} more out of plan, ${out} in all.`);
+    tell(`${out - announced.out} more out of plan, ${out} in all.`);
     announced = { out, at: Date.now() };
   } else if (announced.out < 0 || out < announced.out) {
     announced.out = out;

@@ -36,6 +36,11 @@ document.addEventListener('click', (event) => {
   if (menu?.open && event.target instanceof Node && !menu.contains(event.target)) menu.open = false;
 });
 
+/** Says something to who cannot see the page: what everybody else sees anyway. @param {string} text */
+export function tell(text) {
+  put(byId('told'), text);
+}
+
 /** Says something to the person, for all to hear. @param {string} text @param {{ wrong?: boolean, link?: [string, string] }} [how] */
 export function say(text, how = {}) {
   const place = byId('said');

@@ -1,0 +1,62 @@
+// @ts-check
+// Exceptions: made, and ended before their time.
+
+import { address, api, byId, carryOut, put, say, sure, tenant } from './page.js';
+import { refresh } from './refresh.js';
+import { now } from './time.js';
+
+document.addEventListener('click', (event) => {
+  const button = event.target instanceof Element ? event.target.closest('button[data-end]') : null;
+  if (!(button instanceof HTMLButtonElement)) return;
+  carryOut(button, async () => {
+    const reason = await sure('End this exception?', 'From now on the plan counts again.', 'End it', { reason: 'Why' });
+    if (!reason) return;
+    await api('POST', `/api/v1/exceptions/${button.dataset.end}/end`, { tenant, reason });
+    say('Ended.');
+    await refresh();
+  });
+});
+
+const form = /** @type {HTMLFormElement | null} */ (byId('new-exception'));
+if (form) {
+  const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id));
+  /** @type {string[]} */
+  let agents = [...document.querySelectorAll('.preselected')].map((one) => /** @type {HTMLInputElement} */ (one).value);
+  if (new URLSearchParams(location.search).has('selection')) {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(`selection ${tenant}`) || '[]');
+      if (Array.isArray(kept) && kept.length) agents = kept.map(String);
+    } catch {
+      // What cannot be read is no selection.
+    }
+  }
+  if (agents.length) {
+    const row = byId('by-agents-row');
+    if (row) row.hidden = false;
+    input('by-agents').checked = true;
+    put(byId('agents-count'), String(agents.length));
+    put(byId('agents-names'), agents.slice(0, 10).join(', ') + (agents.length > 10 ? ', …' : ''));
+  }
+  // A field of local time knows no zone: it is read and written in the viewer's.
+  const zone = document.documentElement.dataset.zone || 'UTC';
+  const parts = new Intl.DateTimeFormat('sv-SE', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+  const local = (/** @type {number} */ ms) => parts.format(new Date(ms)).replace(' ', 'T');
+  /** The instant at which a zone's clocks show a local time. @param {string} text */
+  const instant = (text) => {
+    const wanted = Date.parse(`${text}Z`);
+    let at = wanted;
+    for (let turn = 0; turn < 3; turn += 1) at += wanted - Date.parse(`${local(at)}Z`);
+    return new Date(at).toISOString();
+  };
+  input('from').value = local(now());
+  input('to').value = local(now() + 3600000);
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    carryOut(/** @type {HTMLButtonElement} */ (byId('excuse-save')), async () => {
+      const who = /** @type {HTMLInputElement} */ (form.querySelector('input[name="who"]:checked')).value;
+      const whom = who === 'agents' ? { agents } : who === 'team' ? { team: /** @type {HTMLSelectElement} */ (byId('exception-team')).value } : { everyone: true };
+      await api('POST', '/api/v1/exceptions', { tenant, ...whom, from: instant(input('from').value), to: instant(input('to').value), reason: input('exception-reason').value.trim() });
+      location.assign(address('/exceptions'));
+    });
+  });
+}

@@ -1,0 +1,177 @@
+// @ts-check
+// One rule: checked, saved under the version that was read, tried on history.
+
+import { address, api, byId, carryOut, make, Refused, say, sure, tenant } from './page.js';
+import { now, second } from './time.js';
+
+const form = /** @type {HTMLFormElement} */ (byId('edit'));
+const text = /** @type {HTMLTextAreaElement} */ (byId('text'));
+const button = (/** @type {string} */ id) => /** @type {HTMLButtonElement | null} */ (byId(id));
+const isNew = 'new' in form.dataset;
+const idOf = () => (isNew ? /** @type {HTMLInputElement} */ (byId('id')).value.trim() : form.dataset.id || '');
+const path = () => `/api/v1/rules/${encodeURIComponent(idOf())}`;
+
+/** @param {{ line: number, field: string, message: string }[]} complaints @param {string[]} warnings */
+function showChecked(complaints, warnings, good = '') {
+  const place = byId('checked');
+  const lines = complaints.map(({ line, field, message }) => make('li', { class: 'outcome outcome-bad' }, `Line ${line}${field ? `, ${field}` : ''}: ${message}`));
+  const others = warnings.map((warning) => make('li', { class: 'sub' }, `Note: ${warning}`));
+  place?.replaceChildren(...(lines.length + others.length ? [make('ul', {}, ...lines, ...others)] : []), ...(good && !lines.length ? [make('p', { class: 'outcome outcome-good' }, good)] : []));
+  const first = complaints[0];
+  if (first) {
+    const from = text.value.split('\n').slice(0, first.line - 1).join('\n').length;
+    text.focus();
+    text.setSelectionRange(from + (first.line > 1 ? 1 : 0), from + 1 + (text.value.split('\n')[first.line - 1] || '').length);
+  }
+}
+
+async function check() {
+  const { body } = await api('POST', '/api/v1/rules/check', { tenant, text: text.value });
+  showChecked(body.complaints, body.warnings, body.ok ? 'It passes the check.' : '');
+  return body.ok;
+}
+
+button('check')?.addEventListener('click', () => carryOut(button('check'), async () => {
+  await check();
+}));
+
+form.addEventListener('submit', (event) => {
+  event.preventDefault();
+  carryOut(button('save'), async () => {
+    if (!(await check())) return;
+    const reason = /** @type {HTMLInputElement} */ (byId('why')).value.trim() || null;
+    try {
+      await api('PUT', path(), { tenant, text: text.value, reason, enabled: true }, { ifMatch: `"${form.dataset.version}"` });
+    } catch (error) {
+      if (error instanceof Refused && error.problem?.complaints) showChecked(error.problem.complaints, []);
+      if (error instanceof Refused && error.status === 412) {
+        await lost();
+        return;
+      }
+      throw error;
+    }
+    location.assign(address(`/rules/${encodeURIComponent(idOf())}`));
+  });
+});
+
+/** Somebody else was first: both texts are shown, and the person decides. */
+async function lost() {
+  const place = byId('lost');
+  if (!place) return;
+  const { body } = await api('GET', `${path()}?${new URLSearchParams({ tenant })}`);
+  const mine = text.value;
+  const take = make('button', { type: 'button' }, 'Take theirs, lose mine');
+  take.addEventListener('click', () => {
+    text.value = body.text;
+    form.dataset.version = body.version;
+    place.hidden = true;
+  });
+  const over = make('button', { type: 'button' }, 'Keep mine; I have read theirs');
+  over.addEventListener('click', () => {
+    form.dataset.version = body.version;
+    text.value = mine;
+    place.hidden = true;
+    say('Your text is still here. Save again to put it over theirs.');
+  });
+  place.replaceChildren(
+    make('p', {}, make('strong', {}, 'Somebody changed this rule while you did. '), `${body.changed_by || 'Somebody'} saved version ${body.version}${body.changed_at ? ` at ${second(body.changed_at)}` : ''}${body.why ? `: ${body.why}` : ''}. Nothing of yours was saved.`),
+    make('p', {}, 'Theirs:'), make('pre', {}, body.text), make('p', { class: 'buttons' }, take, over));
+  place.hidden = false;
+  place.scrollIntoView({ block: 'center' });
+  /** @type {HTMLElement} */ (take).focus();
+}
+
+for (const one of document.querySelectorAll('#modes button[data-to]')) {
+  const to = /** @type {HTMLElement} */ (one).dataset.to || '';
+  one.addEventListener('click', () => carryOut(/** @type {HTMLButtonElement} */ (one), async () => {
+    const words = { watch: ['Only watch?', 'It records what it would do and does nothing.'], approve: ['Ask a person?', 'What it wants waits for somebody to approve it.'], enforce: ['Let it act?', 'From now on it changes agents by itself.'] }[to] || ['', ''];
+    const reason = await sure(words[0], words[1], 'Yes', { reason: 'Why' });
+    if (!reason) return;
+    await api('POST', `${path()}/mode`, { tenant, mode: to, reason }, { ifMatch: `"${form.dataset.version}"` });
+    location.reload();
+  }));
+}
+for (const what of ['enable', 'disable']) {
+  button(what)?.addEventListener('click', () => carryOut(button(what), async () => {
+    const reason = await sure(what === 'enable' ? 'Turn the rule on?' : 'Turn the rule off?', '', 'Yes', { reason: 'Why' });
+    if (!reason) return;
+    await api('POST', `${path()}/${what}`, { tenant, reason });
+    location.reload();
+  }));
+}
+
+// ---- trials
+
+const DAYS = 7;
+let trial = '';
+
+button('try')?.addEventListener('click', () => carryOut(button('try'), async () => {
+  if (!(await check())) return;
+  const to = new Date(now());
+  const from = new Date(now() - DAYS * 86400000);
+  const { body } = await api('POST', '/api/v1/rule-trials', { tenant, text: text.value, from: from.toISOString(), to: to.toISOString() });
+  trial = body.id;
+  const place = byId('trial');
+  if (place) place.hidden = false;
+  place?.scrollIntoView({ block: 'start' });
+  await followTrial();
+}));
+
+button('trial-cancel')?.addEventListener('click', () => carryOut(button('trial-cancel'), async () => {
+  await api('POST', `/api/v1/rule-trials/${trial}/cancel`, { tenant });
+}));
+
+async function followTrial() {
+  for (;;) {
+    const { body } = await api('GET', `/api/v1/rule-trials/${trial}?${new URLSearchParams({ tenant })}`);
+    const progress = /** @type {HTMLProgressElement} */ (byId('trial-progress'));
+    progress.value = body.progress;
+    const words = /** @type {Record<string, string>} */ ({ waiting: 'It waits its turn.', running: `Under way: ${Math.floor(body.progress * 100)} %.`, done: 'Done.', cancelled: 'Stopped.', failed: `It failed: ${body.error}` });
+    const place = byId('trial-standing');
+    if (place) place.textContent = words[body.status] || body.status;
+    if (body.status !== 'waiting' && body.status !== 'running') {
+      if (body.result) showResult(body.result);
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 700));
+  }
+}
+
+/** @param {any} result */
+function showResult(result) {
+  const { replayed, present, really, compared, cannot_know: unknown } = result;
+  const figure = (/** @type {string} */ name, /** @type {number} */ value, /** @type {string} */ more) => make('div', {}, make('dt', {}, name), make('dd', {}, String(value)), make('dd', { class: 'sub' }, more));
+  const figures = make('dl', { class: 'figure-row' },
+    figure('This text would act', replayed.acts, `on ${replayed.agents} agents`),
+    ...(present ? [figure('The rule in force would', present.acts, `on ${present.agents} agents`)] : []),
+    figure('It really acted', really.acts, `on ${really.agents} agents`),
+    figure('Both', compared.both, 'this text and what really happened'),
+    figure('Only this text', compared.only_replayed, 'would act, and nothing did'),
+    figure('Only in fact', compared.only_really, 'acted, and this text would not'));
+  const listed = replayed.listed.slice(0, 100).map((/** @type {any} */ one) => make('tr', {}, make('th', { scope: 'row' }, second(one.at)), make('td', { 'data-label': 'Agent' }, one.name || one.agent), make('td', { 'data-label': 'Wants' }, one.wants), make('td', { 'data-label': 'Because' }, one.because)));
+  const head = make('thead', {}, make('tr', {}, ...['When', 'Agent', 'Wants', 'Because'].map((name) => make('th', { scope: 'col' }, name))));
+  byId('trial-result')?.replaceChildren(figures, hours(replayed.by_hour, really.by_hour),
+    ...(unknown.length ? [make('details', {}, make('summary', {}, 'What history cannot tell'), make('ul', {}, ...unknown.map((/** @type {string} */ line) => make('li', {}, line))))] : []),
+    ...(listed.length ? [make('h3', {}, 'What it would have done'), make('table', { class: 'list' }, head, make('tbody', {}, ...listed))] : [make('p', { class: 'empty' }, 'It would have done nothing in these days.')]));
+}
+
+const SVG = 'http://www.w3.org/2000/svg';
+/** Acts by hour: replayed above the line, real ones below it. @param {any[]} replayed @param {any[]} really */
+function hours(replayed, really) {
+  const most = Math.max(1, ...replayed.map((hour) => hour.acts), ...really.map((hour) => hour.acts));
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('viewBox', `0 0 ${Math.max(1, replayed.length) * 4} 84`);
+  svg.setAttribute('preserveAspectRatio', 'none');
+  svg.setAttribute('class', 'hours');
+  svg.setAttribute('role', 'img');
+  svg.setAttribute('aria-label', `Acts by hour, at most ${most} in one. Above the line this text, below it what really happened.`);
+  const bar = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ height, /** @type {string} */ name) => {
+    const rect = document.createElementNS(SVG, 'rect');
+    for (const [key, value] of Object.entries({ x, y, width: 3, height, class: name })) rect.setAttribute(key, String(value));
+    svg.append(rect);
+  };
+  const high = (/** @type {number} */ acts) => (acts / most) * 40;
+  replayed.forEach((hour, index) => bar(index * 4, 41 - high(hour.acts), high(hour.acts), 't-oncontact'));
+  really.forEach((hour, index) => bar(index * 4, 43, high(hour.acts), 't-notready'));
+  return svg;
+}

@@ -1,0 +1,162 @@
+//! Exceptions: who is excused, for how long and why; and excusing somebody.
+
+use std::collections::BTreeSet;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::ask::Ask;
+use super::failure::Failure;
+use super::read::{Want, read};
+use super::shell::{Place, Shell, page};
+use super::times::{Stamp, Times};
+use crate::domain::time::UtcMicros;
+use crate::http::ApiState;
+use crate::http::api::exceptions;
+use crate::http::auth::Right;
+
+#[derive(Deserialize)]
+struct Who {
+    agent: String,
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Exception {
+    id: String,
+    scope: String,
+    agents: Vec<Who>,
+    team: Option<String>,
+    from: UtcMicros,
+    to: UtcMicros,
+    reason: String,
+    standing: String,
+    made_by: String,
+    made_at: UtcMicros,
+    ended_by: Option<String>,
+    ended_why: Option<String>,
+}
+
+/// Names that are written out; the rest are counted.
+const MOST_NAMES: usize = 5;
+
+impl Exception {
+    /// Who is excused, in words.
+    fn who(&self) -> String {
+        match self.scope.as_str() {
+            "everyone" => "Everyone".to_owned(),
+            "team" => format!("Team {}", self.team.as_deref().unwrap_or_default()),
+            _ => {
+                let label = |who: &Who| who.name.clone().unwrap_or_else(|| who.agent.clone());
+                let names: Vec<_> = self.agents.iter().take(MOST_NAMES).map(label).collect();
+                let more = self.agents.len().saturating_sub(MOST_NAMES);
+                let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("{}{rest}", names.join(", "))
+            }
+        }
+    }
+
+    fn standing(&self) -> (&'static str, &'static str) {
+        match self.standing.as_str() {
+            "to_come" => ("outcome-wait", "to come"),
+            "running" => ("outcome-good", "now"),
+            _ => ("outcome-no", "over"),
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.standing != "over"
+    }
+}
+
+#[derive(Deserialize)]
+struct Exceptions {
+    exceptions: Vec<Exception>,
+    next: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "exceptions.html")]
+struct ExceptionsPage {
+    shell: Shell,
+    times: Times,
+    exceptions: Vec<Exception>,
+    older: Option<String>,
+    may: bool,
+}
+
+impl ExceptionsPage {
+    fn at(&self, at: &UtcMicros) -> Stamp {
+        self.times.second(*at)
+    }
+}
+
+/// `GET /exceptions`.
+pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
+    ask.check(&state, Right::Read)?;
+    let query = [("limit", "50"), ("cursor", ask.value("cursor").unwrap_or_default())];
+    let want = Want { route: "/api/v1/exceptions", id: None, query: &query };
+    let Exceptions { exceptions, next } = read(&state, &ask, want, exceptions::list).await?;
+    let shell = ask.shell(Place::Exceptions, "Exceptions");
+    let older = next.map(|next| {
+        let cursor: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+        format!("{}&cursor={cursor}", shell.to("/exceptions"))
+    });
+    let may = ask.has(Right::Excuse);
+    Ok(page(&ExceptionsPage { shell, times: ask.times, exceptions, older, may }))
+}
+
+#[derive(Template)]
+#[template(path = "exception_new.html")]
+struct NewExceptionPage {
+    shell: Shell,
+    agents: Vec<String>,
+    teams: Vec<String>,
+    everyone: bool,
+}
+
+/// `GET /exceptions/new`.
+pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
+    ask.check(&state, Right::Excuse)?;
+    let picture = ask.picture(&state).await;
+    let agents = picture.iter().flat_map(|picture| &picture.agents);
+    let teams: BTreeSet<String> = agents.filter_map(|agent| agent.team.as_ref().map(ToString::to_string)).collect();
+    let named = ask.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
+    Ok(page(&NewExceptionPage {
+        shell: ask.shell(Place::Exceptions, "Excuse"),
+        agents: named,
+        teams: teams.into_iter().collect(),
+        // Who is bound to teams cannot excuse everyone.
+        everyone: ask.teams().is_empty(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_names_are_counted() {
+        let who =
+            |number: usize| Who { agent: format!("u_{number}"), name: (number > 0).then(|| format!("Agent {number}")) };
+        let at = UtcMicros::EPOCH;
+        let exception = |agents| Exception {
+            id: String::new(),
+            scope: "agents".to_owned(),
+            agents,
+            team: None,
+            from: at,
+            to: at,
+            reason: String::new(),
+            standing: "over".to_owned(),
+            made_by: String::new(),
+            made_at: at,
+            ended_by: None,
+            ended_why: None,
+        };
+        assert_eq!(exception((0..2).map(who).collect()).who(), "u_0, Agent 1");
+        assert!(exception((0..9).map(who).collect()).who().ends_with("Agent 4 and 4 more"));
+    }
+}

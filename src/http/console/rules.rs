@@ -1,0 +1,247 @@
+//! Rules: what each did and would have done, its text with a check and trials on history.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::ask::Ask;
+use super::failure::Failure;
+use super::read::{Want, read};
+use super::shell::{Place, Shell, page};
+use super::times::{Stamp, Times};
+use crate::domain::time::UtcMicros;
+use crate::http::ApiState;
+use crate::http::api::{rule_findings, rules};
+use crate::http::auth::Right;
+use crate::http::extract::Path;
+
+/// A rule as the API shows it.
+#[derive(Deserialize)]
+struct Rule {
+    id: String,
+    origin: String,
+    version: u64,
+    text: String,
+    mode: String,
+    enabled: bool,
+    class: String,
+    wants: String,
+    in_force: bool,
+    why_not: Option<String>,
+    changed_at: Option<UtcMicros>,
+    changed_by: Option<String>,
+    why: Option<String>,
+    counts: Counts,
+}
+
+#[derive(Deserialize)]
+struct Counts {
+    would: u64,
+    would_agents: u64,
+    told: u64,
+    reversed: u64,
+    held: Vec<Held>,
+    transitions: Done,
+}
+
+impl Counts {
+    fn held_total(&self) -> u64 {
+        self.held.iter().map(|held| held.times).sum()
+    }
+}
+
+#[derive(Deserialize)]
+struct Held {
+    guard: String,
+    times: u64,
+}
+
+#[derive(Deserialize)]
+struct Done {
+    total: u64,
+    open: u64,
+    by_status: Vec<ByStatus>,
+}
+
+#[derive(Deserialize)]
+struct ByStatus {
+    status: String,
+    count: u64,
+}
+
+#[derive(Deserialize)]
+struct Rules {
+    from: UtcMicros,
+    rules: Vec<Rule>,
+}
+
+/// A rule's mode, in words.
+fn mode(name: &str) -> (&'static str, &str) {
+    match name {
+        "enforce" => ("outcome-good", "acts"),
+        "approve" => ("outcome-wait", "asks a person"),
+        "watch" => ("outcome-no", "watches only"),
+        other => ("outcome-no", other),
+    }
+}
+
+/// Where a rule comes from, in words.
+fn origin(name: &str) -> &str {
+    match name {
+        "configuration" => "from the configuration",
+        "store" => "made here",
+        "replaced" => "edited here, in place of the configuration's",
+        other => other,
+    }
+}
+
+#[derive(Template)]
+#[template(path = "rules.html")]
+struct RulesPage {
+    shell: Shell,
+    times: Times,
+    from: UtcMicros,
+    rules: Vec<Rule>,
+    may: bool,
+}
+
+impl RulesPage {
+    fn at(&self, at: &UtcMicros) -> Stamp {
+        self.times.second(*at)
+    }
+}
+
+/// `GET /rules`.
+pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
+    ask.check(&state, Right::Read)?;
+    let want = Want { route: "/api/v1/rules", id: None, query: &[] };
+    let Rules { from, rules } = read(&state, &ask, want, rules::list).await?;
+    let (shell, may) = (ask.shell(Place::Rules, "Rules"), ask.has(Right::EditRules));
+    Ok(page(&RulesPage { shell, times: ask.times, from, rules, may }))
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u64,
+    text: String,
+    mode: String,
+    enabled: bool,
+    removed: bool,
+    at: UtcMicros,
+    by: String,
+    why: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Versions {
+    versions: Vec<Version>,
+}
+
+#[derive(Deserialize)]
+struct Finding {
+    at: UtcMicros,
+    kind: String,
+    agent: String,
+    name: Option<String>,
+    team: Option<String>,
+    wants: String,
+    because: String,
+    guard: Option<String>,
+}
+
+impl Finding {
+    fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.agent)
+    }
+
+    fn what(&self) -> &str {
+        match self.kind.as_str() {
+            "would" => "would have",
+            "told" => "told",
+            "held" => "held back",
+            "reversed" => "reversed by the agent",
+            other => other,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Findings {
+    findings: Vec<Finding>,
+}
+
+#[derive(Template)]
+#[template(path = "rule.html")]
+struct RulePage {
+    shell: Shell,
+    times: Times,
+    rule: Rule,
+    versions: Vec<Version>,
+    findings: Vec<Finding>,
+    may: bool,
+    new: bool,
+}
+
+impl RulePage {
+    fn at(&self, at: &UtcMicros) -> Stamp {
+        self.times.second(*at)
+    }
+}
+
+/// What a new rule begins as: complete, and only watching.
+const NEW_RULE: &str = "[[rules]]\nid       = \"my-rule\"\nwhen     = { planned = \"work\", state = [\"Paused\", \"NotReady\"], for = \"5m\" }\n\
+                        unless   = { on_contact = true }\nthen     = { set_state = \"Ready\", reason = \"WORKING\" }\nmode     = \"watch\"\n\
+                        cooldown = \"5m\"\n";
+
+fn blank() -> Rule {
+    Rule {
+        id: String::new(),
+        origin: String::new(),
+        version: 0,
+        text: NEW_RULE.to_owned(),
+        mode: "watch".to_owned(),
+        enabled: true,
+        class: String::new(),
+        wants: String::new(),
+        in_force: false,
+        why_not: None,
+        changed_at: None,
+        changed_by: None,
+        why: None,
+        counts: Counts {
+            would: 0,
+            would_agents: 0,
+            told: 0,
+            reversed: 0,
+            held: Vec::new(),
+            transitions: Done { total: 0, open: 0, by_status: Vec::new() },
+        },
+    }
+}
+
+/// `GET /rules/new`.
+pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
+    ask.check(&state, Right::EditRules)?;
+    let shell = ask.shell(Place::Rules, "New rule");
+    let (rule, versions, findings) = (blank(), Vec::new(), Vec::new());
+    Ok(page(&RulePage { shell, times: ask.times, rule, versions, findings, may: true, new: true }))
+}
+
+/// `GET /rules/{id}`.
+pub(in crate::http) async fn show(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    ask: Ask,
+) -> Result<Response, Failure> {
+    ask.check(&state, Right::Read)?;
+    let want = Want { route: "/api/v1/rules/{id}", id: Some(&id), query: &[] };
+    let rule: Rule = read(&state, &ask, want, rules::show).await?;
+    let want = Want { route: "/api/v1/rules/{id}/versions", id: Some(&id), query: &[] };
+    let Versions { versions } = read(&state, &ask, want, rules::versions).await?;
+    let query = [("rule", id.as_str()), ("limit", "50")];
+    let want = Want { route: "/api/v1/rule-findings", id: None, query: &query };
+    let Findings { findings } = read(&state, &ask, want, rule_findings::list).await?;
+    let (shell, may) = (ask.shell(Place::Rules, format!("Rule {id}")), ask.has(Right::EditRules));
+    Ok(page(&RulePage { shell, times: ask.times, rule, versions, findings, may, new: false }))
+}
