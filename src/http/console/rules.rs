@@ -122,6 +122,7 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Re
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the API calls it so")]
 struct Version {
     version: u64,
     text: String,
