@@ -249,7 +249,7 @@ mod tests {
             "adherence": {"verdict": "out", "since": "2026-10-26T13:30:00Z"},
             "planned": {"activity": "work", "since": null, "until": "2026-10-26T15:00:00Z"}, "mandatory": false,
             "next": {"activity": "lunch", "start": "2026-10-26T15:00:00Z", "end": "2026-10-26T15:30:00Z", "mandatory": true},
-            "open": {"id": "01a17867-8856-72c9-b800-1bbdb913b733", "agent": "u_1", "team": "Care", "target": "Ready",
+            "skills": [], "open": {"id": "01a17867-8856-72c9-b800-1bbdb913b733", "agent": "u_1", "team": "Care", "target": "Ready",
                 "reason": "WORKING", "priority": "schedule", "actor": "rule:back-from-break", "status": "waiting", "why": "budget",
                 "until": null, "open": true, "requested_at": "2026-10-26T13:32:13Z", "deadline": "2026-10-26T14:02:13Z",
                 "attempts": 0, "violation": null}

@@ -85,7 +85,7 @@ Examples:
 )]
 pub struct CheckArgs {
     /// Files of [[rules]] tables.
-    #[arg(value_name = "FILE")]
+    #[arg(id = "rule-files", value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Where the configuration comes from.
     #[command(flatten)]

@@ -167,7 +167,7 @@ pub struct ApplyArgs {
     after_help = "Ends with 0 when every change is confirmed, with 3 when some are, with 1 when none is, and with 75 when some are still
 open at the end of the wait.
 
-Example:
+Examples:
   shiftkeeper change follow 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --wait 30m"
 )]
 pub struct FollowArgs {
@@ -184,7 +184,7 @@ pub struct FollowArgs {
     after_help = "Shows a plan as `change plan` does: each agent goes back to the state before, where he is still in the one that was set.
 Start it with `change apply`. Within an hour after the set has ended.
 
-Example:
+Examples:
   shiftkeeper change undo 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"the meeting was called off\""
 )]
 pub struct UndoArgs {

@@ -27,6 +27,9 @@ const SETTING_US: u64 = 2_000_000;
 /// Calls of other starts of the host may lie in between; so many are looked at for one of this start.
 const CALLS_LOOKED_AT: usize = 16;
 
+/// Where more calls were made since, nobody looks through them.
+const CALLS_BETWEEN: usize = 1000;
+
 /// A shorter sleep of the host is no longer than a pass may be late, in real time.
 const SHORTEST_NAP_REAL: Duration = Duration::from_secs(2);
 
@@ -117,11 +120,15 @@ impl Keeper {
         let Ok(before) = u64::try_from(steady_us) else { return Ok(false) };
         let calls = self.link.reader.steady_calls(&self.link.tenant, (0, before), CALLS_LOOKED_AT).await?;
         let of_this_start = calls.iter().find_map(|call| Some((call.steady_us?, self.set_since(call)?)));
-        let stands = of_this_start.filter(|(_, by_us)| by_us.unsigned_abs() < SETTING_US);
-        if let Some((since_us, _)) = stands {
+        let not_set = |by_us: i64| by_us.unsigned_abs() < SETTING_US;
+        let Some((since_us, _)) = of_this_start.filter(|(_, by_us)| not_set(*by_us)) else { return Ok(false) };
+        // It may have been set and set back since.
+        let later = self.link.reader.steady_calls(&self.link.tenant, (since_us, u64::MAX), CALLS_BETWEEN).await?;
+        let stands = later.len() < CALLS_BETWEEN && later.iter().filter_map(|call| self.set_since(call)).all(not_set);
+        if stands {
             self.stands_since_us = i64::try_from(since_us).ok();
         }
-        Ok(stands.is_some())
+        Ok(stands)
     }
 
     fn say_set(&self, pass: &mut Pass, by_us: i64, since: &'static str) {

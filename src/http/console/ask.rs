@@ -59,6 +59,11 @@ impl Ask {
         Ok(self.caller.check(state, right, &self.tenant)?)
     }
 
+    /// The same of a page that is about all teams of the tenant.
+    pub(super) fn check_whole(&self, state: &ApiState, right: Right) -> Result<(), Failure> {
+        Ok(self.caller.check_whole(state, right, &self.tenant)?)
+    }
+
     /// The first value of a key of the query that is not empty.
     pub(super) fn value(&self, key: &str) -> Option<&str> {
         self.query.iter().find(|(name, value)| name == key && !value.is_empty()).map(|(_, value)| value.as_str())

@@ -76,7 +76,7 @@ impl ReportsPage {
 
 /// `GET /reports?from=&to=`.
 pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Report)?;
+    ask.check_whole(&state, Right::Report)?;
     let days = Days::of(&ask)?;
     let zone = ask.times.zone_of(None);
     let figures = Compliance::read(&state.reader, &ask.tenant, days.span(&zone)).await?;
@@ -95,7 +95,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
 
 /// `GET /reports/compliance.csv?from=&to=`: every state change of the span, as `shiftkeeper report compliance --output csv` has it.
 pub(in crate::http) async fn download(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check(&state, Right::Report)?;
+    ask.check_whole(&state, Right::Report)?;
     let days = Days::of(&ask)?;
     let name = format!("compliance-{}-{}-{}.csv", file_part(&ask.tenant), days.from, days.to);
     let span = days.span(&ask.times.zone_of(None));

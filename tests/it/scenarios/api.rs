@@ -100,7 +100,7 @@ async fn what_cannot_be_read_is_a_problem_document_too() {
     assert_eq!(refused.headers().get("allow").and_then(|allow| allow.to_str().ok()), Some("POST"));
     let put = scenario.request(Method::PUT, "/api/v1/schedule-imports");
     problem(put, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed").await;
-    for path in ["/", "/api", "/api/v1/transitions/", "/healthz/deeper"] {
+    for path in ["/api", "/api/v1/transitions/", "/healthz/deeper"] {
         problem(get(path), StatusCode::NOT_FOUND, "no_such_place").await;
     }
 }

@@ -4,7 +4,7 @@
 //! Where the tool is not at hand the test says so; `tests/run` sees to it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use reqwest::Method;
@@ -96,6 +96,31 @@ fn narrow(schema: &Value, values: &[String]) -> Value {
     if schema["type"] == "array" { json!({"type": "array", "items": one, "minItems": 1, "maxItems": 3}) } else { one }
 }
 
+/// The client, ready to go.
+fn client(tool: &Path, scenario: &Scenario, file: &Path, examples: &str) -> Command {
+    let mut command = Command::new(tool);
+    command
+        .current_dir(scenario.folder.path())
+        .args(["--no-color", "run"])
+        .arg(file)
+        .args(["--url", scenario.base(), "--header", &format!("Authorization: Bearer {OPERATOR}")])
+        .args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "--max-examples", examples])
+        .args([
+            "--seed",
+            "5",
+            "--request-timeout",
+            "30",
+            "--workers",
+            "1",
+            "--continue-on-failure",
+            "--warnings",
+            "off",
+        ])
+        .args(["--generation-database", "none", "--report-har-path", "log.har"])
+        .stdin(Stdio::null());
+    command
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_knows_the_document_alone_finds_nothing_that_is_not_in_it() {
     let Some(tool) = schemathesis() else { return };
@@ -127,26 +152,7 @@ async fn a_client_that_knows_the_document_alone_finds_nothing_that_is_not_in_it(
     let document = narrowed(document, &known);
     std::fs::write(&file, document.to_string()).expect("written");
     let examples = if full_size() { "50" } else { "8" };
-    let mut command = Command::new(tool);
-    command
-        .current_dir(scenario.folder.path())
-        .args(["--no-color", "run"])
-        .arg(&file)
-        .args(["--url", scenario.base(), "--header", &format!("Authorization: Bearer {OPERATOR}")])
-        .args(["--checks", CHECKS, "--phases", "examples,coverage,fuzzing", "--max-examples", examples])
-        .args([
-            "--seed",
-            "5",
-            "--request-timeout",
-            "30",
-            "--workers",
-            "1",
-            "--continue-on-failure",
-            "--warnings",
-            "off",
-        ])
-        .args(["--generation-database", "none", "--report-har-path", "log.har"])
-        .stdin(Stdio::null());
+    let mut command = client(&tool, &scenario, &file, examples);
     let done = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("the tool runs");
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{said}");

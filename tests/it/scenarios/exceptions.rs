@@ -1,5 +1,6 @@
 //! Exceptions: who is excused is neutral and left alone, from the beginning of the span to its end, over restarts.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -94,7 +95,9 @@ async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_kee
     let (_, day) = scenario.get(&path).await;
     let excused: Vec<&Value> =
         day["pieces"].as_array().expect("pieces").iter().filter(|piece| piece["excused"] == true).collect();
-    assert!(!excused.is_empty() && excused.iter().all(|piece| piece["verdict"] == "neutral"), "{day}");
+    let verdicts: BTreeSet<_> = excused.iter().filter_map(|piece| piece["verdict"].as_str()).collect();
+    // While the daemon was down nobody saw the agent.
+    assert_eq!(verdicts, ["neutral", "unknown"].into(), "{day}");
     assert_eq!(excused.last().expect("some")["end"], ended["to"], "up to its end: {day}");
 
     let reader = scenario.reader().await;

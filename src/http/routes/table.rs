@@ -1,0 +1,396 @@
+//! The rows themselves, a function per group of them.
+
+use utoipa_axum::routes;
+
+use super::{Kind, Needs, Row};
+use crate::http::auth::Right;
+use crate::http::problem::Code;
+use crate::http::{api, console, document, live, metrics, sign_in};
+
+/// Every row there is.
+pub(super) fn table() -> Vec<Row> {
+    [
+        watchdog(),
+        daemon(),
+        agents(),
+        figures(),
+        transitions(),
+        jobs(),
+        webhooks(),
+        audit(),
+        schedules(),
+        the_live_picture(),
+        access(),
+        change_sets(),
+        approvals(),
+        skills(),
+        rules(),
+        exceptions(),
+        console::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+const READ: Needs = Needs::Right(Right::Read);
+const CHANGE: Needs = Needs::Right(Right::Change);
+const IMPORT: Needs = Needs::Right(Right::Import);
+
+const OF_TENANT: &[Code] = &[Code::NoSuchTenant];
+
+fn watchdog() -> Vec<Row> {
+    vec![
+        Row::new(Needs::Nothing, routes!(api::health::alive)),
+        Row::new(Needs::Nothing, routes!(api::health::ready)),
+        // What it needs is a setting, which the handler looks at.
+        Row::new(Needs::Nothing, routes!(metrics::show)).refusing(&[Code::Unauthorized, Code::NotPermitted]),
+        Row::new(Needs::Nothing, routes!(document::show)),
+        Row::page(Needs::Nothing, "/api/docs", document::page()),
+        Row::page(Needs::Nothing, "/api/docs/", document::page()),
+        Row::page(Needs::Nothing, "/api/docs/{file}", document::page()),
+    ]
+}
+
+fn daemon() -> Vec<Row> {
+    vec![
+        Row::new(READ, routes!(api::tenants::list)),
+        Row::new(READ, routes!(api::status::show)).refusing(OF_TENANT),
+        Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[
+            Code::NoSuchTenant,
+            Code::NoSuchAgent,
+            Code::Unavailable,
+        ]),
+    ]
+}
+
+fn agents() -> Vec<Row> {
+    const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable];
+    const PUT: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchAgent,
+        Code::ShiftsRefused,
+        Code::ChangedMeanwhile,
+        Code::IfMatchMissing,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(READ, routes!(api::agents::list)).refusing(&[Code::NoSuchTenant, Code::Unavailable]),
+        Row::new(READ, routes!(api::agents::show)).refusing(ONE),
+        Row::new(READ, routes!(api::course::history)).refusing(ONE),
+        Row::new(READ, routes!(api::course::timeline)).refusing(ONE),
+        Row::new(READ, routes!(api::shifts::list)).refusing(ONE),
+        Row::new(READ, routes!(api::shifts::day)).refusing(ONE),
+        Row::new(IMPORT, routes!(api::shifts::put)).refusing(PUT),
+    ]
+}
+
+fn figures() -> Vec<Row> {
+    vec![
+        Row::new(READ, routes!(api::figures::queues)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::figures::queue_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchQueue]),
+        Row::new(READ, routes!(api::figures::skills)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::figures::skill_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchSkill]),
+    ]
+}
+
+fn audit() -> Vec<Row> {
+    vec![
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::list)).refusing(OF_TENANT),
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::verify))
+            .of(Kind::Long)
+            .refusing(&[Code::NoSuchTenant, Code::Verifying]),
+        Row::new(Needs::Right(Right::Audit), routes!(api::audit::export)).refusing(OF_TENANT),
+    ]
+}
+
+fn transitions() -> Vec<Row> {
+    const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchTransition];
+    const CANCEL: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchTransition,
+        Code::TooLate,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const CREATE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchAgent,
+        Code::KeyReused,
+        Code::StateNotSettable,
+        Code::TooManyAgents,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(CHANGE, routes!(api::transitions::create)).refusing(CREATE),
+        Row::new(READ, routes!(api::transitions::list)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::transitions::show)).refusing(ONE),
+        Row::new(CHANGE, routes!(api::transitions::cancel)).refusing(CANCEL),
+    ]
+}
+
+fn jobs() -> Vec<Row> {
+    const RUN: &[Code] = &[Code::NoSuchTenant, Code::NoSuchJob, Code::JobRunning, Code::KeyReused, Code::Unavailable];
+    vec![
+        Row::new(READ, routes!(api::jobs::list)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::jobs::runs)).refusing(OF_TENANT),
+        Row::new(Needs::Right(Right::RunJobs), routes!(api::jobs::run)).refusing(RUN),
+    ]
+}
+
+fn webhooks() -> Vec<Row> {
+    const LIST: &[Code] = &[Code::NoSuchTenant, Code::NoSuchWebhook, Code::NoSuchEvent];
+    const ROTATE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchWebhook,
+        Code::SecretNotHere,
+        Code::RotatedLately,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const WISH: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchWebhook,
+        Code::NoSuchEvent,
+        Code::BehindAnother,
+        Code::KeyReused,
+        Code::Unavailable,
+    ];
+    vec![
+        Row::new(READ, routes!(api::webhooks::list)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::webhooks::deliveries)).refusing(LIST),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::retry)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::recover)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::test)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::rotate)).refusing(ROTATE),
+    ]
+}
+
+fn schedules() -> Vec<Row> {
+    const CREATE: &[Code] = &[Code::NoSuchTenant, Code::ScheduleRefused, Code::KeyReused, Code::StoreUnavailable];
+    vec![Row::new(IMPORT, routes!(api::imports::create)).of(Kind::Import).refusing(CREATE)]
+}
+
+fn the_live_picture() -> Vec<Row> {
+    const VIEWER: &[Code] = &[Code::NoSuchTenant, Code::TooManyViewers];
+    const SOCKET: &[Code] = &[Code::NoSuchTenant, Code::TooManyViewers, Code::NotAWebsocket];
+    vec![
+        Row::new(READ, routes!(live::socket)).of(Kind::Lasting).refusing(SOCKET),
+        Row::new(READ, routes!(live::events)).of(Kind::Lasting).refusing(VIEWER),
+    ]
+}
+
+/// Signing in and out, accounts and tokens.
+fn access() -> Vec<Row> {
+    const ACCOUNTS: Needs = Needs::Right(Right::Accounts);
+    const SIGN_IN: &[Code] =
+        &[Code::SignInWrong, Code::SignInSlow, Code::SignInRefused, Code::Unavailable, Code::StoreUnavailable];
+    const ACCOUNT: &[Code] = &[
+        Code::NoSuchAccount,
+        Code::NoSuchTenant,
+        Code::AccountRefused,
+        Code::BeyondOwn,
+        Code::OwnAccount,
+        Code::IdTaken,
+        Code::KeyReused,
+        Code::ChangedMeanwhile,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const PUT: &[Code] = &[
+        Code::NoSuchAccount,
+        Code::NoSuchTenant,
+        Code::AccountRefused,
+        Code::BeyondOwn,
+        Code::OwnAccount,
+        Code::KeyReused,
+        Code::ChangedMeanwhile,
+        Code::IfMatchMissing,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const TOKEN: &[Code] = &[
+        Code::NoSuchAccount,
+        Code::NoSuchToken,
+        Code::NoSuchTenant,
+        Code::AccountRefused,
+        Code::BeyondOwn,
+        Code::IdTaken,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(Needs::SignedIn, routes!(api::me::show)),
+        Row::new(ACCOUNTS, routes!(api::accounts::list, api::accounts::create)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, routes!(api::accounts::show, api::accounts::put)).refusing(PUT),
+        Row::new(ACCOUNTS, routes!(api::accounts::set_password)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, routes!(api::accounts::make_link)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, routes!(api::tokens::list, api::tokens::create)).refusing(TOKEN),
+        Row::new(ACCOUNTS, routes!(api::tokens::revoke)).refusing(TOKEN),
+        Row::new(Needs::Nothing, routes!(sign_in::sign_in)).refusing(SIGN_IN),
+        Row::new(Needs::Nothing, routes!(sign_in::sign_out)).refusing(&[Code::StoreUnavailable]),
+        Row::page(Needs::Nothing, "/sign-in", sign_in::page()),
+        Row::page(Needs::Nothing, "/sign-in/once/{code}", sign_in::once()),
+    ]
+}
+
+fn change_sets() -> Vec<Row> {
+    const CREATE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::TooManyPreviews,
+        Code::KeyReused,
+        Code::StateNotSettable,
+        Code::NobodyChosen,
+        Code::TooManyAgents,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchChangeSet];
+    const START: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchChangeSet,
+        Code::HashDiffers,
+        Code::PreviewExpired,
+        Code::StartedAlready,
+        Code::CancelledAlready,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const CANCEL: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchChangeSet,
+        Code::TooLate,
+        Code::CancelledAlready,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const UNDO: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchChangeSet,
+        Code::NotStarted,
+        Code::StillLeaving,
+        Code::TooLateToUndo,
+        Code::TooManyPreviews,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(CHANGE, routes!(api::change_sets::create)).refusing(CREATE),
+        Row::new(READ, routes!(api::change_sets::list)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::change_sets::show)).refusing(ONE),
+        Row::new(CHANGE, routes!(api::change_sets::start)).refusing(START),
+        Row::new(CHANGE, routes!(api::change_sets::cancel)).refusing(CANCEL),
+        Row::new(CHANGE, routes!(api::change_sets::undo)).refusing(UNDO),
+    ]
+}
+
+fn approvals() -> Vec<Row> {
+    const DECIDE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchApproval,
+        Code::TooLate,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(READ, routes!(api::approvals::list)).refusing(OF_TENANT),
+        Row::new(CHANGE, routes!(api::approvals::accept)).refusing(DECIDE),
+        Row::new(CHANGE, routes!(api::approvals::deny)).refusing(DECIDE),
+    ]
+}
+
+fn skills() -> Vec<Row> {
+    const AGENT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent];
+    const SET_AGENT: &[Code] =
+        &[Code::NoSuchTenant, Code::NoSuchAgent, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
+    const SET: &[Code] =
+        &[Code::NoSuchTenant, Code::TooManySkills, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
+    vec![
+        Row::new(READ, routes!(api::skills::of_agent)).refusing(AGENT),
+        Row::new(IMPORT, routes!(api::skills::set_of_agent)).refusing(SET_AGENT),
+        Row::new(IMPORT, routes!(api::skills::set)).refusing(SET),
+    ]
+}
+
+fn rules() -> Vec<Row> {
+    const EDIT: Needs = Needs::Right(Right::EditRules);
+    const LOOK: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRule, Code::Unavailable];
+    const WRITE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchRule,
+        Code::RuleNotStored,
+        Code::ChangedMeanwhile,
+        Code::IfMatchMissing,
+        Code::RuleRefused,
+        Code::TooManyRules,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const TRY: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchRule,
+        Code::RuleRefused,
+        Code::TrialRefused,
+        Code::TooManyTrials,
+        Code::KeyReused,
+        Code::Unavailable,
+    ];
+    const TRIAL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchTrial, Code::KeyReused];
+    const AGENT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable];
+    vec![
+        Row::new(READ, routes!(api::rules::list)).refusing(LOOK),
+        Row::new(READ, routes!(api::rules::show)).refusing(LOOK),
+        Row::new(EDIT, routes!(api::rules::write)).refusing(WRITE),
+        Row::new(EDIT, routes!(api::rules::remove)).refusing(WRITE),
+        Row::new(EDIT, routes!(api::rules::set_mode)).refusing(WRITE),
+        Row::new(EDIT, routes!(api::rules::enable)).refusing(WRITE),
+        Row::new(EDIT, routes!(api::rules::disable)).refusing(WRITE),
+        Row::new(READ, routes!(api::rules::check)).refusing(LOOK),
+        Row::new(READ, routes!(api::rules::versions)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::rule_findings::list)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::rule_findings::explain)).refusing(AGENT),
+        Row::new(EDIT, routes!(api::rule_trials::create)).refusing(TRY),
+        Row::new(EDIT, routes!(api::rule_trials::list)).refusing(OF_TENANT),
+        Row::new(EDIT, routes!(api::rule_trials::show)).refusing(TRIAL),
+        Row::new(EDIT, routes!(api::rule_trials::cancel)).refusing(TRIAL),
+    ]
+}
+
+fn exceptions() -> Vec<Row> {
+    const EXCUSE: Needs = Needs::Right(Right::Excuse);
+    const MAKE: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchAgent,
+        Code::NoSuchTeam,
+        Code::TooManyExceptions,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const END: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchException,
+        Code::ExceptionOver,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    const LOOK: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::NoSuchException];
+    vec![
+        Row::new(EXCUSE, routes!(api::exceptions::create)).refusing(MAKE),
+        Row::new(READ, routes!(api::exceptions::list)).refusing(LOOK),
+        Row::new(READ, routes!(api::exceptions::show)).refusing(LOOK),
+        Row::new(EXCUSE, routes!(api::exceptions::end)).refusing(END),
+    ]
+}
