@@ -199,7 +199,7 @@ pub struct UndoArgs {
 
 /// Options of `change list`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  shiftkeeper change list --limit 10 --output json")]
+#[command(after_help = "Examples:\n  shiftkeeper change list --limit 10 --output json")]
 pub struct ListArgs {
     #[command(flatten)]
     common: CommonArgs,
@@ -210,7 +210,7 @@ pub struct ListArgs {
 
 /// Options of `change show`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  shiftkeeper change show 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77")]
+#[command(after_help = "Examples:\n  shiftkeeper change show 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77")]
 pub struct OneArgs {
     #[command(flatten)]
     common: CommonArgs,
@@ -222,7 +222,7 @@ pub struct OneArgs {
 /// Options of `change cancel`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example:\n  shiftkeeper change cancel 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"wrong team\""
+    after_help = "Examples:\n  shiftkeeper change cancel 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"wrong team\""
 )]
 pub struct CancelArgs {
     #[command(flatten)]
