@@ -54,8 +54,8 @@ pub enum DaemonError {
     },
     /// The configuration has no token for this.
     #[error(
-        "no token of the configuration may {right} for tenant {tenant}: set [client] token, or give one of [[server.tokens]] \
-         the right"
+        "no token of the configuration has the right {right} for tenant {tenant}: set [client] token, or add {right:?} to `may` of \
+         one of [[server.tokens]]"
     )]
     NoToken {
         /// What is to be done.
