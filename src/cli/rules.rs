@@ -84,7 +84,7 @@ Examples:
   shiftkeeper rules check config/rules.toml --tenant acme"
 )]
 pub struct CheckArgs {
-    /// Files of [[rules]] tables.
+    /// Files of `[[rules]]` tables.
     #[arg(id = "rule-files", value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Where the configuration comes from.

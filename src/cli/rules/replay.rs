@@ -36,7 +36,7 @@ pub struct ReplayArgs {
     /// A rule that there is.
     #[arg(value_name = "RULE", conflicts_with = "file")]
     pub rule: Option<RuleId>,
-    /// A file with one [[rules]] table: a new rule, or another version of one that there is.
+    /// A file with one `[[rules]]` table: a new rule, or another version of one that there is.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// First instant, as in 2026-11-16T00:00:00Z; as long before `--to` as may be without it.
