@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::json;
 
 use super::book::{Book, Open};
@@ -72,9 +73,10 @@ impl Keeper {
 
     /// The roster (the imported agents and the tenant's own list), the picture, the open transitions.
     async fn read_store(&mut self, now: UtcMicros) -> anyhow::Result<()> {
+        self.enlist().await?;
         let picture = read_picture(&self.link.reader, &self.link.tenant, now, &self.settings.agents).await?;
         (self.roster, self.leaving) = (picture.roster, picture.leaving);
-        self.open_files(&picture.subjects).await?;
+        self.open_files(&picture.subjects)?;
         for counters in self.link.reader.counters(&self.link.tenant).await? {
             self.take_counters(&counters);
         }
@@ -90,19 +92,18 @@ impl Keeper {
         Ok(())
     }
 
-    /// A file for every agent; those of the configuration that the store does not know yet get a subject.
-    async fn open_files(&mut self, subjects: &[Option<SubjectId>]) -> anyhow::Result<()> {
-        let mut zones = Zones::default();
+    /// Gives agents of the configuration whom the store does not know yet a subject. An import may bring the same agents at the same time,
+    /// and its subject may have come first: whoever needs one reads the store afterwards.
+    async fn enlist(&mut self) -> anyhow::Result<()> {
+        let stored = self.link.reader.agents(&self.link.tenant).await?;
+        let known: HashSet<&AgentId> = stored.iter().map(|stored| &stored.agent.id).collect();
         let mut commit = Commit::default();
-        self.files.clear();
-        for (slot, subject) in self.roster.slots().iter().zip(subjects) {
-            let subject = subject.unwrap_or_else(|| {
-                let subject = SubjectId(self.link.random.opaque_id());
-                let (tenant, agent) = (self.link.tenant.clone(), slot.agent().clone());
-                commit.agents.push(AgentWrite { tenant, agent, subject });
-                subject
+        for id in self.settings.agents.iter().filter(|id| !known.contains(id)) {
+            commit.agents.push(AgentWrite {
+                tenant: self.link.tenant.clone(),
+                agent: Agent { id: id.clone(), name: None, team: None, zone: None },
+                subject: SubjectId(self.link.random.opaque_id()),
             });
-            self.files.push(File::new(subject, zones.get(slot.agent().zone.as_ref())));
         }
         if !commit.is_empty() {
             self.link.writer.commit(commit).await?;
@@ -110,9 +111,22 @@ impl Keeper {
         Ok(())
     }
 
+    /// A file for every agent.
+    fn open_files(&mut self, subjects: &[Option<SubjectId>]) -> anyhow::Result<()> {
+        let mut zones = Zones::default();
+        self.files.clear();
+        for (slot, subject) in self.roster.slots().iter().zip(subjects) {
+            let agent = slot.agent();
+            let subject = subject.with_context(|| format!("agent {} has no subject in the store", agent.id))?;
+            self.files.push(File::new(subject, zones.get(agent.zone.as_ref())));
+        }
+        Ok(())
+    }
+
     /// The roster anew, after an import or a reload: those that are known keep what is known of them, those that come get what
     /// the store remembers of them, those whom neither a schedule nor the list names leave.
     async fn read_agents(&mut self) -> anyhow::Result<()> {
+        self.enlist().await?;
         let mut zones = Zones::default();
         let listed: HashSet<AgentId> = self.settings.agents.iter().cloned().collect();
         let (mut named, mut newcomers) = (listed.clone(), HashSet::new());
@@ -126,19 +140,6 @@ impl Keeper {
             }
             named.insert(id);
             self.add(&mut zones, stored.agent, stored.subject);
-        }
-        let mut commit = Commit::default();
-        for id in self.settings.agents.clone() {
-            if self.roster.find(id.as_str()).is_none() {
-                let agent = Agent { id, name: None, team: None, zone: None };
-                let subject = SubjectId(self.link.random.opaque_id());
-                let tenant = self.link.tenant.clone();
-                commit.agents.push(AgentWrite { tenant, agent: agent.clone(), subject });
-                self.add(&mut zones, agent, subject);
-            }
-        }
-        if !commit.is_empty() {
-            self.link.writer.commit(commit).await?;
         }
         if !newcomers.is_empty() {
             self.recall(&newcomers).await?;
