@@ -110,39 +110,40 @@ async fn each_event_arrives_in_its_agents_order_over_failures_stops_and_kills_be
     let recover = json!({"tenant": scenario.tenant, "since": "2026-10-26T00:00:00Z"});
     let (status, answer) = ask(&scenario, "/api/v1/webhooks/dead/recover", recover).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
-    let events = until_all_arrived(&scenario, &reader, [&flaky, &dead]).await;
+    let arrived = until_all_arrived(&scenario, &reader, [&flaky, &dead]).await;
     for id in ["flaky", "dead"] {
         until_nothing_waits(&scenario, id).await;
     }
+    // Events go on being made (heads of the chain, reports of the platform): what the receivers took is judged by the store at rest.
+    scenario.stop_daemon().await;
+    let events = scenario.events(&reader).await;
     assert!(events.len() >= team * WAVES * (restarts + 1), "{}", events.len());
     for (id, receiver) in [("flaky", &flaky), ("dead", &dead)] {
-        assert_in_order(&events, receiver);
+        assert_in_order(&events, receiver, arrived);
         let counts = receiver.counts();
         say(format!("{id}: {} events over {restarts} restarts: {counts:?}", events.len()));
     }
     let counts = flaky.counts();
     assert!(counts.duplicates > 0 && counts.failed * 4 > counts.received, "30 % fail: {counts:?}");
-    scenario.stop_daemon().await;
     scenario.audit(&reader).await;
     reader.close().await;
     scenario.sim.stop().await;
 }
 
-/// Waits until these receivers have taken everything that there is; gives it.
-async fn until_all_arrived(scenario: &Scenario, reader: &Reader, receivers: [&Receiver; 2]) -> Vec<StoredEvent> {
+/// Waits until these receivers have taken everything that there is; gives how many events that were.
+async fn until_all_arrived(scenario: &Scenario, reader: &Reader, receivers: [&Receiver; 2]) -> usize {
     let look = || async {
         let counts = reader.event_counts(&scenario.tenant).await.expect("readable");
         let stored: u64 = counts.iter().map(|(_, count)| count).sum();
         let taken = receivers.map(|receiver| receiver.counts().distinct);
-        if taken == [stored; 2] { Ok(()) } else { Err(format!("{taken:?} of {stored}")) }
+        if taken == [stored; 2] { Ok(stored as usize) } else { Err(format!("{taken:?} of {stored}")) }
     };
-    scenario.until_within("everything has arrived", ARRIVES_WITHIN, look).await;
-    scenario.events(reader).await
+    scenario.until_within("everything has arrived", ARRIVES_WITHIN, look).await
 }
 
-/// The receiver took exactly what the store has, each agent's events 1, 2, 3, …; what came to it again was the latest of its
-/// agent, under its own id.
-fn assert_in_order(events: &[StoredEvent], receiver: &Receiver) {
+/// The receiver took what the store has, each agent's events 1, 2, 3, …, and at least the `arrived` that there were when it had them
+/// all; what came to it again was the latest of its agent, under its own id.
+fn assert_in_order(events: &[StoredEvent], receiver: &Receiver, arrived: usize) {
     let stored: BTreeMap<_, _> = events
         .iter()
         .map(|event| (event.id.to_string(), (event.agent.as_ref().map(ToString::to_string), event.sequence)))
@@ -164,5 +165,5 @@ fn assert_in_order(events: &[StoredEvent], receiver: &Receiver) {
             latest.insert(agent, (sequence, receipt.id));
         }
     }
-    assert!(taken.iter().eq(stored.keys()), "{} of {} were taken", taken.len(), stored.len());
+    assert!(taken.len() >= arrived, "{} of {arrived} were taken", taken.len());
 }
