@@ -132,6 +132,9 @@ impl TenantList {
         for (tenancy, settings) in newer.told {
             tenancy.settings.send_replace(settings);
         }
+        for Made { tenant, tenancy, .. } in &self.made {
+            tenancy.link.thresholds.send_replace(Arc::new(tenant.thresholds.clone()));
+        }
         self.tools.live.keep(&self.made.iter().map(|made| made.tenant.id.clone()).collect());
         self.tools.directory.put(self.made.iter().map(|made| made.tenancy.link.clone()));
         self.wanted.send_replace(self.made.iter().map(|made| made.tenancy.clone()).collect());
@@ -159,6 +162,7 @@ impl TenantList {
             budget: std::sync::Mutex::new(Budget::closed()),
             reporting_budget: std::sync::Mutex::new(Budget::closed()),
             figures: watch::Sender::default(),
+            thresholds: watch::Sender::new(Arc::new(tenant.thresholds.clone())),
             offset: std::sync::Mutex::default(),
             meter: Meter::default(),
             feed: std::sync::Mutex::default(),

@@ -30,6 +30,7 @@ mod subscription;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod thresholds;
 mod time;
 mod tree;
 mod webhooks;

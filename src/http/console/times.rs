@@ -109,6 +109,16 @@ fn stamp(at: UtcMicros, zone: &TimeZone, format: &str) -> Stamp {
 /// A span as a clock shows it: `0:42`, `12:05`, `1:02:05`, and `3 d 4 h` from a day on. The module `time.js` writes the same.
 pub(super) struct Span(pub(super) Duration);
 
+impl Span {
+    /// A span that somebody has set, in its largest whole unit: `20 s`, `90 s`, `2 min`.
+    pub(super) fn in_words(span: Duration) -> String {
+        match span.as_secs() {
+            minutes if minutes > 0 && minutes % 60 == 0 => format!("{} min", minutes / 60),
+            seconds => format!("{seconds} s"),
+        }
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.0.as_secs();
