@@ -99,7 +99,7 @@ impl Maker<'_> {
             wait: String::new(),
             available: String::new(),
             staffed: String::new(),
-            taken: self.times.second(taken),
+            taken: self.times.time(taken),
             old: !self.figures.fresh(taken, self.now),
         }
     }

@@ -80,7 +80,12 @@ impl Times {
         stamp(at, &self.viewer, "%-d %b %H:%M:%S")
     }
 
-    /// The same for something of an agent.
+    /// The second of the day.
+    pub(super) fn time(&self, at: UtcMicros) -> Stamp {
+        stamp(at, &self.viewer, "%H:%M:%S")
+    }
+
+    /// The day and the second of something of an agent.
     pub(super) fn second_of(&self, at: UtcMicros, agent: Option<&str>) -> Stamp {
         stamp(at, &self.zone_of(agent), "%-d %b %H:%M:%S")
     }

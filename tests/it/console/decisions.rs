@@ -97,8 +97,8 @@ async fn what_a_rule_wants_is_approved_and_denied_on_the_page_of_all_and_on_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_only_look_is_offered_no_decision() {
-    let Some((scenario, browser)) = signed_in(asking(2), "viewer").await else { return };
-    until_asked(&scenario, &["u_0001", "u_0002"]).await;
+    let Some((scenario, browser)) = signed_in(asking(4), "viewer").await else { return };
+    until_asked(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
     for page in ["/approvals", "/agents/u_0001"] {
         browser.go(&scenario.page(page)).await;
         browser.until_text("#fresh", |text| text.contains("back")).await;
@@ -170,7 +170,7 @@ async fn the_chain_is_verified_by_a_button_and_narrowed_by_its_action() {
     browser.write("#action", "transition.").await;
     browser.click("form[role=search] button").await;
     browser.until_url(|url| url.contains("action=transition.")).await;
-    browser.until_text("main tbody", |text| text.contains("transition.") && text.contains("u_0001")).await;
+    browser.until_text("main tbody", |text| text.contains("transition.") && text.contains("Agent 1")).await;
     assert_eq!(browser.count("main tbody tr td[data-label=Action]").await, browser.count("main tbody tr").await);
     // What went out as a file is what the chain holds.
     let script = "const done = arguments[0];

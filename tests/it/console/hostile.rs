@@ -215,7 +215,10 @@ async fn a_hundred_hostile_reasons_run_nothing() {
         let wish = json!({"tenant": tenant, "agents": agents, "to": "Ready", "reason": text, "note": text});
         send(&scenario, Method::POST, "/api/v1/transitions", &wish).await;
         let wish = json!({"tenant": tenant, "select": {"agents": agents}, "to": "NotReady", "reason": text, "note": text, "below_floor": text});
-        sets.push(send(&scenario, Method::POST, "/api/v1/change-sets", &wish).await);
+        // Previews are kept for as many as that.
+        if number % 3 == 0 || number == texts.len() - 1 {
+            sets.push((number, send(&scenario, Method::POST, "/api/v1/change-sets", &wish).await));
+        }
     }
     // The newest fifty of each list, and the fifty before.
     for page in ["/exceptions", "/changes", "/audit"] {
@@ -235,9 +238,12 @@ async fn a_hundred_hostile_reasons_run_nothing() {
         browser.until_text("[aria-labelledby=day-heading]", |shown| shown.contains(&text)).await;
         browser.until_text("[aria-labelledby=changes-heading]", |shown| shown.contains(&text)).await;
         nothing_ran(&browser, &who).await;
-        browser.go(&scenario.page(&format!("/changes/{}", sets[number - 1]["id"].as_str().expect("an id")))).await;
+    }
+    for (number, set) in &sets {
+        browser.go(&scenario.page(&format!("/changes/{}", set["id"].as_str().expect("an id")))).await;
+        let text = shown(&texts[*number]);
         browser.until_text("[aria-labelledby=sum]", |shown| shown.contains(&text)).await;
-        nothing_ran(&browser, &who).await;
+        nothing_ran(&browser, &text).await;
     }
     // Live shows what was accepted, out of the stream.
     browser.go(&scenario.page("/")).await;

@@ -3,7 +3,7 @@
 
 import { put } from './page.js';
 import { isOld, standing } from './thresholds.js';
-import { second, span } from './time.js';
+import { span, time } from './time.js';
 
 /** @param {Element} card @param {string} field */
 const part = (card, field) => card.querySelector(`[data-f="${field}"]`);
@@ -25,7 +25,7 @@ export function putCard(one) {
   put(part(card, 'available'), figure(one.agents_available));
   put(part(card, 'staffed'), figure(skill ? one.agents_staffed : one.agents_logged_on));
   const taken = /** @type {HTMLElement | null} */ (part(card, 'taken'));
-  put(taken, second(one.taken_at));
+  put(taken, time(one.taken_at));
   taken?.setAttribute('datetime', one.taken_at);
   if (taken) taken.dataset.taken = String(Date.parse(one.taken_at));
   age(card);

@@ -54,6 +54,8 @@ function toAddress({ q, state, verdict, team, queue, sort }) {
 // ---- the table as a whole
 
 let drawn = false;
+/** Something was typed, maybe before there was anything to find. */
+let typed = false;
 
 /** @param {string} id @param {boolean} hidden */
 function hide(id, hidden) {
@@ -172,9 +174,9 @@ function drawWorst(out) {
       const word = stateWord(known.state);
       return make('li', {},
         make('a', { href: address(`/agents/${encodeURIComponent(known.id)}`) }, known.name), ' ',
+        make('strong', {}, 'out for ', make('time', { 'data-since': String(known.judged) }, span(now() - known.judged))), ' ',
         make('span', { class: word.className }, make('i', { class: 'shape' }), make('span', {}, word.label)), ' ',
-        make('span', { class: 'sub' }, `planned: ${activityWord(known.activity)}`), ' ',
-        make('strong', {}, 'out for ', make('time', { 'data-since': String(known.judged) }, span(now() - known.judged))));
+        make('span', { class: 'sub' }, `planned: ${activityWord(known.activity)}`));
     }));
     goOn(list);
   }
@@ -227,7 +229,8 @@ function paint() {
   if (anew && !drawn) {
     drawn = true;
     hide('not-here', true);
-    arrange();
+    if (typed) readForm();
+    else arrange();
   } else {
     compareOrder();
   }
@@ -275,6 +278,7 @@ filterForm.addEventListener('submit', (event) => {
   readForm();
 });
 filterForm.addEventListener('input', () => {
+  typed = true;
   if (drawn) readForm();
 });
 function readForm() {
