@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::ApiState;
 use super::auth::{Arrival, Caller, Line};
-use super::problem::{Code, Problem};
+use super::problem::{Code, Problem, bad_body};
 use crate::domain::rights::Role;
 use crate::domain::secret::Secret;
 use crate::engine::accounts::{SignInError, SignedIn};
@@ -253,7 +253,7 @@ fn read(headers: &HeaderMap, is_form: bool, body: &Bytes) -> Result<Typed, Probl
         Err(_) => Err(Problem::of(Code::BadBody, "the body is no JSON")),
         Ok(value) => serde_json::from_value(value).map_err(|_| {
             let detail = "the body is to be {\"name\": TEXT, \"password\": TEXT}";
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::BadBody.name(), detail)
+            bad_body(StatusCode::UNPROCESSABLE_ENTITY, detail.to_owned())
         }),
     }
 }
