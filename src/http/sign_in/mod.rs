@@ -146,8 +146,7 @@ pub(super) async fn sign_in(
             let answer = if is_form {
                 Redirect::to(&next).into_response()
             } else {
-                let In { id, role } = In { id: signed_in.powers.id.to_string(), role: signed_in.powers.role };
-                axum::Json(In { id, role }).into_response()
+                axum::Json(In { id: signed_in.powers.id.to_string(), role: signed_in.powers.role }).into_response()
             };
             Ok(with_cookie(answer, &state, &arrival.line, &signed_in))
         }

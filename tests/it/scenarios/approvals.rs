@@ -63,9 +63,9 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     let of_first = told.iter().find(|body| body["data"]["userId"] == "u_0001").expect("told of the first");
     let data = &of_first["data"];
     assert_eq!(
-        (&waiting["event"], &data["transitionId"]),
+        (&of_first["event"], &data["transitionId"]),
         (&json!("APPROVAL_WAITING"), &first["transition"]),
-        "{waiting}"
+        "{of_first}"
     );
     assert_eq!(
         (&data["ruleId"], &data["because"], &data["expiresAt"]),
