@@ -178,7 +178,7 @@ fn schedules() -> Vec<Row> {
 
 fn the_live_picture() -> Vec<Row> {
     const VIEWER: &[Code] = &[Code::NoSuchTenant, Code::TooManyViewers];
-    const SOCKET: &[Code] = &[Code::NoSuchTenant, Code::TooManyViewers, Code::NotAWebsocket];
+    const SOCKET: &[Code] = &[Code::CrossSite, Code::NoSuchTenant, Code::TooManyViewers, Code::NotAWebsocket];
     vec![
         Row::new(READ, routes!(live::socket)).of(Kind::Lasting).refusing(SOCKET),
         Row::new(READ, routes!(live::events)).of(Kind::Lasting).refusing(VIEWER),
@@ -214,6 +214,18 @@ fn access() -> Vec<Row> {
         Code::Unavailable,
         Code::StoreUnavailable,
     ];
+    const SESSION: &[Code] =
+        &[Code::SessionNeeded, Code::NoSuchSession, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
+    const PASSWORD: &[Code] = &[
+        Code::SessionNeeded,
+        Code::NoSuchSession,
+        Code::PasswordWrong,
+        Code::AccountRefused,
+        Code::SignInSlow,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
     const TOKEN: &[Code] = &[
         Code::NoSuchAccount,
         Code::NoSuchToken,
@@ -227,6 +239,9 @@ fn access() -> Vec<Row> {
     ];
     vec![
         Row::new(Needs::SignedIn, routes!(api::me::show)),
+        Row::new(Needs::SignedIn, routes!(api::own::sessions)),
+        Row::new(Needs::SignedIn, routes!(api::own::end_session)).refusing(SESSION),
+        Row::new(Needs::SignedIn, routes!(api::own::change_password)).refusing(PASSWORD),
         Row::new(ACCOUNTS, routes!(api::accounts::list, api::accounts::create)).refusing(ACCOUNT),
         Row::new(ACCOUNTS, routes!(api::accounts::show, api::accounts::put)).refusing(PUT),
         Row::new(ACCOUNTS, routes!(api::accounts::set_password)).refusing(ACCOUNT),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::sim::SimState;
 
 use crate::harness::{Scenario, Setup, answer};
@@ -52,6 +53,24 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     assert_eq!((&first["rule"], &first["to"], &first["before"]), (&json!("back"), &json!("Ready"), &json!("NotReady")));
     assert!(first["because"].as_str().is_some_and(|because| because.contains("planned work")), "{first}");
     assert!(scenario.posts_for("u_0001").is_empty(), "it waits for a person");
+    let told = scenario.events(&scenario.reader().await).await;
+    let told: Vec<Value> = told
+        .iter()
+        .filter(|event| event.kind == EventKind::ApprovalWaiting)
+        .map(|event| serde_json::from_str(&event.body).expect("JSON"))
+        .collect();
+    assert_eq!(told.len(), 4, "each is told of once: {told:?}");
+    let of_first = told.iter().find(|body| body["data"]["userId"] == "u_0001").expect("told of the first");
+    let data = &of_first["data"];
+    assert_eq!(
+        (&of_first["event"], &data["transitionId"]),
+        (&json!("APPROVAL_WAITING"), &first["transition"]),
+        "{of_first}"
+    );
+    assert_eq!(
+        (&data["ruleId"], &data["because"], &data["expiresAt"]),
+        (&json!("back"), &first["because"], &first["expires_at"])
+    );
 
     let (status, accepted) = decide(&scenario, &first, "accept", Some("go on")).await;
     assert_eq!(status, StatusCode::OK, "{accepted}");
