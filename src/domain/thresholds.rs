@@ -92,7 +92,8 @@ pub struct Thresholds {
 impl Default for Thresholds {
     /// Wrap-up of 3 and 6 minutes, idle of 5 and 15, a contact of 10 and 20, a break of 15 and 35; 80 and 70 per cent.
     fn default() -> Self {
-        let minutes = |watch, act| Bounds { watch: Some(Duration::from_mins(watch)), act: Some(Duration::from_mins(act)) };
+        let minutes =
+            |watch, act| Bounds { watch: Some(Duration::from_mins(watch)), act: Some(Duration::from_mins(act)) };
         let in_state = [
             (AgentState::AfterContactWork, minutes(3, 6)),
             (AgentState::Idle, minutes(5, 15)),

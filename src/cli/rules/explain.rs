@@ -58,7 +58,7 @@ struct RuleExplained {
     outcome: Outcome,
     why: Option<String>,
     because: String,
-    conditions: Vec<Condition>,
+    conditions: Vec<Found>,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +71,7 @@ enum Outcome {
 }
 
 #[derive(Deserialize)]
-struct Condition {
+struct Found {
     condition: String,
     wanted: String,
     actual: String,
@@ -111,11 +111,9 @@ impl RuleExplained {
             Outcome::Held => format!("{rule} wants to {wants} and is held, {why}: {because}"),
             Outcome::Taken => format!("{rule} wants to {wants}, but {why}: {because}"),
             Outcome::NoMatch => {
-                let missed = self.conditions.iter().filter(|condition| !condition.held);
+                let missed = self.conditions.iter().filter(|found| !found.held);
                 let missed: Vec<String> = missed
-                    .map(|Condition { condition, wanted, actual, .. }| {
-                        format!("{condition} is {actual} (wanted {wanted})")
-                    })
+                    .map(|Found { condition, wanted, actual, .. }| format!("{condition} is {actual} (wanted {wanted})"))
                     .collect();
                 format!("{rule} does not match: {}", missed.join(", "))
             }

@@ -94,10 +94,11 @@ impl Accounts {
         let is_right = is_right.await.unwrap_or(false);
         drop(turn);
         let account = account.filter(|account| is_right && !account.disabled);
-        match &account {
-            Some(account) => gate.succeed(&one, &account.id, real.monotonic()),
+        if let Some(account) = &account {
+            gate.succeed(&one, &account.id, real.monotonic());
+        } else {
             // What was typed as the name is not logged: it may be the password.
-            None => tracing::info!(source = ?from, "a password was refused"),
+            tracing::info!(source = ?from, "a password was refused");
         }
         Ok(account)
     }

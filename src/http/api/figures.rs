@@ -160,8 +160,7 @@ pub(in crate::http) async fn skills(
 ) -> Result<Json<SkillList>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
     let newest = Newest::of(&state, &tenant)?;
-    let figured =
-        newest.figures.skills.iter().map(|taken| (taken.figures.id.clone(), SkillShown::of(taken, &newest)));
+    let figured = newest.figures.skills.iter().map(|taken| (taken.figures.id.clone(), SkillShown::of(taken, &newest)));
     let mut skills: BTreeMap<SkillId, SkillShown> = figured.collect();
     for skill in state.reader.skills(&tenant).await? {
         let shown = skills.entry(skill.id.clone()).or_insert_with(|| SkillShown::unread(skill.id));

@@ -46,7 +46,8 @@ impl Picture {
 
     /// Their teams, in order.
     pub(super) fn teams(&self) -> Vec<String> {
-        let teams: BTreeSet<String> = self.agents().filter_map(|card| card.team.as_ref().map(ToString::to_string)).collect();
+        let teams: BTreeSet<String> =
+            self.agents().filter_map(|card| card.team.as_ref().map(ToString::to_string)).collect();
         teams.into_iter().collect()
     }
 }

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::ask::Ask;
-use super::failure::Failure;
 use super::cards::{Card, cards};
+use super::failure::Failure;
 use super::live::age;
 use super::picture::Picture;
 use super::rows::Row;

@@ -20,6 +20,7 @@ pub(super) fn table() -> Vec<Row> {
         audit(),
         schedules(),
         the_live_picture(),
+        own(),
         access(),
         change_sets(),
         approvals(),
@@ -214,18 +215,6 @@ fn access() -> Vec<Row> {
         Code::Unavailable,
         Code::StoreUnavailable,
     ];
-    const SESSION: &[Code] =
-        &[Code::SessionNeeded, Code::NoSuchSession, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
-    const PASSWORD: &[Code] = &[
-        Code::SessionNeeded,
-        Code::NoSuchSession,
-        Code::PasswordWrong,
-        Code::AccountRefused,
-        Code::SignInSlow,
-        Code::KeyReused,
-        Code::Unavailable,
-        Code::StoreUnavailable,
-    ];
     const TOKEN: &[Code] = &[
         Code::NoSuchAccount,
         Code::NoSuchToken,
@@ -238,10 +227,6 @@ fn access() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(Needs::SignedIn, routes!(api::me::show)),
-        Row::new(Needs::SignedIn, routes!(api::own::sessions)),
-        Row::new(Needs::SignedIn, routes!(api::own::end_session)).refusing(SESSION),
-        Row::new(Needs::SignedIn, routes!(api::own::change_password)).refusing(PASSWORD),
         Row::new(ACCOUNTS, routes!(api::accounts::list, api::accounts::create)).refusing(ACCOUNT),
         Row::new(ACCOUNTS, routes!(api::accounts::show, api::accounts::put)).refusing(PUT),
         Row::new(ACCOUNTS, routes!(api::accounts::set_password)).refusing(ACCOUNT),
@@ -252,6 +237,28 @@ fn access() -> Vec<Row> {
         Row::new(Needs::Nothing, routes!(sign_in::sign_out)).refusing(&[Code::StoreUnavailable]),
         Row::page(Needs::Nothing, "/sign-in", sign_in::page()),
         Row::page(Needs::Nothing, "/sign-in/once/{code}", sign_in::once()),
+    ]
+}
+
+/// The caller's own account.
+fn own() -> Vec<Row> {
+    const SESSION: &[Code] =
+        &[Code::SessionNeeded, Code::NoSuchSession, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
+    const PASSWORD: &[Code] = &[
+        Code::SessionNeeded,
+        Code::NoSuchSession,
+        Code::PasswordWrong,
+        Code::AccountRefused,
+        Code::SignInSlow,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(Needs::SignedIn, routes!(api::me::show)),
+        Row::new(Needs::SignedIn, routes!(api::own::sessions)),
+        Row::new(Needs::SignedIn, routes!(api::own::end_session)).refusing(SESSION),
+        Row::new(Needs::SignedIn, routes!(api::own::change_password)).refusing(PASSWORD),
     ]
 }
 

@@ -87,7 +87,11 @@ async fn what_a_rule_wants_is_approved_and_denied_on_the_page_of_all_and_on_the_
     }
     // Who decided stands with the change, on the page and in the chain.
     browser.go(&scenario.page("/agents/u_0003")).await;
-    browser.until_text("[aria-labelledby=changes-heading] tbody", |text| text.contains("back") && text.contains("confirmed")).await;
+    browser
+        .until_text("[aria-labelledby=changes-heading] tbody", |text| {
+            text.contains("back") && text.contains("confirmed")
+        })
+        .await;
     let (_, entries) =
         scenario.get(&format!("/api/v1/audit?tenant={}&action=transition.denied", scenario.tenant)).await;
     let by: Vec<&Value> = entries["entries"].as_array().into_iter().flatten().map(|entry| &entry["actor"]).collect();

@@ -174,7 +174,13 @@ async fn a_hundred_hostile_names_of_skills_run_nothing() {
     let tenant = &scenario.tenant;
     for (number, text) in texts.iter().enumerate() {
         let skill = format!("s-{number}");
-        send(&scenario, Method::PUT, &format!("/api/v1/skills/{skill}"), &json!({"tenant": tenant, "name": text, "floor": 1})).await;
+        send(
+            &scenario,
+            Method::PUT,
+            &format!("/api/v1/skills/{skill}"),
+            &json!({"tenant": tenant, "name": text, "floor": 1}),
+        )
+        .await;
         let path = format!("/api/v1/agents/{}/skills", agent(number + 1));
         send(&scenario, Method::PUT, &path, &json!({"tenant": tenant, "skills": [skill]})).await;
     }
@@ -186,9 +192,11 @@ async fn a_hundred_hostile_names_of_skills_run_nothing() {
     let set = send(&scenario, Method::POST, "/api/v1/change-sets", &wish).await;
     browser.go(&scenario.page(&format!("/changes/{}", set["id"].as_str().expect("an id")))).await;
     browser.find("#members tr").await;
-    let script = "return [...document.querySelectorAll('[aria-labelledby=sum] li .outcome')].map((one) => one.textContent)";
+    let script =
+        "return [...document.querySelectorAll('[aria-labelledby=sum] li .outcome')].map((one) => one.textContent)";
     let floors = browser.run(script, &[]).await;
-    let floors: Vec<String> = floors.as_array().into_iter().flatten().map(|one| shown(one.as_str().expect("text"))).collect();
+    let floors: Vec<String> =
+        floors.as_array().into_iter().flatten().map(|one| shown(one.as_str().expect("text"))).collect();
     for text in &texts {
         assert!(floors.contains(&shown(text)), "{text} is shown as written: {floors:?}");
     }

@@ -76,7 +76,13 @@ async fn two_thousand_agents_are_sorted_narrowed_and_selected_while_they_change(
     browser.until_text("#total", |text| text == "2000").await;
     let mut figures = Vec::new();
     let load = browser.run("const [page] = performance.getEntriesByType('navigation'); return [page.responseEnd - page.requestStart, page.domInteractive - page.responseEnd, page.loadEventEnd - page.responseEnd, page.decodedBodySize / 1024]", &[]).await;
-    figures.push(format!("the page: answered in {:.0} ms, read in {:.0} ms, loaded in {:.0} ms, {:.0} KiB", load[0].as_f64().unwrap_or_default(), load[1].as_f64().unwrap_or_default(), load[2].as_f64().unwrap_or_default(), load[3].as_f64().unwrap_or_default()));
+    figures.push(format!(
+        "the page: answered in {:.0} ms, read in {:.0} ms, loaded in {:.0} ms, {:.0} KiB",
+        load[0].as_f64().unwrap_or_default(),
+        load[1].as_f64().unwrap_or_default(),
+        load[2].as_f64().unwrap_or_default(),
+        load[3].as_f64().unwrap_or_default()
+    ));
     browser.run(WATCH, &[]).await;
     stream(&scenario, &browser, if full_size() { 900 } else { 120 }).await;
     figures.push(format!("frames while fifty change at a time: {}", spread(&browser.run("return __gaps", &[]).await)));
@@ -92,7 +98,9 @@ async fn two_thousand_agents_are_sorted_narrowed_and_selected_while_they_change(
     let sorted = ids(&browser).await;
     assert_eq!((sorted.len(), sorted[0].as_str(), sorted[AGENTS - 1].as_str()), (AGENTS, "u_0001", "u_2000"));
     let search = |text: &str| {
-        format!("const box = document.querySelector('#q'); box.value = '{text}'; box.dispatchEvent(new Event('input', {{bubbles: true}}))")
+        format!(
+            "const box = document.querySelector('#q'); box.value = '{text}'; box.dispatchEvent(new Event('input', {{bubbles: true}}))"
+        )
     };
     figures.push(timed(&browser, "searched for u_19", &search("u_19")).await);
     browser.until_text("#matching", |text| text == "100").await;
@@ -108,7 +116,7 @@ async fn two_thousand_agents_are_sorted_narrowed_and_selected_while_they_change(
     browser.until_text(&format!("{} [data-f=state]", row("u_1234")), |text| text == "Ready").await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     if full_size() {
-        say(&figures.join("\n"));
+        say(figures.join("\n"));
     }
     browser.end().await;
 }

@@ -108,7 +108,8 @@ async fn of_two_who_edit_one_rule_the_second_is_told_and_loses_nothing() {
     let told = other.until_text("#lost:not([hidden])", |text| text.contains("Somebody changed this rule")).await;
     assert!(told.contains("supervisor") && told.contains("version 2") && told.contains("slower"), "{told}");
     assert!(other.text("#lost pre").await.contains("6m"), "theirs is shown");
-    let kept = other.run("return [document.querySelector('#text').value, document.querySelector('#why').value]", &[]).await;
+    let kept =
+        other.run("return [document.querySelector('#text').value, document.querySelector('#why').value]", &[]).await;
     assert_eq!(kept, json!([mine, "slower still"]), "nothing that was typed is lost");
     super::picture(&other, "journey-lost-race").await;
     // Saved again without a decision, it is refused again: the older version is still the one that was read.

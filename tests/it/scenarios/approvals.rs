@@ -39,20 +39,8 @@ async fn decide(scenario: &Scenario, asked: &Value, what: &str, note: Option<&st
     answer(scenario.request(Method::POST, &path).json(&body)).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_lets_a_rules_change_go_or_refuses_it() {
-    let mut setup = Setup::team(4);
-    setup.speed = 30;
-    setup.rules = ASKS;
-    setup.tenant_tables =
-        "[tenants.policy]\nwait_at_most = \"10m\"\n[tenants.automation]\nleave_alone = \"20m\"\nstale_intervals = 30\n";
-    let scenario = Scenario::start_team(setup).await;
-    let asked = until_asked(&scenario, 4).await;
-    let of = |agent: &str| asked.iter().find(|one| one["agent"] == agent).expect("it is asked for").clone();
-    let first = of("u_0001");
-    assert_eq!((&first["rule"], &first["to"], &first["before"]), (&json!("back"), &json!("Ready"), &json!("NotReady")));
-    assert!(first["because"].as_str().is_some_and(|because| because.contains("planned work")), "{first}");
-    assert!(scenario.posts_for("u_0001").is_empty(), "it waits for a person");
+/// Whoever is told by webhook has heard of each that waits, once.
+async fn each_was_told_of(scenario: &Scenario, first: &Value) {
     let told = scenario.events(&scenario.reader().await).await;
     let told: Vec<Value> = told
         .iter()
@@ -71,6 +59,23 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
         (&data["ruleId"], &data["because"], &data["expiresAt"]),
         (&json!("back"), &first["because"], &first["expires_at"])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_lets_a_rules_change_go_or_refuses_it() {
+    let mut setup = Setup::team(4);
+    setup.speed = 30;
+    setup.rules = ASKS;
+    setup.tenant_tables =
+        "[tenants.policy]\nwait_at_most = \"10m\"\n[tenants.automation]\nleave_alone = \"20m\"\nstale_intervals = 30\n";
+    let scenario = Scenario::start_team(setup).await;
+    let asked = until_asked(&scenario, 4).await;
+    let of = |agent: &str| asked.iter().find(|one| one["agent"] == agent).expect("it is asked for").clone();
+    let first = of("u_0001");
+    assert_eq!((&first["rule"], &first["to"], &first["before"]), (&json!("back"), &json!("Ready"), &json!("NotReady")));
+    assert!(first["because"].as_str().is_some_and(|because| because.contains("planned work")), "{first}");
+    assert!(scenario.posts_for("u_0001").is_empty(), "it waits for a person");
+    each_was_told_of(&scenario, &first).await;
 
     let (status, accepted) = decide(&scenario, &first, "accept", Some("go on")).await;
     assert_eq!(status, StatusCode::OK, "{accepted}");

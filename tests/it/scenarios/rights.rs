@@ -303,7 +303,7 @@ async fn who_reaches_another_tenant_or_team_sees_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_supervisor_excuses_and_takes_up_nothing_that_is_of_another_team() {
+async fn a_supervisor_excuses_nobody_of_another_team() {
     let scenario = Scenario::start_team(Setup::team(8)).await;
     let mine = token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
     let post =
@@ -334,6 +334,15 @@ async fn a_supervisor_excuses_and_takes_up_nothing_that_is_of_another_team() {
     let (status, body) = post(&mine, path, excuse(json!({"agents": ["u_0001", "u_0005"]}))).await;
     assert_eq!(status, StatusCode::CREATED, "{body}");
 
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_takes_up_no_change_set_with_agents_of_another_team() {
+    let scenario = Scenario::start_team(Setup::team(8)).await;
+    let mine = token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
+    let post =
+        |token: &str, path: &str, body: Value| answer(scenario.request_as(token, Method::POST, path).json(&body));
     let sets = "/api/v1/change-sets";
     // One of the other team alone, and one that has agents of both.
     for agents in [&["u_0002"][..], &["u_0001", "u_0002"]] {
