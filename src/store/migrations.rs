@@ -85,6 +85,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0012_rules.sql"),
         postgres: include_str!("../../migrations/postgres/0012_rules.sql"),
     },
+    Shipped {
+        version: 13,
+        name: "adherence days",
+        sqlite: include_str!("../../migrations/sqlite/0013_adherence_days.sql"),
+        postgres: include_str!("../../migrations/postgres/0013_adherence_days.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

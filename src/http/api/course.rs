@@ -382,7 +382,7 @@ async fn stays_of(
 fn stay(stored: &StoredHistory, known_until: UtcMicros) -> Stay {
     let start = stored.row.entered_at;
     let end = stored.left_at.unwrap_or_else(|| known_until.max(start));
-    Stay { state: stored.row.state.clone(), start, end }
+    Stay { state: stored.row.state.clone(), reason: stored.row.reason.clone(), start, end }
 }
 
 fn planned(plan: &AgentPlan, asked: Span) -> Vec<PlannedSpan> {
@@ -397,7 +397,7 @@ fn planned(plan: &AgentPlan, asked: Span) -> Vec<PlannedSpan> {
 
 fn actual(rows: &[StoredHistory], known_until: UtcMicros, (from, to): Span) -> Vec<ActualSpan> {
     let shown = rows.iter().filter_map(|stored| {
-        let Stay { state, start, end } = stay(stored, known_until);
+        let Stay { state, start, end, .. } = stay(stored, known_until);
         let (start, end) = (start.max(from), end.min(to));
         let row = &stored.row;
         (start < end).then(|| ActualSpan {
