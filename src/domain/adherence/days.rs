@@ -34,6 +34,12 @@ pub fn days_touching((from, to): Span, zone: &TimeZone) -> Vec<(Date, Span)> {
     days
 }
 
+/// The instants of a day; none where the zone left it out.
+pub fn day_span(day: Date, zone: &TimeZone) -> Option<Span> {
+    let span = (first_instant(day, zone)?, first_instant(day.tomorrow().ok()?, zone)?);
+    (span.0 < span.1).then_some(span)
+}
+
 fn first_instant(day: Date, zone: &TimeZone) -> Option<UtcMicros> {
     let zoned = day.to_zoned(zone.clone()).ok()?.start_of_day().ok()?;
     Some(zoned.timestamp().into())

@@ -61,7 +61,7 @@ fn a_start_is_late_and_a_leave_early_beyond_the_tolerance_of_two_minutes_and_the
     }
     for (second, early) in [(119, 0), (120, 0), (121, 121)] {
         let counts = counts(&[(0, LoggedOut), (8 * HOUR, Ready), (16 * HOUR - second, LoggedOut)]);
-        assert_eq!((counts.early_leaves, counts.early_us), (u64::from(early > 0), early.unsigned_abs() * 1_000_000));
+        assert_eq!((counts.early_leaves, counts.early_us), (u64::from(early > 0), early * 1_000_000));
     }
     // Who never came was not late, and did not rest too long.
     let never = counts(&[(0, LoggedOut)]);
@@ -145,7 +145,14 @@ fn while_the_daemon_was_down_nobody_is_out() {
     use AgentState::{Paused, Ready};
     // Paused from 9 to 13 o'clock as history has it; but nobody looked between 9:01 and 13.
     let stay = |state, start, end| Stay { state, reason: None, start: at(start), end: at(end) };
-    let mut stays = vec![stay(Ready, 0, 9 * HOUR), stay(Paused, 9 * HOUR, 13 * HOUR), stay(Ready, 13 * HOUR, 24 * HOUR)];
+    let (rest, end) = (14 * HOUR, 14 * HOUR + 900);
+    let mut stays = vec![
+        stay(Ready, 0, 9 * HOUR),
+        stay(Paused, 9 * HOUR, 13 * HOUR),
+        stay(Ready, 13 * HOUR, rest),
+        stay(Paused, rest, end),
+        stay(Ready, end, 24 * HOUR),
+    ];
     let sights = [(at(0), at(9 * HOUR + 60)), (at(13 * HOUR), at(24 * HOUR))];
     sight::cut(&mut stays, &sights, Some(at(24 * HOUR)));
     let (settings, plan) = (AdherenceSettings::default(), plan());
