@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::io;
 
 use jiff::civil::Date;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::request::Request;
 use crate::domain::time::UtcMicros;
@@ -94,8 +94,9 @@ pub struct Section {
     pub title: &'static str,
     /// Its columns, in the order of each row's cells.
     pub columns: &'static [Column],
-    /// The column with the instant at which a row was last written, where rows may be written again after the report was made (a
-    /// transition that is still open, a segment that is recomputed). `report verify` tells these from rows that somebody changed.
+    /// The column with the instant since when a row stands as it is, where rows may still change after the report was made (a transition
+    /// that is open, a segment that is recomputed); an empty cell says that it may still change. `report verify` tells what went on so
+    /// from what somebody changed.
     pub written: Option<usize>,
     /// How the section is drawn, where a picture helps.
     pub chart: Option<Chart>,
@@ -126,7 +127,8 @@ pub enum ChartKind {
 }
 
 /// What one figure means.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Definition {
     /// The figure by its column's name.
     pub name: Cow<'static, str>,
@@ -157,7 +159,7 @@ pub struct Heading {
 }
 
 /// The end of an audit chain.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AuditHead {
     /// The number of its last entry; 0 where it has none.
     pub seq: u64,
@@ -165,7 +167,8 @@ pub struct AuditHead {
     pub hash: String,
 }
 
-/// What takes a report's rows, in order: `section`, its rows, `end`, the next `section`.
+/// What takes a report's rows: `section`, its rows, `end`, the next `section`. Sections may come in another order than
+/// [`super::request::Kind::sections`] has them, which is the order that people see: totals that are added up from rows come after them.
 pub trait Sink: Send {
     /// A section begins.
     fn section(&mut self, section: &'static Section) -> Result<(), WriteError>;
