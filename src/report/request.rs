@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::document::{Definition, Recount, ReportError, Section, Sink};
+use super::adherence::{self, adherence as days, break_list, not_ready_time, segment_list};
 use super::{compliance, trend};
+use crate::domain::adherence::figures::Variant;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::Reader;
@@ -24,17 +26,30 @@ pub enum Kind {
     Compliance,
     /// How a figure of a skill or queue moves, and where it is odd.
     Trend,
+    /// Adherence and the figures beside it, by agent and day.
+    Adherence,
+    /// Planned against seen, cut to the microsecond.
+    Segments,
+    /// Not-ready time by state and reason code.
+    NotReady,
+    /// Mandatory breaks, planned against taken.
+    Breaks,
 }
 
 impl Kind {
     /// All of them, in the order of the docs.
-    pub const ALL: [Self; 2] = [Self::Compliance, Self::Trend];
+    pub const ALL: [Self; 6] =
+        [Self::Compliance, Self::Trend, Self::Adherence, Self::Segments, Self::NotReady, Self::Breaks];
 
     /// As commands, files and the API spell it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Compliance => "compliance",
             Self::Trend => "trend",
+            Self::Adherence => "adherence",
+            Self::Segments => "segments",
+            Self::NotReady => "not-ready",
+            Self::Breaks => "breaks",
         }
     }
 
@@ -43,6 +58,10 @@ impl Kind {
         match self {
             Self::Compliance => "Compliance",
             Self::Trend => "Trend",
+            Self::Adherence => "Adherence",
+            Self::Segments => "Segments",
+            Self::NotReady => "Not-ready time",
+            Self::Breaks => "Mandatory breaks",
         }
     }
 
@@ -51,6 +70,10 @@ impl Kind {
         match self {
             Self::Compliance => compliance::SECTIONS,
             Self::Trend => trend::SECTIONS,
+            Self::Adherence => days::SECTIONS,
+            Self::Segments => segment_list::SECTIONS,
+            Self::NotReady => not_ready_time::SECTIONS,
+            Self::Breaks => break_list::SECTIONS,
         }
     }
 
@@ -59,13 +82,17 @@ impl Kind {
         match self {
             Self::Compliance => "logs",
             Self::Trend => "points",
+            Self::Adherence => "days",
+            Self::Segments => "segments",
+            Self::NotReady => "agents",
+            Self::Breaks => "breaks",
         }
     }
 
     /// The filters that it knows.
     pub const fn filters(self) -> &'static [&'static str] {
         match self {
-            Self::Compliance => &["teams", "agents"],
+            Self::Compliance | Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => &["teams", "agents"],
             Self::Trend => &["skill", "queue", "figure", "window", "threshold"],
         }
     }
@@ -73,7 +100,8 @@ impl Kind {
     /// The variants of its formula, by name and in words; the first holds where none is named. Empty where there is one formula.
     pub const fn variants(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Compliance | Self::Trend => &[],
+            Self::Adherence => Variant::NAMES,
+            Self::Compliance | Self::Trend | Self::Segments | Self::NotReady | Self::Breaks => &[],
         }
     }
 
@@ -82,13 +110,18 @@ impl Kind {
         match self {
             Self::Compliance => compliance::definitions(request),
             Self::Trend => trend::definitions(request),
+            Self::Adherence => days::definitions(request),
+            Self::Segments => segment_list::definitions(request),
+            Self::NotReady => not_ready_time::definitions(request),
+            Self::Breaks => break_list::definitions(request),
         }
     }
 
     /// What a reader has to know of this span, a sentence each.
-    pub async fn notes(self, _request: &Request, _reader: &Reader) -> Result<Vec<String>, ReportError> {
+    pub async fn notes(self, request: &Request, reader: &Reader) -> Result<Vec<String>, ReportError> {
         match self {
             Self::Compliance | Self::Trend => Ok(Vec::new()),
+            Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => adherence::notes(request, reader).await,
         }
     }
 
@@ -102,6 +135,10 @@ impl Kind {
         match self {
             Self::Compliance => compliance::write(request, reader, sink).await,
             Self::Trend => trend::write(request, reader, sink).await,
+            Self::Adherence => days::write(request, reader, sink).await,
+            Self::Segments => segment_list::write(request, reader, sink).await,
+            Self::NotReady => not_ready_time::write(request, reader, sink).await,
+            Self::Breaks => break_list::write(request, reader, sink).await,
         }
     }
 
@@ -110,6 +147,10 @@ impl Kind {
         match self {
             Self::Compliance => Some(Box::new(compliance::Again::default())),
             Self::Trend => None,
+            Self::Adherence => Some(Box::new(days::Again::default())),
+            Self::Segments => Some(Box::new(segment_list::Again::default())),
+            Self::NotReady => Some(Box::new(not_ready_time::Again::default())),
+            Self::Breaks => Some(Box::new(break_list::Again::default())),
         }
     }
 }

@@ -40,6 +40,14 @@ impl Variant {
     /// All of them, the usual one first.
     pub const ALL: [Self; 4] = [Self::InOfScheduled, Self::Exceptions, Self::ExceptionsOutside, Self::NeutralOut];
 
+    /// Their names and formulas, in that order.
+    pub const NAMES: &[(&'static str, &'static str)] = &[
+        (Self::InOfScheduled.name(), Self::InOfScheduled.formula()),
+        (Self::Exceptions.name(), Self::Exceptions.formula()),
+        (Self::ExceptionsOutside.name(), Self::ExceptionsOutside.formula()),
+        (Self::NeutralOut.name(), Self::NeutralOut.formula()),
+    ];
+
     /// The name in commands and files.
     pub const fn name(self) -> &'static str {
         match self {
