@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::link::Link;
 use super::settings::TenantSettings;
-use crate::clock::{RealTime, Stopwatch};
+use crate::clock::{RealTime, SharedClock, Stopwatch};
+use crate::domain::adherence::AdherenceSettings;
 use crate::domain::adherence::course::Span;
 use crate::domain::adherence::days::{day_span, days_touching};
 use crate::domain::adherence::figures::{Times, basis};
 use crate::domain::adherence::ledger::{Ledger, hull};
 use crate::domain::adherence::sums::Sums;
 use crate::domain::audit::AuditDraft;
-use crate::domain::ids::AgentId;
+use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
-use crate::store::{AdherenceDay, Commit, StoredAgent};
+use crate::store::{AdherenceDay, Commit, Reader, StoredAgent, Writer};
 
 /// Days that ended so long ago are computed where they are missing; a day that is there is computed anew however old it is.
 const LOOKS_BACK: Duration = Duration::from_hours(31 * 24);
@@ -46,15 +46,15 @@ const STALE_PAGE: u32 = 500;
 
 /// The worker of one tenant.
 pub async fn run(
-    link: Arc<Link>,
+    parts: DaysParts,
     mut settings: watch::Receiver<Arc<TenantSettings>>,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut worker = Worker { link, computed_through: HashMap::new(), ended_at: None };
+    let clock = parts.clock.clone();
+    let mut worker = Worker::new(parts);
     loop {
-        let wanted = settings.borrow_and_update().clone();
-        let every = LOOKS_EVERY.max(worker.link.clock.span_of_real(LOOKS_EVERY_REAL));
-        let clock = worker.link.clock.clone();
+        let wanted = settings.borrow_and_update().decide.adherence.clone();
+        let every = LOOKS_EVERY.max(clock.span_of_real(LOOKS_EVERY_REAL));
         tokio::select! {
             biased;
             // What is under way is computed anew.
@@ -69,8 +69,23 @@ pub async fn run(
     }
 }
 
-struct Worker {
-    link: Arc<Link>,
+/// What the worker is made of.
+#[derive(Clone, Debug)]
+pub struct DaysParts {
+    /// Whose days.
+    pub tenant: TenantId,
+    /// The daemon's clock.
+    pub clock: SharedClock,
+    /// The one writer.
+    pub writer: Writer,
+    /// The readers.
+    pub reader: Reader,
+}
+
+/// Does the work, a pass at a time.
+#[derive(Debug)]
+pub struct Worker {
+    parts: DaysParts,
     /// Up to which day each agent's days are computed, and by what.
     computed_through: HashMap<AgentId, (Date, String)>,
     /// When days that have ended were looked for last.
@@ -78,10 +93,16 @@ struct Worker {
 }
 
 impl Worker {
-    async fn work(&mut self, wanted: &TenantSettings) -> anyhow::Result<()> {
+    /// Nothing is computed yet as far as it knows.
+    pub fn new(parts: DaysParts) -> Self {
+        Self { parts, computed_through: HashMap::new(), ended_at: None }
+    }
+
+    /// Brings the store's days up to date, judged by these settings from now on.
+    pub async fn work(&mut self, wanted: &AdherenceSettings) -> anyhow::Result<()> {
         self.keep_basis(wanted).await.context("what adherence is judged by")?;
         self.mend_stale().await.context("days of adherence whose past has changed")?;
-        let now = self.link.clock.now();
+        let now = self.parts.clock.now();
         if self.ended_at.is_none_or(|at| now.since(at) >= ENDED_EVERY || now < at) {
             self.add_ended().await.context("days of adherence that have ended")?;
             self.ended_at = Some(now);
@@ -90,18 +111,18 @@ impl Worker {
     }
 
     /// Stores what the daemon judges by, for whoever judges from the store alone.
-    async fn keep_basis(&mut self, wanted: &TenantSettings) -> anyhow::Result<()> {
-        let (tenant, settings) = (&self.link.tenant, &wanted.decide.adherence);
-        if self.link.reader.adherence_settings(tenant).await? != *settings {
+    async fn keep_basis(&mut self, settings: &AdherenceSettings) -> anyhow::Result<()> {
+        let tenant = &self.parts.tenant;
+        if self.parts.reader.adherence_settings(tenant).await? != *settings {
             let adherence_basis = vec![(tenant.clone(), settings.to_stored().into())];
-            self.link.writer.commit(Commit { adherence_basis, ..Commit::default() }).await?;
+            self.parts.writer.commit(Commit { adherence_basis, ..Commit::default() }).await?;
             self.ended_at = None;
         }
         Ok(())
     }
 
     async fn mend_stale(&mut self) -> anyhow::Result<()> {
-        let (reader, tenant) = (self.link.reader.clone(), self.link.tenant.clone());
+        let (reader, tenant) = (self.parts.reader.clone(), self.parts.tenant.clone());
         loop {
             let Some((_, seen)) = reader.last_sight(&tenant).await? else { return Ok(()) };
             let page = reader.stale_days(&tenant, seen, STALE_PAGE).await?;
@@ -125,7 +146,7 @@ impl Worker {
     }
 
     async fn add_ended(&mut self) -> anyhow::Result<()> {
-        let (reader, tenant) = (self.link.reader.clone(), self.link.tenant.clone());
+        let (reader, tenant) = (self.parts.reader.clone(), self.parts.tenant.clone());
         let Some((_, seen)) = reader.last_sight(&tenant).await? else { return Ok(()) };
         let settings = reader.adherence_settings(&tenant).await?;
         for stored in reader.agents(&tenant).await? {
@@ -170,8 +191,8 @@ impl Worker {
     /// The same of days side by side.
     async fn compute_run(&self, stored: &StoredAgent, run: &[(Date, Span)]) -> anyhow::Result<Option<Date>> {
         let (Some((first, (from, _))), Some((last, (_, to)))) = (run.first(), run.last()) else { return Ok(None) };
-        let (reader, tenant, agent) = (&self.link.reader, &self.link.tenant, &stored.agent);
-        let (computed_at, span) = (self.link.clock.now(), (*from, *to));
+        let (reader, tenant, agent) = (&self.parts.reader, &self.parts.tenant, &stored.agent);
+        let (computed_at, span) = (self.parts.clock.now(), (*from, *to));
         let ground = reader.adherence_ground(tenant, span).await?;
         let facts = reader.agent_facts(&ground, &agent.id, agent.team.as_ref(), span).await?;
         let ledger = Ledger::new(facts.course(&ground.settings), span);
@@ -211,14 +232,14 @@ impl Worker {
             commit.audit.push(self.recomputed(stored, computed_at, changed));
         }
         if !commit.is_empty() {
-            self.link.writer.commit(commit).await?;
+            self.parts.writer.commit(commit).await?;
         }
         Ok(unsettled)
     }
 
     fn recomputed(&self, stored: &StoredAgent, at: UtcMicros, days: Vec<Value>) -> AuditDraft {
         AuditDraft {
-            tenant: self.link.tenant.clone(),
+            tenant: self.parts.tenant.clone(),
             at,
             actor: Actor::Daemon.label(),
             action: "rollup.recomputed",

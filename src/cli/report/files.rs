@@ -241,14 +241,14 @@ async fn to_output(
     section: Option<&str>,
     now: UtcMicros,
 ) -> anyhow::Result<()> {
-    let heading = Heading::read(reader, request.clone(), now).await.map_err(refused)?;
+    let heading = Heading::read(reader, request, now).await.map_err(refused)?;
     let out = io::BufWriter::new(io::stdout());
     let mut writer: Box<dyn Writer> = match format {
         Some(Format::Csv) => Box::new(Csv::new(&heading, out)),
         Some(Format::Json) => Box::new(Json::new(&heading, out).map_err(|error| refused(error.into()))?),
         Some(Format::Xlsx | Format::Html) | None => Box::new(Table::new(&heading, out)),
     };
-    fill(reader, &request, section, &mut *writer, &Progress::default()).await.map_err(refused)?;
+    fill(reader, &heading.request, section, &mut *writer, &Progress::default()).await.map_err(refused)?;
     Ok(())
 }
 

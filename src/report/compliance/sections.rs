@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Log, LogLine, Span, error_message, rounded_mean};
-use crate::domain::ids::AgentId;
-use crate::domain::transition::{Actor, Status};
+use crate::domain::transition::Actor;
 use crate::report::document::{Cell, CellKind, Chart, ChartKind, Column, Definition, Recount, ReportError, Section, Sink};
 use crate::report::request::Request;
 use crate::report::whom::Whom;

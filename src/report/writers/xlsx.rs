@@ -81,11 +81,16 @@ impl<W: Write + Seek + Send> Xlsx<W> {
         let (mut book, looks) = (Workbook::new(), Looks::new());
         book.set_tempdir(folder).map_err(failed)?;
         for section in heading.request.report.sections() {
-            let sheet = book.add_worksheet_with_constant_memory();
+            let sheet = book.add_worksheet_with_constant_memory().map_err(failed)?;
             begin(sheet, section.name, section.columns, &looks).map_err(failed)?;
         }
         let zone = heading.request.time_zone();
         Ok(Self { heading: heading.clone(), out, zone, book, looks, section: None, sheet: 0, row: 0, parts: 1 })
+    }
+
+    /// What it wrote to.
+    pub fn into_inner(self) -> W {
+        self.out
     }
 
     fn write_row(&mut self, cells: &[Cell]) -> Result<(), XlsxError> {
@@ -94,7 +99,7 @@ impl<W: Write + Seek + Send> Xlsx<W> {
             self.parts += 1;
             let name = format!("{} {}", section.name, self.parts);
             self.sheet = self.book.worksheets().len();
-            begin(self.book.add_worksheet_with_constant_memory(), &name, section.columns, &self.looks)?;
+            begin(self.book.add_worksheet_with_constant_memory()?, &name, section.columns, &self.looks)?;
             self.row = 0;
         }
         self.row += 1;
@@ -107,7 +112,7 @@ impl<W: Write + Seek + Send> Xlsx<W> {
 
     fn definitions(&mut self) -> Result<(), XlsxError> {
         let columns = [text_column("Figure"), text_column("Formula"), text_column("Source")];
-        let sheet = self.book.add_worksheet_with_constant_memory();
+        let sheet = self.book.add_worksheet_with_constant_memory()?;
         begin(sheet, "Definitions", &columns, &self.looks)?;
         let mut row = 0;
         for definition in &self.heading.definitions {
@@ -129,7 +134,7 @@ impl<W: Write + Seek + Send> Xlsx<W> {
 
     fn provenance(&mut self, tallies: &[SectionTally]) -> Result<(), XlsxError> {
         let columns = [text_column("What"), text_column("Value")];
-        let sheet = self.book.add_worksheet_with_constant_memory();
+        let sheet = self.book.add_worksheet_with_constant_memory()?;
         begin(sheet, "Provenance", &columns, &self.looks)?;
         for (row, (what, value)) in (1..).zip(provenance::lines(&self.heading, tallies)) {
             sheet.write_string(row, 0, what)?;
