@@ -79,7 +79,7 @@ pub async fn export(
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut out = writer(wanted.format, &heading, file, folder, wanted.most_bytes)
         .map_err(|error| write_failed(wanted, error))?;
-    let filled = fill(reader, &wanted.request, section.as_deref(), &mut *out, progress).await;
+    let filled = fill(reader, &heading.request, section.as_deref(), &mut *out, progress).await;
     let tallies = filled.map_err(|error| report_failed(wanted, error))?;
     drop(out);
     let (bytes, sha256) = partial.synced_sum().map_err(|error| failed(target, error))?;
@@ -143,15 +143,20 @@ fn put(partial: Partial, manifest: &Manifest, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Where a file is until it gets its name.
+pub fn partial_path(target: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(".partial");
+    target.with_file_name(name)
+}
+
 /// A file that has not got its name yet; it goes when this goes.
 struct Partial(Option<PathBuf>);
 
 impl Partial {
     fn of(target: &Path) -> Self {
-        let mut name = OsString::from(".");
-        name.push(target.file_name().unwrap_or_default());
-        name.push(".partial");
-        Self(Some(target.with_file_name(name)))
+        Self(Some(partial_path(target)))
     }
 
     fn path(&self) -> &Path {
@@ -201,7 +206,9 @@ pub fn sum(path: &Path) -> io::Result<(u64, Hash)> {
 
 fn failed(path: &Path, cause: io::Error) -> ExportError {
     let advice = match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full; free some space or name another folder",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full; free some space or name another folder"
+        }
         io::ErrorKind::NotFound => "its folder is not there; make it or name another",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "make its folder writable for this user or name another"
@@ -229,11 +236,12 @@ fn report_failed(wanted: &Wanted, error: ReportError) -> ExportError {
 }
 
 impl Heading {
-    /// What stands above a report that is made now.
+    /// What stands above a report that is made now; a span that lies ahead is cut at this instant, so that the report can be made again.
     ///
     /// # Errors
     /// The request cannot be answered, or the store could not be read.
     pub async fn read(reader: &Reader, request: Request, now: UtcMicros) -> Result<Self, ReportError> {
+        let request = Request { to: request.to.min(now), ..request };
         request.check().map_err(ReportError::Refused)?;
         let report = request.report;
         let head = reader.chain_head(&request.tenant).await?;

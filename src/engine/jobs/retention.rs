@@ -88,6 +88,7 @@ impl Retention {
                 ("answers", Pruned::Answers, now - ANSWERS_KEPT),
                 ("findings of rules", Pruned::RuleFindings, history),
                 ("exceptions", Pruned::Exceptions, history),
+                ("reports that were asked for", Pruned::ReportRuns, now - self.kept.job_runs),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }

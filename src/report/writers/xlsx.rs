@@ -2,7 +2,9 @@
 //!
 //! The workbook's rows go to files beside the target as they come, so that a long report needs no more memory than a short one.
 
-use std::io::{Seek, Write};
+use std::error::Error;
+use std::io::{self, Seek, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use jiff::tz::TimeZone;
@@ -68,10 +70,31 @@ pub struct Xlsx<W: Write + Seek + Send> {
     parts: u32,
 }
 
+/// The error of the disk, with its kind, however deep the library has it.
 fn failed(error: XlsxError) -> WriteError {
-    match error {
-        XlsxError::IoError(error) => WriteError::Io(error),
-        other => WriteError::Io(std::io::Error::other(other)),
+    if let XlsxError::IoError(error) = error {
+        return WriteError::Io(error);
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return WriteError::Io(io::Error::new(io.kind(), io.to_string()));
+        }
+        cause = inner.source();
+    }
+    WriteError::Io(io::Error::other(error))
+}
+
+/// The library panics where a disk does not take what it sets aside; here that is an error like any other.
+fn caught<T>(work: impl FnOnce() -> Result<T, XlsxError>) -> Result<T, WriteError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(failed),
+        Err(panic) => {
+            let says = panic.downcast_ref::<String>().map_or("the workbook cannot be written", String::as_str);
+            let full = says.contains("StorageFull") || says.contains("QuotaExceeded");
+            let kind = if full { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
+            Err(WriteError::Io(io::Error::new(kind, says.to_owned())))
+        }
     }
 }
 
@@ -81,11 +104,16 @@ impl<W: Write + Seek + Send> Xlsx<W> {
         let (mut book, looks) = (Workbook::new(), Looks::new());
         book.set_tempdir(folder).map_err(failed)?;
         for section in heading.request.report.sections() {
-            let sheet = book.add_worksheet_with_constant_memory();
+            let sheet = book.add_worksheet_with_constant_memory().map_err(failed)?;
             begin(sheet, section.name, section.columns, &looks).map_err(failed)?;
         }
         let zone = heading.request.time_zone();
         Ok(Self { heading: heading.clone(), out, zone, book, looks, section: None, sheet: 0, row: 0, parts: 1 })
+    }
+
+    /// What it wrote to.
+    pub fn into_inner(self) -> W {
+        self.out
     }
 
     fn write_row(&mut self, cells: &[Cell]) -> Result<(), XlsxError> {
@@ -94,7 +122,7 @@ impl<W: Write + Seek + Send> Xlsx<W> {
             self.parts += 1;
             let name = format!("{} {}", section.name, self.parts);
             self.sheet = self.book.worksheets().len();
-            begin(self.book.add_worksheet_with_constant_memory(), &name, section.columns, &self.looks)?;
+            begin(self.book.add_worksheet_with_constant_memory()?, &name, section.columns, &self.looks)?;
             self.row = 0;
         }
         self.row += 1;
@@ -107,7 +135,7 @@ impl<W: Write + Seek + Send> Xlsx<W> {
 
     fn definitions(&mut self) -> Result<(), XlsxError> {
         let columns = [text_column("Figure"), text_column("Formula"), text_column("Source")];
-        let sheet = self.book.add_worksheet_with_constant_memory();
+        let sheet = self.book.add_worksheet_with_constant_memory()?;
         begin(sheet, "Definitions", &columns, &self.looks)?;
         let mut row = 0;
         for definition in &self.heading.definitions {
@@ -129,7 +157,7 @@ impl<W: Write + Seek + Send> Xlsx<W> {
 
     fn provenance(&mut self, tallies: &[SectionTally]) -> Result<(), XlsxError> {
         let columns = [text_column("What"), text_column("Value")];
-        let sheet = self.book.add_worksheet_with_constant_memory();
+        let sheet = self.book.add_worksheet_with_constant_memory()?;
         begin(sheet, "Provenance", &columns, &self.looks)?;
         for (row, (what, value)) in (1..).zip(provenance::lines(&self.heading, tallies)) {
             sheet.write_string(row, 0, what)?;
@@ -217,7 +245,7 @@ impl<W: Write + Seek + Send> Sink for Xlsx<W> {
     }
 
     fn row(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
-        self.write_row(cells).map_err(failed)
+        caught(|| self.write_row(cells))
     }
 
     fn end(&mut self) -> Result<(), WriteError> {
@@ -232,9 +260,11 @@ impl<W: Write + Seek + Send> Sink for Xlsx<W> {
 
 impl<W: Write + Seek + Send> Writer for Xlsx<W> {
     fn finish(&mut self, tallies: &[SectionTally]) -> Result<(), WriteError> {
-        self.definitions().map_err(failed)?;
-        self.provenance(tallies).map_err(failed)?;
-        self.book.save_to_writer(&mut self.out).map_err(failed)?;
+        caught(|| {
+            self.definitions()?;
+            self.provenance(tallies)?;
+            self.book.save_to_writer(&mut self.out)
+        })?;
         Ok(self.out.flush()?)
     }
 }

@@ -8,8 +8,8 @@ use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
     access, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries, delivery_reading, events,
-    exceptions, figures, history, history_reading, jobs, memory, retention, rules, schedule, skills, time_in_state,
-    transition_reading, transitions, upkeep,
+    exceptions, figures, history, history_reading, jobs, memory, report_runs, retention, rules, schedule, skills,
+    time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
@@ -101,6 +101,11 @@ const SINGLE: &[&str] = &[
     jobs::LAST_DONE,
     jobs::UNFINISHED,
     jobs::RUNS,
+    report_runs::ONE,
+    report_runs::LIST,
+    report_runs::OPEN,
+    report_runs::WITH_FILE,
+    report_runs::FORGET,
     retention::HISTORY,
     retention::TRANSITIONS,
     retention::ATTEMPTS,
@@ -198,6 +203,7 @@ const MANY: &[ManyRows] = &[
     jobs::SET_JOBS,
     jobs::SET_RUNS,
     memory::REMEMBER,
+    report_runs::SET,
     rules::ADD_EDITIONS,
     rules::ADD_FINDINGS,
     schedule::RETIRE_IN_COVERAGE,
@@ -236,7 +242,7 @@ async fn every_statement_is_understood(place: Place) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 10] = [
+const GROWING: [&str; 11] = [
     "state_history",
     "transitions",
     "platform_calls",
@@ -247,6 +253,7 @@ const GROWING: [&str; 10] = [
     "change_sets",
     "change_set_agents",
     "rule_findings",
+    "report_runs",
 ];
 
 /// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
@@ -317,6 +324,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/history_reading.rs"),
         include_str!("../tables/memory.rs"),
         include_str!("../tables/jobs.rs"),
+        include_str!("../tables/report_runs.rs"),
         include_str!("../tables/retention.rs"),
         include_str!("../tables/rules.rs"),
         include_str!("../tables/schedule.rs"),

@@ -5,7 +5,7 @@
 
 use sqlx::AnyConnection;
 
-use super::{exceptions, figures, rules};
+use super::{exceptions, figures, report_runs, rules};
 use crate::domain::ids::{AgentId, JobId, TenantId};
 use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
@@ -57,6 +57,8 @@ pub enum Pruned {
     RuleFindings,
     /// Exceptions, by when they ended.
     Exceptions,
+    /// Reports that were asked for and whose files are gone, by when they ended.
+    ReportRuns,
 }
 
 pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
@@ -103,7 +105,8 @@ impl Slice {
             | Pruned::QueueQuarters
             | Pruned::ChangeSetAgents
             | Pruned::ChangeSets
-            | Pruned::Exceptions => &mut values,
+            | Pruned::Exceptions
+            | Pruned::ReportRuns => &mut values,
         };
         values
     }
@@ -125,6 +128,7 @@ impl Slice {
             Pruned::ChangeSets => (None, CHANGE_SETS),
             Pruned::RuleFindings => (None, rules::FORGET_FINDINGS),
             Pruned::Exceptions => (Some(exceptions::FORGET_AGENTS), exceptions::FORGET),
+            Pruned::ReportRuns => (None, report_runs::FORGET),
         }
     }
 }
