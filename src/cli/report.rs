@@ -133,7 +133,7 @@ async fn compliance(args: ComplianceArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
     let config = &loaded.config;
     if !args.target.is_unsaid() || !args.whose.is_everybody() {
-        let asked = |now| files::request(config, Kind::Compliance, &args.subject, &args.whose, now);
+        let asked = |now| files::request(config, Kind::Compliance, &args.subject, args.whose.filters(), now);
         return files::make(config, &args.target, asked).await;
     }
     let tenant = &one_tenant(config, args.subject.tenant.as_ref())?.id;

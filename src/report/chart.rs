@@ -145,11 +145,14 @@ impl Points {
         let lines = (1..)
             .zip(titles)
             .zip(&self.values)
-            .map(|((number, title), values)| Line { label: title.to_owned(), number, stretches: stretches(values, x, y) })
+            .map(|((number, title), values)| Line {
+                label: title.to_owned(),
+                number,
+                stretches: stretches(values, x, y),
+            })
             .collect();
-        let upright = [0.0, 0.25, 0.5, 0.75, 1.0]
-            .map(|part| Tick { at: y(top * part), text: axis_number(top * part) })
-            .to_vec();
+        let upright =
+            [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| Tick { at: y(top * part), text: axis_number(top * part) }).to_vec();
         let last = self.labels.len() - 1;
         let mut places = vec![0, last / 2, last];
         places.dedup();
@@ -158,11 +161,7 @@ impl Points {
     }
 }
 
-fn stretches(
-    values: &[Option<(f64, String)>],
-    x: impl Fn(usize) -> f64,
-    y: impl Fn(f64) -> f64,
-) -> Vec<String> {
+fn stretches(values: &[Option<(f64, String)>], x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut goes_on = false;
     for (place, value) in values.iter().enumerate() {

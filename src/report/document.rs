@@ -199,7 +199,9 @@ pub enum WriteError {
     #[error("called off")]
     CalledOff,
     /// It would become larger than allowed.
-    #[error("the file would be larger than {most} bytes: ask for a shorter span or fewer teams, or raise reports.largest_file")]
+    #[error(
+        "the file would be larger than {most} bytes: ask for a shorter span or fewer teams, or raise reports.largest_file"
+    )]
     TooLarge {
         /// The bound.
         most: u64,

@@ -206,7 +206,9 @@ pub fn sum(path: &Path) -> io::Result<(u64, Hash)> {
 
 fn failed(path: &Path, cause: io::Error) -> ExportError {
     let advice = match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full; free some space or name another folder",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full; free some space or name another folder"
+        }
         io::ErrorKind::NotFound => "its folder is not there; make it or name another",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "make its folder writable for this user or name another"

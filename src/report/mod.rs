@@ -18,3 +18,6 @@ pub mod trend;
 pub mod verify;
 pub mod whom;
 pub mod writers;
+
+#[cfg(test)]
+mod tests;

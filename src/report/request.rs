@@ -3,9 +3,6 @@
 //! A request is all that a report depends on beside the store: it stands in the manifest of each file, and the same request gives the
 //! same rows again.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,44 +12,11 @@ use super::adherence::{self, adherence as days, break_list, not_ready_time, segm
 use super::{compliance, trend};
 use crate::domain::adherence::figures::Variant;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName, TenantId};
+pub use crate::domain::report_run::Kind;
 use crate::domain::time::UtcMicros;
 use crate::store::Reader;
 
-/// The reports.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// State changes, violations, latencies and the log of them.
-    Compliance,
-    /// How a figure of a skill or queue moves, and where it is odd.
-    Trend,
-    /// Adherence and the figures beside it, by agent and day.
-    Adherence,
-    /// Planned against seen, cut to the microsecond.
-    Segments,
-    /// Not-ready time by state and reason code.
-    NotReady,
-    /// Mandatory breaks, planned against taken.
-    Breaks,
-}
-
 impl Kind {
-    /// All of them, in the order of the docs.
-    pub const ALL: [Self; 6] =
-        [Self::Compliance, Self::Trend, Self::Adherence, Self::Segments, Self::NotReady, Self::Breaks];
-
-    /// As commands, files and the API spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Compliance => "compliance",
-            Self::Trend => "trend",
-            Self::Adherence => "adherence",
-            Self::Segments => "segments",
-            Self::NotReady => "not-ready",
-            Self::Breaks => "breaks",
-        }
-    }
-
     /// For people.
     pub const fn title(self) -> &'static str {
         match self {
@@ -155,27 +119,10 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| format!("there is no report `{text}`: there are {}", known()))
-    }
-}
-
 /// What somebody asks for.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = ReportRequest)]
 pub struct Request {
     /// Which report.
     pub report: Kind,
@@ -205,6 +152,7 @@ fn utc() -> String {
 /// Of whom and what. A report refuses what it does not know ([`Kind::filters`]).
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schema(as = ReportFilters)]
 pub struct Filters {
     /// Agents of these teams alone. An agent without a team is in none of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -254,6 +202,9 @@ impl Request {
             return Err(format!("zone: there is no time zone {:?}; write one such as Europe/Berlin", self.zone));
         }
         self.filters.check(self.report)?;
+        if self.report == Kind::Trend {
+            trend::subject(&self.filters).map_err(|error| error.to_string())?;
+        }
         let known = self.report.variants();
         match &self.variant {
             Some(_) if known.is_empty() => Err(format!("variant: {} has one formula; leave it out", self.report)),
@@ -335,8 +286,7 @@ mod tests {
     #[test]
     fn what_cannot_be_answered_is_refused_with_the_way_out() {
         let with = |more: &str| {
-            let text =
-                format!(r#"{{"report":"compliance","tenant":"acme","to":"2026-10-26T00:00:00Z"{more}}}"#);
+            let text = format!(r#"{{"report":"compliance","tenant":"acme","to":"2026-10-26T00:00:00Z"{more}}}"#);
             request(&text).expect_err(more)
         };
         for (more, part) in [

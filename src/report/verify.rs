@@ -120,7 +120,9 @@ async fn check_head(reader: &Reader, manifest: &Manifest) -> Result<Check, ReadE
         return Ok(Check::new(WHAT, Outcome::Holds, "the audit chain was empty when the report was made"));
     }
     let found = reader.audit_entries(tenant, said.seq - 1, 1).await?;
-    let hash = |entry: &StoredEntry| Hash::from_slice(&entry.hash).map_or_else(|| "of another length".to_owned(), |hash| hash.to_string());
+    let hash = |entry: &StoredEntry| {
+        Hash::from_slice(&entry.hash).map_or_else(|| "of another length".to_owned(), |hash| hash.to_string())
+    };
     Ok(match found.first() {
         Some(entry) if entry.seq == said.seq && hash(entry) == said.hash => {
             Check::new(WHAT, Outcome::Holds, format!("entry {} of the audit chain has the hash that it had", said.seq))
@@ -146,7 +148,11 @@ async fn check_head(reader: &Reader, manifest: &Manifest) -> Result<Check, ReadE
 async fn check_rows(reader: &Reader, path: &Path, manifest: &Manifest) -> Result<Vec<Check>, VerifyError> {
     let request = &manifest.request;
     if let Err(why) = request.check() {
-        return Ok(vec![Check::new("rows", Outcome::Differs, format!("what the manifest asks for is no report: {why}"))]);
+        return Ok(vec![Check::new(
+            "rows",
+            Outcome::Differs,
+            format!("what the manifest asks for is no report: {why}"),
+        )]);
     }
     let file = match manifest.file.format {
         Format::Csv | Format::Json => Some(
@@ -178,7 +184,10 @@ fn digests(sections: &[(&'static Section, SectionTally, bool)], manifest: &Manif
                 wrong.push(format!("{}: the manifest says {then}, the store gives {now}", section.name));
             }
         } else if then.sha256 != now.sha256 && !may_differ {
-            wrong.push(format!("{}: the rows that the store gives have another SHA-256 than the manifest's", section.name));
+            wrong.push(format!(
+                "{}: the rows that the store gives have another SHA-256 than the manifest's",
+                section.name
+            ));
         }
     }
     wrong

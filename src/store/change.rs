@@ -23,6 +23,7 @@ use crate::domain::ids::{
     AgentId, FindingId, ReasonCode, RuleId, SkillId, SubjectId, SubscriptionId, TenantId, TransitionId,
 };
 use crate::domain::job::{JobKey, JobOutcome};
+use crate::domain::report_run::ReportRun;
 use crate::domain::rule::shelf::Edition;
 use crate::domain::schedule::{Coverage, Shift};
 use crate::domain::state::AgentState;
@@ -73,6 +74,8 @@ pub struct Commit {
     pub editions: Vec<(TenantId, Edition)>,
     /// What rules found of agents.
     pub findings: Vec<RuleFinding>,
+    /// Reports that the daemon was asked for; whole rows, inserted or with another standing.
+    pub report_runs: Vec<ReportRun>,
     /// Exceptions; whole rows, inserted or with another end.
     pub exceptions: Vec<Exception>,
     /// Signed heads of audit chains. One that is already stored refuses the change.
@@ -119,6 +122,7 @@ impl Commit {
             job_runs,
             editions,
             findings,
+            report_runs,
             exceptions,
             heads,
             pruned,
@@ -150,6 +154,7 @@ impl Commit {
             && job_runs.is_empty()
             && editions.is_empty()
             && findings.is_empty()
+            && report_runs.is_empty()
             && exceptions.is_empty()
             && heads.is_empty()
             && pruned.is_empty()

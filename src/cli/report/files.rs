@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::table::Table;
 use super::ended;
+use super::table::Table;
 use crate::app::clock_of;
 use crate::cli::exit::Exit;
 use crate::cli::output::print;
@@ -90,6 +90,11 @@ pub struct Whose {
 }
 
 impl Whose {
+    /// The filters that it makes.
+    pub fn filters(&self) -> Filters {
+        Filters { teams: self.team.clone(), agents: self.agent.clone(), ..Filters::default() }
+    }
+
     /// No agent is named.
     pub const fn is_everybody(&self) -> bool {
         self.team.is_empty() && self.agent.is_empty()
@@ -156,10 +161,12 @@ impl Target {
         };
         let is_file = self.out.is_some() || self.folder.is_some();
         match (format, self.format) {
-            (None, Some(Form::Table)) if is_file => {
-                Err(usage("a table goes to the terminal: leave --out and --folder out, or name another --format".to_owned()))
+            (None, Some(Form::Table)) if is_file => Err(usage(
+                "a table goes to the terminal: leave --out and --folder out, or name another --format".to_owned(),
+            )),
+            (None, None) if is_file => {
+                Err(usage("say how to write the file with --format csv, json, xlsx or html".to_owned()))
             }
-            (None, None) if is_file => Err(usage("say how to write the file with --format csv, json, xlsx or html".to_owned())),
             (Some(format @ (Format::Xlsx | Format::Html)), _) if !is_file => {
                 Err(usage(format!("{format} is a file: name it with --out FILE or --folder DIR")))
             }
@@ -179,11 +186,10 @@ pub fn request(
     config: &Config,
     report: Kind,
     subject: &Subject,
-    whose: &Whose,
+    filters: Filters,
     now: UtcMicros,
 ) -> anyhow::Result<Request> {
     let tenant = one_tenant(config, subject.tenant.as_ref())?.id.clone();
-    let filters = Filters { teams: whose.team.clone(), agents: whose.agent.clone(), ..Filters::default() };
     let mut request = Request { zone: subject.zone.clone(), filters, ..Request::whole(report, tenant, now) };
     request.check().map_err(usage)?;
     let zone = request.time_zone();
@@ -207,8 +213,9 @@ pub async fn make(
         None => None,
     };
     if let Some(folder) = &target.folder {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| anyhow::Error::from(error).context(format!("the folder {} cannot be made", folder.display())))?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            anyhow::Error::from(error).context(format!("the folder {} cannot be made", folder.display()))
+        })?;
     }
     let reader = open_reader(config).await?;
     let place = format.and_then(|format| Some((format, target.place(&request, section.as_deref(), format, now)?)));
@@ -300,6 +307,10 @@ pub async fn verify(config: &Config, file: &Path, as_json: bool) -> anyhow::Resu
     if verdict.holds {
         return Ok(Exit::Done.into());
     }
-    say(format!("{} or its manifest {} is not what was written, or the store is not what it was", file.display(), beside(file).display()));
+    say(format!(
+        "{} or its manifest {} is not what was written, or the store is not what it was",
+        file.display(),
+        beside(file).display()
+    ));
     Ok(Exit::Problems.into())
 }

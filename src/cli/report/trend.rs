@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::files::{self, Subject, Target, When, Whose};
+use super::files::{self, Subject, Target, When};
 use super::{ReportOutput, Span, check_order, ended, plain_table, zone};
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::scope::{one_tenant, open_reader, usage};
@@ -112,10 +112,7 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
 /// The request that the options make, with a span that ends now where none is named.
 fn request(config: &Config, args: &TrendArgs, now: UtcMicros) -> anyhow::Result<Request> {
     let whom = Subject { tenant: args.tenant.clone(), from: args.from, to: args.to, zone: args.zone.clone() };
-    let request = files::request(config, Kind::Trend, &whom, &Whose::default(), now)?;
-    let request = Request { filters: filters(args), ..request };
-    request.check().map_err(usage)?;
-    Ok(request)
+    files::request(config, Kind::Trend, &whom, filters(args), now)
 }
 
 fn filters(args: &TrendArgs) -> Filters {
@@ -295,7 +292,8 @@ mod tests {
         assert!(args(&["--skill", "1", "--queue", "2"]).is_err());
         assert!(args(&["--skill", "1", "--threshold", "0"]).is_err_and(|error| error.contains("such as 2.0")));
         assert!(args(&["--skill", "1", "--window", "1"]).is_err());
-        let queue = Filters { queue: Some("q".into()), figure: Some("contacts_queued".to_owned()), ..Filters::default() };
+        let queue =
+            Filters { queue: Some("q".into()), figure: Some("contacts_queued".to_owned()), ..Filters::default() };
         let wrong = subject(&queue).map(|(_, measure)| measure.name).expect_err("a skill's").to_string();
         assert!(wrong.contains("calls_waiting"), "{wrong}");
         assert!(zone("Mars/Base").is_err() && zone("Europe/Berlin").is_ok());

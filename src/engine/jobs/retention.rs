@@ -94,6 +94,7 @@ impl Retention {
                 ("findings of rules", Pruned::RuleFindings, history),
                 ("exceptions", Pruned::Exceptions, history),
                 ("spans of sight", Pruned::Sights, history),
+                ("reports that were asked for", Pruned::ReportRuns, now - self.kept.job_runs),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }

@@ -13,6 +13,7 @@ pub(super) mod imports;
 pub(super) mod jobs;
 pub(super) mod me;
 pub(super) mod platform_checks;
+pub(super) mod reports;
 pub(super) mod rule_findings;
 mod rule_shapes;
 pub(super) mod rule_trials;

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Log, LogLine, Span, error_message, rounded_mean};
 use crate::domain::transition::Actor;
-use crate::report::document::{Cell, CellKind, Chart, ChartKind, Column, Definition, Recount, ReportError, Section, Sink};
+use crate::report::document::{
+    Cell, CellKind, Chart, ChartKind, Column, Definition, Recount, ReportError, Section, Sink,
+};
 use crate::report::request::Request;
 use crate::report::whom::Whom;
 use crate::store::{Reader, StoredTransition};
@@ -15,19 +17,55 @@ const fn column(name: &'static str, title: &'static str, kind: CellKind, definit
     Column { name, title, kind, definition }
 }
 
-const LATENCIES: &str = "real milliseconds from the send of the last attempt to its answer, over those that were answered";
+const LATENCIES: &str =
+    "real milliseconds from the send of the last attempt to its answer, over those that were answered";
 
 const FIGURES: Section = Section {
     name: "figures",
     title: "Figures",
     columns: &[
-        column("totalTransitions", "State changes", CellKind::Count, "state changes requested within the span, by rules and people, open ones included: the count of the log's rows"),
-        column("violations", "Refused or held", CellKind::Count, "those that policy refused or held; a change counts once"),
-        column("violationFrequency", "Share refused or held", CellKind::Share, "violations divided by totalTransitions"),
-        column("averageLatencyMs", "Answer, mean (ms)", CellKind::Count, "the sum of the log's latencyMs divided by their count, rounded half up to whole milliseconds"),
-        column("p50LatencyMs", "Answer, median (ms)", CellKind::Count, "the smallest latencyMs that half of those answered do not exceed"),
-        column("p95LatencyMs", "Answer, 95 % (ms)", CellKind::Count, "the smallest latencyMs that 95 % of those answered do not exceed"),
-        column("p99LatencyMs", "Answer, 99 % (ms)", CellKind::Count, "the smallest latencyMs that 99 % of those answered do not exceed"),
+        column(
+            "totalTransitions",
+            "State changes",
+            CellKind::Count,
+            "state changes requested within the span, by rules and people, open ones included: the count of the log's rows",
+        ),
+        column(
+            "violations",
+            "Refused or held",
+            CellKind::Count,
+            "those that policy refused or held; a change counts once",
+        ),
+        column(
+            "violationFrequency",
+            "Share refused or held",
+            CellKind::Share,
+            "violations divided by totalTransitions",
+        ),
+        column(
+            "averageLatencyMs",
+            "Answer, mean (ms)",
+            CellKind::Count,
+            "the sum of the log's latencyMs divided by their count, rounded half up to whole milliseconds",
+        ),
+        column(
+            "p50LatencyMs",
+            "Answer, median (ms)",
+            CellKind::Count,
+            "the smallest latencyMs that half of those answered do not exceed",
+        ),
+        column(
+            "p95LatencyMs",
+            "Answer, 95 % (ms)",
+            CellKind::Count,
+            "the smallest latencyMs that 95 % of those answered do not exceed",
+        ),
+        column(
+            "p99LatencyMs",
+            "Answer, 99 % (ms)",
+            CellKind::Count,
+            "the smallest latencyMs that 99 % of those answered do not exceed",
+        ),
     ],
     written: None,
     chart: None,
@@ -49,9 +87,19 @@ const OUTCOMES: Section = Section {
     name: "outcomes",
     title: "Where they stand, by cause",
     columns: &[
-        column("cause", "Cause", CellKind::Text, "the class of the request: mandatory_break, urgent, person, schedule, housekeeping"),
+        column(
+            "cause",
+            "Cause",
+            CellKind::Text,
+            "the class of the request: mandatory_break, urgent, person, schedule, housekeeping",
+        ),
         column("status", "Status", CellKind::Text, "where the changes stand"),
-        column("transitions", "State changes", CellKind::Count, "how many of the cause stand there; they add up to totalTransitions"),
+        column(
+            "transitions",
+            "State changes",
+            CellKind::Count,
+            "how many of the cause stand there; they add up to totalTransitions",
+        ),
         column("p50LatencyMs", "Answer, median (ms)", CellKind::Count, LATENCIES),
         column("p95LatencyMs", "Answer, 95 % (ms)", CellKind::Count, LATENCIES),
         column("p99LatencyMs", "Answer, 99 % (ms)", CellKind::Count, LATENCIES),
@@ -66,7 +114,12 @@ const RULES: Section = Section {
     columns: &[
         column("rule", "Rule", CellKind::Text, "the rule that wanted the changes"),
         column("status", "Status", CellKind::Text, "where they stand"),
-        column("transitions", "State changes", CellKind::Count, "how many of the rule stand there; people's changes are in none"),
+        column(
+            "transitions",
+            "State changes",
+            CellKind::Count,
+            "how many of the rule stand there; people's changes are in none",
+        ),
     ],
     written: None,
     chart: None,
@@ -83,8 +136,18 @@ const LOGS: Section = Section {
         column("timestamp", "Requested", CellKind::Instant, "when it was requested"),
         column("userId", "Agent", CellKind::Text, "whose state was to be changed"),
         column("newState", "Wanted state", CellKind::Text, "to which state"),
-        column("success", "Success", CellKind::Text, "true where the platform accepted it and nothing spoke against it since"),
-        column("latencyMs", "Answer (ms)", CellKind::Count, "real milliseconds from the send of its last attempt to the answer"),
+        column(
+            "success",
+            "Success",
+            CellKind::Text,
+            "true where the platform accepted it and nothing spoke against it since",
+        ),
+        column(
+            "latencyMs",
+            "Answer (ms)",
+            CellKind::Count,
+            "real milliseconds from the send of its last attempt to the answer",
+        ),
         column("policyViolation", "Policy", CellKind::Text, "the policy that refused or held it"),
         column("errorMessage", "What went wrong", CellKind::Text, "how it went wrong, or what it waits for"),
         column("status", "Status", CellKind::Text, "where it stands"),
@@ -326,7 +389,9 @@ impl Recount for Again {
         let mut wrong = Vec::new();
         let counted = self.counted();
         for (name, said) in &self.said {
-            let Some(counted) = counted.iter().find(|(figure, _)| figure == name).map(|(_, cell)| cell) else { continue };
+            let Some(counted) = counted.iter().find(|(figure, _)| figure == name).map(|(_, cell)| cell) else {
+                continue;
+            };
             let same = match (said, counted) {
                 (Cell::Empty(_), Cell::Empty(_)) => true,
                 (said, counted) => said == counted,

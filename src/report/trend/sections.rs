@@ -25,7 +25,12 @@ const SUMMARY: Section = Section {
         column("figure", "Figure", CellKind::Text, "the figure; a share is one of 1"),
         column("of", "Of", CellKind::Text, "the skill or queue"),
         column("quarters", "Quarters", CellKind::Count, "quarters of an hour that have a value"),
-        column("gaps", "Without a value", CellKind::Count, "quarters of the span, up to the last that has a value, that have none"),
+        column(
+            "gaps",
+            "Without a value",
+            CellKind::Count,
+            "quarters of the span, up to the last that has a value, that have none",
+        ),
         column("anomalies", "Odd", CellKind::Count, "quarters in which something is odd"),
     ],
     written: None,
@@ -57,7 +62,12 @@ const POINTS: Section = Section {
             CellKind::Number,
             "the median of what the same quarter hour of the same weekday brought in earlier weeks",
         ),
-        column("spread", "Spread", CellKind::Number, "the robust spread of those weeks, from the median of their distances"),
+        column(
+            "spread",
+            "Spread",
+            CellKind::Number,
+            "the robust spread of those weeks, from the median of their distances",
+        ),
         column("seasonScore", "Season score", CellKind::Number, "(value - expected) / spread"),
         column("anomaly", "Odd", CellKind::Text, "SPIKE or DROP"),
         column("baseline", "By", CellKind::Text, "season or window: what the anomaly was judged by"),
@@ -82,7 +92,11 @@ pub fn definitions(request: &Request) -> Vec<Definition> {
     vec![
         define("movingAverage", format!("mean of the last {window} values, this one included"), "guide 002"),
         define("zScore", format!("(value - mean) / standard deviation of the {window} values before it"), "guide 002"),
-        define("seasonScore", "(value - expected) / spread; expected is a median, spread a median of distances".to_owned(), iglewicz),
+        define(
+            "seasonScore",
+            "(value - expected) / spread; expected is a median, spread a median of distances".to_owned(),
+            iglewicz,
+        ),
         define(
             "anomaly",
             format!("a season score beyond 3.5 where four earlier weeks are known, else a z-score beyond {threshold}"),

@@ -40,9 +40,9 @@ impl FileRows {
     pub(super) fn open(path: &Path, manifest: &Manifest) -> io::Result<Self> {
         let file = File::open(path)?;
         let kind = match manifest.file.section {
-            Some(_) => Kind::Csv(Box::new(
-                csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file),
-            )),
+            Some(_) => {
+                Kind::Csv(Box::new(csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file)))
+            }
             None => Kind::Json(BufReader::new(file)),
         };
         let only = manifest.file.section.clone();

@@ -72,7 +72,12 @@ impl Held {
     }
 
     /// Holds a row against the file's next one; gives the file's, where it can be read.
-    fn hold(&mut self, section: &'static Section, number: u64, cells: &[Cell]) -> Result<Option<Vec<Cell>>, WriteError> {
+    fn hold(
+        &mut self,
+        section: &'static Section,
+        number: u64,
+        cells: &[Cell],
+    ) -> Result<Option<Vec<Cell>>, WriteError> {
         let Some(file) = &mut self.file else { return Ok(None) };
         let Some(row) = next(file)? else {
             self.differs(section, format!("{}: the file has no row {number}", section.name));
@@ -94,11 +99,8 @@ impl Held {
         let digests_only = self.file.is_none();
         let open = self.ended.iter().any(|(_, _, may)| *may);
         let went_on = if digests_only { open } else { self.went_on > 0 };
-        let sections: Vec<_> = self
-            .ended
-            .iter()
-            .map(|(section, tally, may)| (*section, tally.clone(), *may && went_on))
-            .collect();
+        let sections: Vec<_> =
+            self.ended.iter().map(|(section, tally, may)| (*section, tally.clone(), *may && went_on)).collect();
         let mut wrong = digests(&sections, manifest, went_on);
         // Totals follow the rows: where rows went on they have to follow from the file's own rows, which the recount sees.
         let real = self.differences.iter().filter(|one| !went_on || one.section.written.is_some());
@@ -115,9 +117,11 @@ impl Held {
         let mut checks = vec![rows];
         let partly = manifest.file.section.is_some();
         checks.extend(self.recount.as_mut().map(|recount| match recount.end() {
-            wrong if !wrong.is_empty() && partly && went_on => {
-                Check::new("totals", Outcome::Unknown, "the totals are not in this file, and some of its rows went on since")
-            }
+            wrong if !wrong.is_empty() && partly && went_on => Check::new(
+                "totals",
+                Outcome::Unknown,
+                "the totals are not in this file, and some of its rows went on since",
+            ),
             wrong => Check::of("totals", wrong, "the totals follow from the rows"),
         }));
         checks
@@ -137,8 +141,7 @@ impl Sink for Held {
                 self.differs(section, format!("{}: the file does not have it, or with other columns", section.name));
             }
         }
-        self.current =
-            Some(Current { section, tally: Tally::new(section), row: 0, in_file, may_have_gone_on: false });
+        self.current = Some(Current { section, tally: Tally::new(section), row: 0, in_file, may_have_gone_on: false });
         Ok(())
     }
 

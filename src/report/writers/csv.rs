@@ -25,6 +25,14 @@ impl<W: Write> Csv<W> {
     }
 }
 
+/// The error of the disk, with its kind.
+fn failed(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
 /// The field of a cell, as it stands in a file.
 pub fn field(cell: &Cell, zone: &TimeZone, out: &mut String) {
     match cell {
@@ -42,16 +50,16 @@ pub fn field(cell: &Cell, zone: &TimeZone, out: &mut String) {
 impl<W: Write + Send> Sink for Csv<W> {
     fn section(&mut self, section: &'static Section) -> Result<(), WriteError> {
         let names = section.columns.iter().map(|column| column.name);
-        Ok(self.out.write_record(names).map_err(io::Error::from)?)
+        Ok(self.out.write_record(names).map_err(failed)?)
     }
 
     fn row(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
         for cell in cells {
             self.field.clear();
             field(cell, &self.zone, &mut self.field);
-            self.out.write_field(&self.field).map_err(io::Error::from)?;
+            self.out.write_field(&self.field).map_err(failed)?;
         }
-        Ok(self.out.write_record(None::<&[u8]>).map_err(io::Error::from)?)
+        Ok(self.out.write_record(None::<&[u8]>).map_err(failed)?)
     }
 
     fn end(&mut self) -> Result<(), WriteError> {

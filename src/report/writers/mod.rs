@@ -5,81 +5,13 @@ pub mod html;
 pub mod json;
 pub mod xlsx;
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::document::{Heading, Sink, WriteError};
 use super::tally::SectionTally;
-
-/// Formats of files.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// One section as comma-separated values.
-    Csv,
-    /// All of it as one JSON document.
-    Json,
-    /// All of it as a workbook, with a sheet per section.
-    Xlsx,
-    /// All of it as one page, to look at and to print.
-    Html,
-}
-
-impl Format {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::Xlsx, Self::Html];
-
-    /// Its name, and the ending of its files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Json => "json",
-            Self::Xlsx => "xlsx",
-            Self::Html => "html",
-        }
-    }
-
-    /// Its media type.
-    pub const fn media_type(self) -> &'static str {
-        match self {
-            Self::Csv => "text/csv; charset=utf-8",
-            Self::Json => "application/json",
-            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            Self::Html => "text/html; charset=utf-8",
-        }
-    }
-
-    /// A file of it holds one section, and not the whole report.
-    pub const fn has_one_section(self) -> bool {
-        match self {
-            Self::Csv => true,
-            Self::Json | Self::Xlsx | Self::Html => false,
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == text)
-            .ok_or_else(|| format!("there is no format {text:?}: there are {}", Self::ALL.map(Self::name).join(", ")))
-    }
-}
+pub use crate::domain::report_run::Format;
 
 /// A sink that makes a file.
 pub trait Writer: Sink {

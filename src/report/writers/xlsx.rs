@@ -2,7 +2,9 @@
 //!
 //! The workbook's rows go to files beside the target as they come, so that a long report needs no more memory than a short one.
 
-use std::io::{Seek, Write};
+use std::error::Error;
+use std::io::{self, Seek, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use jiff::tz::TimeZone;
@@ -68,10 +70,31 @@ pub struct Xlsx<W: Write + Seek + Send> {
     parts: u32,
 }
 
+/// The error of the disk, with its kind, however deep the library has it.
 fn failed(error: XlsxError) -> WriteError {
-    match error {
-        XlsxError::IoError(error) => WriteError::Io(error),
-        other => WriteError::Io(std::io::Error::other(other)),
+    if let XlsxError::IoError(error) = error {
+        return WriteError::Io(error);
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return WriteError::Io(io::Error::new(io.kind(), io.to_string()));
+        }
+        cause = inner.source();
+    }
+    WriteError::Io(io::Error::other(error))
+}
+
+/// The library panics where a disk does not take what it sets aside; here that is an error like any other.
+fn caught<T>(work: impl FnOnce() -> Result<T, XlsxError>) -> Result<T, WriteError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(failed),
+        Err(panic) => {
+            let says = panic.downcast_ref::<String>().map_or("the workbook cannot be written", String::as_str);
+            let full = says.contains("StorageFull") || says.contains("QuotaExceeded");
+            let kind = if full { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
+            Err(WriteError::Io(io::Error::new(kind, says.to_owned())))
+        }
     }
 }
 
@@ -222,7 +245,7 @@ impl<W: Write + Seek + Send> Sink for Xlsx<W> {
     }
 
     fn row(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
-        self.write_row(cells).map_err(failed)
+        caught(|| self.write_row(cells))
     }
 
     fn end(&mut self) -> Result<(), WriteError> {
@@ -237,9 +260,11 @@ impl<W: Write + Seek + Send> Sink for Xlsx<W> {
 
 impl<W: Write + Seek + Send> Writer for Xlsx<W> {
     fn finish(&mut self, tallies: &[SectionTally]) -> Result<(), WriteError> {
-        self.definitions().map_err(failed)?;
-        self.provenance(tallies).map_err(failed)?;
-        self.book.save_to_writer(&mut self.out).map_err(failed)?;
+        caught(|| {
+            self.definitions()?;
+            self.provenance(tallies)?;
+            self.book.save_to_writer(&mut self.out)
+        })?;
         Ok(self.out.flush()?)
     }
 }

@@ -14,6 +14,7 @@ mod jobs;
 mod live_figures;
 mod opening;
 mod outbox;
+mod report_runs;
 mod retention;
 mod rules;
 mod schedules;

@@ -7,9 +7,9 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    access, adherence, adherence_reading, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries, delivery_reading, events,
-    exceptions, figures, history, history_reading, jobs, memory, retention, rules, schedule, skills, time_in_state,
-    transition_reading, transitions, upkeep,
+    access, adherence, adherence_reading, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries,
+    delivery_reading, events, exceptions, figures, history, history_reading, jobs, memory, report_runs, retention, rules,
+    schedule, skills, time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
@@ -111,6 +111,11 @@ const SINGLE: &[&str] = &[
     jobs::LAST_DONE,
     jobs::UNFINISHED,
     jobs::RUNS,
+    report_runs::ONE,
+    report_runs::LIST,
+    report_runs::OPEN,
+    report_runs::WITH_FILE,
+    report_runs::FORGET,
     retention::HISTORY,
     retention::TRANSITIONS,
     retention::ATTEMPTS,
@@ -216,6 +221,7 @@ const MANY: &[ManyRows] = &[
     jobs::SET_JOBS,
     jobs::SET_RUNS,
     memory::REMEMBER,
+    report_runs::SET,
     rules::ADD_EDITIONS,
     rules::ADD_FINDINGS,
     schedule::RETIRE_IN_COVERAGE,
@@ -254,7 +260,7 @@ async fn every_statement_is_understood(place: Place) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 12] = [
+const GROWING: [&str; 13] = [
     "adherence_days",
     "sight_spans",
     "state_history",
@@ -267,6 +273,7 @@ const GROWING: [&str; 12] = [
     "change_sets",
     "change_set_agents",
     "rule_findings",
+    "report_runs",
 ];
 
 /// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
@@ -340,6 +347,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/history_reading.rs"),
         include_str!("../tables/memory.rs"),
         include_str!("../tables/jobs.rs"),
+        include_str!("../tables/report_runs.rs"),
         include_str!("../tables/retention.rs"),
         include_str!("../tables/rules.rs"),
         include_str!("../tables/schedule.rs"),

@@ -18,6 +18,7 @@ pub(super) mod history;
 pub(super) mod history_reading;
 pub(super) mod jobs;
 pub(super) mod memory;
+pub(super) mod report_runs;
 pub(super) mod retention;
 pub(super) mod rules;
 pub(super) mod schedule;

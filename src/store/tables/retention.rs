@@ -5,7 +5,7 @@
 
 use sqlx::AnyConnection;
 
-use super::{exceptions, figures, rules};
+use super::{exceptions, figures, report_runs, rules};
 use crate::domain::ids::{AgentId, JobId, TenantId};
 use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
@@ -61,6 +61,8 @@ pub enum Pruned {
     AdherenceDays,
     /// When the roster was in sight, by when it was no longer.
     Sights,
+    /// Reports that were asked for and whose files are gone, by when they ended.
+    ReportRuns,
 }
 
 pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
@@ -117,7 +119,8 @@ impl Slice {
             | Pruned::ChangeSets
             | Pruned::Exceptions
             | Pruned::AdherenceDays
-            | Pruned::Sights => &mut values,
+            | Pruned::Sights
+            | Pruned::ReportRuns => &mut values,
         };
         values
     }
@@ -141,6 +144,7 @@ impl Slice {
             Pruned::Exceptions => (Some(exceptions::FORGET_AGENTS), exceptions::FORGET),
             Pruned::AdherenceDays => (None, ADHERENCE_DAYS),
             Pruned::Sights => (None, SIGHTS),
+            Pruned::ReportRuns => (None, report_runs::FORGET),
         }
     }
 }

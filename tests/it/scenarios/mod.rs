@@ -24,6 +24,7 @@ mod reading;
 mod relay;
 mod reload;
 mod repeats;
+mod reports;
 mod restart;
 mod review;
 mod rights;
