@@ -20,6 +20,7 @@ use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::rule::Rule;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
+use crate::engine::adherence_days::{self, DaysParts};
 use crate::engine::calls::Purse;
 use crate::engine::crew::Crew;
 use crate::engine::deliver::{self, DeliverParts};
@@ -191,10 +192,17 @@ impl Tenancy {
         };
         let (feed_link, feed_settings) = (link.clone(), settings.clone());
         let (figures_link, figures_settings) = (link.clone(), settings.clone());
+        let (days_settings, days) = (settings.clone(), DaysParts {
+            tenant: link.tenant.clone(),
+            clock: link.clock.clone(),
+            writer: link.writer.clone(),
+            reader: link.reader.clone(),
+        });
         let mut spawn = Workers { supervisor, tenancy: self };
         spawn.worker("keeper", move |soft| keeper::run(parts.clone(), soft));
         spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
         spawn.worker("figures", move |soft| figures::run(figures_link.clone(), figures_settings.clone(), soft));
+        spawn.worker("adherence days", move |soft| adherence_days::run(days.clone(), days_settings.clone(), soft));
         spawn.worker("sight", move |soft| sight::run(link.clone(), settings.clone(), roster.clone(), soft));
     }
 

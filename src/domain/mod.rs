@@ -24,6 +24,7 @@ pub mod planner;
 pub mod policy;
 pub mod priority;
 pub mod replay;
+pub mod report_run;
 pub mod rights;
 pub mod roster;
 pub mod rule;
