@@ -122,54 +122,55 @@ impl Sink for Counted {
 fn fill(file: &Path, agents: i64) {
     let mut peer = rusqlite::Connection::open(file).expect("opens");
     peer.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -200000").expect("settings");
-    let end = START + (DAYS + 2) * DAY;
     let transaction = peer.transaction().expect("begins");
-    {
-        let mut insert = |sql: &str, rows: &mut dyn FnMut(&mut rusqlite::Statement<'_>)| {
-            rows(&mut transaction.prepare(sql).expect("prepares"));
+    let end = START + (DAYS + 2) * DAY;
+    let once = |sql, values: [i64; 2]| assert_eq!(transaction.execute(sql, values).expect("inserts"), 1);
+    once(
+        "INSERT INTO schedule_versions VALUES ('acme', 1, 'bench', x'00', ?1, 'bench', ?1, ?2, 0, 0)",
+        [START - DAY, end],
+    );
+    once("INSERT INTO sight_spans VALUES ('acme', ?1, ?2)", [START - DAY, end]);
+    for agent in 0..agents {
+        let subject = uuid::Uuid::from_u128(agent.unsigned_abs().into()).to_string();
+        let mut insert = |sql, values: &[&dyn rusqlite::ToSql]| {
+            transaction.prepare_cached(sql).expect("prepares").execute(values).expect("inserts");
         };
-        insert("INSERT INTO schedule_versions VALUES ('acme', 1, 'bench', x'00', ?1, 'bench', ?1, ?2, 0, 0)", &mut |row| {
-            row.execute([START, end]).expect("inserts");
-        });
-        insert("INSERT INTO sight_spans VALUES ('acme', ?1, ?2)", &mut |row| {
-            row.execute([START - DAY, end]).expect("inserts");
-        });
-        insert("INSERT INTO agents (tenant, id, team) VALUES ('acme', ?1, ?2)", &mut |row| {
-            for agent in 0..agents {
-                row.execute((name(agent), format!("team {}", agent % 40))).expect("inserts");
-            }
-        });
-        insert("INSERT INTO subjects VALUES ('acme', ?1, ?2)", &mut |row| {
-            for agent in 0..agents {
-                let subject = uuid::Uuid::from_u128(agent.unsigned_abs().into()).to_string();
-                row.execute((name(agent), subject)).expect("inserts");
-            }
-        });
-        insert("INSERT INTO schedule_coverage (tenant, agent, starts_at, version_from, ends_at) VALUES ('acme', ?1, ?2, 1, ?3)", &mut |row| {
-            for agent in 0..agents {
-                row.execute((name(agent), START - DAY, end)).expect("inserts");
-            }
-        });
-        insert("INSERT INTO shifts (tenant, agent, starts_at, version_from, ends_at, activities) VALUES ('acme', ?1, ?2, 1, ?3, ?4)", &mut |row| {
-            for (agent, day) in (0..agents).flat_map(|agent| (0..DAYS + 1).map(move |day| (agent, day))) {
-                let begin = START + day * DAY + DAY / 3;
-                let lunch = (UtcMicros::from_micros(begin + DAY / 6), UtcMicros::from_micros(begin + DAY / 6 + DAY / 48));
-                let activities = format!(r#"[{{"activity":"lunch","start":"{}","end":"{}","mandatory":true}}]"#, lunch.0, lunch.1);
-                row.execute((name(agent), begin, begin + DAY / 3, activities)).expect("inserts");
-            }
-        });
-        insert("INSERT INTO state_history (tenant, agent, entered_at, left_at, id, state, source) VALUES ('acme', ?1, ?2, ?3, ?4, ?5, 'snapshot')", &mut |row| {
-            let states = ["Ready", "OnContact", "AfterContactWork", "Paused", "NotReady"];
-            let (step, mut id) = (DAY / ROWS, 0_i64);
-            for (agent, n) in (0..agents).flat_map(|agent| (0..(DAYS + 1) * ROWS).map(move |n| (agent, n))) {
-                id += 1;
-                let at = START + n * step + agent * 1_000_003;
-                let state = states[usize::try_from((n + agent) % 5).expect("small")];
-                row.execute((name(agent), at, (n + 1 < (DAYS + 1) * ROWS).then_some(at + step), id, state)).expect("inserts");
-            }
-        });
+        let team = format!("team {}", agent % 40);
+        insert("INSERT INTO agents (tenant, id, team) VALUES ('acme', ?1, ?2)", &[&name(agent), &team]);
+        insert("INSERT INTO subjects VALUES ('acme', ?1, ?2)", &[&name(agent), &subject]);
+        insert(
+            "INSERT INTO schedule_coverage (tenant, agent, starts_at, version_from, ends_at) VALUES ('acme', ?1, ?2, 1, ?3)",
+            &[&name(agent), &(START - DAY), &end],
+        );
+        for day in 0..=DAYS {
+            let begin = START + day * DAY + DAY / 3;
+            let lunch = [begin + DAY / 6, begin + DAY / 6 + DAY / 48].map(UtcMicros::from_micros);
+            let activities =
+                format!(r#"[{{"activity":"lunch","start":"{}","end":"{}","mandatory":true}}]"#, lunch[0], lunch[1]);
+            insert(
+                "INSERT INTO shifts (tenant, agent, starts_at, version_from, ends_at, activities) VALUES ('acme', ?1, ?2, 1, ?3, ?4)",
+                &[&name(agent), &begin, &(begin + DAY / 3), &activities],
+            );
+        }
+        fill_history(&mut insert, agent);
     }
     transaction.commit().expect("commits");
+}
+
+/// One agent's rows, up to a day after the last.
+fn fill_history(insert: &mut impl FnMut(&str, &[&dyn rusqlite::ToSql]), agent: i64) {
+    let states = ["Ready", "OnContact", "AfterContactWork", "Paused", "NotReady"];
+    let (step, rows) = (DAY / ROWS, (DAYS + 1) * ROWS);
+    for n in 0..rows {
+        let at = START + n * step + agent * 1_000_003;
+        let left = (n + 1 < rows).then_some(at + step);
+        let state = states[usize::try_from((n + agent) % 5).expect("small")];
+        insert(
+            "INSERT INTO state_history (tenant, agent, entered_at, left_at, id, state, source) \
+             VALUES ('acme', ?1, ?2, ?3, ?4, ?5, 'snapshot')",
+            &[&name(agent), &at, &left, &(agent * rows + n + 1), &state],
+        );
+    }
 }
 
 fn name(agent: i64) -> String {

@@ -192,12 +192,15 @@ impl Tenancy {
         };
         let (feed_link, feed_settings) = (link.clone(), settings.clone());
         let (figures_link, figures_settings) = (link.clone(), settings.clone());
-        let (days_settings, days) = (settings.clone(), DaysParts {
-            tenant: link.tenant.clone(),
-            clock: link.clock.clone(),
-            writer: link.writer.clone(),
-            reader: link.reader.clone(),
-        });
+        let (days_settings, days) = (
+            settings.clone(),
+            DaysParts {
+                tenant: link.tenant.clone(),
+                clock: link.clock.clone(),
+                writer: link.writer.clone(),
+                reader: link.reader.clone(),
+            },
+        );
         let mut spawn = Workers { supervisor, tenancy: self };
         spawn.worker("keeper", move |soft| keeper::run(parts.clone(), soft));
         spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));

@@ -156,7 +156,8 @@ impl Worker {
             let known = self.computed_through.get(&agent.id).filter(|(_, by)| *by == basis).map(|(day, _)| *day);
             let zone = zone_of(&stored);
             let ended = days_touching((seen - LOOKS_BACK, seen), &zone);
-            let ended = ended.into_iter().filter(|(day, (_, end))| *end <= seen && known.is_none_or(|known| *day > known));
+            let ended =
+                ended.into_iter().filter(|(day, (_, end))| *end <= seen && known.is_none_or(|known| *day > known));
             let ended: Vec<(Date, Span)> = ended.collect();
             let (Some(first), Some(last)) = (ended.first(), ended.last()) else { continue };
             let Some(entered) = reader.first_entered(&tenant, &agent.id).await? else { continue };
@@ -180,7 +181,8 @@ impl Worker {
         let spans = days.iter().filter_map(|day| Some((*day, day_span(*day, &zone)?)));
         let spans: Vec<(Date, Span)> = spans.collect();
         let mut unsettled = None;
-        for run in spans.chunk_by(|(_, before), (_, next)| before.1 == next.0).flat_map(|run| run.chunks(DAYS_AT_ONCE)) {
+        for run in spans.chunk_by(|(_, before), (_, next)| before.1 == next.0).flat_map(|run| run.chunks(DAYS_AT_ONCE))
+        {
             if let Some(day) = self.compute_run(stored, run).await? {
                 unsettled = unsettled.or(Some(day));
             }

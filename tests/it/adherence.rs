@@ -105,7 +105,13 @@ impl Scene {
         let agents = (0_u128..).zip(AGENTS).map(|(number, who)| {
             let days = (covers.0 / 1440)..(covers.1 / 1440);
             let shifts = days.map(|day| shift(day * 1440 + 360 + dice.roll(900), 240 + dice.roll(300))).collect();
-            AgentSchedule { agent: agent(who), subject: SubjectId(Uuid::from_u128(number)), shifts, coverage, skills: None }
+            AgentSchedule {
+                agent: agent(who),
+                subject: SubjectId(Uuid::from_u128(number)),
+                shifts,
+                coverage,
+                skills: None,
+            }
         });
         let agents = agents.collect();
         let (content_hash, actor) = (Hash::of(name.as_bytes()), "person:anna".to_owned());
@@ -178,8 +184,7 @@ impl Scene {
 
     /// The report of days as it is, and as it is with every day computed from its segments.
     async fn holds(&self) -> Rows {
-        let (report, segments) =
-            (self.report(Kind::Adherence, None).await, self.report(Kind::Segments, None).await);
+        let (report, segments) = (self.report(Kind::Adherence, None).await, self.report(Kind::Segments, None).await);
         for variant in Variant::ALL {
             let report = self.report(Kind::Adherence, Some(variant)).await;
             equals_the_recount(&report, &segments, variant);
@@ -313,7 +318,9 @@ fn equals_the_recount(report: &Rows, segments: &Rows, variant: Variant) {
                 for share in 0..5 {
                     let (counted, said) = (counted.get::<_, Option<f64>>(share)?, &figures[share]);
                     match (counted, said) {
-                        (Some(counted), Cell::Share(said)) => assert!((counted - said).abs() < 1e-12, "{agent} {share}"),
+                        (Some(counted), Cell::Share(said)) => {
+                            assert!((counted - said).abs() < 1e-12, "{agent} {share}")
+                        }
                         (None, Cell::Empty(why)) => assert!(!why.is_empty()),
                         (counted, said) => panic!("{agent} {share}: {counted:?} and {said:?}"),
                     }
@@ -350,8 +357,9 @@ async fn days_equal_their_segments_before_and_after_the_past_changes() {
 
         // A late change of a state, two days back: known to be stale in the same commit, and counted before anything is computed.
         let dice = &mut Dice(seed + 100);
-        let late = entered("ida", minute(2 * 1440 + 601), dice);
-        scene.commit(Commit { history: vec![late], ..Commit::default() }).await;
+        let HistoryWrite::Enter(row) = entered("ida", minute(2 * 1440 + 601), dice) else { panic!("a row") };
+        let late = HistoryRow { reason: Some("LATE".into()), ..row };
+        scene.commit(Commit { history: vec![HistoryWrite::Enter(late)], ..Commit::default() }).await;
         assert!(scene.days().await.1 > 0);
         scene.mended("a late change", 1).await;
 
@@ -394,7 +402,10 @@ async fn a_report_over_a_stop_of_the_daemon_says_so() {
     let notes = async |from, to| Kind::Adherence.notes(&span(from, to), scene.store.reader()).await.expect("reads");
     let told = notes(0, DAYS * 1440).await;
     assert_eq!(told.len(), 2, "{told:?}");
-    assert!(told[0].contains("From 2026-10-25T10:00:00Z to 2026-10-25T13:00:00Z the roster was not in sight"), "{told:?}");
+    assert!(
+        told[0].contains("From 2026-10-25T10:00:00Z to 2026-10-25T13:00:00Z the roster was not in sight"),
+        "{told:?}"
+    );
     assert_eq!(notes(0, 1440).await, Vec::<String>::new());
     let ahead = notes(0, (DAYS + 2) * 1440).await;
     assert!(ahead[2].contains("Nothing is known from 2026-10-29T00:00:00Z on"), "{ahead:?}");

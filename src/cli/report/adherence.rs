@@ -103,7 +103,7 @@ async fn make(args: &DocumentArgs, report: Kind, variant: Option<String>) -> any
         None => {}
     }
     let asked = |now| {
-        let request = files::request(&loaded.config, report, &args.subject, &args.whose, now)?;
+        let request = files::request(&loaded.config, report, &args.subject, args.whose.filters(), now)?;
         // What lies ahead is not unknown, it has not been yet.
         let request = Request { to: request.to.min(now), variant, ..request };
         request.check().map_err(usage)?;

@@ -74,10 +74,7 @@ impl Piece {
 
     fn goes_on_as(&self, next: &Self) -> bool {
         let facts = |piece: &Self| (piece.kind, piece.why, piece.excused);
-        !self.kind.is_in_shift()
-            && facts(self) == facts(next)
-            && self.state == next.state
-            && self.reason == next.reason
+        !self.kind.is_in_shift() && facts(self) == facts(next) && self.state == next.state && self.reason == next.reason
     }
 
     /// The part of it that lies within a span; `None` where none does.
@@ -175,7 +172,8 @@ impl Course<'_> {
             None => Why::NotSeen,
             Some(stay) => {
                 // What was excused before or after does not make a deviation longer.
-                let since = segment.map(|segment| self.excused_until(start).map_or(segment.start, |end| segment.start.max(end)));
+                let since = segment
+                    .map(|segment| self.excused_until(start).map_or(segment.start, |end| segment.start.max(end)));
                 let until = segment.map_or(UtcMicros::MAX, |segment| segment.end).min(self.excused_from(start));
                 let planned = PlannedNow { kind, activity: || activity, since };
                 let (why, _) = self.settings.weigh(planned, (&stay.state, stay.start), stay.end.min(until));

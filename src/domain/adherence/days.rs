@@ -58,7 +58,9 @@ mod tests {
     fn days(from: &str, to: &str, zone: &str) -> Vec<(String, i64)> {
         let zone = TimeZone::get(zone).expect("a zone");
         let days = days_touching((instant(from), instant(to)), &zone);
-        days.iter().map(|(day, (start, end))| (day.to_string(), (end.as_micros() - start.as_micros()) / 60_000_000)).collect()
+        days.iter()
+            .map(|(day, (start, end))| (day.to_string(), (end.as_micros() - start.as_micros()) / 60_000_000))
+            .collect()
     }
 
     #[test]
@@ -70,7 +72,10 @@ mod tests {
         assert_eq!(days("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "UTC"), []);
         assert_eq!(days("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "UTC"), [("2026-01-01".to_owned(), 1440)]);
         let samoa = days("2011-12-29T12:00:00Z", "2011-12-31T12:00:00Z", "Pacific/Apia");
-        assert_eq!(samoa.iter().map(|(day, _)| day.as_str()).collect::<Vec<_>>(), ["2011-12-29", "2011-12-31", "2012-01-01"]);
+        assert_eq!(
+            samoa.iter().map(|(day, _)| day.as_str()).collect::<Vec<_>>(),
+            ["2011-12-29", "2011-12-31", "2012-01-01"]
+        );
     }
 
     /// Every day of 2020 to 2037 of every zone: side by side, without a gap and without an overlap.

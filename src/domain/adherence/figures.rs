@@ -17,7 +17,8 @@ pub const FORMULA_VERSION: u32 = 1;
 /// excused. Sums of another basis are computed anew.
 pub fn basis(settings: &AdherenceSettings, zone: &str, team: Option<&TeamName>) -> String {
     let team = team.map_or("", TeamName::as_str);
-    let mut text = Hash::of(format!("{FORMULA_VERSION}\n{}\n{zone}\n{team}", settings.to_stored()).as_bytes()).to_string();
+    let mut text =
+        Hash::of(format!("{FORMULA_VERSION}\n{}\n{zone}\n{team}", settings.to_stored()).as_bytes()).to_string();
     text.truncate(16);
     text
 }
@@ -286,7 +287,10 @@ mod tests {
             assert_eq!(variant.of(&unseen).share(), None, "{}", variant.name());
             assert_eq!(Variant::from_name(variant.name()), Some(variant));
         }
-        assert_eq!([unseen.conformance(), unseen.occupancy(), unseen.utilisation(), unseen.shrinkage()].map(Ratio::share), [None; 4]);
+        assert_eq!(
+            [unseen.conformance(), unseen.occupancy(), unseen.utilisation(), unseen.shrinkage()].map(Ratio::share),
+            [None; 4]
+        );
         // An hour of each, the rest of the shift unseen.
         let times = times((0, 1440), &[(Ready, 0, 60), (OnContact, 60, 120), (Paused, 120, 180)], &[]);
         assert_eq!(times.occupancy().share(), Some(0.5));

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
+use super::Verdict;
 use super::course::{Course, Piece, Span};
 use super::sums::{Counts, Sums};
-use super::Verdict;
 use crate::domain::breaks::{SHORTEST_REST, is_resting};
 use crate::domain::schedule::{Activity, Segment};
 use crate::domain::state::AgentState;
@@ -42,15 +42,8 @@ pub enum BreakOutcome {
 
 impl BreakOutcome {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Taken,
-        Self::Short,
-        Self::Late,
-        Self::ShortAndLate,
-        Self::Missed,
-        Self::Unknown,
-        Self::Excused,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Taken, Self::Short, Self::Late, Self::ShortAndLate, Self::Missed, Self::Unknown, Self::Excused];
 
     /// The name in reports.
     pub const fn name(self) -> &'static str {
@@ -182,7 +175,8 @@ impl<'a> Ledger<'a> {
             if segment.start == shift_start {
                 self.count_edges((shift_start, shift_end), part, counts);
             }
-            let rests_on = segments.get(place + 1).filter(|next| next.shift == segment.shift && !next.activity.is_rest());
+            let rests_on =
+                segments.get(place + 1).filter(|next| next.shift == segment.shift && !next.activity.is_rest());
             let ends = segment.activity.is_rest() && rests_on.is_some() && within(segment.end, part);
             if ends && !self.is_absence((shift_start, shift_end)) {
                 let overrun = self.overrun(segment.end, shift_end);

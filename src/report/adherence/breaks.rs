@@ -18,7 +18,12 @@ const OUTCOMES: Section = Section {
     columns: &[
         column("outcome", "Outcome", CellKind::Text, ""),
         column("breaks", "Breaks", CellKind::Count, "how many of the rows"),
-        column("interrupted", "Interrupted", CellKind::Count, "of those: with something else between two rests within the planned time"),
+        column(
+            "interrupted",
+            "Interrupted",
+            CellKind::Count,
+            "of those: with something else between two rests within the planned time",
+        ),
     ],
     written: None,
     chart: Some(Chart { kind: ChartKind::Bars, label: 0, values: &[1] }),
@@ -122,7 +127,8 @@ impl Recount for Again {
             ("outcomes", [Cell::Text(outcome), Cell::Count(breaks), Cell::Count(interrupted)]) => {
                 let counted = self.outcomes.get(&**outcome).copied().unwrap_or_default();
                 if counted != (*breaks, *interrupted) {
-                    self.wrong.push(format!("{outcome}: there are {} rows, {} of them interrupted", counted.0, counted.1));
+                    self.wrong
+                        .push(format!("{outcome}: there are {} rows, {} of them interrupted", counted.0, counted.1));
                 }
             }
             _ => {}

@@ -63,7 +63,9 @@ pub(super) const COLUMNS: [Column; FIGURES] = [
 /// Who defines a figure so.
 pub(super) fn source(name: &str) -> &'static str {
     match name {
-        "adherence" | "conformance" => "the usual definitions of workforce management; the variants differ between vendors",
+        "adherence" | "conformance" => {
+            "the usual definitions of workforce management; the variants differ between vendors"
+        }
         "occupancy" | "utilisation" | "shrinkage" => "the usual definitions of workforce management",
         _ => "",
     }

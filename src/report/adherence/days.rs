@@ -184,7 +184,8 @@ impl Again {
             let (counted, said) = (counted.get(place).copied(), said.get(place).copied());
             if counted != said {
                 let name = column.name;
-                self.wrong.push(format!("{of}: {name} is {said:?}, and the days add up to {counted:?} (µs or a count)"));
+                self.wrong
+                    .push(format!("{of}: {name} is {said:?}, and the days add up to {counted:?} (µs or a count)"));
             }
         }
     }
@@ -200,7 +201,13 @@ fn whole(cell: &Cell) -> i64 {
 fn text(cell: &Cell) -> String {
     match cell {
         Cell::Text(text) => text.clone().into_owned(),
-        Cell::Count(_) | Cell::Seconds(_) | Cell::Number(_) | Cell::Share(_) | Cell::Instant(_) | Cell::Day(_) | Cell::Empty(_) => String::new(),
+        Cell::Count(_)
+        | Cell::Seconds(_)
+        | Cell::Number(_)
+        | Cell::Share(_)
+        | Cell::Instant(_)
+        | Cell::Day(_)
+        | Cell::Empty(_) => String::new(),
     }
 }
 

@@ -18,7 +18,12 @@ const REASONS: Section = Section {
     columns: &[
         column("state", "State", CellKind::Text, "NotReady, Paused or Idle"),
         column("reason", "Reason", CellKind::Text, "the reason code; known only after a change of ours"),
-        column("seconds", "Time", CellKind::Seconds, "how long all agents together were in it, in shifts and outside of them"),
+        column(
+            "seconds",
+            "Time",
+            CellKind::Seconds,
+            "how long all agents together were in it, in shifts and outside of them",
+        ),
         column("share", "Share", CellKind::Share, "seconds / the seconds of all rows"),
     ],
     written: None,

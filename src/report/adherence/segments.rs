@@ -95,7 +95,10 @@ fn row(agent: &Agent, piece: Piece) -> [Cell; SEGMENTS.columns.len()] {
         Cell::text(piece.activity_name().to_owned()),
         truth(piece.mandatory),
         piece.state.as_ref().map_or(Cell::Empty("nobody saw the agent"), |state| Cell::text(state.name().to_owned())),
-        piece.reason.as_ref().map_or(Cell::Empty("the platform does not say"), |reason| Cell::text(reason.as_str().to_owned())),
+        piece
+            .reason
+            .as_ref()
+            .map_or(Cell::Empty("the platform does not say"), |reason| Cell::text(reason.as_str().to_owned())),
         Cell::text(piece.verdict.name()),
         Cell::text(piece.why.name()),
         truth(piece.excused),

@@ -146,11 +146,7 @@ impl<'a> Source<'a> {
     }
 }
 
-async fn first_entered(
-    request: &Request,
-    reader: &Reader,
-    agents: &[Agent],
-) -> Result<Option<UtcMicros>, ReportError> {
+async fn first_entered(request: &Request, reader: &Reader, agents: &[Agent]) -> Result<Option<UtcMicros>, ReportError> {
     let mut first: Option<UtcMicros> = None;
     for agent in agents {
         let entered = reader.first_entered(&request.tenant, &agent.id).await?;
@@ -205,7 +201,9 @@ pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, Re
     }
     match reader.last_sight(&request.tenant).await? {
         Some((_, until)) if until < request.to => {
-            notes.push(format!("Nothing is known from {until:.0} on, when the roster was in sight last: that time counts as unknown"));
+            notes.push(format!(
+                "Nothing is known from {until:.0} on, when the roster was in sight last: that time counts as unknown"
+            ));
         }
         Some(_) => {}
         None => notes.push("The roster was never in sight: whatever history does not say counts as unknown".to_owned()),

@@ -3,7 +3,9 @@
 use jiff::civil::Date;
 
 use super::schedules::import;
-use super::{AdherenceDay, Commit, HistoryWrite, Place, SightSpan, Store, acme, agent_write, at, on_each_engine, row, uuid};
+use super::{
+    AdherenceDay, Commit, HistoryWrite, Place, SightSpan, Store, acme, agent_write, at, on_each_engine, row, uuid,
+};
 use crate::domain::adherence::AdherenceSettings;
 use crate::domain::adherence::sums::{Counts, Sums};
 use crate::domain::exception::{Ended, Exception, Whom};
@@ -45,7 +47,12 @@ async fn keep(store: &Store, days: Vec<AdherenceDay>) {
 /// Who has a stale day.
 async fn stale(store: &Store) -> Vec<String> {
     let days = store.reader().stale_days(&acme(), at(2_000_000), 10).await.expect("reads");
-    days.into_iter().map(|(agent, day)| { assert_eq!(day, DAY); agent.to_string() }).collect()
+    days.into_iter()
+        .map(|(agent, day)| {
+            assert_eq!(day, DAY);
+            agent.to_string()
+        })
+        .collect()
 }
 
 fn exception(number: u128, from: i64, made_at: i64) -> Exception {
@@ -65,7 +72,10 @@ fn exception(number: u128, from: i64, made_at: i64) -> Exception {
 async fn filled(place: &Place) -> Store {
     let store = place.open().await;
     let agents = vec![agent_write("a", 1), agent_write("b", 2)];
-    let history = vec![HistoryWrite::Enter(row("a", 10, AgentState::Ready)), HistoryWrite::Enter(row("b", 10, AgentState::Ready))];
+    let history = vec![
+        HistoryWrite::Enter(row("a", 10, AgentState::Ready)),
+        HistoryWrite::Enter(row("b", 10, AgentState::Ready)),
+    ];
     store.writer().commit(Commit { agents, history, ..Commit::default() }).await.expect("commits");
     let days = vec![day(&store, "a").await, day(&store, "b").await];
     keep(&store, days).await;

@@ -47,8 +47,7 @@ pub(in crate::store) const PACKED_DAYS: &str = "WITH RECURSIVE a(agent, n) AS (\
 /// The days of one agent, stale or not.
 pub(in crate::store) const DAYS_OF_AGENT: &str = "SELECT tenant, agent, day, starts_at, ends_at, settles_at, stale, basis, schedule_version, \
      history_id, computed_at, sums FROM adherence_days WHERE tenant = $1 AND agent = $2 AND day >= $3 AND day <= $4 ORDER BY day";
-pub(in crate::store) const STALE_DAYS: &str =
-    "SELECT tenant, agent, day FROM adherence_days WHERE tenant = $1 AND stale = 1 AND settles_at <= $2 ORDER BY agent, day LIMIT $3";
+pub(in crate::store) const STALE_DAYS: &str = "SELECT tenant, agent, day FROM adherence_days WHERE tenant = $1 AND stale = 1 AND settles_at <= $2 ORDER BY agent, day LIMIT $3";
 
 /// What all agents of a tenant are judged by over a span. Read before anything else, so that what comes meanwhile shows.
 #[derive(Clone, Debug)]
@@ -179,7 +178,8 @@ impl Reader {
         rows.iter()
             .map(|row| {
                 let cells = Cells::of("adherence_days", row);
-                let days = cells.text_or_null("days")?.unwrap_or_default().lines().map(packed_day).collect::<Option<_>>();
+                let days =
+                    cells.text_or_null("days")?.unwrap_or_default().lines().map(packed_day).collect::<Option<_>>();
                 let days = days.ok_or_else(|| cells.bad("sums", Arc::from(Box::from("not the sums of a day"))))?;
                 Ok((AgentId::new(cells.text("agent")?), days))
             })

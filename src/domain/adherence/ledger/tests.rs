@@ -21,7 +21,8 @@ const HOUR: i64 = 3600;
 
 /// From 8 to 16 o'clock, with a mandatory lunch of half an hour at 12 and a break of a quarter at 14.
 fn plan() -> AgentPlan {
-    let activity = |activity, start, end, mandatory| ShiftActivity { activity, start: at(start), end: at(end), mandatory };
+    let activity =
+        |activity, start, end, mandatory| ShiftActivity { activity, start: at(start), end: at(end), mandatory };
     let activities = vec![
         activity(Activity::Lunch, 12 * HOUR, 12 * HOUR + 1800, true),
         activity(Activity::Break, 14 * HOUR, 14 * HOUR + 900, false),
@@ -74,7 +75,11 @@ fn a_rest_overruns_beyond_the_tolerance_and_then_from_the_planned_end() {
     let (begin, end) = (14 * HOUR, 14 * HOUR + 900);
     for (second, overrun) in [(119, 0), (120, 0), (121, 121)] {
         let counts = counts(&[(0, Ready), (begin, NotReady), (end + second, Ready)]);
-        assert_eq!((counts.overruns, counts.overrun_us), (u64::from(overrun > 0), overrun * 1_000_000), "{second} s over");
+        assert_eq!(
+            (counts.overruns, counts.overrun_us),
+            (u64::from(overrun > 0), overrun * 1_000_000),
+            "{second} s over"
+        );
     }
     let paused_later = counts(&[(0, Ready), (end + 60, Paused), (end + 600, Ready)]);
     assert_eq!(paused_later.overruns, 0, "who did not rest at its end does not overrun it");
@@ -132,7 +137,8 @@ fn a_break_that_nobody_saw_is_unknown_and_one_that_is_excused_is_not_due() {
     let noon = 12 * HOUR;
     let unseen = [(0, Ready), (noon + 60, AgentState::unseen()), (noon + 1700, Ready)];
     assert_eq!(lunch(&unseen).0, BreakOutcome::Unknown);
-    let seen_whole = [(0, Ready), (9 * HOUR, AgentState::unseen()), (9 * HOUR + 60, Ready), (noon, Paused), (noon + 1800, Ready)];
+    let seen_whole =
+        [(0, Ready), (9 * HOUR, AgentState::unseen()), (9 * HOUR + 60, Ready), (noon, Paused), (noon + 1800, Ready)];
     assert_eq!(lunch(&seen_whole).0, BreakOutcome::Taken, "what was seen is enough");
     let excused = with(&[(0, Ready)], &[(at(noon), at(noon + 1))], |ledger| ledger.sums(day()).counts);
     assert_eq!((excused.breaks_excused, excused.breaks_due, excused.breaks_missed), (1, 0, 0));
