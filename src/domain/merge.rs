@@ -77,6 +77,8 @@ pub enum Merged {
     Settled(Observed),
     /// A change.
     Changed(Observed),
+    /// A stay that had ended before what is known began, and of which nothing told: it belongs into history between the two.
+    Between(Observed),
     /// It may be older than what is known: not believed yet.
     Contradiction,
 }
@@ -113,6 +115,9 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
     if is_newer(known, now, sighted, changed_at) {
         return Merged::Changed(seen(changed_at).following(Some(now)));
     }
+    if lies_between(known, now, sighted, changed_at) {
+        return Merged::Between(seen(changed_at).following(known.before));
+    }
     // A snapshot from before the change it contradicts says nothing, however many went before it.
     if known.contradictions + 1 >= CONTRADICTIONS_BELIEVED && sighted.generated_at > now.entered_at {
         // The instant that the platform says is the one that was not believed.
@@ -135,6 +140,21 @@ fn is_newer(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: Utc
             changed_at > now.entered_at || (close && !is_stay_before(known, sighted, changed_at))
         }
     }
+}
+
+/// Whether a row of another state surely is from between what is known, an estimate, and what that followed: the snapshot was overtaken by
+/// the estimate on its way, and all that was known then is older than the row.
+fn lies_between(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: UtcMicros) -> bool {
+    let Some(before) = known.before.filter(|before| before.state != sighted.state) else { return false };
+    // Of two snapshots the later shows what is later; an estimate may be late, and an instant jitters.
+    let follows = if before.is_estimate() {
+        changed_at > before.entered_at + SAME_CHANGE
+    } else {
+        changed_at + SAME_CHANGE > before.entered_at
+    };
+    let has_instant = sighted.changed_at.is_some_and(|at| at == changed_at);
+    let precedes = changed_at + known.late_by < now.entered_at && sighted.generated_at < now.entered_at;
+    now.is_estimate() && !before.state.is_out_of_sight() && has_instant && follows && precedes
 }
 
 /// Whether a row shows the stay that the estimate followed.
@@ -236,7 +256,7 @@ mod tests {
             Merged::Changed(observed) | Merged::Settled(observed) | Merged::Queue(observed) => {
                 Some(observed.entered_at)
             }
-            Merged::Nothing | Merged::Contradiction => None,
+            Merged::Nothing | Merged::Contradiction | Merged::Between(_) => None,
         }
     }
 
@@ -303,6 +323,30 @@ mod tests {
     fn a_snapshot_from_before_an_accepted_post_does_not_disprove_it() {
         let posted = known(AgentState::Ready, 100, Source::Post);
         assert_eq!(merge(Some(&posted), &row(AgentState::Paused, 50, 99), 2), Merged::Contradiction);
+    }
+
+    #[test]
+    fn a_late_snapshot_shows_what_the_feed_left_out_where_its_place_is_sure() {
+        use AgentState::{OnContact, Paused, Ready};
+        let (seen, fed) = (known(Ready, 0, Source::Snapshot), known(OnContact, 100, Source::Feed));
+        let posted = known(OnContact, 100, Source::Post);
+        let told_before = known(Ready, 50, Source::Feed);
+        for (before, now, sighted, between, why) in [
+            (&seen, &fed, row(Paused, 60, 90), true, "overtaken by the message"),
+            (&seen, &posted, row(Paused, 60, 90), true, "overtaken by an answer to a change of ours"),
+            (&seen, &fed, row(Paused, 96, 99), false, "the message may be so late"),
+            (&seen, &fed, row(Paused, 60, 101), false, "a snapshot from after it contradicts it"),
+            (&seen, &fed, row(Ready, 60, 90), false, "the stay before"),
+            (&told_before, &fed, row(Paused, 54, 90), false, "what was told before may be as late"),
+            (&told_before, &fed, row(Paused, 56, 90), true, "after what was told before"),
+            (&seen, &known(OnContact, 100, Source::Snapshot), row(Paused, 60, 90), false, "snapshots come in order"),
+        ] {
+            let merged = super::merge(
+                Known { now: Some(now), before: Some(before), told: true, contradictions: 0, late_by: LATE_BY },
+                &sighted,
+            );
+            assert_eq!(matches!(merged, Merged::Between(_)), between, "{why}: {merged:?}");
+        }
     }
 
     #[test]

@@ -15,6 +15,19 @@ type All = Arc<BTreeMap<TenantId, Option<Arc<Link>>>>;
 #[derive(Clone, Debug)]
 pub struct Tenants(Arc<watch::Sender<All>>);
 
+/// Tells that the directory was written.
+#[derive(Debug)]
+pub struct TenantsNews(watch::Receiver<All>);
+
+impl TenantsNews {
+    /// Waits for the next time; for ever where the directory is gone.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 impl Default for Tenants {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(All::default())))
@@ -38,6 +51,11 @@ impl Tenants {
     /// Their ids, in order.
     pub fn ids(&self) -> Vec<TenantId> {
         self.0.borrow().keys().cloned().collect()
+    }
+
+    /// Wakes whoever looks on when other tenants are served, and perhaps when not.
+    pub fn news(&self) -> TenantsNews {
+        TenantsNews(self.0.subscribe())
     }
 
     /// Whether this one is served.

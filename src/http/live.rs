@@ -26,6 +26,7 @@ use crate::engine::live::frame::{Frame, Kind};
 use crate::engine::live::message::EndReason;
 use crate::engine::live::narrow::Narrow;
 use crate::engine::live::{HEARTBEAT_REAL, Next, NoRoom, Viewer, Wanted};
+use crate::engine::tenants::TenantsNews;
 
 /// Teams and skills that one viewer may name.
 const MOST_NAMES: usize = 100;
@@ -205,6 +206,7 @@ const fn close_code(reason: EndReason) -> u16 {
     match reason {
         EndReason::GoingAway | EndReason::TenantGone => 1001,
         EndReason::NotPermitted => 1008,
+        EndReason::TenantsChanged => 1012,
         EndReason::TooSlow => 1013,
     }
 }
@@ -217,6 +219,9 @@ struct Admitted {
     state: ApiState,
     tokens: watch::Receiver<Arc<Tokens>>,
     news: watch::Receiver<u64>,
+    served: TenantsNews,
+    /// It named no tenant, and watches all in its reach.
+    watches_all: bool,
 }
 
 impl Admitted {
@@ -228,6 +233,7 @@ impl Admitted {
                 // The senders live as long as the daemon can be reloaded and accounts can change.
                 Ok(()) = self.tokens.changed() => {}
                 Ok(()) = self.news.changed() => {}
+                () = self.served.changed() => {}
                 next = self.viewer.next() => {
                     if let Next::Frames(frames) = &next
                         && frames.iter().any(|frame| frame.kind() == Kind::Heartbeat)
@@ -240,6 +246,9 @@ impl Admitted {
             if !self.caller.may_still(&self.state, Right::Read, &self.tenants) {
                 return self.viewer.end(EndReason::NotPermitted);
             }
+            if self.watches_all && within_reach(&self.state, &self.caller).is_ok_and(|now| now != self.tenants) {
+                return self.viewer.end(EndReason::TenantsChanged);
+            }
         }
     }
 }
@@ -247,7 +256,9 @@ impl Admitted {
 /// Lets a viewer in who may look at what it asks for.
 fn admit(state: &ApiState, caller: Caller, query: Option<&str>, headers: &HeaderMap) -> Result<Admitted, Problem> {
     let asked = Asked::of(query.unwrap_or_default(), headers)?;
-    let tenants = if asked.tenants.is_empty() {
+    let served = state.door.tenants().news();
+    let watches_all = asked.tenants.is_empty();
+    let tenants = if watches_all {
         within_reach(state, &caller)?
     } else {
         for tenant in &asked.tenants {
@@ -262,7 +273,8 @@ fn admit(state: &ApiState, caller: Caller, query: Option<&str>, headers: &Header
     let mut tokens = state.tokens.clone();
     // Looked at once more at the first message: a right may have been lost since the caller was known.
     tokens.mark_changed();
-    Ok(Admitted { viewer, caller, tenants, state: state.clone(), tokens, news: state.accounts.news() })
+    let news = state.accounts.news();
+    Ok(Admitted { viewer, caller, tenants, state: state.clone(), tokens, news, served, watches_all })
 }
 
 /// All tenants that the caller may look at.
@@ -332,15 +344,17 @@ impl Asked {
     }
 }
 
-/// `1204` for a viewer of one tenant, `acme:1204,beta:77` for any.
+/// `1204` for a viewer of one tenant, `acme:1204,beta:77` for any. A number alone from before another tenant came is no place to go on
+/// from: the viewer gets a picture.
 fn parse_id(text: &str, tenants: &BTreeSet<TenantId>) -> Result<BTreeMap<TenantId, u64>, Problem> {
     let wrong = || {
         Problem::bad_request(format!(
             "after: {text:?} is no id of these messages; for one tenant it is a number, for several TENANT:NUMBER,…"
         ))
     };
-    if let (Ok(id), Some(only)) = (text.parse(), tenants.first().filter(|_| tenants.len() == 1)) {
-        return Ok([(only.clone(), id)].into());
+    if let Ok(id) = text.parse() {
+        let only = tenants.first().filter(|_| tenants.len() == 1);
+        return Ok(only.map(|only| (only.clone(), id)).into_iter().collect());
     }
     let one = |part: &str| {
         let (tenant, id) = part.rsplit_once(':')?;
@@ -377,7 +391,8 @@ mod tests {
         assert_eq!(parse_id("acme:12", &two), Ok(acme), "nothing was told of beta yet");
         let both = BTreeMap::from([(TenantId::from("acme"), 12), (TenantId::from("beta"), 7)]);
         assert_eq!(parse_id("acme:12,beta:7", &two), Ok(both));
-        for wrong in ["x", "acme", "acme:", "acme:-1", "acme:1,", "12"] {
+        assert_eq!(parse_id("12", &two), Ok(BTreeMap::new()), "there was one tenant then");
+        for wrong in ["x", "acme", "acme:", "acme:-1", "acme:1,"] {
             assert!(parse_id(wrong, &two).is_err(), "{wrong}");
         }
         assert!(parse_id("-1", &one).is_err());

@@ -26,7 +26,8 @@ fn example_transition() -> TransitionId {
 
 /// An agent's state changed, by whomever: one for each change that enters the history, in that order. A change that Shiftkeeper
 /// made is told at the platform's acceptance, any other when a snapshot shows it. Where an accepted change is disproved by three
-/// snapshots, one more event says what the agent is in instead.
+/// snapshots, one more event says what the agent is in instead. A change that only a snapshot showed which a later change overtook is
+/// told when it is learnt, and the later one once more after it, with its `enteredAt` as before.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentStateChanged {

@@ -99,12 +99,12 @@ impl Keeper {
             (Merged::Contradiction, _) => {
                 self.held_fed.insert(agent, fed);
             }
-            (Merged::Nothing | Merged::Queue(_) | Merged::Settled(_), _) if same => {
+            (Merged::Nothing | Merged::Queue(_) | Merged::Settled(_) | Merged::Between(_), _) if same => {
                 let file = &mut self.files[index.position()];
                 (file.told_by_feed, file.missed) = (!unread, None);
                 self.roster.seen(index, seen_at);
             }
-            (Merged::Nothing | Merged::Queue(_) | Merged::Settled(_), _) => {}
+            (Merged::Nothing | Merged::Queue(_) | Merged::Settled(_) | Merged::Between(_), _) => {}
         }
     }
 }

@@ -149,10 +149,15 @@ impl Keeper {
             }
             return;
         }
+        if let (Merged::Between(stay), Some(known)) = (&merged, &known) {
+            let stay = stay.clone();
+            self.fill_in(pass, index, stay, known);
+            return;
+        }
         let disproved = file.contradictions + 1 >= CONTRADICTIONS_BELIEVED;
         file.contradictions = 0;
         match (merged, known) {
-            (Merged::Nothing | Merged::Contradiction, _) | (Merged::Settled(_), None) => {}
+            (Merged::Nothing | Merged::Contradiction | Merged::Between(_), _) | (Merged::Settled(_), None) => {}
             (Merged::Queue(now), _) => {
                 let agent = slot.id().clone();
                 pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
@@ -209,6 +214,25 @@ impl Keeper {
             pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
         }
         self.roster.observe(index, now, seen_at);
+    }
+
+    /// A stay that ended before the known one began goes into history between it and the one before.
+    fn fill_in(&mut self, pass: &mut Pass, index: AgentIndex, stay: Observed, now: &Observed) {
+        let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
+        // Where a clock was set in between, there may be no place.
+        if stay.row_at >= now.row_at {
+            return;
+        }
+        let file = &mut self.files[index.position()];
+        let Some(before) = file.before_estimate.replace(stay.clone()) else { return };
+        if before.state.counts_as_not_ready() {
+            file.take_not_ready(before.entered_at, now.entered_at);
+        }
+        pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &stay)));
+        self.tell_change(pass, index, Some(&before), &stay, None);
+        // The known one is the latest still, and whoever reads on from an id hears of it last.
+        pass.commit.history.push(self.retiming(&agent, now.row_at, now));
+        self.tell_change(pass, index, Some(&stay), now, None);
     }
 
     /// An accepted POST that three snapshots disprove: its row goes, and the picture is again what it was before, merged with

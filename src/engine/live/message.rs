@@ -402,6 +402,8 @@ pub enum EndReason {
     TenantGone,
     /// The token may not look any more.
     NotPermitted,
+    /// The viewer named no tenant, and now there is another one that it may watch.
+    TenantsChanged,
 }
 
 impl EndReason {
@@ -412,6 +414,7 @@ impl EndReason {
             Self::TooSlow => "too_slow",
             Self::TenantGone => "tenant_gone",
             Self::NotPermitted => "not_permitted",
+            Self::TenantsChanged => "tenants_changed",
         }
     }
 }

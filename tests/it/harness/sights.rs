@@ -35,7 +35,8 @@ pub enum Excuse {
     Unshown,
     /// It was on its way when the connection or the daemon ended.
     PerhapsLost,
-    /// Only a snapshot showed it that was answered after the feed had told of a later change, or at the same time.
+    /// Only a snapshot showed it that was answered after the feed had told of a later change, or at the same time, and its place is not
+    /// sure.
     TooLate,
     /// The agent was in the same state just before, and what lay between was not shown: the same change, by the merge's law.
     SameAgain,
@@ -331,7 +332,23 @@ fn excuse(done: &[Done], at: usize, late_by: Duration) -> Option<Excuse> {
     if sources.iter().flatten().next().is_some() {
         return Some(Excuse::PerhapsLost);
     }
-    Some(if one.seen.is_some() { Excuse::TooLate } else { Excuse::Unshown })
+    if one.seen.is_none() {
+        return Some(Excuse::Unshown);
+    }
+    (!has_its_place(done, at, late_by)).then_some(Excuse::TooLate)
+}
+
+/// Whether a change that only a late snapshot showed has its place in history all the same: one later change alone was told by then, and
+/// all that was shown lies so far apart that nobody can doubt the order.
+fn has_its_place(done: &[Done], at: usize, late_by: Duration) -> bool {
+    let one = &done[at];
+    let Some((answered, Read::Surely)) = one.seen else { return false };
+    let told: Vec<&Done> =
+        done[at + 1..].iter().filter(|later| later.told.is_some_and(|(told, _)| told <= answered + late_by)).collect();
+    let before = done[..at].iter().rev().find(|before| before.told.is_some() || before.seen.is_some());
+    let follows = before.is_some_and(|before| before.state != one.state && one.at > before.at + 3 * late_by);
+    follows
+        && matches!(told[..], [later] if later.at > one.at + 3 * late_by && later.told.is_some_and(|(told, _)| told + late_by < answered))
 }
 
 /// Costs of the comparison; the cheapest way to tell one story by the other is the one that counts.

@@ -11,7 +11,8 @@ use shiftkeeper::domain::transition::Status;
 use shiftkeeper::sim::{AgentScript, RequestEntry, SimState};
 
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, agents, answer};
+use crate::harness::watcher::{Watcher, Way};
+use crate::harness::{OPERATOR, Scenario, Setup, VIEWER, agents, answer};
 
 const ACME: &str = "acme";
 const BRAVO: &str = "bravo";
@@ -69,11 +70,20 @@ async fn a_tenant_comes_and_changes_by_a_reload_and_the_others_notice_nothing() 
     setup.unserved = &[BRAVO];
     let mut scenario = Scenario::start(setup).await;
     scenario.until_in_sight().await;
+    let (of_all, of_one) = (
+        Watcher::open(&scenario, Way::Events, OPERATOR, "").await,
+        Watcher::open(&scenario, Way::Socket, VIEWER, "?tenant=acme").await,
+    );
+    of_all.picture().await;
     look_at(&mut scenario, BRAVO);
     assert_eq!(status_of(&scenario).await, StatusCode::NOT_FOUND);
 
     scenario.setup.unserved = &[];
     scenario.reload();
+    of_all.until("whoever watches all is told to come back", |said| said["reason"] == "tenants_changed").await;
+    let back = Watcher::open(&scenario, Way::Events, OPERATOR, &format!("?after={}", of_all.last_id())).await;
+    back.until("and then sees the new one", |said| said["tenant"] == BRAVO).await;
+    assert_eq!(of_one.of_kind("end"), Vec::<Value>::new(), "nobody else notices");
     assert_eq!(status_of(&scenario).await, StatusCode::OK, "it is served at once");
     scenario.until_in_sight().await;
     until_parts(&scenario, BRAVO, true).await;

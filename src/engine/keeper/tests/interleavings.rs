@@ -149,7 +149,7 @@ impl Story {
     }
 
     /// The changes of an agent that one of the two showed in time: not what a snapshot had passed by when a message came, or before
-    /// it was clear that it was no older, nor what a message had passed by when a snapshot came. A snapshot from before an
+    /// it was clear that it was no older, nor what a message had passed by when a snapshot came, unless its place is sure. A snapshot from before an
     /// estimate that shows another state does not say which of the two was first; the next one does, if it still shows it.
     fn shown(&self, agent: usize) -> BTreeSet<usize> {
         let life = &self.lives[agent];
@@ -161,14 +161,26 @@ impl Story {
                 Arrival::Fed { .. } => false,
             })
         };
+        // One message alone that passed a snapshot by leaves the place of what that shows open only where they are close together.
+        let has_its_place = |shown: usize, passed: &BTreeSet<usize>| {
+            let apart = |earlier: usize, later: usize| {
+                life[later].at_ms - life[earlier].at_ms > 2 * tolerance_ms && life[later].state != life[earlier].state
+            };
+            passed.len() == 1
+                && passed.iter().all(|later| apart(shown, *later))
+                && shown.checked_sub(1).is_some_and(|before| apart(before, shown))
+        };
         let passed_by = |shown: usize, generated: i64, arrived: i64| {
-            self.arrivals.iter().any(|((at, _), arrival)| match arrival {
+            let fed = self.arrivals.iter().filter_map(|((at, _), arrival)| match arrival {
                 Arrival::Fed { agent: who, change, lasted_ms, .. } => {
-                    let passed = *change > shown || (*change < shown && at - lasted_ms >= generated);
-                    *who == agent && *at <= arrived && passed
+                    (*who == agent && *at <= arrived).then_some((*change, at - lasted_ms))
                 }
-                Arrival::Snapshot { .. } => false,
-            })
+                Arrival::Snapshot { .. } => None,
+            });
+            let later: BTreeSet<usize> =
+                fed.clone().map(|(change, _)| change).filter(|change| *change > shown).collect();
+            let unclear = fed.clone().any(|(change, began)| change < shown && began >= generated);
+            unclear || !(later.is_empty() || has_its_place(shown, &later))
         };
         // Where a snapshot has shown another change that began no earlier than such a message may have, and the feed is lost before it
         // goes on, nobody can tell which of the two was first.
