@@ -222,10 +222,16 @@ async fn a_hundred_hostile_reasons_run_nothing() {
         send(&scenario, Method::POST, "/api/v1/exceptions", &why).await;
         let wish = json!({"tenant": tenant, "agents": agents, "to": "Ready", "reason": text, "note": text});
         send(&scenario, Method::POST, "/api/v1/transitions", &wish).await;
-        let wish = json!({"tenant": tenant, "select": {"agents": agents}, "to": "NotReady", "reason": text, "note": text, "below_floor": text});
-        // Previews are kept for as many as that.
+        let wish = json!({"tenant": tenant, "select": {"agents": agents}, "to": "Paused", "reason": text, "note": text, "below_floor": text});
+        // So many previews are kept, and the list of changes has those that were started.
         if number % 3 == 0 || number == texts.len() - 1 {
-            sets.push((number, send(&scenario, Method::POST, "/api/v1/change-sets", &wish).await));
+            let set = send(&scenario, Method::POST, "/api/v1/change-sets", &wish).await;
+            let id = set["id"].as_str().expect("an id").to_owned();
+            if set["counts"]["will_change"] != 0 {
+                let start = json!({"tenant": tenant, "hash": set["hash"]});
+                send(&scenario, Method::POST, &format!("/api/v1/change-sets/{id}/start"), &start).await;
+            }
+            sets.push((number, id));
         }
     }
     // The newest fifty of each list, and the fifty before.
@@ -247,8 +253,8 @@ async fn a_hundred_hostile_reasons_run_nothing() {
         browser.until_text("[aria-labelledby=changes-heading]", |shown| shown.contains(&text)).await;
         nothing_ran(&browser, &who).await;
     }
-    for (number, set) in &sets {
-        browser.go(&scenario.page(&format!("/changes/{}", set["id"].as_str().expect("an id")))).await;
+    for (number, id) in &sets {
+        browser.go(&scenario.page(&format!("/changes/{id}"))).await;
         let text = shown(&texts[*number]);
         browser.until_text("[aria-labelledby=sum]", |shown| shown.contains(&text)).await;
         nothing_ran(&browser, &text).await;

@@ -21,11 +21,11 @@ const tickAll = /** @type {HTMLInputElement} */ (byId('tick-all'));
 const MOST_ROWS = Number(rows.dataset.most) || Infinity;
 
 const floor = new Floor((state) => stateWord(state).label);
-/** @type {Map<string, Row>} */
-const shown = new Map();
-for (const row of rows.querySelectorAll('tr')) shown.set(row.dataset.id || '', new Row(row));
+/** The rows that were ever drawn: one that comes back need not be made again. @type {Map<string, Row>} */
+const made = new Map();
+for (const row of rows.querySelectorAll('tr')) made.set(row.dataset.id || '', new Row(row));
 /** The rows as they stand. */
-let order = [...shown.keys()];
+let order = [...made.keys()];
 /** Rows that no longer belong here. @type {Set<string>} */
 let elsewhere = new Set();
 /** @type {Set<string>} */
@@ -84,26 +84,26 @@ function arrange() {
   const focus = document.activeElement instanceof HTMLElement && rows.contains(document.activeElement) ? document.activeElement : null;
   const keep = new Set(list.map(({ id }) => id));
   for (const id of order) {
-    if (!keep.has(id)) {
-      shown.get(id)?.element.remove();
-      shown.delete(id);
-    }
+    if (!keep.has(id)) made.get(id)?.element.remove();
+    if (!floor.agents.has(id)) made.delete(id);
   }
   const stays = inPlace(list);
   /** @type {Element | null} */
   let next = null;
   for (let index = list.length - 1; index >= 0; index -= 1) {
     const known = list[index];
-    let row = shown.get(known.id);
+    let row = made.get(known.id);
     if (!row) {
       row = new Row();
       row.element.dataset.id = known.id;
-      row.fill(known);
-      row.select(selected.has(known.id));
-      shown.set(known.id, row);
+      made.set(known.id, row);
       goOn(row.element);
     }
-    if (!stays[index]) rows.insertBefore(row.element, next);
+    row.fill(known);
+    if (!stays[index]) {
+      row.select(selected.has(known.id));
+      rows.insertBefore(row.element, next);
+    }
     next = row.element;
   }
   order = list.map(({ id }) => id);
@@ -115,8 +115,8 @@ function arrange() {
 
 /** @param {Set<string>} now */
 function mark(now) {
-  for (const id of elsewhere) if (!now.has(id)) shown.get(id)?.element.classList.remove('elsewhere');
-  for (const id of now) if (!elsewhere.has(id)) shown.get(id)?.element.classList.add('elsewhere');
+  for (const id of elsewhere) if (!now.has(id)) made.get(id)?.element.classList.remove('elsewhere');
+  for (const id of now) if (!elsewhere.has(id)) made.get(id)?.element.classList.add('elsewhere');
   elsewhere = now;
 }
 
@@ -222,7 +222,8 @@ function paint() {
   frame = 0;
   for (const id of waiting) {
     const known = floor.agents.get(id);
-    if (known) shown.get(id)?.fill(known);
+    const row = made.get(id);
+    if (known && row?.element.isConnected) row.fill(known);
   }
   waiting.clear();
   counts();
@@ -240,9 +241,9 @@ function paint() {
 // Thresholds are passed by time alone.
 setInterval(() => {
   if (document.hidden || !drawn) return;
-  for (const [id, row] of shown) {
+  for (const id of order) {
     const known = floor.agents.get(id);
-    if (known) row.age(known);
+    if (known) made.get(id)?.age(known);
   }
   compareOrder();
 }, 5000);
@@ -317,7 +318,7 @@ function select(ids, on) {
   for (const id of ids) {
     if (on) selected.add(id);
     else selected.delete(id);
-    shown.get(id)?.select(on);
+    made.get(id)?.select(on);
   }
   showSelected();
 }

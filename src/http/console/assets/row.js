@@ -30,6 +30,7 @@ export class Row {
   constructor(drawn) {
     this.element = drawn || /** @type {HTMLElement} */ (template?.cloneNode(true));
     /** @type {Record<string, HTMLElement> | null} */ this.parts = null;
+    /** What it shows. @type {Known | null} */ this.shown = null;
     this.level = drawn?.querySelector('[data-f="level"]')?.className.split(' ')[1] || '';
   }
 
@@ -44,8 +45,10 @@ export class Row {
     this.element.classList.toggle('selected', on);
   }
 
-  /** @param {Known} known */
+  /** Fills it, where it shows anything else. @param {Known} known */
   fill(known) {
+    if (this.shown === known) return;
+    this.shown = known;
     this.parts ||= Object.fromEntries([...this.element.querySelectorAll('[data-f]')].map((part) => [/** @type {HTMLElement} */ (part).dataset.f, /** @type {HTMLElement} */ (part)]));
     const { parts } = this;
     const { id, name, agent } = known;
