@@ -305,19 +305,7 @@ impl TenantParts {
 
     async fn note(&self, tenant: &TenantId, action: &'static str, why: serde_json::Value) -> anyhow::Result<()> {
         let at: UtcMicros = self.deliveries.clock.now();
-        let draft = AuditDraft {
-            tenant: tenant.clone(),
-            at,
-            actor: Actor::Daemon.label(),
-            action,
-            subject: None,
-            transition: None,
-            before: None,
-            after: None,
-            outcome: None,
-            why,
-            note: None,
-        };
+        let draft = AuditDraft::new(tenant.clone(), at, Actor::Daemon.label(), action, why);
         let commit = Commit { audit: vec![draft], ..Commit::default() };
         self.deliveries.writer.commit(commit).await.context("recording what became of the tenant")?;
         Ok(())
