@@ -14,8 +14,8 @@ use utoipa::openapi::schema::Object;
 pub(in crate::domain) use self::data::EXAMPLE_AT;
 pub use self::data::{
     AgentReversedChange, AgentStateChanged, ApprovalWaiting, AutomationHalted, AutomationResumed, JobFailed,
-    PictureStale, PolicyViolated, ReportCompleted, RuleTold, ScheduleImported, SnapshotOversize, SubscriptionNearExpiry,
-    TransitionFinished, WebhookDisabled, WebhookTest,
+    PictureStale, PolicyViolated, ReportCompleted, RuleTold, ScheduleImported, SnapshotOversize,
+    SubscriptionNearExpiry, TransitionFinished, WebhookDisabled, WebhookTest,
 };
 pub use self::schema::schema_of;
 pub use super::audit::head::AuditHead;
