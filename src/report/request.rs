@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::document::{Definition, Recount, ReportError, Section, Sink};
-use super::adherence::{self, adherence as days, break_list, not_ready_time, segment_list};
+use super::adherence::{self, by_day as days, break_list, not_ready_time, segment_list};
 use super::{compliance, trend};
 use crate::domain::adherence::figures::Variant;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName, TenantId};
