@@ -58,7 +58,8 @@ impl Files {
             let is_own = self.folder.as_ref().is_some_and(|folder| place.starts_with(folder));
             own += usize::from(is_own);
             let too_old = run.ended_at.is_none_or(|ended| now.since(ended) > self.kept);
-            if !too_old && !(is_own && own > self.most) {
+            let too_many = is_own && own > self.most;
+            if !(too_old || too_many) {
                 continue;
             }
             if is_own && !remove(place) {

@@ -1,6 +1,7 @@
 //! Whom a report is of and where it goes: the options that all reports share, and the making of files.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -299,7 +300,8 @@ pub async fn verify(config: &Config, file: &Path, as_json: bool) -> anyhow::Resu
             };
             for (place, says) in check.says.iter().enumerate() {
                 let (what, word) = if place == 0 { (check.what, word) } else { ("", "") };
-                text.push_str(&format!("{what:<11} {word:<8} {says}\n"));
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{what:<11} {word:<8} {says}");
             }
         }
         print(text)?;

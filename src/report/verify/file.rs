@@ -132,7 +132,7 @@ impl FileRows {
         let columns = self.section?.columns;
         match row {
             Row::Fields(fields) if fields.len() == columns.len() => {
-                columns.iter().zip(fields).map(|(column, field)| parse(column, &written(field))).collect()
+                columns.iter().zip(fields).map(|(column, field)| parse(column, written(field))).collect()
             }
             Row::Fields(_) => None,
             Row::Line(line) => {
