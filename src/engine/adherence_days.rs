@@ -26,7 +26,7 @@ use crate::domain::audit::AuditDraft;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
-use crate::store::{AdherenceDay, Commit, Reader, StoredAgent, Writer};
+use crate::store::{AdherenceChange, AdherenceDay, Commit, Reader, StoredAgent, Writer};
 
 /// Days that ended so long ago are computed where they are missing; a day that is there is computed anew however old it is.
 const LOOKS_BACK: Duration = Duration::from_hours(31 * 24);
@@ -114,8 +114,9 @@ impl Worker {
     async fn keep_basis(&mut self, settings: &AdherenceSettings) -> anyhow::Result<()> {
         let tenant = &self.parts.tenant;
         if self.parts.reader.adherence_settings(tenant).await? != *settings {
-            let adherence_basis = vec![(tenant.clone(), settings.to_stored().into())];
-            self.parts.writer.commit(Commit { adherence_basis, ..Commit::default() }).await?;
+            let basis = vec![(tenant.clone(), settings.to_stored().into())];
+            let adherence = AdherenceChange { basis, ..AdherenceChange::default() };
+            self.parts.writer.commit(Commit { adherence, ..Commit::default() }).await?;
             self.ended_at = None;
         }
         Ok(())
@@ -215,7 +216,7 @@ impl Worker {
             if let Some(known) = known.filter(|known| known.sums != sums) {
                 changed.push(json!({"day": day.to_string(), "before": told(&known.sums), "after": told(&sums)}));
             }
-            commit.adherence_days.push(AdherenceDay {
+            commit.adherence.days.push(AdherenceDay {
                 tenant: tenant.clone(),
                 agent: agent.id.clone(),
                 day: *day,
@@ -231,7 +232,7 @@ impl Worker {
             });
         }
         if !changed.is_empty() {
-            commit.audit.push(self.recomputed(stored, computed_at, changed));
+            commit.audit.push(self.recomputed(stored, computed_at, &changed));
         }
         if !commit.is_empty() {
             self.parts.writer.commit(commit).await?;
@@ -239,7 +240,7 @@ impl Worker {
         Ok(unsettled)
     }
 
-    fn recomputed(&self, stored: &StoredAgent, at: UtcMicros, days: Vec<Value>) -> AuditDraft {
+    fn recomputed(&self, stored: &StoredAgent, at: UtcMicros, days: &[Value]) -> AuditDraft {
         AuditDraft {
             tenant: self.parts.tenant.clone(),
             at,

@@ -15,7 +15,7 @@ pub use self::source::notes;
 use super::document::{CellKind, Column, Definition};
 
 /// Reports of this family, each with what [`super::request::Kind`] asks of one.
-pub mod adherence {
+pub mod by_day {
     pub use super::days::{Again, SECTIONS, definitions, write};
 }
 /// The segments themselves.

@@ -7,7 +7,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::adherence::{self, adherence as days, break_list, not_ready_time, segment_list};
+use super::adherence::{self, break_list, by_day as days, not_ready_time, segment_list};
 use super::document::{Definition, Recount, ReportError, Section, Sink};
 use super::{compliance, trend};
 use crate::domain::adherence::figures::Variant;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub use self::adherence::{AdherenceDay, SightSpan};
+pub use self::adherence::{AdherenceChange, AdherenceDay, SightSpan};
 pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, LeftOut, SkillWrite};
 use super::access::AccessChange;
 use super::outbox::OutboxChange;
@@ -88,12 +88,8 @@ pub struct Commit {
     pub skills: Vec<SkillWrite>,
     /// The skills of agents, each agent's whole.
     pub agent_skills: Vec<AgentSkillsWrite>,
-    /// When the roster was in sight; whole rows, inserted or with a later end.
-    pub sights: Vec<SightSpan>,
-    /// What tenants are judged by, as [`crate::domain::adherence::AdherenceSettings::to_stored`] writes it.
-    pub adherence_basis: Vec<(TenantId, Arc<str>)>,
-    /// What agents' days add up to; whole rows, inserted or replaced.
-    pub adherence_days: Vec<AdherenceDay>,
+    /// What is kept of adherence.
+    pub adherence: AdherenceChange,
     /// Who may use the daemon.
     pub access: AccessChange,
 }
@@ -129,9 +125,7 @@ impl Commit {
             change_sets,
             skills,
             agent_skills,
-            sights,
-            adherence_basis,
-            adherence_days,
+            adherence,
             access,
         } = self;
         agents.is_empty()
@@ -161,9 +155,7 @@ impl Commit {
             && change_sets.is_empty()
             && skills.is_empty()
             && agent_skills.is_empty()
-            && sights.is_empty()
-            && adherence_basis.is_empty()
-            && adherence_days.is_empty()
+            && adherence.is_empty()
             && access.is_empty()
     }
 }

@@ -94,7 +94,7 @@ impl Scene {
         }
         // The daemon was down for three hours on the second day, and for a minute on the third.
         for (from, to) in [(-700, 1440 + 600), (1440 + 780, 2 * 1440 + 700), (2 * 1440 + 701, (DAYS + 1) * 1440)] {
-            commit.sights.push(SightSpan { tenant: tenant(), starts_at: minute(from), ends_at: minute(to) });
+            commit.adherence.sights.push(SightSpan { tenant: tenant(), starts_at: minute(from), ends_at: minute(to) });
         }
         commit.exceptions.push(self.exception(1, Whom::Team("red".into()), (1500, 1600)));
         self.commit(commit).await;

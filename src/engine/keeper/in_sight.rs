@@ -32,7 +32,7 @@ impl Keeper {
             }
         };
         self.in_sight = Some((starts_at, ends_at));
-        pass.commit.sights.push(SightSpan { tenant: self.link.tenant.clone(), starts_at, ends_at });
+        pass.commit.adherence.sights.push(SightSpan { tenant: self.link.tenant.clone(), starts_at, ends_at });
     }
 
     /// The instant up to which every subscription has shown its agents; none where one of them has shown nothing yet.

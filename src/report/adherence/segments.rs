@@ -66,7 +66,7 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
                     let (micros, segments) = verdicts.entry(piece.verdict).or_default();
                     *micros += length(&piece);
                     *segments += 1;
-                    sink.row(&row(agent, piece))?;
+                    sink.row(&row(agent, &piece))?;
                 }
                 Ok(())
             })
@@ -85,13 +85,13 @@ fn length(piece: &Piece) -> i64 {
     i64::try_from(piece.micros()).unwrap_or(i64::MAX)
 }
 
-fn row(agent: &Agent, piece: Piece) -> [Cell; SEGMENTS.columns.len()] {
+fn row(agent: &Agent, piece: &Piece) -> [Cell; SEGMENTS.columns.len()] {
     let truth = |truth: bool| Cell::text(if truth { "true" } else { "false" });
     [
         name_of(agent),
         Cell::Instant(piece.start),
         Cell::Instant(piece.end),
-        Cell::Seconds(length(&piece)),
+        Cell::Seconds(length(piece)),
         Cell::text(piece.activity_name().to_owned()),
         truth(piece.mandatory),
         piece.state.as_ref().map_or(Cell::Empty("nobody saw the agent"), |state| Cell::text(state.name().to_owned())),

@@ -8,6 +8,25 @@ use crate::domain::adherence::sums::Sums;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 
+/// What is to be kept of adherence.
+#[derive(Clone, Debug, Default)]
+pub struct AdherenceChange {
+    /// When the roster was in sight; whole rows, inserted or with a later end.
+    pub sights: Vec<SightSpan>,
+    /// What tenants are judged by, as [`crate::domain::adherence::AdherenceSettings::to_stored`] writes it.
+    pub basis: Vec<(TenantId, Arc<str>)>,
+    /// What agents' days add up to; whole rows, inserted or replaced.
+    pub days: Vec<AdherenceDay>,
+}
+
+impl AdherenceChange {
+    /// Nothing would be written.
+    pub const fn is_empty(&self) -> bool {
+        let Self { sights, basis, days } = self;
+        sights.is_empty() && basis.is_empty() && days.is_empty()
+    }
+}
+
 /// What an agent's local day adds up to, and from what that was computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdherenceDay {

@@ -4,7 +4,8 @@ use jiff::civil::Date;
 
 use super::schedules::import;
 use super::{
-    AdherenceDay, Commit, HistoryWrite, Place, SightSpan, Store, acme, agent_write, at, on_each_engine, row, uuid,
+    AdherenceChange, AdherenceDay, Commit, HistoryWrite, Place, SightSpan, Store, acme, agent_write, at,
+    on_each_engine, row, uuid,
 };
 use crate::domain::adherence::AdherenceSettings;
 use crate::domain::adherence::sums::{Counts, Sums};
@@ -41,7 +42,8 @@ async fn day(store: &Store, agent: &str) -> AdherenceDay {
 }
 
 async fn keep(store: &Store, days: Vec<AdherenceDay>) {
-    store.writer().commit(Commit { adherence_days: days, ..Commit::default() }).await.expect("commits");
+    let adherence = AdherenceChange { days, ..AdherenceChange::default() };
+    store.writer().commit(Commit { adherence, ..Commit::default() }).await.expect("commits");
 }
 
 /// Who has a stale day.
@@ -154,7 +156,10 @@ async fn days_are_read_by_agent_and_day(place: Place) {
     let store = filled(&place).await;
     let days = (DAY.yesterday().expect("a day"), DAY.tomorrow().expect("a day"));
     let known = day(&store, "a").await;
-    assert_eq!(store.reader().days_of_agent(&acme(), &"a".into(), days).await.expect("reads"), [known.clone()]);
+    assert_eq!(
+        store.reader().days_of_agent(&acme(), &"a".into(), days).await.expect("reads"),
+        std::slice::from_ref(&known)
+    );
     let packed = async |after: &str, limit| {
         let page = store.reader().packed_days(&acme(), after, days, limit).await.expect("reads");
         page.into_iter().map(|(agent, days)| (agent.to_string(), days)).collect::<Vec<_>>()
@@ -168,8 +173,9 @@ async fn days_are_read_by_agent_and_day(place: Place) {
 
     let settings: AdherenceSettings = toml::from_str("tolerance = \"3m\"").expect("settings");
     assert_eq!(store.reader().adherence_settings(&acme()).await.expect("reads"), AdherenceSettings::default());
-    let adherence_basis = vec![(acme(), settings.to_stored().into())];
-    store.writer().commit(Commit { adherence_basis, ..Commit::default() }).await.expect("commits");
+    let basis = vec![(acme(), settings.to_stored().into())];
+    let adherence = AdherenceChange { basis, ..AdherenceChange::default() };
+    store.writer().commit(Commit { adherence, ..Commit::default() }).await.expect("commits");
     assert_eq!(store.reader().adherence_settings(&acme()).await.expect("reads"), settings);
 }
 
@@ -177,7 +183,8 @@ async fn sights_are_read_with_those_around_a_span(place: Place) {
     let store = place.open().await;
     for (from, to) in [(0, 10), (20, 30), (40, 50), (60, 70), (60, 80)] {
         let sights = vec![SightSpan { tenant: acme(), starts_at: at(from), ends_at: at(to) }];
-        store.writer().commit(Commit { sights, ..Commit::default() }).await.expect("commits");
+        let adherence = AdherenceChange { sights, ..AdherenceChange::default() };
+        store.writer().commit(Commit { adherence, ..Commit::default() }).await.expect("commits");
     }
     let read = async |from, to| store.reader().sights(&acme(), (at(from), at(to))).await.expect("reads");
     assert_eq!(read(25, 45).await, [(at(20), at(30)), (at(40), at(50)), (at(60), at(80))]);

@@ -94,13 +94,14 @@ pub(in crate::store) async fn write(
     settled: &mut Settled,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let sights =
-        super::last_of_each(commits.iter().flat_map(|commit| &commit.sights), |row| (&row.tenant, row.starts_at));
+    let sights = super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.sights), |row| {
+        (&row.tenant, row.starts_at)
+    });
     batch::run(connection, script, &SET_SIGHTS, &sights, |row, values| {
         values.text(row.tenant.as_str()).int(row.starts_at.as_micros()).int(row.ends_at.as_micros());
     })
     .await?;
-    let basis = super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence_basis), |(tenant, _)| tenant);
+    let basis = super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.basis), |(tenant, _)| tenant);
     batch::run(connection, script, &SET_BASIS, &basis, |(tenant, settings), values| {
         values.text(tenant.as_str()).text(&**settings);
     })
@@ -115,7 +116,7 @@ async fn write_days(
     settled: &mut Settled,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let days = super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence_days), |row| {
+    let days = super::last_of_each(commits.iter().flat_map(|commit| &commit.adherence.days), |row| {
         (&row.tenant, &row.agent, row.day)
     });
     batch::run(connection, script, &SET_DAYS, &days, |row, values| {
