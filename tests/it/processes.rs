@@ -88,8 +88,36 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
     assert!(agents.contains(&"u_0001") && agents.contains(&off), "{agents:?}");
     let report = run(desk.command(&["report", "compliance", "--output", "json"])).await.json();
     assert_eq!(report["totalTransitions"], 3, "{report}");
+    assert_a_report_as_a_file_is_checked(&desk, folder.path()).await;
     assert_secrets_are_needed_by_who_uses_them(&desk).await;
     assert_an_auditor_finds_what_was_changed(&desk, folder.path()).await;
+}
+
+/// Each format is written with its manifest and holds; a changed byte is found, and said where.
+async fn assert_a_report_as_a_file_is_checked(desk: &Desk, folder: &Path) {
+    for format in ["csv", "json", "xlsx", "html"] {
+        let file = folder.join(format!("compliance.{format}"));
+        let file = file.to_str().expect("a plain path");
+        let made = run(desk.command(&["report", "compliance", "--out", file])).await;
+        assert_eq!(made.code, Some(0), "{made:?}");
+        let good = run(desk.command(&["report", "verify", file, "--output", "json"])).await;
+        assert_eq!((good.code, &good.json()["holds"]), (Some(0), &json!(true)), "{good:?}");
+        let mut bytes = std::fs::read(file).expect("a file");
+        let place = bytes.len() / 3;
+        bytes[place] = bytes[place].wrapping_add(1);
+        std::fs::write(file, bytes).expect("written");
+        let bad = run(desk.command(&["report", "verify", file])).await;
+        assert!(bad.code == Some(4) && bad.stdout.contains("file        DIFFERS"), "{bad:?}");
+    }
+    for (wrong, says) in [
+        (&["report", "compliance", "--format", "xlsx"][..], "--out FILE"),
+        (&["report", "compliance", "--out", "report"], "--format"),
+        (&["report", "compliance", "--format", "json", "--section", "logs"], "holds all of them"),
+        (&["report", "compliance", "--format", "csv", "--zone", "Mars"], "Europe/Berlin"),
+    ] {
+        let ended = run(desk.command(wrong)).await;
+        assert!(ended.code == Some(2) && ended.stderr.contains(says), "{wrong:?}: {ended:?}");
+    }
 }
 
 /// Writes one entry of an exported folder anew and everything after it to match, as somebody with time on his hands would.
@@ -412,4 +440,11 @@ async fn the_demo_keeps_the_plan_and_reports_it() {
         (&json!(0), &json!(true)),
         "{summary}"
     );
+    for format in ["csv", "json", "xlsx", "html"] {
+        let file = Path::new(data).join("reports").join(format!("compliance.{format}"));
+        let manifest = std::fs::read_to_string(shiftkeeper::report::manifest::beside(&file)).expect("a manifest");
+        let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+        let bytes = file.metadata().expect("a report").len();
+        assert!(manifest["file"]["bytes"] == bytes && bytes > 0, "{format}: {manifest}");
+    }
 }

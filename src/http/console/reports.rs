@@ -128,7 +128,7 @@ struct ReportsPage {
 }
 
 impl ReportsPage {
-    fn violations(&self, figures: &Compliance) -> String {
+    fn violations(figures: &Compliance) -> String {
         format!("{:.2} %", figures.violation_frequency * 100.0)
     }
 
