@@ -10,6 +10,7 @@
     reason = "templates hand over everything by reference"
 )]
 
+mod account;
 mod agent;
 mod approvals;
 mod ask;
@@ -68,6 +69,7 @@ pub(super) fn rows() -> Vec<Row> {
         page("/webhooks", get(webhooks::list)),
         page("/webhooks/{id}", get(webhooks::deliveries)),
         page("/system", get(system::show)),
+        page("/account", get(account::show)),
         Row::page(Needs::Nothing, "/preferences", get(preferences::set)),
         Row::page(Needs::Nothing, "/assets/{version}/{name}", get(assets::serve)),
     ]

@@ -3,6 +3,7 @@
 use serde_json::json;
 use shiftkeeper::sim::SimState;
 
+use super::pages::PAGES;
 use super::{floor, row, signed_in};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,14 +58,73 @@ async fn a_page_says_loudly_that_it_no_longer_follows_and_comes_back_by_itself()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_scripts_the_pages_can_be_read() {
+async fn without_scripts_every_page_can_be_read() {
     let Some((scenario, browser)) = signed_in(floor(5), "admin").await else { return };
     browser.scripts(false).await;
-    for (path, wanted) in [("/", "u_0004"), ("/system", "All is well"), ("/webhooks", "Nobody is told")] {
+    for (name, path) in PAGES {
+        browser.go(&scenario.page(path)).await;
+        let source = browser.source().await;
+        assert!(source.contains("<h1>"), "{name}");
+    }
+    for (path, wanted) in [
+        ("/?team=Team+3", "u_0004"),
+        ("/agents/u_0002", "The six days before"),
+        ("/system", "All is well"),
+        ("/webhooks", "Nobody is told"),
+        ("/audit", "The chain of"),
+    ] {
         browser.go(&scenario.page(path)).await;
         let source = browser.source().await;
         assert!(source.contains(wanted), "{path}");
     }
+    browser.go(&scenario.page("/?team=Team+3")).await;
+    assert!(!browser.source().await.contains("data-id=\"u_0001\""), "the server narrows");
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_and_the_pages_are_worked_by_keys_alone() {
+    let Some((scenario, browser)) = signed_in(floor(8), "supervisor").await else { return };
+    browser.go(&scenario.page("/?sort=name")).await;
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    // Down to the first and select it, two further and select all between.
+    browser.press("jxjjX").await;
+    browser.until_text("#selected", |text| text == "3").await;
+    let focused = browser.run("return document.activeElement.closest('tr')?.dataset.id", &[]).await;
+    assert_eq!(focused, json!("u_0003"));
+    browser.press("kx").await;
+    browser.until_text("#selected", |text| text == "2").await;
+    browser.press("?").await;
+    browser.until_text("dialog[open] h2", |text| text == "Keys").await;
+    browser.press("\u{e00c}").await;
+    browser.until_text("dialog[open] h2", str::is_empty).await;
+    browser.press("/").await;
+    assert_eq!(browser.run("return document.activeElement.id", &[]).await, json!("q"));
+    // Letters are letters where somebody types.
+    browser.press("gx").await;
+    browser.until_text("#matching", |text| text == "0").await;
+    browser.run("document.activeElement.blur()", &[]).await;
+    browser.press("gc").await;
+    browser.until_text("h1", |text| text == "Changes").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_in_the_viewers_zone_or_in_the_agents_by_choice() {
+    let Some((scenario, browser)) = signed_in(floor(4), "viewer").await else { return };
+    browser.zone("Asia/Tokyo").await;
+    browser.go(&scenario.page("/")).await;
+    // The page tells the zone, and the next one is drawn in it.
+    browser.reload().await;
+    let until = format!("{} [data-f=until]", row("u_0002"));
+    // The shift ends at 23:30 UTC, which is where the agents are.
+    browser.until_text(&until, |text| text == "until 08:30").await;
+    browser.click("details.menu summary").await;
+    browser.click("details.menu a[href*=\"zone=agent\"]").await;
+    browser.until_text(&until, |text| text == "until 23:30").await;
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.reload().await;
+    browser.until_text(&until, |text| text == "until 23:30").await;
     browser.end().await;
 }
 

@@ -1,5 +1,6 @@
 //! The console in a real browser: pages in both themes and two widths, what they show live, and the journeys of supervisors.
 
+mod account;
 mod browser;
 mod decisions;
 mod hostile;

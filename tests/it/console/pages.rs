@@ -7,7 +7,7 @@ use super::browser::{Browser, axe};
 use super::{floor, picture, signed_in};
 
 /// The pages that need nothing but a tenant.
-pub(super) const PAGES: [(&str, &str); 14] = [
+pub(super) const PAGES: [(&str, &str); 15] = [
     ("live", "/"),
     ("wallboard", "/wallboard"),
     ("agent", "/agents/u_0001"),
@@ -22,6 +22,7 @@ pub(super) const PAGES: [(&str, &str); 14] = [
     ("audit", "/audit"),
     ("webhooks", "/webhooks"),
     ("system", "/system"),
+    ("account", "/account"),
 ];
 
 /// The widths of a desk and of a telephone.

@@ -206,7 +206,7 @@ setInterval(() => {
 
 // Keys: `g` and a letter goes to a page, `/` to the search, `?` says which there are.
 const PAGES = /** @type {Record<string, string>} */ ({ l: '/', w: '/wallboard', c: '/changes', r: '/rules', p: '/approvals', x: '/exceptions', e: '/reports', a: '/audit', h: '/webhooks', s: '/system' });
-let afterG = 0;
+let afterG = -Infinity;
 
 /** Whether a key is one of ours now: nobody types, no other key is held, and the person wants them. @param {KeyboardEvent} event */
 export function keysAreOn(event) {
@@ -235,7 +235,7 @@ document.addEventListener('keydown', (event) => {
   } else if (event.key === '?') {
     keysHelp();
   }
-  if (event.key !== 'g') afterG = 0;
+  if (event.key !== 'g') afterG = -Infinity;
 });
 
 function keysHelp() {
