@@ -8,6 +8,7 @@ mod jobs;
 mod open_files;
 mod people;
 mod reload;
+mod reports;
 pub mod rotation;
 mod service_manager;
 mod settings;
@@ -47,6 +48,7 @@ use crate::store::{Identity, Reader, Role, Store};
 use self::jobs::{JobTools, job_specs};
 use self::people::{Access, Secured};
 use self::reload::InForce;
+use self::reports::ReportDesk;
 use self::rotation::KeyFiles;
 use self::tenants::{TenantList, TenantParts, TenantTools};
 use self::webhooks::Webhooks;
@@ -161,7 +163,8 @@ impl App {
         let accounts = parts.start_accounts(&mut supervisor, &access).await?;
         let own_key = heads.key.public();
         let audit_keys = config.audit.former_keys.iter().copied().chain([own_key]).collect();
-        let job_tools = parts.job_tools(importer.clone(), heads);
+        let desk = parts.start_reports(&mut supervisor, &config);
+        let job_tools = parts.job_tools(importer.clone(), heads, desk.clone());
         let jobs = watch::Sender::new(job_specs(&config, &job_tools));
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
         let reloads = Reloads::new(parts.clock.now());
@@ -185,6 +188,7 @@ impl App {
             metrics_open: config.server.metrics == MetricsAccess::Open,
             audit_keys,
             rotations,
+            reports: Arc::new(desk),
         };
         start_face(&mut supervisor, listener, secured, face);
         parts.start_store_watch(&mut supervisor, &config);
@@ -336,7 +340,7 @@ impl Parts {
         }
     }
 
-    fn job_tools(&self, importer: Importer, heads: HeadParts) -> JobTools {
+    fn job_tools(&self, importer: Importer, heads: HeadParts, reports: ReportDesk) -> JobTools {
         JobTools {
             writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
@@ -344,6 +348,7 @@ impl Parts {
             tenants: self.tenants.clone(),
             importer,
             heads,
+            reports,
         }
     }
 
@@ -370,6 +375,15 @@ impl Parts {
         let worker = trials.clone();
         supervisor.spawn("rule trials", OnFailure::Restart, move |soft| worker.clone().run(soft));
         trials
+    }
+
+    /// Starts what makes reports; gives the way in.
+    fn start_reports(&self, supervisor: &mut Supervisor, config: &Config) -> ReportDesk {
+        let store = (self.store.writer().clone(), self.store.reader().clone());
+        let desk = ReportDesk::new(config, store, self.clock.clone(), self.random.clone());
+        let worker = desk.clone();
+        supervisor.spawn("reports", OnFailure::Restart, move |soft| worker.clone().run(soft));
+        desk
     }
 
     fn status_desk(&self, jobs: Jobs, reloads: Reloads) -> StatusDesk {

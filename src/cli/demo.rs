@@ -2,6 +2,7 @@
 //!
 //! Both sides speak real HTTP with each other; the summary's platform figures are the simulator's own count.
 
+mod reports;
 mod status;
 mod summary;
 
@@ -142,12 +143,15 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         return Ok(Exit::Failed.into());
     }
     let summary = summary::collect(&demo, last, watch.elapsed()).await?;
+    let files = reports::leave(&demo, &folder.join("reports")).await?;
     demo.simulator.stop().await;
     demo.receiver.stop().await;
     match args.output {
         Output::Json => print_json(&summary)?,
         Output::Table => print(summary.to_string())?,
     }
+    let left = folder.join("reports");
+    say(format!("{} left in {}, each with its manifest", count(files, "report"), left.display()));
     Ok(if summary.audit.verified { Exit::Done } else { Exit::Problems }.into())
 }
 

@@ -1,22 +1,29 @@
-//! `shiftkeeper report`: prints reports over the store. Reads alone; long logs go out page by page.
+//! `shiftkeeper report`: prints reports over the store or writes them to files, and checks such files. Reads alone; long logs go out page
+//! by page.
 
+mod adherence;
+mod files;
+mod table;
 mod trend;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde_json::{Value, json};
 
+use self::files::{Subject, Target, When, Whose};
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
+use super::output::Output;
 use super::scope::{one_tenant, open_reader, usage};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::report::compliance::{Compliance, DEFINITIONS, LOG_COLUMNS, Log, LogLine, Span};
+use crate::report::request::Kind;
 use crate::report::sheet::Sheet;
 use crate::store::Reader;
 
@@ -27,33 +34,67 @@ pub enum ReportCommand {
     Compliance(ComplianceArgs),
     /// How a figure of a skill or queue moves, and where it is odd.
     Trend(trend::TrendArgs),
+    /// Adherence, conformance, occupancy and what belongs to them, by agent and day.
+    Adherence(adherence::AdherenceArgs),
+    /// What was planned against what was seen, cut to the microsecond.
+    Segments(adherence::DocumentArgs),
+    /// Not-ready time by state and reason code.
+    NotReady(adherence::DocumentArgs),
+    /// Mandatory breaks, planned against taken.
+    Breaks(adherence::DocumentArgs),
+    /// Check a file that a report was written to: against its manifest, the audit chain, the store, and its own rows.
+    Verify(VerifyArgs),
+}
+
+/// Options of `report verify`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "The manifest has to lie beside the file. Exit code 4 says that something differs; what is said first is where.
+
+Examples:
+  shiftkeeper report verify compliance-acme-20261026-20261101.csv
+  shiftkeeper report verify november.xlsx --output json"
+)]
+pub struct VerifyArgs {
+    /// Where the configuration comes from: it names the store.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// Options of `report compliance`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The span holds what was requested at or after --from and before --to; a date is its midnight in UTC.
+    after_help = "The span holds what was requested at or after --from and before --to; a date is its midnight in --zone.
+A file gets a manifest beside it, by which `shiftkeeper report verify` checks it.
 
 Examples:
   shiftkeeper report compliance
   shiftkeeper report compliance --tenant acme --from 2026-10-26 --to 2026-11-02 --output json
-  shiftkeeper report compliance --from 2026-10-26T08:00:00Z --output csv > log.csv"
+  shiftkeeper report compliance --from 2026-10-26T08:00:00Z --output csv > log.csv
+  shiftkeeper report compliance --from 2026-10-26 --to 2026-11-02 --zone Europe/Berlin --team Care --out care.xlsx
+  shiftkeeper report compliance --format html --folder reports"
 )]
 pub struct ComplianceArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The tenant; may be left out where there is only one.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
-    /// From this date or instant on; from the first request without it.
-    #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
-    pub from: Option<UtcMicros>,
-    /// Before this date or instant; to the last request without it.
-    #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
-    pub to: Option<UtcMicros>,
+    /// Of when.
+    #[command(flatten)]
+    pub subject: Subject,
+    /// Of whom.
+    #[command(flatten)]
+    pub whose: Whose,
+    /// Where to.
+    #[command(flatten)]
+    pub target: Target,
     /// How to print: figures as a table, figures and log as JSON, the log as CSV.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_enum, default_value_t, conflicts_with_all = ["format", "out", "folder", "section", "team", "agent"])]
     pub output: ReportOutput,
     /// Print the log under the table too; JSON and CSV always have it.
     #[arg(long)]
@@ -77,19 +118,46 @@ pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
     match command {
         ReportCommand::Compliance(args) => compliance(args).await,
         ReportCommand::Trend(args) => trend::run(args).await,
+        ReportCommand::Adherence(args) => adherence::adherence(args).await,
+        ReportCommand::Segments(args) => adherence::plain(&args, Kind::Segments).await,
+        ReportCommand::NotReady(args) => adherence::plain(&args, Kind::NotReady).await,
+        ReportCommand::Breaks(args) => adherence::plain(&args, Kind::Breaks).await,
+        ReportCommand::Verify(args) => {
+            let loaded = args.config.load_for_command()?;
+            files::verify(&loaded.config, &args.file, args.output == Output::Json).await
+        }
     }
 }
 
 async fn compliance(args: ComplianceArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
-    let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
-    let span = Span { from: args.from, to: args.to };
+    let config = &loaded.config;
+    if !args.target.is_unsaid() || !args.whose.is_everybody() {
+        let asked = |now| files::request(config, Kind::Compliance, &args.subject, args.whose.filters(), now);
+        return files::make(config, &args.target, asked).await;
+    }
+    let tenant = &one_tenant(config, args.subject.tenant.as_ref())?.id;
+    let span = args.span()?;
     check_order(span)?;
     let reader = open_reader(&loaded.config).await?;
     let mut out = io::stdout();
     let written = write(&reader, tenant, span, &args, &mut out).await;
     reader.close().await;
     ended(written)
+}
+
+impl ComplianceArgs {
+    fn span(&self) -> anyhow::Result<Span> {
+        let zone = zone(&self.subject.zone)?;
+        let instant = |when: Option<When>| when.map(|when| when.in_zone(&zone));
+        Ok(Span { from: instant(self.subject.from), to: instant(self.subject.to) })
+    }
+}
+
+fn zone(name: &str) -> anyhow::Result<TimeZone> {
+    TimeZoneDatabase::bundled()
+        .get(name)
+        .map_err(|_| usage(format!("--zone: there is no time zone {name:?}; write one such as Europe/Berlin")))
 }
 
 fn check_order(span: Span) -> anyhow::Result<()> {
@@ -231,17 +299,6 @@ async fn write_log_table(log: &mut Log, out: &mut (impl Write + Send)) -> anyhow
         }
         writeln!(out, "\n{}", rows.trim_fmt())?;
     }
-}
-
-/// An RFC 3339 instant, or a date as its midnight in UTC.
-fn parse_instant(text: &str) -> Result<UtcMicros, String> {
-    if let Ok(instant) = text.parse::<UtcMicros>() {
-        return Ok(instant);
-    }
-    let midnight = text.parse::<Date>().ok().and_then(|date| date.to_zoned(TimeZone::UTC).ok());
-    midnight
-        .map(|midnight| midnight.timestamp().into())
-        .ok_or_else(|| "write a date or an instant, such as 2026-10-26 or 2026-10-26T08:00:00Z".to_owned())
 }
 
 #[cfg(test)]

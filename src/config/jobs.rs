@@ -3,11 +3,14 @@
 //! Every kind of job is there by itself; an entry with the kind's name as its id changes it or switches it off, one with another id
 //! is a job of its own.
 
+mod report;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+pub use self::report::{ReportOrder, ReportSpan};
 use super::complaint::Fault;
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
@@ -29,6 +32,8 @@ pub enum JobKind {
     Backup,
     /// Imports schedule files that are dropped into a tenant's folder.
     ScheduleFolder,
+    /// Makes files of a report.
+    Report,
 }
 
 const KINDS: &[(&str, JobKind)] = &[
@@ -37,6 +42,7 @@ const KINDS: &[(&str, JobKind)] = &[
     ("checkpoint", JobKind::Checkpoint),
     ("backup", JobKind::Backup),
     ("schedule-folder", JobKind::ScheduleFolder),
+    ("report", JobKind::Report),
 ];
 
 impl JobKind {
@@ -48,6 +54,7 @@ impl JobKind {
             Self::Checkpoint => "checkpoint",
             Self::Backup => "backup",
             Self::ScheduleFolder => "schedule-folder",
+            Self::Report => "report",
         }
     }
 
@@ -58,13 +65,14 @@ impl JobKind {
             Self::Retention => "17 * * * *",
             Self::Backup => "30 2 * * *",
             Self::ScheduleFolder => "* * * * *",
+            Self::Report => "15 1 * * *",
         }
     }
 
     /// There is one for each tenant.
     pub const fn is_per_tenant(self) -> bool {
         match self {
-            Self::AuditHead | Self::ScheduleFolder => true,
+            Self::AuditHead | Self::ScheduleFolder | Self::Report => true,
             Self::Retention | Self::Checkpoint | Self::Backup => false,
         }
     }
@@ -91,6 +99,8 @@ pub struct JobSettings {
     pub folder: Option<PathBuf>,
     /// How many copies are kept.
     pub keep: usize,
+    /// For a report: which, and how.
+    pub report: ReportOrder,
 }
 
 /// How long things are kept, in days.
@@ -152,6 +162,7 @@ impl JobSettings {
             enabled: kind != JobKind::Backup,
             folder: None,
             keep: COPIES,
+            report: ReportOrder::default(),
         })
     }
 
@@ -186,10 +197,11 @@ impl JobSettings {
         );
         let enabled = section.value(reloads("enabled", "False switches the job off."), &kind::boolean(), true);
         let (folder, keep) = read_copies(section, kind, enabled);
+        let report = report::read(section, kind);
         let (id, kind) = (id?, kind?);
         let pattern = cron.or_else(|| Pattern::parse(kind.usual_cron()).ok())?;
         let calendar = Calendar::new(pattern, TimeZone::get(&zone).ok()?);
-        Some(Self { id, kind, tenant, calendar, catch_up, time_limit_real, enabled, folder, keep })
+        Some(Self { id, kind, tenant, calendar, catch_up, time_limit_real, enabled, folder, keep, report })
     }
 }
 
@@ -218,7 +230,7 @@ fn read_kind(section: &mut Section<'_, '_>, id: Option<&JobId>) -> Option<JobKin
 }
 
 fn read_tenant(section: &mut Section<'_, '_>, kind: Option<JobKind>, tenants: &[Tenant]) -> Option<TenantId> {
-    let about = "For this tenant alone, where the kind is one job for each: audit-head and schedule-folder.";
+    let about = "For this tenant alone, where the kind is one job for each: audit-head, schedule-folder and report.";
     let tenant: Option<TenantId> = section.optional(reloads("tenant", about), &kind::id());
     if tenant.as_ref().is_some_and(|id| tenants.iter().all(|tenant| tenant.id != *id)) {
         section.complain("tenant", Fault::new("names a tenant that is not configured"));
@@ -231,7 +243,11 @@ fn read_tenant(section: &mut Section<'_, '_>, kind: Option<JobKind>, tenants: &[
 
 fn read_copies(section: &mut Section<'_, '_>, kind: Option<JobKind>, enabled: bool) -> (Option<PathBuf>, usize) {
     let folder = section.optional(
-        reloads("folder", "For backup: the folder that copies go to, relative to the working directory."),
+        reloads(
+            "folder",
+            "For backup: the folder that copies go to. For report: a folder for its files that others look after, instead of the daemon's \
+             own. Relative to the working directory.",
+        ),
         &kind::text(),
     );
     let keep =
@@ -243,7 +259,7 @@ fn read_copies(section: &mut Section<'_, '_>, kind: Option<JobKind>, enabled: bo
         Some(JobKind::AuditHead | JobKind::Retention | JobKind::Checkpoint | JobKind::ScheduleFolder)
             if folder.is_some() =>
         {
-            let fault = Fault::new("is for jobs of kind backup");
+            let fault = Fault::new("is for jobs of kind backup and report");
             section.complain("folder", fault.advise("the folder that is watched is the tenant's schedule_folder"));
         }
         Some(_) | None => {}

@@ -20,6 +20,7 @@ mod load;
 mod log;
 mod policy;
 mod reader;
+mod reports;
 mod retry;
 mod rules;
 mod secrets;
@@ -30,6 +31,7 @@ mod subscription;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod thresholds;
 mod time;
 mod tree;
 mod webhooks;
@@ -42,10 +44,11 @@ pub use doorway::{ProxyRole, ServerProxy, ServerTls, Sessions};
 pub use environment::{Environment, Flag};
 pub use feed::Feed;
 pub use figures::{FigureReads, ServiceLevelUnit};
-pub use jobs::{JobKind, JobSettings, RetentionSettings};
+pub use jobs::{JobKind, JobSettings, ReportOrder, ReportSpan, RetentionSettings};
 pub use load::{ConfigText, Loaded};
 pub use log::{Log, LogFormat, LogLevel};
 pub use policy::Policy;
+pub use reports::Reports;
 pub use retry::Retry;
 pub use server::{ApiToken, Client, MetricsAccess, Server, TenantScope};
 pub use settings::{Change, ChangedKey, Changes, Setting, Settings, Shown};
@@ -95,6 +98,8 @@ pub struct Config {
     pub jobs: Vec<JobSettings>,
     /// How long things are kept.
     pub retention: RetentionSettings,
+    /// The files of reports.
+    pub reports: Reports,
 }
 
 impl Config {
@@ -170,8 +175,22 @@ impl Config {
         let webhooks = section.tables("webhooks", Webhook::read);
         let jobs = jobs::read(section, &tenants);
         let retention = section.table("retention", RetentionSettings::read);
-        let config =
-            Self { server, client, clock, store, audit, log, import, tenants, rules, webhooks, jobs, retention };
+        let reports = section.table("reports", Reports::read);
+        let config = Self {
+            server,
+            client,
+            clock,
+            store,
+            audit,
+            log,
+            import,
+            tenants,
+            rules,
+            webhooks,
+            jobs,
+            retention,
+            reports,
+        };
         config.check_enforced(section);
         config.check_clock(section);
         config.check_token_tenants(section);

@@ -161,3 +161,7 @@ uuid_id! {
     /// One trial of rules over history.
     TrialId
 }
+uuid_id! {
+    /// One report that the daemon was asked for. Version 7, so that ids sort by time.
+    ReportRunId
+}

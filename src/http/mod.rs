@@ -32,8 +32,9 @@ use utoipa::ToSchema;
 use self::problem::Problem;
 use crate::clock::BoxFuture;
 use crate::domain::audit::head::PublicKey;
-use crate::domain::ids::{AgentId, EndpointId, TenantId};
+use crate::domain::ids::{AgentId, EndpointId, ReportRunId, TenantId};
 use crate::domain::import::Complaint;
+use crate::domain::report_run::{Format, ReportRun};
 use crate::domain::schedule::Shift;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
@@ -48,6 +49,7 @@ use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
 use crate::engine::status::StatusDesk;
 use crate::engine::trials::Trials;
+use crate::report::request::Request;
 use crate::store::{Reader, StoredPlan};
 
 pub use api::accounts::AccountShown;
@@ -189,6 +191,53 @@ pub enum ImportError {
     Store(#[source] crate::store::CommitError),
 }
 
+/// Makes files of reports. Named here and made by `app`, since files and folders are no business of a request handler.
+pub trait Reporting: Send + Sync {
+    /// Takes a report in; it is made when its turn comes.
+    fn ask(&self, wanted: WantedReport) -> BoxFuture<Result<ReportRun, ReportRefused>>;
+
+    /// Calls one off; one that has ended stays as it is. `None` where there is none.
+    fn cancel(&self, tenant: TenantId, id: ReportRunId) -> BoxFuture<Result<Option<ReportRun>, ReportRefused>>;
+
+    /// The rows that a running one has so far; `None` where it does not run.
+    fn rows_so_far(&self, id: ReportRunId) -> Option<u64>;
+}
+
+/// A report that somebody wants.
+#[derive(Clone, PartialEq, Debug)]
+pub struct WantedReport {
+    /// Of what, whom and when.
+    pub request: Request,
+    /// The format of its file.
+    pub format: Format,
+    /// The section, where the format holds one; the main one where none is named.
+    pub section: Option<String>,
+    /// Who asks, as audit entries have it.
+    pub actor: String,
+}
+
+/// Why a report was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportRefused {
+    /// It cannot be answered; says why and what to do.
+    #[error("{0}")]
+    Request(String),
+    /// As many as may be wait or run.
+    #[error("{0} reports of this tenant wait or run, which is the most: cancel one, or wait for one to end")]
+    TooMany(usize),
+    /// The daemon does not know where files go.
+    #[error(
+        "the daemon has no folder for reports: name one as [reports] folder, or write the file with `shiftkeeper report`"
+    )]
+    NoFolder,
+    /// What there is could not be read.
+    #[error("the reports could not be read")]
+    Read(#[source] crate::store::ReadError),
+    /// The store did not take it.
+    #[error("the report could not be recorded; nothing was changed")]
+    Store(#[source] crate::store::CommitError),
+}
+
 /// Puts new signing keys in the place of old ones. Named here and made by `app`, since files and the configuration are no business
 /// of a request handler.
 pub trait Rotations: Send + Sync {
@@ -258,6 +307,7 @@ pub struct ApiState {
     metrics_open: bool,
     audit_keys: Arc<[PublicKey]>,
     rotations: Arc<dyn Rotations>,
+    reports: Arc<dyn Reporting>,
     /// A check of a chain reads all of it: one at a time.
     verifying: Arc<Semaphore>,
 }
@@ -296,6 +346,8 @@ pub struct ApiParts {
     pub audit_keys: Arc<[PublicKey]>,
     /// Changes the keys of webhooks.
     pub rotations: Arc<dyn Rotations>,
+    /// Makes files of reports.
+    pub reports: Arc<dyn Reporting>,
 }
 
 impl ApiState {
@@ -319,6 +371,7 @@ impl ApiState {
             metrics_open: parts.metrics_open,
             audit_keys: parts.audit_keys,
             rotations: parts.rotations,
+            reports: parts.reports,
             verifying: Arc::new(Semaphore::new(1)),
         }
     }

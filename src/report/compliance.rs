@@ -3,6 +3,8 @@
 //! Every transition counts once, by the instant of its request (`from ≤ requested < to`), whatever wanted it and however it
 //! ended; open ones count too.
 
+mod sections;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -12,6 +14,8 @@ use crate::domain::policy::Violation;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Status;
 use crate::store::{ComplianceFigures, PAGE_LIMIT, ReadError, Reader, StoredTransition, TransitionFilter};
+
+pub use sections::{Again, SECTIONS, definitions, write};
 
 /// Of which requests: from the first instant up to, but not including, the second. `None` is no bound.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
@@ -188,13 +192,18 @@ impl Log {
 
     /// The next lines; empty at the end.
     pub async fn next_page(&mut self) -> Result<Vec<LogLine>, ReadError> {
+        Ok(self.next_stored().await?.iter().map(LogLine::from).collect())
+    }
+
+    /// The next transitions; empty at the end.
+    async fn next_stored(&mut self) -> Result<Vec<StoredTransition>, ReadError> {
         if self.done {
             return Ok(Vec::new());
         }
         let rows = self.reader.transitions(&self.tenant, &self.filter, PAGE_LIMIT).await?;
         self.filter.before = rows.last().map(|row| row.transition.id);
         self.done = rows.len() < PAGE_LIMIT as usize;
-        Ok(rows.iter().map(LogLine::from).collect())
+        Ok(rows)
     }
 }
 

@@ -13,6 +13,11 @@ pub fn neutral(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The text that [`neutral`] made neutral. A text that began with such an apostrophe of its own loses it.
+pub fn written(field: &str) -> &str {
+    field.strip_prefix('\'').filter(|text| neutral(text) != *text).unwrap_or(field)
+}
+
 /// One cell of a row.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Cell<'a> {
@@ -89,6 +94,13 @@ mod tests {
         numbers.cells(cells).expect("memory takes it");
         assert_eq!(numbers.finish().expect("whole"), b"-1.25,,'-1.25\r\n");
         assert_eq!(sheet(&[&["=HYPERLINK(\"x\")", "ok"]]), "\"'=HYPERLINK(\"\"x\"\")\",ok\r\n");
+    }
+
+    #[test]
+    fn what_was_made_neutral_reads_as_it_was() {
+        for text in ["=1+1", "-1", "\tx", "plain", "", "it's", "'quoted'"] {
+            assert_eq!(written(&neutral(text)), text);
+        }
     }
 
     proptest! {

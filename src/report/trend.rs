@@ -3,6 +3,8 @@
 //! The store keeps the last day read by read and what is older by the quarter; here all of it is quarters. A quarter's value is the
 //! mean of its reads; a quarter without one is a gap.
 
+mod sections;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,6 +14,8 @@ use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::trend::{Sample, TrendPoint, TrendSettings, trend};
 use crate::store::{FIGURES_PAGE_LIMIT, FigurePoint, ReadError, Reader};
+
+pub use sections::{SECTIONS, USUAL_SPAN, baseline, definitions, direction, kind, subject, write};
 
 /// The longest span of one report, in days: over 35,000 quarters.
 pub const LONGEST_DAYS: u64 = 366;

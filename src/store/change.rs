@@ -2,12 +2,14 @@
 //!
 //! Nothing here knows SQL.
 
+mod adherence;
 mod sets;
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub use self::adherence::{AdherenceDay, SightSpan};
 pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, LeftOut, SkillWrite};
 use super::access::AccessChange;
 use super::outbox::OutboxChange;
@@ -21,6 +23,7 @@ use crate::domain::ids::{
     AgentId, FindingId, ReasonCode, RuleId, SkillId, SubjectId, SubscriptionId, TenantId, TransitionId,
 };
 use crate::domain::job::{JobKey, JobOutcome};
+use crate::domain::report_run::ReportRun;
 use crate::domain::rule::shelf::Edition;
 use crate::domain::schedule::{Coverage, Shift};
 use crate::domain::state::AgentState;
@@ -71,6 +74,8 @@ pub struct Commit {
     pub editions: Vec<(TenantId, Edition)>,
     /// What rules found of agents.
     pub findings: Vec<RuleFinding>,
+    /// Reports that the daemon was asked for; whole rows, inserted or with another standing.
+    pub report_runs: Vec<ReportRun>,
     /// Exceptions; whole rows, inserted or with another end.
     pub exceptions: Vec<Exception>,
     /// Signed heads of audit chains. One that is already stored refuses the change.
@@ -83,6 +88,12 @@ pub struct Commit {
     pub skills: Vec<SkillWrite>,
     /// The skills of agents, each agent's whole.
     pub agent_skills: Vec<AgentSkillsWrite>,
+    /// When the roster was in sight; whole rows, inserted or with a later end.
+    pub sights: Vec<SightSpan>,
+    /// What tenants are judged by, as [`crate::domain::adherence::AdherenceSettings::to_stored`] writes it.
+    pub adherence_basis: Vec<(TenantId, Arc<str>)>,
+    /// What agents' days add up to; whole rows, inserted or replaced.
+    pub adherence_days: Vec<AdherenceDay>,
     /// Who may use the daemon.
     pub access: AccessChange,
 }
@@ -111,12 +122,16 @@ impl Commit {
             job_runs,
             editions,
             findings,
+            report_runs,
             exceptions,
             heads,
             pruned,
             change_sets,
             skills,
             agent_skills,
+            sights,
+            adherence_basis,
+            adherence_days,
             access,
         } = self;
         agents.is_empty()
@@ -139,12 +154,16 @@ impl Commit {
             && job_runs.is_empty()
             && editions.is_empty()
             && findings.is_empty()
+            && report_runs.is_empty()
             && exceptions.is_empty()
             && heads.is_empty()
             && pruned.is_empty()
             && change_sets.is_empty()
             && skills.is_empty()
             && agent_skills.is_empty()
+            && sights.is_empty()
+            && adherence_basis.is_empty()
+            && adherence_days.is_empty()
             && access.is_empty()
     }
 }

@@ -1,13 +1,18 @@
 //! The jobs of a configuration: which there are, and what each does.
 
 mod folder;
+mod report;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::folder::ScheduleFolder;
+use self::report::ReportJob;
 use super::Importer;
+use super::reports::ReportDesk;
+use jiff::tz::TimeZoneDatabase;
+
 use crate::clock::SharedClock;
 use crate::config::{Config, JobKind, JobSettings, RetentionSettings};
 use crate::domain::ids::TenantId;
@@ -29,6 +34,7 @@ pub(super) struct JobTools {
     pub(super) tenants: Tenants,
     pub(super) importer: Importer,
     pub(super) heads: HeadParts,
+    pub(super) reports: ReportDesk,
 }
 
 /// A job that is to run, and the folder that it works on.
@@ -65,6 +71,12 @@ fn planned(config: &Config) -> Vec<Planned<'_>> {
         let named = |id: &TenantId| settings.tenant.as_ref().is_none_or(|only| only == id);
         let tenants = config.tenants.iter().filter(|tenant| named(&tenant.id));
         match settings.kind {
+            // Without a folder there is nowhere for its files to go.
+            JobKind::Report => {
+                let goes = settings.folder.is_some() || config.reports.folder_beside(&config.store).is_some();
+                let tenants = tenants.filter(|_| goes);
+                all.extend(tenants.map(|tenant| plan(Some(tenant.id.clone()), settings.folder.clone())));
+            }
             JobKind::AuditHead => all.extend(tenants.map(|tenant| plan(Some(tenant.id.clone()), None))),
             JobKind::Retention | JobKind::Checkpoint | JobKind::Backup => all.push(plan(None, settings.folder.clone())),
             JobKind::ScheduleFolder => all.extend(tenants.filter_map(|tenant| {
@@ -96,6 +108,14 @@ fn job_of(config: &Config, planned: &Planned<'_>, tools: &JobTools) -> Option<Ar
             folder: planned.folder.clone()?,
             keep: planned.settings.keep,
             clock,
+        }),
+        JobKind::Report => Arc::new(ReportJob {
+            desk: tools.reports.clone(),
+            tenant: planned.info.key.tenant.clone()?,
+            job: planned.info.key.job.clone(),
+            order: planned.settings.report.clone(),
+            zone: TimeZoneDatabase::bundled().get(planned.info.calendar.zone_name()).ok()?,
+            folder: planned.folder.clone(),
         }),
         JobKind::ScheduleFolder => Arc::new(ScheduleFolder::new(
             planned.info.key.tenant.clone()?,

@@ -65,7 +65,7 @@ async fn printed(count: u32, options: &[&str]) -> String {
     let transitions = (0..count).map(transition).collect();
     store.writer().commit(Commit { transitions, ..Commit::default() }).await.expect("commits");
     let args = args(options);
-    let span = Span { from: args.from, to: args.to };
+    let span = args.span().expect("a zone");
     let mut out = Vec::new();
     write(store.reader(), &"acme".into(), span, &args, &mut out).await.expect("written");
     store.close().await;
@@ -125,9 +125,14 @@ async fn the_table_defines_its_figures() {
 }
 
 #[test]
-fn a_date_is_its_midnight_in_utc() {
-    assert_eq!(args(&["--from", "2026-10-26"]).from, "2026-10-26T00:00:00Z".parse().ok());
-    assert_eq!(args(&["--from", "2026-10-26T08:00:00+01:00"]).from, "2026-10-26T07:00:00Z".parse().ok());
+fn a_date_is_its_midnight_in_the_zone() {
+    for (options, wanted) in [
+        (&["--from", "2026-10-26"][..], "2026-10-26T00:00:00Z"),
+        (&["--from", "2026-10-26", "--zone", "Europe/Berlin"], "2026-10-25T23:00:00Z"),
+        (&["--from", "2026-10-26T08:00:00+01:00", "--zone", "Europe/Berlin"], "2026-10-26T07:00:00Z"),
+    ] {
+        assert_eq!(args(options).span().expect("a zone").from, wanted.parse().ok(), "{options:?}");
+    }
     let error = Command::try_parse_from(["compliance", "--from", "yesterday"]).err().expect("refused").to_string();
     assert!(error.contains("such as 2026-10-26"), "{error}");
 }

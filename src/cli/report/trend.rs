@@ -6,21 +6,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde_json::json;
 
-use super::{ReportOutput, Span, check_order, ended, parse_instant, plain_table};
+use super::files::{self, Subject, Target, When};
+use super::{ReportOutput, Span, check_order, ended, plain_table, zone};
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::scope::{one_tenant, open_reader, usage};
-use crate::domain::figures::Measure;
+use crate::config::Config;
 use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::trend::{
-    AnomalyKind, Baseline, Direction, LEAST_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, TrendPoint, TrendSettings, WINDOW,
-};
+use crate::domain::trend::{LEAST_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::domain::words::count;
+use crate::report::request::{Filters, Kind, Request};
 use crate::report::sheet::{Cell, Sheet};
-use crate::report::trend::{FigureTrend, LONGEST_DAYS, Of};
+use crate::report::trend::{FigureTrend, LONGEST_DAYS, Of, USUAL_SPAN, baseline, direction, kind, subject};
 
 /// Options of `report trend`.
 #[derive(clap::Args, Debug)]
@@ -51,11 +50,11 @@ pub struct TrendArgs {
     #[arg(long, value_name = "NAME")]
     pub figure: String,
     /// From this date or instant on; from 60 days before --to without it.
-    #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
-    pub from: Option<UtcMicros>,
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    pub from: Option<When>,
     /// Before this date or instant; to the newest without it.
-    #[arg(long, value_name = "WHEN", value_parser = parse_instant)]
-    pub to: Option<UtcMicros>,
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    pub to: Option<When>,
     /// In this time zone a quarter hour of a weekday is the same one in every week.
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub zone: String,
@@ -65,13 +64,13 @@ pub struct TrendArgs {
     /// A z-score beyond this is odd.
     #[arg(long, value_name = "Z", default_value_t = THRESHOLD, value_parser = parse_threshold)]
     pub threshold: f64,
+    /// Where to.
+    #[command(flatten)]
+    pub target: Target,
     /// How to print: the odd quarters as a table, all of them as JSON or CSV.
-    #[arg(long, short, value_enum, default_value_t)]
+    #[arg(long, short, value_enum, default_value_t, conflicts_with_all = ["format", "out", "folder", "section"])]
     pub output: ReportOutput,
 }
-
-/// So much is looked at where nothing else is said.
-const USUAL_SPAN: Duration = Duration::from_secs(60 * 86_400);
 
 const COLUMNS: [&str; 10] =
     ["at", "value", "movingAverage", "direction", "zScore", "expected", "spread", "seasonScore", "anomaly", "baseline"];
@@ -84,14 +83,18 @@ fn parse_threshold(text: &str) -> Result<f64, String> {
 /// Prints it.
 pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.config.load_for_command()?;
+    if !args.target.is_unsaid() {
+        return files::make(&loaded.config, &args.target, |now| request(&loaded.config, &args, now)).await;
+    }
     let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
-    let of = of(&args)?;
-    let figure = figure(&of, &args.figure)?;
     let zone = zone(&args.zone)?;
-    check_order(Span { from: args.from, to: args.to })?;
+    let (of, figure) = subject(&filters(&args)).map_err(|error| usage(error.to_string()))?;
+    let instant = |when: Option<When>| when.map(|when| when.in_zone(&zone));
+    let span = Span { from: instant(args.from), to: instant(args.to) };
+    check_order(span)?;
     let reader = open_reader(&loaded.config).await?;
-    let to = args.to.unwrap_or(UtcMicros::MAX);
-    let from = match (args.from, args.to) {
+    let to = span.to.unwrap_or(UtcMicros::MAX);
+    let from = match (span.from, span.to) {
         (Some(from), _) => from,
         (None, Some(to)) => to - USUAL_SPAN,
         (None, None) => newest(&reader, tenant, &of).await? - USUAL_SPAN,
@@ -106,26 +109,21 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
     ended(write(&trend, tenant, &of, &args, &mut io::stdout()))
 }
 
-fn of(args: &TrendArgs) -> anyhow::Result<Of> {
-    match (&args.skill, &args.queue) {
-        (Some(skill), None) => Ok(Of::Skill(skill.clone())),
-        (None, Some(queue)) => Ok(Of::Queue(queue.clone())),
-        _ => Err(usage("name one --skill or one --queue".to_owned())),
+/// The request that the options make, with a span that ends now where none is named.
+fn request(config: &Config, args: &TrendArgs, now: UtcMicros) -> anyhow::Result<Request> {
+    let whom = Subject { tenant: args.tenant.clone(), from: args.from, to: args.to, zone: args.zone.clone() };
+    files::request(config, Kind::Trend, &whom, filters(args), now)
+}
+
+fn filters(args: &TrendArgs) -> Filters {
+    Filters {
+        skill: args.skill.clone(),
+        queue: args.queue.clone(),
+        figure: Some(args.figure.clone()),
+        window: Some(usize::from(args.window)),
+        threshold: Some(args.threshold),
+        ..Filters::default()
     }
-}
-
-fn figure(of: &Of, name: &str) -> anyhow::Result<&'static Measure> {
-    let found = of.measures().iter().find(|measure| measure.name == name || measure.column == name);
-    found.ok_or_else(|| {
-        let known: Vec<_> = of.measures().iter().map(|measure| measure.name).collect();
-        usage(format!("--figure: there is no figure {name:?}; there are {}", known.join(", ")))
-    })
-}
-
-fn zone(name: &str) -> anyhow::Result<TimeZone> {
-    TimeZoneDatabase::bundled()
-        .get(name)
-        .map_err(|_| usage(format!("--zone: there is no time zone {name:?}; write one such as Europe/Berlin")))
 }
 
 /// When the newest figure of its kind was read; the epoch where there is none.
@@ -187,28 +185,6 @@ fn cells(point: &TrendPoint) -> [Cell<'static>; COLUMNS.len()] {
         text(point.anomaly.map(|odd| kind(odd.kind))),
         text(point.anomaly.map(|odd| baseline(odd.baseline))),
     ]
-}
-
-const fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Up => "UP",
-        Direction::Down => "DOWN",
-        Direction::Level => "LEVEL",
-    }
-}
-
-const fn kind(kind: AnomalyKind) -> &'static str {
-    match kind {
-        AnomalyKind::Spike => "SPIKE",
-        AnomalyKind::Drop => "DROP",
-    }
-}
-
-const fn baseline(baseline: Baseline) -> &'static str {
-    match baseline {
-        Baseline::Window => "window",
-        Baseline::Season => "season",
-    }
 }
 
 fn table(trend: &FigureTrend, tenant: &TenantId, of: &Of) -> String {
@@ -282,7 +258,8 @@ mod tests {
         let points = trend(&samples, &TrendSettings::default());
         let trend = FigureTrend { figure: "contacts_queued", points, gaps: 1 };
         let mut out = Vec::new();
-        write(&trend, &"acme".into(), &of(&args).expect("one"), &args, &mut out).expect("written");
+        let (of, _) = subject(&filters(&args)).expect("one");
+        write(&trend, &"acme".into(), &of, &args, &mut out).expect("written");
         String::from_utf8(out).expect("text")
     }
 
@@ -315,8 +292,9 @@ mod tests {
         assert!(args(&["--skill", "1", "--queue", "2"]).is_err());
         assert!(args(&["--skill", "1", "--threshold", "0"]).is_err_and(|error| error.contains("such as 2.0")));
         assert!(args(&["--skill", "1", "--window", "1"]).is_err());
-        let queue = Of::Queue("q".into());
-        let wrong = figure(&queue, "contacts_queued").map(|measure| measure.name).expect_err("a skill's").to_string();
+        let queue =
+            Filters { queue: Some("q".into()), figure: Some("contacts_queued".to_owned()), ..Filters::default() };
+        let wrong = subject(&queue).map(|(_, measure)| measure.name).expect_err("a skill's").to_string();
         assert!(wrong.contains("calls_waiting"), "{wrong}");
         assert!(zone("Mars/Base").is_err() && zone("Europe/Berlin").is_ok());
     }

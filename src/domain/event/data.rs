@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Details;
 use crate::domain::delivery::DisabledFor;
-use crate::domain::ids::{AgentId, EndpointId, JobId, ReasonCode, RuleId, TransitionId};
+use crate::domain::ids::{AgentId, EndpointId, JobId, ReasonCode, ReportRunId, RuleId, TransitionId};
 use crate::domain::job::JobOutcome;
 use crate::domain::policy::Violation;
 use crate::domain::state::AgentState;
@@ -346,6 +346,58 @@ impl Details for JobFailed {
             attempt: 1,
             outcome: JobOutcome::Failed,
             message: "the copy could not be written: no space left on device".to_owned(),
+        }
+    }
+}
+
+/// A report that a person or a job asked the daemon for ended, well or not. The file is taken with `GET /api/v1/reports/{id}/file`.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportCompleted {
+    /// The run.
+    pub report_id: ReportRunId,
+    /// Which report, such as `compliance`.
+    pub report: String,
+    /// `csv`, `json`, `xlsx` or `html`.
+    pub format: String,
+    /// `done`, `failed` or `cancelled`.
+    pub outcome: String,
+    /// The first instant of its span; null where it has no beginning.
+    pub from: Option<UtcMicros>,
+    /// The first instant after its span.
+    pub to: UtcMicros,
+    /// Who asked: `person:` and the id of an account or token, or `job:` and the id of a job.
+    pub actor: String,
+    /// The job that asked; null where a person did.
+    pub job_id: Option<JobId>,
+    /// The file's name; null where none was made.
+    pub file_name: Option<String>,
+    /// Rows in the file; null where none was made.
+    pub rows: Option<u64>,
+    /// Its size; null where none was made.
+    pub bytes: Option<u64>,
+    /// Its SHA-256 in hexadecimal digits; null where none was made.
+    pub sha256: Option<String>,
+    /// Why it failed, for people; null where it did not.
+    pub error: Option<String>,
+}
+
+impl Details for ReportCompleted {
+    fn example() -> Self {
+        Self {
+            report_id: ReportRunId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0002)),
+            report: "compliance".to_owned(),
+            format: "csv".to_owned(),
+            outcome: "done".to_owned(),
+            from: Some(UtcMicros::from_micros(1_792_972_800_000_000)),
+            to: UtcMicros::from_micros(1_793_059_200_000_000),
+            actor: "job:report".to_owned(),
+            job_id: Some("report".into()),
+            file_name: Some("compliance-acme-20261026-20261026-20261027T011500Z-a1b2c3.csv".to_owned()),
+            rows: Some(1_042),
+            bytes: Some(184_320),
+            sha256: Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned()),
+            error: None,
         }
     }
 }

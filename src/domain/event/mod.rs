@@ -14,8 +14,8 @@ use utoipa::openapi::schema::Object;
 pub(in crate::domain) use self::data::EXAMPLE_AT;
 pub use self::data::{
     AgentReversedChange, AgentStateChanged, ApprovalWaiting, AutomationHalted, AutomationResumed, JobFailed,
-    PictureStale, PolicyViolated, RuleTold, ScheduleImported, SnapshotOversize, SubscriptionNearExpiry,
-    TransitionFinished, WebhookDisabled, WebhookTest,
+    PictureStale, PolicyViolated, ReportCompleted, RuleTold, ScheduleImported, SnapshotOversize,
+    SubscriptionNearExpiry, TransitionFinished, WebhookDisabled, WebhookTest,
 };
 pub use self::schema::schema_of;
 pub use super::audit::head::AuditHead;
@@ -124,6 +124,8 @@ kinds! {
     ScheduleImported = "schedule.imported",
     /// A job failed.
     JobFailed = "job.failed",
+    /// A report that somebody asked for ended.
+    ReportCompleted = "report.completed",
     /// A rule has something to tell.
     RuleTold = "rule.told",
     /// A rule's change waits for a person.

@@ -14,6 +14,7 @@ pub(super) mod jobs;
 pub(super) mod me;
 pub(super) mod own;
 pub(super) mod platform_checks;
+pub(super) mod reports;
 pub(super) mod rule_findings;
 mod rule_shapes;
 pub(super) mod rule_trials;

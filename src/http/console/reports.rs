@@ -1,4 +1,4 @@
-//! Reports: the compliance report for a span of days, on the page and to be taken along.
+//! Reports for a span of days: the compliance figures on the page, and files that the daemon makes, followed and taken along.
 
 use askama::Template;
 use axum::body::Body;
@@ -9,17 +9,23 @@ use futures_util::stream;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde::Deserialize;
 
 use super::ask::Ask;
 use super::failure::Failure;
+use super::read::{Want, read};
 use super::shell::{Place, Shell, page};
-use super::times::{self, Stamp};
+use super::times::{self, Stamp, Times};
 use crate::domain::ids::TenantId;
+use crate::domain::report_run::{Kind, RunStatus};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
+use crate::http::api::reports;
 use crate::http::auth::Right;
 use crate::http::problem::Problem;
 use crate::report::compliance::{Compliance, DEFINITIONS, LOG_COLUMNS, Log, Span};
+use crate::report::export::tenant_part;
+use crate::report::request::Request;
 use crate::report::sheet::Sheet;
 use crate::store::Reader;
 
@@ -56,40 +62,124 @@ impl Days {
     }
 }
 
+/// A report that was asked for, as the API shows it.
+#[derive(Deserialize)]
+struct Run {
+    id: String,
+    request: Request,
+    format: String,
+    asked_by: String,
+    asked_at: UtcMicros,
+    status: RunStatus,
+    rows: Option<u64>,
+    bytes: Option<u64>,
+    file_name: String,
+    has_file: bool,
+    error: Option<String>,
+}
+
+impl Run {
+    /// How it stands, in a class and in words.
+    fn standing(&self) -> (&'static str, String) {
+        match self.status {
+            RunStatus::Waiting => ("outcome-wait", "waits for its turn".to_owned()),
+            RunStatus::Running => ("outcome-wait", format!("{} rows so far", self.rows.unwrap_or_default())),
+            RunStatus::Done => ("outcome-good", format!("{} rows", self.rows.unwrap_or_default())),
+            RunStatus::Failed => ("outcome-no", "failed".to_owned()),
+            RunStatus::Cancelled => ("outcome-no", "called off".to_owned()),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        !self.status.is_final()
+    }
+
+    /// Its size, as people say it.
+    fn size(&self) -> String {
+        let bytes = self.bytes.unwrap_or_default();
+        if bytes < 1_000_000 { format!("{} kB", bytes.div_ceil(1000)) } else { format!("{} MB", bytes / 1_000_000) }
+    }
+}
+
+#[derive(Deserialize)]
+struct Runs {
+    reports: Vec<Run>,
+    next: Option<String>,
+}
+
 #[derive(Template)]
 #[template(path = "reports.html")]
 struct ReportsPage {
     shell: Shell,
+    times: Times,
     zone: String,
     from: String,
     to: String,
-    figures: Compliance,
+    /// The span as instants: what a file is made of.
+    span: (String, String),
+    /// None for who is bound to teams: these figures are of all of them.
+    figures: Option<Compliance>,
     made: Stamp,
     download: String,
+    kinds: Vec<Kind>,
+    teams: Vec<String>,
+    runs: Vec<Run>,
+    older: Option<String>,
 }
 
 impl ReportsPage {
-    fn violations(&self) -> String {
-        format!("{:.2} %", self.figures.violation_frequency * 100.0)
+    fn violations(&self, figures: &Compliance) -> String {
+        format!("{:.2} %", figures.violation_frequency * 100.0)
+    }
+
+    fn at(&self, at: &UtcMicros) -> Stamp {
+        self.times.second(*at)
+    }
+
+    /// The days of a run's span, in its own zone.
+    fn days(run: &Run) -> String {
+        let zone = run.request.time_zone();
+        let day = |at: UtcMicros| at.timestamp().to_zoned(zone.clone()).date().to_string();
+        let from = run.request.from.map_or_else(|| "the beginning".to_owned(), day);
+        format!("{from} to {}", day(run.request.to.offset(-1)))
+    }
+
+    fn some_are_open(&self) -> bool {
+        self.runs.iter().any(Run::is_open)
     }
 }
 
 /// `GET /reports?from=&to=`.
 pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
-    ask.check_whole(&state, Right::Report)?;
+    ask.check(&state, Right::Report)?;
     let days = Days::of(&ask)?;
     let zone = ask.times.zone_of(None);
-    let figures = Compliance::read(&state.reader, &ask.tenant, days.span(&zone)).await?;
+    let span = days.span(&zone);
+    let figures = match ask.check_whole(&state, Right::Report) {
+        Ok(()) => Some(Compliance::read(&state.reader, &ask.tenant, span).await?),
+        Err(_) => None,
+    };
+    let query = [("limit", "20"), ("cursor", ask.value("cursor").unwrap_or_default())];
+    let want = Want { route: "/api/v1/reports", id: None, query: &query };
+    let Runs { reports: runs, next } = read(&state, &ask, want, reports::list).await?;
     let shell = ask.shell(Place::Reports, "Reports");
     let (from, to) = (days.from.to_string(), days.to.to_string());
+    let older = next.map(|next| format!("{}&from={from}&to={to}&cursor={next}", shell.to("/reports")));
+    let instant = |at: Option<UtcMicros>| at.map(|at| at.to_string()).unwrap_or_default();
     Ok(page(&ReportsPage {
         download: format!("{}&from={from}&to={to}", shell.to("/reports/compliance.csv")),
         zone: times::name(&zone).to_owned(),
         made: ask.times.second(ask.now),
+        span: (instant(span.from), instant(span.to)),
+        kinds: Kind::ALL.into_iter().filter(|kind| kind.filters().contains(&"teams")).collect(),
+        teams: ask.picture(&state).await.map_or_else(Vec::new, |picture| picture.teams()),
+        times: ask.times,
         shell,
         from,
         to,
         figures,
+        runs,
+        older,
     }))
 }
 
@@ -97,7 +187,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
 pub(in crate::http) async fn download(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
     ask.check_whole(&state, Right::Report)?;
     let days = Days::of(&ask)?;
-    let name = format!("compliance-{}-{}-{}.csv", file_part(&ask.tenant), days.from, days.to);
+    let name = format!("compliance-{}-{}-{}.csv", tenant_part(&ask.tenant), days.from, days.to);
     let span = days.span(&ask.times.zone_of(None));
     let body = Body::from_stream(lines(&state.reader, &ask.tenant, span));
     let disposition = HeaderValue::try_from(format!("attachment; filename=\"{name}\""));
@@ -107,11 +197,6 @@ pub(in crate::http) async fn download(State(state): State<ApiState>, ask: Ask) -
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, body).into_response())
-}
-
-/// The part of a file's name that a tenant's id gives.
-fn file_part(tenant: &TenantId) -> String {
-    tenant.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 /// The log as CSV, a page of the store at a time: a long one takes no more memory than a short one.

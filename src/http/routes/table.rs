@@ -18,6 +18,7 @@ pub(super) fn table() -> Vec<Row> {
         jobs(),
         webhooks(),
         audit(),
+        reports(),
         schedules(),
         the_live_picture(),
         own(),
@@ -104,6 +105,30 @@ fn audit() -> Vec<Row> {
             .of(Kind::Long)
             .refusing(&[Code::NoSuchTenant, Code::Verifying]),
         Row::new(Needs::Right(Right::Audit), routes!(api::audit::export)).refusing(OF_TENANT),
+    ]
+}
+
+fn reports() -> Vec<Row> {
+    const REPORT: Needs = Needs::Right(Right::Report);
+    const ASK: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchTeam,
+        Code::ReportRefused,
+        Code::TooManyReports,
+        Code::NoReportFolder,
+        Code::KeyReused,
+        Code::StoreUnavailable,
+    ];
+    const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchReport];
+    const FILE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchReport, Code::NoReportFile];
+    const CANCEL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchReport, Code::KeyReused, Code::StoreUnavailable];
+    vec![
+        Row::new(REPORT, routes!(api::reports::create)).refusing(ASK),
+        Row::new(REPORT, routes!(api::reports::list)).refusing(OF_TENANT),
+        Row::new(REPORT, routes!(api::reports::show)).refusing(ONE),
+        Row::new(REPORT, routes!(api::reports::cancel)).refusing(CANCEL),
+        Row::new(REPORT, routes!(api::reports::file)).of(Kind::Long).refusing(FILE),
+        Row::new(REPORT, routes!(api::reports::manifest)).refusing(FILE),
     ]
 }
 

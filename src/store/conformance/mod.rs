@@ -2,6 +2,7 @@
 //! Each test has a database of its own.
 
 mod access;
+mod adherence;
 mod audit_pages;
 mod chains;
 mod change_sets;
@@ -13,6 +14,7 @@ mod jobs;
 mod live_figures;
 mod opening;
 mod outbox;
+mod report_runs;
 mod retention;
 mod rules;
 mod schedules;

@@ -7,15 +7,25 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    access, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries, delivery_reading, events,
-    exceptions, figures, history, history_reading, jobs, memory, retention, rules, schedule, skills, time_in_state,
-    transition_reading, transitions, upkeep,
+    access, adherence, adherence_reading, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries,
+    delivery_reading, events, exceptions, figures, history, history_reading, jobs, memory, report_runs, retention,
+    rules, schedule, skills, time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
     access::ACCOUNTS,
     access::TOKENS,
     access::SESSIONS,
+    adherence::MARK_PLANNED,
+    adherence::LAST_SETTLED,
+    adherence_reading::SIGHTS,
+    adherence_reading::LAST_SIGHT,
+    adherence_reading::BASIS,
+    adherence_reading::STAYS,
+    adherence_reading::FIRST_ENTERED,
+    adherence_reading::PACKED_DAYS,
+    adherence_reading::DAYS_OF_AGENT,
+    adherence_reading::STALE_DAYS,
     agents::AGENTS,
     agents::AGENT,
     audit::HEAD,
@@ -101,6 +111,11 @@ const SINGLE: &[&str] = &[
     jobs::LAST_DONE,
     jobs::UNFINISHED,
     jobs::RUNS,
+    report_runs::ONE,
+    report_runs::LIST,
+    report_runs::OPEN,
+    report_runs::WITH_FILE,
+    report_runs::FORGET,
     retention::HISTORY,
     retention::TRANSITIONS,
     retention::ATTEMPTS,
@@ -109,6 +124,8 @@ const SINGLE: &[&str] = &[
     retention::JOB_RUNS,
     retention::CHANGE_SET_AGENTS,
     retention::CHANGE_SETS,
+    retention::ADHERENCE_DAYS,
+    retention::SIGHTS,
     memory::REMEMBERED,
     rules::EDITIONS,
     rules::EDITIONS_OF,
@@ -157,6 +174,12 @@ const MANY: &[ManyRows] = &[
     access::FORGET_TOKENS,
     access::SET_SESSIONS,
     access::END_SESSIONS,
+    adherence::SET_DAYS,
+    adherence::RECHECK,
+    adherence::MARK_LATE,
+    adherence::MARK_EXCUSED,
+    adherence::SET_SIGHTS,
+    adherence::SET_BASIS,
     agents::UPSERT_AGENTS,
     agents::ADD_SUBJECTS,
     audit::ADD_ENTRIES,
@@ -198,6 +221,7 @@ const MANY: &[ManyRows] = &[
     jobs::SET_JOBS,
     jobs::SET_RUNS,
     memory::REMEMBER,
+    report_runs::SET,
     rules::ADD_EDITIONS,
     rules::ADD_FINDINGS,
     schedule::RETIRE_IN_COVERAGE,
@@ -236,7 +260,9 @@ async fn every_statement_is_understood(place: Place) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 10] = [
+const GROWING: [&str; 13] = [
+    "adherence_days",
+    "sight_spans",
     "state_history",
     "transitions",
     "platform_calls",
@@ -247,11 +273,13 @@ const GROWING: [&str; 10] = [
     "change_sets",
     "change_set_agents",
     "rule_findings",
+    "report_runs",
 ];
 
 /// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
 /// `MIN`, reads a page in the key's order, or counts everything for a person who asked.
 const WALKS: &[&str] = &[
+    adherence_reading::LAST_SIGHT,
     audit::HEAD,
     change_sets::LIST,
     audit_reading::FIRST,
@@ -302,6 +330,8 @@ fn no_statement_is_left_out() {
     let sources = concat!(
         include_str!("../control.rs"),
         include_str!("../tables/access.rs"),
+        include_str!("../tables/adherence.rs"),
+        include_str!("../tables/adherence_reading.rs"),
         include_str!("../tables/agents.rs"),
         include_str!("../tables/audit.rs"),
         include_str!("../tables/audit_heads.rs"),
@@ -317,6 +347,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/history_reading.rs"),
         include_str!("../tables/memory.rs"),
         include_str!("../tables/jobs.rs"),
+        include_str!("../tables/report_runs.rs"),
         include_str!("../tables/retention.rs"),
         include_str!("../tables/rules.rs"),
         include_str!("../tables/schedule.rs"),

@@ -3,8 +3,7 @@
 use serde_json::json;
 use shiftkeeper::sim::SimState;
 
-use super::browser::Browser;
-use super::{NAME, floor, row, sign_in, signed_in};
+use super::{floor, row, signed_in};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_live_page_follows_the_floor_and_keeps_its_filter_in_the_address() {
@@ -98,55 +97,4 @@ async fn fifty_are_selected_previewed_changed_followed_and_taken_back() {
     browser.until_text("#standing", |text| text == "done").await;
     assert_eq!(scenario.state_of(&first), SimState::Unavailable);
     browser.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_chain_is_verified_by_a_button() {
-    let Some((scenario, browser)) = signed_in(floor(5), "auditor").await else { return };
-    browser.go(&scenario.page("/audit")).await;
-    browser.click("#verify").await;
-    browser.until_text("#verified", |text| text.contains("The chain holds")).await;
-    browser.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_team_is_excused_with_a_reason_and_the_exception_is_ended() {
-    let Some((scenario, browser)) = signed_in(floor(8), "supervisor").await else { return };
-    browser.go(&scenario.page("/exceptions/new")).await;
-    browser.click("#by-team").await;
-    browser.choose("#exception-team", "Team 1").await;
-    browser.write("#exception-reason", "fire drill").await;
-    browser.click("#excuse-save").await;
-    browser.until_url(|url| url.contains("/exceptions?")).await;
-    browser.until_text("#fresh tbody", |text| text.contains("Team 1") && text.contains("fire drill")).await;
-    browser.click("button[data-end]").await;
-    browser.write("#sure-typed", "it was a false alarm").await;
-    browser.click("#sure-yes").await;
-    browser.until_text("#fresh tbody", |text| text.contains("false alarm")).await;
-    browser.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rule_is_written_and_tried_and_whoever_edits_an_older_version_is_told() {
-    let Some((scenario, browser)) = signed_in(floor(8), "admin").await else { return };
-    browser.go(&scenario.page("/rules/new")).await;
-    browser.click("#try").await;
-    browser.until_text("#trial-standing", |text| text == "Done.").await;
-    browser.click("#save").await;
-    browser.until_url(|url| url.contains("/rules/my-rule")).await;
-    let Some(other) = Browser::start().await else { return };
-    sign_in(&scenario, &other, NAME).await;
-    other.go(&scenario.page("/rules/my-rule")).await;
-    let text = browser.run("return document.querySelector('#text').value", &[]).await;
-    let text = text.as_str().expect("the rule's text").to_owned();
-    browser.choose("#text", &text.replace("5m", "6m")).await;
-    browser.write("#why", "slower").await;
-    browser.click("#save").await;
-    browser.until_text("h1 + p", |text| text.contains("version 2")).await;
-    other.choose("#text", &text.replace("5m", "7m")).await;
-    other.click("#save").await;
-    other.until_text("#lost:not([hidden])", |text| text.contains("Somebody changed this rule")).await;
-    assert!(other.text("#lost pre").await.contains("6m"), "theirs is shown");
-    browser.end().await;
-    other.end().await;
 }

@@ -25,6 +25,7 @@ mod reading;
 mod relay;
 mod reload;
 mod repeats;
+mod reports;
 mod restart;
 mod review;
 mod rights;

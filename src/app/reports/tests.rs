@@ -1,0 +1,144 @@
+//! The desk over a store: what becomes of runs, their files and their records.
+
+use std::path::Path;
+
+use super::*;
+use crate::app::identity;
+use crate::clock::{ManualClock, SystemRandom};
+use crate::config::{ConfigText, Environment};
+use crate::domain::report_run::Kind;
+use crate::domain::time::UtcMicros;
+use crate::report::verify::verify;
+use crate::store::{Role, Store};
+
+fn now() -> UtcMicros {
+    "2026-10-26T12:00:00Z".parse().expect("an instant")
+}
+
+struct Scene {
+    folder: tempfile::TempDir,
+    store: Store,
+    desk: ReportDesk,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("s.db").display());
+        let text = format!(
+            "[store]\nurl = {url:?}\n[[tenants]]\nid = \"acme\"\nbase_url = \"http://127.0.0.1:1\"\nclient_id = \"x\"\n\
+             client_secret = {{ env = \"SECRET\" }}\n"
+        );
+        let environment: Environment = [("SECRET".to_owned(), "x".to_owned())].into_iter().collect();
+        let texts = [ConfigText { file: "c.toml".into(), text }];
+        let config = Config::load_texts(&texts, &environment, &[]).expect("sound").config;
+        let clock: SharedClock = Arc::new(ManualClock::at(now()));
+        let store = Store::open(&url, Role::Daemon, clock.clone(), &identity()).await.expect("opens");
+        let parts = (store.writer().clone(), store.reader().clone());
+        let desk = ReportDesk::new(&config, parts, clock, Arc::new(SystemRandom));
+        Self { folder, store, desk }
+    }
+
+    fn asked() -> Asked {
+        Asked {
+            request: Request::whole(Kind::Compliance, "acme".into(), UtcMicros::MAX),
+            format: Format::Json,
+            section: None,
+            actor: "person:ann".to_owned(),
+            job: None,
+        }
+    }
+
+    /// Runs the desk until the run has ended.
+    async fn until_ended(&self, run: &ReportRun) -> ReportRun {
+        let soft = CancellationToken::new();
+        let ended = async {
+            let ended = self.desk.end_of(&run.tenant, run.id).await.expect("it ends");
+            soft.cancel();
+            ended
+        };
+        let (stopped, ended) = tokio::join!(self.desk.clone().run(soft.clone()), ended);
+        stopped.expect("nothing fails");
+        ended
+    }
+
+    fn files(&self) -> usize {
+        let of = self.folder.path().join("reports").join("acme");
+        std::fs::read_dir(of).map_or(0, Iterator::count)
+    }
+
+    async fn actions(&self) -> Vec<(String, Option<String>)> {
+        let entries = self.store.reader().audit_entries(&"acme".into(), 0, 100).await.expect("reads");
+        let body = |entry: &crate::store::StoredEntry| {
+            let body: crate::domain::audit::AuditBody = serde_json::from_str(&entry.body).expect("a body");
+            (body.action, body.outcome)
+        };
+        entries.iter().map(body).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_run_leaves_a_file_that_holds_an_entry_and_an_event() {
+    let scene = Scene::new().await;
+    let run = scene.desk.take(Scene::asked()).await.expect("taken");
+    assert_eq!(run.status, RunStatus::Waiting);
+    let ended = scene.until_ended(&run).await;
+    let file = ended.file.as_ref().expect("a file");
+    assert!(file.there && ended.status == RunStatus::Done && ended.attempts == 1, "{ended:?}");
+    assert_eq!(scene.files(), 2, "the file and its manifest");
+    let verdict = verify(scene.store.reader(), Path::new(&*ended.place)).await.expect("checked");
+    assert!(verdict.holds, "{verdict:?}");
+    assert_eq!(scene.actions().await, [("report.completed".to_owned(), Some("done".to_owned()))]);
+    let events = scene.store.reader().event_counts(&"acme".into()).await.expect("reads");
+    assert_eq!(events.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_called_off_leaves_no_file_and_what_is_too_much_is_refused() {
+    let scene = Scene::new().await;
+    let mut taken = Vec::new();
+    for _ in 0..MOST_OPEN {
+        taken.push(scene.desk.take(Scene::asked()).await.expect("taken"));
+    }
+    assert!(matches!(scene.desk.take(Scene::asked()).await, Err(ReportRefused::TooMany(MOST_OPEN))));
+    for run in &taken {
+        let cancelled = scene.desk.call_off(&run.tenant, run.id).await.expect("recorded").expect("it is there");
+        assert_eq!((cancelled.status, &cancelled.file), (RunStatus::Cancelled, &None));
+    }
+    assert!(scene.desk.call_off(&"acme".into(), ReportRunId(uuid::Uuid::nil())).await.expect("reads").is_none());
+    assert_eq!(scene.files(), 0);
+    assert_eq!(scene.actions().await.len(), MOST_OPEN);
+    // There is room again, and one that has ended stays as it is.
+    let run = scene.desk.take(Scene::asked()).await.expect("taken");
+    scene.until_ended(&run).await;
+    let late = scene.desk.call_off(&run.tenant, run.id).await.expect("reads").expect("it is there");
+    assert_eq!((late.status, scene.files()), (RunStatus::Done, 2));
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_off_is_made_again_and_not_for_ever() {
+    let scene = Scene::new().await;
+    let run = scene.desk.take(Scene::asked()).await.expect("taken");
+    let cut_off = |attempts| ReportRun { status: RunStatus::Running, attempts, ..run.clone() };
+    for (attempts, status) in [(1, RunStatus::Done), (MOST_ATTEMPTS, RunStatus::Failed)] {
+        let row = ReportRun { ended_at: None, file: None, ..cut_off(attempts) };
+        scene.store.writer().commit(Commit { report_runs: vec![row], ..Commit::default() }).await.expect("commits");
+        let partial = crate::report::export::partial_path(Path::new(&*run.place));
+        std::fs::create_dir_all(partial.parent().expect("a folder")).expect("made");
+        std::fs::write(&partial, "half").expect("written");
+        let ended = scene.until_ended(&run).await;
+        assert_eq!((ended.status, ended.attempts), (status, attempts + 1), "{ended:?}");
+        assert!(!partial.exists());
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_answered_is_refused_and_leaves_no_row() {
+    let scene = Scene::new().await;
+    let wrong = Request { zone: "Mars/Base".to_owned(), ..Scene::asked().request };
+    let refused = scene.desk.take(Asked { request: wrong, ..Scene::asked() }).await;
+    assert!(matches!(refused, Err(ReportRefused::Request(why)) if why.contains("Europe/Berlin")));
+    let refused = scene.desk.take(Asked { section: Some("logs".to_owned()), ..Scene::asked() }).await;
+    assert!(matches!(refused, Err(ReportRefused::Request(_))), "JSON holds all sections");
+    assert_eq!(scene.store.reader().report_runs(&"acme".into(), None, 10).await.expect("reads"), []);
+}

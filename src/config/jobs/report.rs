@@ -1,0 +1,103 @@
+//! What a job of kind `report` makes.
+
+use super::super::complaint::Fault;
+use super::super::kind::{self, Kind};
+use super::super::reader::{Section, reloads};
+use super::JobKind;
+use crate::domain::ids::TeamName;
+use crate::domain::report_run::{Format, Kind as Report};
+
+/// The reports that the calendar may ask for: a trend is of one skill or queue, and people ask for it.
+const REPORTS: &[(&str, Report)] = &[("compliance", Report::Compliance)];
+
+const FORMATS: &[(&str, Format)] =
+    &[("csv", Format::Csv), ("json", Format::Json), ("xlsx", Format::Xlsx), ("html", Format::Html)];
+
+const SPANS: &[(&str, ReportSpan)] =
+    &[("day", ReportSpan::Day), ("week", ReportSpan::Week), ("month", ReportSpan::Month)];
+
+/// Of when: the last whole one of these before the due instant, by the clock of the job's zone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReportSpan {
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Monday.
+    Week,
+    /// From the first of a month to that of the next.
+    Month,
+}
+
+/// A report that a job makes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReportOrder {
+    /// Which.
+    pub report: Report,
+    /// A file in each of these.
+    pub formats: Vec<Format>,
+    /// Of when.
+    pub span: ReportSpan,
+    /// Of these teams alone; of everybody where there is none.
+    pub teams: Vec<TeamName>,
+    /// Which variant of the formula; the usual one where there is none.
+    pub variant: Option<String>,
+}
+
+impl Default for ReportOrder {
+    fn default() -> Self {
+        Self {
+            report: Report::Compliance,
+            formats: vec![Format::Csv, Format::Xlsx],
+            span: ReportSpan::Day,
+            teams: Vec::new(),
+            variant: None,
+        }
+    }
+}
+
+/// Reads it; complains where a job of another kind has it.
+pub(super) fn read(section: &mut Section<'_, '_>, kind: Option<JobKind>) -> ReportOrder {
+    let usual = ReportOrder::default();
+    let report =
+        section.optional(reloads("report", "For report: which one; compliance without it."), &kind::choice(REPORTS));
+    let formats = section.optional(
+        reloads("formats", "For report: the formats, each a file of its own; csv and xlsx without it."),
+        &kind::list(kind::choice(FORMATS)),
+    );
+    let span = section.optional(
+        reloads("span", "For report: of the last whole day (day), week from Monday (week) or month (month) in the zone; day without it."),
+        &kind::choice(SPANS),
+    );
+    let teams = section
+        .optional(reloads("teams", "For report: of these teams alone; of everybody without it."), &kind::list(team()));
+    let variant = section
+        .optional(reloads("variant", "For report: the variant of the formula, where it has several."), &kind::text());
+    if kind.is_some_and(|kind| kind != JobKind::Report) {
+        let given = [
+            ("report", report.is_some()),
+            ("formats", formats.is_some()),
+            ("span", span.is_some()),
+            ("teams", teams.is_some()),
+            ("variant", variant.is_some()),
+        ];
+        for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+            section.complain(key, Fault::new("is for jobs of kind report").advise("remove it"));
+        }
+    }
+    if formats.as_ref().is_some_and(Vec::is_empty) {
+        section.complain("formats", Fault::new("names no format").advise("as in [\"csv\", \"html\"]"));
+    }
+    ReportOrder {
+        report: report.unwrap_or(usual.report),
+        formats: formats.unwrap_or(usual.formats),
+        span: span.unwrap_or(usual.span),
+        teams: teams.unwrap_or_default(),
+        variant,
+    }
+}
+
+fn team() -> Kind<TeamName> {
+    let convert = |text: &str| {
+        if text.trim().is_empty() { Err(Fault::new("must not be empty")) } else { Ok(TeamName::new(text)) }
+    };
+    Kind::from_text("name of a team", convert, |team| toml::Value::String(team.to_string()).to_string())
+}

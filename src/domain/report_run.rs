@@ -1,0 +1,232 @@
+//! Reports by name and format, and how those stand that somebody asked the daemon for. What is in them is `report`'s business.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::ids::{JobId, ReportRunId, TenantId};
+use super::time::UtcMicros;
+
+/// The reports.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schema(as = ReportKind)]
+pub enum Kind {
+    /// State changes, violations, latencies and the log of them.
+    Compliance,
+    /// How a figure of a skill or queue moves, and where it is odd.
+    Trend,
+    /// Adherence and the figures beside it, by agent and day.
+    Adherence,
+    /// Planned against seen, cut to the microsecond.
+    Segments,
+    /// Not-ready time by state and reason code.
+    NotReady,
+    /// Mandatory breaks, planned against taken.
+    Breaks,
+}
+
+impl Kind {
+    /// All of them, in the order of the docs.
+    pub const ALL: [Self; 6] =
+        [Self::Compliance, Self::Trend, Self::Adherence, Self::Segments, Self::NotReady, Self::Breaks];
+
+    /// As commands, files and the API spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Compliance => "compliance",
+            Self::Trend => "trend",
+            Self::Adherence => "adherence",
+            Self::Segments => "segments",
+            Self::NotReady => "not-ready",
+            Self::Breaks => "breaks",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or_else(|| format!("there is no report `{text}`: there are {}", known()))
+    }
+}
+
+/// Formats of files.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ReportFormat)]
+pub enum Format {
+    /// One section as comma-separated values.
+    Csv,
+    /// All of it as one JSON document.
+    Json,
+    /// All of it as a workbook, with a sheet per section.
+    Xlsx,
+    /// All of it as one page, to look at and to print.
+    Html,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::Xlsx, Self::Html];
+
+    /// Its name, and the ending of its files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Xlsx => "xlsx",
+            Self::Html => "html",
+        }
+    }
+
+    /// Its media type.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Json => "application/json",
+            Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            Self::Html => "text/html; charset=utf-8",
+        }
+    }
+
+    /// A file of it holds one section, and not the whole report.
+    pub const fn has_one_section(self) -> bool {
+        match self {
+            Self::Csv => true,
+            Self::Json | Self::Xlsx | Self::Html => false,
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.name() == text)
+            .ok_or_else(|| format!("there is no format {text:?}: there are {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ReportRunStatus)]
+pub enum RunStatus {
+    /// Others run before it.
+    Waiting,
+    /// It runs.
+    Running,
+    /// Its file is there, or was.
+    Done,
+    /// It came to nothing; `error` says why.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+}
+
+impl RunStatus {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Waiting, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
+
+    /// The name in the store and the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The one of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+
+    /// Nothing more will come of it.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Waiting | Self::Running => false,
+            Self::Done | Self::Failed | Self::Cancelled => true,
+        }
+    }
+}
+
+/// The file that a run made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunFile {
+    /// It is still at its place; else it was let go.
+    pub there: bool,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// One run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReportRun {
+    /// Its id.
+    pub id: ReportRunId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Who asked: `person:anna`, `job:report`.
+    pub asked_by: Arc<str>,
+    /// When.
+    pub asked_at: UtcMicros,
+    /// The job of the calendar that asked.
+    pub job: Option<JobId>,
+    /// What was asked for, as JSON; the reports know its shape.
+    pub request: Arc<str>,
+    /// The format of the file.
+    pub format: Format,
+    /// The section, where the format holds one.
+    pub section: Option<Arc<str>>,
+    /// The path that the file gets.
+    pub place: Arc<str>,
+    /// How it stands.
+    pub status: RunStatus,
+    /// How often it was begun.
+    pub attempts: u32,
+    /// When it was begun last.
+    pub started_at: Option<UtcMicros>,
+    /// When it ended.
+    pub ended_at: Option<UtcMicros>,
+    /// What it made.
+    pub file: Option<RunFile>,
+    /// Why it came to nothing.
+    pub error: Option<String>,
+}
+
+impl ReportRun {
+    /// The file's own name, without folders.
+    pub fn file_name(&self) -> &str {
+        self.place.rsplit(['/', '\\']).next().unwrap_or(&self.place)
+    }
+}

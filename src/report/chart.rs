@@ -1,0 +1,253 @@
+//! Pictures of a section's rows: where each mark of an SVG lies. Draws nothing itself; templates do.
+
+use jiff::tz::TimeZone;
+
+use super::document::{Cell, Chart, ChartKind, MOST_POINTS, Section};
+use super::shown;
+
+/// The width of a picture, in its own units.
+pub const WIDTH: f64 = 720.0;
+/// The height of one with lines.
+pub const HEIGHT: f64 = 240.0;
+/// Room for the words beside the marks.
+const LEFT: f64 = 60.0;
+const RIGHT: f64 = 10.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = 30.0;
+/// Words before a bar, and the number behind it.
+const LABELS: f64 = 220.0;
+const NUMBERS: f64 = 80.0;
+/// A bar with the space around it.
+const STEP: f64 = 22.0;
+
+/// Collects what a picture shows while the rows pass.
+#[derive(Clone, Debug)]
+pub struct Points {
+    chart: Chart,
+    labels: Vec<String>,
+    /// By column of values, then by row; none where the cell is empty.
+    values: Vec<Vec<Option<(f64, String)>>>,
+    left_out: usize,
+}
+
+/// A bar.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Bar {
+    /// What it is of.
+    pub label: String,
+    /// Where it begins, from above.
+    pub y: f64,
+    /// Where its words stand.
+    pub text_y: f64,
+    /// How long it is.
+    pub width: f64,
+    /// Where its number stands.
+    pub value_x: f64,
+    /// Its number.
+    pub value: String,
+}
+
+/// A line through the rows; broken where a cell is empty.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Line {
+    /// What it is of.
+    pub label: String,
+    /// Its number among the lines, from 1.
+    pub number: usize,
+    /// The points of each unbroken stretch, as SVG has them.
+    pub stretches: Vec<String>,
+}
+
+/// A mark beside an axis.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Tick {
+    /// Where, along the axis.
+    pub at: f64,
+    /// What it says.
+    pub text: String,
+}
+
+/// A picture.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Drawing {
+    /// Its height; its width is [`WIDTH`].
+    pub height: f64,
+    /// Bars, where it has some.
+    pub bars: Vec<Bar>,
+    /// Lines, where it has some.
+    pub lines: Vec<Line>,
+    /// Beside the upright axis of lines.
+    pub upright: Vec<Tick>,
+    /// Below the level axis of lines.
+    pub level: Vec<Tick>,
+    /// Rows that it does not show.
+    pub left_out: usize,
+}
+
+impl Points {
+    /// Of a section that has a picture.
+    pub fn of(section: &Section) -> Option<Self> {
+        let chart = section.chart?;
+        Some(Self { chart, labels: Vec::new(), values: vec![Vec::new(); chart.values.len()], left_out: 0 })
+    }
+
+    /// Takes a row.
+    pub fn row(&mut self, cells: &[Cell], zone: &TimeZone) {
+        if self.labels.len() >= MOST_POINTS {
+            self.left_out += 1;
+            return;
+        }
+        self.labels.push(shown::short(&cells[self.chart.label], zone));
+        for (values, column) in self.values.iter_mut().zip(self.chart.values) {
+            let cell = &cells[*column];
+            values.push(height(cell).map(|height| (height, shown::short(cell, zone))));
+        }
+    }
+
+    /// The picture; none of no rows.
+    pub fn draw(&self, section: &Section) -> Option<Drawing> {
+        let all = self.values.iter().flatten().flatten();
+        let top = all.map(|(height, _)| *height).fold(0.0_f64, f64::max);
+        if self.labels.is_empty() || top <= 0.0 {
+            return None;
+        }
+        Some(match self.chart.kind {
+            ChartKind::Bars => self.bars(top),
+            ChartKind::Line => self.lines(section, top),
+        })
+    }
+
+    fn bars(&self, top: f64) -> Drawing {
+        let room = WIDTH - LABELS - NUMBERS;
+        let values = self.values.first().map(Vec::as_slice).unwrap_or_default();
+        let mut y = TOP;
+        let bars: Vec<Bar> = self
+            .labels
+            .iter()
+            .zip(values)
+            .map(|(label, value)| {
+                let (height, value) = value.clone().unwrap_or((0.0, "–".to_owned()));
+                let width = (height.max(0.0) / top * room * 10.0).round() / 10.0;
+                let bar =
+                    Bar { label: label.clone(), y, text_y: y + 12.0, width, value_x: LABELS + width + 6.0, value };
+                y += STEP;
+                bar
+            })
+            .collect();
+        Drawing { height: y + TOP, bars, left_out: self.left_out, ..Drawing::default() }
+    }
+
+    fn lines(&self, section: &Section, top: f64) -> Drawing {
+        let spaces = as_float(self.labels.len().saturating_sub(1).max(1));
+        let x = |place: usize| LEFT + as_float(place) / spaces * (WIDTH - LEFT - RIGHT);
+        let y = |height: f64| TOP + (1.0 - height / top) * (HEIGHT - TOP - BOTTOM);
+        let titles = self.chart.values.iter().map(|column| section.columns[*column].title);
+        let lines = (1..)
+            .zip(titles)
+            .zip(&self.values)
+            .map(|((number, title), values)| Line {
+                label: title.to_owned(),
+                number,
+                stretches: stretches(values, x, y),
+            })
+            .collect();
+        let upright =
+            [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| Tick { at: y(top * part), text: axis_number(top * part) }).to_vec();
+        let last = self.labels.len() - 1;
+        let mut places = vec![0, last / 2, last];
+        places.dedup();
+        let level = places.into_iter().map(|place| Tick { at: x(place), text: self.labels[place].clone() }).collect();
+        Drawing { height: HEIGHT, lines, upright, level, left_out: self.left_out, ..Drawing::default() }
+    }
+}
+
+fn stretches(values: &[Option<(f64, String)>], x: impl Fn(usize) -> f64, y: impl Fn(f64) -> f64) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for (place, value) in values.iter().enumerate() {
+        let Some((height, _)) = value else {
+            goes_on = false;
+            continue;
+        };
+        let point = format!("{:.1},{:.1}", x(place), y(height.max(0.0)));
+        match all.last_mut() {
+            Some(stretch) if goes_on => {
+                stretch.push(' ');
+                stretch.push_str(&point);
+            }
+            _ => all.push(point),
+        }
+        goes_on = true;
+    }
+    all
+}
+
+/// Few digits: an axis is read at a glance.
+fn axis_number(number: f64) -> String {
+    if number >= 10.0 || number == 0.0 { format!("{number:.0}") } else { format!("{number:.2}") }
+}
+
+/// How high a cell stands; none for what is no number.
+fn height(cell: &Cell) -> Option<f64> {
+    match cell {
+        #[expect(clippy::cast_precision_loss, reason = "a picture shows three digits")]
+        Cell::Count(count) => Some(*count as f64),
+        Cell::Number(number) | Cell::Share(number) => Some(*number),
+        #[expect(clippy::cast_precision_loss, reason = "a picture shows three digits")]
+        Cell::Seconds(micros) => Some(*micros as f64 / 1e6),
+        Cell::Text(_) | Cell::Instant(_) | Cell::Day(_) | Cell::Empty(_) => None,
+    }
+}
+
+fn as_float(place: usize) -> f64 {
+    u32::try_from(place).map_or(f64::from(u32::MAX), f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::document::{CellKind, Column};
+
+    const COLUMNS: &[Column] = &[
+        Column { name: "day", title: "Day", kind: CellKind::Text, definition: "" },
+        Column { name: "share", title: "Share", kind: CellKind::Share, definition: "" },
+    ];
+
+    const fn section(kind: ChartKind) -> Section {
+        Section {
+            name: "days",
+            title: "Days",
+            columns: COLUMNS,
+            written: None,
+            chart: Some(Chart { kind, label: 0, values: &[1] }),
+        }
+    }
+
+    fn drawn(kind: ChartKind, shares: &[Option<f64>]) -> Option<Drawing> {
+        let section = section(kind);
+        let mut points = Points::of(&section).expect("it has a picture");
+        for share in shares {
+            let cell = share.map_or(Cell::Empty("nobody"), Cell::Share);
+            points.row(&[Cell::text("a day"), cell], &TimeZone::UTC);
+        }
+        points.draw(&section)
+    }
+
+    #[test]
+    fn the_longest_bar_fills_the_room_and_a_line_breaks_where_nothing_is_known() {
+        let bars = drawn(ChartKind::Bars, &[Some(0.5), Some(1.0), None]).expect("a picture").bars;
+        let widths: Vec<_> = bars.iter().map(|bar| bar.width.round()).collect();
+        assert_eq!(widths, [210.0, 420.0, 0.0]);
+        assert_eq!(bars[0].value, "50.0 %");
+        let lines = drawn(ChartKind::Line, &[Some(1.0), Some(0.0), None, Some(0.5)]).expect("a picture");
+        assert_eq!(lines.lines[0].stretches, ["60.0,10.0 276.7,210.0", "710.0,110.0"]);
+    }
+
+    #[test]
+    fn of_nothing_there_is_no_picture_and_of_very_much_a_part() {
+        assert_eq!(drawn(ChartKind::Bars, &[]), None);
+        assert_eq!(drawn(ChartKind::Line, &[None, Some(0.0)]), None);
+        let much = drawn(ChartKind::Line, &[Some(0.5); MOST_POINTS + 3]).expect("a picture");
+        assert_eq!(much.left_out, 3);
+    }
+}

@@ -1,0 +1,452 @@
+//! The compliance report as a document: the log row by row, and the figures that are added up from the rows as they pass.
+//!
+//! Since both come from one reading, they agree with each other also while changes go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Log, LogLine, Span, error_message, rounded_mean};
+use crate::domain::transition::Actor;
+use crate::report::document::{
+    Cell, CellKind, Chart, ChartKind, Column, Definition, Recount, ReportError, Section, Sink,
+};
+use crate::report::request::Request;
+use crate::report::whom::Whom;
+use crate::store::{Reader, StoredTransition};
+
+const fn column(name: &'static str, title: &'static str, kind: CellKind, definition: &'static str) -> Column {
+    Column { name, title, kind, definition }
+}
+
+const LATENCIES: &str =
+    "real milliseconds from the send of the last attempt to its answer, over those that were answered";
+
+const FIGURES: Section = Section {
+    name: "figures",
+    title: "Figures",
+    columns: &[
+        column(
+            "totalTransitions",
+            "State changes",
+            CellKind::Count,
+            "state changes requested within the span, by rules and people, open ones included: the count of the log's rows",
+        ),
+        column(
+            "violations",
+            "Refused or held",
+            CellKind::Count,
+            "those that policy refused or held; a change counts once",
+        ),
+        column(
+            "violationFrequency",
+            "Share refused or held",
+            CellKind::Share,
+            "violations divided by totalTransitions",
+        ),
+        column(
+            "averageLatencyMs",
+            "Answer, mean (ms)",
+            CellKind::Count,
+            "the sum of the log's latencyMs divided by their count, rounded half up to whole milliseconds",
+        ),
+        column(
+            "p50LatencyMs",
+            "Answer, median (ms)",
+            CellKind::Count,
+            "the smallest latencyMs that half of those answered do not exceed",
+        ),
+        column(
+            "p95LatencyMs",
+            "Answer, 95 % (ms)",
+            CellKind::Count,
+            "the smallest latencyMs that 95 % of those answered do not exceed",
+        ),
+        column(
+            "p99LatencyMs",
+            "Answer, 99 % (ms)",
+            CellKind::Count,
+            "the smallest latencyMs that 99 % of those answered do not exceed",
+        ),
+    ],
+    written: None,
+    chart: None,
+};
+
+const VIOLATIONS: Section = Section {
+    name: "violations",
+    title: "Refused or held, by policy",
+    columns: &[
+        column("policyViolation", "Policy", CellKind::Text, "the policy that refused or held a change"),
+        column("transitions", "State changes", CellKind::Count, "how many it refused or held"),
+        column("share", "Share of all", CellKind::Share, "transitions divided by totalTransitions"),
+    ],
+    written: None,
+    chart: Some(Chart { kind: ChartKind::Bars, label: 0, values: &[1] }),
+};
+
+const OUTCOMES: Section = Section {
+    name: "outcomes",
+    title: "Where they stand, by cause",
+    columns: &[
+        column(
+            "cause",
+            "Cause",
+            CellKind::Text,
+            "the class of the request: mandatory_break, urgent, person, schedule, housekeeping",
+        ),
+        column("status", "Status", CellKind::Text, "where the changes stand"),
+        column(
+            "transitions",
+            "State changes",
+            CellKind::Count,
+            "how many of the cause stand there; they add up to totalTransitions",
+        ),
+        column("p50LatencyMs", "Answer, median (ms)", CellKind::Count, LATENCIES),
+        column("p95LatencyMs", "Answer, 95 % (ms)", CellKind::Count, LATENCIES),
+        column("p99LatencyMs", "Answer, 99 % (ms)", CellKind::Count, LATENCIES),
+    ],
+    written: None,
+    chart: None,
+};
+
+const RULES: Section = Section {
+    name: "rules",
+    title: "What each rule did",
+    columns: &[
+        column("rule", "Rule", CellKind::Text, "the rule that wanted the changes"),
+        column("status", "Status", CellKind::Text, "where they stand"),
+        column(
+            "transitions",
+            "State changes",
+            CellKind::Count,
+            "how many of the rule stand there; people's changes are in none",
+        ),
+    ],
+    written: None,
+    chart: None,
+};
+
+/// The column of [`LOGS`] with the instant at which the change ended.
+const ENDED: usize = 10;
+
+const LOGS: Section = Section {
+    name: "logs",
+    title: "The log",
+    columns: &[
+        column("id", "Transition", CellKind::Text, "the state change's id"),
+        column("timestamp", "Requested", CellKind::Instant, "when it was requested"),
+        column("userId", "Agent", CellKind::Text, "whose state was to be changed"),
+        column("newState", "Wanted state", CellKind::Text, "to which state"),
+        column(
+            "success",
+            "Success",
+            CellKind::Text,
+            "true where the platform accepted it and nothing spoke against it since",
+        ),
+        column(
+            "latencyMs",
+            "Answer (ms)",
+            CellKind::Count,
+            "real milliseconds from the send of its last attempt to the answer",
+        ),
+        column("policyViolation", "Policy", CellKind::Text, "the policy that refused or held it"),
+        column("errorMessage", "What went wrong", CellKind::Text, "how it went wrong, or what it waits for"),
+        column("status", "Status", CellKind::Text, "where it stands"),
+        column("cause", "Cause", CellKind::Text, "the class of the request"),
+        column("endedAt", "Ended", CellKind::Instant, "when it came to its end; it stays as it is from then on"),
+        column("rule", "Rule", CellKind::Text, "the rule that wanted it"),
+    ],
+    written: Some(ENDED),
+    chart: None,
+};
+
+/// The report's tables.
+pub const SECTIONS: &[Section] = &[FIGURES, VIOLATIONS, OUTCOMES, RULES, LOGS];
+
+/// Whose formulas these are.
+const GUIDE: &str = "guide 003";
+
+/// What its figures mean.
+pub fn definitions(_request: &Request) -> Vec<Definition> {
+    let guides = ["totalTransitions", "violationFrequency", "averageLatencyMs"];
+    FIGURES
+        .columns
+        .iter()
+        .map(|column| Definition {
+            name: column.name.into(),
+            formula: column.definition.into(),
+            source: if guides.contains(&column.name) { GUIDE } else { "" }.into(),
+        })
+        .collect()
+}
+
+/// Reads the log, newest first, and adds the figures up.
+pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
+    let whom = Whom::read(request, reader).await?;
+    let mut log = Log::new(reader, &request.tenant, Span { from: request.from, to: Some(request.to) });
+    let mut sums = Sums::default();
+    sink.section(&LOGS)?;
+    loop {
+        let page = log.next_stored().await?;
+        if page.is_empty() {
+            break;
+        }
+        for stored in page.iter().filter(|stored| whom.has(&stored.transition.agent)) {
+            sums.add(stored);
+            sink.row(&row(stored))?;
+        }
+    }
+    sink.end()?;
+    sums.write(sink)
+}
+
+fn row(stored: &StoredTransition) -> [Cell; LOGS.columns.len()] {
+    let it = &stored.transition;
+    let line = LogLine::from(stored);
+    [
+        Cell::text(it.id.to_string()),
+        Cell::Instant(it.requested_at),
+        Cell::text(it.agent.as_str().to_owned()),
+        Cell::text(line.new_state),
+        Cell::text(if line.success { "true" } else { "false" }),
+        it.latency_ms.map_or(Cell::Empty("never answered"), Cell::count),
+        it.violation.map_or(Cell::Empty("policy allowed it"), |violation| Cell::text(violation.code())),
+        error_message(&it.status).map_or(Cell::Empty("nothing did"), Cell::text),
+        Cell::text(it.status.name()),
+        Cell::text(it.priority.name()),
+        stored.finished_at.map_or(Cell::Empty("it is still open"), Cell::Instant),
+        match &it.actor {
+            Actor::Rule { id, .. } => Cell::text(id.as_str().to_owned()),
+            Actor::Person { .. } => Cell::Empty("a person wanted it"),
+            Actor::Daemon => Cell::Empty("the daemon wanted it"),
+        },
+    ]
+}
+
+/// Latencies by their milliseconds. Requests have time limits, so there are few thousand different ones.
+#[derive(Default)]
+struct Latencies {
+    by_ms: BTreeMap<u64, u64>,
+    count: u64,
+    sum_ms: u64,
+}
+
+impl Latencies {
+    fn add(&mut self, ms: Option<u64>) {
+        let Some(ms) = ms else { return };
+        *self.by_ms.entry(ms).or_default() += 1;
+        self.count += 1;
+        self.sum_ms += ms;
+    }
+
+    /// The nearest rank: the smallest that so many hundredths do not exceed.
+    fn percentile(&self, hundredths: u64) -> Cell {
+        let rank = (self.count * hundredths).div_ceil(100).max(1);
+        let mut seen = 0;
+        for (ms, count) in &self.by_ms {
+            seen += count;
+            if seen >= rank {
+                return Cell::count(*ms);
+            }
+        }
+        Cell::Empty(NONE_ANSWERED)
+    }
+}
+
+const NONE_ANSWERED: &str = "none of them was answered";
+const NONE_REQUESTED: &str = "no change was requested";
+
+/// What the log adds up to.
+#[derive(Default)]
+struct Sums {
+    total: u64,
+    violations: BTreeMap<&'static str, u64>,
+    latencies: Latencies,
+    outcomes: BTreeMap<(&'static str, &'static str), (u64, Latencies)>,
+    rules: BTreeMap<(String, &'static str), u64>,
+}
+
+impl Sums {
+    fn add(&mut self, stored: &StoredTransition) {
+        let it = &stored.transition;
+        self.total += 1;
+        self.latencies.add(it.latency_ms);
+        if let Some(violation) = it.violation {
+            *self.violations.entry(violation.code()).or_default() += 1;
+        }
+        let (count, latencies) = self.outcomes.entry((it.priority.name(), it.status.name())).or_default();
+        *count += 1;
+        latencies.add(it.latency_ms);
+        if let Actor::Rule { id, .. } = &it.actor {
+            *self.rules.entry((id.as_str().to_owned(), it.status.name())).or_default() += 1;
+        }
+    }
+
+    fn figures(&self) -> [Cell; FIGURES.columns.len()] {
+        let violations = self.violations.values().sum::<u64>();
+        let mean = match self.latencies.count {
+            0 => Cell::Empty(NONE_ANSWERED),
+            count => Cell::count(rounded_mean(self.latencies.sum_ms, count)),
+        };
+        [
+            Cell::count(self.total),
+            Cell::count(violations),
+            share(violations, self.total),
+            mean,
+            self.latencies.percentile(50),
+            self.latencies.percentile(95),
+            self.latencies.percentile(99),
+        ]
+    }
+
+    fn write(&self, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
+        sink.section(&FIGURES)?;
+        sink.row(&self.figures())?;
+        sink.end()?;
+        sink.section(&VIOLATIONS)?;
+        for (violation, count) in &self.violations {
+            sink.row(&[Cell::text(*violation), Cell::count(*count), share(*count, self.total)])?;
+        }
+        sink.end()?;
+        sink.section(&OUTCOMES)?;
+        for ((cause, status), (count, latencies)) in &self.outcomes {
+            let [p50, p95, p99] = [50, 95, 99].map(|hundredths| latencies.percentile(hundredths));
+            sink.row(&[Cell::text(*cause), Cell::text(*status), Cell::count(*count), p50, p95, p99])?;
+        }
+        sink.end()?;
+        sink.section(&RULES)?;
+        for ((rule, status), count) in &self.rules {
+            sink.row(&[Cell::text(rule.clone()), Cell::text(*status), Cell::count(*count)])?;
+        }
+        Ok(sink.end()?)
+    }
+}
+
+fn share(part: u64, whole: u64) -> Cell {
+    let whole_number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    Cell::share(whole_number(part), whole_number(whole), NONE_REQUESTED)
+}
+
+/// Counts the figures again from the rows as they stand in a file.
+#[derive(Default)]
+pub struct Again {
+    latencies: Vec<i64>,
+    total: i64,
+    violations: i64,
+    said: Vec<(&'static str, Cell)>,
+    by_policy: BTreeMap<String, i64>,
+    by_outcome: BTreeMap<String, i64>,
+    by_rule: BTreeMap<String, i64>,
+    /// The sections that were there: what the file does not hold is not missed.
+    seen: BTreeSet<&'static str>,
+}
+
+/// What a cell says, empty where nothing.
+fn word(cell: &Cell) -> &str {
+    match cell {
+        Cell::Text(text) => text,
+        Cell::Count(_)
+        | Cell::Number(_)
+        | Cell::Seconds(_)
+        | Cell::Share(_)
+        | Cell::Instant(_)
+        | Cell::Day(_)
+        | Cell::Empty(_) => "",
+    }
+}
+
+const fn whole(cell: &Cell) -> i64 {
+    match cell {
+        Cell::Count(count) => *count,
+        Cell::Text(_)
+        | Cell::Number(_)
+        | Cell::Seconds(_)
+        | Cell::Share(_)
+        | Cell::Instant(_)
+        | Cell::Day(_)
+        | Cell::Empty(_) => 0,
+    }
+}
+
+impl Recount for Again {
+    fn row(&mut self, section: &'static Section, cells: &[Cell]) {
+        self.seen.insert(section.name);
+        if section.name == LOGS.name {
+            self.log(cells);
+        } else if section.name == FIGURES.name {
+            self.said.extend(FIGURES.columns.iter().map(|column| column.name).zip(cells.iter().cloned()));
+        } else if section.name == VIOLATIONS.name {
+            *self.by_policy.entry(word(&cells[0]).to_owned()).or_default() -= whole(&cells[1]);
+        } else if section.name == OUTCOMES.name {
+            let key = format!("{} {}", word(&cells[0]), word(&cells[1]));
+            *self.by_outcome.entry(key).or_default() -= whole(&cells[2]);
+        } else if section.name == RULES.name {
+            let key = format!("{} {}", word(&cells[0]), word(&cells[1]));
+            *self.by_rule.entry(key).or_default() -= whole(&cells[2]);
+        }
+    }
+
+    fn end(&mut self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let counted = self.counted();
+        for (name, said) in &self.said {
+            let Some(counted) = counted.iter().find(|(figure, _)| figure == name).map(|(_, cell)| cell) else {
+                continue;
+            };
+            let same = match (said, counted) {
+                (Cell::Empty(_), Cell::Empty(_)) => true,
+                (said, counted) => said == counted,
+            };
+            if !same {
+                wrong.push(format!("{name} says {said:?}, the log's rows give {counted:?}"));
+            }
+        }
+        for (section, counts) in
+            [(&VIOLATIONS, &self.by_policy), (&OUTCOMES, &self.by_outcome), (&RULES, &self.by_rule)]
+        {
+            for (key, difference) in counts.iter().filter(|(_, difference)| **difference != 0) {
+                wrong.push(format!("{}: {key} differs by {difference} from the log's rows", section.name));
+            }
+        }
+        wrong
+    }
+}
+
+impl Again {
+    fn log(&mut self, cells: &[Cell]) {
+        self.total += 1;
+        if let Cell::Count(ms) = cells[5] {
+            self.latencies.push(ms);
+        }
+        if !word(&cells[6]).is_empty() {
+            self.violations += 1;
+            *self.by_policy.entry(word(&cells[6]).to_owned()).or_default() += 1;
+        }
+        *self.by_outcome.entry(format!("{} {}", word(&cells[9]), word(&cells[8]))).or_default() += 1;
+        if !word(&cells[11]).is_empty() {
+            *self.by_rule.entry(format!("{} {}", word(&cells[11]), word(&cells[8]))).or_default() += 1;
+        }
+    }
+
+    /// By another way than the report's own: sorted, and taken by place.
+    fn counted(&mut self) -> Vec<(&'static str, Cell)> {
+        self.latencies.sort_unstable();
+        let count = self.latencies.len();
+        let place = |hundredths: usize| match count {
+            0 => Cell::Empty(NONE_ANSWERED),
+            count => Cell::Count(self.latencies[(count * hundredths).div_ceil(100).max(1) - 1]),
+        };
+        let mean = match i64::try_from(count) {
+            Ok(0) | Err(_) => Cell::Empty(NONE_ANSWERED),
+            Ok(count) => Cell::Count((2 * self.latencies.iter().sum::<i64>() + count) / (2 * count)),
+        };
+        vec![
+            ("totalTransitions", Cell::Count(self.total)),
+            ("violations", Cell::Count(self.violations)),
+            ("violationFrequency", Cell::share(self.violations, self.total, NONE_REQUESTED)),
+            ("averageLatencyMs", mean),
+            ("p50LatencyMs", place(50)),
+            ("p95LatencyMs", place(95)),
+            ("p99LatencyMs", place(99)),
+        ]
+    }
+}

@@ -1,0 +1,270 @@
+//! XLSX: a sheet per section, typed cells under a frozen header, then the sheets Definitions and Provenance.
+//!
+//! The workbook's rows go to files beside the target as they come, so that a long report needs no more memory than a short one.
+
+use std::error::Error;
+use std::io::{self, Seek, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+use rust_xlsxwriter::{Format, FormatBorder, Workbook, Worksheet, XlsxError};
+
+use super::Writer;
+use crate::domain::time::UtcMicros;
+use crate::report::document::{Cell, CellKind, Column, Heading, Section, Sink, WriteError};
+use crate::report::provenance;
+use crate::report::tally::SectionTally;
+
+/// Rows of a sheet below its header; a longer section goes on in a further sheet.
+const MOST_ROWS: u32 = 1_048_575;
+
+/// The longest text of a cell, in characters, as the format has it.
+const LONGEST_TEXT: usize = 32_767;
+
+/// Days from the format's day 0 to 1970-01-01.
+const EPOCH_DAY: f64 = 25_569.0;
+const MICROS_PER_DAY: f64 = 86_400e6;
+
+/// How cells look.
+struct Looks {
+    header: Format,
+    text: Format,
+    wrapped: Format,
+    count: Format,
+    number: Format,
+    duration: Format,
+    share: Format,
+    instant: Format,
+    day: Format,
+}
+
+impl Looks {
+    fn new() -> Self {
+        let with = |format: &str| Format::new().set_num_format(format);
+        Self {
+            header: Format::new().set_bold().set_border_bottom(FormatBorder::Thin),
+            text: Format::new(),
+            wrapped: Format::new().set_text_wrap(),
+            count: with("0"),
+            number: with("0.00"),
+            duration: with("[h]:mm:ss"),
+            share: with("0.0%"),
+            instant: with("yyyy-mm-dd hh:mm:ss"),
+            day: with("yyyy-mm-dd"),
+        }
+    }
+}
+
+/// The writer.
+pub struct Xlsx<W: Write + Seek + Send> {
+    heading: Heading,
+    out: W,
+    zone: TimeZone,
+    book: Workbook,
+    looks: Looks,
+    /// The sheet and row of the section that is being written, and how many sheets it has.
+    section: Option<&'static Section>,
+    sheet: usize,
+    row: u32,
+    parts: u32,
+}
+
+/// The error of the disk, with its kind, however deep the library has it.
+fn failed(error: XlsxError) -> WriteError {
+    if let XlsxError::IoError(error) = error {
+        return WriteError::Io(error);
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return WriteError::Io(io::Error::new(io.kind(), io.to_string()));
+        }
+        cause = inner.source();
+    }
+    WriteError::Io(io::Error::other(error))
+}
+
+/// The library panics where a disk does not take what it sets aside; here that is an error like any other.
+fn caught<T>(work: impl FnOnce() -> Result<T, XlsxError>) -> Result<T, WriteError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(failed),
+        Err(panic) => {
+            let says = panic.downcast_ref::<String>().map_or("the workbook cannot be written", String::as_str);
+            let full = says.contains("StorageFull") || says.contains("QuotaExceeded");
+            let kind = if full { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
+            Err(WriteError::Io(io::Error::new(kind, says.to_owned())))
+        }
+    }
+}
+
+impl<W: Write + Seek + Send> Xlsx<W> {
+    /// Makes the sheets, in the order that people see them in.
+    pub fn new(heading: &Heading, out: W, folder: &Path) -> Result<Self, WriteError> {
+        let (mut book, looks) = (Workbook::new(), Looks::new());
+        book.set_tempdir(folder).map_err(failed)?;
+        for section in heading.request.report.sections() {
+            let sheet = book.add_worksheet_with_constant_memory().map_err(failed)?;
+            begin(sheet, section.name, section.columns, &looks).map_err(failed)?;
+        }
+        let zone = heading.request.time_zone();
+        Ok(Self { heading: heading.clone(), out, zone, book, looks, section: None, sheet: 0, row: 0, parts: 1 })
+    }
+
+    /// What it wrote to.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
+    fn write_row(&mut self, cells: &[Cell]) -> Result<(), XlsxError> {
+        let Some(section) = self.section else { return Ok(()) };
+        if self.row >= MOST_ROWS {
+            self.parts += 1;
+            let name = format!("{} {}", section.name, self.parts);
+            self.sheet = self.book.worksheets().len();
+            begin(self.book.add_worksheet_with_constant_memory()?, &name, section.columns, &self.looks)?;
+            self.row = 0;
+        }
+        self.row += 1;
+        let sheet = self.book.worksheet_from_index(self.sheet)?;
+        for (place, cell) in (0_u16..).zip(cells) {
+            put(sheet, (self.row, place), cell, &self.zone, &self.looks)?;
+        }
+        Ok(())
+    }
+
+    fn definitions(&mut self) -> Result<(), XlsxError> {
+        let columns = [text_column("Figure"), text_column("Formula"), text_column("Source")];
+        let sheet = self.book.add_worksheet_with_constant_memory()?;
+        begin(sheet, "Definitions", &columns, &self.looks)?;
+        let mut row = 0;
+        for definition in &self.heading.definitions {
+            row += 1;
+            for (place, text) in (0_u16..).zip([&definition.name, &definition.formula, &definition.source]) {
+                sheet.write_string_with_format(row, place, clipped(text), &self.looks.wrapped)?;
+            }
+        }
+        for section in self.heading.request.report.sections() {
+            for column in section.columns.iter().filter(|column| !column.definition.is_empty()) {
+                row += 1;
+                sheet.write_string(row, 0, format!("{}: {}", section.name, column.title))?;
+                sheet.write_string_with_format(row, 1, column.definition, &self.looks.wrapped)?;
+            }
+        }
+        sheet.set_column_width(1, 90)?;
+        Ok(())
+    }
+
+    fn provenance(&mut self, tallies: &[SectionTally]) -> Result<(), XlsxError> {
+        let columns = [text_column("What"), text_column("Value")];
+        let sheet = self.book.add_worksheet_with_constant_memory()?;
+        begin(sheet, "Provenance", &columns, &self.looks)?;
+        for (row, (what, value)) in (1..).zip(provenance::lines(&self.heading, tallies)) {
+            sheet.write_string(row, 0, what)?;
+            sheet.write_string_with_format(row, 1, clipped(&value), &self.looks.wrapped)?;
+        }
+        sheet.set_column_width(1, 90)?;
+        Ok(())
+    }
+}
+
+const fn text_column(title: &'static str) -> Column {
+    Column { name: title, title, kind: CellKind::Text, definition: "" }
+}
+
+/// A sheet with its header row, which stays in sight and on each printed page.
+fn begin(sheet: &mut Worksheet, name: &str, columns: &[Column], looks: &Looks) -> Result<(), XlsxError> {
+    sheet.set_name(name)?;
+    sheet.set_freeze_panes(1, 0)?;
+    sheet.set_landscape();
+    sheet.set_print_fit_to_pages(1, 0);
+    sheet.set_repeat_rows(0, 0)?;
+    for (place, column) in (0_u16..).zip(columns) {
+        let width = match column.kind {
+            CellKind::Text => 26,
+            CellKind::Instant => 20,
+            CellKind::Count | CellKind::Number | CellKind::Seconds | CellKind::Share | CellKind::Day => 13,
+        };
+        sheet.set_column_width(place, width.max(i32::try_from(column.title.len()).unwrap_or(0) + 3))?;
+        sheet.write_string_with_format(0, place, column.title, &looks.header)?;
+    }
+    Ok(())
+}
+
+fn put(
+    sheet: &mut Worksheet,
+    (row, place): (u32, u16),
+    cell: &Cell,
+    zone: &TimeZone,
+    looks: &Looks,
+) -> Result<(), XlsxError> {
+    let (number, look) = match cell {
+        Cell::Empty(_) => return Ok(()),
+        Cell::Text(text) => {
+            sheet.write_string_with_format(row, place, clipped(text), &looks.text)?;
+            return Ok(());
+        }
+        Cell::Count(count) => (as_float(*count), &looks.count),
+        Cell::Number(number) => (*number, &looks.number),
+        Cell::Seconds(micros) => (as_float(*micros) / MICROS_PER_DAY, &looks.duration),
+        Cell::Share(share) => (*share, &looks.share),
+        Cell::Instant(at) => (serial(*at, zone), &looks.instant),
+        Cell::Day(day) => {
+            let midnight = day.to_zoned(TimeZone::UTC).map_or(UtcMicros::EPOCH, |day| day.timestamp().into());
+            (serial(midnight, &TimeZone::UTC), &looks.day)
+        }
+    };
+    sheet.write_number_with_format(row, place, number, look)?;
+    Ok(())
+}
+
+/// The instant by the zone's clock, in days and parts of days as the format counts them.
+fn serial(at: UtcMicros, zone: &TimeZone) -> f64 {
+    let offset_us = i64::from(zone.to_offset(at.timestamp()).seconds()) * 1_000_000;
+    as_float(at.as_micros().saturating_add(offset_us)) / MICROS_PER_DAY + EPOCH_DAY
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the format has no other numbers; up to 2^53 nothing is lost")]
+const fn as_float(number: i64) -> f64 {
+    number as f64
+}
+
+fn clipped(text: &str) -> &str {
+    match text.char_indices().nth(LONGEST_TEXT) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
+impl<W: Write + Seek + Send> Sink for Xlsx<W> {
+    fn section(&mut self, section: &'static Section) -> Result<(), WriteError> {
+        let sections = self.heading.request.report.sections();
+        self.sheet = sections.iter().position(|known| known.name == section.name).unwrap_or_default();
+        (self.section, self.row, self.parts) = (Some(section), 0, 1);
+        Ok(())
+    }
+
+    fn row(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
+        caught(|| self.write_row(cells))
+    }
+
+    fn end(&mut self) -> Result<(), WriteError> {
+        let columns = self.section.take().map_or(0, |section| section.columns.len());
+        if let (1.., Ok(last)) = (columns, u16::try_from(columns.saturating_sub(1))) {
+            let sheet = self.book.worksheet_from_index(self.sheet).map_err(failed)?;
+            sheet.autofilter(0, 0, self.row.max(1), last).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write + Seek + Send> Writer for Xlsx<W> {
+    fn finish(&mut self, tallies: &[SectionTally]) -> Result<(), WriteError> {
+        caught(|| {
+            self.definitions()?;
+            self.provenance(tallies)?;
+            self.book.save_to_writer(&mut self.out)
+        })?;
+        Ok(self.out.flush()?)
+    }
+}
