@@ -29,15 +29,15 @@ const ACTS_SHOWN: usize = 20;
 
 /// Options of `rules replay`.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Needs a running daemon, which tries one after the other; Ctrl-C calls it off. A rule that is named, or written in a file, is replayed as if it acted, and compared with what was really done and,
-where there is one, with the present version of the rule. Without either, all rules are replayed as they are. Nothing is changed.
+#[command(after_help = "Needs a running daemon, which tries one after the other; Ctrl-C calls it off.
+
+A rule that is named, or written in a file, is replayed as if it acted, and compared with what was really done and, where there is one,
+with the present version of the rule. Without either, all rules are replayed as they are. Nothing is changed.
 
 Examples:
   shiftkeeper rules replay back-from-break
   shiftkeeper rules replay --file new-rule.toml --from 2026-11-16T00:00:00Z --to 2026-11-23T00:00:00Z
-  shiftkeeper rules replay --tenant acme --output json"
-)]
+  shiftkeeper rules replay --tenant acme --output json")]
 pub struct ReplayArgs {
     /// A rule that there is.
     #[arg(value_name = "RULE", conflicts_with = "file")]
