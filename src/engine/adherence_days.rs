@@ -3,7 +3,7 @@
 //! Which days are stale the store knows: whatever changes the past marks them in its own commit. What was computed before stands in
 //! the audit chain from then on. Nobody waits for this worker: who reads a day that is missing or stale computes it from its segments.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,27 +122,25 @@ impl Worker {
         Ok(())
     }
 
-    async fn mend_stale(&mut self) -> anyhow::Result<()> {
-        let (reader, tenant) = (self.parts.reader.clone(), self.parts.tenant.clone());
+    async fn mend_stale(&self) -> anyhow::Result<()> {
+        let (reader, tenant) = (&self.parts.reader, &self.parts.tenant);
+        let mut before = Vec::new();
         loop {
-            let Some((_, seen)) = reader.last_sight(&tenant).await? else { return Ok(()) };
-            let page = reader.stale_days(&tenant, seen, STALE_PAGE).await?;
-            let mut by_agent: BTreeMap<AgentId, Vec<Date>> = BTreeMap::new();
-            for (agent, day) in &page {
-                by_agent.entry(agent.clone()).or_default().push(*day);
+            let Some((_, seen)) = reader.last_sight(tenant).await? else { return Ok(()) };
+            let page = reader.stale_days(tenant, seen, STALE_PAGE).await?;
+            // Days that cannot be computed (of agents whom nobody knows any more) are left to retention.
+            if page.is_empty() || page == before {
+                return Ok(());
             }
-            for (agent, days) in by_agent {
+            for of_agent in page.chunk_by(|(one, _), (other, _)| one == other) {
                 let took = Stopwatch::start();
-                match reader.agent(&tenant, &agent).await? {
-                    Some(stored) => drop(self.compute(&stored, &days).await?),
-                    // Nobody knows any more whose days these were; retention takes them.
-                    None => return Ok(()),
+                let days: Vec<Date> = of_agent.iter().map(|(_, day)| *day).collect();
+                if let Some(stored) = reader.agent(tenant, &of_agent[0].0).await? {
+                    self.compute(&stored, &days).await?;
                 }
                 RealTime::sleep(took.elapsed()).await;
             }
-            if u32::try_from(page.len()).is_ok_and(|found| found < STALE_PAGE) {
-                return Ok(());
-            }
+            before = page;
         }
     }
 
