@@ -132,8 +132,8 @@ fn fill(file: &Path, agents: i64) {
     once("INSERT INTO sight_spans VALUES ('acme', ?1, ?2)", [START - DAY, end]);
     for agent in 0..agents {
         let subject = uuid::Uuid::from_u128(agent.unsigned_abs().into()).to_string();
-        let mut insert = |sql, values: &[&dyn rusqlite::ToSql]| {
-            transaction.prepare_cached(sql).expect("prepares").execute(values).expect("inserts");
+        let mut insert = |sql: &str, values: &[&dyn rusqlite::ToSql]| {
+            transaction.execute(sql, values).expect("inserts");
         };
         let team = format!("team {}", agent % 40);
         insert("INSERT INTO agents (tenant, id, team) VALUES ('acme', ?1, ?2)", &[&name(agent), &team]);
