@@ -17,7 +17,7 @@ CREATE TABLE adherence_days (
     PRIMARY KEY (tenant, agent, day)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX adherence_days_stale ON adherence_days (tenant, stale, agent, day) WHERE stale = 1;
+CREATE INDEX adherence_days_stale ON adherence_days (tenant, stale, settles_at, agent, day);
 CREATE INDEX adherence_days_by_settling ON adherence_days (tenant, settles_at);
 
 -- When the whole roster was in sight. Between two rows nobody looked.

@@ -47,7 +47,7 @@ pub(in crate::store) const PACKED_DAYS: &str = "WITH RECURSIVE a(agent, n) AS (\
 /// The days of one agent, stale or not.
 pub(in crate::store) const DAYS_OF_AGENT: &str = "SELECT tenant, agent, day, starts_at, ends_at, settles_at, stale, basis, schedule_version, \
      history_id, computed_at, sums FROM adherence_days WHERE tenant = $1 AND agent = $2 AND day >= $3 AND day <= $4 ORDER BY day";
-pub(in crate::store) const STALE_DAYS: &str = "SELECT tenant, agent, day FROM adherence_days WHERE tenant = $1 AND stale = 1 AND settles_at <= $2 ORDER BY agent, day LIMIT $3";
+pub(in crate::store) const STALE_DAYS: &str = "SELECT tenant, agent, day FROM adherence_days WHERE tenant = $1 AND stale = 1 AND settles_at <= $2 ORDER BY settles_at, agent, day LIMIT $3";
 
 /// What all agents of a tenant are judged by over a span. Read before anything else, so that what comes meanwhile shows.
 #[derive(Clone, Debug)]
@@ -198,7 +198,7 @@ impl Reader {
         self.all(DAYS_OF_AGENT, values).await?.iter().map(adherence_day).collect()
     }
 
-    /// Days that are stale and settled by `until`, by agent, at most `limit`.
+    /// Days that are stale and settled by `until`, those first that settled first, at most `limit`; by agent.
     pub async fn stale_days(
         &self,
         tenant: &TenantId,
@@ -208,12 +208,13 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(until.as_micros()).int(i64::from(limit));
         let rows = self.all(STALE_DAYS, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::of("adherence_days", row);
-                Ok((AgentId::new(cells.text("agent")?), cells.parsed("day")?))
-            })
-            .collect()
+        let day = |row| {
+            let cells = Cells::of("adherence_days", row);
+            Ok((AgentId::new(cells.text("agent")?), cells.parsed("day")?))
+        };
+        let mut days: Vec<(AgentId, Date)> = rows.iter().map(day).collect::<Result<_, ReadError>>()?;
+        days.sort_unstable();
+        Ok(days)
     }
 }
 
