@@ -171,17 +171,14 @@ impl Importer {
         let content = json!({"agent": day.agent, "from": day.span.0, "to": day.span.1, "shifts": day.shifts});
         let hash = Hash::of(content.to_string().as_bytes());
         let audit = AuditDraft {
-            tenant: day.tenant.clone(),
-            at: now,
-            actor: day.actor.clone(),
-            action: "schedule.day_put",
             subject: Some(known.subject),
-            transition: None,
-            before: None,
-            after: None,
-            outcome: None,
-            why: json!({"day": day.day.to_string(), "shifts": day.shifts}),
-            note: None,
+            ..AuditDraft::new(
+                day.tenant.clone(),
+                now,
+                day.actor.clone(),
+                "schedule.day_put",
+                json!({"day": day.day.to_string(), "shifts": day.shifts}),
+            )
         };
         let event = Event {
             id: EventId(self.random.id_at(now)),
@@ -224,19 +221,7 @@ impl Importer {
         if wanted.whole {
             facts["others_off"] = others.len().into();
         }
-        let audit = AuditDraft {
-            tenant: wanted.tenant.clone(),
-            at: now,
-            actor: wanted.actor.clone(),
-            action: "schedule.imported",
-            subject: None,
-            transition: None,
-            before: None,
-            after: None,
-            outcome: None,
-            why: facts,
-            note: None,
-        };
+        let audit = AuditDraft::new(wanted.tenant.clone(), now, wanted.actor.clone(), "schedule.imported", facts);
         let event = Event {
             id: EventId(self.random.id_at(now)),
             tenant: wanted.tenant.clone(),

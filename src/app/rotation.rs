@@ -204,17 +204,14 @@ impl KeyFiles {
 
     async fn note(&self, wanted: &WantedRotation, outcome: Option<&str>) -> Result<(), RotateRefused> {
         let audit = AuditDraft {
-            tenant: wanted.tenant.clone(),
-            at: self.clock.now(),
-            actor: wanted.actor.clone(),
-            action: "webhook.key_rotated",
-            subject: None,
-            transition: None,
-            before: None,
-            after: None,
             outcome: outcome.map(str::to_owned),
-            why: json!({"webhook": wanted.id, "drop_old": wanted.drop_old}),
-            note: None,
+            ..AuditDraft::new(
+                wanted.tenant.clone(),
+                self.clock.now(),
+                wanted.actor.clone(),
+                "webhook.key_rotated",
+                json!({"webhook": wanted.id, "drop_old": wanted.drop_old}),
+            )
         };
         let written = self.writer.commit(Commit { audit: vec![audit], ..Commit::default() }).await;
         written.map(|_| ()).map_err(RotateRefused::Store)

@@ -20,6 +20,7 @@ use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::rule::Rule;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
+use crate::engine::adherence_days::{self, DaysParts};
 use crate::engine::calls::Purse;
 use crate::engine::crew::Crew;
 use crate::engine::deliver::{self, DeliverParts};
@@ -132,6 +133,9 @@ impl TenantList {
         for (tenancy, settings) in newer.told {
             tenancy.settings.send_replace(settings);
         }
+        for Made { tenant, tenancy, .. } in &self.made {
+            tenancy.link.thresholds.send_replace(Arc::new(tenant.thresholds.clone()));
+        }
         self.tools.live.keep(&self.made.iter().map(|made| made.tenant.id.clone()).collect());
         self.tools.directory.put(self.made.iter().map(|made| made.tenancy.link.clone()));
         self.wanted.send_replace(self.made.iter().map(|made| made.tenancy.clone()).collect());
@@ -159,6 +163,7 @@ impl TenantList {
             budget: std::sync::Mutex::new(Budget::closed()),
             reporting_budget: std::sync::Mutex::new(Budget::closed()),
             figures: watch::Sender::default(),
+            thresholds: watch::Sender::new(Arc::new(tenant.thresholds.clone())),
             offset: std::sync::Mutex::default(),
             meter: Meter::default(),
             feed: std::sync::Mutex::default(),
@@ -187,10 +192,20 @@ impl Tenancy {
         };
         let (feed_link, feed_settings) = (link.clone(), settings.clone());
         let (figures_link, figures_settings) = (link.clone(), settings.clone());
+        let (days_settings, days) = (
+            settings.clone(),
+            DaysParts {
+                tenant: link.tenant.clone(),
+                clock: link.clock.clone(),
+                writer: link.writer.clone(),
+                reader: link.reader.clone(),
+            },
+        );
         let mut spawn = Workers { supervisor, tenancy: self };
         spawn.worker("keeper", move |soft| keeper::run(parts.clone(), soft));
         spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
         spawn.worker("figures", move |soft| figures::run(figures_link.clone(), figures_settings.clone(), soft));
+        spawn.worker("adherence days", move |soft| adherence_days::run(days.clone(), days_settings.clone(), soft));
         spawn.worker("sight", move |soft| sight::run(link.clone(), settings.clone(), roster.clone(), soft));
     }
 
@@ -301,19 +316,7 @@ impl TenantParts {
 
     async fn note(&self, tenant: &TenantId, action: &'static str, why: serde_json::Value) -> anyhow::Result<()> {
         let at: UtcMicros = self.deliveries.clock.now();
-        let draft = AuditDraft {
-            tenant: tenant.clone(),
-            at,
-            actor: Actor::Daemon.label(),
-            action,
-            subject: None,
-            transition: None,
-            before: None,
-            after: None,
-            outcome: None,
-            why,
-            note: None,
-        };
+        let draft = AuditDraft::new(tenant.clone(), at, Actor::Daemon.label(), action, why);
         let commit = Commit { audit: vec![draft], ..Commit::default() };
         self.deliveries.writer.commit(commit).await.context("recording what became of the tenant")?;
         Ok(())

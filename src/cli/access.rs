@@ -7,6 +7,7 @@ use comfy_table::{Table, presets};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use super::caller::path_part;
 use super::daemon::{Ask, Daemon, DaemonError};
 use super::exit::Exit;
 use super::import::daemon_for;
@@ -127,7 +128,7 @@ async fn there(config: &Config, daemon: &Daemon, wish: &Wish, reason: Option<&st
             post(config, daemon, "/api/v1/accounts", &with_reason(body)).await
         }
         Wish::ChangeAccount(id, edits) => {
-            let path = format!("/api/v1/accounts/{}", encoded(id));
+            let path = format!("/api/v1/accounts/{}", path_part(id));
             let before = ask(config, daemon, Method::GET, &path, &[], |request| request).await?;
             let mut body = json!({
                 "name": edits.name.as_ref().map_or_else(|| before["name"].clone(), |name| name.as_str().into()),
@@ -145,11 +146,11 @@ async fn there(config: &Config, daemon: &Daemon, wish: &Wish, reason: Option<&st
         }
         Wish::SetPassword(id, password) => {
             let body = with_reason(json!({ "password": password.expose() }));
-            post(config, daemon, &format!("/api/v1/accounts/{}/password", encoded(id)), &body).await
+            post(config, daemon, &format!("/api/v1/accounts/{}/password", path_part(id)), &body).await
         }
         Wish::MakeLink(id, lasts) => {
             let body = with_reason(json!({ "lasts_s": lasts.as_secs() }));
-            let mut link = post(config, daemon, &format!("/api/v1/accounts/{}/link", encoded(id)), &body).await?;
+            let mut link = post(config, daemon, &format!("/api/v1/accounts/{}/link", path_part(id)), &body).await?;
             link["url"] = format!("{}{}", daemon.url(), link["path"].as_str().unwrap_or_default()).into();
             Ok(link)
         }
@@ -161,7 +162,7 @@ async fn there(config: &Config, daemon: &Daemon, wish: &Wish, reason: Option<&st
             post(config, daemon, "/api/v1/tokens", &with_reason(body)).await
         }
         Wish::RevokeToken(id) => {
-            let path = format!("/api/v1/tokens/{}/revoke", encoded(id));
+            let path = format!("/api/v1/tokens/{}/revoke", path_part(id));
             ask(config, daemon, Method::POST, &path, &[], |request| request).await
         }
     }
@@ -182,10 +183,6 @@ fn reaching(reach: &WantedReach, mut body: Value) -> Value {
     body["everywhere"] = reach.everywhere.into();
     body["tenants"] = json!(reach.tenants);
     body
-}
-
-fn encoded(id: &str) -> String {
-    url::form_urlencoded::byte_serialize(id.as_bytes()).collect()
 }
 
 async fn post(config: &Config, daemon: &Daemon, path: &str, body: &Value) -> Result<Value, DaemonError> {

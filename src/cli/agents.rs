@@ -1,21 +1,18 @@
 //! `shiftkeeper agents`: who is in which state and should be in which, asked of the running daemon.
 
-use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::caller::{Caller, path_part};
 use super::config_args::ConfigArgs;
-use super::daemon::{Ask, Daemon, DaemonError};
+use super::daemon::DaemonError;
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
-use super::scope::one_tenant;
 use super::talk::say;
-use crate::config::{Config, Right};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::rough_duration_text;
 use crate::engine::board::AgentCard;
@@ -73,20 +70,12 @@ pub struct AgentsArgs {
 
 /// Asks and prints.
 pub async fn run(args: AgentsArgs) -> anyhow::Result<ExitCode> {
-    let config = args.config.load_for_command()?.config;
-    let tenant = one_tenant(&config, args.tenant.as_ref())?.id.clone();
-    let daemon = Daemon::find(&config).await?;
-    let asked = match &args.agent {
-        Some(agent) => one(&daemon, &config, &tenant, agent, args.output).await,
-        None => list(&daemon, &config, &tenant, &args).await,
-    };
-    match asked {
-        Ok(()) => Ok(Exit::Done.into()),
-        Err(error) => match error.downcast::<DaemonError>() {
-            Ok(error) => Err(error.into_failure()),
-            Err(error) => Err(error),
-        },
+    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    match &args.agent {
+        Some(agent) => one(&caller, agent, args.output).await?,
+        None => list(&caller, &args).await?,
     }
+    Ok(Exit::Done.into())
 }
 
 /// A page, as far as it is needed here.
@@ -99,12 +88,12 @@ struct Page {
     age_ms: Option<u64>,
 }
 
-async fn list(daemon: &Daemon, config: &Config, tenant: &TenantId, args: &AgentsArgs) -> anyhow::Result<()> {
+async fn list(caller: &Caller, args: &AgentsArgs) -> anyhow::Result<()> {
     let most = args.limit.unwrap_or(usize::MAX);
     let (mut agents, mut cursor): (Vec<AgentCard>, Option<String>) = (Vec::new(), None);
     let last = loop {
         let limit = PAGE.min(most - agents.len()).to_string();
-        let mut query = vec![("tenant", tenant.as_str()), ("limit", limit.as_str())];
+        let mut query = vec![("limit", limit.as_str())];
         let several =
             [("team", &args.team), ("state", &args.state), ("skill", &args.skill), ("verdict", &args.verdict)];
         query.extend(
@@ -113,8 +102,7 @@ async fn list(daemon: &Daemon, config: &Config, tenant: &TenantId, args: &Agents
         query.extend(args.search.as_deref().map(|text| ("search", text)));
         query.extend(args.sort.as_deref().map(|key| ("sort", key)));
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let ask = Ask { method: Method::GET, path: "/api/v1/agents", right: Right::Read, tenant, query: &query };
-        let mut page: Page = serde_json::from_value(daemon.ask(config, ask, |request| request).await?)?;
+        let mut page: Page = caller.get("/api/v1/agents", &query).await.map_err(DaemonError::into_failure)?;
         agents.append(&mut page.agents);
         let next = page.next.take().filter(|_| agents.len() < most);
         if next.is_none() {
@@ -130,9 +118,10 @@ async fn list(daemon: &Daemon, config: &Config, tenant: &TenantId, args: &Agents
             print(table(&agents))?;
             let age = last.age_ms.map_or_else(|| "not all seen yet".to_owned(), |age| format!("{} old", span(age)));
             say(format!(
-                "{} of {} agents of {tenant}, {} shown; the picture is {age}",
+                "{} of {} agents of {}, {} shown; the picture is {age}",
                 last.matching,
                 last.total,
+                caller.tenant(),
                 agents.len()
             ));
         }
@@ -140,36 +129,14 @@ async fn list(daemon: &Daemon, config: &Config, tenant: &TenantId, args: &Agents
     Ok(())
 }
 
-async fn one(
-    daemon: &Daemon,
-    config: &Config,
-    tenant: &TenantId,
-    agent: &AgentId,
-    output: Output,
-) -> anyhow::Result<()> {
+async fn one(caller: &Caller, agent: &AgentId, output: Output) -> anyhow::Result<()> {
     let path = format!("/api/v1/agents/{}", path_part(agent.as_str()));
-    let query = [("tenant", tenant.as_str())];
-    let ask = Ask { method: Method::GET, path: &path, right: Right::Read, tenant, query: &query };
-    let answer: Value = daemon.ask(config, ask, |request| request).await?;
+    let answer: Value = caller.get(&path, &[]).await.map_err(DaemonError::into_failure)?;
     match output {
         Output::Json => print_json(&answer)?,
         Output::Table => print(described(&serde_json::from_value(answer)?))?,
     }
     Ok(())
-}
-
-/// An id as a part of a path.
-fn path_part(id: &str) -> String {
-    let mut part = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            part.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(part, "%{byte:02X}");
-        }
-    }
-    part
 }
 
 fn table(agents: &[AgentCard]) -> String {
@@ -266,10 +233,5 @@ mod tests {
         assert!(one.contains("next       lunch from 2026-10-26T15:00:00Z"), "{one}");
         assert!(one.contains("state      Paused (BREAK) since"), "{one}");
         assert!(!table.contains('\u{1b}') && !one.contains('\u{1b}'), "{one}");
-    }
-
-    #[test]
-    fn an_id_is_one_part_of_a_path() {
-        assert_eq!(path_part("u_1/../x?é"), "u_1%2F..%2Fx%3F%C3%A9");
     }
 }

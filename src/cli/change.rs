@@ -10,17 +10,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use reqwest::Method;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::caller::Caller;
 use super::config_args::ConfigArgs;
-use super::daemon::{Ask, Daemon, DaemonError};
+use super::daemon::DaemonError;
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
-use super::scope::one_tenant;
 use super::talk::say;
-use crate::config::{Config, Right};
+use crate::config::Right;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::policy::OnContact;
 use crate::domain::state::AgentState;
@@ -136,16 +135,15 @@ pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
-    let config = &loaded.config;
-    let tenant = one_tenant(config, args.tenant.as_ref())?.id.clone();
-    let daemon = Daemon::find(config).await?;
-    let mut rows = ask(config, &daemon, &tenant, &args).await.map_err(DaemonError::into_failure)?;
+    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let asked: Result<Answer, DaemonError> = caller.post(Right::Change, "/api/v1/transitions", body(&args)).await;
+    let taken = asked.map_err(DaemonError::into_failure)?.transitions;
+    let mut rows: Vec<Row> = taken.into_iter().map(Row::of_taken).collect();
     let mut lost = None;
     let exit = match args.wait {
         None => exit_when_taken(&rows),
         Some(wait) => {
-            lost = follow::until_final(config, &daemon, &tenant, &mut rows, wait).await.err();
+            lost = follow::until_final(&caller, &mut rows, wait).await.err();
             lost.as_ref().map_or_else(|| exit_when_followed(&rows), exit_when_lost)
         }
     };
@@ -171,21 +169,14 @@ fn not_known(rows: &[Row], error: &DaemonError) -> String {
     format!("{changes} taken; how {they} ended is not known, as {why}: {error}")
 }
 
-async fn ask(config: &Config, daemon: &Daemon, tenant: &TenantId, args: &SendArgs) -> Result<Vec<Row>, DaemonError> {
-    let ask = Ask { method: Method::POST, path: "/api/v1/transitions", right: Right::Change, tenant, query: &[] };
-    let body = body(tenant, args);
-    let answer = daemon.ask(config, ask, |request| request.json(&body)).await?;
-    let taken: Option<Vec<Taken>> =
-        answer.get("transitions").and_then(|taken| serde_json::from_value(taken.clone()).ok());
-    taken.map(|taken| taken.into_iter().map(Row::of_taken).collect()).ok_or_else(|| DaemonError::NotShiftkeeper {
-        url: daemon.url().to_owned(),
-        status: reqwest::StatusCode::ACCEPTED,
-    })
+/// What the daemon says to it.
+#[derive(Deserialize)]
+struct Answer {
+    transitions: Vec<Taken>,
 }
 
-fn body(tenant: &TenantId, args: &SendArgs) -> Value {
+fn body(args: &SendArgs) -> Value {
     json!({
-        "tenant": tenant,
         "agents": args.agents,
         "to": args.to.as_ref().map(AgentState::name),
         "reason": args.reason,

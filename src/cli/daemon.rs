@@ -13,6 +13,7 @@ use crate::clock::{Random as _, SystemRandom};
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
 use crate::platform::client::{ClientSettings, build};
+use crate::platform::trust::Trust;
 use crate::store::OpenError;
 
 /// An answer is awaited so long, in real time, unless the request has a limit of its own.
@@ -139,17 +140,25 @@ pub struct Ask<'a> {
 }
 
 impl Daemon {
-    /// The daemon at an address.
-    pub fn at(url: impl Into<String>) -> anyhow::Result<Self> {
-        let settings = ClientSettings { request_timeout: ANSWER_TIMEOUT, ..ClientSettings::default() };
-        Ok(Self { client: build(&settings)?, url: url.into() })
+    /// The daemon at an address, which has a certificate that the configuration trusts.
+    pub fn at(config: &Config, url: impl Into<String>) -> anyhow::Result<Self> {
+        Self::trusting(trust(config)?, url.into())
+    }
+
+    fn trusting(trust: Trust, url: String) -> anyhow::Result<Self> {
+        let settings = ClientSettings { request_timeout: ANSWER_TIMEOUT, trust, ..ClientSettings::default() };
+        Ok(Self { client: build(&settings)?, url })
     }
 
     /// The daemon of a configuration: `[client] url`, else `[server] listen`, else, where the port was left to the daemon, what the
     /// store says of the process that has it.
     pub async fn find(config: &Config) -> anyhow::Result<Self> {
+        Self::at(config, Self::address(config).await?)
+    }
+
+    async fn address(config: &Config) -> anyhow::Result<String> {
         if let Some(url) = config.client_url() {
-            return Self::at(url);
+            return Ok(url);
         }
         let row = match open_reader(config).await {
             // A store that nobody has made yet has no daemon.
@@ -162,7 +171,7 @@ impl Daemon {
             }
         };
         match row.filter(|row| row.stopped_at.is_none()).and_then(|row| row.listen) {
-            Some(listen) => Self::at(format!("http://{listen}")),
+            Some(listen) => Ok(format!("{}://{listen}", config.server.scheme())),
             None => Err(Failure::because(
                 Exit::Unreachable,
                 "no daemon runs on the configured store: start one with `shiftkeeper run --config FILE`",
@@ -179,11 +188,13 @@ impl Daemon {
         answer.ok_or_else(|| DaemonError::NotShiftkeeper { url: self.url.clone(), status })
     }
 
-    /// Whether it answers at all, within a limit; takes no token.
-    pub async fn health(&self, limit: Duration) -> Result<(), DaemonError> {
-        let asked = self.client.get(format!("{}/healthz", self.url)).timeout(limit).send().await;
-        let status = asked.map_err(|error| self.failure_of(&error))?.status();
-        if status.is_success() { Ok(()) } else { Err(DaemonError::NotShiftkeeper { url: self.url.clone(), status }) }
+    /// Whether the daemon of a configuration answers at all, within a limit. Nothing is sent that somebody else may not read, so that
+    /// any certificate will do: one that has expired is no reason to restart a daemon that serves.
+    pub async fn lives(config: &Config, limit: Duration) -> anyhow::Result<()> {
+        let there = Self::trusting(Trust::Anybody, Self::address(config).await?)?;
+        let asked = there.client.get(format!("{}/healthz", there.url)).timeout(limit).send().await;
+        let status = asked.map_err(|error| there.failure_of(&error))?.status();
+        if status.is_success() { Ok(()) } else { Err(DaemonError::NotShiftkeeper { url: there.url, status }.into()) }
     }
 
     /// Where it is.
@@ -274,6 +285,18 @@ impl Daemon {
     }
 }
 
+/// Whose certificates are taken: those that `[client] ca` names, the daemon's own where it is the one of this configuration, or those
+/// that the system trusts.
+fn trust(config: &Config) -> anyhow::Result<Trust> {
+    let own = config.server.tls.as_ref().filter(|_| config.client.url.is_none()).map(|tls| &tls.certificate);
+    match config.client.ca.as_ref().or(own) {
+        None => Ok(Trust::System),
+        Some(file) => Trust::of_file(file).map_err(|error| {
+            Failure::because(Exit::BadConfiguration, format!("{error}, or name another in [client] ca"))
+        }),
+    }
+}
+
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "not in time".to_owned();
@@ -317,7 +340,7 @@ mod tests {
         let tenant = TenantId::from("acme");
         let query = [("tenant", "acme"), ("name", "a&b c")];
         let ask = Ask { method: Method::GET, path: "/api/x", right: Right::Read, tenant: &tenant, query: &query };
-        Daemon::at(url).expect("a client").ask(config, ask, |request| request).await
+        Daemon::at(config, url).expect("a client").ask(config, ask, |request| request).await
     }
 
     #[tokio::test]
@@ -327,10 +350,11 @@ mod tests {
             axum::Json(json!({ "key": key }))
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let daemon = Daemon::at(format!("http://{}", listener.local_addr().expect("an address"))).expect("a client");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
         let mut task = JoinSet::new();
         task.spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.expect("serves") });
         let (config, tenant) = (config(TOKEN), TenantId::from("acme"));
+        let daemon = Daemon::at(&config, url).expect("a client");
         let mut keys = Vec::new();
         for method in [Method::POST, Method::POST, Method::GET] {
             let ask = Ask { method, path: "/api/x", right: Right::Read, tenant: &tenant, query: &[] };

@@ -37,5 +37,5 @@ pub async fn run(args: HealthcheckArgs) -> ExitCode {
 
 async fn lives(args: &HealthcheckArgs) -> anyhow::Result<()> {
     let config = args.config.load_for_command()?.config;
-    Ok(Daemon::find(&config).await?.health(ANSWER_WITHIN).await?)
+    Daemon::lives(&config, ANSWER_WITHIN).await
 }

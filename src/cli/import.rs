@@ -129,12 +129,8 @@ pub(super) async fn daemon_for(config: &Config) -> anyhow::Result<Option<Daemon>
     // A store that is not there or cannot be read is the importer's to make, or to complain about.
     let Ok(reader) = open_reader(config).await else { return Ok(None) };
     let runs = daemon_runs(&reader).await?;
-    let listen = reader.daemon().await?.and_then(|row| row.listen);
     reader.close().await;
-    match listen.filter(|_| runs) {
-        None => Ok(None),
-        Some(listen) => Ok(Some(Daemon::at(config.client_url().unwrap_or_else(|| format!("http://{listen}")))?)),
-    }
+    if runs { Ok(Some(Daemon::find(config).await?)) } else { Ok(None) }
 }
 
 async fn import_there(config: &Config, daemon: &Daemon, wanted: &WantedImport) -> Result<Came, DaemonError> {

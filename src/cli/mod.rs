@@ -4,6 +4,7 @@ mod access;
 pub mod account;
 pub mod agents;
 pub mod audit;
+mod caller;
 pub mod change;
 pub mod check;
 pub mod config_args;

@@ -1,6 +1,7 @@
 //! `shiftkeeper report`: prints reports over the store or writes them to files, and checks such files. Reads alone; long logs go out page
 //! by page.
 
+mod adherence;
 mod files;
 mod table;
 mod trend;
@@ -33,6 +34,14 @@ pub enum ReportCommand {
     Compliance(ComplianceArgs),
     /// How a figure of a skill or queue moves, and where it is odd.
     Trend(trend::TrendArgs),
+    /// Adherence, conformance, occupancy and what belongs to them, by agent and day.
+    Adherence(adherence::AdherenceArgs),
+    /// What was planned against what was seen, cut to the microsecond.
+    Segments(adherence::DocumentArgs),
+    /// Not-ready time by state and reason code.
+    NotReady(adherence::DocumentArgs),
+    /// Mandatory breaks, planned against taken.
+    Breaks(adherence::DocumentArgs),
     /// Check a file that a report was written to: against its manifest, the audit chain, the store, and its own rows.
     Verify(VerifyArgs),
 }
@@ -109,6 +118,10 @@ pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
     match command {
         ReportCommand::Compliance(args) => compliance(args).await,
         ReportCommand::Trend(args) => trend::run(args).await,
+        ReportCommand::Adherence(args) => adherence::adherence(args).await,
+        ReportCommand::Segments(args) => adherence::plain(&args, Kind::Segments).await,
+        ReportCommand::NotReady(args) => adherence::plain(&args, Kind::NotReady).await,
+        ReportCommand::Breaks(args) => adherence::plain(&args, Kind::Breaks).await,
         ReportCommand::Verify(args) => {
             let loaded = args.config.load_for_command()?;
             files::verify(&loaded.config, &args.file, args.output == Output::Json).await

@@ -1,8 +1,9 @@
-//! `shiftkeeper rules`: the rules of the configuration and the store, what they did, what they make of an agent, what they would have
-//! done.
+//! `shiftkeeper rules`: the rules that are in force, what they did, what they make of an agent, what they would have done. Asked of the
+//! running daemon, as the token may.
 //!
-//! All but `set-mode` read the store beside a running daemon or without one; `set-mode` asks the daemon, which alone writes.
+//! `check FILE` alone needs no daemon: it checks the text against what this configuration says of the platform.
 
+mod explain;
 mod replay;
 
 use std::path::PathBuf;
@@ -10,27 +11,25 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use reqwest::Method;
-use serde::Serialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::caller::{Caller, path_part};
 use super::config_args::ConfigArgs;
-use super::daemon::{Ask, Daemon, DaemonError};
+use super::daemon::DaemonError;
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
-use super::plan::{self, PlanArgs, rules_in_force};
-use super::scope::{one_tenant, open_reader, tenants, usage};
+use super::scope::tenants;
 use super::talk::Failure;
-use crate::app::{clock_of, tenant_settings};
+use crate::app::tenant_settings;
 use crate::config::{Config, Right, Tenant};
-use crate::domain::ids::{AgentId, RuleId, TenantId};
+use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rule::Mode;
 use crate::domain::rule::check::check as check_rules;
 use crate::domain::rule::parse::{RulesError, parse};
-use crate::domain::rule::shelf::Listed;
 use crate::domain::rule::written::{LineComplaint, placed};
+use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
-use crate::store::{AskedByRule, FindingCount, FindingKind, Reader};
 
 /// What `rules` can do.
 #[derive(clap::Subcommand, Debug)]
@@ -40,7 +39,7 @@ pub enum RulesCommand {
     /// Check files of rules, or the rules that there are.
     Check(CheckArgs),
     /// Say what every rule makes of an agent now, and why.
-    Explain(ExplainArgs),
+    Explain(explain::ExplainArgs),
     /// Replay rules over stored history.
     Replay(replay::ReplayArgs),
     /// Let a rule watch, wait for approval, or act.
@@ -50,7 +49,7 @@ pub enum RulesCommand {
 /// Options of `rules list`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "ASKED are the transitions that a rule asked for, WOULD what it would have done while it watched, HELD what
+    after_help = "Needs a running daemon. ASKED are the transitions that a rule asked for, WOULD what it would have done while it watched, HELD what
 policy or a guard against flapping held back.
 
 Examples:
@@ -76,7 +75,8 @@ pub struct ListArgs {
 /// Options of `rules check`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Without a file, the rules of the configuration and the store together. Ends with 4 when something is wrong.
+    after_help = "Without a file, the rules that the daemon has, of its configuration and its store. Files are checked here, without a
+daemon, for the platforms of this configuration. Ends with 4 when something is wrong.
 
 Examples:
   shiftkeeper rules check
@@ -91,30 +91,6 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// For this tenant's platform; all of them without it.
-    #[arg(long, value_name = "ID")]
-    pub tenant: Option<TenantId>,
-    /// How to print.
-    #[arg(long, short, value_enum, default_value_t)]
-    pub output: Output,
-}
-
-/// Options of `rules explain`.
-#[derive(clap::Args, Debug)]
-#[command(
-    after_help = "The same as `shiftkeeper plan --agent`. What the store knows last of the agent counts as seen now.
-
-Examples:
-  shiftkeeper rules explain u_0001
-  shiftkeeper rules explain u_0001 --tenant acme --output json"
-)]
-pub struct ExplainArgs {
-    /// The agent.
-    #[arg(value_name = "AGENT")]
-    pub agent: AgentId,
-    /// Where the configuration comes from.
-    #[command(flatten)]
-    pub config: ConfigArgs,
-    /// One tenant; all of them without it.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
     /// How to print.
@@ -179,101 +155,101 @@ pub async fn run(command: RulesCommand) -> anyhow::Result<ExitCode> {
     match command {
         RulesCommand::List(args) => list(args).await,
         RulesCommand::Check(args) => check(args).await,
-        RulesCommand::Explain(args) => {
-            let ExplainArgs { agent, config, tenant, output } = args;
-            plan::run(PlanArgs { config, tenant, agent: Some(agent), all: false, output }).await
-        }
+        RulesCommand::Explain(args) => explain::run(args).await,
         RulesCommand::Replay(args) => replay::run(args).await,
         RulesCommand::SetMode(args) => set_mode(args).await,
     }
 }
 
-/// One rule of the list; its JSON shape is part of the command's interface.
-#[derive(Serialize, Debug)]
-struct Row {
+/// The rules of a tenant as the daemon shows them, as far as they are looked at here.
+#[derive(Deserialize)]
+struct Rules {
     tenant: TenantId,
+    rules: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
     id: RuleId,
-    origin: &'static str,
-    version: u64,
-    mode: Option<Mode>,
-    enabled: bool,
+    origin: String,
+    mode: Mode,
     in_force: bool,
+    why_not: Option<String>,
     complaints: Vec<LineComplaint>,
-    asked: u64,
+    counts: Counts,
+}
+
+#[derive(Deserialize)]
+struct Counts {
     would: u64,
     told: u64,
-    held: u64,
     reversed: u64,
+    held: Vec<Held>,
+    transitions: Transitions,
+}
+
+#[derive(Deserialize)]
+struct Held {
+    times: u64,
+}
+
+#[derive(Deserialize)]
+struct Transitions {
+    total: u64,
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
-    let config = &loaded.config;
-    let reader = open_reader(config).await?;
-    let now = clock_of(config).await.now();
-    let span = (now - Duration::from_secs(args.days * 24 * 3600), now);
-    let mut rows = Vec::new();
-    for tenant in tenants(config, args.tenant.as_ref())? {
-        let (_, listed) = rules_in_force(&reader, config, tenant).await?;
-        let asked = reader.asked_by_rules(&tenant.id, span).await?;
-        let found = reader.rule_finding_counts(&tenant.id, span).await?;
-        rows.extend(listed.into_iter().map(|rule| row(&tenant.id, rule, &asked, &found)));
+    let mut answers = Vec::new();
+    for caller in Caller::of_each(&args.config, args.tenant.as_ref()).await? {
+        answers.push(rules_of(&caller, args.days).await.map_err(DaemonError::into_failure)?);
     }
-    reader.close().await;
     match args.output {
-        Output::Json => print_json(&json!({ "days": args.days, "rules": rows }))?,
-        Output::Table => print(table(&rows))?,
+        Output::Json => print_json(&json!({ "tenants": answers }))?,
+        Output::Table => {
+            let all: Vec<Rules> = answers.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?;
+            print(table(&all))?;
+        }
     }
     Ok(Exit::Done.into())
 }
 
-fn row(tenant: &TenantId, listed: Listed, asked: &AskedByRule, found: &[FindingCount]) -> Row {
-    let of = |kind: FindingKind| {
-        let counts = found.iter().filter(|count| count.rule == listed.id && count.kind == kind);
-        counts.map(|count| count.times).sum()
-    };
-    Row {
-        tenant: tenant.clone(),
-        origin: listed.origin.name(),
-        version: listed.version(),
-        mode: listed.rule.as_ref().map(|rule| rule.mode),
-        enabled: listed.is_enabled(),
-        in_force: listed.in_force,
-        asked: asked.get(&listed.id).map(|by_status| by_status.values().sum()).unwrap_or_default(),
-        would: of(FindingKind::Would),
-        told: of(FindingKind::Told),
-        held: of(FindingKind::Held),
-        reversed: of(FindingKind::Reversed),
-        complaints: listed.complaints,
-        id: listed.id,
-    }
+/// The rules of a tenant, with what they did in the last days.
+async fn rules_of(caller: &Caller, days: u64) -> Result<Value, DaemonError> {
+    const PATH: &str = "/api/v1/rules";
+    let last_day: Value = caller.get(PATH, &[]).await?;
+    // What the present is, the daemon says, whose clock may be another.
+    let now = last_day["to"].as_str().and_then(|to| to.parse::<UtcMicros>().ok()).filter(|_| days != 1);
+    let Some(now) = now else { return Ok(last_day) };
+    let from = now - Duration::from_secs(days * 24 * 3600);
+    caller.get(PATH, &[("from", &from.to_string()), ("to", &now.to_string())]).await
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(all: &[Rules]) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
         .set_header(["TENANT", "RULE", "FROM", "MODE", "IN FORCE", "ASKED", "WOULD", "TOLD", "HELD", "REVERSED"]);
-    for row in rows {
-        let in_force = match (row.in_force, row.enabled) {
-            (true, _) => "yes",
-            (false, false) => "no: disabled",
-            (false, true) => "no: see `rules check`",
+    for (tenant, rule) in all.iter().flat_map(|of| of.rules.iter().map(|rule| (&of.tenant, rule))) {
+        let counts = &rule.counts;
+        let in_force = match (rule.in_force, rule.complaints.is_empty()) {
+            (true, _) => "yes".to_owned(),
+            (false, true) => format!("no: {}", rule.why_not.as_deref().unwrap_or("see `rules check`")),
+            (false, false) => "no: see `rules check`".to_owned(),
         };
         table.add_row([
-            row.tenant.to_string(),
-            row.id.to_string(),
-            row.origin.to_owned(),
-            row.mode.map_or("-", Mode::name).to_owned(),
-            in_force.to_owned(),
-            row.asked.to_string(),
-            row.would.to_string(),
-            row.told.to_string(),
-            row.held.to_string(),
-            row.reversed.to_string(),
+            tenant.to_string(),
+            rule.id.to_string(),
+            rule.origin.clone(),
+            rule.mode.name().to_owned(),
+            in_force,
+            counts.transitions.total.to_string(),
+            counts.would.to_string(),
+            counts.told.to_string(),
+            counts.held.iter().map(|held| held.times).sum::<u64>().to_string(),
+            counts.reversed.to_string(),
         ]);
     }
-    table.to_string()
+    table.trim_fmt()
 }
 
 /// Something wrong with a rule, and where.
@@ -294,33 +270,7 @@ impl Wrong {
 }
 
 async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
-    let config = &loaded.config;
-    let wanted = tenants(config, args.tenant.as_ref())?;
-    let mut wrong = Vec::new();
-    let mut checked = 0;
-    if args.files.is_empty() {
-        let reader = open_reader(config).await?;
-        for tenant in wanted {
-            let (of_tenant, faults) = check_stored(&reader, config, tenant).await?;
-            checked += of_tenant;
-            wrong.extend(faults);
-        }
-        reader.close().await;
-    } else {
-        for file in &args.files {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| Failure::because(Exit::Failed, format!("{}: {error}", file.display())))?;
-            for tenant in &wanted {
-                let (rules, complaints) = check_text(config, tenant, &text)?;
-                checked += rules;
-                let place = file.display().to_string();
-                wrong.extend(complaints.into_iter().map(|complaint| Wrong { place: place.clone(), complaint }));
-            }
-        }
-        // What is wrong for every tenant is said once.
-        wrong.dedup();
-    }
+    let (checked, wrong) = if args.files.is_empty() { check_there(&args).await? } else { check_files(&args)? };
     match args.output {
         Output::Json => print_json(&json!({ "ok": wrong.is_empty(), "complaints": wrong }))?,
         Output::Table => {
@@ -335,15 +285,40 @@ async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     Ok(if wrong.is_empty() { Exit::Done } else { Exit::Problems }.into())
 }
 
-async fn check_stored(reader: &Reader, config: &Config, tenant: &Tenant) -> anyhow::Result<(usize, Vec<Wrong>)> {
-    let (_, listed) = rules_in_force(reader, config, tenant).await?;
-    let mut wrong = Vec::new();
-    for rule in &listed {
-        let place = format!("{}, rule {}", tenant.id, rule.id);
-        let complaints = rule.complaints.iter().cloned();
-        wrong.extend(complaints.map(|complaint| Wrong { place: place.clone(), complaint }));
+/// What the daemon says is wrong with the rules that it has, and how many it has.
+async fn check_there(args: &CheckArgs) -> anyhow::Result<(usize, Vec<Wrong>)> {
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for caller in Caller::of_each(&args.config, args.tenant.as_ref()).await? {
+        let Rules { tenant, rules } = caller.get("/api/v1/rules", &[]).await.map_err(DaemonError::into_failure)?;
+        checked += rules.len();
+        for rule in rules {
+            let place = format!("{tenant}, rule {}", rule.id);
+            wrong.extend(rule.complaints.into_iter().map(|complaint| Wrong { place: place.clone(), complaint }));
+        }
     }
-    Ok((listed.len(), wrong))
+    Ok((checked, wrong))
+}
+
+/// What is wrong with files, and how many rules are in them.
+fn check_files(args: &CheckArgs) -> anyhow::Result<(usize, Vec<Wrong>)> {
+    let loaded = args.config.load_for_command()?;
+    let wanted = tenants(&loaded.config, args.tenant.as_ref())?;
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for file in &args.files {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Failure::because(Exit::Failed, format!("{}: {error}", file.display())))?;
+        let mut most = 0;
+        for tenant in &wanted {
+            let (rules, complaints) = check_text(&loaded.config, tenant, &text)?;
+            most = most.max(rules);
+            let place = file.display().to_string();
+            wrong.extend(complaints.into_iter().map(|complaint| Wrong { place: place.clone(), complaint }));
+        }
+        checked += most;
+    }
+    // What is wrong for every tenant is said once.
+    wrong.dedup();
+    Ok((checked, wrong))
 }
 
 /// How many rules a text has, and what is wrong with them on a tenant's platform.
@@ -366,29 +341,16 @@ fn check_text(config: &Config, tenant: &Tenant, text: &str) -> anyhow::Result<(u
 }
 
 async fn set_mode(args: SetModeArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
-    let config = &loaded.config;
-    let tenant = &one_tenant(config, args.tenant.as_ref())?.id;
-    if args.rule.as_str().contains('/') {
-        return Err(usage(format!("{} is not the id of a rule", args.rule)));
-    }
     let mode = Mode::from(args.mode);
-    let body = json!({ "tenant": tenant, "mode": mode, "reason": args.reason });
-    let path = format!("/api/v1/rules/{}/mode", args.rule);
-    let ask = Ask { method: Method::POST, path: &path, right: Right::EditRules, tenant, query: &[] };
-    let daemon = Daemon::find(config).await?;
-    let asked = daemon.ask(config, ask, |request| request.json(&body)).await;
-    let answer = asked.map_err(DaemonError::into_failure)?;
+    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let path = format!("/api/v1/rules/{}/mode", path_part(args.rule.as_str()));
+    let asked = caller.post(Right::EditRules, &path, json!({ "mode": mode, "reason": args.reason })).await;
+    let answer: Value = asked.map_err(DaemonError::into_failure)?;
     match args.output {
         Output::Json => print_json(&answer)?,
         Output::Table => {
-            print(format!(
-                "{}: {} is in mode {} now, as version {}",
-                tenant,
-                args.rule,
-                mode.name(),
-                answer["version"]
-            ))?;
+            let (tenant, version) = (caller.tenant(), &answer["version"]);
+            print(format!("{tenant}: {} is in mode {} now, as version {version}", args.rule, mode.name()))?;
         }
     }
     Ok(Exit::Done.into())

@@ -248,7 +248,7 @@ fn below(origin: &Origin, path: &str) -> Result<PathBuf, Fault> {
     if path.trim().is_empty() { Err(Fault::new("must not be empty")) } else { Ok(directory_of(origin).join(path)) }
 }
 
-fn file() -> Kind<PathBuf> {
+pub(super) fn file() -> Kind<PathBuf> {
     Kind::whole(
         "file",
         |node| match &node.value {

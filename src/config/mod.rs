@@ -31,6 +31,7 @@ mod subscription;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod thresholds;
 mod time;
 mod tree;
 mod webhooks;

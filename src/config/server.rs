@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use reqwest::Url;
 
 use super::complaint::Fault;
-use super::doorway::{ServerProxy, ServerTls, Sessions};
+use super::doorway::{ServerProxy, ServerTls, Sessions, file};
 use super::kind;
 use super::reader::{Section, reloads, restarts};
 use crate::domain::ids::TenantId;
@@ -180,6 +181,9 @@ impl ApiToken {
 pub struct Client {
     /// The daemon's address; `None` means `server.listen`.
     pub url: Option<Url>,
+    /// The file of certificates that are trusted there; `None` means the daemon's own where it is found by `server.listen`, else the
+    /// system's.
+    pub ca: Option<PathBuf>,
     /// The bearer token; `None` means the first of `server.tokens` that may do what the command needs.
     pub token: Option<Secret>,
 }
@@ -190,6 +194,14 @@ impl Client {
             url: section.optional(
                 reloads("url", "Where the command line finds the daemon; by default `server.listen` on this machine."),
                 &kind::url(),
+            ),
+            ca: section.optional(
+                reloads(
+                    "ca",
+                    "The file of certificates that the command line trusts there, alone: of authorities, or of the daemon itself; PEM, relative \
+                     to this file. By default `server.tls.certificate` where the daemon is found by `server.listen`, else the system's.",
+                ),
+                &file(),
             ),
             token: section.optional_daemon_secret(reloads(
                 "token",

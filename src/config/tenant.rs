@@ -17,11 +17,13 @@ use super::policy::Policy;
 use super::reader::{Section, reloads};
 use super::retry::Retry;
 use super::subscription::Subscription;
+use super::thresholds;
 use super::webhooks::is_loopback;
 use crate::domain::adherence::AdherenceSettings;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TenantId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
+use crate::domain::thresholds::Thresholds;
 
 /// One tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,6 +74,8 @@ pub struct Tenant {
     pub adherence: AdherenceSettings,
     /// Limits against flapping, and which rules are enforced.
     pub automation: Automation,
+    /// What asks for somebody.
+    pub thresholds: Thresholds,
 }
 
 /// Which services the platform offers.
@@ -291,6 +295,7 @@ impl Tenant {
         let retry = section.table("retry", Retry::read);
         let adherence = section.table("adherence", adherence::read);
         let automation = section.table("automation", Automation::read);
+        let thresholds = section.table("thresholds", thresholds::read);
         Some(Self {
             id: identity.id?,
             dialect,
@@ -315,6 +320,7 @@ impl Tenant {
             retry,
             adherence,
             automation,
+            thresholds,
         })
     }
 }
@@ -332,6 +338,7 @@ impl Tenant {
             retry: newer.retry,
             adherence: newer.adherence.clone(),
             automation: newer.automation.clone(),
+            thresholds: newer.thresholds.clone(),
             ..self.clone()
         };
         taken_over == *newer

@@ -1,8 +1,15 @@
 //! Live adherence: is the agent in a state that the planned activity allows, and since when is that so.
 //!
-//! One verdict at one instant, out of the plan and the last sight. Reports over time add verdicts up elsewhere.
+//! One verdict at one instant, out of the plan and the last sight. Spans of time are cut and added up in the modules below, by the
+//! same law.
 
 pub mod course;
+pub mod days;
+pub mod figures;
+pub mod ledger;
+pub mod sight;
+mod stored;
+pub mod sums;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,6 +65,75 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Why a verdict is what it is: each reason belongs to one verdict.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// In: the activity allows the state.
+    Allowed,
+    /// In: the activity does not allow the state, which lasted no longer than the tolerance.
+    Tolerated,
+    /// Out: the activity does not allow the state, which lasted longer than the tolerance.
+    Deviation,
+    /// Neutral: with a contact, which cannot be left.
+    Contact,
+    /// Neutral: somebody excused it.
+    Excused,
+    /// Unscheduled: the schedule speaks for the time and has no shift there.
+    NoShift,
+    /// Unknown: no schedule speaks for the time.
+    NoPlan,
+    /// Unknown: nobody looked, or nothing was known of the agent yet.
+    NotSeen,
+    /// Unknown: the platform did not show the agent, or the agent was not in the roster.
+    OutOfSight,
+    /// Unknown: a state of the platform that no table knows.
+    UnknownState,
+}
+
+impl Why {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Allowed,
+        Self::Tolerated,
+        Self::Deviation,
+        Self::Contact,
+        Self::Excused,
+        Self::NoShift,
+        Self::NoPlan,
+        Self::NotSeen,
+        Self::OutOfSight,
+        Self::UnknownState,
+    ];
+
+    /// The verdict that it is the reason of.
+    pub const fn verdict(self) -> Verdict {
+        match self {
+            Self::Allowed | Self::Tolerated => Verdict::In,
+            Self::Deviation => Verdict::Out,
+            Self::Contact | Self::Excused => Verdict::Neutral,
+            Self::NoShift => Verdict::Unscheduled,
+            Self::NoPlan | Self::NotSeen | Self::OutOfSight | Self::UnknownState => Verdict::Unknown,
+        }
+    }
+
+    /// The name in reports and in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Tolerated => "tolerated",
+            Self::Deviation => "deviation",
+            Self::Contact => "contact",
+            Self::Excused => "excused",
+            Self::NoShift => "no_shift",
+            Self::NoPlan => "no_plan",
+            Self::NotSeen => "not_seen",
+            Self::OutOfSight => "out_of_sight",
+            Self::UnknownState => "unknown_state",
+        }
     }
 }
 
@@ -241,28 +317,44 @@ impl AdherenceSettings {
     fn judge_state<'p>(
         &self,
         planned: PlannedNow<impl FnOnce() -> Option<&'p Activity>>,
-        (state, entered_at): (&AgentState, UtcMicros),
+        stay: (&AgentState, UtcMicros),
         now: UtcMicros,
     ) -> LiveVerdict {
+        let (why, since) = self.weigh(planned, stay, now);
+        LiveVerdict { verdict: why.verdict(), since }
+    }
+
+    /// The law itself: why the verdict at `now` is what it is, and [`LiveVerdict::since`].
+    fn weigh<'p>(
+        &self,
+        planned: PlannedNow<impl FnOnce() -> Option<&'p Activity>>,
+        (state, entered_at): (&AgentState, UtcMicros),
+        now: UtcMicros,
+    ) -> (Why, Option<UtcMicros>) {
         if matches!(state, AgentState::Unknown(_)) {
-            return LiveVerdict { verdict: Verdict::Unknown, since: Some(entered_at) };
+            let why = if state.is_out_of_sight() { Why::OutOfSight } else { Why::UnknownState };
+            return (why, Some(entered_at));
         }
         let Some(allowed) = self.allowed_for(planned.kind, planned.activity) else {
-            let off = planned.kind == PlanKind::Off;
-            let verdict = if off { Verdict::Unscheduled } else { Verdict::Unknown };
-            return LiveVerdict { verdict, since: planned.since };
+            let why = if planned.kind == PlanKind::Off { Why::NoShift } else { Why::NoPlan };
+            return (why, planned.since);
         };
         let since = planned.since.map_or(entered_at, |start| start.max(entered_at));
-        let verdict = if allowed.states.contains(state) {
-            Verdict::In
+        let why = if allowed.states.contains(state) {
+            Why::Allowed
         } else if allowed.contact_is_neutral && state.is_on_contact() {
-            Verdict::Neutral
+            Why::Contact
         } else if now.since(since) > allowed.tolerance {
-            Verdict::Out
+            Why::Deviation
         } else {
-            Verdict::In
+            Why::Tolerated
         };
-        LiveVerdict { verdict, since: Some(since) }
+        (why, Some(since))
+    }
+
+    /// The longest tolerance of any activity: a stay that goes on beyond a span by more than this cannot change a verdict in it.
+    pub fn longest_tolerance(&self) -> Duration {
+        self.known.iter().chain(self.named.values()).map(|allowed| allowed.tolerance).max().unwrap_or_default()
     }
 }
 

@@ -105,6 +105,25 @@ pub struct AuditDraft {
     pub note: Option<Hash>,
 }
 
+impl AuditDraft {
+    /// About the tenant as a whole: no agent, no transition, no note.
+    pub fn new(tenant: TenantId, at: UtcMicros, actor: impl Into<String>, action: &'static str, why: Value) -> Self {
+        Self {
+            tenant,
+            at,
+            actor: actor.into(),
+            action,
+            subject: None,
+            transition: None,
+            before: None,
+            after: None,
+            outcome: None,
+            why,
+            note: None,
+        }
+    }
+}
+
 /// An entry of the chain, as it is hashed. Read back from a stored body, it is exactly what the hash vouches for.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

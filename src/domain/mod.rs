@@ -36,6 +36,7 @@ pub mod skill;
 pub mod span;
 pub mod state;
 pub mod target;
+pub mod thresholds;
 pub mod throttle;
 pub mod time;
 pub mod transition;

@@ -31,7 +31,7 @@ use super::rule::compile::RuleSet;
 use super::time::UtcMicros;
 
 pub use super::rule::compile::Wanted;
-pub use explain::{Explanation, Outcome, RuleExplanation, explain};
+pub use explain::{Explanation, Outcome, RuleExplanation, auxiliary, explain};
 pub use facts::{Facts, Finding};
 pub use reversal::is_reversal;
 pub use view::verdict;

@@ -19,17 +19,30 @@ pub enum Kind {
     Compliance,
     /// How a figure of a skill or queue moves, and where it is odd.
     Trend,
+    /// Adherence and the figures beside it, by agent and day.
+    Adherence,
+    /// Planned against seen, cut to the microsecond.
+    Segments,
+    /// Not-ready time by state and reason code.
+    NotReady,
+    /// Mandatory breaks, planned against taken.
+    Breaks,
 }
 
 impl Kind {
     /// All of them, in the order of the docs.
-    pub const ALL: [Self; 2] = [Self::Compliance, Self::Trend];
+    pub const ALL: [Self; 6] =
+        [Self::Compliance, Self::Trend, Self::Adherence, Self::Segments, Self::NotReady, Self::Breaks];
 
     /// As commands, files and the API spell it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Compliance => "compliance",
             Self::Trend => "trend",
+            Self::Adherence => "adherence",
+            Self::Segments => "segments",
+            Self::NotReady => "not-ready",
+            Self::Breaks => "breaks",
         }
     }
 }

@@ -130,6 +130,15 @@ impl From<&Transition> for Decided {
     }
 }
 
+/// A page of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// The last of the page before.
+    pub after: Option<TransitionId>,
+    /// So many at most.
+    pub limit: usize,
+}
+
 /// The way to approvals. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Approvals {
@@ -143,19 +152,20 @@ impl Approvals {
         Self { door, reader }
     }
 
-    /// What waits for a person, the oldest first, of these teams; at most `limit` after `after`. The second is where the next page
-    /// begins.
+    /// What waits for a person, the oldest first, for one agent or all of these teams. The second is where the next page begins.
     pub async fn list(
         &self,
         tenant: &TenantId,
         teams: &Teams,
-        after: Option<TransitionId>,
-        limit: usize,
+        agent: Option<&AgentId>,
+        Page { after, limit }: Page,
     ) -> Result<(Vec<ApprovalView>, Option<TransitionId>), ReadError> {
         let mut waiting = self.reader.open_transitions(tenant).await?;
         waiting.retain(|stored| {
             let it = &stored.transition;
-            it.status.waits_for() == Some(WaitReason::Approval) && after.is_none_or(|after| it.id > after)
+            it.status.waits_for() == Some(WaitReason::Approval)
+                && after.is_none_or(|after| it.id > after)
+                && agent.is_none_or(|agent| it.agent == *agent)
         });
         if waiting.is_empty() {
             return Ok((Vec::new(), None));
@@ -165,9 +175,9 @@ impl Approvals {
         let states = self.reader.latest_states(tenant).await?;
         let states: HashMap<&AgentId, &AgentState> =
             states.iter().map(|stored| (&stored.row.agent, &stored.row.state)).collect();
-        let agent = |id: &AgentId| agents.get(id).copied();
+        let of = |id: &AgentId| agents.get(id).copied();
         waiting.retain(|stored| {
-            let team = agent(&stored.transition.agent).and_then(|agent| agent.team.as_ref());
+            let team = of(&stored.transition.agent).and_then(|agent| agent.team.as_ref());
             teams.as_ref().is_none_or(|mine| team.is_some_and(|team| mine.contains(team)))
         });
         let more = waiting.len() > limit;
@@ -176,7 +186,7 @@ impl Approvals {
         let view = |stored: StoredTransition| {
             let it = stored.transition;
             let Actor::Rule { id, version } = it.actor else { return None };
-            let who = agent(&it.agent);
+            let who = of(&it.agent);
             let because = it.explanation.get("because").and_then(|text| text.as_str()).unwrap_or_default();
             Some(ApprovalView {
                 transition: it.id,

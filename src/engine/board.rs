@@ -25,6 +25,7 @@ use crate::domain::roster::AgentSlot;
 use crate::domain::schedule::Segment;
 use crate::domain::skill::Skills;
 use crate::domain::state::AgentState;
+use crate::domain::thresholds::{Level, Thresholds};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Transition};
 
@@ -56,6 +57,8 @@ pub struct AgentCard {
     pub entered_at: Option<UtcMicros>,
     /// How long that is, in milliseconds.
     pub in_state_ms: Option<u64>,
+    /// How that stands against the tenant's thresholds: `watch` is long, `act` too long, null neither.
+    pub in_state_level: Option<Level>,
     /// Where the knowledge of the state comes from.
     pub source: Option<Source>,
     /// The change of ours that brought the state about.
@@ -154,7 +157,13 @@ pub struct OpenCard {
 
 impl AgentCard {
     /// From the roster, with the verdict on the agent and an open transition.
-    pub fn of(slot: &AgentSlot, judged: LiveVerdict, open: Option<&Transition>, now: UtcMicros) -> Self {
+    pub fn of(
+        slot: &AgentSlot,
+        judged: LiveVerdict,
+        open: Option<&Transition>,
+        thresholds: &Thresholds,
+        now: UtcMicros,
+    ) -> Self {
         let (agent, observed, standing) = (slot.agent(), slot.observed(), slot.standing(now));
         let activity = standing.activity(slot.plan());
         let planned = PlannedCard {
@@ -172,6 +181,8 @@ impl AgentCard {
             queue: observed.and_then(|observed| observed.queue.clone()),
             entered_at: observed.map(|observed| observed.entered_at),
             in_state_ms: observed.map(|observed| millis(now.since(observed.entered_at))),
+            in_state_level: observed
+                .and_then(|observed| thresholds.level(&observed.state, now.since(observed.entered_at))),
             source: observed.map(|observed| observed.source),
             transition: observed.and_then(|observed| observed.transition),
             seen_at: slot.seen_at(),
@@ -342,16 +353,16 @@ mod tests {
         roster.observe(index, observed, at(9));
         let slot = roster.agent("u_1").expect("there");
         let judged = LiveVerdict { verdict: Verdict::In, since: Some(at(5)) };
-        let card = json!(AgentCard::of(slot, judged, None, at(10)));
+        let card = json!(AgentCard::of(slot, judged, None, &Thresholds::default(), at(10)));
         let shown = json!(AgentShown::of(slot, judged, None, at(10)));
         for (key, value) in shown.as_object().expect("an object") {
             assert_eq!(&card[key], value, "{key}");
         }
         assert_eq!(card["in_state_ms"], json!(300_000));
         assert_eq!(card["next"], json!({"activity": "lunch", "start": at(30), "end": at(60), "mandatory": true}));
-        let in_break = AgentCard::of(slot, judged, None, at(40));
+        let in_break = AgentCard::of(slot, judged, None, &Thresholds::default(), at(40));
         assert!(in_break.mandatory);
         assert_eq!(in_break.next.map(|next| (next.activity, next.start)), Some(("work".to_owned(), at(60))));
-        assert_eq!(AgentCard::of(slot, judged, None, at(95)).next, None);
+        assert_eq!(AgentCard::of(slot, judged, None, &Thresholds::default(), at(95)).next, None);
     }
 }

@@ -15,6 +15,7 @@ use super::readiness::Readiness;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::figures::Figures;
 use crate::domain::ids::TenantId;
+use crate::domain::thresholds::Thresholds;
 use crate::domain::time::UtcMicros;
 use crate::platform::budget::Budget;
 use crate::platform::{Answer, ClockOffset, Platform};
@@ -47,6 +48,8 @@ pub struct Link {
     pub reporting_budget: Mutex<Budget>,
     /// The newest figures of skills and queues, told when they are stored.
     pub figures: watch::Sender<Arc<Figures>>,
+    /// What lists and pages mark; a reload tells others.
+    pub thresholds: watch::Sender<Arc<Thresholds>>,
     /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.
     pub offset: Mutex<ClockOffset>,
     /// What the keeper counts.

@@ -5,6 +5,7 @@
 //! pass whose commit fails is forgotten whole: the keeper starts again from the store, on the path that also follows a crash.
 
 pub mod accounts;
+pub mod adherence_days;
 pub mod approvals;
 pub mod board;
 pub mod calls;

@@ -14,12 +14,13 @@ use utoipa::ToSchema;
 use utoipa::openapi::path::{HttpMethod, Operation, PathItem, Paths};
 use utoipa::openapi::response::{Response as Answer, ResponseBuilder};
 use utoipa::openapi::schema::{AllOfBuilder, Components, ObjectBuilder, Schema, Type};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr};
 use utoipa_swagger_ui::Config;
 
 use super::ApiState;
+use super::auth::COOKIE;
 use super::problem::{Code, Problem, ProblemDocument};
 use super::routes::{Kind, Needs, described};
 use crate::domain::ids::{
@@ -32,8 +33,9 @@ use crate::domain::time::UtcMicros;
 /// Where the document is.
 const PLACE: &str = "/api/v1/openapi.json";
 
-/// The name of the bearer token's scheme.
+/// The names of the two ways to be known: a bearer token, and the cookie of somebody who has signed in.
 const TOKEN: &str = "token";
+const SESSION: &str = "session";
 
 /// What the page may load: its own files; it writes styles into itself, and pictures of a line.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
@@ -77,6 +79,10 @@ pub(super) fn frame() -> OpenApi {
     components.schemas = named();
     let token = Http::new(HttpAuthScheme::Bearer);
     components.security_schemes.insert(TOKEN.to_owned(), RefOr::T(SecurityScheme::Http(token)));
+    let words = "Of whoever has signed in. On this machine without TLS it is `shiftkeeper-PORT`. What changes something takes \
+                 `Sec-Fetch-Site` or `Origin` beside it, which browsers send by themselves.";
+    let session = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(COOKIE, words)));
+    components.security_schemes.insert(SESSION.to_owned(), RefOr::T(session));
     OpenApiBuilder::new().info(info).tags(Some(tags)).components(Some(components)).build()
 }
 
@@ -124,9 +130,13 @@ pub(super) fn operation<'a>(item: &'a PathItem, method: &HttpMethod) -> Option<&
 
 /// Adds to a row's operations what follows from the row.
 pub(super) fn complete(paths: &mut Paths, needs: Needs, kind: Kind, refuses: &[Code]) {
+    // Whoever is known by what a browser adds by itself, `guard` turns away where another site's page wants a change.
+    let with_cross_site = [refuses, &[Code::CrossSite]].concat();
     for item in paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
-        for operation in operations.into_iter().flatten() {
+        let changes = [&mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
+        let changes = changes.into_iter().map(|operation| (operation, &*with_cross_site));
+        for (operation, refuses) in [(&mut item.get, refuses)].into_iter().chain(changes) {
+            let Some(operation) = operation else { continue };
             say_needs(operation, needs);
             say_errors(operation, needs, kind, refuses);
         }
@@ -142,7 +152,8 @@ fn say_needs(operation: &mut Operation, needs: Needs) {
         Needs::Right(right) => format!("Takes the right `{}`.", right.name()),
         Needs::SignedIn => "Takes no right but to be known.".to_owned(),
     };
-    operation.security = Some(vec![SecurityRequirement::new(TOKEN, [] as [&str; 0])]);
+    let either = [TOKEN, SESSION].map(|scheme| SecurityRequirement::new(scheme, [] as [&str; 0]));
+    operation.security = Some(either.into());
     let said = operation.description.take().filter(|text| !text.is_empty());
     operation.description = Some(said.map_or(words.clone(), |said| format!("{said}\n\n{words}")));
 }
@@ -151,8 +162,13 @@ fn say_errors(operation: &mut Operation, needs: Needs, kind: Kind, refuses: &[Co
     let mut codes: Vec<Code> = vec![Code::Internal];
     match needs {
         Needs::Nothing => {}
-        Needs::SignedIn => codes.push(Code::Unauthorized),
-        Needs::Right(_) => codes.extend([Code::Unauthorized, Code::NotPermitted, Code::StoreUnreadable]),
+        // Nobody is known by what a proxy says that is none, or says twice, or that gives nothing.
+        Needs::SignedIn | Needs::Right(_) => {
+            codes.extend([Code::Unauthorized, Code::NotPermitted, Code::NotAProxy, Code::BadRequest]);
+        }
+    }
+    if matches!(needs, Needs::Right(_)) {
+        codes.push(Code::StoreUnreadable);
     }
     if operation.parameters.as_ref().is_some_and(|all| !all.is_empty()) {
         codes.push(Code::BadRequest);
@@ -318,6 +334,28 @@ mod tests {
                 }
                 let answers = operation["responses"].as_object().expect("answers");
                 assert!(answers.contains_key("500") && answers.len() > 1, "{place}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_something_says_that_other_sites_are_turned_away_and_what_takes_a_right_how_one_is_known() {
+        let document = document();
+        let schemes = &document["components"]["securitySchemes"];
+        assert_eq!(
+            (&schemes[SESSION]["in"], &schemes[SESSION]["name"]),
+            (&"cookie".into(), &COOKIE.into()),
+            "{schemes}"
+        );
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                let refused = operation["responses"]["403"]["description"].as_str().unwrap_or_default();
+                let changes = method != "get" || path == "/live";
+                assert_eq!(refused.contains("cross_site"), changes, "{method} {path}: {refused}");
+                let security = operation["security"].as_array().expect("a list");
+                let ways: Vec<&String> =
+                    security.iter().flat_map(|way| way.as_object().expect("a way").keys()).collect();
+                assert!(ways.is_empty() || ways == [TOKEN, SESSION], "{method} {path}: {ways:?}");
             }
         }
     }

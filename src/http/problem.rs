@@ -1,6 +1,7 @@
 //! Errors as RFC 9457 problem documents with a stable `code`. What goes wrong inside is logged here, once, and not told.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
@@ -64,12 +65,15 @@ codes! {
     BeyondOwn = "beyond_own" in FORBIDDEN: "nobody can give rights, tenants or teams that he does not have himself",
     CrossSite = "cross_site" in FORBIDDEN: "a page of another site asks for this in the name of whoever has signed in",
     NotAProxy = "not_a_proxy" in FORBIDDEN: "the request says who has signed in, and comes from no proxy that is believed",
+    PasswordWrong = "password_wrong" in FORBIDDEN: "the present password is another one",
+    SessionNeeded = "session_needed" in FORBIDDEN: "only who has signed in here has a password and sessions of his own",
     SignInRefused = "sign_in_refused" in FORBIDDEN: "nobody can sign in over this line; `detail` says why",
     NoSuchTenant = "no_such_tenant" in NOT_FOUND: "no such tenant, or none within the token's reach",
     NoSuchAgent = "no_such_agent" in NOT_FOUND: "the tenant has no agent of that id, or none within the caller's reach",
     NoSuchTransition = "no_such_transition" in NOT_FOUND: "the tenant has no transition of that id",
     NoSuchAccount = "no_such_account" in NOT_FOUND: "no account of that id, or none within reach",
     NoSuchToken = "no_such_token" in NOT_FOUND: "no stored token of that id, or none within reach",
+    NoSuchSession = "no_such_session" in NOT_FOUND: "the account has no session of that id, or it is over",
     NoSuchJob = "no_such_job" in NOT_FOUND: "there is no job of that id",
     NoSuchWebhook = "no_such_webhook" in NOT_FOUND: "no endpoint of that id serves or served the tenant",
     NoSuchEvent = "no_such_event" in NOT_FOUND: "the tenant has no event of that id, or has it no more",
@@ -162,8 +166,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// `code` is stable; `detail` is for a person.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), more: Map::new(), retry_after_s: None }
     }
 
@@ -262,6 +265,9 @@ impl From<AccountError> for Problem {
             | AccountError::TooMany(_)
             | AccountError::Grant
             | AccountError::Expiry => Self::of(Code::AccountRefused, detail),
+            AccountError::NoSession(_) => Self::of(Code::NoSuchSession, detail),
+            AccountError::WrongPassword => Self::of(Code::PasswordWrong, detail),
+            AccountError::Slow(wait) => too_often(wait, detail),
             AccountError::Busy => Self::of(Code::Unavailable, detail).retry_after(2),
             AccountError::Store(error) => not_stored(error, detail),
         }
@@ -273,13 +279,15 @@ impl From<SignInError> for Problem {
         let detail = error.to_string();
         match error {
             SignInError::Wrong | SignInError::Link => Self::of(Code::SignInWrong, detail),
-            SignInError::Slow(wait) => {
-                Self::of(Code::SignInSlow, detail).retry_after(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX))
-            }
+            SignInError::Slow(wait) => too_often(wait, detail),
             SignInError::Busy => Self::of(Code::Unavailable, detail).retry_after(2),
             SignInError::Store(error) => not_stored(error, detail),
         }
     }
+}
+
+fn too_often(wait: Duration, detail: String) -> Problem {
+    Problem::of(Code::SignInSlow, detail).retry_after(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX))
 }
 
 fn not_stored(error: CommitError, detail: String) -> Problem {
@@ -331,7 +339,8 @@ impl From<BytesRejection> for Problem {
     }
 }
 
-fn bad_body(status: StatusCode, text: String) -> Problem {
+/// A body that cannot be taken, by what is wrong with it.
+pub(super) fn bad_body(status: StatusCode, text: String) -> Problem {
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let detail = format!(

@@ -77,55 +77,52 @@ pub(super) struct KeyHeader {
     key: Option<String>,
 }
 
-/// As [`once`], with the `version` of what is answered as its `ETag`.
-pub(super) async fn once_versioned<W>(
-    state: &ApiState,
-    caller: &Caller,
-    tenant: Option<&TenantId>,
-    key: Option<IdempotencyKey>,
-    work: W,
-) -> Result<Response, Problem>
-where
-    W: Future<Output = Result<Answer, Problem>> + Send + 'static,
-{
-    #[derive(serde::Deserialize)]
-    struct Versioned {
-        version: String,
-    }
-    let answer = carried_out(state, caller, tenant, key, work).await?;
-    let version = serde_json::from_str(&answer.body).map(|Versioned { version }| Version::of(version));
-    let mut response = told(answer);
-    if let Ok(version) = version {
-        let (name, value) = version.header();
-        response.headers_mut().insert(name, value);
-    }
-    Ok(response)
-}
-
 /// Does what is asked, under a key only once. Rights have been checked.
-pub(super) async fn once<W>(
+pub(super) async fn once(
     state: &ApiState,
     caller: &Caller,
     tenant: Option<&TenantId>,
     key: Option<IdempotencyKey>,
-    work: W,
-) -> Result<Response, Problem>
-where
-    W: Future<Output = Result<Answer, Problem>> + Send + 'static,
-{
+    work: impl Future<Output = Result<Answer, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
     Ok(told(carried_out(state, caller, tenant, key, work).await?))
 }
 
-async fn carried_out<W>(
+/// As [`once`], with the `version` of what is answered as its `ETag`.
+pub(super) async fn once_versioned(
     state: &ApiState,
     caller: &Caller,
     tenant: Option<&TenantId>,
     key: Option<IdempotencyKey>,
-    work: W,
-) -> Result<Answer, Problem>
-where
-    W: Future<Output = Result<Answer, Problem>> + Send + 'static,
-{
+    work: impl Future<Output = Result<Answer, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let answer = carried_out(state, caller, tenant, key, work).await?;
+    let version = version_of(&answer);
+    let mut response = told(answer);
+    response.headers_mut().extend(version.map(|version| version.header()));
+    Ok(response)
+}
+
+/// A text or a number; what is gone has none.
+fn version_of(answer: &Answer) -> Option<Version> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: serde_json::Value,
+    }
+    match serde_json::from_str(&answer.body).ok()? {
+        Versioned { version: serde_json::Value::String(text) } => Some(Version::of(text)),
+        Versioned { version: serde_json::Value::Number(number) } => Some(Version::of(number)),
+        Versioned { .. } => None,
+    }
+}
+
+async fn carried_out(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: Option<&TenantId>,
+    key: Option<IdempotencyKey>,
+    work: impl Future<Output = Result<Answer, Problem>> + Send + 'static,
+) -> Result<Answer, Problem> {
     let token: Arc<str> = caller.owner();
     match key {
         Some(key) => state.repeats.once(tenant.cloned(), token, key, work).await,

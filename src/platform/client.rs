@@ -18,6 +18,7 @@ use crate::domain::secret::Secret;
 use crate::domain::time::UtcMicros;
 
 use super::error::{Failure, excerpt};
+use super::trust::Trust;
 
 /// How long an unused connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(15);
@@ -38,11 +39,18 @@ pub struct ClientSettings {
     pub request_timeout: Duration,
     /// A proxy for every request, which may hold credentials; none is taken from the environment.
     pub proxy: Option<Secret>,
+    /// Whose certificates are taken.
+    pub trust: Trust,
 }
 
 impl Default for ClientSettings {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(5), request_timeout: Duration::from_secs(10), proxy: None }
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(10),
+            proxy: None,
+            trust: Trust::System,
+        }
     }
 }
 
@@ -55,9 +63,12 @@ pub enum ClientError {
     /// TLS or the resolver could not be set up.
     #[error("the HTTP client cannot be set up")]
     Setup(#[source] reqwest::Error),
+    /// The certificates that are to be trusted cannot be.
+    #[error("the certificates that are to be trusted cannot be used")]
+    Trust(#[source] rustls::Error),
 }
 
-/// Builds a client. TLS is rustls on ring, with the system's certificates.
+/// Builds a client. TLS is rustls on ring.
 pub fn build(settings: &ClientSettings) -> Result<Client, ClientError> {
     install_tls_provider();
     let mut builder = Client::builder()
@@ -73,6 +84,11 @@ pub fn build(settings: &ClientSettings) -> Result<Client, ClientError> {
     if let Some(proxy) = &settings.proxy {
         builder = builder.proxy(Proxy::all(proxy.expose()).map_err(|_| ClientError::Proxy)?);
     }
+    builder = match &settings.trust {
+        Trust::System => builder,
+        Trust::Named(named) => builder.tls_backend_preconfigured(named.config().map_err(ClientError::Trust)?),
+        Trust::Anybody => builder.tls_danger_accept_invalid_certs(true),
+    };
     builder.build().map_err(|error| ClientError::Setup(error.without_url()))
 }
 

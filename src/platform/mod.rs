@@ -21,6 +21,7 @@ pub mod retry;
 pub mod share;
 pub mod snapshot;
 pub mod token;
+pub mod trust;
 pub mod vitals;
 
 use std::fmt;

@@ -3,6 +3,7 @@
 //! A report ([`request::Kind`]) pushes typed rows ([`document`]); [`writers`] make files of them, [`export`] puts a [`manifest`] beside each,
 //! and [`verify`] holds a file, its manifest and the store against each other.
 
+pub mod adherence;
 pub mod chart;
 pub mod compliance;
 pub mod document;

@@ -7,8 +7,10 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::adherence::{self, break_list, by_day as days, not_ready_time, segment_list};
 use super::document::{Definition, Recount, ReportError, Section, Sink};
 use super::{compliance, trend};
+use crate::domain::adherence::figures::Variant;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName, TenantId};
 pub use crate::domain::report_run::Kind;
 use crate::domain::time::UtcMicros;
@@ -20,6 +22,10 @@ impl Kind {
         match self {
             Self::Compliance => "Compliance",
             Self::Trend => "Trend",
+            Self::Adherence => "Adherence",
+            Self::Segments => "Segments",
+            Self::NotReady => "Not-ready time",
+            Self::Breaks => "Mandatory breaks",
         }
     }
 
@@ -28,6 +34,10 @@ impl Kind {
         match self {
             Self::Compliance => compliance::SECTIONS,
             Self::Trend => trend::SECTIONS,
+            Self::Adherence => days::SECTIONS,
+            Self::Segments => segment_list::SECTIONS,
+            Self::NotReady => not_ready_time::SECTIONS,
+            Self::Breaks => break_list::SECTIONS,
         }
     }
 
@@ -36,13 +46,17 @@ impl Kind {
         match self {
             Self::Compliance => "logs",
             Self::Trend => "points",
+            Self::Adherence => "days",
+            Self::Segments => "segments",
+            Self::NotReady => "agents",
+            Self::Breaks => "breaks",
         }
     }
 
     /// The filters that it knows.
     pub const fn filters(self) -> &'static [&'static str] {
         match self {
-            Self::Compliance => &["teams", "agents"],
+            Self::Compliance | Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => &["teams", "agents"],
             Self::Trend => &["skill", "queue", "figure", "window", "threshold"],
         }
     }
@@ -50,7 +64,8 @@ impl Kind {
     /// The variants of its formula, by name and in words; the first holds where none is named. Empty where there is one formula.
     pub const fn variants(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Compliance | Self::Trend => &[],
+            Self::Adherence => Variant::NAMES,
+            Self::Compliance | Self::Trend | Self::Segments | Self::NotReady | Self::Breaks => &[],
         }
     }
 
@@ -59,14 +74,18 @@ impl Kind {
         match self {
             Self::Compliance => compliance::definitions(request),
             Self::Trend => trend::definitions(request),
+            Self::Adherence => days::definitions(request),
+            Self::Segments => segment_list::definitions(request),
+            Self::NotReady => not_ready_time::definitions(request),
+            Self::Breaks => break_list::definitions(request),
         }
     }
 
     /// What a reader has to know of this span, a sentence each.
-    #[expect(clippy::unused_async, reason = "the notes of a report may have to be read from the store")]
-    pub async fn notes(self, _request: &Request, _reader: &Reader) -> Result<Vec<String>, ReportError> {
+    pub async fn notes(self, request: &Request, reader: &Reader) -> Result<Vec<String>, ReportError> {
         match self {
             Self::Compliance | Self::Trend => Ok(Vec::new()),
+            Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => adherence::notes(request, reader).await,
         }
     }
 
@@ -80,6 +99,10 @@ impl Kind {
         match self {
             Self::Compliance => compliance::write(request, reader, sink).await,
             Self::Trend => trend::write(request, reader, sink).await,
+            Self::Adherence => days::write(request, reader, sink).await,
+            Self::Segments => segment_list::write(request, reader, sink).await,
+            Self::NotReady => not_ready_time::write(request, reader, sink).await,
+            Self::Breaks => break_list::write(request, reader, sink).await,
         }
     }
 
@@ -88,6 +111,10 @@ impl Kind {
         match self {
             Self::Compliance => Some(Box::new(compliance::Again::default())),
             Self::Trend => None,
+            Self::Adherence => Some(Box::new(days::Again::default())),
+            Self::Segments => Some(Box::new(segment_list::Again::default())),
+            Self::NotReady => Some(Box::new(not_ready_time::Again::default())),
+            Self::Breaks => Some(Box::new(break_list::Again::default())),
         }
     }
 }

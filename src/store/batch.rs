@@ -86,7 +86,8 @@ pub(super) enum Placeholders {
 #[derive(Debug)]
 pub(super) struct Script {
     placeholders: Placeholders,
-    made: HashMap<(&'static str, usize), Arc<str>>,
+    /// By the whole statement: several may begin alike.
+    made: HashMap<(ManyRows, usize), Arc<str>>,
     waiting: String,
     /// The tables that what waits writes to.
     waiting_tables: Vec<&'static str>,
@@ -106,7 +107,7 @@ impl Script {
 
     fn text(&mut self, statement: &ManyRows, rows: usize) -> Arc<str> {
         let text = || statement.text(rows, self.placeholders).into();
-        Arc::clone(self.made.entry((statement.head, rows)).or_insert_with(text))
+        Arc::clone(self.made.entry((*statement, rows)).or_insert_with(text))
     }
 
     /// Forgets what waits: the transaction that it was for has failed.
@@ -311,6 +312,16 @@ mod tests {
             ("DELETE FROM agents WHERE (tenant, id) IN (VALUES", "agents"),
         ] {
             assert_eq!(ManyRows { head, width: 1, tail: "" }.table(), table);
+        }
+    }
+
+    #[test]
+    fn statements_that_begin_alike_are_kept_apart() {
+        let one = ManyRows { head: "UPDATE t SET a = 1 FROM (VALUES", width: 1, tail: ") AS v WHERE t.b = v.column1" };
+        let other = ManyRows { tail: ") AS v WHERE t.c = v.column1", ..one };
+        let mut script = Script::new(Placeholders::Bare);
+        for statement in [&one, &other, &one] {
+            assert_eq!(*script.text(statement, 1), statement.text(1, Placeholders::Bare));
         }
     }
 

@@ -2,12 +2,14 @@
 //!
 //! Nothing here knows SQL.
 
+mod adherence;
 mod sets;
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub use self::adherence::{AdherenceChange, AdherenceDay, SightSpan};
 pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, LeftOut, SkillWrite};
 use super::access::AccessChange;
 use super::outbox::OutboxChange;
@@ -86,6 +88,8 @@ pub struct Commit {
     pub skills: Vec<SkillWrite>,
     /// The skills of agents, each agent's whole.
     pub agent_skills: Vec<AgentSkillsWrite>,
+    /// What is kept of adherence.
+    pub adherence: AdherenceChange,
     /// Who may use the daemon.
     pub access: AccessChange,
 }
@@ -121,6 +125,7 @@ impl Commit {
             change_sets,
             skills,
             agent_skills,
+            adherence,
             access,
         } = self;
         agents.is_empty()
@@ -150,6 +155,7 @@ impl Commit {
             && change_sets.is_empty()
             && skills.is_empty()
             && agent_skills.is_empty()
+            && adherence.is_empty()
             && access.is_empty()
     }
 }

@@ -8,6 +8,7 @@ use sqlx::AnyConnection;
 use super::batch::{self, Script, Values};
 use super::change::{AgentSchedule, AgentSkillsWrite, AgentWrite, Commit, ScheduleImport};
 use super::error::CommitError;
+use super::tables::adherence;
 use super::tables::schedule::{
     ADD_COVERAGE, ADD_SHIFTS, ADD_VERSION, CLEAR_STAGED, CURRENT, RETIRE_COVERAGE, RETIRE_IN_COVERAGE,
     RETIRE_OVERLAPPED, STILL_IN_FORCE, TENANTS,
@@ -154,7 +155,8 @@ pub(super) async fn switch(
             .count(import.agents.len() as u64)
             .count(import.shifts() as u64);
     })
-    .await
+    .await?;
+    adherence::mark_planned(connection, &import.tenant, version, from).await
 }
 
 impl ScheduleImport {

@@ -86,6 +86,12 @@ const SHIPPED: &[Shipped] = &[
         postgres: include_str!("../../migrations/postgres/0012_rules.sql"),
     },
     Shipped {
+        version: 13,
+        name: "adherence days",
+        sqlite: include_str!("../../migrations/sqlite/0013_adherence_days.sql"),
+        postgres: include_str!("../../migrations/postgres/0013_adherence_days.sql"),
+    },
+    Shipped {
         version: 14,
         name: "report runs",
         sqlite: include_str!("../../migrations/sqlite/0014_report_runs.sql"),

@@ -38,10 +38,10 @@ pub use access::AccessChange;
 pub use backup::{BackupError, BackupMade, back_up, partial_path};
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
-    AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite,
-    Commit, Committed, FiguresWrite, FindingKind, HistoryRow, HistoryWrite, IdempotencyRow, Imported, JobRun, JobState,
-    LeftOut, NoteWrite, RemembersWrite, RuleFinding, RuleVersion, ScheduleImport, SkillWrite, SubscriptionRow,
-    SubscriptionWrite, TenantStatus,
+    AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AuditPrune, CallWrite,
+    ChangeSetRow, ChangeSetWrite, Commit, Committed, FiguresWrite, FindingKind, HistoryRow, HistoryWrite,
+    IdempotencyRow, Imported, JobRun, JobState, LeftOut, NoteWrite, RemembersWrite, RuleFinding, RuleVersion,
+    ScheduleImport, SightSpan, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::Checkpointed;
 pub use control::DaemonRow;
@@ -52,6 +52,7 @@ pub use outbox::{AttemptWrite, DeliveryWrite, EndpointWrite, Forgotten, OutboxCh
 pub use reader::Reader;
 pub use restore::{RestoreError, Restored, restore};
 pub use size::Footprint;
+pub use tables::adherence_reading::{AdherenceGround, AgentFacts, PackedDay};
 pub use tables::agents::StoredAgent;
 pub use tables::audit::{EntryColumns, StoredEntry};
 pub use tables::audit_heads::StoredHead;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::change::{Commit, HistoryWrite};
 use super::error::CommitError;
+use super::tables::adherence::Settled;
 use super::tables::{audit, events, history};
 use crate::domain::audit::ChainHead;
 use crate::domain::ids::{AgentId, TenantId};
@@ -33,6 +34,7 @@ pub(super) struct Tails {
     pub(super) heads: HashMap<TenantId, ChainHead>,
     pub(super) history: Numbers,
     pub(super) events: Numbers,
+    pub(super) settled: Settled,
 }
 
 impl Tails {
@@ -47,6 +49,7 @@ impl Tails {
                 let head = audit::stored_head(connection, tenant).await?;
                 self.history.0.insert(tenant.clone(), history::last_id(connection, tenant).await?);
                 self.events.0.insert(tenant.clone(), events::last_number(connection, tenant).await?);
+                self.settled.load(connection, tenant).await?;
                 self.heads.insert(tenant.clone(), head);
             }
         }

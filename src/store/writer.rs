@@ -19,8 +19,8 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    access, agents, audit, audit_heads, calls, change_sets, deliveries, events, exceptions, figures, history, jobs,
-    memory as automation, report_runs, rules, skills, transitions, upkeep,
+    access, adherence, agents, audit, audit_heads, calls, change_sets, deliveries, events, exceptions, figures,
+    history, jobs, memory as automation, report_runs, rules, skills, transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;
@@ -556,7 +556,7 @@ async fn apply(
 ) -> Result<Vec<Committed>, CommitError> {
     let Memory { script, tails, latest, news } = memory;
     tails.load(connection, group.iter().flat_map(|commit| numbered_tenants(commit))).await?;
-    let Tails { heads, history: history_ids, events: event_numbers } = tails;
+    let Tails { heads, history: history_ids, events: event_numbers, settled } = tails;
     let states = async {
         agents::write(connection, script, group.iter().flat_map(|commit| &commit.agents)).await?;
         let steps = group.iter().flat_map(|commit| &commit.history);
@@ -587,6 +587,7 @@ async fn apply(
     audit_heads::write(connection, script, group).await?;
     change_sets::write(connection, script, group).await?;
     skills::write(connection, script, group).await?;
+    adherence::write(connection, script, settled, group).await?;
     access::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group

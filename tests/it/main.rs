@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod adherence;
 mod console;
 mod deploy;
 mod face;

@@ -3,16 +3,14 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
-use serde::Deserialize as _;
-use serde_json::Value;
+use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use super::{Row, Standing};
-use crate::cli::daemon::{Ask, Daemon, DaemonError};
+use crate::cli::caller::Caller;
+use crate::cli::daemon::DaemonError;
 use crate::clock::{RealTime, Stopwatch};
-use crate::config::{Config, Right};
-use crate::domain::ids::{TenantId, TransitionId};
+use crate::domain::ids::TransitionId;
 use crate::domain::transition::Transition;
 
 /// The pause between two rounds of questions.
@@ -23,16 +21,10 @@ const AT_ONCE: usize = 8;
 
 /// Asks about every open row until none is left or `wait` is over. A daemon that is away for a while (a restart) is waited
 /// for; when it is still away at the end, that is the error. The rows are then as they were known last.
-pub(super) async fn until_final(
-    config: &Config,
-    daemon: &Daemon,
-    tenant: &TenantId,
-    rows: &mut [Row],
-    wait: Duration,
-) -> Result<(), DaemonError> {
+pub(super) async fn until_final(caller: &Caller, rows: &mut [Row], wait: Duration) -> Result<(), DaemonError> {
     let watch = Stopwatch::start();
     loop {
-        let trouble = round(config, daemon, tenant, rows).await?;
+        let trouble = round(caller, rows).await?;
         if rows.iter().all(|row| row.standing != Standing::Open) {
             return Ok(());
         }
@@ -45,12 +37,7 @@ pub(super) async fn until_final(
 }
 
 /// One question about each open row; gives the trouble that may pass, if there was some.
-async fn round(
-    config: &Config,
-    daemon: &Daemon,
-    tenant: &TenantId,
-    rows: &mut [Row],
-) -> Result<Option<DaemonError>, DaemonError> {
+async fn round(caller: &Caller, rows: &mut [Row]) -> Result<Option<DaemonError>, DaemonError> {
     let mut open = rows
         .iter()
         .enumerate()
@@ -64,8 +51,8 @@ async fn round(
         while asked.len() < AT_ONCE
             && let Some((place, id)) = open.next()
         {
-            let (config, daemon, tenant) = (config.clone(), daemon.clone(), tenant.clone());
-            asked.spawn(async move { (place, look(&config, &daemon, &tenant, id).await) });
+            let caller = caller.clone();
+            asked.spawn(async move { (place, look(&caller, id).await) });
         }
         match asked.join_next().await {
             None => return Ok(trouble),
@@ -78,18 +65,27 @@ async fn round(
     }
 }
 
-async fn look(config: &Config, daemon: &Daemon, tenant: &TenantId, id: TransitionId) -> Result<Row, DaemonError> {
-    let path = format!("/api/v1/transitions/{id}");
-    let query = [("tenant", tenant.as_str())];
-    let ask = Ask { method: Method::GET, path: &path, right: Right::Read, tenant, query: &query };
-    let answer = daemon.ask(config, ask, |request| request).await?;
-    row(&answer).ok_or_else(|| DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK })
+async fn look(caller: &Caller, id: TransitionId) -> Result<Row, DaemonError> {
+    Ok(row(&caller.get(&format!("/api/v1/transitions/{id}"), &[]).await?))
 }
 
-fn row(answer: &Value) -> Option<Row> {
-    let transition = Transition::deserialize(answer).ok()?;
-    let last_error = answer["attempt_log"].as_array().and_then(|log| log.last()?.get("error")?.as_str());
-    Some(Row::of_transition(&transition).with_last_error(&transition.status, last_error))
+/// A transition as it is shown, as far as it is needed here.
+#[derive(Deserialize)]
+struct Shown {
+    #[serde(flatten)]
+    transition: Transition,
+    #[serde(default)]
+    attempt_log: Vec<Attempt>,
+}
+
+#[derive(Deserialize)]
+struct Attempt {
+    error: Option<String>,
+}
+
+fn row(shown: &Shown) -> Row {
+    let last_error = shown.attempt_log.last().and_then(|attempt| attempt.error.as_deref());
+    Row::of_transition(&shown.transition).with_last_error(&shown.transition.status, last_error)
 }
 
 #[cfg(test)]
@@ -108,7 +104,7 @@ mod tests {
             "status": "waiting", "why": "retry", "until": null, "accepted_at": null, "finished_at": null,
             "attempt_log": [{"attempt": 1, "error": "first"}, {"attempt": 2, "error": "it does not answer (503)"}],
         });
-        let row = row(&answer).expect("the API's own shape");
+        let row = row(&serde_json::from_value(answer).expect("the API's own shape"));
         assert_eq!((row.status.as_str(), row.standing), ("waiting", Standing::Open));
         let words = "waits for the next try after a failed one (given up at 2026-10-26T13:30:00Z); the last try: it does not \
                      answer (503)";

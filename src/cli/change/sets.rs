@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::table::{lines, listed, shown};
 use super::{WhenOnContact, parse_span, parse_state, whole_seconds};
+use crate::cli::caller::Caller;
 use crate::cli::config_args::ConfigArgs;
-use crate::cli::daemon::{Ask, Daemon, DaemonError};
+use crate::cli::daemon::DaemonError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, print, print_json};
-use crate::cli::scope::{one_tenant, usage};
+use crate::cli::scope::usage;
 use crate::cli::talk::say;
 use crate::clock::{RealTime, Stopwatch};
-use crate::config::{Config, Right};
+use crate::config::Right;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
 use crate::domain::policy::OnContact;
 use crate::domain::state::AgentState;
@@ -245,42 +245,24 @@ pub(super) async fn run(command: SetCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The daemon, asked for one tenant.
-struct Caller {
-    config: Config,
-    daemon: Daemon,
-    tenant: TenantId,
+/// The daemon, asked for one tenant, and how its answers are printed.
+struct Desk {
+    caller: Caller,
     output: Output,
 }
 
-impl Caller {
+impl Desk {
     async fn of(common: &CommonArgs) -> anyhow::Result<Self> {
-        let config = common.config.load_for_command()?.config;
-        let tenant = one_tenant(&config, common.tenant.as_ref())?.id.clone();
-        let daemon = Daemon::find(&config).await?;
-        Ok(Self { config, daemon, tenant, output: common.output })
+        Ok(Self { caller: Caller::of(&common.config, common.tenant.as_ref()).await?, output: common.output })
     }
 
-    async fn get(&self, path: &str, more: &[(&str, &str)]) -> Result<Value, DaemonError> {
-        let query: Vec<(&str, &str)> =
-            [("tenant", self.tenant.as_str())].into_iter().chain(more.iter().copied()).collect();
-        let ask = Ask { method: Method::GET, path, right: Right::Read, tenant: &self.tenant, query: &query };
-        self.daemon.ask(&self.config, ask, |request| request).await
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<SetView> {
-        let ask = Ask { method: Method::POST, path, right: Right::Change, tenant: &self.tenant, query: &[] };
-        let answer = self.daemon.ask(&self.config, ask, |request| request.json(body)).await;
-        Ok(serde_json::from_value(answer.map_err(DaemonError::into_failure)?)?)
+    async fn post(&self, path: &str, body: Value) -> anyhow::Result<SetView> {
+        self.caller.post(Right::Change, path, body).await.map_err(DaemonError::into_failure)
     }
 
     async fn look(&self, id: ChangeSetId, agents: bool) -> Result<SetView, DaemonError> {
         let agents = if agents { "true" } else { "false" };
-        let answer = self.get(&format!("/api/v1/change-sets/{id}"), &[("agents", agents)]).await?;
-        serde_json::from_value(answer).map_err(|_| DaemonError::NotShiftkeeper {
-            url: self.daemon.url().to_owned(),
-            status: reqwest::StatusCode::OK,
-        })
+        self.caller.get(&format!("/api/v1/change-sets/{id}"), &[("agents", agents)]).await
     }
 
     /// A plan, with how to go on.
@@ -340,9 +322,8 @@ impl Caller {
 
 async fn plan(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let select = selection(&args)?;
-    let caller = Caller::of(&args.common).await?;
+    let desk = Desk::of(&args.common).await?;
     let body = json!({
-        "tenant": caller.tenant,
         "select": select,
         "to": args.to.name(),
         "reason": args.reason,
@@ -352,8 +333,8 @@ async fn plan(args: PlanArgs) -> anyhow::Result<ExitCode> {
         "deadline_s": args.deadline.map(whole_seconds),
         "note": args.how.note,
     });
-    let plan = caller.post("/api/v1/change-sets", &body).await?;
-    Ok(caller.print_plan(&plan, args.save.as_deref())?.into())
+    let plan = desk.post("/api/v1/change-sets", body).await?;
+    Ok(desk.print_plan(&plan, args.save.as_deref())?.into())
 }
 
 /// Whom the options mean, as the API takes it.
@@ -403,43 +384,43 @@ async fn apply(args: ApplyArgs) -> anyhow::Result<ExitCode> {
         (None, Some(id), Some(hash)) => (id, hash),
         (None, ..) => return Err(usage("name a plan's ID with --hash, or its file with --plan".into())),
     };
-    let caller = Caller::of(&common).await?;
-    let body = json!({"tenant": caller.tenant, "hash": hash});
-    let started = caller.post(&format!("/api/v1/change-sets/{id}/start"), &body).await?;
+    let desk = Desk::of(&common).await?;
+    let body = json!({"hash": hash});
+    let started = desk.post(&format!("/api/v1/change-sets/{id}/start"), body).await?;
     let Some(wait) = args.wait else {
-        caller.print_set(&started)?;
+        desk.print_set(&started)?;
         return Ok(Exit::Done.into());
     };
-    let set = caller.until_ended(id, wait).await?;
-    caller.print_set(&set)?;
+    let set = desk.until_ended(id, wait).await?;
+    desk.print_set(&set)?;
     Ok(exit_of(&set).into())
 }
 
 async fn follow(args: FollowArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.one.common).await?;
-    let set = caller.until_ended(args.one.id, args.wait.unwrap_or(FOLLOWED)).await?;
-    caller.print_set(&set)?;
+    let desk = Desk::of(&args.one.common).await?;
+    let set = desk.until_ended(args.one.id, args.wait.unwrap_or(FOLLOWED)).await?;
+    desk.print_set(&set)?;
     Ok(exit_of(&set).into())
 }
 
 async fn undo(args: UndoArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.one.common).await?;
+    let desk = Desk::of(&args.one.common).await?;
     let body = json!({
-        "tenant": caller.tenant,
         "on_contact": args.how.on_contact.map(OnContact::from),
         "urgent": args.how.urgent,
         "below_floor": args.how.below_floor,
         "note": args.how.note,
     });
-    let plan = caller.post(&format!("/api/v1/change-sets/{}/undo", args.one.id), &body).await?;
-    Ok(caller.print_plan(&plan, args.save.as_deref())?.into())
+    let plan = desk.post(&format!("/api/v1/change-sets/{}/undo", args.one.id), body).await?;
+    Ok(desk.print_plan(&plan, args.save.as_deref())?.into())
 }
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.common).await?;
+    let desk = Desk::of(&args.common).await?;
     let limit = args.limit.to_string();
-    let answer = caller.get("/api/v1/change-sets", &[("limit", &limit)]).await.map_err(DaemonError::into_failure)?;
-    match caller.output {
+    let asked = desk.caller.get("/api/v1/change-sets", &[("limit", &limit)]).await;
+    let answer: Value = asked.map_err(DaemonError::into_failure)?;
+    match desk.output {
         Output::Json => print_json(&answer)?,
         Output::Table => {
             let sets: Vec<SetView> = serde_json::from_value(answer.get("change_sets").cloned().unwrap_or_default())?;
@@ -450,17 +431,17 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(args: OneArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.common).await?;
-    let set = caller.look(args.id, true).await.map_err(DaemonError::into_failure)?;
-    caller.print_set(&set)?;
+    let desk = Desk::of(&args.common).await?;
+    let set = desk.look(args.id, true).await.map_err(DaemonError::into_failure)?;
+    desk.print_set(&set)?;
     Ok(Exit::Done.into())
 }
 
 async fn cancel(args: CancelArgs) -> anyhow::Result<ExitCode> {
-    let caller = Caller::of(&args.one.common).await?;
-    let body = json!({"tenant": caller.tenant, "note": args.note});
-    let set = caller.post(&format!("/api/v1/change-sets/{}/cancel", args.one.id), &body).await?;
-    caller.print_set(&set)?;
+    let desk = Desk::of(&args.one.common).await?;
+    let body = json!({"note": args.note});
+    let set = desk.post(&format!("/api/v1/change-sets/{}/cancel", args.one.id), body).await?;
+    desk.print_set(&set)?;
     Ok(Exit::Done.into())
 }
 

@@ -184,10 +184,10 @@ fn options_become_the_body_that_the_daemon_takes() {
     let options = ["u_1", "u_2", "--to", "not_ready", "--deadline", "1500ms", "--on-contact", "skip", "--note", "x"];
     let args = parse(&options).expect("known options");
     let expected = json!({
-        "tenant": "acme", "agents": ["u_1", "u_2"], "to": "NotReady", "reason": null, "on_contact": "skip",
+        "agents": ["u_1", "u_2"], "to": "NotReady", "reason": null, "on_contact": "skip",
         "deadline_s": 2, "note": "x",
     });
-    assert_eq!(body(&"acme".into(), &args), expected);
+    assert_eq!(body(&args), expected);
 }
 
 #[test]

@@ -79,21 +79,15 @@ async fn note(config: &Config, restored: &Restored, file: &Path) -> anyhow::Resu
         let mut audit = Vec::new();
         for tenant in store.reader().audited_tenants().await? {
             let entries = store.reader().chain_head(&tenant).await?.seq;
-            audit.push(AuditDraft {
+            audit.push(AuditDraft::new(
                 tenant,
-                at: clock.now(),
-                actor: "person:command line".to_owned(),
-                action: "store.restored",
-                subject: None,
-                transition: None,
-                before: None,
-                after: None,
-                outcome: None,
-                why: json!({
+                clock.now(),
+                "person:command line".to_owned(),
+                "store.restored",
+                json!({
                     "copy": file_name(file), "entries": entries, "without_log": restored.without_log,
                 }),
-                note: None,
-            });
+            ));
         }
         store.writer().commit(Commit { audit, ..Commit::default() }).await.map_err(anyhow::Error::from)
     }

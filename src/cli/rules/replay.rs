@@ -1,37 +1,43 @@
-//! `rules replay`: the planner over stored history, without the daemon.
+//! `rules replay`: rules tried over stored history, by the daemon, one trial at a time beside everything else.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use crate::app::{clock_of, tenant_settings};
+use crate::cli::caller::Caller;
 use crate::cli::config_args::ConfigArgs;
+use crate::cli::daemon::DaemonError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, print, print_json};
-use crate::cli::scope::{one_tenant, open_reader, usage};
 use crate::cli::talk::{Failure, say};
+use crate::clock::RealTime;
+use crate::config::Right;
 use crate::domain::ids::{RuleId, TenantId};
+use crate::domain::rule::written::LineComplaint;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
-use crate::engine::trials::{Pace, TrialKit, TrialResult, TrialSide, TrialWish, replay};
+use crate::engine::trials::{Trial, TrialResult, TrialSide, TrialStatus};
+
+/// Between two looks at a trial, in real time.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Acts that the table lists.
 const ACTS_SHOWN: usize = 20;
 
 /// Options of `rules replay`.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "A rule that is named, or written in a file, is replayed as if it acted, and compared with what was really done and,
-where there is one, with the present version of the rule. Without either, all rules are replayed as they are. Nothing is changed.
+#[command(after_help = "Needs a running daemon, which tries one after the other; Ctrl-C calls it off.
+
+A rule that is named, or written in a file, is replayed as if it acted, and compared with what was really done and, where there is one,
+with the present version of the rule. Without either, all rules are replayed as they are. Nothing is changed.
 
 Examples:
   shiftkeeper rules replay back-from-break
   shiftkeeper rules replay --file new-rule.toml --from 2026-11-16T00:00:00Z --to 2026-11-23T00:00:00Z
-  shiftkeeper rules replay --tenant acme --output json"
-)]
+  shiftkeeper rules replay --tenant acme --output json")]
 pub struct ReplayArgs {
     /// A rule that there is.
     #[arg(value_name = "RULE", conflicts_with = "file")]
@@ -56,62 +62,88 @@ pub struct ReplayArgs {
     pub output: Output,
 }
 
-/// Replays and prints.
-pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
-    let config = &loaded.config;
-    let tenant = one_tenant(config, args.tenant.as_ref())?;
-    let wish = match (&args.rule, &args.file) {
-        (Some(rule), _) => TrialWish::Rule(rule.clone()),
-        (None, Some(file)) => TrialWish::Text(
+/// Asks for it, waits until it has ended, and prints.
+pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
+    let text = match &args.file {
+        None => None,
+        Some(file) => Some(
             std::fs::read_to_string(file)
                 .map_err(|error| Failure::because(Exit::Failed, format!("{}: {error}", file.display())))?,
         ),
-        (None, None) => TrialWish::AllRules,
     };
-    let reader = open_reader(config).await?;
-    let now = clock_of(config).await.now();
-    let editions = reader.rule_editions(&tenant.id).await?;
-    let kit = TrialKit::prepare(&tenant_settings(config, tenant)?, &editions, &wish)
-        .map_err(|refused| Failure::because(Exit::Problems, refused.to_string()))?;
-    let to = args.to.unwrap_or(now);
-    let from = args.from.unwrap_or(to - kit.longest);
-    if from >= to || to > now || to.since(from) > kit.longest {
-        let days = kit.longest.as_secs() / (24 * 3600);
-        return Err(usage(format!(
-            "a replay goes from an instant to a later one that is not ahead of {now}, over {days} days at most \
-             (`tenants.automation.trial_days`)"
-        )));
+    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let wish = json!({ "rule": args.rule, "text": text, "from": args.from, "to": args.to });
+    let asked = caller.post(Right::EditRules, "/api/v1/rule-trials", wish).await;
+    let asked: Trial = asked.map_err(|error| refusal(error, args.file.as_deref()))?;
+    let ended = tokio::select! {
+        ended = until_ended(&caller, &asked) => ended,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            stop(&caller, &asked).await
+        }
+    };
+    let trial = ended.map_err(DaemonError::into_failure)?;
+    if args.output == Output::Json {
+        print_json(&trial)?;
+    } else if let Some(result) = &trial.result {
+        print(shown(&trial, result))?;
     }
-    let told = std::sync::atomic::AtomicU32::new(0);
-    let progress = |share: f64| tell(&told, share);
-    let pace = Pace { stop: &CancellationToken::new(), gentle: false, progress: &progress };
-    let result = replay(&reader, &tenant.id, &kit, (from, to), &pace).await?;
-    reader.close().await;
-    match args.output {
-        Output::Json => print_json(&json!({
-            "tenant": tenant.id, "rule": kit.subject, "from": from, "to": to, "result": result,
-        }))?,
-        Output::Table => print(text(&tenant.id, kit.subject.as_ref(), (from, to), &result))?,
+    match trial.status {
+        TrialStatus::Done => Ok(Exit::Done.into()),
+        TrialStatus::Cancelled => Err(Failure::because(Exit::Failed, "the trial was called off")),
+        TrialStatus::Waiting | TrialStatus::Running | TrialStatus::Failed => {
+            let why = trial.error.unwrap_or_else(|| "it did not end".to_owned());
+            Err(Failure::because(Exit::Failed, format!("the trial failed: {why}")))
+        }
     }
-    Ok(Exit::Done.into())
 }
 
-/// Says every tenth how far it is.
+/// A text that does not pass the check is told of as `rules check` does.
+fn refusal(error: DaemonError, file: Option<&std::path::Path>) -> anyhow::Error {
+    let DaemonError::Refused { problem, .. } = &error else { return error.into_failure() };
+    let complaints = problem.get("complaints").filter(|_| problem["code"] == "rule_refused");
+    let complaints: Option<Vec<LineComplaint>> = complaints.and_then(|all| serde_json::from_value(all.clone()).ok());
+    let (Some(complaints), Some(file)) = (complaints, file) else { return error.into_failure() };
+    let lines =
+        complaints.into_iter().map(|complaint| super::Wrong { place: file.display().to_string(), complaint }.line());
+    Failure::because(Exit::Problems, lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// The trial once it has ended. Says every tenth how far it is.
+async fn until_ended(caller: &Caller, asked: &Trial) -> Result<Trial, DaemonError> {
+    let path = format!("/api/v1/rule-trials/{}", asked.id);
+    let mut told = 0;
+    loop {
+        let trial: Trial = caller.get_as(Right::EditRules, &path, &[]).await?;
+        match trial.status {
+            TrialStatus::Done | TrialStatus::Cancelled | TrialStatus::Failed => return Ok(trial),
+            TrialStatus::Waiting | TrialStatus::Running => {}
+        }
+        let tenths = tenths(trial.progress);
+        if tenths > told {
+            told = tenths;
+            say(format!("{} % of the history is replayed", tenths * 10));
+        }
+        RealTime::sleep(PAUSE).await;
+    }
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of ten is a small number")]
-fn tell(told: &std::sync::atomic::AtomicU32, share: f64) {
-    let tenth = (share * 10.0) as u32;
-    if told.fetch_max(tenth, std::sync::atomic::Ordering::Relaxed) < tenth {
-        say(format!("{} % of the history is replayed", tenth * 10));
-    }
+const fn tenths(share: f64) -> u32 {
+    (share * 10.0) as u32
 }
 
-fn text(tenant: &TenantId, rule: Option<&RuleId>, span: (UtcMicros, UtcMicros), result: &TrialResult) -> String {
-    let subject = rule.map_or_else(|| "all rules".to_owned(), ToString::to_string);
+async fn stop(caller: &Caller, asked: &Trial) -> Result<Trial, DaemonError> {
+    caller.post(Right::EditRules, &format!("/api/v1/rule-trials/{}/cancel", asked.id), json!({})).await
+}
+
+fn shown(trial: &Trial, result: &TrialResult) -> String {
+    let subject = trial.rule.as_ref().map_or_else(|| "all rules".to_owned(), ToString::to_string);
     let mut text = format!(
-        "{tenant}, {subject}, {:.0} to {:.0}: {}, looked at every {} s\n",
-        span.0,
-        span.1,
+        "{}, {subject}, {:.0} to {:.0}: {}, looked at every {} s\n",
+        trial.tenant,
+        trial.from,
+        trial.to,
         count(result.agents, "agent"),
         result.step_s
     );

@@ -2,15 +2,13 @@
 
 use std::process::ExitCode;
 
-use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::super::caller::{Caller, path_part};
 use super::super::config_args::ConfigArgs;
-use super::super::daemon::{Ask, Daemon, DaemonError};
+use super::super::daemon::DaemonError;
 use super::super::exit::Exit;
 use super::super::output::{Output, print, print_json};
-use super::super::scope::one_tenant;
-use super::look::configured;
 use crate::config::Right;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
@@ -78,16 +76,10 @@ pub struct TestArgs {
     pub common: Common,
 }
 
-async fn ask(common: &Common, what: &str, mut body: Value) -> anyhow::Result<Value> {
-    let loaded = common.config.load_for_command()?;
-    let config = &loaded.config;
-    let tenant = &one_tenant(config, common.tenant.as_ref())?.id;
-    configured(config, &common.id)?;
-    let daemon = Daemon::find(config).await?;
-    body["tenant"] = json!(tenant);
-    let path = format!("/api/v1/webhooks/{}/{what}", common.id);
-    let ask = Ask { method: Method::POST, path: &path, right: Right::Change, tenant, query: &[] };
-    daemon.ask(config, ask, |request| request.json(&body)).await.map_err(DaemonError::into_failure)
+async fn ask(common: &Common, what: &str, body: Value) -> anyhow::Result<Value> {
+    let caller = Caller::of(&common.config, common.tenant.as_ref()).await?;
+    let path = format!("/api/v1/webhooks/{}/{what}", path_part(common.id.as_str()));
+    caller.post(Right::Webhooks, &path, body).await.map_err(DaemonError::into_failure)
 }
 
 /// Sends one event again.

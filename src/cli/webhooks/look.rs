@@ -9,7 +9,7 @@ use super::super::config_args::ConfigArgs;
 use super::super::exit::Exit;
 use super::super::output::{Output, print, print_json};
 use super::super::scope::{one_tenant, open_reader, tenants, usage};
-use crate::config::{Config, Webhook};
+use crate::config::Webhook;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::http::{DeliveryShown, EndpointShown};
@@ -164,13 +164,4 @@ fn table(columns: &[&str], rows: &[Value]) -> String {
         }));
     }
     table.trim_fmt()
-}
-
-/// The endpoint must be in the configuration; a mistyped one is named with those there are.
-pub(super) fn configured<'a>(config: &'a Config, id: &EndpointId) -> anyhow::Result<&'a Webhook> {
-    config.webhooks.iter().find(|webhook| webhook.id == id.as_str()).ok_or_else(|| {
-        let ids: Vec<_> = config.webhooks.iter().map(|webhook| webhook.id.as_str()).collect();
-        let known = if ids.is_empty() { "it has none".to_owned() } else { format!("it has {}", ids.join(", ")) };
-        usage(format!("there is no webhook {id} in the configuration: {known}"))
-    })
 }

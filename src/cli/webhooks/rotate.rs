@@ -166,7 +166,7 @@ async fn tell_daemon(config: &Config) -> Told {
     {
         return told;
     }
-    match answer_at(config.client_url()).await {
+    match answer_at(config).await {
         Some(Ok(url)) => Told::Elsewhere { url },
         Some(Err(DaemonError::NotReachable { .. })) | None if is_known => Told::NobodyRuns,
         Some(Err(_)) | None => Told::Unknown,
@@ -194,8 +194,8 @@ fn tell(row: DaemonRow) -> Option<Told> {
 }
 
 /// The address of the daemon that answers there; none where no address is configured.
-async fn answer_at(url: Option<String>) -> Option<Result<String, DaemonError>> {
-    let daemon = Daemon::at(url?).ok()?;
+async fn answer_at(config: &Config) -> Option<Result<String, DaemonError>> {
+    let daemon = Daemon::at(config, config.client_url()?).ok()?;
     Some(daemon.readiness().await.map(|_| daemon.url().to_owned()))
 }
 

@@ -223,6 +223,10 @@ max_changes_per_agent_hour = 2
 leave_alone = "1h"
 stale_intervals = 5
 trial_days = 14
+[tenants.thresholds]
+in_state = { Paused = { watch = "1m" }, Idle = {} }
+service_level_good = 90
+service_level_warning = 60
 [server.sessions]
 idle = "1h"
 longest = "8h"
@@ -301,6 +305,7 @@ fn a_tenant_s_workers_go_on_with_keys_that_they_take_over_as_they_run_and_with_n
         "schedule_folder = \"in\"",
         "retry = { attempts = 2 }",
         "policy = { on_contact = \"now\" }",
+        "thresholds = { skills_answered_within = \"20s\" }",
     ] {
         assert!(old.goes_on_as(&tenant(keys)), "{keys}");
     }

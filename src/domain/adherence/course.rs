@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::{AdherenceSettings, PlannedNow, Verdict};
+use super::{AdherenceSettings, PlannedNow, Verdict, Why};
+use crate::domain::ids::ReasonCode;
 use crate::domain::schedule::{Activity, AgentPlan, Planned};
 use crate::domain::sets::PlanKind;
 use crate::domain::state::AgentState;
@@ -19,6 +20,8 @@ pub type Span = (UtcMicros, UtcMicros);
 pub struct Stay {
     /// Which.
     pub state: AgentState,
+    /// Its reason code; known only after a change of ours.
+    pub reason: Option<ReasonCode>,
     /// Since when.
     pub start: UtcMicros,
     /// When it ended, or up to when it is known to have lasted.
@@ -49,10 +52,16 @@ pub struct Piece {
     pub kind: PlanKind,
     /// Its activity, in a shift.
     pub activity: Option<Activity>,
+    /// It lies in a break that must be taken.
+    pub mandatory: bool,
     /// The state; `None` where nobody knows.
     pub state: Option<AgentState>,
+    /// The state's reason code, where one is known.
+    pub reason: Option<ReasonCode>,
     /// The verdict.
     pub verdict: Verdict,
+    /// Why it is so.
+    pub why: Why,
     /// Somebody excused it.
     pub excused: bool,
 }
@@ -64,8 +73,19 @@ impl Piece {
     }
 
     fn goes_on_as(&self, next: &Self) -> bool {
-        let facts = |piece: &Self| (piece.kind, piece.verdict, piece.excused);
-        !self.kind.is_in_shift() && facts(self) == facts(next) && self.state == next.state
+        let facts = |piece: &Self| (piece.kind, piece.why, piece.excused);
+        !self.kind.is_in_shift() && facts(self) == facts(next) && self.state == next.state && self.reason == next.reason
+    }
+
+    /// The part of it that lies within a span; `None` where none does.
+    pub fn within(&self, (from, to): Span) -> Option<Self> {
+        let (start, end) = (self.start.max(from), self.end.min(to));
+        (start < end).then(|| Self { start, end, ..self.clone() })
+    }
+
+    /// How long it is, in microseconds.
+    pub const fn micros(&self) -> u64 {
+        self.end.as_micros().saturating_sub(self.start.as_micros()).unsigned_abs()
     }
 }
 
@@ -139,30 +159,41 @@ impl Course<'_> {
     }
 
     fn piece(&self, start: UtcMicros, end: UtcMicros) -> Piece {
-        let (kind, activity, since, until) = match self.plan.at(start) {
-            Planned::NotCovered => (PlanKind::Uncovered, None, None, UtcMicros::MAX),
-            Planned::Off => (PlanKind::Off, None, None, UtcMicros::MAX),
-            Planned::In(segment) => {
-                let activity = &segment.activity;
-                (PlanKind::of(activity), Some(activity), Some(segment.start), segment.end)
-            }
+        let planned = match self.plan.at(start) {
+            Planned::NotCovered => (PlanKind::Uncovered, None),
+            Planned::Off => (PlanKind::Off, None),
+            Planned::In(segment) => (PlanKind::of(&segment.activity), Some(segment)),
         };
+        let (kind, segment) = planned;
+        let activity = segment.map(|segment| &segment.activity);
         let stay = self.stay_at(start);
         let excused = kind.is_in_shift() && self.excused.iter().any(|(first, after)| *first <= start && start < *after);
-        let verdict = match stay {
-            None => Verdict::Unknown,
+        let why = match stay {
+            None => Why::NotSeen,
             Some(stay) => {
                 // What was excused before or after does not make a deviation longer.
-                let since = since.map(|since| self.excused_until(start).map_or(since, |end| since.max(end)));
-                let until = until.min(self.excused_from(start));
+                let since = segment
+                    .map(|segment| self.excused_until(start).map_or(segment.start, |end| segment.start.max(end)));
+                let until = segment.map_or(UtcMicros::MAX, |segment| segment.end).min(self.excused_from(start));
                 let planned = PlannedNow { kind, activity: || activity, since };
-                let judged = self.settings.judge_state(planned, (&stay.state, stay.start), stay.end.min(until)).verdict;
-                let is_judged = matches!(judged, Verdict::In | Verdict::Out);
-                if excused && is_judged { Verdict::Neutral } else { judged }
+                let (why, _) = self.settings.weigh(planned, (&stay.state, stay.start), stay.end.min(until));
+                let is_judged = matches!(why.verdict(), Verdict::In | Verdict::Out);
+                if excused && is_judged { Why::Excused } else { why }
             }
         };
-        let state = stay.map(|stay| stay.state.clone());
-        Piece { start, end, kind, activity: activity.cloned(), state, verdict, excused }
+        let (state, reason) = stay.map(|stay| (stay.state.clone(), stay.reason.clone())).unzip();
+        Piece {
+            start,
+            end,
+            kind,
+            activity: activity.cloned(),
+            mandatory: segment.is_some_and(|segment| segment.mandatory),
+            state,
+            reason: reason.flatten(),
+            verdict: why.verdict(),
+            why,
+            excused,
+        }
     }
 
     /// When what was excused last before an instant ended.
@@ -239,7 +270,7 @@ mod tests {
     }
 
     fn stay(state: AgentState, start: i64, end: i64) -> Stay {
-        Stay { state, start: at(start), end: at(end) }
+        Stay { state, reason: None, start: at(start), end: at(end) }
     }
 
     fn course(stays: &[Stay], excused: &[Span], span: (i64, i64)) -> (Vec<(i64, i64, String, Verdict)>, Tally) {

@@ -434,6 +434,48 @@ impl Details for RuleTold {
     }
 }
 
+/// A rule in mode `approve` wants a change, which waits until a person accepts or denies it or its time is over. How it ended is told by
+/// `transition.finished`.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalWaiting {
+    /// The agent's id on the platform.
+    pub user_id: AgentId,
+    /// The transition that waits; by this id it is accepted or denied.
+    pub transition_id: TransitionId,
+    /// The rule.
+    pub rule_id: RuleId,
+    /// The state that it wants.
+    pub target_state: AgentState,
+    /// The reason code that would be sent.
+    pub reason_code: ReasonCode,
+    /// What the rule saw, for people.
+    pub because: String,
+    /// When its time is over, by the daemon's clock.
+    pub expires_at: UtcMicros,
+    /// The number among the agent's events.
+    pub sequence: u64,
+}
+
+impl Details for ApprovalWaiting {
+    fn about(&self) -> Option<(&AgentId, u64)> {
+        Some((&self.user_id, self.sequence))
+    }
+
+    fn example() -> Self {
+        Self {
+            user_id: "u_0001".into(),
+            transition_id: example_transition(),
+            rule_id: "back-from-break".into(),
+            target_state: AgentState::Ready,
+            reason_code: "WORKING".into(),
+            because: "planned work since 13:15, state Paused for 12m (at least 10m)".to_owned(),
+            expires_at: EXAMPLE_AT.offset(30 * MINUTE_US),
+            sequence: 44,
+        }
+    }
+}
+
 /// An endpoint gets nothing any more until a person recovers it. The tenant's other endpoints are told.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

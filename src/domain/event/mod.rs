@@ -13,9 +13,9 @@ use utoipa::openapi::schema::Object;
 
 pub(in crate::domain) use self::data::EXAMPLE_AT;
 pub use self::data::{
-    AgentReversedChange, AgentStateChanged, AutomationHalted, AutomationResumed, JobFailed, PictureStale,
-    PolicyViolated, ReportCompleted, RuleTold, ScheduleImported, SnapshotOversize, SubscriptionNearExpiry,
-    TransitionFinished, WebhookDisabled, WebhookTest,
+    AgentReversedChange, AgentStateChanged, ApprovalWaiting, AutomationHalted, AutomationResumed, JobFailed,
+    PictureStale, PolicyViolated, ReportCompleted, RuleTold, ScheduleImported, SnapshotOversize,
+    SubscriptionNearExpiry, TransitionFinished, WebhookDisabled, WebhookTest,
 };
 pub use self::schema::schema_of;
 pub use super::audit::head::AuditHead;
@@ -128,6 +128,8 @@ kinds! {
     ReportCompleted = "report.completed",
     /// A rule has something to tell.
     RuleTold = "rule.told",
+    /// A rule's change waits for a person.
+    ApprovalWaiting = "approval.waiting",
     /// An endpoint gets nothing any more, until a person says otherwise.
     WebhookDisabled = "webhook.disabled",
     /// A person tries an endpoint; goes to that one alone and is not kept.

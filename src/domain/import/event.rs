@@ -8,6 +8,7 @@
 //! | `DTEND`, `DURATION` | one of them; both mean elapsed time for every occurrence, but for the days and weeks of a `DURATION` |
 //! | `RRULE`, `RDATE`, `EXDATE` | bounded rules, see [`super::recurrence`] |
 //! | `X-TEAM`, or `LOCATION` | the team |
+//! | `X-SKILLS` | the ids of the agents' skills, as `4711\|12` |
 //! | `X-MANDATORY:TRUE` | a mandatory break; calendars have no property for it, so without it none is mandatory |
 //!
 //! Moved or cancelled single occurrences (`RECURRENCE-ID`) are refused: they would have to be matched with an event that may
@@ -31,7 +32,7 @@ use crate::domain::time::UtcMicros;
 pub(super) const START: &str = "DTSTART";
 
 /// The properties of an event that mean something here.
-pub(super) const PROPERTIES: [&str; 15] = [
+pub(super) const PROPERTIES: [&str; 16] = [
     START,
     "DTEND",
     "DURATION",
@@ -45,6 +46,7 @@ pub(super) const PROPERTIES: [&str; 15] = [
     "SUMMARY",
     "X-TEAM",
     "LOCATION",
+    "X-SKILLS",
     "X-MANDATORY",
     "STATUS",
 ];
@@ -114,6 +116,7 @@ impl<'e> EventReader<'e, '_, '_> {
         let agents = self.agents();
         let team = self.get("X-TEAM").or_else(|| self.get("LOCATION"));
         let team = self.text(team, SHORT_TEXT);
+        let skills = self.skills();
         let mandatory = match self.get("X-MANDATORY") {
             Some(property) => self.checked(property, field::flag).unwrap_or_default(),
             None => false,
@@ -139,7 +142,7 @@ impl<'e> EventReader<'e, '_, '_> {
                 if self.assembler.is_full(self.event.line) {
                     return;
                 }
-                let who = Who { id, name, team, skills: "", zone: own.then_some(start.zone) };
+                let who = Who { id, name, team, skills, zone: own.then_some(start.zone) };
                 self.assembler.add(self.event.line, &who, activity, from, to, mandatory);
             }
         }
@@ -182,6 +185,14 @@ impl<'e> EventReader<'e, '_, '_> {
     fn text(&mut self, property: Option<&'e Property>, longest: usize) -> &'e str {
         let Some(property) = property else { return "" };
         if let Err(reason) = field::plain_text(&property.value, longest) {
+            self.fault_of(property, reason);
+        }
+        &property.value
+    }
+
+    fn skills(&mut self) -> &'e str {
+        let Some(property) = self.get("X-SKILLS") else { return "" };
+        if let Err(reason) = field::skills(&property.value) {
             self.fault_of(property, reason);
         }
         &property.value

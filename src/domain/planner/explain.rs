@@ -177,7 +177,7 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
 }
 
 /// The word before what a rule wants.
-pub(super) const fn auxiliary(mode: Mode) -> &'static str {
+pub const fn auxiliary(mode: Mode) -> &'static str {
     match mode {
         Mode::Watch => "would",
         Mode::Enforce => "will",

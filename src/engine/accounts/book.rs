@@ -72,9 +72,13 @@ pub(super) struct SessionEntry {
 }
 
 impl SessionEntry {
-    fn ends(&self, limits: SessionLimits) -> SessionEnds {
-        let seen = UtcMicros::from_micros(self.seen.load(Ordering::Relaxed));
-        SessionEnds { expires_at: self.session.made_at + limits.longest, idle_until: seen + limits.idle }
+    /// When it was last used.
+    pub(super) fn seen_at(&self) -> UtcMicros {
+        UtcMicros::from_micros(self.seen.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn ends(&self, limits: SessionLimits) -> SessionEnds {
+        SessionEnds { expires_at: self.session.made_at + limits.longest, idle_until: self.seen_at() + limits.idle }
     }
 
     fn lasts(&self, limits: SessionLimits, now: UtcMicros) -> bool {

@@ -46,7 +46,7 @@ pub(super) fn place_of(address: Option<IpAddr>) -> Place {
 /// Why a password is not even looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Held {
-    /// Too many were wrong; try again after this.
+    /// Too many were wrong; try again after this, in whole seconds.
     Slow(Duration),
     /// Too many are looked at.
     Busy,
@@ -119,7 +119,8 @@ impl Gate {
             wait = wait.max(tries.by_address.wait(&place, now)).max(tries.by_account.wait(&one.name, now));
         }
         if !wait.is_zero() {
-            return Err(Held::Slow(wait));
+            // A full second more than told would be one too few.
+            return Err(Held::Slow(Duration::from_secs(wait.as_secs() + 1)));
         }
         tries.by_both.note(&(one.name, place), now);
         if !is_known {
@@ -198,7 +199,10 @@ mod tests {
     fn a_stranger_holds_up_nobody_but_himself() {
         let gate = Gate::new();
         assert_eq!(wrong(&gate, "ann", at("203.0.113.9"), 1000), 5);
-        assert_eq!(gate.admit("ann", at("203.0.113.9"), NOW).expect_err("slow"), Held::Slow(BY_BOTH.then_every));
+        assert_eq!(
+            gate.admit("ann", at("203.0.113.9"), NOW).expect_err("slow"),
+            Held::Slow(BY_BOTH.then_every + Duration::from_secs(1))
+        );
         let ann = gate.admit("ann", at("198.51.100.1"), NOW).expect("another address");
         gate.succeed(&ann, &"ann".into(), NOW);
         let later = NOW + BY_BOTH.then_every;

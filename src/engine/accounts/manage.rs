@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gate::Held;
 use super::{AccountError, Accounts, By, Facts, MOST_ACCOUNTS, MOST_TOKENS, password};
 use crate::domain::account::{Account, Grant, StoredToken, TOKEN_PREFIX, check_id, check_name, check_password};
 use crate::domain::audit::Hash;
@@ -152,14 +151,26 @@ impl Accounts {
         let hash = self.hash(new).await?;
         let _turn = self.0.turn.lock().await;
         let before = self.account(by, id)?;
+        let ended = self.book().sessions_of(id);
+        self.put_password(&before, hash, ended, by).await
+    }
+
+    /// The same of a password that is hashed already, with the sessions that end by it. The turn is held.
+    pub(super) async fn put_password(
+        &self,
+        before: &Account,
+        hash: Secret,
+        ended: Vec<Hash>,
+        by: &By,
+    ) -> Result<Arc<Account>, AccountError> {
         let account = Account {
             password: Some(hash),
             changed_at: self.0.parts.real.now(),
             version: before.version + 1,
-            ..(*before).clone()
+            ..before.clone()
         };
-        let entries = self.entries(&account.reach, "account.password_set", by, &Facts::of_account(id));
-        let ended = self.book().sessions_of(id);
+        let facts = Facts::of_account(&account.id).with("sessions_ended", ended.len());
+        let entries = self.entries(&account.reach, "account.password_set", by, &facts);
         self.put_account(account, entries, ended).await
     }
 
@@ -267,8 +278,8 @@ impl Accounts {
         Ok(())
     }
 
-    async fn hash(&self, new: Secret) -> Result<Secret, AccountError> {
-        let _turn = self.0.gate.turn_of_known().await.map_err(|_: Held| AccountError::Busy)?;
+    pub(super) async fn hash(&self, new: Secret) -> Result<Secret, AccountError> {
+        let _turn = self.0.gate.turn_of_known().await?;
         let salt = self.0.parts.random.bytes();
         let hashed = tokio::task::spawn_blocking(move || password::hash(new.expose(), &salt)).await;
         hashed.ok().flatten().ok_or(AccountError::Busy)

@@ -6,6 +6,7 @@
 mod book;
 mod gate;
 mod manage;
+mod own;
 mod password;
 mod sign_in;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use self::book::Book;
-use self::gate::{Gate, place_of};
+use self::gate::{Gate, Held, place_of};
 use super::tenants::Tenants;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::account::{Account, BadField, StoredToken};
@@ -35,6 +36,7 @@ use crate::store::{Commit, CommitError, NoteWrite, ReadError, Reader, Writer};
 
 pub use book::{Kind, Powers, SessionEnds, SessionLimits};
 pub use manage::{AccountChanges, NewAccount, NewToken};
+pub use own::OwnSession;
 pub use sign_in::{LINK_LASTS, SignInError, SignedIn};
 
 /// The most accounts.
@@ -134,12 +136,32 @@ pub enum AccountError {
     /// It is in the past, or too far away.
     #[error("a token expires in 1 to 3650 days")]
     Expiry,
+    /// The account has no such session, or it is over.
+    #[error("there is no session {0} of this account; it may be over")]
+    NoSession(String),
+    /// The password that was to be replaced is another one.
+    #[error(
+        "the present password is another one, or there is none: who forgot it asks for a link to sign in, and for a new one"
+    )]
+    WrongPassword,
+    /// Too many were wrong.
+    #[error("too many wrong passwords; try again in {} s", .0.as_secs())]
+    Slow(Duration),
     /// Too many passwords are looked at.
     #[error("too many passwords are being looked at just now; try again in a few seconds")]
     Busy,
     /// The store did not take it.
     #[error("it could not be stored; nothing was changed")]
     Store(#[source] CommitError),
+}
+
+impl From<Held> for AccountError {
+    fn from(held: Held) -> Self {
+        match held {
+            Held::Slow(wait) => Self::Slow(wait),
+            Held::Busy => Self::Busy,
+        }
+    }
 }
 
 /// Who changes something, for the audit chain, and how far that may go.
@@ -294,19 +316,8 @@ impl Accounts {
                 commit.notes.push(NoteWrite { tenant: tenant.clone(), hash, salt, text: reason.clone() });
                 hash
             });
-            commit.audit.push(AuditDraft {
-                at: self.0.parts.clock.now(),
-                actor: by.actor.clone(),
-                action,
-                subject: None,
-                transition: None,
-                before: None,
-                after: None,
-                outcome: None,
-                why: facts.of(&tenant, by),
-                note,
-                tenant,
-            });
+            let (at, why) = (self.0.parts.clock.now(), facts.of(&tenant, by));
+            commit.audit.push(AuditDraft { note, ..AuditDraft::new(tenant, at, &*by.actor, action, why) });
         }
         commit
     }

@@ -55,8 +55,7 @@ pub enum SignInError {
 impl From<Held> for SignInError {
     fn from(held: Held) -> Self {
         match held {
-            // A full second more than told would be one too few.
-            Held::Slow(wait) => Self::Slow(Duration::from_secs(wait.as_secs() + 1)),
+            Held::Slow(wait) => Self::Slow(wait),
             Held::Busy => Self::Busy,
         }
     }
@@ -65,18 +64,28 @@ impl From<Held> for SignInError {
 impl Accounts {
     /// Signs in with a password.
     pub async fn sign_in(&self, name: &str, typed: Secret, from: Option<IpAddr>) -> Result<SignedIn, SignInError> {
-        let id = typed_id(name);
-        let real = &self.0.parts.real;
-        let (gate, place) = (&self.0.gate, place_of(from));
-        let one = gate.admit(&id, place, real.monotonic())?;
+        let account = self.proved(&typed_id(name), typed, from).await?.ok_or(SignInError::Wrong)?;
+        self.begin_session(&account, from, "password").await
+    }
+
+    /// The account whose password this is, as often as somebody may try from there. Whether there is such an account, and whether it is
+    /// disabled, makes no difference that could be seen.
+    pub(super) async fn proved(
+        &self,
+        id: &str,
+        typed: Secret,
+        from: Option<IpAddr>,
+    ) -> Result<Option<Arc<Account>>, Held> {
+        let (gate, real) = (&self.0.gate, &self.0.parts.real);
+        let one = gate.admit(id, place_of(from), real.monotonic())?;
         let turn = match gate.turn(&one).await {
             Ok(turn) => turn,
             Err(held) => {
                 gate.take_back(&one, real.monotonic());
-                return Err(held.into());
+                return Err(held);
             }
         };
-        let account = self.book().accounts.get(&*id).map(|(account, _)| account.clone());
+        let account = self.book().accounts.get(id).map(|(account, _)| account.clone());
         let hash = account.as_ref().and_then(|account| account.password.clone());
         let hash = hash.unwrap_or_else(|| Secret::new(password::NOBODYS));
         let is_right = tokio::task::spawn_blocking(move || {
@@ -84,13 +93,14 @@ impl Accounts {
         });
         let is_right = is_right.await.unwrap_or(false);
         drop(turn);
-        let Some(account) = account.filter(|account| is_right && !account.disabled) else {
+        let account = account.filter(|account| is_right && !account.disabled);
+        if let Some(account) = &account {
+            gate.succeed(&one, &account.id, real.monotonic());
+        } else {
             // What was typed as the name is not logged: it may be the password.
-            tracing::info!(source = ?from, "a sign-in was refused");
-            return Err(SignInError::Wrong);
-        };
-        gate.succeed(&one, &account.id, real.monotonic());
-        self.begin_session(&account, from, "password").await
+            tracing::info!(source = ?from, "a password was refused");
+        }
+        Ok(account)
     }
 
     /// A link with which somebody signs in once, without a password, within `lasts`. The answer is its secret part.
@@ -136,9 +146,20 @@ impl Accounts {
         let _turn = self.0.turn.lock().await;
         let account = self.book().sessions.get(&hash).map(|entry| entry.session.account.clone());
         let Some(account) = account else { return Ok(()) };
-        let reach = self.book().accounts.get(&account).map(|(account, _)| account.reach.clone());
-        let by = self_of(&account, from);
-        let entries = reach.map(|reach| self.entries(&reach, "account.signed_out", &by, &Facts::of_account(&account)));
+        self.end_session(hash, &account, "account.signed_out", from).await
+    }
+
+    /// Ends a session of an account, with an entry. The turn is held.
+    pub(super) async fn end_session(
+        &self,
+        hash: Hash,
+        account: &Arc<str>,
+        action: &'static str,
+        from: Option<IpAddr>,
+    ) -> Result<(), CommitError> {
+        let reach = self.book().accounts.get(account).map(|(account, _)| account.reach.clone());
+        let by = self_of(account, from);
+        let entries = reach.map(|reach| self.entries(&reach, action, &by, &Facts::of_account(account)));
         let access = AccessChange { ended_sessions: vec![hash], ..AccessChange::default() };
         self.0.parts.writer.commit(Commit { access, ..entries.unwrap_or_default() }).await?;
         self.book_to_write().sessions.remove(&hash);
@@ -187,7 +208,7 @@ impl Accounts {
 }
 
 /// Whoever signs in or out does so himself.
-fn self_of(id: &Arc<str>, source: Option<IpAddr>) -> By {
+pub(super) fn self_of(id: &Arc<str>, source: Option<IpAddr>) -> By {
     By {
         actor: Actor::Person { id: id.clone() }.label(),
         asker: Asker { id: id.clone(), source },

@@ -269,3 +269,70 @@ async fn nobody_gives_more_than_he_has_or_sees_beyond_his_reach() {
     assert!(last.note.is_some(), "the reason stands beside the chain");
     store.close().await;
 }
+
+#[tokio::test]
+async fn somebody_sees_his_sessions_ends_one_and_changes_his_password() {
+    let bench = Bench::new();
+    let (store, accounts) = bench.open().await;
+    for id in ["ann", "bob"] {
+        accounts.add_account(new_account(id, Role::Viewer, acme(&[])), &ops()).await.expect("made");
+    }
+    let sign_in = async |id: &str, address: &str| {
+        let signed_in = accounts.sign_in(id, Secret::new(PASSWORD), from(address)).await.expect("in");
+        bench.real.advance(Duration::from_secs(1));
+        accounts.session(signed_in.cookie.expose()).expect("known").0
+    };
+    let (here, there, third) =
+        (sign_in("ann", "192.0.2.7").await, sign_in("ann", "198.51.100.1").await, sign_in("ann", "192.0.2.8").await);
+    let bobs = sign_in("bob", "192.0.2.9").await;
+    let listed = |session: &Hash| -> Vec<(String, bool)> {
+        let own = accounts.own_sessions(session).into_iter();
+        own.map(|one| (one.source.expect("an address").to_string(), one.is_this)).collect()
+    };
+    let named = |address: &str, is_this| (address.to_owned(), is_this);
+    assert_eq!(listed(&here), [named("192.0.2.8", false), named("198.51.100.1", false), named("192.0.2.7", true)]);
+    let id_of = |session: &Hash| own::name_of(session);
+    let stranger = accounts.end_own_session(&here, &id_of(&bobs), None).await;
+    assert!(matches!(stranger, Err(AccountError::NoSession(_))), "another's: {stranger:?}");
+    let news = accounts.news();
+    accounts.end_own_session(&here, &id_of(&there), from("192.0.2.7")).await.expect("ended");
+    assert!(news.has_changed().expect("told") && accounts.session_of(&there).is_none());
+
+    let change = async |old: &str, new: &str| {
+        accounts.change_own_password(&here, Secret::new(old), Secret::new(new), from("192.0.2.7")).await
+    };
+    assert!(matches!(change(PASSWORD, "short").await, Err(AccountError::Field(_))));
+    for _ in 0..5 {
+        assert!(matches!(
+            change("correct horse batterz", "another horse battery").await,
+            Err(AccountError::WrongPassword)
+        ));
+    }
+    let slow = change(PASSWORD, "another horse battery").await;
+    assert!(matches!(slow, Err(AccountError::Slow(_))), "a session is no way to guess: {slow:?}");
+    assert!(accounts.session_of(&third).is_some(), "nothing was changed");
+    bench.real.advance(Duration::from_secs(61));
+    change(PASSWORD, "another horse battery").await.expect("changed");
+    assert_eq!(listed(&here), [named("192.0.2.7", true)], "whoever else is signed in is out");
+    assert!(accounts.session_of(&bobs).is_some());
+    let old = accounts.sign_in("ann", Secret::new(PASSWORD), from("203.0.113.1")).await;
+    assert!(matches!(old, Err(SignInError::Wrong)), "{old:?}");
+    accounts.sign_in("ann", Secret::new("another horse battery"), from("203.0.113.1")).await.expect("in");
+    let entries = chain(&store, "acme").await;
+    let told: Vec<_> = entries.iter().filter(|entry| entry.actor == "person:ann").map(|entry| &*entry.action).collect();
+    assert_eq!(told[3..], ["account.session_ended", "account.password_set", "account.signed_in"]);
+    let set = entries.iter().find(|entry| entry.action == "account.password_set").expect("an entry");
+    assert_eq!((&set.why["sessions_ended"], &set.why["source"]), (&1.into(), &"192.0.2.7".into()), "{set:?}");
+
+    // One without a password has none to change: somebody else may set one.
+    let kim = NewAccount { password: None, ..new_account("kim", Role::Viewer, acme(&[])) };
+    accounts.add_account(kim, &ops()).await.expect("made");
+    let link = accounts.make_link("kim", LINK_LASTS, &ops()).await.expect("a link");
+    let cookie = accounts.sign_in_once(link.expose(), None).await.expect("in").cookie;
+    let (session, _) = accounts.session(cookie.expose()).expect("known");
+    assert!(!accounts.has_password(&session) && accounts.has_password(&here));
+    let first =
+        accounts.change_own_password(&session, Secret::new(""), Secret::new("another horse battery"), None).await;
+    assert!(matches!(first, Err(AccountError::WrongPassword)), "{first:?}");
+    store.close().await;
+}

@@ -440,19 +440,13 @@ impl Stream {
     }
 
     pub(super) fn audit(&mut self, action: &'static str, actor: String, why: Value) {
-        self.pending.commit.audit.push(AuditDraft {
-            tenant: self.parts.tenant.clone(),
-            at: self.parts.shared.clock.now(),
+        self.pending.commit.audit.push(AuditDraft::new(
+            self.parts.tenant.clone(),
+            self.parts.shared.clock.now(),
             actor,
             action,
-            subject: None,
-            transition: None,
-            before: None,
-            after: None,
-            outcome: None,
             why,
-            note: None,
-        });
+        ));
     }
 
     /// Says in the readiness report how the endpoint is.

@@ -227,19 +227,13 @@ pub async fn let_go(parts: &HeadParts, tenant: &TenantId, before: UtcMicros) -> 
     if first >= checkpoint {
         return Ok(0);
     }
-    let said = AuditDraft {
-        tenant: tenant.clone(),
-        at: parts.clock.now(),
-        actor: "daemon".to_owned(),
-        action: PRUNED,
-        subject: None,
-        transition: None,
-        before: None,
-        after: None,
-        outcome: None,
-        why: serde_json::json!({ "below": checkpoint, "entries_before": before }),
-        note: None,
-    };
+    let said = AuditDraft::new(
+        tenant.clone(),
+        parts.clock.now(),
+        "daemon".to_owned(),
+        PRUNED,
+        serde_json::json!({ "below": checkpoint, "entries_before": before }),
+    );
     let prune = |below| AuditPrune { tenant: tenant.clone(), checkpoint, below };
     let marked = Commit { audit: vec![said], pruned: vec![prune(0)], ..Commit::default() };
     writer.commit(marked).await.context("marking an audit checkpoint")?;

@@ -22,6 +22,9 @@ const QUESTIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Single reads of figures; then they are rolled up to quarters of an hour.
 const SINGLE_FIGURES_KEPT: Duration = Duration::from_secs(24 * 3600);
 
+/// A day of adherence is settled so long after the history that it needs at most: its own length, and a shift's.
+const A_SHIFT: Duration = crate::domain::schedule::LOOKS_BACK;
+
 /// A quarter of an hour, in microseconds.
 const QUARTER_US: i64 = 15 * 60 * 1_000_000;
 
@@ -75,6 +78,8 @@ impl Retention {
         };
         for tenant in &self.tenants.ids() {
             let history = now - self.kept.history;
+            // Days first: what is computed anew of a day whose history is gone would be wrong.
+            add("days of adherence", self.prune(Some(tenant), Pruned::AdherenceDays, history + A_SHIFT).await?);
             for agent in self.reader.agents_with_history_before(tenant, history).await.context("agents' old history")? {
                 add("history", self.prune(Some(tenant), Pruned::History(agent), history).await?);
             }
@@ -88,6 +93,7 @@ impl Retention {
                 ("answers", Pruned::Answers, now - ANSWERS_KEPT),
                 ("findings of rules", Pruned::RuleFindings, history),
                 ("exceptions", Pruned::Exceptions, history),
+                ("spans of sight", Pruned::Sights, history),
                 ("reports that were asked for", Pruned::ReportRuns, now - self.kept.job_runs),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);

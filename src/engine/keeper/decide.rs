@@ -6,7 +6,8 @@ use super::Keeper;
 use super::record::Pass;
 use super::requests::Wish;
 use super::rules::Found;
-use crate::domain::event::RuleTold;
+use crate::domain::event::{ApprovalWaiting, RuleTold};
+use crate::domain::ids::TransitionId;
 use crate::domain::planner::{Guard, Held, Intent, Wanted, decide, note};
 use crate::domain::rule::Mode;
 use crate::domain::state::AgentState;
@@ -93,7 +94,25 @@ impl Keeper {
         let id = self.open(pass, intent.index, wish);
         if intent.mode == Mode::Approve {
             self.step(pass, id, Step::Hold { why: WaitReason::Approval, until: None });
+            self.tell_approvers(pass, intent, id);
         }
+    }
+
+    fn tell_approvers(&mut self, pass: &mut Pass, intent: &Intent, id: TransitionId) {
+        let Some(asked) = self.book.get(id).map(|open| open.transition.clone()) else { return };
+        if asked.status.waits_for() != Some(WaitReason::Approval) {
+            return;
+        }
+        self.tell_of(pass, intent.index, |user_id, sequence| ApprovalWaiting {
+            user_id,
+            transition_id: id,
+            rule_id: intent.rule.clone(),
+            target_state: asked.target,
+            reason_code: asked.reason,
+            because: intent.facts.to_string(),
+            expires_at: asked.deadline,
+            sequence,
+        });
     }
 
     /// A wish that follows the plan is void once the planned activity is over.

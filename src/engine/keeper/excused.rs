@@ -140,17 +140,15 @@ impl Keeper {
         for index in indices {
             let subject = index.and_then(|index| self.files.get(index.position())).map(|file| file.subject);
             pass.commit.audit.push(AuditDraft {
-                tenant: self.link.tenant.clone(),
-                at: pass.now,
-                actor: Actor::Person { id: by.clone() }.label(),
-                action,
                 subject,
-                transition: None,
-                before: None,
-                after: None,
-                outcome: None,
-                why: why.clone(),
                 note,
+                ..AuditDraft::new(
+                    self.link.tenant.clone(),
+                    pass.now,
+                    Actor::Person { id: by.clone() }.label(),
+                    action,
+                    why.clone(),
+                )
             });
         }
     }

@@ -49,6 +49,7 @@ impl Keeper {
             roster_told: parts.roster.clone(),
             started_at: now,
             newest_sights: BTreeMap::new(),
+            in_sight: None,
             held_fed: BTreeMap::new(),
             looking_since: now,
             told_stale: BTreeSet::new(),
@@ -84,6 +85,7 @@ impl Keeper {
             let (rule, set_at) = (change.rule, change.accepted_at);
             self.automatic.insert(change.agent, AutomaticChange { transition: change.transition, rule, set_at });
         }
+        self.in_sight = self.link.reader.last_sight(&self.link.tenant).await?;
         self.read_exceptions(now).await?;
         self.restore_estimates().await?;
         self.take_open(picture.open, now).await?;

@@ -15,6 +15,7 @@ mod excused;
 mod facts;
 mod fed;
 mod files;
+mod in_sight;
 mod load;
 mod moot;
 mod observe;
@@ -48,6 +49,7 @@ use super::meter::Totals;
 use super::picture::PLANS_EVERY;
 use super::settings::TenantSettings;
 use crate::clock::{RealTime, Stopwatch};
+use crate::domain::adherence::course::Span;
 use crate::domain::exception::Exception;
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
 use crate::domain::merge::Fed;
@@ -116,6 +118,8 @@ struct Keeper {
     started_at: UtcMicros,
     /// When the newest snapshot of each subscription was generated, by the subscription's number.
     newest_sights: BTreeMap<u32, UtcMicros>,
+    /// The span of sight that goes on, as it is stored.
+    in_sight: Option<Span>,
     /// Messages of the feed that may be older than what is known.
     held_fed: BTreeMap<AgentId, Fed>,
     /// Since when the subscriptions have their agents.
@@ -266,6 +270,7 @@ impl Keeper {
         self.dispatch(&mut pass);
         self.see_off(&mut pass);
         self.finish_answers(&mut pass);
+        self.keep_sight(&mut pass, false);
         Self::finish_decisions(&mut pass);
         self.commit(&mut pass).await?;
         self.send(&mut pass);
@@ -343,6 +348,7 @@ impl Keeper {
             let readable_after = self.readable_after(pass.now);
             self.step(&mut pass, id, Step::Doubt { readable_after });
         }
+        self.keep_sight(&mut pass, true);
         self.commit(&mut pass).await
     }
 

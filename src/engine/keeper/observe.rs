@@ -151,7 +151,7 @@ impl Keeper {
         }
         if let (Merged::Between(stay), Some(known)) = (&merged, &known) {
             let stay = stay.clone();
-            self.fill_in(pass, index, stay, known);
+            self.fill_in(pass, index, &stay, known);
             return;
         }
         let disproved = file.contradictions + 1 >= CONTRADICTIONS_BELIEVED;
@@ -217,7 +217,7 @@ impl Keeper {
     }
 
     /// A stay that ended before the known one began goes into history between it and the one before.
-    fn fill_in(&mut self, pass: &mut Pass, index: AgentIndex, stay: Observed, now: &Observed) {
+    fn fill_in(&mut self, pass: &mut Pass, index: AgentIndex, stay: &Observed, now: &Observed) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         // Where a clock was set in between, there may be no place.
         if stay.row_at >= now.row_at {
@@ -228,11 +228,11 @@ impl Keeper {
         if before.state.counts_as_not_ready() {
             file.take_not_ready(before.entered_at, now.entered_at);
         }
-        pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &stay)));
-        self.tell_change(pass, index, Some(&before), &stay, None);
+        pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, stay)));
+        self.tell_change(pass, index, Some(&before), stay, None);
         // The known one is the latest still, and whoever reads on from an id hears of it last.
         pass.commit.history.push(self.retiming(&agent, now.row_at, now));
-        self.tell_change(pass, index, Some(&stay), now, None);
+        self.tell_change(pass, index, Some(stay), now, None);
     }
 
     /// An accepted POST that three snapshots disprove: its row goes, and the picture is again what it was before, merged with

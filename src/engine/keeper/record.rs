@@ -205,36 +205,15 @@ impl Keeper {
         why: Value,
     ) {
         let draft = AuditDraft {
-            tenant: self.link.tenant.clone(),
-            at: pass.now,
-            actor: actor.label(),
-            action,
             subject: self.files.get(index.position()).map(|file| file.subject),
-            transition: None,
-            before: None,
-            after: None,
-            outcome: None,
-            why,
-            note: None,
+            ..AuditDraft::new(self.link.tenant.clone(), pass.now, actor.label(), action, why)
         };
         pass.commit.audit.push(draft);
     }
 
     /// An entry about the tenant as a whole.
     pub(super) fn audit_tenant(&self, pass: &mut Pass, action: &'static str, why: Value) {
-        pass.commit.audit.push(AuditDraft {
-            tenant: self.link.tenant.clone(),
-            at: pass.now,
-            actor: Actor::Daemon.label(),
-            action,
-            subject: None,
-            transition: None,
-            before: None,
-            after: None,
-            outcome: None,
-            why,
-            note: None,
-        });
+        pass.commit.audit.push(AuditDraft::new(self.link.tenant.clone(), pass.now, Actor::Daemon.label(), action, why));
     }
 
     /// An event.

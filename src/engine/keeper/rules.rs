@@ -5,12 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::Keeper;
 use super::record::Pass;
-use crate::domain::audit::AuditDraft;
 use crate::domain::ids::RuleId;
 use crate::domain::planner::{Intent, explain};
 use crate::domain::roster::AgentIndex;
@@ -19,7 +18,6 @@ use crate::domain::rule::Mode;
 use crate::domain::rule::shelf::{Edition, Listed, check_edition};
 use crate::domain::rule::written::{LineComplaint, read_one, with_mode, written};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Actor;
 use crate::engine::link::Link;
 use crate::engine::rules::{
     AgentRules, Checked, EditRefused, Edited, MOST_STORED_RULES, RuleChange, RuleEdit, RulesAsk,
@@ -272,9 +270,9 @@ impl Keeper {
             "version": edition.version,
             "mode": mode,
             "enabled": edition.enabled,
-            "source": edit.asker.source,
         });
-        self.audit_person(pass, &edit.asker.id, "rule.changed", facts, edit.why.as_deref());
+        let why = self.keep_note(pass, edit.why.as_deref());
+        self.audit_person(pass, &edit.asker, "rule.changed", facts, why);
         pass.commit.editions.push((self.link.tenant.clone(), edition.clone()));
         self.shelf.editions.insert(edition.rule.clone(), edition);
         self.settings = self.shelf.settle(&self.link);
@@ -313,31 +311,6 @@ impl Keeper {
             guard: found.guard.clone(),
             wants: found.wants.clone(),
             because: found.because.clone(),
-        });
-    }
-
-    /// An entry about something that a person did, with the words that the person typed kept apart from the chain.
-    pub(super) fn audit_person(
-        &self,
-        pass: &mut Pass,
-        id: &Arc<str>,
-        action: &'static str,
-        why: Value,
-        note: Option<&str>,
-    ) {
-        let note = self.keep_note(pass, note);
-        pass.commit.audit.push(AuditDraft {
-            tenant: self.link.tenant.clone(),
-            at: pass.now,
-            actor: Actor::Person { id: id.clone() }.label(),
-            action,
-            subject: None,
-            transition: None,
-            before: None,
-            after: None,
-            outcome: None,
-            why,
-            note,
         });
     }
 }

@@ -93,7 +93,7 @@ impl Keeper {
             "change_set": id, "hash": hash.to_string(), "undoes": new.undoes, "agents": shown.agents.len(),
             "will_change": will_change,
         });
-        self.audit_set(pass, &new.asker, "change_set.previewed", facts, None);
+        self.audit_person(pass, &new.asker, "change_set.previewed", facts, None);
         let text = serde_json::to_string(&body).unwrap_or_default();
         let teams = shown.teams.iter().cloned().map(Some).chain(shown.teamless.then_some(None)).collect();
         let set = ChangeSetRow {
@@ -319,7 +319,7 @@ impl Keeper {
             "on_contact": body.on_contact, "urgent": body.urgent, "below_floor": below_floor.map(|hash| hash.to_string()),
             "changes": sent, "left_out": left_out.len(),
         });
-        self.audit_set(pass, &start.asker, "change_set.started", facts, note);
+        self.audit_person(pass, &start.asker, "change_set.started", facts, note);
         pass.commit.change_sets.push(ChangeSetWrite::Start {
             tenant: self.link.tenant.clone(),
             id: start.id,
@@ -386,14 +386,14 @@ impl Keeper {
         }
         let note = self.keep_note(pass, note.as_deref());
         let facts = json!({"change_set": id, "started": set.started.is_some(), "called_off": waiting.len()});
-        self.audit_set(pass, asker, "change_set.cancelled", facts, note);
+        self.audit_person(pass, asker, "change_set.cancelled", facts, note);
         let (tenant, at, by) = (self.link.tenant.clone(), pass.now, asker.id.clone());
         pass.commit.change_sets.push(ChangeSetWrite::Cancel { tenant, id, at, by });
         Ok(Ok(()))
     }
 
     /// An entry about what a person did that is about no single agent.
-    pub(super) fn audit_set(
+    pub(super) fn audit_person(
         &self,
         pass: &mut Pass,
         asker: &Asker,
@@ -402,17 +402,14 @@ impl Keeper {
         note: Option<Hash>,
     ) {
         pass.commit.audit.push(AuditDraft {
-            tenant: self.link.tenant.clone(),
-            at: pass.now,
-            actor: Actor::Person { id: asker.id.clone() }.label(),
-            action,
-            subject: None,
-            transition: None,
-            before: None,
-            after: None,
-            outcome: None,
-            why: with_source(facts, asker),
             note,
+            ..AuditDraft::new(
+                self.link.tenant.clone(),
+                pass.now,
+                Actor::Person { id: asker.id.clone() }.label(),
+                action,
+                with_source(facts, asker),
+            )
         });
     }
 

@@ -229,9 +229,10 @@ impl Keeper {
 
     /// The agents as they stand, for lists.
     pub(super) fn board(&self, now: UtcMicros) -> Board {
+        let thresholds = self.link.thresholds.borrow().clone();
         let card = |slot: &AgentSlot| {
             let open = self.book.of_agent(slot.id()).map(|open| &open.transition).next();
-            AgentCard::of(slot, verdict(slot, &self.settings.decide, now), open, now)
+            AgentCard::of(slot, verdict(slot, &self.settings.decide, now), open, &thresholds, now)
         };
         let seen_at = self.link.live.freshness().seen_at;
         Board::new(now, seen_at, &self.settings.decide, self.roster.slots().iter().map(card).collect())

@@ -73,7 +73,7 @@ impl Keeper {
             return Ok(Err(SkillError::TooMany));
         }
         let facts = json!({"skill": skill.id, "name": skill.name, "floor": skill.floor});
-        self.audit_set(pass, asker, "skill.set", facts, None);
+        self.audit_person(pass, asker, "skill.set", facts, None);
         let shared = Arc::new(skill.clone());
         let carriers: Vec<_> = self
             .roster

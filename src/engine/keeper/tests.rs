@@ -2,6 +2,7 @@
 
 mod desk;
 mod fed;
+mod in_sight;
 mod interleavings;
 mod out_of_sight;
 mod show;

@@ -56,6 +56,7 @@ impl Ground {
             live: self.live.open(&tenant),
             tenant,
             inbox,
+            thresholds: watch::Sender::default(),
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             reporting_budget: Mutex::new(Budget::closed()),
             figures: watch::Sender::default(),

@@ -7,7 +7,6 @@
 pub mod frame;
 pub mod message;
 pub mod narrow;
-pub mod picture;
 mod ring;
 pub mod snapshot;
 mod topic;
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RealTime, SharedClock, Stopwatch};
 use crate::domain::ids::TenantId;
+use crate::domain::time::UtcMicros;
 use crate::store::Reader;
 
 pub use topic::Topic;
@@ -136,6 +136,11 @@ impl Live {
         drop(topics);
         let number = self.0.seen.fetch_add(1, Ordering::Relaxed);
         Ok(Viewer::new(self.clone(), place, number, &wanted.narrow, seats.ok_or(NoRoom::TenantGone)?))
+    }
+
+    /// The daemon's clock: its instant, and how many times faster than real time it runs.
+    pub fn clock(&self) -> (UtcMicros, u32) {
+        (self.0.clock.now(), self.0.clock.speed())
     }
 
     /// How many viewers there may be.

@@ -4,14 +4,13 @@
 use std::io::Write as _;
 use std::ops::Range;
 
-use bytes::Bytes;
 use serde::Serialize;
 
 use super::frame::{Frame, Kind};
 use super::message::millis;
-use super::narrow::{About, Narrow, NarrowAt};
+use super::narrow::{About, NarrowAt};
 use crate::clock::Stopwatch;
-use crate::domain::ids::{TeamName, TenantId};
+use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 
 /// The bytes of agents that a part holds, so that no viewer needs much room, however many agents there are.
@@ -99,12 +98,6 @@ impl Snapshot {
 
     pub(super) const fn at(&self) -> UtcMicros {
         self.at
-    }
-
-    /// The whole picture in one message, of these teams where any are named.
-    pub(super) fn whole(&self, teams: &[TeamName]) -> Bytes {
-        let narrow = Narrow { teams: teams.to_vec(), ..Narrow::default() }.at(&self.tenant);
-        self.part(&narrow, std::slice::from_ref(&(0..self.pieces.len())), 0, false).json()
     }
 
     /// How long ago it was taken.

@@ -18,7 +18,8 @@ pub use self::kit::{TrialKit, TrialWish};
 pub use self::result::{
     AgentActs, ComparedView, HeldTimes, HourActs, ListedAct, Really, RuleActs, TrialResult, TrialSide,
 };
-pub use self::run::{Pace, Span, TrialFailed, run as replay};
+pub use self::run::Span;
+use self::run::{Pace, TrialFailed, run as replay};
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::ids::{RuleId, TenantId, TrialId};
 use crate::domain::time::UtcMicros;
@@ -118,7 +119,7 @@ impl Trials {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a trial in.
+    /// Takes a trial in: from an instant, or as long before the end as may be, to another, or now.
     ///
     /// # Errors
     /// The span is none that may be tried, or too many wait.
@@ -127,9 +128,11 @@ impl Trials {
         tenant: &TenantId,
         asked_by: &str,
         kit: TrialKit,
-        (from, to): Span,
+        (from, to): (Option<UtcMicros>, Option<UtcMicros>),
     ) -> Result<Trial, TrialRefused> {
         let now = self.clock.now();
+        let to = to.unwrap_or(now);
+        let from = from.unwrap_or(to - kit.longest);
         if from >= to || to > now || to.since(from) > kit.longest {
             let days = kit.longest.as_secs() / (24 * 3600);
             return Err(TrialRefused::Span { from, to, days });
@@ -236,7 +239,7 @@ impl Trials {
         soft: &CancellationToken,
     ) {
         let progress = |share: f64| self.change(id, |trial| trial.progress = share);
-        let pace = Pace { stop, gentle: true, progress: &progress };
+        let pace = Pace { stop, progress: &progress };
         let ended = tokio::select! {
             ended = replay(&self.reader, tenant, kit, span, &pace) => ended,
             () = soft.cancelled() => Err(TrialFailed::Cancelled),

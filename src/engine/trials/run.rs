@@ -36,12 +36,11 @@ const VERSIONS_PAGE: u32 = 100;
 /// The span of a trial: first instant, and first instant after it.
 pub type Span = (UtcMicros, UtcMicros);
 
-/// How a trial goes on while others need the machine, and where it tells how far it is.
+/// How a trial is stopped, and where it tells how far it is. As long as it works it rests, so that at most half of a processor's time
+/// goes into it.
 pub struct Pace<'a> {
     /// It stops soon after this is cancelled.
     pub stop: &'a CancellationToken,
-    /// As long as it works it rests, so that at most half of a processor's time goes into it.
-    pub gentle: bool,
     /// Told how much of it is done, 0 to 1.
     pub progress: &'a (dyn Fn(f64) + Sync),
 }
@@ -190,7 +189,7 @@ impl Course<'_> {
                     if pace.stop.is_cancelled() {
                         return Err(TrialFailed::Cancelled);
                     }
-                    give_way(&turn, pace).await;
+                    RealTime::sleep(turn.elapsed()).await;
                     turn = Stopwatch::start();
                 }
             }
@@ -233,15 +232,6 @@ impl Course<'_> {
         for side in &mut self.sides {
             side.observe(&agent, seen.clone());
         }
-    }
-}
-
-/// Lets others work.
-async fn give_way(worked: &Stopwatch, pace: &Pace<'_>) {
-    if pace.gentle {
-        RealTime::sleep(worked.elapsed()).await;
-    } else {
-        tokio::task::yield_now().await;
     }
 }
 

@@ -79,7 +79,7 @@ impl Place {
     }
 
     async fn tried(&self, span: Span) -> TrialResult {
-        let pace = Pace { stop: &CancellationToken::new(), gentle: false, progress: &|_| {} };
+        let pace = Pace { stop: &CancellationToken::new(), progress: &|_| {} };
         replay(self.store.reader(), &"acme".into(), &kit(), span, &pace).await.expect("tried")
     }
 }
@@ -147,10 +147,11 @@ async fn trials_wait_for_each_other_are_few_and_can_be_stopped() {
     let random: SharedRandom = Arc::new(SeededRandom::new(7));
     let trials = Trials::new(place.store.reader().clone(), Arc::new(place.clock.clone()), random);
     let (tenant, span) = (TenantId::from("acme"), (at("07:00"), at("08:00")));
-    let ask = |span| trials.ask(&tenant, "ann", kit(), span);
+    let ask = |(from, to): Span| trials.ask(&tenant, "ann", kit(), (Some(from), Some(to)));
     let all: Vec<Trial> = (0..MOST_WAITING).map(|_| ask(span).expect("taken")).collect();
     assert_eq!(ask(span), Err(TrialRefused::TooMany));
-    let other = trials.ask(&"bravo".into(), "ann", kit(), span).expect("another tenant's trials are its own");
+    let other = trials.ask(&"bravo".into(), "ann", kit(), (None, None)).expect("another tenant's trials are its own");
+    assert_eq!(other.to.since(other.from), Duration::from_secs(7 * 86_400), "as long as may be, up to now");
     assert_eq!(trials.one(&tenant, other.id), None);
     for bad in [
         (at("08:00"), at("08:00")),
@@ -190,7 +191,7 @@ async fn a_replay_that_is_stopped_ends_and_tells_how_far_it_came() {
         told.lock().expect("a lock").push(share);
         stop.cancel();
     };
-    let pace = Pace { stop: &stop, gentle: false, progress: &progress };
+    let pace = Pace { stop: &stop, progress: &progress };
     let span = (at("07:00"), at("11:00"));
     let stopped = replay(place.store.reader(), &"acme".into(), &kit(), span, &pace).await;
     assert!(matches!(stopped, Err(TrialFailed::Cancelled)), "{stopped:?}");

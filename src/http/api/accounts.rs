@@ -1,5 +1,6 @@
 //! Accounts: looked at, made, changed, given a password or a link to sign in once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json as Answered;
@@ -15,13 +16,14 @@ use crate::domain::rights::{Reach, Role, WantedReach, WantedTenant};
 use crate::domain::secret::Secret;
 use crate::domain::time::UtcMicros;
 use crate::engine::accounts::{AccountChanges, By, LINK_LASTS, NewAccount};
+use crate::engine::door::IdempotencyKey;
 use crate::engine::repeats::Answer;
 use crate::http::ApiState;
 use crate::http::auth::Caller;
 use crate::http::etag::{IfMatch, IfMatchHeader, Version};
 use crate::http::extract::{Json, Path, Query};
 use crate::http::problem::Problem;
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::http::request_key::{KeyHeader, RequestKey, answer, once, once_versioned};
 use crate::store::PAGE_LIMIT;
 
 /// Longest accepted reason, in characters.
@@ -186,7 +188,7 @@ pub(in crate::http) struct NewAccountBody {
     operation_id = "create_account",
     params(KeyHeader),
     request_body = NewAccountBody,
-    responses((status = 201, description = "made", body = AccountShown))
+    responses((status = 201, description = "made, its version as `ETag`", body = AccountShown))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
@@ -204,11 +206,8 @@ pub(in crate::http) async fn create(
         password: body.password.map(Secret::new),
     };
     let accounts = state.accounts.clone();
-    let work = async move {
-        let made = accounts.add_account(new, &by).await?;
-        Ok(answer(StatusCode::CREATED, &AccountShown::from(&*made)))
-    };
-    once(&state, &caller, None, key, work).await
+    let work = async move { Ok(accounts.add_account(new, &by).await?) };
+    written(&state, &caller, key, StatusCode::CREATED, work).await
 }
 
 /// An account
@@ -261,7 +260,7 @@ pub(in crate::http) struct AccountBody {
     operation_id = "put_account",
     params(("id" = String, Path, description = "The account."), IfMatchHeader, KeyHeader),
     request_body = AccountBody,
-    responses((status = 200, description = "changed", body = AccountShown))
+    responses((status = 200, description = "changed, its version as `ETag`", body = AccountShown))
 )]
 pub(in crate::http) async fn put(
     State(state): State<ApiState>,
@@ -286,10 +285,9 @@ pub(in crate::http) async fn put(
         if_match.check(&Version::of(before.version))?;
         // Looked at once more where the change is made.
         let to = AccountChanges { version: Some(before.version), ..to };
-        let changed = accounts.change_account(&id, to, &by).await?;
-        Ok(answer(StatusCode::OK, &AccountShown::from(&*changed)))
+        Ok(accounts.change_account(&id, to, &by).await?)
     };
-    Box::pin(once(&state, &caller, None, key, work)).await
+    written(&state, &caller, key, StatusCode::OK, work).await
 }
 
 /// A password.
@@ -316,7 +314,7 @@ pub(in crate::http) struct PasswordBody {
     operation_id = "set_password",
     params(("id" = String, Path, description = "The account."), KeyHeader),
     request_body = PasswordBody,
-    responses((status = 200, description = "set", body = AccountShown))
+    responses((status = 200, description = "set, its version as `ETag`", body = AccountShown))
 )]
 pub(in crate::http) async fn set_password(
     State(state): State<ApiState>,
@@ -328,11 +326,20 @@ pub(in crate::http) async fn set_password(
     let key = key.with_json(&body)?;
     let by = by(&caller, checked_reason(body.reason)?);
     let accounts = state.accounts.clone();
-    let work = async move {
-        let changed = accounts.set_password(&id, Secret::new(&body.password), &by).await?;
-        Ok(answer(StatusCode::OK, &AccountShown::from(&*changed)))
-    };
-    once(&state, &caller, None, key, work).await
+    let work = async move { Ok(accounts.set_password(&id, Secret::new(&body.password), &by).await?) };
+    written(&state, &caller, key, StatusCode::OK, work).await
+}
+
+/// Writes an account, under a key only once; the answer is the account as it is then, with its `ETag`.
+async fn written(
+    state: &ApiState,
+    caller: &Caller,
+    key: Option<IdempotencyKey>,
+    status: StatusCode,
+    work: impl Future<Output = Result<Arc<Account>, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let work = async move { Ok(answer(status, &AccountShown::from(&*work.await?))) };
+    Box::pin(once_versioned(state, caller, None, key, work)).await
 }
 
 /// A wish for a link.

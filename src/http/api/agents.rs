@@ -388,6 +388,7 @@ mod tests {
             queue: None,
             entered_at: Some(at),
             in_state_ms: Some(0),
+            in_state_level: None,
             source: None,
             transition: None,
             seen_at: Some(at),

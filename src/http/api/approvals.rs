@@ -7,8 +7,8 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::ids::{TenantId, TransitionId};
-use crate::engine::approvals::{ApprovalError, ApprovalView, Approvals, Decided, Decision};
+use crate::domain::ids::{AgentId, TenantId, TransitionId};
+use crate::engine::approvals::{ApprovalError, ApprovalView, Approvals, Decided, Decision, Page};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Body, Path, Query};
@@ -25,6 +25,8 @@ const LONGEST_NOTE: usize = 1000;
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct ListQuery {
     tenant: TenantId,
+    /// Of this agent alone.
+    agent: Option<AgentId>,
     cursor: Option<String>,
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
@@ -57,7 +59,8 @@ pub(in crate::http) async fn list(
     let after = query.cursor.as_deref().map(parse_id).transpose()?;
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT) as usize;
     let teams = caller.teams(&query.tenant).cloned();
-    let (approvals, next) = desk(&state).list(&query.tenant, &teams, after, limit).await?;
+    let page = Page { after, limit };
+    let (approvals, next) = desk(&state).list(&query.tenant, &teams, query.agent.as_ref(), page).await?;
     Ok(Json(ApprovalPage { approvals, next }))
 }
 

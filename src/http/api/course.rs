@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::agents::{AgentName, known};
 use crate::domain::adherence::Verdict;
 use crate::domain::adherence::course::{Course, Piece, Span, Stay, Tally, stretches};
+use crate::domain::adherence::sight;
 use crate::domain::agent::Source;
 use crate::domain::exception::{Exception, excused_spans};
 use crate::domain::ids::{AgentId, ExceptionId, ReasonCode, TenantId, TransitionId};
@@ -313,7 +314,8 @@ pub(in crate::http) async fn timeline(
     let plan = plan.map_or_else(AgentPlan::default, |plan| AgentPlan::new(plan.shifts, plan.coverage));
     // What was seen last is known to have lasted for as long as a sight tells anything.
     let known_until = card.seen_at.map_or(from, |seen_at| (seen_at + board.stale_after).min(board.at));
-    let stays: Vec<Stay> = rows.iter().map(|stored| stay(stored, known_until)).collect();
+    let mut stays: Vec<Stay> = rows.iter().map(stay).collect();
+    sight::cut(&mut stays, &state.reader.sights(tenant, (from, to)).await?, Some(known_until));
     let exceptions = state.reader.exceptions_touching(tenant, (from, to)).await?;
     let excused = excused_spans(&exceptions, &id, card.team.as_ref());
     let excused: Vec<Span> = excused.into_iter().map(|span| (span.start, span.end)).collect();
@@ -328,7 +330,7 @@ pub(in crate::http) async fn timeline(
         now: board.at,
         seen_at: card.seen_at,
         planned: planned(&plan, (from, to)),
-        actual: actual(&rows, known_until, (from, to)),
+        actual: actual(&rows, &stays, (from, to)),
         pieces: pieces.into_iter().map(PieceShown::from).collect(),
         adherence: tally.into(),
         exceptions: exceptions.iter().filter(|one| one.is_about(&id, card.team.as_ref())).map(Excused::from).collect(),
@@ -379,10 +381,11 @@ async fn stays_of(
     Ok(state.reader.agent_history(tenant, id, asked, None, HISTORY_PAGE_LIMIT).await?)
 }
 
-fn stay(stored: &StoredHistory, known_until: UtcMicros) -> Stay {
-    let start = stored.row.entered_at;
-    let end = stored.left_at.unwrap_or_else(|| known_until.max(start));
-    Stay { state: stored.row.state.clone(), start, end }
+/// The one that goes on ends with the last sight, which [`sight::cut`] is told.
+fn stay(stored: &StoredHistory) -> Stay {
+    let row = &stored.row;
+    let end = stored.left_at.unwrap_or(UtcMicros::MAX);
+    Stay { state: row.state.clone(), reason: row.reason.clone(), start: row.entered_at, end }
 }
 
 fn planned(plan: &AgentPlan, asked: Span) -> Vec<PlannedSpan> {
@@ -395,13 +398,14 @@ fn planned(plan: &AgentPlan, asked: Span) -> Vec<PlannedSpan> {
     shown.collect()
 }
 
-fn actual(rows: &[StoredHistory], known_until: UtcMicros, (from, to): Span) -> Vec<ActualSpan> {
+/// `stays` of the rows, as far as they are known.
+fn actual(rows: &[StoredHistory], stays: &[Stay], (from, to): Span) -> Vec<ActualSpan> {
     let shown = rows.iter().filter_map(|stored| {
-        let Stay { state, start, end } = stay(stored, known_until);
-        let (start, end) = (start.max(from), end.min(to));
         let row = &stored.row;
+        let known = stays.binary_search_by_key(&row.entered_at, |stay| stay.start).ok()?;
+        let (start, end) = (row.entered_at.max(from), stays[known].end.min(to));
         (start < end).then(|| ActualSpan {
-            state,
+            state: row.state.clone(),
             reason: row.reason.clone(),
             queue: row.queue.as_deref().map(str::to_owned),
             start,

@@ -1,6 +1,7 @@
 //! Figures of queues and skills: the newest, and how they went.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +14,7 @@ use crate::domain::figures::{
     Figures, Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Stat, Taken, Unit,
 };
 use crate::domain::ids::{QueueId, SkillId, TenantId};
+use crate::domain::thresholds::{Standing, Thresholds};
 use crate::domain::time::UtcMicros;
 use crate::engine::skills::SkillDesk;
 use crate::http::ApiState;
@@ -61,6 +63,10 @@ pub(in crate::http) struct QueueShown {
     average_wait_time_ms: Option<u64>,
     /// The share of calls that were answered in time, of 1.
     service_level: Option<f64>,
+    /// How that stands against the tenant's thresholds.
+    standing: Option<Standing>,
+    /// Within which wait the platform counts as in time, in seconds, where somebody said so in the configuration.
+    answered_within_s: Option<u64>,
 }
 
 /// Queues with their newest figures
@@ -78,9 +84,9 @@ pub(in crate::http) async fn queues(
     Query(OfTenant { tenant }): Query<OfTenant>,
 ) -> Result<Json<QueueList>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let (figures, at) = newest(&state, &tenant)?;
-    let queues = figures.queues.iter().map(|taken| QueueShown::of(taken, &figures, at)).collect();
-    Ok(Json(QueueList { queues, at, good_for_ms: millis(figures.good_for) }))
+    let newest = Newest::of(&state, &tenant)?;
+    let queues = newest.figures.queues.iter().map(|taken| QueueShown::of(taken, &newest)).collect();
+    Ok(Json(QueueList { queues, at: newest.at, good_for_ms: millis(newest.figures.good_for) }))
 }
 
 /// Skills.
@@ -122,6 +128,10 @@ pub(in crate::http) struct SkillShown {
     longest_queue_duration_s: Option<u64>,
     /// The share of contacts that were answered in time, of 1.
     service_level: Option<f64>,
+    /// How that stands against the tenant's thresholds.
+    standing: Option<Standing>,
+    /// Within which wait the platform counts as in time, in seconds, where somebody said so in the configuration.
+    answered_within_s: Option<u64>,
     /// Agents who could take a contact.
     agents_available: Option<u64>,
     /// Agents who are logged in with the skill.
@@ -149,8 +159,8 @@ pub(in crate::http) async fn skills(
     Query(OfTenant { tenant }): Query<OfTenant>,
 ) -> Result<Json<SkillList>, Problem> {
     caller.check(&state, Right::Read, &tenant)?;
-    let (figures, at) = newest(&state, &tenant)?;
-    let figured = figures.skills.iter().map(|taken| (taken.figures.id.clone(), SkillShown::of(taken, &figures, at)));
+    let newest = Newest::of(&state, &tenant)?;
+    let figured = newest.figures.skills.iter().map(|taken| (taken.figures.id.clone(), SkillShown::of(taken, &newest)));
     let mut skills: BTreeMap<SkillId, SkillShown> = figured.collect();
     for skill in state.reader.skills(&tenant).await? {
         let shown = skills.entry(skill.id.clone()).or_insert_with(|| SkillShown::unread(skill.id));
@@ -168,31 +178,42 @@ pub(in crate::http) async fn skills(
         }
     }
     let skills = skills.into_values().collect();
-    Ok(Json(SkillList { skills, at, good_for_ms: millis(figures.good_for) }))
+    Ok(Json(SkillList { skills, at: newest.at, good_for_ms: millis(newest.figures.good_for) }))
 }
 
-fn newest(state: &ApiState, tenant: &TenantId) -> Result<(std::sync::Arc<Figures>, UtcMicros), Problem> {
-    let link = state.door.tenants().link(tenant);
-    let link = link.ok_or_else(|| Problem::of(Code::NoSuchTenant, format!("there is no tenant {tenant}")))?;
-    let figures = link.figures.borrow().clone();
-    Ok((figures, link.clock.now()))
+/// The newest figures of a tenant, and what they are judged by.
+pub(in crate::http) struct Newest {
+    pub(in crate::http) figures: Arc<Figures>,
+    pub(in crate::http) thresholds: Arc<Thresholds>,
+    pub(in crate::http) at: UtcMicros,
+}
+
+impl Newest {
+    pub(in crate::http) fn of(state: &ApiState, tenant: &TenantId) -> Result<Self, Problem> {
+        let link = state.door.tenants().link(tenant);
+        let link = link.ok_or_else(|| Problem::of(Code::NoSuchTenant, format!("there is no tenant {tenant}")))?;
+        let (figures, thresholds) = (link.figures.borrow().clone(), link.thresholds.borrow().clone());
+        Ok(Self { figures, thresholds, at: link.clock.now() })
+    }
 }
 
 impl QueueShown {
-    fn of(taken: &Taken<QueueFigures>, all: &Figures, now: UtcMicros) -> Self {
-        let Taken { at, figures } = taken;
+    fn of(taken: &Taken<QueueFigures>, newest: &Newest) -> Self {
+        let (Taken { at, figures }, Newest { figures: all, thresholds, at: now }) = (taken, newest);
         Self {
             id: figures.id.clone(),
             name: figures.name.as_deref().map(str::to_owned),
             taken_at: *at,
             age_ms: millis(now.since(*at)),
-            stale: !all.fresh(*at, now),
+            stale: !all.fresh(*at, *now),
             agents_logged_on: figures.agents_logged_on,
             agents_available: figures.agents_available,
             agents_busy: figures.agents_busy,
             calls_waiting: figures.calls_waiting,
             average_wait_time_ms: figures.average_wait_time_ms,
             service_level: figures.service_level_ppm.map(share),
+            standing: figures.service_level_ppm.map(|level| thresholds.standing(level)),
+            answered_within_s: thresholds.queues_answered_within.map(|within| within.as_secs()),
         }
     }
 }
@@ -213,6 +234,8 @@ impl SkillShown {
             contacts_active: None,
             longest_queue_duration_s: None,
             service_level: None,
+            standing: None,
+            answered_within_s: None,
             agents_available: None,
             agents_staffed: None,
             agents_on_contact: None,
@@ -221,17 +244,19 @@ impl SkillShown {
         }
     }
 
-    fn of(taken: &Taken<SkillFigures>, all: &Figures, now: UtcMicros) -> Self {
-        let Taken { at, figures } = taken;
+    fn of(taken: &Taken<SkillFigures>, newest: &Newest) -> Self {
+        let (Taken { at, figures }, Newest { figures: all, thresholds, at: now }) = (taken, newest);
         Self {
             name: figures.name.as_deref().map(str::to_owned),
             taken_at: Some(*at),
             age_ms: Some(millis(now.since(*at))),
-            stale: !all.fresh(*at, now),
+            stale: !all.fresh(*at, *now),
             contacts_queued: figures.contacts_queued,
             contacts_active: figures.contacts_active,
             longest_queue_duration_s: figures.longest_queue_duration_s,
             service_level: figures.service_level_ppm.map(share),
+            standing: figures.service_level_ppm.map(|level| thresholds.standing(level)),
+            answered_within_s: thresholds.skills_answered_within.map(|within| within.as_secs()),
             agents_available: figures.agents_available,
             agents_staffed: figures.agents_staffed,
             agents_on_contact: figures.agents_on_contact,
@@ -318,8 +343,7 @@ pub(in crate::http) async fn queue_history(
     Query(query): Query<SeriesQuery>,
 ) -> Result<Json<Series>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    let (figures, _) = newest(&state, &query.tenant)?;
-    if figures.queue(id.as_str()).is_none() {
+    if Newest::of(&state, &query.tenant)?.figures.queue(id.as_str()).is_none() {
         return Err(Problem::of(Code::NoSuchQueue, format!("no figures of a queue {id} were ever read")));
     }
     let (asked, limit) = query.page()?;
@@ -345,8 +369,7 @@ pub(in crate::http) async fn skill_history(
     Query(query): Query<SeriesQuery>,
 ) -> Result<Json<Series>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
-    let (figures, _) = newest(&state, &query.tenant)?;
-    if figures.skill(id.as_str()).is_none() {
+    if Newest::of(&state, &query.tenant)?.figures.skill(id.as_str()).is_none() {
         return Err(Problem::of(Code::NoSuchSkill, format!("no figures of a skill {id} were ever read")));
     }
     let (asked, limit) = query.page()?;

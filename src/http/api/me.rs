@@ -31,6 +31,8 @@ pub(in crate::http) struct Me {
     tenants: Vec<TenantInReach>,
     /// When the session ends; null for a caller who has none.
     session: Option<SessionShown>,
+    /// The caller has signed in with an account that has a password, which can be changed.
+    has_password: bool,
 }
 
 /// A tenant within reach.
@@ -79,6 +81,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, caller: Caller)
         rights: powers.rights.iter().copied().collect(),
         everywhere: powers.reach == crate::domain::rights::Reach::Everywhere,
         tenants: tenants.collect(),
+        has_password: caller.session().is_some_and(|session| state.accounts.has_password(session)),
         session: ends.map(|ends| SessionShown { expires_at: ends.expires_at, idle_until: ends.idle_until }),
     })
 }

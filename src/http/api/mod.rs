@@ -12,6 +12,7 @@ pub(super) mod health;
 pub(super) mod imports;
 pub(super) mod jobs;
 pub(super) mod me;
+pub(super) mod own;
 pub(super) mod platform_checks;
 pub(super) mod reports;
 pub(super) mod rule_findings;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::ids::{AgentId, FindingId, RuleId, TeamName, TenantId};
@@ -13,12 +13,6 @@ use crate::domain::rule::{Class, Mode, Rule};
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::{AgentRules, Checked};
 use crate::store::{AskedByRule, FindingCount, FindingKind, StoredFinding};
-
-/// The version of an answer, for its `ETag`.
-#[derive(Deserialize)]
-pub(super) struct Seen {
-    pub(super) version: Option<u64>,
-}
 
 /// A rule, in force or not.
 #[derive(Serialize, ToSchema)]

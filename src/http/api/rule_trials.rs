@@ -37,10 +37,12 @@ pub(in crate::http) struct NewTrial {
     /// A rule as it is. Without this and `text`, all rules as they are.
     #[serde(default)]
     rule: Option<RuleId>,
-    /// First instant of the span.
-    from: UtcMicros,
-    /// First instant after it; not ahead of now, and at most `automation.trial_days` later.
-    to: UtcMicros,
+    /// First instant of the span; as long before `to` as may be without it.
+    #[serde(default)]
+    from: Option<UtcMicros>,
+    /// First instant after it; not ahead of now, and at most `automation.trial_days` later. Now without it.
+    #[serde(default)]
+    to: Option<UtcMicros>,
 }
 
 /// Try a rule on history

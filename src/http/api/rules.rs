@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::rule_shapes::{CheckedView, Counts, RuleVersionView, RuleView, Seen, counts_by_rule};
+use super::rule_shapes::{CheckedView, Counts, RuleVersionView, RuleView, counts_by_rule};
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rule::Mode;
 use crate::domain::rule::shelf::Listed;
@@ -24,7 +24,7 @@ use crate::http::auth::{Caller, Right};
 use crate::http::etag::{IfMatch, Version};
 use crate::http::extract::{Json as Body, Path, Query};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::http::request_key::{KeyHeader, RequestKey, answer, once_versioned};
 use crate::store::PAGE_LIMIT;
 
 /// What a list counts where nobody says.
@@ -190,7 +190,6 @@ pub(in crate::http) async fn write(
     key: RequestKey,
     Body(body): Body<WrittenRule>,
 ) -> Result<Response, Problem> {
-    caller.check_whole(&state, Right::EditRules, &body.tenant)?;
     let key = key.with_json(&body)?;
     let WrittenRule { tenant, text, reason, order, enabled } = body;
     let change = RuleChange::Write { text, order, enabled };
@@ -235,7 +234,6 @@ pub(in crate::http) async fn set_mode(
     key: RequestKey,
     Body(body): Body<NewMode>,
 ) -> Result<Response, Problem> {
-    caller.check_whole(&state, Right::EditRules, &body.tenant)?;
     let key = key.with_json(&body)?;
     let wish = Wish { id, change: RuleChange::Mode(body.mode), reason: body.reason, if_match };
     edit(&state, &caller, body.tenant, key, wish).await
@@ -311,7 +309,6 @@ async fn switch(
     (id, on, if_match): (RuleId, bool, Option<IfMatch>),
     body: Switch,
 ) -> Result<Response, Problem> {
-    caller.check_whole(state, Right::EditRules, &body.tenant)?;
     let key = key.with_json(&body)?;
     let wish = Wish { id, change: RuleChange::Enable(on), reason: body.reason, if_match };
     edit(state, caller, body.tenant, key, wish).await
@@ -363,7 +360,6 @@ pub(in crate::http) async fn remove(
     if_match: IfMatch,
     key: RequestKey,
 ) -> Result<Response, Problem> {
-    caller.check_whole(&state, Right::EditRules, &query.tenant)?;
     let key = key.with(&[]);
     let wish = Wish { id, change: RuleChange::Remove, reason: query.reason, if_match: Some(if_match) };
     edit(&state, &caller, query.tenant, key, wish).await
@@ -384,6 +380,7 @@ async fn edit(
     key: Option<crate::engine::door::IdempotencyKey>,
     wish: Wish,
 ) -> Result<Response, Problem> {
+    caller.check_whole(state, Right::EditRules, &tenant)?;
     let Wish { id, change, reason, if_match } = wish;
     check_words(reason.as_deref())?;
     let reason = reason.filter(|reason| !reason.trim().is_empty());
@@ -408,18 +405,7 @@ async fn edit(
         let status = if edited.is_new { StatusCode::CREATED } else { StatusCode::OK };
         Ok(answer(status, &RuleView::of(&rule, Counts::default())))
     };
-    etagged(once(state, caller, Some(&tenant), key, work).await?).await
-}
-
-/// With the version that the answer has as its `ETag`, also where it is the answer to the same request before.
-async fn etagged(response: Response) -> Result<Response, Problem> {
-    let (mut parts, body) = response.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Problem::bad_request("the answer was lost"))?;
-    if let Ok(Seen { version: Some(version) }) = serde_json::from_slice(&body) {
-        let (name, value) = Version::of(version).header();
-        parts.headers.insert(name, value);
-    }
-    Ok(Response::from_parts(parts, body.into()))
+    once_versioned(state, caller, Some(&tenant), key, work).await
 }
 
 /// Typed words have a limit.

@@ -178,7 +178,7 @@ pub(in crate::http) async fn create(
         let made = TokenMade { made: TokenShown::from(&*made), token: text.expose().to_owned() };
         Ok(secret_answer(answer(StatusCode::CREATED, &made)))
     };
-    once(&state, &caller, None, key, work).await
+    Box::pin(once(&state, &caller, None, key, work)).await
 }
 
 /// Revoke a token

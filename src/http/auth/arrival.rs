@@ -36,7 +36,7 @@ pub(in crate::http) enum Line {
 }
 
 /// What the cookie of a session is called where nobody can overhear it and no other host can set it.
-const COOKIE: &str = "__Host-shiftkeeper";
+pub(in crate::http) const COOKIE: &str = "__Host-shiftkeeper";
 
 impl Line {
     /// What the cookie of a session is called here; `None` where there is no signing in. Browsers take the prefix `__Host-` with

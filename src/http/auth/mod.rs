@@ -25,7 +25,7 @@ use crate::domain::rights::{Asker, Role};
 use crate::engine::accounts::{Kind, Powers, Standing};
 
 pub use crate::domain::rights::Right;
-pub(super) use arrival::{Arrival, Identity, Line, Peer};
+pub(super) use arrival::{Arrival, COOKIE, Identity, Line, Peer};
 pub use known::{Access, GroupRole, Proxy, Tokens};
 
 /// What a caller is known by.

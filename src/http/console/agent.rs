@@ -8,8 +8,10 @@ use jiff::tz::TimeZone;
 use jiff::{ToSpan as _, Zoned};
 use serde::Deserialize;
 
+use super::approvals::{self, Approval};
 use super::ask::Ask;
 use super::failure::Failure;
+use super::picture::Picture;
 use super::read::{Want, read};
 use super::rows::Row;
 use super::shell::{Place, Shell, page};
@@ -78,6 +80,16 @@ struct Course {
     actual: Vec<Actual>,
     pieces: Vec<Judged>,
     adherence: Adherence,
+    exceptions: Vec<Excused>,
+}
+
+/// Why the agent was excused for a while.
+#[derive(Deserialize)]
+struct Excused {
+    from: UtcMicros,
+    to: UtcMicros,
+    reason: String,
+    made_by: String,
 }
 
 /// A change of the agent's state, with who or what and why.
@@ -121,6 +133,7 @@ struct AgentPage {
     shell: Shell,
     times: Times,
     row: Row,
+    approvals: Vec<Approval>,
     agent_zone: String,
     zone_shown: String,
     day: String,
@@ -130,6 +143,7 @@ struct AgentPage {
     timeline: Timeline,
     week: Vec<Timeline>,
     adherence: Adherence,
+    exceptions: Vec<Excused>,
     changes: Vec<Change>,
     older: Option<String>,
     may_change: bool,
@@ -175,10 +189,11 @@ fn drawn(title: String, course: &Course) -> Timeline {
         to: piece.end,
         ongoing: piece.ongoing,
     });
-    let out = course.pieces.iter().filter(|piece| piece.verdict == "out" && !piece.excused).map(|piece| Piece {
-        class: "out",
+    let judged = course.pieces.iter().filter(|piece| piece.verdict == "out" || piece.excused).map(|piece| Piece {
+        class: if piece.excused { "excused" } else { "out" },
         label: format!(
-            "{} while {} is planned",
+            "{}{} while {} is planned",
+            if piece.excused { "excused, " } else { "out, " },
             piece.state.as_ref().map_or_else(|| "not seen".to_owned(), words::state_label),
             words::activity_label(&piece.activity).to_lowercase(),
         ),
@@ -186,7 +201,7 @@ fn drawn(title: String, course: &Course) -> Timeline {
         to: piece.end,
         ongoing: false,
     });
-    draw(title, &stretch, (planned.collect(), actual.collect(), out.collect()))
+    draw(title, &stretch, (planned.collect(), actual.collect(), judged.collect()))
 }
 
 /// `GET /agents/{id}?day=`.
@@ -199,7 +214,7 @@ pub(in crate::http) async fn show(
     let agent = AgentId::new(&id);
     ask.check_agent(&state, Right::Read, &agent).await?;
     let picture = ask.picture(&state).await;
-    let seen = picture.as_ref().and_then(|picture| picture.agents.iter().find(|seen| seen.id == agent));
+    let seen = picture.as_ref().and_then(|picture| picture.agents().find(|seen| seen.id == agent));
     let agent_zone = seen.and_then(|seen| seen.zone.as_deref()).unwrap_or("UTC").to_owned();
     let zone = ask.times.zone_of(Some(&agent_zone));
     let today = ask.now.timestamp().to_zoned(zone.clone());
@@ -216,9 +231,10 @@ pub(in crate::http) async fn show(
     let query = [("agent", id.as_str()), ("limit", CHANGES), ("cursor", ask.value("cursor").unwrap_or_default())];
     let want = Want { route: "/api/v1/transitions", id: None, query: &query };
     let Changes { transitions: changes, next } = read(&state, &ask, want, transitions::list).await?;
-    let at = picture.as_ref().map_or(ask.now, |picture| picture.at);
+    let at = picture.as_ref().map_or(ask.now, Picture::at);
     let row = seen
         .map_or_else(|| Row { id: id.clone(), name: id.clone(), ..Row::blank() }, |seen| Row::of(seen, &ask.times, at));
+    let approvals = approvals::of_agent(&state, &ask, &id).await?;
     let shell = ask.shell(Place::Live, row.name.clone());
     let day_text = |date: Result<Date, jiff::Error>| date.map(|date| date.to_string()).unwrap_or_default();
     Ok(page(&AgentPage {
@@ -232,7 +248,9 @@ pub(in crate::http) async fn show(
         may_excuse: ask.has(Right::Excuse),
         times: ask.times,
         adherence: course.adherence,
+        exceptions: course.exceptions,
         agent_zone,
+        approvals,
         timeline,
         week,
         changes,

@@ -17,31 +17,32 @@ use crate::http::ApiState;
 use crate::http::api::approvals;
 use crate::http::auth::Right;
 
+/// A change that waits for a person, as the API shows it.
 #[derive(Deserialize)]
-struct Approval {
-    transition: String,
+pub(super) struct Approval {
+    pub(super) transition: String,
     agent: String,
     name: Option<String>,
     team: Option<String>,
     state: Option<AgentState>,
     to: AgentState,
-    reason: String,
-    rule: String,
-    because: String,
-    asked_at: UtcMicros,
-    expires_at: UtcMicros,
+    pub(super) reason: String,
+    pub(super) rule: String,
+    pub(super) because: String,
+    pub(super) asked_at: UtcMicros,
+    pub(super) expires_at: UtcMicros,
 }
 
 impl Approval {
-    fn label(&self) -> &str {
+    pub(super) fn label(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.agent)
     }
 
-    fn state(&self) -> Chip {
+    pub(super) fn state(&self) -> Chip {
         self.state.as_ref().map_or_else(words::no_state, words::state)
     }
 
-    fn to(&self) -> Chip {
+    pub(super) fn to(&self) -> Chip {
         words::state(&self.to)
     }
 }
@@ -66,6 +67,13 @@ impl ApprovalsPage {
     fn at(&self, at: &UtcMicros) -> Stamp {
         self.times.second(*at)
     }
+}
+
+/// What waits for a decision about one agent.
+pub(super) async fn of_agent(state: &ApiState, ask: &Ask, agent: &str) -> Result<Vec<Approval>, Failure> {
+    let want = Want { route: "/api/v1/approvals", id: None, query: &[("agent", agent)] };
+    let Approvals { approvals, .. } = read(state, ask, want, approvals::list).await?;
+    Ok(approvals)
 }
 
 /// `GET /approvals`.

@@ -5,12 +5,12 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 
 use super::failure::Failure;
+use super::picture::Picture;
 use super::preferences;
 use super::shell::{Place, Shell};
 use super::times::Times;
-use crate::domain::ids::{AgentId, TeamName, TenantId};
+use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::engine::live::picture::Picture;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right, Visitor};
 use crate::http::problem::{Code, Problem};
@@ -69,9 +69,9 @@ impl Ask {
         self.query.iter().find(|(name, value)| name == key && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// The teams that the caller is bound to; all of them without any.
-    pub(super) fn teams(&self) -> Vec<TeamName> {
-        self.caller.teams(&self.tenant).map(|teams| teams.iter().cloned().collect()).unwrap_or_default()
+    /// Whether the caller sees all teams of the tenant.
+    pub(super) fn sees_all_teams(&self) -> bool {
+        self.caller.teams(&self.tenant).is_none()
     }
 
     /// Whether the caller may do this to the tenant, for drawing alone: every door asks again.
@@ -81,7 +81,7 @@ impl Ask {
 
     /// The picture as far as the caller sees it; `None` while the keeper is away.
     pub(super) async fn picture(&self, state: &ApiState) -> Option<Picture> {
-        state.live.picture(&self.tenant, &self.teams()).await
+        Picture::look(state, self).await
     }
 
     /// Refuses an agent of a team that the caller does not see, as one that does not exist.

@@ -253,17 +253,12 @@ struct NewChangePage {
 pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
     ask.check(&state, Right::Change)?;
     let picture = ask.picture(&state).await;
-    let teams: std::collections::BTreeSet<String> = picture
-        .iter()
-        .flat_map(|picture| &picture.agents)
-        .filter_map(|agent| agent.team.as_ref().map(ToString::to_string))
-        .collect();
     let agents = ask.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
     let settable = [AgentState::Ready, AgentState::NotReady, AgentState::Paused, AgentState::Idle];
     Ok(page(&NewChangePage {
         shell: ask.shell(Place::Changes, "New change"),
         agents,
-        teams: teams.into_iter().collect(),
+        teams: picture.map(|picture| picture.teams()).unwrap_or_default(),
         states: AgentState::KNOWN.iter().map(words::state).collect(),
         settable: settable.iter().map(words::state).collect(),
     }))

@@ -1,7 +1,5 @@
 //! Exceptions: who is excused, for how long and why; and excusing somebody.
 
-use std::collections::BTreeSet;
-
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -121,15 +119,13 @@ struct NewExceptionPage {
 pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
     ask.check(&state, Right::Excuse)?;
     let picture = ask.picture(&state).await;
-    let agents = picture.iter().flat_map(|picture| &picture.agents);
-    let teams: BTreeSet<String> = agents.filter_map(|agent| agent.team.as_ref().map(ToString::to_string)).collect();
     let named = ask.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
     Ok(page(&NewExceptionPage {
         shell: ask.shell(Place::Exceptions, "Excuse"),
         agents: named,
-        teams: teams.into_iter().collect(),
+        teams: picture.map(|picture| picture.teams()).unwrap_or_default(),
         // Who is bound to teams cannot excuse everyone.
-        everyone: ask.teams().is_empty(),
+        everyone: ask.sees_all_teams(),
     }))
 }
 

@@ -10,16 +10,19 @@
     reason = "templates hand over everything by reference"
 )]
 
+mod account;
 mod agent;
 mod approvals;
 mod ask;
 mod assets;
 mod audit;
+mod cards;
 mod changes;
 mod exceptions;
 mod failure;
 mod filter;
 mod live;
+mod picture;
 mod preferences;
 mod read;
 mod reports;
@@ -29,6 +32,7 @@ mod shell;
 mod system;
 #[cfg(test)]
 mod templates;
+mod thresholds;
 mod timeline;
 mod times;
 mod wallboard;
@@ -65,6 +69,7 @@ pub(super) fn rows() -> Vec<Row> {
         page("/webhooks", get(webhooks::list)),
         page("/webhooks/{id}", get(webhooks::deliveries)),
         page("/system", get(system::show)),
+        page("/account", get(account::show)),
         Row::page(Needs::Nothing, "/preferences", get(preferences::set)),
         Row::page(Needs::Nothing, "/assets/{version}/{name}", get(assets::serve)),
     ]

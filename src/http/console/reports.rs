@@ -1,7 +1,5 @@
 //! Reports for a span of days: the compliance figures on the page, and files that the daemon makes, followed and taken along.
 
-use std::collections::BTreeSet;
-
 use askama::Template;
 use axum::body::Body;
 use axum::extract::State;
@@ -174,7 +172,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
         made: ask.times.second(ask.now),
         span: (instant(span.from), instant(span.to)),
         kinds: Kind::ALL.into_iter().filter(|kind| kind.filters().contains(&"teams")).collect(),
-        teams: teams(&state, &ask).await,
+        teams: ask.picture(&state).await.map_or_else(Vec::new, |picture| picture.teams()),
         times: ask.times,
         shell,
         from,
@@ -183,14 +181,6 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
         runs,
         older,
     }))
-}
-
-/// The teams that somebody is in, as far as the caller sees them.
-async fn teams(state: &ApiState, ask: &Ask) -> Vec<String> {
-    let picture = ask.picture(state).await;
-    let agents = picture.iter().flat_map(|picture| &picture.agents);
-    let teams: BTreeSet<String> = agents.filter_map(|agent| agent.team.as_ref().map(ToString::to_string)).collect();
-    teams.into_iter().collect()
 }
 
 /// `GET /reports/compliance.csv?from=&to=`: every state change of the span, as `shiftkeeper report compliance --output csv` has it.

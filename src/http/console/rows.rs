@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::times::{Span, Stamp, Times};
 use super::words::{self, Chip};
 use crate::domain::adherence::Verdict;
+use crate::domain::thresholds::Level;
 use crate::domain::time::UtcMicros;
-use crate::engine::live::picture::{AgentSeen, OpenSeen};
+use crate::engine::board::{AgentCard, OpenCard};
 
 /// A span that goes on: since when, and how long that is by now.
 #[derive(Clone, Debug)]
@@ -51,9 +52,8 @@ pub(super) struct Row {
 
 impl Row {
     /// An agent as the picture has him.
-    pub(super) fn of(agent: &AgentSeen, times: &Times, now: UtcMicros) -> Self {
+    pub(super) fn of(agent: &AgentCard, times: &Times, now: UtcMicros) -> Self {
         let in_state = agent.entered_at.map(|since| Lasting::of(since, now));
-        let lasted = in_state.as_ref().map(|lasting| lasting.span).unwrap_or_default();
         let judged = agent.adherence;
         let out_since = judged.since.filter(|_| judged.verdict == Verdict::Out);
         Self {
@@ -62,7 +62,7 @@ impl Row {
             team: agent.team.as_ref().map(ToString::to_string).unwrap_or_default(),
             state: agent.state.as_ref().map_or_else(words::no_state, words::state),
             reason: agent.reason.as_ref().map(ToString::to_string).unwrap_or_default(),
-            level: agent.state.as_ref().map_or("", |state| words::level(state, lasted)),
+            level: agent.in_state_level.map_or("", Level::name),
             in_state,
             planned: words::activity_label(&agent.planned.activity).into_owned(),
             planned_class: words::activity_class(&agent.planned.activity),
@@ -97,8 +97,8 @@ impl Row {
 }
 
 /// A change under way, in words.
-fn change(open: &OpenSeen) -> String {
-    let status = match open.status.as_str() {
+fn change(open: &OpenCard) -> String {
+    let status = match open.status.name() {
         "in_doubt" => "in doubt",
         other => other,
     };
@@ -151,7 +151,7 @@ impl Sort {
             (_, "watch") => 2,
             _ => 3,
         };
-        rows.sort_by_cached_key(|row| row.name.to_lowercase());
+        rows.sort_by_cached_key(|row| (row.name.to_lowercase(), row.id.clone()));
         match self {
             Self::Worst => rows.sort_by_key(|row| {
                 let rank = rank(row);

@@ -30,10 +30,12 @@ pub(super) enum Place {
     Webhooks,
     /// How the daemon is.
     System,
+    /// Whoever looks; behind the name.
+    Account,
 }
 
 impl Place {
-    /// All of them, in the order of the navigation.
+    /// Those of the navigation, in its order.
     pub(super) const ALL: [Self; 10] = [
         Self::Live,
         Self::Wallboard,
@@ -60,6 +62,7 @@ impl Place {
             Self::Audit => "Audit",
             Self::Webhooks => "Webhooks",
             Self::System => "System",
+            Self::Account => "Your account",
         }
     }
 
@@ -76,6 +79,7 @@ impl Place {
             Self::Audit => "/audit",
             Self::Webhooks => "/webhooks",
             Self::System => "/system",
+            Self::Account => "/account",
         }
     }
 
@@ -91,7 +95,8 @@ impl Place {
             | Self::Approvals
             | Self::Exceptions
             | Self::Webhooks
-            | Self::System => Right::Read,
+            | Self::System
+            | Self::Account => Right::Read,
         }
     }
 }

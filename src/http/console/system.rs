@@ -37,6 +37,11 @@ impl SystemPage {
         let now = self.status.at;
         if *at > now { format!("in {}", Span(at.since(now))) } else { format!("{} ago", Span(now.since(*at))) }
     }
+
+    /// How long still until something is due.
+    fn due(&self, at: &UtcMicros) -> String {
+        if *at > self.status.at { self.ago(at) } else { "due now".to_owned() }
+    }
 }
 
 /// Whose a job is.

@@ -44,7 +44,7 @@ pub(super) struct Lane {
     /// Where its top is.
     pub(super) y: u32,
     pub(super) height: u32,
-    /// Drawn as a hatch over the lane above.
+    /// Drawn as a strip over the lane above.
     pub(super) hatched: bool,
     pub(super) bars: Vec<Bar>,
 }
@@ -143,11 +143,11 @@ const LANE: u32 = 26;
 const TOP: u32 = 4;
 const AXIS: u32 = 22;
 
-/// Draws planned over actual, with what is out of plan as a hatch across the actual.
+/// Draws planned over actual, with what is out of plan, or excused, as a strip across the actual.
 pub(super) fn draw(
     title: String,
     stretch: &Stretch<'_>,
-    (planned, actual, out): (Vec<Piece>, Vec<Piece>, Vec<Piece>),
+    (planned, actual, judged): (Vec<Piece>, Vec<Piece>, Vec<Piece>),
 ) -> Timeline {
     let lane = |name, y, height, hatched, pieces: Vec<Piece>| Lane {
         name,
@@ -163,7 +163,7 @@ pub(super) fn draw(
         lanes: vec![
             lane("Planned", TOP, LANE, false, planned),
             lane("Actual", second, LANE, false, actual),
-            lane("Out of plan", second + LANE - 8, 8, true, out),
+            lane("Against the plan", second + LANE - 8, 8, true, judged),
         ],
         ticks: stretch.ticks(),
         now,

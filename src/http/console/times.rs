@@ -80,7 +80,12 @@ impl Times {
         stamp(at, &self.viewer, "%-d %b %H:%M:%S")
     }
 
-    /// The same for something of an agent.
+    /// The second of the day.
+    pub(super) fn time(&self, at: UtcMicros) -> Stamp {
+        stamp(at, &self.viewer, "%H:%M:%S")
+    }
+
+    /// The day and the second of something of an agent.
     pub(super) fn second_of(&self, at: UtcMicros, agent: Option<&str>) -> Stamp {
         stamp(at, &self.zone_of(agent), "%-d %b %H:%M:%S")
     }
@@ -108,6 +113,16 @@ fn stamp(at: UtcMicros, zone: &TimeZone, format: &str) -> Stamp {
 
 /// A span as a clock shows it: `0:42`, `12:05`, `1:02:05`, and `3 d 4 h` from a day on. The module `time.js` writes the same.
 pub(super) struct Span(pub(super) Duration);
+
+impl Span {
+    /// A span that somebody has set, in its largest whole unit: `20 s`, `90 s`, `2 min`.
+    pub(super) fn in_words(span: Duration) -> String {
+        match span.as_secs() {
+            minutes if minutes > 0 && minutes % 60 == 0 => format!("{} min", minutes / 60),
+            seconds => format!("{seconds} s"),
+        }
+    }
+}
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

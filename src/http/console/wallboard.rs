@@ -5,10 +5,13 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::ask::Ask;
+use super::cards::{Card, cards};
 use super::failure::Failure;
-use super::live::{Card, age, cards};
+use super::live::age;
+use super::picture::Picture;
 use super::rows::Row;
 use super::shell::{Place, Shell, page};
+use super::thresholds::Marks;
 use super::times::Stamp;
 use crate::http::ApiState;
 use crate::http::auth::Right;
@@ -28,14 +31,16 @@ struct WallboardPage {
     ready: usize,
     contact: usize,
     out: usize,
+    too_long: usize,
+    marks: Marks,
 }
 
 /// `GET /wallboard`.
 pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
     ask.check(&state, Right::Read)?;
     let picture = ask.picture(&state).await;
-    let at = picture.as_ref().map_or(ask.now, |picture| picture.at);
-    let agents = picture.iter().flat_map(|picture| &picture.agents);
+    let at = picture.as_ref().map_or(ask.now, Picture::at);
+    let agents = picture.iter().flat_map(Picture::agents);
     let rows: Vec<Row> = agents.map(|agent| Row::of(agent, &ask.times, at)).collect();
     let count = |passes: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| passes(row)).count();
     let mut all = picture.as_ref().map(|picture| cards(picture, &ask.times)).unwrap_or_default();
@@ -44,7 +49,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
         let rest = all.split_off(all.len().min(TILES));
         pages.push(std::mem::replace(&mut all, rest));
     }
-    let seen = picture.as_ref().and_then(|picture| picture.seen_at);
+    let seen = picture.as_ref().and_then(Picture::seen_at);
     Ok(page(&WallboardPage {
         pages,
         seen: seen.map(|seen| ask.times.second(seen)),
@@ -54,6 +59,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
         ready: count(&|row| row.state.class == "ready"),
         contact: count(&|row| ["oncontact", "wrapup"].contains(&row.state.class)),
         out: count(&|row| row.verdict.class == "out"),
+        too_long: count(&|row| row.level == "act"),
+        marks: Marks::of(picture.as_ref()),
         shell: ask.shell(Place::Wallboard, "Wallboard"),
     }))
 }

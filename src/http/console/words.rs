@@ -1,7 +1,6 @@
 //! The words, shapes and colours of states, verdicts and activities. A colour never stands alone: each has a shape and a word.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use crate::domain::adherence::Verdict;
 use crate::domain::state::AgentState;
@@ -101,34 +100,6 @@ pub(super) fn activity_class(name: &str) -> &'static str {
     }
 }
 
-/// From when on a time in a state is worth a look, and from when on somebody should act.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Threshold {
-    pub(super) watch: Duration,
-    pub(super) act: Duration,
-}
-
-/// The thresholds of a state; none where it may last as long as it does.
-pub(super) fn threshold(state: &AgentState) -> Option<Threshold> {
-    let minutes = |watch, act| Some(Threshold { watch: Duration::from_mins(watch), act: Duration::from_mins(act) });
-    match state {
-        AgentState::AfterContactWork => minutes(3, 6),
-        AgentState::OnContact => minutes(10, 20),
-        AgentState::NotReady | AgentState::Paused => minutes(15, 35),
-        AgentState::Idle => minutes(5, 15),
-        AgentState::Ready | AgentState::LoggedOut | AgentState::Unknown(_) => None,
-    }
-}
-
-/// How a time in a state stands against its thresholds: empty, `watch` or `act`.
-pub(super) fn level(state: &AgentState, lasted: Duration) -> &'static str {
-    match threshold(state) {
-        Some(Threshold { act, .. }) if lasted >= act => "act",
-        Some(Threshold { watch, .. }) if lasted >= watch => "watch",
-        _ => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,13 +110,5 @@ mod tests {
         assert_eq!(chips.len(), AgentState::KNOWN.len());
         let odd = state(&AgentState::Unknown("<b>Coffee</b>".into()));
         assert_eq!((odd.class, odd.label.as_str()), ("unknown", "<b>Coffee</b>"));
-    }
-
-    #[test]
-    fn a_wrap_up_of_six_minutes_asks_for_somebody() {
-        let minutes = Duration::from_mins;
-        let levels = [0, 3, 6].map(|lasted| level(&AgentState::AfterContactWork, minutes(lasted)));
-        assert_eq!(levels, ["", "watch", "act"]);
-        assert_eq!(level(&AgentState::Ready, minutes(600)), "");
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn table() -> Vec<Row> {
         reports(),
         schedules(),
         the_live_picture(),
+        own(),
         access(),
         change_sets(),
         approvals(),
@@ -203,7 +204,7 @@ fn schedules() -> Vec<Row> {
 
 fn the_live_picture() -> Vec<Row> {
     const VIEWER: &[Code] = &[Code::NoSuchTenant, Code::TooManyViewers];
-    const SOCKET: &[Code] = &[Code::NoSuchTenant, Code::TooManyViewers, Code::NotAWebsocket];
+    const SOCKET: &[Code] = &[Code::CrossSite, Code::NoSuchTenant, Code::TooManyViewers, Code::NotAWebsocket];
     vec![
         Row::new(READ, routes!(live::socket)).of(Kind::Lasting).refusing(SOCKET),
         Row::new(READ, routes!(live::events)).of(Kind::Lasting).refusing(VIEWER),
@@ -251,7 +252,6 @@ fn access() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(Needs::SignedIn, routes!(api::me::show)),
         Row::new(ACCOUNTS, routes!(api::accounts::list, api::accounts::create)).refusing(ACCOUNT),
         Row::new(ACCOUNTS, routes!(api::accounts::show, api::accounts::put)).refusing(PUT),
         Row::new(ACCOUNTS, routes!(api::accounts::set_password)).refusing(ACCOUNT),
@@ -262,6 +262,28 @@ fn access() -> Vec<Row> {
         Row::new(Needs::Nothing, routes!(sign_in::sign_out)).refusing(&[Code::StoreUnavailable]),
         Row::page(Needs::Nothing, "/sign-in", sign_in::page()),
         Row::page(Needs::Nothing, "/sign-in/once/{code}", sign_in::once()),
+    ]
+}
+
+/// The caller's own account.
+fn own() -> Vec<Row> {
+    const SESSION: &[Code] =
+        &[Code::SessionNeeded, Code::NoSuchSession, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
+    const PASSWORD: &[Code] = &[
+        Code::SessionNeeded,
+        Code::NoSuchSession,
+        Code::PasswordWrong,
+        Code::AccountRefused,
+        Code::SignInSlow,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(Needs::SignedIn, routes!(api::me::show)),
+        Row::new(Needs::SignedIn, routes!(api::own::sessions)),
+        Row::new(Needs::SignedIn, routes!(api::own::end_session)).refusing(SESSION),
+        Row::new(Needs::SignedIn, routes!(api::own::change_password)).refusing(PASSWORD),
     ]
 }
 

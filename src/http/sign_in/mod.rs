@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::ApiState;
 use super::auth::{Arrival, Caller, Line};
-use super::problem::{Code, Problem};
+use super::problem::{Code, Problem, bad_body};
 use crate::domain::rights::Role;
 use crate::domain::secret::Secret;
 use crate::engine::accounts::{SignInError, SignedIn};
@@ -146,8 +146,7 @@ pub(super) async fn sign_in(
             let answer = if is_form {
                 Redirect::to(&next).into_response()
             } else {
-                let In { id, role } = In { id: signed_in.powers.id.to_string(), role: signed_in.powers.role };
-                axum::Json(In { id, role }).into_response()
+                axum::Json(In { id: signed_in.powers.id.to_string(), role: signed_in.powers.role }).into_response()
             };
             Ok(with_cookie(answer, &state, &arrival.line, &signed_in))
         }
@@ -253,7 +252,7 @@ fn read(headers: &HeaderMap, is_form: bool, body: &Bytes) -> Result<Typed, Probl
         Err(_) => Err(Problem::of(Code::BadBody, "the body is no JSON")),
         Ok(value) => serde_json::from_value(value).map_err(|_| {
             let detail = "the body is to be {\"name\": TEXT, \"password\": TEXT}";
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, Code::BadBody.name(), detail)
+            bad_body(StatusCode::UNPROCESSABLE_ENTITY, detail.to_owned())
         }),
     }
 }

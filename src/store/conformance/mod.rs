@@ -2,6 +2,7 @@
 //! Each test has a database of its own.
 
 mod access;
+mod adherence;
 mod audit_pages;
 mod chains;
 mod change_sets;

@@ -20,7 +20,7 @@ fn shift(start: i64, end: i64) -> Shift {
     Shift { start: at(start), end: at(end), activities: vec![lunch] }
 }
 
-fn import(name: &str, agents: &[(&str, &[(i64, i64)])], coverage: (i64, i64)) -> ScheduleImport {
+pub(super) fn import(name: &str, agents: &[(&str, &[(i64, i64)])], coverage: (i64, i64)) -> ScheduleImport {
     let agents = agents
         .iter()
         .map(|(id, shifts)| {

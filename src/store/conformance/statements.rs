@@ -7,15 +7,25 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    access, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries, delivery_reading, events,
-    exceptions, figures, history, history_reading, jobs, memory, report_runs, retention, rules, schedule, skills,
-    time_in_state, transition_reading, transitions, upkeep,
+    access, adherence, adherence_reading, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries,
+    delivery_reading, events, exceptions, figures, history, history_reading, jobs, memory, report_runs, retention,
+    rules, schedule, skills, time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
     access::ACCOUNTS,
     access::TOKENS,
     access::SESSIONS,
+    adherence::MARK_PLANNED,
+    adherence::LAST_SETTLED,
+    adherence_reading::SIGHTS,
+    adherence_reading::LAST_SIGHT,
+    adherence_reading::BASIS,
+    adherence_reading::STAYS,
+    adherence_reading::FIRST_ENTERED,
+    adherence_reading::PACKED_DAYS,
+    adherence_reading::DAYS_OF_AGENT,
+    adherence_reading::STALE_DAYS,
     agents::AGENTS,
     agents::AGENT,
     audit::HEAD,
@@ -114,6 +124,8 @@ const SINGLE: &[&str] = &[
     retention::JOB_RUNS,
     retention::CHANGE_SET_AGENTS,
     retention::CHANGE_SETS,
+    retention::ADHERENCE_DAYS,
+    retention::SIGHTS,
     memory::REMEMBERED,
     rules::EDITIONS,
     rules::EDITIONS_OF,
@@ -162,6 +174,12 @@ const MANY: &[ManyRows] = &[
     access::FORGET_TOKENS,
     access::SET_SESSIONS,
     access::END_SESSIONS,
+    adherence::SET_DAYS,
+    adherence::RECHECK,
+    adherence::MARK_LATE,
+    adherence::MARK_EXCUSED,
+    adherence::SET_SIGHTS,
+    adherence::SET_BASIS,
     agents::UPSERT_AGENTS,
     agents::ADD_SUBJECTS,
     audit::ADD_ENTRIES,
@@ -242,7 +260,9 @@ async fn every_statement_is_understood(place: Place) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 11] = [
+const GROWING: [&str; 13] = [
+    "adherence_days",
+    "sight_spans",
     "state_history",
     "transitions",
     "platform_calls",
@@ -259,6 +279,7 @@ const GROWING: [&str; 11] = [
 /// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
 /// `MIN`, reads a page in the key's order, or counts everything for a person who asked.
 const WALKS: &[&str] = &[
+    adherence_reading::LAST_SIGHT,
     audit::HEAD,
     change_sets::LIST,
     audit_reading::FIRST,
@@ -309,6 +330,8 @@ fn no_statement_is_left_out() {
     let sources = concat!(
         include_str!("../control.rs"),
         include_str!("../tables/access.rs"),
+        include_str!("../tables/adherence.rs"),
+        include_str!("../tables/adherence_reading.rs"),
         include_str!("../tables/agents.rs"),
         include_str!("../tables/audit.rs"),
         include_str!("../tables/audit_heads.rs"),

@@ -1,6 +1,8 @@
 //! One file per family of tables: its statements as constants, what they are bound to, and what is read out of them.
 
 pub(super) mod access;
+pub(super) mod adherence;
+pub(super) mod adherence_reading;
 pub(super) mod agents;
 pub(super) mod audit;
 pub(super) mod audit_heads;

@@ -57,6 +57,10 @@ pub enum Pruned {
     RuleFindings,
     /// Exceptions, by when they ended.
     Exceptions,
+    /// What agents' days add up to, by when the days were settled.
+    AdherenceDays,
+    /// When the roster was in sight, by when it was no longer.
+    Sights,
     /// Reports that were asked for and whose files are gone, by when they ended.
     ReportRuns,
 }
@@ -82,6 +86,14 @@ pub(in crate::store) const CHANGE_SETS: &str = "DELETE FROM change_sets WHERE te
      WHERE s.tenant = $1 AND s.made_at < $2 AND NOT EXISTS (SELECT 1 FROM change_set_agents a WHERE a.tenant = s.tenant \
      AND a.change_set = s.id) LIMIT 500)";
 
+/// With the history that they are computed from.
+pub(in crate::store) const ADHERENCE_DAYS: &str = "DELETE FROM adherence_days WHERE tenant = $1 AND (agent, day) IN \
+     (SELECT agent, day FROM adherence_days WHERE tenant = $1 AND settles_at < $2 ORDER BY settles_at LIMIT 500)";
+/// Not the last, which goes on.
+pub(in crate::store) const SIGHTS: &str = "DELETE FROM sight_spans WHERE tenant = $1 AND starts_at IN (SELECT starts_at FROM sight_spans \
+     WHERE tenant = $1 AND ends_at < $2 AND starts_at < (SELECT MAX(l.starts_at) FROM sight_spans l WHERE l.tenant = $1) \
+     ORDER BY starts_at LIMIT 500)";
+
 impl Slice {
     /// Runs of a job that began before an instant.
     pub fn of_runs(key: &JobKey, before: UtcMicros) -> Self {
@@ -106,6 +118,8 @@ impl Slice {
             | Pruned::ChangeSetAgents
             | Pruned::ChangeSets
             | Pruned::Exceptions
+            | Pruned::AdherenceDays
+            | Pruned::Sights
             | Pruned::ReportRuns => &mut values,
         };
         values
@@ -128,6 +142,8 @@ impl Slice {
             Pruned::ChangeSets => (None, CHANGE_SETS),
             Pruned::RuleFindings => (None, rules::FORGET_FINDINGS),
             Pruned::Exceptions => (Some(exceptions::FORGET_AGENTS), exceptions::FORGET),
+            Pruned::AdherenceDays => (None, ADHERENCE_DAYS),
+            Pruned::Sights => (None, SIGHTS),
             Pruned::ReportRuns => (None, report_runs::FORGET),
         }
     }

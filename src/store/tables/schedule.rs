@@ -154,6 +154,17 @@ impl Reader {
         (from, to): (UtcMicros, UtcMicros),
     ) -> Result<Option<StoredPlan>, ReadError> {
         let Some(version) = self.schedule_version_at(tenant, UtcMicros::MAX).await? else { return Ok(None) };
+        self.plan_of_agent_as_of(tenant, agent, (from, to), version).await
+    }
+
+    /// The same as a version had it.
+    pub(in crate::store) async fn plan_of_agent_as_of(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        (from, to): (UtcMicros, UtcMicros),
+        version: u64,
+    ) -> Result<Option<StoredPlan>, ReadError> {
         let values = || {
             let mut values = Values::default();
             values.text(tenant.as_str()).count(version).int(from.as_micros()).int(to.as_micros()).text(agent.as_str());

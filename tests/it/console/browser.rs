@@ -162,6 +162,20 @@ impl Browser {
         self.post("/goog/cdp/execute", media).await.expect("a scheme");
     }
 
+    /// Where the browser is in the world.
+    pub async fn zone(&self, zone: &str) {
+        let params = json!({"cmd": "Emulation.setTimezoneOverride", "params": {"timezoneId": zone}});
+        self.post("/goog/cdp/execute", params).await.expect("a zone");
+    }
+
+    /// Presses keys one after another, whatever has the focus.
+    pub async fn press(&self, keys: &str) {
+        let each = keys.chars().flat_map(|key| [("keyDown", key), ("keyUp", key)]);
+        let actions: Vec<_> = each.map(|(kind, key)| json!({"type": kind, "value": key})).collect();
+        let keyboard = json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]});
+        self.post("/actions", keyboard).await.expect("pressed");
+    }
+
     /// Whether pages may run scripts.
     pub async fn scripts(&self, on: bool) {
         let params = json!({"cmd": "Emulation.setScriptExecutionDisabled", "params": {"value": !on}});

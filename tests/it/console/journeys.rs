@@ -3,8 +3,8 @@
 use serde_json::json;
 use shiftkeeper::sim::SimState;
 
-use super::browser::Browser;
-use super::{NAME, floor, row, sign_in, signed_in};
+use super::pages::PAGES;
+use super::{floor, row, signed_in};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_live_page_follows_the_floor_and_keeps_its_filter_in_the_address() {
@@ -58,14 +58,73 @@ async fn a_page_says_loudly_that_it_no_longer_follows_and_comes_back_by_itself()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_scripts_the_pages_can_be_read() {
+async fn without_scripts_every_page_can_be_read() {
     let Some((scenario, browser)) = signed_in(floor(5), "admin").await else { return };
     browser.scripts(false).await;
-    for (path, wanted) in [("/", "u_0004"), ("/system", "All is well"), ("/webhooks", "Nobody is told")] {
+    for (name, path) in PAGES {
+        browser.go(&scenario.page(path)).await;
+        let source = browser.source().await;
+        assert!(source.contains("<h1>"), "{name}");
+    }
+    for (path, wanted) in [
+        ("/?team=Team+3", "u_0004"),
+        ("/agents/u_0002", "The six days before"),
+        ("/system", "All is well"),
+        ("/webhooks", "Nobody is told"),
+        ("/audit", "The chain of"),
+    ] {
         browser.go(&scenario.page(path)).await;
         let source = browser.source().await;
         assert!(source.contains(wanted), "{path}");
     }
+    browser.go(&scenario.page("/?team=Team+3")).await;
+    assert!(!browser.source().await.contains("data-id=\"u_0001\""), "the server narrows");
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_and_the_pages_are_worked_by_keys_alone() {
+    let Some((scenario, browser)) = signed_in(floor(8), "supervisor").await else { return };
+    browser.go(&scenario.page("/?sort=name")).await;
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    // Down to the first and select it, two further and select all between.
+    browser.press("jxjjX").await;
+    browser.until_text("#selected", |text| text == "3").await;
+    let focused = browser.run("return document.activeElement.closest('tr')?.dataset.id", &[]).await;
+    assert_eq!(focused, json!("u_0003"));
+    browser.press("kx").await;
+    browser.until_text("#selected", |text| text == "2").await;
+    browser.press("?").await;
+    browser.until_text("dialog[open] h2", |text| text == "Keys").await;
+    browser.press("\u{e00c}").await;
+    browser.until_text("dialog[open] h2", str::is_empty).await;
+    browser.press("/").await;
+    assert_eq!(browser.run("return document.activeElement.id", &[]).await, json!("q"));
+    // Letters are letters where somebody types.
+    browser.press("gx").await;
+    browser.until_text("#matching", |text| text == "0").await;
+    browser.run("document.activeElement.blur()", &[]).await;
+    browser.press("gc").await;
+    browser.until_text("h1", |text| text == "Changes").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_in_the_viewers_zone_or_in_the_agents_by_choice() {
+    let Some((scenario, browser)) = signed_in(floor(4), "viewer").await else { return };
+    browser.zone("Asia/Tokyo").await;
+    browser.go(&scenario.page("/")).await;
+    // The page tells the zone, and the next one is drawn in it.
+    browser.reload().await;
+    let until = format!("{} [data-f=until]", row("u_0002"));
+    // The shift ends at 23:30 UTC, which is where the agents are.
+    browser.until_text(&until, |text| text == "until 08:30").await;
+    browser.click("details.menu summary").await;
+    browser.click("details.menu a[href*=\"zone=agent\"]").await;
+    browser.until_text(&until, |text| text == "until 23:30").await;
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.reload().await;
+    browser.until_text(&until, |text| text == "until 23:30").await;
     browser.end().await;
 }
 
@@ -98,55 +157,4 @@ async fn fifty_are_selected_previewed_changed_followed_and_taken_back() {
     browser.until_text("#standing", |text| text == "done").await;
     assert_eq!(scenario.state_of(&first), SimState::Unavailable);
     browser.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_chain_is_verified_by_a_button() {
-    let Some((scenario, browser)) = signed_in(floor(5), "auditor").await else { return };
-    browser.go(&scenario.page("/audit")).await;
-    browser.click("#verify").await;
-    browser.until_text("#verified", |text| text.contains("The chain holds")).await;
-    browser.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_team_is_excused_with_a_reason_and_the_exception_is_ended() {
-    let Some((scenario, browser)) = signed_in(floor(8), "supervisor").await else { return };
-    browser.go(&scenario.page("/exceptions/new")).await;
-    browser.click("#by-team").await;
-    browser.choose("#exception-team", "Team 1").await;
-    browser.write("#exception-reason", "fire drill").await;
-    browser.click("#excuse-save").await;
-    browser.until_url(|url| url.contains("/exceptions?")).await;
-    browser.until_text("#fresh tbody", |text| text.contains("Team 1") && text.contains("fire drill")).await;
-    browser.click("button[data-end]").await;
-    browser.write("#sure-typed", "it was a false alarm").await;
-    browser.click("#sure-yes").await;
-    browser.until_text("#fresh tbody", |text| text.contains("false alarm")).await;
-    browser.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rule_is_written_and_tried_and_whoever_edits_an_older_version_is_told() {
-    let Some((scenario, browser)) = signed_in(floor(8), "admin").await else { return };
-    browser.go(&scenario.page("/rules/new")).await;
-    browser.click("#try").await;
-    browser.until_text("#trial-standing", |text| text == "Done.").await;
-    browser.click("#save").await;
-    browser.until_url(|url| url.contains("/rules/my-rule")).await;
-    let Some(other) = Browser::start().await else { return };
-    sign_in(&scenario, &other, NAME).await;
-    other.go(&scenario.page("/rules/my-rule")).await;
-    let text = browser.run("return document.querySelector('#text').value", &[]).await;
-    let text = text.as_str().expect("the rule's text").to_owned();
-    browser.choose("#text", &text.replace("5m", "6m")).await;
-    browser.write("#why", "slower").await;
-    browser.click("#save").await;
-    browser.until_text("h1 + p", |text| text.contains("version 2")).await;
-    other.choose("#text", &text.replace("5m", "7m")).await;
-    other.click("#save").await;
-    other.until_text("#lost:not([hidden])", |text| text.contains("Somebody changed this rule")).await;
-    assert!(other.text("#lost pre").await.contains("6m"), "theirs is shown");
-    browser.end().await;
-    other.end().await;
 }

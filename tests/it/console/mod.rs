@@ -1,8 +1,13 @@
 //! The console in a real browser: pages in both themes and two widths, what they show live, and the journeys of supervisors.
 
+mod account;
 mod browser;
+mod decisions;
+mod hostile;
 mod journeys;
+mod many;
 mod pages;
+mod rules;
 
 use std::path::PathBuf;
 

@@ -11,7 +11,8 @@ use shiftkeeper::clock::Stopwatch;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::{OPERATOR, PATIENCE, Runs, Scenario, until};
+use super::daemon::Runs;
+use super::{OPERATOR, PATIENCE, Scenario, until};
 
 /// Lines of a process that are kept; a test that needs more is wrong.
 const MOST_LINES: usize = 100_000;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::sim::SimState;
 
 use crate::harness::{Scenario, Setup, answer};
@@ -38,6 +39,28 @@ async fn decide(scenario: &Scenario, asked: &Value, what: &str, note: Option<&st
     answer(scenario.request(Method::POST, &path).json(&body)).await
 }
 
+/// Whoever is told by webhook has heard of each that waits, once.
+async fn each_was_told_of(scenario: &Scenario, first: &Value) {
+    let told = scenario.events(&scenario.reader().await).await;
+    let told: Vec<Value> = told
+        .iter()
+        .filter(|event| event.kind == EventKind::ApprovalWaiting)
+        .map(|event| serde_json::from_str(&event.body).expect("JSON"))
+        .collect();
+    assert_eq!(told.len(), 4, "each is told of once: {told:?}");
+    let of_first = told.iter().find(|body| body["data"]["userId"] == "u_0001").expect("told of the first");
+    let data = &of_first["data"];
+    assert_eq!(
+        (&of_first["event"], &data["transitionId"]),
+        (&json!("APPROVAL_WAITING"), &first["transition"]),
+        "{of_first}"
+    );
+    assert_eq!(
+        (&data["ruleId"], &data["because"], &data["expiresAt"]),
+        (&json!("back"), &first["because"], &first["expires_at"])
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     let mut setup = Setup::team(4);
@@ -52,6 +75,7 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     assert_eq!((&first["rule"], &first["to"], &first["before"]), (&json!("back"), &json!("Ready"), &json!("NotReady")));
     assert!(first["because"].as_str().is_some_and(|because| because.contains("planned work")), "{first}");
     assert!(scenario.posts_for("u_0001").is_empty(), "it waits for a person");
+    each_was_told_of(&scenario, &first).await;
 
     let (status, accepted) = decide(&scenario, &first, "accept", Some("go on")).await;
     assert_eq!(status, StatusCode::OK, "{accepted}");

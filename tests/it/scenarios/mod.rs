@@ -7,6 +7,7 @@ mod breaker;
 mod budget;
 mod change_sets;
 mod clock;
+mod commands;
 mod database;
 mod described;
 mod dry_run;

@@ -136,7 +136,11 @@ async fn until_all_arrived(scenario: &Scenario, reader: &Reader, receivers: [&Re
         let counts = reader.event_counts(&scenario.tenant).await.expect("readable");
         let stored: u64 = counts.iter().map(|(_, count)| count).sum();
         let taken = receivers.map(|receiver| receiver.counts().distinct);
-        if taken == [stored; 2] { Ok(stored as usize) } else { Err(format!("{taken:?} of {stored}")) }
+        if taken == [stored; 2] {
+            Ok(usize::try_from(stored).expect("few"))
+        } else {
+            Err(format!("{taken:?} of {stored}"))
+        }
     };
     scenario.until_within("everything has arrived", ARRIVES_WITHIN, look).await
 }

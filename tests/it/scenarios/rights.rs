@@ -1,16 +1,22 @@
 //! Every route of the table, asked by everybody: each role, nobody, tokens that ended, and those who reach another tenant or team.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use reqwest::header::COOKIE;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shiftkeeper::clock::{Clock as _, SystemClock};
+use shiftkeeper::domain::account::{Account, Grant, Session, StoredToken};
+use shiftkeeper::domain::audit::Hash;
 use shiftkeeper::domain::rights::{Right, Role, WantedReach, WantedTenant};
 use shiftkeeper::engine::accounts::{Accounts, By, NewToken};
 use shiftkeeper::http::{Listed, Needs, listed};
 use shiftkeeper::sim::SimState;
+use shiftkeeper::store::{AccessChange, Commit, Identity, Role as Opens, Store};
 
 use crate::harness::watcher::{WAYS, Watcher};
-use crate::harness::{PATIENCE, Scenario, Setup, answer, until};
+use crate::harness::{OPERATOR, PATIENCE, Scenario, Setup, answer, until};
 
 fn by() -> By {
     By::command("scenario", None)
@@ -28,8 +34,17 @@ async fn token(accounts: &Accounts, id: &str, role: Role, reach: WantedReach) ->
     accounts.add_token(new, &by()).await.expect("made").1.expose().to_owned()
 }
 
+/// What somebody who asks brings.
+#[derive(Clone, Debug)]
+enum Brings {
+    Nothing,
+    Token(String),
+    /// The value of the cookie of a session.
+    Cookie(String),
+}
+
 /// A route with everything filled in, as a request to the tenant `acme`.
-fn asked(scenario: &Scenario, route: &Listed, token: Option<&str>) -> reqwest::RequestBuilder {
+fn asked(scenario: &Scenario, route: &Listed, brings: &Brings) -> reqwest::RequestBuilder {
     let method: Method = route.method.unwrap_or("GET").parse().expect("a method");
     let mut path = String::new();
     for part in route.path.split_inclusive(['{', '}']) {
@@ -42,9 +57,14 @@ fn asked(scenario: &Scenario, route: &Listed, token: Option<&str>) -> reqwest::R
     if is_page || (route.path.starts_with("/api/v1/") && !WITHOUT_TENANT.contains(&route.path.as_str())) {
         path.push_str("?tenant=acme");
     }
-    let request = match token {
-        Some(token) => scenario.request_as(token, method.clone(), &path),
-        None => scenario.anonymous(method.clone(), &path),
+    let request = match brings {
+        Brings::Nothing => scenario.anonymous(method.clone(), &path),
+        Brings::Token(token) => scenario.request_as(token, method.clone(), &path),
+        Brings::Cookie(value) => {
+            let cookie = format!("shiftkeeper-{}={value}", scenario.address().port());
+            let request = scenario.anonymous(method.clone(), &path).header(COOKIE, cookie);
+            request.header("sec-fetch-site", "same-origin")
+        }
     };
     let request = request.timeout(PATIENCE);
     if method == Method::POST || method == Method::PUT {
@@ -67,8 +87,14 @@ fn filled(path: &str, name: &str) -> &'static str {
 }
 
 /// Routes that are no tenant's.
-const WITHOUT_TENANT: &[&str] =
-    &["/api/v1/me", "/api/v1/openapi.json", "/api/v1/tenants", "/api/v1/accounts", "/api/v1/tokens"];
+const WITHOUT_TENANT: &[&str] = &[
+    "/api/v1/me",
+    "/api/v1/me/sessions",
+    "/api/v1/openapi.json",
+    "/api/v1/tenants",
+    "/api/v1/accounts",
+    "/api/v1/tokens",
+];
 
 /// Whether an answer lasts, so that its end is not waited for.
 fn lasts(route: &Listed) -> bool {
@@ -98,12 +124,13 @@ async fn every_role_may_use_what_the_table_says_and_nothing_else() {
     let accounts = scenario.accounts();
     let mut tokens = Vec::new();
     for role in Role::ALL {
-        tokens.push((role, token(&accounts, &format!("role-{role}"), role, reach("acme", &["*"])).await));
+        let token = token(&accounts, &format!("role-{role}"), role, reach("acme", &["*"])).await;
+        tokens.push((role, Brings::Token(token)));
     }
     let mut allowed = 0;
     for route in listed() {
         for (role, token) in &tokens {
-            let (status, code, text) = status_and_code(&route, asked(&scenario, &route, Some(token))).await;
+            let (status, code, text) = status_and_code(&route, asked(&scenario, &route, token)).await;
             let may = match route.needs {
                 Needs::Nothing | Needs::SignedIn => true,
                 Needs::Right(right) => role.may(right),
@@ -128,26 +155,105 @@ async fn every_role_may_use_what_the_table_says_and_nothing_else() {
     scenario.assert_nothing_left_over().await;
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Tokens and sessions of every role that have expired, and a session that has not: expiry goes by real time, which no scenario waits
+/// for, so they are in the store when the daemon starts.
+async fn expired_in_the_store(scenario: &Scenario) -> (Vec<Brings>, Brings) {
+    let now = SystemClock::real().now();
+    let (mut access, mut expired) = (AccessChange::default(), Vec::new());
+    let session_of = |account: &str, made_at| {
+        let cookie = format!("cookie-of-{account}");
+        let hash = Hash::of(cookie.as_bytes());
+        let session = Session { hash, account: account.into(), made_at, seen_at: made_at, source: None };
+        (session, Brings::Cookie(cookie))
+    };
+    let reach = reach("acme", &["*"]);
+    for (role, id, made_at) in Role::ALL
+        .map(|role| (role, format!("late-{role}"), now - DAY * 100))
+        .into_iter()
+        .chain([(Role::Viewer, "in-time".into(), now)])
+    {
+        let (session, cookie) = session_of(&id, made_at);
+        access.sessions.push(session);
+        let text = format!("skt_{id}");
+        let reach = reach.reach(Some(role)).expect("a reach");
+        access.accounts.push(Account {
+            id: (*id).into(),
+            name: String::new(),
+            password: None,
+            role,
+            reach: reach.clone(),
+            disabled: false,
+            made_at,
+            made_by: "person:ops".into(),
+            changed_at: made_at,
+            version: 1,
+        });
+        if id == "in-time" {
+            continue;
+        }
+        expired.push(cookie);
+        access.tokens.push(StoredToken {
+            id: format!("token-{id}").into(),
+            hash: Hash::of(text.as_bytes()),
+            grant: Grant::Role(role),
+            reach,
+            made_at,
+            made_by: "person:ops".into(),
+            expires_at: Some(now - Duration::from_secs(1)),
+            revoked_at: None,
+            revoked_by: None,
+            last_used_at: None,
+        });
+        expired.push(Brings::Token(text));
+    }
+    let identity = Identity { host: "scenario".into(), pid: 1, version: "test".into() };
+    let store = Store::open(&scenario.store_url(), Opens::Import, scenario.clock.clone(), &identity).await;
+    let store = store.expect("a store");
+    store.writer().commit(Commit { access, ..Commit::default() }).await.expect("commits");
+    store.close().await;
+    (expired, Brings::Cookie("cookie-of-in-time".into()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_and_who_has_lost_the_token_may_use_what_takes_nothing() {
-    let scenario = two_tenants().await;
+async fn nobody_and_who_has_lost_the_token_or_the_session_may_use_what_takes_nothing() {
+    let mut setup = Setup::team(8);
+    setup.sim.tenants = 2;
+    let mut scenario = Scenario::without_daemon(setup).await;
+    let (mut lost, in_time) = expired_in_the_store(&scenario).await;
+    scenario.start_daemon().await;
     let accounts = scenario.accounts();
-    let revoked = token(&accounts, "revoked", Role::Admin, reach("acme", &["*"])).await;
-    accounts.revoke_token("revoked", &by()).await.expect("revoked");
-    let unknown = "skt_0000000000000000000000000000000000000000000";
+    for role in Role::ALL {
+        let id = format!("revoked-{role}");
+        lost.push(Brings::Token(token(&accounts, &id, role, reach("acme", &["*"])).await));
+        accounts.revoke_token(&id, &by()).await.expect("revoked");
+    }
+    let unknown = "skt_0000000000000000000000000000000000000000000".to_owned();
+    lost.extend([
+        Brings::Nothing,
+        Brings::Token(unknown),
+        Brings::Token(String::new()),
+        Brings::Cookie("made-up".into()),
+    ]);
+    let me = listed().into_iter().find(|route| route.path == "/api/v1/me").expect("a route");
+    let (status, _, text) = status_and_code(&me, asked(&scenario, &me, &in_time)).await;
+    assert!(status == StatusCode::OK && text.contains("in-time"), "a session whose time is not over: {status} {text}");
     for route in listed() {
         let is_page = route.method.is_none();
-        for token in [None, Some(&*revoked), Some(unknown), Some("")] {
-            let (status, code, text) = status_and_code(&route, asked(&scenario, &route, token)).await;
+        for brings in &lost {
+            let (status, code, text) = status_and_code(&route, asked(&scenario, &route, brings)).await;
+            let has_token = matches!(brings, Brings::Token(token) if !token.is_empty());
             match route.needs {
                 Needs::Nothing if route.path == "/metrics" => assert_eq!(status, StatusCode::UNAUTHORIZED, "{text}"),
                 // Some of these say that something else is wrong with the request.
                 Needs::Nothing => assert_ne!(code, "unauthorized", "{route:?}: {text}"),
-                Needs::Right(_) | Needs::SignedIn if is_page && token.is_none_or(str::is_empty) => {
-                    assert_eq!(status, StatusCode::SEE_OTHER, "{route:?}: {text}");
+                Needs::Right(_) | Needs::SignedIn if is_page && !has_token => {
+                    assert_eq!(status, StatusCode::SEE_OTHER, "{brings:?} {route:?}: {text}");
                 }
                 Needs::Right(_) | Needs::SignedIn => {
-                    assert_eq!((status, &*code), (StatusCode::UNAUTHORIZED, "unauthorized"), "{route:?}: {text}");
+                    let refused = (status, &*code);
+                    assert_eq!(refused, (StatusCode::UNAUTHORIZED, "unauthorized"), "{brings:?} {route:?}: {text}");
                 }
             }
         }
@@ -162,31 +268,120 @@ async fn who_reaches_another_tenant_or_team_sees_nobody() {
     let everybody: Vec<String> = crate::harness::agents(8);
     let taken = scenario.change(&everybody, "Ready").await;
     scenario.until_all(&taken, "confirmed").await;
-    let elsewhere = token(&accounts, "elsewhere", Role::Admin, reach("bravo", &["*"])).await;
-    let other_team = token(&accounts, "other-team", Role::Admin, reach("acme", &["Nobody"])).await;
+    let (mut elsewhere, mut other_team) = (Vec::new(), Vec::new());
+    for role in Role::ALL {
+        elsewhere.push(token(&accounts, &format!("elsewhere-{role}"), role, reach("bravo", &["*"])).await);
+        other_team.push(token(&accounts, &format!("other-team-{role}"), role, reach("acme", &["Nobody"])).await);
+    }
     let mut not_found = 0;
     for route in listed() {
-        for token in [&elsewhere, &other_team] {
-            let (status, code, text) = status_and_code(&route, asked(&scenario, &route, Some(token))).await;
+        let names_tenant = route.path.starts_with("/api/v1/") && !WITHOUT_TENANT.contains(&route.path.as_str());
+        let about_access = ["/accounts", "/tokens"].iter().any(|part| route.path.contains(part));
+        for (token, is_elsewhere) in
+            elsewhere.iter().map(|token| (token, true)).chain(other_team.iter().map(|token| (token, false)))
+        {
+            let (status, code, text) =
+                status_and_code(&route, asked(&scenario, &route, &Brings::Token(token.clone()))).await;
             if status.is_success() && !lasts(&route) && route.path != "/metrics" {
                 assert!(!text.contains("u_0001"), "{route:?} tells of an agent out of reach: {text}");
             }
-            let names_tenant = route.path.starts_with("/api/v1/") && !WITHOUT_TENANT.contains(&route.path.as_str());
-            if token == &elsewhere && names_tenant && matches!(route.needs, Needs::Right(_)) {
-                let about_access = ["/accounts", "/tokens"].iter().any(|part| route.path.contains(part));
+            if is_elsewhere && names_tenant && matches!(route.needs, Needs::Right(_)) {
                 assert!(!status.is_success() || about_access, "{route:?}: {status} {text}");
                 not_found += u32::from(code == "no_such_tenant");
             }
         }
     }
-    assert!(not_found >= 8, "{not_found}");
+    assert!(not_found >= 40, "{not_found}");
     for id in taken.iter().map(|one| one["id"].as_str().expect("an id")) {
         let path = format!("/api/v1/transitions/{id}?tenant=acme");
-        for token in [&elsewhere, &other_team] {
+        for token in elsewhere.iter().chain(&other_team) {
             let (status, body) = answer(scenario.request_as(token, Method::GET, &path)).await;
             assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
         }
     }
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_excuses_nobody_of_another_team() {
+    let scenario = Scenario::start_team(Setup::team(8)).await;
+    let mine = token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
+    let post =
+        |token: &str, path: &str, body: Value| answer(scenario.request_as(token, Method::POST, path).json(&body));
+    let (from, to) = ("2026-10-26T13:00:00Z", "2026-10-26T15:00:00Z");
+    let excuse = |whom: Value| {
+        let mut body = json!({"tenant": "acme", "from": from, "to": to, "reason": "a course"});
+        body.as_object_mut().expect("an object").extend(whom.as_object().expect("an object").clone());
+        body
+    };
+    let path = "/api/v1/exceptions";
+    for (whom, status, code) in [
+        (json!({"agents": ["u_0002"]}), StatusCode::NOT_FOUND, "no_such_agent"),
+        (json!({"agents": ["u_0001", "u_0002"]}), StatusCode::NOT_FOUND, "no_such_agent"),
+        (json!({"team": "Team 1"}), StatusCode::NOT_FOUND, "no_such_team"),
+        (json!({"everyone": true}), StatusCode::FORBIDDEN, "not_permitted"),
+    ] {
+        let (found, body) = post(&mine, path, excuse(whom.clone())).await;
+        assert_eq!((found, &body["code"]), (status, &json!(code)), "{whom}: {body}");
+    }
+    for (whom, code) in [(json!({"team": "Team 1"}), "no_such_exception"), (json!({"everyone": true}), "not_permitted")]
+    {
+        let (status, made) = post(OPERATOR, path, excuse(whom)).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        let end = format!("{path}/{}/end", made["id"].as_str().expect("an id"));
+        assert_eq!(post(&mine, &end, json!({"tenant": "acme"})).await.1["code"], code);
+    }
+    let (status, body) = post(&mine, path, excuse(json!({"agents": ["u_0001", "u_0005"]}))).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_takes_up_no_change_set_with_agents_of_another_team() {
+    let scenario = Scenario::start_team(Setup::team(8)).await;
+    let mine = token(&scenario.accounts(), "floor", Role::Supervisor, reach("acme", &["Team 0"])).await;
+    let post =
+        |token: &str, path: &str, body: Value| answer(scenario.request_as(token, Method::POST, path).json(&body));
+    let sets = "/api/v1/change-sets";
+    // One of the other team alone, and one that has agents of both.
+    for agents in [&["u_0002"][..], &["u_0001", "u_0002"]] {
+        let wanted = json!({"tenant": "acme", "select": {"agents": agents}, "to": "Paused"});
+        let (status, set) = post(OPERATOR, sets, wanted).await;
+        assert_eq!(status, StatusCode::CREATED, "{set}");
+        let one = format!("{sets}/{}", set["id"].as_str().expect("an id"));
+        let start = json!({"tenant": "acme", "hash": set["hash"]});
+        let hidden = async |when: &str| {
+            let (status, body) = answer(scenario.request_as(&mine, Method::GET, &format!("{one}?tenant=acme"))).await;
+            assert_eq!(
+                (status, &body["code"]),
+                (StatusCode::NOT_FOUND, &json!("no_such_change_set")),
+                "{when}: {body}"
+            );
+            for (what, body) in
+                [("start", &start), ("cancel", &json!({"tenant": "acme"})), ("undo", &json!({"tenant": "acme"}))]
+            {
+                let (status, body) = post(&mine, &format!("{one}/{what}"), body.clone()).await;
+                assert_eq!(
+                    (status, &body["code"]),
+                    (StatusCode::NOT_FOUND, &json!("no_such_change_set")),
+                    "{when} {what}: {body}"
+                );
+            }
+        };
+        hidden("shown").await;
+        assert_eq!(post(OPERATOR, &format!("{one}/start"), start.clone()).await.0, StatusCode::ACCEPTED);
+        hidden("running").await;
+        scenario
+            .until("it is done", || async {
+                let (_, now) = scenario.get(&format!("{one}?tenant=acme")).await;
+                if now["status"] == "done" { Ok(()) } else { Err(now["counts"].to_string()) }
+            })
+            .await;
+        hidden("done").await;
+    }
+    let (_, list) = answer(scenario.request_as(&mine, Method::GET, &format!("{sets}?tenant=acme"))).await;
+    assert_eq!(list["change_sets"], json!([]), "{list}");
     scenario.assert_nothing_left_over().await;
 }
 

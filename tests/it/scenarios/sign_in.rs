@@ -88,6 +88,65 @@ async fn somebody_signs_in_with_a_form_and_out_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn somebody_changes_his_password_and_ends_his_other_sessions() {
+    let scenario = Scenario::start(Setup::default()).await;
+    ann(&scenario.accounts(), "ann").await;
+    let (here, there, third) = (
+        cookie_of(sign_in(&scenario, PASSWORD).await.headers()),
+        cookie_of(sign_in(&scenario, PASSWORD).await.headers()),
+        cookie_of(sign_in(&scenario, PASSWORD).await.headers()),
+    );
+    let ask = |cookie: &str, method: Method, path: &str| {
+        scenario.anonymous(method, path).header(COOKIE, cookie).header("sec-fetch-site", "same-origin")
+    };
+    let get = |cookie: &str, path: &str| answer(ask(cookie, Method::GET, path));
+    assert_eq!(get(&here, "/api/v1/me").await.1["has_password"], true);
+    let (status, list) = get(&there, "/api/v1/me/sessions").await;
+    let sessions = list["sessions"].as_array().expect("a list");
+    assert_eq!((status, sessions.len()), (StatusCode::OK, 3), "{list}");
+    let own: Vec<_> = sessions.iter().filter(|one| one["this"] == true).collect();
+    assert_eq!((own.len(), &own[0]["source"]), (1, &json!("127.0.0.1")), "{list}");
+    let end = format!("/api/v1/me/sessions/{}/end", own[0]["id"].as_str().expect("an id"));
+    let (status, left) = answer(ask(&here, Method::POST, &end)).await;
+    assert_eq!((status, left["sessions"].as_array().map(Vec::len)), (StatusCode::OK, Some(2)), "{left}");
+    assert_eq!(get(&there, "/api/v1/me").await.0, StatusCode::UNAUTHORIZED);
+    let (status, gone) = answer(ask(&here, Method::POST, &end)).await;
+    assert_eq!((status, &gone["code"]), (StatusCode::NOT_FOUND, &json!("no_such_session")), "{gone}");
+
+    let change = |old: &str, new: &str| {
+        answer(ask(&here, Method::POST, "/api/v1/me/password").json(&json!({"old": old, "new": new})))
+    };
+    for (old, new, status, code) in [
+        ("correct horse batterz", "another horse battery", StatusCode::FORBIDDEN, "password_wrong"),
+        (PASSWORD, "short", StatusCode::UNPROCESSABLE_ENTITY, "account_refused"),
+    ] {
+        let (found, body) = change(old, new).await;
+        assert_eq!((found, &body["code"]), (status, &json!(code)), "{body}");
+    }
+    let (status, left) = change(PASSWORD, "another horse battery").await;
+    assert_eq!((status, left["sessions"].as_array().map(Vec::len)), (StatusCode::OK, Some(1)), "{left}");
+    assert_eq!(get(&third, "/api/v1/me").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&here, "/api/v1/me").await.0, StatusCode::OK);
+    assert_eq!(place(&sign_in(&scenario, PASSWORD).await), "/sign-in?problem=wrong&next=%2Fagents%3Fteam%3DA");
+    assert!(sign_in(&scenario, "another horse battery").await.headers().contains_key(SET_COOKIE));
+    // A token has neither.
+    let (status, refused) = answer(
+        scenario
+            .request(Method::POST, "/api/v1/me/password")
+            .json(&json!({"old": PASSWORD, "new": "another horse battery"})),
+    )
+    .await;
+    assert_eq!((status, &refused["code"]), (StatusCode::FORBIDDEN, &json!("session_needed")), "{refused}");
+    assert_eq!(scenario.get("/api/v1/me/sessions").await.1, json!({"sessions": []}));
+    let actions: Vec<_> =
+        scenario.audit(&scenario.reader().await).await.into_iter().map(|entry| entry.action).collect();
+    for action in ["account.session_ended", "account.password_set"] {
+        assert!(actions.iter().any(|one| one == action), "{actions:?}");
+    }
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_signs_in_with_json_and_a_link_lets_in_once() {
     let scenario = Scenario::start(Setup::default()).await;
     let accounts = scenario.accounts();

@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use crate::harness::{PATIENCE, Scenario, Setup, until};
 
 /// A new certificate for `keeper.example` in its files.
-fn certificate(folder: &Path) -> CertificateDer<'static> {
+pub(super) fn certificate(folder: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(["keeper.example".to_owned()]).expect("a certificate");
     std::fs::write(folder.join("tls.key"), pem("PRIVATE KEY", &made.signing_key.serialize_der())).expect("written");
     std::fs::write(folder.join("tls.crt"), pem("CERTIFICATE", made.cert.der())).expect("written");

@@ -328,3 +328,13 @@ fn a_calendar_of_fruitless_rules_is_given_up() {
     assert_eq!(faults.len(), 101);
     assert!(faults.iter().any(|fault| fault.contains("the rest of the file was not read")), "{faults:?}");
 }
+
+#[test]
+fn an_event_may_say_the_skills_of_its_agents() {
+    let with = |skills: &str| format!("DTSTART;TZID=Europe/Berlin:20261019T090000\nDURATION:PT8H{skills}");
+    let named = |event: &str| calendar(&[event]).expect("sound").agents[0].skills.clone();
+    assert_eq!(named(&with("")), None, "who says nothing of them leaves them as they are");
+    assert_eq!(named(&with("\nX-SKILLS:4711| 12")), Some(vec!["12".into(), "4711".into()]));
+    let fault = one_fault(&[&with("\nX-SKILLS:4711||12")]);
+    assert!(fault.contains("X-SKILLS") && fault.contains("empty skill"), "{fault}");
+}

@@ -2,8 +2,10 @@
 // Exceptions: made, and ended before their time.
 
 import { address, api, byId, carryOut, put, say, sure, tenant } from './page.js';
-import { refresh } from './refresh.js';
+import { goOnRefreshing, refresh } from './refresh.js';
 import { now } from './time.js';
+
+goOnRefreshing();
 
 document.addEventListener('click', (event) => {
   const button = event.target instanceof Element ? event.target.closest('button[data-end]') : null;

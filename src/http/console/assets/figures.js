@@ -2,7 +2,8 @@
 // The cards of skills and queues, on the Live page and on the wallboard.
 
 import { put } from './page.js';
-import { second, span } from './time.js';
+import { isOld, standing } from './thresholds.js';
+import { span, time } from './time.js';
 
 /** @param {Element} card @param {string} field */
 const part = (card, field) => card.querySelector(`[data-f="${field}"]`);
@@ -14,17 +15,28 @@ export function putCard(one) {
   const skill = one.kind === 'skill';
   const figure = (/** @type {number | null | undefined} */ value) => (value === null || value === undefined ? '–' : String(value));
   const share = one.service_level;
-  const standing = share === null || share === undefined ? 'none' : share >= 0.8 ? 'good' : share >= 0.7 ? 'warning' : 'poor';
-  const className = `figures standing-${standing}`;
-  if (card.className !== className) card.className = className;
-  put(part(card, 'level'), standing === 'none' ? '–' : `${Math.floor(Math.round(share * 1e6) / 1e4)} %`);
-  put(part(card, 'word')?.querySelector('span'), { good: 'good', warning: 'watch', poor: 'act', none: 'no figure' }[standing]);
+  const stands = standing(share);
+  for (const known of ['good', 'warning', 'poor', 'none']) card.classList.toggle(`standing-${known}`, known === stands);
+  put(part(card, 'level'), stands === 'none' ? '–' : `${Math.floor(Math.round(share * 1e6) / 1e4)} %`);
+  put(part(card, 'word')?.querySelector('span'), { good: 'good', warning: 'watch', poor: 'act', none: 'no figure' }[stands]);
   put(part(card, 'waiting'), figure(skill ? one.contacts_queued : one.calls_waiting));
   const wait = skill ? one.longest_queue_duration_s : one.average_wait_time_ms;
   put(part(card, 'wait'), wait === null || wait === undefined ? '–' : span(skill ? wait * 1000 : wait));
   put(part(card, 'available'), figure(one.agents_available));
   put(part(card, 'staffed'), figure(skill ? one.agents_staffed : one.agents_logged_on));
-  const taken = part(card, 'taken');
-  put(taken, second(one.taken_at));
+  const taken = /** @type {HTMLElement | null} */ (part(card, 'taken'));
+  put(taken, time(one.taken_at));
   taken?.setAttribute('datetime', one.taken_at);
+  if (taken) taken.dataset.taken = String(Date.parse(one.taken_at));
+  age(card);
 }
+
+/** Says of a card whether its figures tell anything of now. @param {Element} card */
+function age(card) {
+  const taken = /** @type {HTMLElement | null} */ (part(card, 'taken'))?.dataset.taken;
+  card.classList.toggle('old', isOld(Number(taken)));
+}
+
+setInterval(() => {
+  if (!document.hidden) document.querySelectorAll('.figures').forEach(age);
+}, 5000);

@@ -206,15 +206,21 @@ setInterval(() => {
 
 // Keys: `g` and a letter goes to a page, `/` to the search, `?` says which there are.
 const PAGES = /** @type {Record<string, string>} */ ({ l: '/', w: '/wallboard', c: '/changes', r: '/rules', p: '/approvals', x: '/exceptions', e: '/reports', a: '/audit', h: '/webhooks', s: '/system' });
-let afterG = 0;
+let afterG = -Infinity;
+
+/** Whether a key is one of ours now: nobody types, no other key is held, and the person wants them. @param {KeyboardEvent} event */
+export function keysAreOn(event) {
+  const { target } = event;
+  const typing = target instanceof HTMLElement && target.closest('input:not([type="checkbox"]), select, textarea, dialog');
+  return !typing && !event.ctrlKey && !event.metaKey && !event.altKey && localStorage.getItem('keys') !== 'off';
+}
+
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && menu?.open) {
     menu.open = false;
     menu.querySelector('summary')?.focus();
   }
-  const target = event.target;
-  const typing = target instanceof HTMLElement && target.closest('input:not([type="checkbox"]), select, textarea, dialog');
-  if (typing || event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem('keys') === 'off') return;
+  if (!keysAreOn(event)) return;
   if (event.key === 'g') {
     afterG = performance.now();
   } else if (PAGES[event.key] && performance.now() - afterG < 1500) {
@@ -229,12 +235,12 @@ document.addEventListener('keydown', (event) => {
   } else if (event.key === '?') {
     keysHelp();
   }
-  if (event.key !== 'g') afterG = 0;
+  if (event.key !== 'g') afterG = -Infinity;
 });
 
 function keysHelp() {
   const dialog = /** @type {HTMLDialogElement} */ (make('dialog', { 'aria-labelledby': 'keys-heading' }));
-  const rows = [['/', 'to the search'], ['g l', 'Live'], ['g w', 'Wallboard'], ['g c', 'Changes'], ['g r', 'Rules'], ['g p', 'Approvals'], ['g x', 'Exceptions'], ['g e', 'Reports'], ['g a', 'Audit'], ['g h', 'Webhooks'], ['g s', 'System'], ['j, k', 'Live: next and previous agent'], ['x', 'Live: select the agent'], ['r', 'Live: sort again']];
+  const rows = [['/', 'to the search'], ['g l', 'Live'], ['g w', 'Wallboard'], ['g c', 'Changes'], ['g r', 'Rules'], ['g p', 'Approvals'], ['g x', 'Exceptions'], ['g e', 'Reports'], ['g a', 'Audit'], ['g h', 'Webhooks'], ['g s', 'System'], ['j, k', 'Live: next and previous agent'], ['x', 'Live: select the agent'], ['Shift x', 'Live: select all from the one selected before'], ['r', 'Live: sort again']];
   const list = make('dl', { class: 'pairs' }, ...rows.flatMap(([keys, what]) => [make('dt', {}, make('kbd', {}, keys)), make('dd', {}, what)]));
   const off = localStorage.getItem('keys') === 'off';
   const toggle = make('button', { type: 'button' }, 'Turn single keys off');

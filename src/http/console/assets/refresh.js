@@ -40,6 +40,21 @@ function copyAttributes(old, fresh) {
   if (old instanceof HTMLProgressElement) old.value = Number(fresh.getAttribute('value'));
 }
 
+const FOCUSABLE = 'a[href], button, input, select, textarea, summary, [tabindex]';
+
+/** Where in a part the focus is; gives what puts it there again when the element itself is no more. @param {Element} place */
+function focusIn(place) {
+  const focus = document.activeElement;
+  if (!focus || !place.contains(focus)) return () => {};
+  const row = /** @type {HTMLElement | null} */ (focus.closest('[data-key]'));
+  const index = [...(row || place).querySelectorAll(FOCUSABLE)].indexOf(focus);
+  return () => {
+    if (document.activeElement === focus) return;
+    const scope = row ? place.querySelector(`[data-key="${CSS.escape(row.dataset.key || '')}"]`) : place;
+    /** @type {HTMLElement | undefined} */ (scope?.querySelectorAll(FOCUSABLE)[index])?.focus({ preventScroll: true });
+  };
+}
+
 /** @type {Promise<void> | null} */
 let underWay = null;
 
@@ -62,9 +77,9 @@ async function again() {
   if (!response.ok) return;
   const fresh = new DOMParser().parseFromString(await response.text(), 'text/html').getElementById('fresh');
   if (!fresh) return;
-  const focus = document.activeElement?.id;
+  const focusAgain = focusIn(place);
   patch(place, fresh);
-  if (focus && document.activeElement?.id !== focus) document.getElementById(focus)?.focus({ preventScroll: true });
+  focusAgain();
   goOn(place);
   place.dispatchEvent(new Event('refreshed', { bubbles: true }));
 }

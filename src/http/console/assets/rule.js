@@ -60,13 +60,13 @@ async function lost() {
   if (!place) return;
   const { body } = await api('GET', `${path()}?${new URLSearchParams({ tenant })}`);
   const mine = text.value;
-  const take = make('button', { type: 'button' }, 'Take theirs, lose mine');
+  const take = make('button', { type: 'button', id: 'take-theirs' }, 'Take theirs, lose mine');
   take.addEventListener('click', () => {
     text.value = body.text;
     form.dataset.version = body.version;
     place.hidden = true;
   });
-  const over = make('button', { type: 'button' }, 'Keep mine; I have read theirs');
+  const over = make('button', { type: 'button', id: 'keep-mine' }, 'Keep mine; I have read theirs');
   over.addEventListener('click', () => {
     form.dataset.version = body.version;
     text.value = mine;

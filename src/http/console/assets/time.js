@@ -52,6 +52,11 @@ export function clock(at, zone) {
   return format(zone, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(new Date(at));
 }
 
+/** The second of the day. @param {string | number} at */
+export function time(at) {
+  return format(null, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(new Date(at));
+}
+
 /** The day and the second. @param {string | number} at @param {string | null} [zone] */
 export function second(at, zone) {
   const options = /** @type {Intl.DateTimeFormatOptions} */ ({ day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });

@@ -5,6 +5,7 @@ import { follow } from './follow.js';
 import { byId, put, tenant } from './page.js';
 import { putCard } from './figures.js';
 import { stands } from './standing.js';
+import { level } from './thresholds.js';
 import { clock, now } from './time.js';
 
 /** How long a page of tiles stays, in seconds. */
@@ -35,6 +36,7 @@ function draw() {
   put(byId('ready'), count((agent) => agent.state === 'Ready'));
   put(byId('contact'), count((agent) => agent.state === 'OnContact' || agent.state === 'AfterContactWork'));
   put(byId('out'), count((agent) => agent.adherence?.verdict === 'out'));
+  put(byId('too-long'), count((agent) => level(agent.state, agent.entered_at ? Date.parse(agent.entered_at) : 0) === 'act'));
   put(byId('agents-count'), String(all.length));
 }
 

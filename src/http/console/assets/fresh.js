@@ -1,5 +1,5 @@
 // @ts-check
-// The list of rules, drawn anew now and then.
+// A page that the server draws anew now and then, and nothing else.
 
 import { goOnRefreshing } from './refresh.js';
 

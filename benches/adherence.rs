@@ -1,0 +1,178 @@
+//! The adherence report of 5,000 agents over 30 days: out of days that are added up, and out of three million rows of history.
+//!
+//! `cargo bench --bench adherence`; `SMALL=1` before it takes a tenth of the agents. Absolute figures drift with the machine, the ratio is what
+//! counts.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures real time and reads its size from the environment"
+)]
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a benchmark talks on stdout and stops at the first fault"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shiftkeeper::clock::{SharedClock, SystemClock};
+use shiftkeeper::domain::adherence::AdherenceSettings;
+use shiftkeeper::domain::ids::TenantId;
+use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::engine::adherence_days::{DaysParts, Worker};
+use shiftkeeper::report::document::{Cell, Section, Sink, WriteError};
+use shiftkeeper::report::request::{Kind, Request};
+use shiftkeeper::store::{Identity, Role, Store};
+
+const DAYS: i64 = 30;
+const DAY: i64 = 86_400_000_000;
+/// A midnight in UTC.
+const START: i64 = 20_717 * DAY;
+/// Rows of history of an agent and day.
+const ROWS: i64 = 20;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let agents = if std::env::var_os("SMALL").is_some() { 500 } else { 5000 };
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn_on(report(agents), runtime.handle());
+    runtime.block_on(tasks.join_all());
+}
+
+async fn open(folder: &Path, clock: SharedClock) -> Store {
+    let url = format!("sqlite://{}", folder.join("store.db").display());
+    let identity = Identity { host: "bench".into(), pid: 1, version: "bench".into() };
+    Store::open(&url, Role::Daemon, clock, &identity).await.expect("opens")
+}
+
+async fn report(agents: i64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock: SharedClock = Arc::new(SystemClock::real());
+    open(folder.path(), clock.clone()).await.close().await;
+    fill(&folder.path().join("store.db"), agents);
+    let store = open(folder.path(), clock.clone()).await;
+    println!("{agents} agents, {DAYS} days, {} rows of history", agents * DAYS * ROWS);
+
+    let (from_segments, of_segments) = written(&store, 1).await;
+    println!("from segments: {:.2} s", from_segments.as_secs_f64());
+    let (writer, reader) = (store.writer().clone(), store.reader().clone());
+    let mut worker = Worker::new(DaysParts { tenant: tenant(), clock, writer, reader });
+    let started = Instant::now();
+    worker.work(&AdherenceSettings::default()).await.expect("works");
+    println!("adding all days up, resting half of the time: {:.1} s", started.elapsed().as_secs_f64());
+    let (from_days, of_days) = written(&store, 3).await;
+    assert_eq!(of_segments, of_days, "the figures are the same");
+    println!(
+        "from days that are added up: {:.2} s (to meet: 2), {:.0} times as fast",
+        from_days.as_secs_f64(),
+        from_segments.as_secs_f64() / from_days.as_secs_f64()
+    );
+    store.close().await;
+}
+
+fn tenant() -> TenantId {
+    "acme".into()
+}
+
+/// The best of some runs, and how many rows of what they were.
+async fn written(store: &Store, runs: u32) -> (Duration, Counted) {
+    let mut best = (Duration::MAX, Counted::default());
+    for _ in 0..runs {
+        let from = Some(UtcMicros::from_micros(START));
+        let to = UtcMicros::from_micros(START + DAYS * DAY);
+        let request = Request { from, ..Request::whole(Kind::Adherence, tenant(), to) };
+        let mut counted = Counted::default();
+        let started = Instant::now();
+        Kind::Adherence.write(&request, store.reader(), &mut counted).await.expect("writes");
+        best = (best.0.min(started.elapsed()), counted);
+    }
+    best
+}
+
+/// Counts rows, and adds up whatever they say in whole numbers.
+#[derive(Default, Debug, PartialEq, Eq)]
+struct Counted {
+    rows: u64,
+    sum: i64,
+}
+
+impl Sink for Counted {
+    fn section(&mut self, _: &'static Section) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    fn row(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
+        self.rows += 1;
+        for (place, cell) in (1_i64..).zip(cells) {
+            if let Cell::Seconds(whole) | Cell::Count(whole) = cell {
+                self.sum = self.sum.wrapping_add(whole.wrapping_mul(place));
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+}
+
+/// Agents, shifts of eight hours with a lunch, and history, past the writer.
+fn fill(file: &Path, agents: i64) {
+    let mut peer = rusqlite::Connection::open(file).expect("opens");
+    peer.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -200000").expect("settings");
+    let transaction = peer.transaction().expect("begins");
+    let end = START + (DAYS + 2) * DAY;
+    let once = |sql, values: [i64; 2]| assert_eq!(transaction.execute(sql, values).expect("inserts"), 1);
+    once(
+        "INSERT INTO schedule_versions VALUES ('acme', 1, 'bench', x'00', ?1, 'bench', ?1, ?2, 0, 0)",
+        [START - DAY, end],
+    );
+    once("INSERT INTO sight_spans VALUES ('acme', ?1, ?2)", [START - DAY, end]);
+    for agent in 0..agents {
+        let subject = uuid::Uuid::from_u128(agent.unsigned_abs().into()).to_string();
+        let mut insert = |sql, values: &[&dyn rusqlite::ToSql]| {
+            transaction.prepare_cached(sql).expect("prepares").execute(values).expect("inserts");
+        };
+        let team = format!("team {}", agent % 40);
+        insert("INSERT INTO agents (tenant, id, team) VALUES ('acme', ?1, ?2)", &[&name(agent), &team]);
+        insert("INSERT INTO subjects VALUES ('acme', ?1, ?2)", &[&name(agent), &subject]);
+        insert(
+            "INSERT INTO schedule_coverage (tenant, agent, starts_at, version_from, ends_at) VALUES ('acme', ?1, ?2, 1, ?3)",
+            &[&name(agent), &(START - DAY), &end],
+        );
+        for day in 0..=DAYS {
+            let begin = START + day * DAY + DAY / 3;
+            let lunch = [begin + DAY / 6, begin + DAY / 6 + DAY / 48].map(UtcMicros::from_micros);
+            let activities =
+                format!(r#"[{{"activity":"lunch","start":"{}","end":"{}","mandatory":true}}]"#, lunch[0], lunch[1]);
+            insert(
+                "INSERT INTO shifts (tenant, agent, starts_at, version_from, ends_at, activities) VALUES ('acme', ?1, ?2, 1, ?3, ?4)",
+                &[&name(agent), &begin, &(begin + DAY / 3), &activities],
+            );
+        }
+        fill_history(&mut insert, agent);
+    }
+    transaction.commit().expect("commits");
+}
+
+/// One agent's rows, up to a day after the last.
+fn fill_history(insert: &mut impl FnMut(&str, &[&dyn rusqlite::ToSql]), agent: i64) {
+    let states = ["Ready", "OnContact", "AfterContactWork", "Paused", "NotReady"];
+    let (step, rows) = (DAY / ROWS, (DAYS + 1) * ROWS);
+    for n in 0..rows {
+        let at = START + n * step + agent * 1_000_003;
+        let left = (n + 1 < rows).then_some(at + step);
+        let state = states[usize::try_from((n + agent) % 5).expect("small")];
+        insert(
+            "INSERT INTO state_history (tenant, agent, entered_at, left_at, id, state, source) \
+             VALUES ('acme', ?1, ?2, ?3, ?4, ?5, 'snapshot')",
+            &[&name(agent), &at, &left, &(agent * rows + n + 1), &state],
+        );
+    }
+}
+
+fn name(agent: i64) -> String {
+    format!("u_{agent:05}")
+}

@@ -1,0 +1,153 @@
+//! `rules explain`: what every rule makes of an agent now, as the daemon that would act on it sees it.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cli::caller::{Caller, path_part};
+use crate::cli::config_args::ConfigArgs;
+use crate::cli::daemon::DaemonError;
+use crate::cli::exit::Exit;
+use crate::cli::output::{Output, print, print_json};
+use crate::domain::ids::{AgentId, RuleId, TenantId};
+use crate::domain::planner::auxiliary;
+use crate::domain::rule::Mode;
+use crate::domain::time::UtcMicros;
+
+/// Options of `rules explain`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Needs a running daemon, and says what that decides on: `shiftkeeper plan --agent` says what it would from the store alone.
+
+Examples:
+  shiftkeeper rules explain u_0001
+  shiftkeeper rules explain u_0001 --tenant acme --output json"
+)]
+pub struct ExplainArgs {
+    /// The agent.
+    #[arg(value_name = "AGENT")]
+    pub agent: AgentId,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// What the daemon says, as far as it is needed here.
+#[derive(Deserialize)]
+struct Explained {
+    agent: AgentId,
+    at: UtcMicros,
+    left_alone_until: Option<UtcMicros>,
+    excused_until: Option<UtcMicros>,
+    rules: Vec<RuleExplained>,
+}
+
+#[derive(Deserialize)]
+struct RuleExplained {
+    rule: RuleId,
+    mode: Mode,
+    wants: String,
+    outcome: Outcome,
+    why: Option<String>,
+    because: String,
+    conditions: Vec<Found>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    NoMatch,
+    Held,
+    Taken,
+    Decided,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    condition: String,
+    wanted: String,
+    actual: String,
+    held: bool,
+}
+
+/// Asks and prints.
+pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
+    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let path = format!("/api/v1/agents/{}/rules", path_part(args.agent.as_str()));
+    let answer: Value = caller.get(&path, &[]).await.map_err(DaemonError::into_failure)?;
+    match args.output {
+        Output::Json => print_json(&answer)?,
+        Output::Table => print(text(caller.tenant(), &serde_json::from_value(answer)?))?,
+    }
+    Ok(Exit::Done.into())
+}
+
+fn text(tenant: &TenantId, explained: &Explained) -> String {
+    let mut text = format!("{tenant} at {:.0}", explained.at);
+    let until = [("left alone", explained.left_alone_until), ("excused", explained.excused_until)];
+    for (how, until) in until.into_iter().filter_map(|(how, until)| Some((how, until?))) {
+        let _ = write!(text, "\n{}: {how} until {until:.0}", explained.agent);
+    }
+    for rule in &explained.rules {
+        let _ = write!(text, "\n{}: {}", explained.agent, rule.line());
+    }
+    text
+}
+
+impl RuleExplained {
+    fn line(&self) -> String {
+        let Self { rule, wants, because, .. } = self;
+        let why = self.why.as_deref().unwrap_or_default();
+        match self.outcome {
+            Outcome::Decided => format!("{rule} {} {wants}: {because}", auxiliary(self.mode)),
+            Outcome::Held => format!("{rule} wants to {wants} and is held, {why}: {because}"),
+            Outcome::Taken => format!("{rule} wants to {wants}, but {why}: {because}"),
+            Outcome::NoMatch => {
+                let missed = self.conditions.iter().filter(|found| !found.held);
+                let missed: Vec<String> = missed
+                    .map(|Found { condition, wanted, actual, .. }| format!("{condition} is {actual} (wanted {wanted})"))
+                    .collect();
+                format!("{rule} does not match: {}", missed.join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_rule_is_a_line_that_says_what_it_does_and_why() {
+        let rule = |outcome: &str, why: Value| {
+            json!({"rule": "back", "hash": "x", "mode": "enforce", "wants": "set Ready", "outcome": outcome, "guard": null, "why": why,
+                   "because": "planned work since 09:00", "unless": [], "conditions": [
+                       {"condition": "for", "wanted": "at least 10m", "actual": "5m", "held": false},
+                       {"condition": "planned", "wanted": "work", "actual": "work", "held": true}]})
+        };
+        let answer = json!({
+            "tenant": "acme", "agent": "u_1", "at": "2026-10-26T10:00:00Z", "left_alone_until": "2026-10-26T10:30:00Z",
+            "excused_until": null, "rules": [
+                rule("no_match", Value::Null), rule("held", json!("its cooldown runs")), rule("taken", json!("rest has the agent")),
+                rule("decided", Value::Null)],
+        });
+        let text = text(&"acme".into(), &serde_json::from_value(answer).expect("the API's own shape"));
+        let expected = "acme at 2026-10-26T10:00:00Z
+u_1: left alone until 2026-10-26T10:30:00Z
+u_1: back does not match: for is 5m (wanted at least 10m)
+u_1: back wants to set Ready and is held, its cooldown runs: planned work since 09:00
+u_1: back wants to set Ready, but rest has the agent: planned work since 09:00
+u_1: back will set Ready: planned work since 09:00";
+        assert_eq!(text, expected);
+    }
+}

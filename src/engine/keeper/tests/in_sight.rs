@@ -1,0 +1,40 @@
+//! When the roster was in sight is kept, and where it was not shows, over crashes too.
+
+use super::*;
+use crate::domain::time::UtcMicros;
+
+async fn spans(desk: &Desk) -> Vec<(i64, i64)> {
+    let second = |instant: UtcMicros| (instant.as_micros() - at(0).as_micros()) / 1_000_000;
+    let spans = desk.store.reader().sights(&"acme".into(), (at(0), at(100_000))).await.expect("readable");
+    spans.into_iter().map(|(from, to)| (second(from), second(to))).collect()
+}
+
+#[tokio::test]
+async fn sight_goes_on_within_three_intervals_and_is_kept_with_each_change_and_each_half_minute() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.pass().await;
+    assert_eq!(spans(&desk).await, [], "nobody was seen yet");
+    for (second, kept) in [(10, 10), (20, 10), (39, 10), (40, 40), (50, 40)] {
+        desk.see(second, &[("u_1", Ready, 0)]).await;
+        assert_eq!(spans(&desk).await, [(10, kept)], "at {second}");
+    }
+    desk.see(55, &[("u_1", Paused, 54)]).await;
+    assert_eq!(spans(&desk).await, [(10, 55)], "with the change that it showed");
+    desk.crash().await;
+    desk.see(85, &[("u_1", Paused, 54)]).await;
+    assert_eq!(spans(&desk).await, [(10, 85)], "a start that is quick leaves no gap");
+    desk.crash().await;
+    desk.see(116, &[("u_1", Ready, 100)]).await;
+    assert_eq!(spans(&desk).await, [(10, 85), (116, 116)], "one second more does");
+}
+
+#[tokio::test]
+async fn the_roster_is_in_sight_once_everybody_was_looked_at() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    desk.see(10, &[("u_1", Ready, 0)]).await;
+    for second in [20, 30, 40] {
+        desk.see(second, &[]).await;
+    }
+    // Whom the platform does not show is out of sight by history; the look was made.
+    assert_eq!(spans(&desk).await, [(10, 40)]);
+}

@@ -1,0 +1,26 @@
+// @ts-check
+// What a rule wants and waits for: approved or denied, on the Approvals page and on the agent's own.
+
+import { api, carryOut, say, sure, tenant } from './page.js';
+import { refresh } from './refresh.js';
+
+document.addEventListener('click', (event) => {
+  const button = event.target instanceof Element ? event.target.closest('button[data-accept], button[data-deny]') : null;
+  if (!(button instanceof HTMLButtonElement)) return;
+  const { accept, deny, who } = button.dataset;
+  carryOut(button, async () => {
+    try {
+      if (accept) {
+        const { body } = await api('POST', `/api/v1/approvals/${accept}/accept`, { tenant });
+        say(body.error ? `Approved for ${who}; it now is ${body.status}: ${body.error}` : `Approved for ${who}; it now is ${body.status}.`);
+      } else {
+        const note = await sure(`Deny this change for ${who}?`, 'The rule leaves the agent alone for a while.', 'Deny', { reason: 'Why' });
+        if (!note) return;
+        await api('POST', `/api/v1/approvals/${deny}/deny`, { tenant, note });
+        say(`Denied for ${who}.`);
+      }
+    } finally {
+      await refresh().catch(() => {});
+    }
+  });
+});

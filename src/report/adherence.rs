@@ -1,0 +1,47 @@
+//! Adherence over time as reports: what days, agents and teams add up to, the segments behind it, not-ready time and mandatory breaks.
+//!
+//! All of them come out of the same segments. What has been added up by day is taken as it is stored, unless it is stale; the rest is
+//! computed from segments here. Who reads the rows can count every figure again.
+
+mod breaks;
+mod columns;
+mod days;
+mod not_ready;
+mod segments;
+mod source;
+
+pub use self::source::notes;
+
+use super::document::{CellKind, Column, Definition};
+
+/// Reports of this family, each with what [`super::request::Kind`] asks of one.
+pub mod by_day {
+    pub use super::days::{Again, SECTIONS, definitions, write};
+}
+/// The segments themselves.
+pub mod segment_list {
+    pub use super::segments::{Again, SECTIONS, definitions, write};
+}
+/// Not-ready time by reason code.
+pub mod not_ready_time {
+    pub use super::not_ready::{Again, SECTIONS, definitions, write};
+}
+/// Mandatory breaks.
+pub mod break_list {
+    pub use super::breaks::{Again, SECTIONS, definitions, write};
+}
+
+const fn column(name: &'static str, title: &'static str, kind: CellKind, definition: &'static str) -> Column {
+    Column { name, title, kind, definition }
+}
+
+/// The definitions that stand at some columns.
+fn definitions_of(columns: &[Column]) -> Vec<Definition> {
+    let defined = columns.iter().filter(|column| !column.definition.is_empty());
+    let definition = |column: &Column| Definition {
+        name: column.name.into(),
+        formula: column.definition.into(),
+        source: columns::source(column.name).into(),
+    };
+    defined.map(definition).collect()
+}

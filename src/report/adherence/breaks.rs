@@ -1,0 +1,141 @@
+//! Mandatory breaks, planned against taken: each break, and what became of them together. Minutes are counted in one go and never rounded.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::days::{name_of, team_cell};
+use super::source::Source;
+use super::{column, definitions_of};
+use crate::domain::adherence::ledger::{BreakOutcome, BreakTaken};
+use crate::domain::agent::Agent;
+use crate::report::document::{Cell, CellKind, Chart, ChartKind, Definition, Recount, ReportError, Section, Sink};
+use crate::report::request::Request;
+use crate::store::Reader;
+
+const OUTCOMES: Section = Section {
+    name: "outcomes",
+    title: "What became of them",
+    columns: &[
+        column("outcome", "Outcome", CellKind::Text, ""),
+        column("breaks", "Breaks", CellKind::Count, "how many of the rows"),
+        column(
+            "interrupted",
+            "Interrupted",
+            CellKind::Count,
+            "of those: with something else between two rests within the planned time",
+        ),
+    ],
+    written: None,
+    chart: Some(Chart { kind: ChartKind::Bars, label: 0, values: &[1] }),
+};
+
+#[rustfmt::skip]
+const BREAKS: Section = Section {
+    name: "breaks",
+    title: "Breaks",
+    columns: &[
+        column("agent", "Agent", CellKind::Text, ""),
+        column("team", "Team", CellKind::Text, "the team that the agent is in now"),
+        column("activity", "Break", CellKind::Text, "what the schedule calls it"),
+        column("plannedFrom", "Planned from", CellKind::Instant, ""),
+        column("plannedTo", "Planned to", CellKind::Instant, ""),
+        column("restFrom", "Rested from", CellKind::Instant, "the longest rest in one go (NotReady, Paused, Idle or LoggedOut) between the planned rests before and after, within the shift"),
+        column("restTo", "Rested to", CellKind::Instant, "its end"),
+        column("restSeconds", "Rested", CellKind::Seconds, "restTo - restFrom"),
+        column("outcome", "Outcome", CellKind::Text, "missed: no rest of 5 minutes or the planned length, whichever is less; short: restSeconds less than planned, by whatever little; late: begun later after plannedFrom than the activity's tolerance; unknown: what was seen is not enough, and more may have been; excused: an exception lies over plannedFrom"),
+        column("shortSeconds", "Short by", CellKind::Seconds, "what was missing to the planned length"),
+        column("lateSeconds", "Late by", CellKind::Seconds, "restFrom - plannedFrom"),
+        column("parts", "Parts", CellKind::Count, "in how many rests the planned time was taken; more than one is interrupted"),
+    ],
+    written: None,
+    chart: None,
+};
+
+/// The report's tables.
+pub const SECTIONS: &[Section] = &[OUTCOMES, BREAKS];
+
+/// What its figures mean.
+pub fn definitions(_request: &Request) -> Vec<Definition> {
+    definitions_of(BREAKS.columns)
+}
+
+/// Breaks, and interrupted ones, by outcome.
+type Outcomes = BTreeMap<&'static str, (i64, i64)>;
+
+/// Reads them, by agent and planned instant.
+pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
+    let source = Source::read(request, reader).await?;
+    let mut outcomes = Outcomes::new();
+    sink.section(&BREAKS)?;
+    for agent in &source.agents {
+        source
+            .each_stretch(agent, |stretch, ledger| {
+                for taken in ledger.breaks(stretch) {
+                    let (breaks, interrupted) = outcomes.entry(taken.outcome.name()).or_default();
+                    *breaks += 1;
+                    *interrupted += i64::from(taken.is_interrupted());
+                    sink.row(&row(agent, &taken))?;
+                }
+                Ok(())
+            })
+            .await?;
+    }
+    sink.end()?;
+    sink.section(&OUTCOMES)?;
+    for outcome in BreakOutcome::ALL.map(BreakOutcome::name) {
+        let (breaks, interrupted) = outcomes.get(outcome).copied().unwrap_or_default();
+        sink.row(&[Cell::text(outcome), Cell::Count(breaks), Cell::Count(interrupted)])?;
+    }
+    Ok(sink.end()?)
+}
+
+fn row(agent: &Agent, taken: &BreakTaken) -> [Cell; BREAKS.columns.len()] {
+    let seconds = |span: Duration| Cell::Seconds(i64::try_from(span.as_micros()).unwrap_or(i64::MAX));
+    let none = || Cell::Empty("no rest was seen");
+    let some = |span: Duration, why_not| if span.is_zero() { Cell::Empty(why_not) } else { seconds(span) };
+    [
+        name_of(agent),
+        team_cell(agent.team.as_ref()),
+        Cell::text(taken.activity.name().to_owned()),
+        Cell::Instant(taken.planned.0),
+        Cell::Instant(taken.planned.1),
+        taken.rest.map_or_else(none, |(start, _)| Cell::Instant(start)),
+        taken.rest.map_or_else(none, |(_, end)| Cell::Instant(end)),
+        taken.rest.map_or_else(none, |(start, end)| seconds(end.since(start))),
+        Cell::text(taken.outcome.name()),
+        some(taken.short(), "not short"),
+        some(taken.late, "not late"),
+        Cell::count(taken.parts),
+    ]
+}
+
+/// Counts the breaks again.
+#[derive(Debug, Default)]
+pub struct Again {
+    outcomes: BTreeMap<String, (i64, i64)>,
+    wrong: Vec<String>,
+}
+
+impl Recount for Again {
+    fn row(&mut self, section: &'static Section, cells: &[Cell]) {
+        match (section.name, cells) {
+            ("breaks", [.., Cell::Text(outcome), _, _, Cell::Count(parts)]) => {
+                let (breaks, interrupted) = self.outcomes.entry(outcome.clone().into_owned()).or_default();
+                *breaks += 1;
+                *interrupted += i64::from(*parts > 1);
+            }
+            ("outcomes", [Cell::Text(outcome), Cell::Count(breaks), Cell::Count(interrupted)]) => {
+                let counted = self.outcomes.get(&**outcome).copied().unwrap_or_default();
+                if counted != (*breaks, *interrupted) {
+                    self.wrong
+                        .push(format!("{outcome}: there are {} rows, {} of them interrupted", counted.0, counted.1));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.wrong)
+    }
+}

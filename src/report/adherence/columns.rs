@@ -1,0 +1,137 @@
+//! The figures of adherence as columns: the same behind a day, an agent, a team and all together.
+
+use super::column;
+use crate::domain::adherence::figures::{Ratio, Times, Variant};
+use crate::domain::adherence::sums::{Counts, Sums};
+use crate::report::document::{Cell, CellKind, Column};
+
+/// How many figures there are.
+pub(super) const FIGURES: usize = 44;
+
+/// How many of them are shares, which stand first.
+pub(super) const SHARES: usize = 5;
+
+/// The figures' columns.
+#[rustfmt::skip]
+pub(super) const COLUMNS: [Column; FIGURES] = [
+    column("adherence", "Adherence", CellKind::Share, ""),
+    column("conformance", "Conformance", CellKind::Share, "workedSeconds / plannedWorkSeconds, whenever it was worked; may exceed 1"),
+    column("occupancy", "Occupancy", CellKind::Share, "handlingSeconds / (handlingSeconds + waitingSeconds)"),
+    column("utilisation", "Utilisation", CellKind::Share, "handlingInShiftSeconds / scheduledSeconds"),
+    column("shrinkage", "Shrinkage", CellKind::Share, "(scheduledSeconds - workedInShiftSeconds) / scheduledSeconds: scheduled time in which no contact could come, planned so or not"),
+    column("scheduledSeconds", "Scheduled", CellKind::Seconds, "in shifts, and seen: inSeconds + outSeconds + neutralSeconds"),
+    column("inSeconds", "In", CellKind::Seconds, "in shifts, in a state that the planned activity allows, or out of it for no longer than its tolerance"),
+    column("outSeconds", "Out", CellKind::Seconds, "in shifts, in another state for longer than the tolerance, from its beginning on"),
+    column("neutralSeconds", "Neutral", CellKind::Seconds, "in shifts, on a contact while something else was planned, or excused"),
+    column("excusedSeconds", "Excused", CellKind::Seconds, "of neutralSeconds: excused by an exception"),
+    column("unknownSeconds", "Unknown", CellKind::Seconds, "in shifts, and nobody knows what the agent did; in no other figure"),
+    column("unscheduledSeconds", "Unscheduled", CellKind::Seconds, "outside of shifts, and seen"),
+    column("unknownOutsideSeconds", "Unknown outside", CellKind::Seconds, "outside of shifts or without a schedule, and nobody knows"),
+    column("outsideSeconds", "Work outside", CellKind::Seconds, "of unscheduledSeconds: Ready, OnContact or AfterContactWork"),
+    column("plannedWorkSeconds", "Planned work", CellKind::Seconds, "of scheduledSeconds: plain work was planned"),
+    column("workedSeconds", "Worked", CellKind::Seconds, "Ready, OnContact or AfterContactWork, in shifts and outside of them"),
+    column("workedInShiftSeconds", "Worked in shifts", CellKind::Seconds, "of workedSeconds: in shifts"),
+    column("handlingSeconds", "Handling", CellKind::Seconds, "OnContact or AfterContactWork, wherever"),
+    column("handlingInShiftSeconds", "Handling in shifts", CellKind::Seconds, "of handlingSeconds: in shifts"),
+    column("waitingSeconds", "Waiting", CellKind::Seconds, "Ready, wherever: a contact could come and none did"),
+    column("notReadySeconds", "Not ready", CellKind::Seconds, "NotReady, Paused or Idle, wherever"),
+    column("shifts", "Shifts", CellKind::Count, "shifts that began"),
+    column("absences", "Absences", CellKind::Count, "shifts that were seen whole, partly out, and in which the agent never worked"),
+    column("lateStarts", "Late starts", CellKind::Count, "shifts that began out, without absences"),
+    column("lateSeconds", "Late by", CellKind::Seconds, "from the beginning of those shifts to the end of that deviation"),
+    column("earlyLeaves", "Early leaves", CellKind::Count, "shifts that ended out, without absences"),
+    column("earlySeconds", "Early by", CellKind::Seconds, "from the beginning of that deviation to the end of those shifts"),
+    column("overruns", "Overruns", CellKind::Count, "breaks and lunches after whose planned end the agent rested on, out"),
+    column("overrunSeconds", "Overrun by", CellKind::Seconds, "from that end to the end of that deviation"),
+    column("breaksDue", "Breaks due", CellKind::Count, "mandatory breaks that were planned to begin, without excused ones; taken + missed + unknown"),
+    column("breaksTaken", "Breaks taken", CellKind::Count, "of those due: with a rest in one go of 5 minutes or the planned length, whichever is less"),
+    column("breaksShort", "Breaks short", CellKind::Count, "of those taken: the longest rest in one go was shorter than planned, by whatever little"),
+    column("shortSeconds", "Short by", CellKind::Seconds, "what was missing to the planned length of those"),
+    column("breaksLate", "Breaks late", CellKind::Count, "of those taken: begun later after the planned instant than the activity's tolerance"),
+    column("lateBreakSeconds", "Breaks late by", CellKind::Seconds, "how long after the planned instant those began"),
+    column("breaksMissed", "Breaks missed", CellKind::Count, "of those due: without such a rest between the planned rests before and after"),
+    column("breaksInterrupted", "Breaks interrupted", CellKind::Count, "of those due: with something else between two rests within the planned time"),
+    column("breaksUnknown", "Breaks unknown", CellKind::Count, "of those due: what was seen is not enough, and more may have been"),
+    column("breaksExcused", "Breaks excused", CellKind::Count, "mandatory breaks that began while the agent was excused"),
+    column("allowedSeconds", "In as allowed", CellKind::Seconds, "of inSeconds: in a state that the activity allows"),
+    column("toleratedSeconds", "In within tolerance", CellKind::Seconds, "of inSeconds: in another state for no longer than the tolerance"),
+    column("contactSeconds", "On a contact", CellKind::Seconds, "of neutralSeconds: on a contact while something else was planned"),
+    column("notSeenSeconds", "Not seen", CellKind::Seconds, "of all unknown time: nobody looked, or nothing was known of the agent yet"),
+    column("outOfSightSeconds", "Out of sight", CellKind::Seconds, "of all unknown time: the platform did not show the agent, or who left the roster"),
+];
+
+/// Who defines a figure so.
+pub(super) fn source(name: &str) -> &'static str {
+    match name {
+        "adherence" | "conformance" => {
+            "the usual definitions of workforce management; the variants differ between vendors"
+        }
+        "occupancy" | "utilisation" | "shrinkage" => "the usual definitions of workforce management",
+        _ => "",
+    }
+}
+
+/// The cells of some sums, in the order of [`COLUMNS`].
+pub(super) fn cells(sums: &Sums, variant: Variant) -> [Cell; FIGURES] {
+    use crate::domain::adherence::Why;
+    let (times, counts) = (Times::of(sums), &sums.counts);
+    let why = |why: Why| sums.micros(|class| class.why() == why);
+    let seconds = |micros: u64| Cell::Seconds(i64::try_from(micros).unwrap_or(i64::MAX));
+    let adherence_why_not = match variant {
+        Variant::NeutralOut => "nothing but neutral time was seen of what was scheduled",
+        Variant::InOfScheduled | Variant::Exceptions | Variant::ExceptionsOutside => NOTHING_SEEN,
+    };
+    let Counts { shifts, absences, late_starts, early_leaves, overruns, .. } = *counts;
+    [
+        share(variant.of(&times), adherence_why_not),
+        share(times.conformance(), "no work was planned that was seen"),
+        share(times.occupancy(), "the agent neither handled contacts nor waited for them"),
+        share(times.utilisation(), NOTHING_SEEN),
+        share(times.shrinkage(), NOTHING_SEEN),
+        seconds(times.scheduled_us),
+        seconds(times.in_us),
+        seconds(times.out_us),
+        seconds(times.neutral_us),
+        seconds(times.excused_us),
+        seconds(times.unknown_us),
+        seconds(times.unscheduled_us),
+        seconds(times.unknown_outside_us),
+        seconds(times.outside_us),
+        seconds(times.planned_work_us),
+        seconds(times.worked_us),
+        seconds(times.worked_in_shift_us),
+        seconds(times.handling_us),
+        seconds(times.handling_in_shift_us),
+        seconds(times.waiting_us),
+        seconds(times.not_ready_us),
+        Cell::count(shifts),
+        Cell::count(absences),
+        Cell::count(late_starts),
+        seconds(counts.late_us),
+        Cell::count(early_leaves),
+        seconds(counts.early_us),
+        Cell::count(overruns),
+        seconds(counts.overrun_us),
+        Cell::count(counts.breaks_due),
+        Cell::count(counts.breaks_taken),
+        Cell::count(counts.breaks_short),
+        seconds(counts.short_us),
+        Cell::count(counts.breaks_late),
+        seconds(counts.late_breaks_us),
+        Cell::count(counts.breaks_missed),
+        Cell::count(counts.breaks_interrupted),
+        Cell::count(counts.breaks_unknown),
+        Cell::count(counts.breaks_excused),
+        seconds(why(Why::Allowed)),
+        seconds(why(Why::Tolerated)),
+        seconds(why(Why::Contact)),
+        seconds(why(Why::NotSeen)),
+        seconds(why(Why::OutOfSight)),
+    ]
+}
+
+const NOTHING_SEEN: &str = "nothing was seen of what was scheduled";
+
+fn share(ratio: Ratio, why_not: &'static str) -> Cell {
+    ratio.share().map_or(Cell::Empty(why_not), Cell::Share)
+}

@@ -1,0 +1,50 @@
+//! One's own account: another password, and the sessions elsewhere.
+
+use super::browser::Browser;
+use super::{NAME, PASSWORD, floor, sign_in, signed_in};
+
+const NEWER: &str = "another long enough password";
+
+async fn change_password(browser: &Browser, old: &str, new: &str) {
+    for (field, text) in [("#old", old), ("#new", new), ("#again", new)] {
+        browser.write(field, text).await;
+    }
+    browser.click("#change-password").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_see_where_they_are_signed_in_end_that_and_change_their_own_password() {
+    let Some((scenario, browser)) = signed_in(floor(4), "viewer").await else { return };
+    let Some(other) = Browser::start().await else { return };
+    sign_in(&scenario, &other, NAME).await;
+    browser.click("details.menu summary").await;
+    browser.click("details.menu a[href^=\"/account\"]").await;
+    browser.until_text("h1", |text| text == "Your account").await;
+    browser.until_text("#fresh tbody", |text| text.contains("this browser")).await;
+    assert_eq!(browser.count("#fresh tbody tr").await, 2);
+
+    // The other is ended from here, and has to sign in again.
+    browser.click("#fresh button:not([data-this])").await;
+    browser.until_text("#said", |text| text == "That session is over.").await;
+    assert_eq!(browser.count("#fresh tbody tr").await, 1);
+    other.go(&scenario.page("/changes")).await;
+    other.until_url(|url| url.contains("/sign-in?next=")).await;
+    sign_in(&scenario, &other, NAME).await;
+
+    // Another password ends it too; who gives a wrong one is told, and nothing is changed.
+    change_password(&browser, "not the present password", NEWER).await;
+    browser.until_text("#password-problem:not([hidden])", |text| !text.is_empty()).await;
+    browser.write("#again", "not the same at all").await;
+    browser.click("#change-password").await;
+    browser.until_text("#password-problem:not([hidden])", |text| text.contains("not the same twice")).await;
+    change_password(&browser, PASSWORD, NEWER).await;
+    browser.until_text("#said", |text| text.starts_with("Your password is changed")).await;
+    other.go(&scenario.page("/changes")).await;
+    other.until_url(|url| url.contains("/sign-in?next=")).await;
+    other.write("#name", NAME).await;
+    other.write("#password", NEWER).await;
+    other.click("main button").await;
+    other.until_text("h1", |text| text == "Changes").await;
+    browser.end().await;
+    other.end().await;
+}

@@ -1,0 +1,185 @@
+//! What people decide about single agents and teams: approving what a rule wants, excusing, and looking at the audit.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use shiftkeeper::sim::SimState;
+
+use super::browser::Browser;
+use super::{floor, row, signed_in};
+use crate::harness::{Scenario, Setup};
+
+/// A rule that asks a person.
+const ASKS: &str = r#"
+[[rules]]
+id = "back"
+when = { planned = "work", state = ["NotReady", "Paused"], for = "20s" }
+then = { set_state = "Ready", reason = "WORKING" }
+mode = "approve"
+cooldown = "2m"
+"#;
+
+/// Everyone of a small floor is asked about, and whoever is denied stays denied for as long as the test lasts.
+fn asking(count: usize) -> Setup {
+    Setup {
+        rules: ASKS,
+        tenant_tables: "[tenants.policy]\nwait_at_most = \"12h\"\nanswers_kept = \"1m\"\n\
+                        [tenants.automation]\nstale_intervals = 30\nleave_alone = \"24h\"\n",
+        ..floor(count)
+    }
+}
+
+async fn until_asked(scenario: &Scenario, agents: &[&str]) {
+    scenario
+        .until("the rule asks about them alone", || async {
+            let (status, page) = scenario.get(&format!("/api/v1/approvals?tenant={}", scenario.tenant)).await;
+            assert_eq!(status, StatusCode::OK, "{page}");
+            let asked: Vec<_> = page["approvals"].as_array().into_iter().flatten().map(|one| &one["agent"]).collect();
+            let all = agents.len() == asked.len() && agents.iter().all(|agent| asked.contains(&&json!(agent)));
+            if all { Ok(()) } else { Err(format!("{asked:?}")) }
+        })
+        .await;
+}
+
+async fn until_state(scenario: &Scenario, agent: &str, state: SimState) {
+    let look = || async {
+        let now = scenario.state_of(agent);
+        if now == state { Ok(()) } else { Err(format!("{now:?}")) }
+    };
+    scenario.until(&format!("{agent} is {state:?} on the platform"), look).await;
+}
+
+/// Says no in the dialog, with a reason.
+async fn refuse(browser: &Browser, why: &str) {
+    browser.write("#sure-typed", why).await;
+    browser.click("#sure-yes").await;
+    browser.until_text("#said", |text| text.starts_with("Denied")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_wants_is_approved_and_denied_on_the_page_of_all_and_on_the_agents_own() {
+    let Some((scenario, browser)) = signed_in(asking(4), "supervisor").await else { return };
+    until_asked(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
+    let button = |agent: &str, what: &str| format!("tr:has(a[href*=\"{agent}\"]) button[data-{what}]");
+    browser.go(&scenario.page("/approvals")).await;
+    browser.until_text("#fresh tbody", |text| text.contains("planned work")).await;
+    browser.click(&button("u_0001", "accept")).await;
+    until_state(&scenario, "u_0001", SimState::Available).await;
+    browser.click(&button("u_0002", "deny")).await;
+    let disabled = browser.run("return document.querySelector('#sure-yes').disabled", &[]).await;
+    assert_eq!(disabled, json!(true), "a no takes a reason");
+    refuse(&browser, "she is in a talk").await;
+    until_asked(&scenario, &["u_0003", "u_0004"]).await;
+
+    browser.go(&scenario.page("/agents/u_0003")).await;
+    browser.until_text("#decisions", |text| text.contains("Rule back wants") && text.contains("Ready")).await;
+    super::picture(&browser, "journey-approve").await;
+    browser.click("#decisions button[data-accept]").await;
+    until_state(&scenario, "u_0003", SimState::Available).await;
+    browser.until_text("#decisions", str::is_empty).await;
+    browser.go(&scenario.page("/agents/u_0004")).await;
+    browser.click("#decisions button[data-deny]").await;
+    refuse(&browser, "he fetches the post").await;
+    browser.until_text("#decisions", str::is_empty).await;
+
+    until_asked(&scenario, &[]).await;
+    for agent in ["u_0002", "u_0004"] {
+        assert!(scenario.posts_for(agent).is_empty(), "{agent} was denied");
+    }
+    // Who decided stands with the change, on the page and in the chain.
+    browser.go(&scenario.page("/agents/u_0003")).await;
+    browser
+        .until_text("[aria-labelledby=changes-heading] tbody", |text| {
+            text.contains("back") && text.contains("confirmed")
+        })
+        .await;
+    let (_, entries) =
+        scenario.get(&format!("/api/v1/audit?tenant={}&action=transition.denied", scenario.tenant)).await;
+    let by: Vec<&Value> = entries["entries"].as_array().into_iter().flatten().map(|entry| &entry["actor"]).collect();
+    assert_eq!(by, [&json!("person:supervisor"), &json!("person:supervisor")], "{entries}");
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_only_look_is_offered_no_decision() {
+    let Some((scenario, browser)) = signed_in(asking(4), "viewer").await else { return };
+    until_asked(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
+    for page in ["/approvals", "/agents/u_0001"] {
+        browser.go(&scenario.page(page)).await;
+        browser.until_text("#fresh", |text| text.contains("back")).await;
+        assert_eq!(browser.count("#fresh button").await, 0, "{page}");
+    }
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_team_is_excused_is_neutral_from_then_on_and_counts_again_when_the_exception_is_ended() {
+    let Some((scenario, browser)) = signed_in(floor(8), "supervisor").await else { return };
+    let verdict = |agent: &str| format!("{} [data-f=verdict]", row(agent));
+    // Everyone is held not ready although work is planned; u_0002 and u_0006 are of team 1.
+    browser.until_text(&verdict("u_0002"), |text| text == "Out of plan").await;
+    browser.go(&scenario.page("/exceptions/new")).await;
+    browser.click("#by-team").await;
+    browser.choose("#exception-team", "Team 1").await;
+    browser.choose("#to", "2026-10-26T23:00").await;
+    browser.write("#exception-reason", "fire drill").await;
+    browser.click("#excuse-save").await;
+    browser.until_url(|url| url.contains("/exceptions?")).await;
+    browser.until_text("#fresh tbody", |text| text.contains("Team 1") && text.contains("fire drill")).await;
+
+    browser.go(&scenario.page("/")).await;
+    for agent in ["u_0002", "u_0006"] {
+        browser.until_text(&verdict(agent), |text| text == "Neutral").await;
+    }
+    assert_eq!(browser.text(&verdict("u_0003")).await, "Out of plan", "another team is not excused");
+    browser.click("#chips a[data-value=neutral]").await;
+    browser.until_text("#matching", |text| text == "2").await;
+    browser.go(&scenario.page("/agents/u_0002")).await;
+    browser.until_text("[aria-labelledby=now-heading]", |text| text.contains("Neutral")).await;
+    browser.until_text("[aria-labelledby=day-heading]", |text| text.contains("Excused: fire drill")).await;
+
+    browser.go(&scenario.page("/exceptions")).await;
+    browser.click("button[data-end]").await;
+    browser.write("#sure-typed", "it was a false alarm").await;
+    browser.click("#sure-yes").await;
+    browser.until_text("#fresh tbody", |text| text.contains("false alarm")).await;
+    browser.go(&scenario.page("/")).await;
+    browser.until_text(&verdict("u_0002"), |text| text == "Out of plan").await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_excused_from_the_agents_own_page() {
+    let Some((scenario, browser)) = signed_in(floor(4), "supervisor").await else { return };
+    browser.go(&scenario.page("/agents/u_0003")).await;
+    browser.click("a[href^=\"/exceptions/new\"]").await;
+    browser.until_text("#agents-names", |text| text == "u_0003").await;
+    browser.choose("#to", "2026-10-26T23:00").await;
+    browser.write("#exception-reason", "the doctor's").await;
+    browser.click("#excuse-save").await;
+    browser.until_url(|url| url.contains("/exceptions?")).await;
+    browser.go(&scenario.page("/agents/u_0003")).await;
+    browser.until_text("[aria-labelledby=now-heading]", |text| text.contains("Neutral")).await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chain_is_verified_by_a_button_and_narrowed_by_its_action() {
+    let Some((scenario, browser)) = signed_in(floor(5), "auditor").await else { return };
+    scenario.change(&["u_0001", "u_0002"], "Ready").await;
+    browser.go(&scenario.page("/audit")).await;
+    browser.click("#verify").await;
+    let said = browser.until_text("#verified", |text| text.contains("The chain holds")).await;
+    let number = |text: &str| text.split_whitespace().find_map(|word| word.parse::<u64>().ok());
+    assert!(number(&said).is_some_and(|verified| verified > 0), "{said}");
+    browser.write("#action", "transition.").await;
+    browser.click("form[role=search] button").await;
+    browser.until_url(|url| url.contains("action=transition.")).await;
+    browser.until_text("main tbody", |text| text.contains("transition.") && text.contains("Agent 1")).await;
+    assert_eq!(browser.count("main tbody tr td[data-label=Action]").await, browser.count("main tbody tr").await);
+    // What went out as a file is what the chain holds.
+    let script = "const done = arguments[0];
+        fetch(document.querySelector('a[download]').href).then((answer) => answer.text()).then((text) => done(text.trim().split('\\n').length))";
+    let lines = browser.run_later(script, &[]).await.as_u64().expect("a count");
+    assert!(lines >= number(&said).expect("a count"), "{lines} lines");
+    browser.end().await;
+}

@@ -1,0 +1,267 @@
+//! Texts that would run something if a page took them for markup: as names of agents, teams and skills, and as reasons.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::browser::Browser;
+use super::pages::PAGES;
+use super::{floor, row, signed_in};
+use crate::harness::{Scenario, Setup, answer};
+
+/// Texts that would run or break something where they were taken for markup, script, style or an address; `RUN` is what would run.
+const HOSTILE: [&str; 76] = [
+    "<script>RUN</script>",
+    "<ScRiPt >RUN</sCrIpT>",
+    "</title><script>RUN</script>",
+    "</textarea><script>RUN</script>",
+    "</style><script>RUN</script>",
+    "</script><script>RUN</script>",
+    "</template><script>RUN</script>",
+    "</option></select><script>RUN</script>",
+    "<img src=x onerror=RUN>",
+    "<img src=x onerror='RUN'>",
+    "<svg onload=RUN>",
+    "<svg/onload=RUN>",
+    "<svg><animate onbegin=RUN attributeName=x dur=1s>",
+    "<svg><script>RUN</script></svg>",
+    "<body onload=RUN>",
+    "<iframe srcdoc='<script>parent.RUN</script>'>",
+    "<iframe src=javascript:RUN>",
+    "<details open ontoggle=RUN>",
+    "<input autofocus onfocus=RUN>",
+    "<select autofocus onfocus=RUN>",
+    "<marquee onstart=RUN>",
+    "<video><source onerror=RUN>",
+    "<audio src=x onerror=RUN>",
+    "<object data=javascript:RUN>",
+    "<embed src=javascript:RUN>",
+    "<a href=javascript:RUN>x</a>",
+    "<form action=javascript:RUN><button>x",
+    "<math><mi xlink:href=javascript:RUN>x",
+    "<link rel=stylesheet href=javascript:RUN>",
+    "<meta http-equiv=refresh content='0;url=javascript:RUN'>",
+    "<base href=//evil.example/>",
+    "<style>*{background:url(javascript:RUN)}</style>",
+    "<template><script>RUN</script></template>",
+    "<noscript><p title='</noscript><img src=x onerror=RUN>'>",
+    "\" onmouseover=RUN x=\"",
+    "' onmouseover=RUN x='",
+    "\" autofocus onfocus=RUN x=\"",
+    "' autofocus onfocus='RUN",
+    "\"><script>RUN</script>",
+    "'><script>RUN</script>",
+    "\"><img src=x onerror=RUN>",
+    "'><svg onload=RUN>",
+    "`onerror=RUN",
+    "javascript:RUN",
+    "JaVaScRiPt:RUN",
+    "data:text/html,<script>RUN</script>",
+    "${RUN}",
+    "{{RUN}}",
+    "{% RUN %}",
+    "#{RUN}",
+    "<%= RUN %>",
+    "\\\"-RUN-\\\"",
+    "\\u003cscript\\u003eRUN\\u003c/script\\u003e",
+    "&lt;script&gt;RUN&lt;/script&gt;",
+    "&#60;script&#62;RUN&#60;/script&#62;",
+    "<!--<script>RUN</script>-->",
+    "--><script>RUN</script>",
+    "]]><script>RUN</script>",
+    "<![CDATA[<script>RUN</script>]]>",
+    "<x onclick=RUN>x</x>",
+    "<button popovertarget=x onclick=RUN>",
+    "<dialog open oncancel=RUN>",
+    "<img src=\"x\" onerror=\"RUN\">",
+    "<img/src=x/onerror=RUN>",
+    "<img src=x:x onerror=RUN//",
+    "<p style=animation-name:x onanimationstart=RUN>",
+    "<custom-element onpointerenter=RUN>",
+    "<svg><use href=data:image/svg+xml,x#x>",
+    "<svg><foreignObject><script>RUN</script>",
+    "<frameset onload=RUN>",
+    "<isindex action=javascript:RUN>",
+    "<bgsound src=javascript:RUN>",
+    "<table background=javascript:RUN>",
+    "<script src=//evil.example/x.js></script>",
+    "<script src=data:text/javascript,RUN></script>",
+    "<img src=//evil.example/x.png>",
+];
+
+/// Marks that parsers have tripped over.
+const MARKS: [&str; 4] = ["\u{202e}", "\u{200b}", "\u{feff}", "\u{2028}"];
+
+/// A hundred of them.
+fn hostile() -> Vec<String> {
+    let runs = "window.__ran=(window.__ran||0)+1";
+    let plain = HOSTILE.iter().map(|text| text.replace("RUN", runs));
+    let marked = MARKS.iter().cycle().zip(HOSTILE.len()..100).map(|(mark, number)| {
+        format!("{mark}<img src=x{number} onerror={runs}>{mark}\" onfocus=\"{runs}\" autofocus tabindex=\"1")
+    });
+    plain.chain(marked).collect()
+}
+
+/// A schedule whose agents and teams have hostile names.
+fn hostile_schedule(texts: &[String]) -> String {
+    let cell = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let mut lines = vec!["agent_id,agent_name,team,time_zone,activity,start,end,mandatory".to_owned()];
+    for (number, text) in texts.iter().enumerate() {
+        let who = format!("u_{:04},{},{},UTC", number + 1, cell(text), cell(&format!("{text} team")));
+        lines.push(format!("{who},shift,2026-10-26T00:30,2026-10-26T23:30,false"));
+    }
+    lines.join("\n") + "\n"
+}
+
+async fn ran(browser: &Browser) -> Value {
+    browser.run("return window.__ran ?? 0", &[]).await
+}
+
+/// The browser has run nothing, and was not even asked to.
+async fn nothing_ran(browser: &Browser, page: &str) {
+    assert_eq!(ran(browser).await, json!(0), "{page}");
+    let tried = |line: &String| line.contains("Content Security Policy") || line.contains("evil.example");
+    let tried: Vec<_> = browser.complaints().await.into_iter().filter(tried).collect();
+    assert!(tried.is_empty(), "{page}: {tried:?}");
+}
+
+/// A text as a page shows it, with blanks as the browser counts them.
+fn shown(text: &str) -> String {
+    text.replace('\u{feff}', " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_hostile_names_of_agents_and_teams_run_nothing() {
+    let texts = hostile();
+    assert!(texts.len() >= 100);
+    let setup = Setup { schedule: Some(hostile_schedule(&texts)), ..floor(texts.len()) };
+    let Some((scenario, browser)) = signed_in(setup, "admin").await else { return };
+    for (name, path) in PAGES {
+        browser.go(&scenario.page(path)).await;
+        browser.find("h1").await;
+        nothing_ran(&browser, name).await;
+    }
+    browser.go(&scenario.page("/")).await;
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    for agent in ["u_0001", "u_0035", "u_0100"] {
+        // The module draws the row anew out of the stream.
+        let name = browser.text(&format!("{} [data-f=name]", row(agent))).await;
+        let number: usize = agent[2..].parse().expect("a number");
+        assert_eq!(shown(&name), shown(&texts[number - 1]), "{agent} is shown as written");
+        browser.go(&scenario.page(&format!("/agents/{agent}"))).await;
+        browser.find("h1").await;
+        nothing_ran(&browser, agent).await;
+        browser.go(&scenario.page("/")).await;
+    }
+    browser.end().await;
+}
+
+async fn send(scenario: &Scenario, method: Method, path: &str, body: &Value) -> Value {
+    let (status, said) = answer(scenario.request(method, path).json(body)).await;
+    assert!(status.is_success(), "{path}: {said}");
+    said
+}
+
+/// The id of an agent.
+fn agent(number: usize) -> String {
+    format!("u_{number:04}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_hostile_names_of_skills_run_nothing() {
+    let texts = hostile();
+    let setup = Setup::team(texts.len());
+    let Some((scenario, browser)) = signed_in(setup, "admin").await else { return };
+    let tenant = &scenario.tenant;
+    for (number, text) in texts.iter().enumerate() {
+        let skill = format!("s-{number}");
+        send(
+            &scenario,
+            Method::PUT,
+            &format!("/api/v1/skills/{skill}"),
+            &json!({"tenant": tenant, "name": text, "floor": 1}),
+        )
+        .await;
+        let path = format!("/api/v1/agents/{}/skills", agent(number + 1));
+        send(&scenario, Method::PUT, &path, &json!({"tenant": tenant, "skills": [skill]})).await;
+    }
+    // Everyone is made ready first, so that every skill has somebody whom a change would take away.
+    let all: Vec<String> = (1..=texts.len()).map(agent).collect();
+    let taken = scenario.change(&all, "Ready").await;
+    scenario.until_all(&taken, "confirmed").await;
+    let wish = json!({"tenant": tenant, "select": {"agents": all}, "to": "NotReady", "on_contact": "now"});
+    let set = send(&scenario, Method::POST, "/api/v1/change-sets", &wish).await;
+    browser.go(&scenario.page(&format!("/changes/{}", set["id"].as_str().expect("an id")))).await;
+    browser.find("#members tr").await;
+    let script =
+        "return [...document.querySelectorAll('[aria-labelledby=sum] li .outcome')].map((one) => one.textContent)";
+    let floors = browser.run(script, &[]).await;
+    let floors: Vec<String> =
+        floors.as_array().into_iter().flatten().map(|one| shown(one.as_str().expect("text"))).collect();
+    for text in &texts {
+        assert!(floors.contains(&shown(text)), "{text} is shown as written: {floors:?}");
+    }
+    nothing_ran(&browser, "floors of skills").await;
+    for page in ["/", "/changes", "/audit", "/wallboard"] {
+        browser.go(&scenario.page(page)).await;
+        browser.find("h1").await;
+        nothing_ran(&browser, page).await;
+    }
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_hostile_reasons_run_nothing() {
+    let texts = hostile();
+    let Some((scenario, browser)) = signed_in(floor(texts.len()), "admin").await else { return };
+    let tenant = &scenario.tenant;
+    let (from, to) = ("2026-10-26T13:00:00Z", "2026-10-26T23:00:00Z");
+    let mut sets = Vec::new();
+    for (number, text) in texts.iter().enumerate() {
+        let agents = json!([agent(number + 1)]);
+        let why = json!({"tenant": tenant, "agents": agents, "from": from, "to": to, "reason": text});
+        send(&scenario, Method::POST, "/api/v1/exceptions", &why).await;
+        let wish = json!({"tenant": tenant, "agents": agents, "to": "Ready", "reason": text, "note": text});
+        send(&scenario, Method::POST, "/api/v1/transitions", &wish).await;
+        let wish = json!({"tenant": tenant, "select": {"agents": agents}, "to": "Paused", "reason": text, "note": text, "below_floor": text});
+        // So many previews are kept, and the list of changes has those that were started.
+        if number % 3 == 0 || number == texts.len() - 1 {
+            let set = send(&scenario, Method::POST, "/api/v1/change-sets", &wish).await;
+            let id = set["id"].as_str().expect("an id").to_owned();
+            if set["counts"]["will_change"] != 0 {
+                let start = json!({"tenant": tenant, "hash": set["hash"]});
+                send(&scenario, Method::POST, &format!("/api/v1/change-sets/{id}/start"), &start).await;
+            }
+            sets.push((number, id));
+        }
+    }
+    // The newest fifty of each list, and the fifty before.
+    for page in ["/exceptions", "/changes", "/audit"] {
+        browser.go(&scenario.page(page)).await;
+        browser.find("main tbody tr").await;
+        nothing_ran(&browser, page).await;
+        while browser.count("main p > a.button[href*=cursor]").await > 0 {
+            browser.click("main p > a.button[href*=cursor]").await;
+            browser.find("h1").await;
+            nothing_ran(&browser, page).await;
+        }
+    }
+    for number in [1, 9, 46, 77, 100] {
+        let who = agent(number);
+        browser.go(&scenario.page(&format!("/agents/{who}"))).await;
+        let text = shown(&texts[number - 1]);
+        browser.until_text("[aria-labelledby=day-heading]", |shown| shown.contains(&text)).await;
+        browser.until_text("[aria-labelledby=changes-heading]", |shown| shown.contains(&text)).await;
+        nothing_ran(&browser, &who).await;
+    }
+    for (number, id) in &sets {
+        browser.go(&scenario.page(&format!("/changes/{id}"))).await;
+        let text = shown(&texts[*number]);
+        browser.until_text("[aria-labelledby=sum]", |shown| shown.contains(&text)).await;
+        nothing_ran(&browser, &text).await;
+    }
+    // Live shows what was accepted, out of the stream.
+    browser.go(&scenario.page("/")).await;
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    nothing_ran(&browser, "live").await;
+    browser.end().await;
+}
