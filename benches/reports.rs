@@ -37,8 +37,10 @@ fn main() {
 }
 
 fn heading() -> Heading {
-    let mut request = Request::whole(Kind::Compliance, "acme".into(), UtcMicros::from_micros(START));
-    request.zone = "Europe/Berlin".to_owned();
+    let request = Request {
+        zone: "Europe/Berlin".to_owned(),
+        ..Request::whole(Kind::Compliance, "acme".into(), UtcMicros::from_micros(START))
+    };
     Heading {
         request,
         title: "Compliance",
