@@ -85,7 +85,7 @@ pub(super) async fn once(
     key: Option<IdempotencyKey>,
     work: impl Future<Output = Result<Answer, Problem>> + Send + 'static,
 ) -> Result<Response, Problem> {
-    Ok(told(carried_out(state, caller, tenant, key, work).await?))
+    Ok(told(Box::pin(carried_out(state, caller, tenant, key, work)).await?))
 }
 
 /// As [`once`], with the `version` of what is answered as its `ETag`.
@@ -96,7 +96,7 @@ pub(super) async fn once_versioned(
     key: Option<IdempotencyKey>,
     work: impl Future<Output = Result<Answer, Problem>> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let answer = carried_out(state, caller, tenant, key, work).await?;
+    let answer = Box::pin(carried_out(state, caller, tenant, key, work)).await?;
     let version = version_of(&answer);
     let mut response = told(answer);
     response.headers_mut().extend(version.map(|version| version.header()));
