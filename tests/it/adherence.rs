@@ -315,11 +315,11 @@ fn equals_the_recount(report: &Rows, segments: &Rows, variant: Variant) {
         let figures = &row[2..];
         connection
             .query_row(&sql, [&agent], |counted| {
-                for share in 0..5 {
-                    let (counted, said) = (counted.get::<_, Option<f64>>(share)?, &figures[share]);
+                for (share, said) in figures.iter().take(5).enumerate() {
+                    let counted = counted.get::<_, Option<f64>>(share)?;
                     match (counted, said) {
                         (Some(counted), Cell::Share(said)) => {
-                            assert!((counted - said).abs() < 1e-12, "{agent} {share}")
+                            assert!((counted - said).abs() < 1e-12, "{agent} {share}");
                         }
                         (None, Cell::Empty(why)) => assert!(!why.is_empty()),
                         (counted, said) => panic!("{agent} {share}: {counted:?} and {said:?}"),
