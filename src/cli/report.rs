@@ -37,10 +37,25 @@ pub enum ReportCommand {
     /// Adherence, conformance, occupancy and what belongs to them, by agent and day.
     Adherence(adherence::AdherenceArgs),
     /// What was planned against what was seen, cut to the microsecond.
+    #[command(after_help = "Everything else is counted from these rows.
+
+Examples:
+  shiftkeeper report segments --from 2026-10-26 --to 2026-10-27 --agent u_0001 --output json
+  shiftkeeper report segments --from 2026-10-26 --to 2026-11-02 --team Care --out segments.csv")]
     Segments(adherence::DocumentArgs),
     /// Not-ready time by state and reason code.
+    #[command(after_help = "Not ready is time in NotReady, Paused or Idle.
+
+Examples:
+  shiftkeeper report not-ready --from 2026-10-26 --to 2026-11-02
+  shiftkeeper report not-ready --from 2026-10-26 --to 2026-11-02 --team Care --format csv")]
     NotReady(adherence::DocumentArgs),
     /// Mandatory breaks, planned against taken.
+    #[command(after_help = "A break is taken in one go; its minutes are never rounded.
+
+Examples:
+  shiftkeeper report breaks --from 2026-10-26 --to 2026-11-02
+  shiftkeeper report breaks --from 2026-10-26 --to 2026-11-02 --format html --folder reports")]
     Breaks(adherence::DocumentArgs),
     /// Check a file that a report was written to: against its manifest, the audit chain, the store, and its own rows.
     Verify(VerifyArgs),

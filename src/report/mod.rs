@@ -18,6 +18,3 @@ pub mod trend;
 pub mod verify;
 pub mod whom;
 pub mod writers;
-
-#[cfg(test)]
-mod tests;

@@ -13,6 +13,7 @@ mod jobs;
 mod judges;
 mod operations;
 mod processes;
+mod reports;
 mod scenarios;
 mod service_manager;
 mod status;

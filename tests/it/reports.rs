@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::document::{Cell, CellKind, Column, Heading, Section, Sink as _};
-use super::export::{ExportError, Wanted, export, file_name};
-use super::manifest::{Manifest, beside};
-use super::request::{Filters, Kind, Request};
-use super::sheet::written;
-use super::tally::Progress;
-use super::verify::{Outcome, Verdict, verify};
-use super::writers::{Format, Writer as _, csv as csv_writer, html, xlsx};
-use crate::clock::ManualClock;
-use crate::domain::agent::Agent;
-use crate::domain::ids::{SubjectId, TransitionId};
-use crate::domain::policy::{OnContact, Violation};
-use crate::domain::priority::Priority;
-use crate::domain::state::AgentState;
-use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Status, Transition};
-use crate::store::{AgentWrite, Commit, Identity, Role, Store};
+use shiftkeeper::clock::ManualClock;
+use shiftkeeper::domain::agent::Agent;
+use shiftkeeper::domain::ids::{SubjectId, TransitionId};
+use shiftkeeper::domain::policy::{OnContact, Violation};
+use shiftkeeper::domain::priority::Priority;
+use shiftkeeper::domain::state::AgentState;
+use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::domain::transition::{Actor, Status, Transition};
+use shiftkeeper::report::document::{Cell, CellKind, Column, Heading, Section, Sink as _};
+use shiftkeeper::report::export::{ExportError, Wanted, export, file_name};
+use shiftkeeper::report::manifest::{Manifest, beside};
+use shiftkeeper::report::request::{Filters, Kind, Request};
+use shiftkeeper::report::sheet::written;
+use shiftkeeper::report::tally::Progress;
+use shiftkeeper::report::verify::{Outcome, Verdict, verify};
+use shiftkeeper::report::writers::{Format, Writer as _, csv as csv_writer, html, xlsx};
+use shiftkeeper::store::{AgentWrite, Commit, Identity, Role, Store};
 
 fn at(seconds: i64) -> UtcMicros {
     UtcMicros::from_micros(seconds * 1_000_000)
@@ -193,8 +193,8 @@ async fn what_was_forged_with_its_hash_is_found_by_its_rows_and_totals() {
         let forged = text.replacen(from, to, 1);
         assert_ne!(forged, text, "{from}\n{text}");
         std::fs::write(&path, &forged).expect("written");
-        let mut manifest = super::verify::manifest_of(&path).expect("a manifest");
-        let (bytes, sha256) = super::export::sum(&path).expect("summed");
+        let mut manifest = shiftkeeper::report::verify::manifest_of(&path).expect("a manifest");
+        let (bytes, sha256) = shiftkeeper::report::export::sum(&path).expect("summed");
         (manifest.file.bytes, manifest.file.sha256) = (bytes, sha256.to_string());
         std::fs::write(beside(&path), manifest.to_json()).expect("written");
         let verdict = scene.verdict(&path).await;
@@ -302,7 +302,7 @@ fn heading() -> Heading {
         notes: vec!["<u>down</u>".to_owned()],
         data_until: None,
         made_at: at(1),
-        audit_head: super::document::AuditHead { seq: 0, hash: String::new() },
+        audit_head: shiftkeeper::report::document::AuditHead { seq: 0, hash: String::new() },
     }
 }
 
