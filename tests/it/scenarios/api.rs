@@ -191,7 +191,7 @@ async fn jobs_are_shown_and_run_only_within_a_tokens_rights() {
     let ask = |token: &str, method: Method, path: &str| scenario.request_as(token, method, path);
     let (status, shown) = answer(ask(VIEWER, Method::GET, "/api/v1/jobs")).await;
     let ids: Vec<_> = shown["jobs"].as_array().expect("a list").iter().map(|job| job["id"].clone()).collect();
-    let expected = ["audit-head", "retention", "checkpoint"].map(|id| json!(id)).to_vec();
+    let expected = ["audit-head", "retention", "checkpoint", "report"].map(|id| json!(id)).to_vec();
     assert_eq!((status, ids), (StatusCode::OK, expected), "only the own tenant's, and the daemon's: {shown}");
     let jobs = &shown["jobs"];
     assert_eq!((&jobs[0]["tenant"], &jobs[1]["tenant"]), (&json!("acme"), &Value::Null), "{shown}");
