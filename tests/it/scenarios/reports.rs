@@ -118,7 +118,7 @@ async fn a_supervisor_gets_the_report_of_his_teams_and_nobody_that_of_others() {
 async fn what_cannot_be_made_is_refused_and_the_daily_export_goes_by_the_calendar() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let analyst = token(&scenario, "analyst", Role::Analyst, &["*"]).await;
-    let viewer = token(&scenario, "viewer", Role::Viewer, &["*"]).await;
+    let viewer = token(&scenario, "looker", Role::Viewer, &["*"]).await;
     for (more, status, code) in [
         (json!({"zone": "Mars/Base"}), 422, "report_refused"),
         (json!({"section": "nothing"}), 422, "report_refused"),
