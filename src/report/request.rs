@@ -3,6 +3,8 @@
 //! A request is all that a report depends on beside the store: it stands in the manifest of each file, and the same request gives the
 //! same rows again.
 
+use std::time::Duration;
+
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,6 +17,9 @@ use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName, TenantId};
 pub use crate::domain::report_run::Kind;
 use crate::domain::time::UtcMicros;
 use crate::store::Reader;
+
+/// The longest shift and the longest tolerance that are usual: after that nothing of a span changes by itself.
+const SETTLED_AFTER: Duration = Duration::from_hours(36);
 
 impl Kind {
     /// For people.
@@ -86,6 +91,15 @@ impl Kind {
         match self {
             Self::Compliance | Self::Trend => Ok(Vec::new()),
             Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => adherence::notes(request, reader).await,
+        }
+    }
+
+    /// Whether rows of a report that was made at this instant may have become others by themselves: what a shift or a stay adds up to is
+    /// settled when it is over, and a deviation once its tolerance is used up.
+    pub fn may_go_on(self, request: &Request, made_at: UtcMicros) -> bool {
+        match self {
+            Self::Compliance | Self::Trend => false,
+            Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => request.to + SETTLED_AFTER > made_at,
         }
     }
 

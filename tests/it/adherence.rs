@@ -20,7 +20,11 @@ use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::engine::adherence_days::{DaysParts, Worker};
 use shiftkeeper::report::document::{Cell, Recount, Section, Sink, WriteError};
+use shiftkeeper::report::export::{Wanted, export};
 use shiftkeeper::report::request::{Kind, Request};
+use shiftkeeper::report::tally::Progress;
+use shiftkeeper::report::verify::{Outcome, verify};
+use shiftkeeper::report::writers::Format;
 use shiftkeeper::store::{
     AgentSchedule, Commit, HistoryRow, HistoryWrite, Identity, Role, ScheduleImport, SightSpan, Store,
 };
@@ -52,7 +56,7 @@ struct Scene {
     clock: ManualClock,
     store: Store,
     worker: Worker,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn tenant() -> TenantId {
@@ -77,7 +81,7 @@ impl Scene {
         let store = Store::open(&url, Role::Daemon, clock.clone(), &identity).await.expect("opens");
         let (writer, reader) = (store.writer().clone(), store.reader().clone());
         let worker = Worker::new(DaysParts { tenant: tenant(), clock, writer, reader });
-        let scene = Self { clock: manual, store, worker, _folder: folder };
+        let scene = Self { clock: manual, store, worker, folder };
         scene.fill(&mut Dice(seed)).await;
         scene
     }
@@ -392,6 +396,42 @@ impl Scene {
         }
         self.work().await;
         assert_eq!(self.recomputed().await.len(), entries.len(), "{what}: twice is once");
+    }
+}
+
+#[tokio::test]
+async fn files_are_checked_and_what_was_not_over_is_told_from_what_somebody_changed() {
+    let kinds = [Kind::Adherence, Kind::Segments, Kind::NotReady, Kind::Breaks];
+    let scene = Scene::new(3).await;
+    let made = async |kind: Kind, format: Format, to: i64| {
+        let request = Request { from: Some(minute(0)), ..Request::whole(kind, tenant(), minute(to)) };
+        let target = scene.folder.path().join(format!("{kind}-{to}.{format}"));
+        let wanted = Wanted { request, format, section: None, target, most_bytes: u64::MAX };
+        export(scene.store.reader(), &wanted, scene.clock.now(), &Progress::default()).await.expect("made");
+        wanted.target
+    };
+    let (mut over, mut running) = (Vec::new(), Vec::new());
+    for kind in kinds {
+        for format in [Format::Csv, Format::Json, Format::Xlsx, Format::Html] {
+            over.push(made(kind, format, 2 * 1440).await);
+            running.push(made(kind, format, DAYS * 1440 + 600).await);
+        }
+    }
+    for path in over.iter().chain(&running) {
+        let verdict = verify(scene.store.reader(), path).await.expect("checked");
+        assert!(verdict.holds, "{}: {:#?}", path.display(), verdict.checks);
+    }
+    // The stay that the agents are in is another one from an hour before the report on.
+    let mut dice = Dice(9);
+    let history = AGENTS.map(|(id, ..)| entered(id, minute(DAYS * 1440 + 540), &mut dice)).to_vec();
+    scene.commit(Commit { history, ..Commit::default() }).await;
+    for path in &over {
+        assert!(verify(scene.store.reader(), path).await.expect("checked").holds, "{}", path.display());
+    }
+    for path in &running {
+        let verdict = verify(scene.store.reader(), path).await.expect("checked");
+        let rows = verdict.checks.iter().find(|check| check.what == "rows").expect("rows are checked");
+        assert_ne!(rows.outcome, Outcome::Differs, "{}: {:#?}", path.display(), verdict.checks);
     }
 }
 

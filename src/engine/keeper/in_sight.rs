@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Keeper;
 use super::record::Pass;
+use crate::domain::adherence::course::Span;
 use crate::domain::time::UtcMicros;
 use crate::store::SightSpan;
 
@@ -14,25 +15,58 @@ use crate::store::SightSpan;
 const KEPT_EVERY: Duration = Duration::from_secs(30);
 const KEPT_EVERY_REAL: Duration = Duration::from_secs(2);
 
+/// Since when the whole roster is in sight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InSight {
+    from: UtcMicros,
+    /// The newest sight.
+    seen: UtcMicros,
+    /// Up to when it is stored.
+    kept: Option<UtcMicros>,
+}
+
+impl InSight {
+    /// What the store has of it.
+    pub(super) const fn stored((from, until): Span) -> Self {
+        Self { from, seen: until, kept: Some(until) }
+    }
+
+    /// More was seen than is stored.
+    fn is_ahead(&self) -> bool {
+        self.kept.is_none_or(|kept| kept < self.seen)
+    }
+
+    const fn span(&self) -> Span {
+        (self.from, self.seen)
+    }
+}
+
 impl Keeper {
     /// Takes the newest sight of the whole roster into the pass: at once where something was seen to change or the keeper stops, now and
     /// then otherwise. A pause that is longer than decisions allow begins another span.
     pub(super) fn keep_sight(&mut self, pass: &mut Pass, at_once: bool) {
         let Some(seen) = self.seen_whole(pass.now) else { return };
-        let going_on = self.in_sight.filter(|(_, until)| seen.since(*until) <= self.settings.decide.stale_after);
+        let tenant = &self.link.tenant;
+        let span = |(starts_at, ends_at): Span| SightSpan { tenant: tenant.clone(), starts_at, ends_at };
         let every = KEPT_EVERY.max(self.link.clock.span_of_real(KEPT_EVERY_REAL));
-        let (starts_at, ends_at) = match going_on {
-            None => (seen, seen),
-            Some((_, until)) if seen <= until => return,
-            Some((from, until)) => {
-                if !at_once && pass.commit.history.is_empty() && seen.since(until) < every {
-                    return;
-                }
-                (from, seen)
+        let mut sight = match self.in_sight.take() {
+            Some(known) if seen.since(known.seen) <= self.settings.decide.stale_after => known,
+            known => {
+                // What was seen last of the span before is kept before another begins.
+                pass.commit.adherence.sights.extend(known.filter(InSight::is_ahead).map(|known| span(known.span())));
+                InSight { from: seen, seen, kept: None }
             }
         };
-        self.in_sight = Some((starts_at, ends_at));
-        pass.commit.adherence.sights.push(SightSpan { tenant: self.link.tenant.clone(), starts_at, ends_at });
+        sight.seen = sight.seen.max(seen);
+        let due = match sight.kept {
+            None => true,
+            Some(kept) => at_once || !pass.commit.history.is_empty() || sight.seen.since(kept) >= every,
+        };
+        if due && sight.is_ahead() {
+            pass.commit.adherence.sights.push(span(sight.span()));
+            sight.kept = Some(sight.seen);
+        }
+        self.in_sight = Some(sight);
     }
 
     /// The instant up to which every subscription has shown its agents; none where one of them has shown nothing yet.

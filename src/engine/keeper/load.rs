@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::book::{Book, Open};
 use super::files::{File, Zones};
+use super::in_sight::InSight;
 use super::record::Pass;
 use super::rules::RuleShelf;
 use super::show::Shown;
@@ -85,7 +86,7 @@ impl Keeper {
             let (rule, set_at) = (change.rule, change.accepted_at);
             self.automatic.insert(change.agent, AutomaticChange { transition: change.transition, rule, set_at });
         }
-        self.in_sight = self.link.reader.last_sight(&self.link.tenant).await?;
+        self.in_sight = self.link.reader.last_sight(&self.link.tenant).await?.map(InSight::stored);
         self.read_exceptions(now).await?;
         self.restore_estimates().await?;
         self.take_open(picture.open, now).await?;

@@ -49,7 +49,6 @@ use super::meter::Totals;
 use super::picture::PLANS_EVERY;
 use super::settings::TenantSettings;
 use crate::clock::{RealTime, Stopwatch};
-use crate::domain::adherence::course::Span;
 use crate::domain::exception::Exception;
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
 use crate::domain::merge::Fed;
@@ -119,7 +118,7 @@ struct Keeper {
     /// When the newest snapshot of each subscription was generated, by the subscription's number.
     newest_sights: BTreeMap<u32, UtcMicros>,
     /// The span of sight that goes on, as it is stored.
-    in_sight: Option<Span>,
+    in_sight: Option<in_sight::InSight>,
     /// Messages of the feed that may be older than what is known.
     held_fed: BTreeMap<AgentId, Fed>,
     /// Since when the subscriptions have their agents.

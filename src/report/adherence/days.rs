@@ -183,9 +183,11 @@ impl Again {
         for (place, column) in COLUMNS[SHARES..].iter().enumerate() {
             let (counted, said) = (counted.get(place).copied(), said.get(place).copied());
             if counted != said {
-                let name = column.name;
-                self.wrong
-                    .push(format!("{of}: {name} is {said:?}, and the days add up to {counted:?} (µs or a count)"));
+                let told =
+                    |number: Option<i64>| number.map_or_else(|| "nothing".to_owned(), |number| number.to_string());
+                let (name, unit) = (column.name, if column.kind == CellKind::Seconds { " µs" } else { "" });
+                let (said, counted) = (told(said), told(counted));
+                self.wrong.push(format!("{of}: {name} says {said}{unit}, and the days add up to {counted}"));
             }
         }
     }

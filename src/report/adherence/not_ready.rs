@@ -108,6 +108,20 @@ fn reason_cell(reason: Option<&ReasonCode>) -> Cell {
     reason.map_or(Cell::Empty("the platform does not say"), |reason| Cell::text(reason.as_str().to_owned()))
 }
 
+/// The text of a cell; none of an empty one.
+fn said(cell: &Cell) -> Option<String> {
+    match cell {
+        Cell::Text(text) => Some(text.clone().into_owned()),
+        Cell::Count(_)
+        | Cell::Number(_)
+        | Cell::Seconds(_)
+        | Cell::Share(_)
+        | Cell::Instant(_)
+        | Cell::Day(_)
+        | Cell::Empty(_) => None,
+    }
+}
+
 fn seconds(micros: u64) -> i64 {
     i64::try_from(micros).unwrap_or(i64::MAX)
 }
@@ -115,7 +129,8 @@ fn seconds(micros: u64) -> i64 {
 /// Adds the agents' rows up again.
 #[derive(Debug, Default)]
 pub struct Again {
-    reasons: Vec<(Cell, Cell, i64)>,
+    /// By state and reason; a reason that is empty is none, whatever is said of why.
+    reasons: BTreeMap<(String, Option<String>), i64>,
     wrong: Vec<String>,
 }
 
@@ -123,17 +138,15 @@ impl Recount for Again {
     fn row(&mut self, section: &'static Section, cells: &[Cell]) {
         match (section.name, cells) {
             ("agents", [_, _, state, reason, Cell::Seconds(micros)]) => {
-                let known = self.reasons.iter_mut().find(|(other, why, _)| other == state && why == reason);
-                match known {
-                    Some((_, _, sum)) => *sum += micros,
-                    None => self.reasons.push((state.clone(), reason.clone(), *micros)),
-                }
+                *self.reasons.entry((said(state).unwrap_or_default(), said(reason))).or_default() += micros;
             }
             ("reasons", [state, reason, Cell::Seconds(micros), _]) => {
-                let counted = self.reasons.iter().find(|(other, why, _)| other == state && why == reason);
-                let counted = counted.map_or(0, |(_, _, sum)| *sum);
+                let key = (said(state).unwrap_or_default(), said(reason));
+                let counted = self.reasons.get(&key).copied().unwrap_or_default();
                 if counted != *micros {
-                    self.wrong.push(format!("{state:?} {reason:?}: the agents' rows add up to {counted} µs"));
+                    let (state, reason) = (key.0, key.1.unwrap_or_else(|| "no reason".to_owned()));
+                    self.wrong
+                        .push(format!("{state}, {reason}: says {micros} µs, and the agents' rows add up to {counted}"));
                 }
             }
             _ => {}

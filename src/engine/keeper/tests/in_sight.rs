@@ -29,6 +29,18 @@ async fn sight_goes_on_within_three_intervals_and_is_kept_with_each_change_and_e
 }
 
 #[tokio::test]
+async fn a_quiet_roster_that_is_looked_at_all_the_time_is_never_out_of_sight() {
+    let mut desk = Desk::of(&["u_1"]).await;
+    // Not in step with what is kept each half minute.
+    for second in (10..=390).step_by(13) {
+        desk.see(second, &[("u_1", Ready, 0)]).await;
+    }
+    assert_eq!(spans(&desk).await.len(), 1, "{:?}", spans(&desk).await);
+    desk.see(600, &[("u_1", Ready, 0)]).await;
+    assert_eq!(spans(&desk).await, [(10, 387), (600, 600)], "what was seen last is kept when another begins");
+}
+
+#[tokio::test]
 async fn the_roster_is_in_sight_once_everybody_was_looked_at() {
     let mut desk = Desk::of(&["u_1"]).await;
     desk.see(10, &[("u_1", Ready, 0)]).await;
