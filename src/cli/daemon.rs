@@ -16,6 +16,9 @@ use crate::platform::client::{ClientSettings, build};
 use crate::platform::trust::Trust;
 use crate::store::OpenError;
 
+/// An idle connection is kept for this long; the daemon lets go of one after ten seconds.
+const KEPT_IDLE: Duration = Duration::from_secs(5);
+
 /// An answer is awaited so long, in real time, unless the request has a limit of its own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -146,7 +149,8 @@ impl Daemon {
     }
 
     fn trusting(trust: Trust, url: String) -> anyhow::Result<Self> {
-        let settings = ClientSettings { request_timeout: ANSWER_TIMEOUT, trust, ..ClientSettings::default() };
+        let settings =
+            ClientSettings { request_timeout: ANSWER_TIMEOUT, trust, idle: KEPT_IDLE, ..ClientSettings::default() };
         Ok(Self { client: build(&settings)?, url })
     }
 

@@ -41,6 +41,8 @@ pub struct ClientSettings {
     pub proxy: Option<Secret>,
     /// Whose certificates are taken.
     pub trust: Trust,
+    /// Real time for which an idle connection is kept; shorter than the other side keeps it, or a request may meet its end.
+    pub idle: Duration,
 }
 
 impl Default for ClientSettings {
@@ -50,6 +52,7 @@ impl Default for ClientSettings {
             request_timeout: Duration::from_secs(10),
             proxy: None,
             trust: Trust::System,
+            idle: POOL_IDLE,
         }
     }
 }
@@ -75,7 +78,7 @@ pub fn build(settings: &ClientSettings) -> Result<Client, ClientError> {
         .user_agent(concat!("shiftkeeper/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(settings.connect_timeout)
         .timeout(settings.request_timeout)
-        .pool_idle_timeout(POOL_IDLE)
+        .pool_idle_timeout(settings.idle)
         .redirect(redirect::Policy::none())
         .retry(retry::never())
         .referer(false)

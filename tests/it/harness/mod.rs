@@ -115,8 +115,9 @@ impl Scenario {
         let options = SimOptions { schedule, ..setup.sim.clone() };
         let sim = Simulator::start(options, clock.clone()).await.expect("the simulator starts");
         let tenant = sim.description().tenants.first().expect("a tenant").id.clone();
-        let http = build(&ClientSettings { request_timeout: Duration::from_secs(30), ..ClientSettings::default() })
-            .expect("a client");
+        // The daemon lets go of an idle connection after ten seconds.
+        let (request_timeout, idle) = (Duration::from_secs(30), Duration::from_secs(5));
+        let http = build(&ClientSettings { request_timeout, idle, ..ClientSettings::default() }).expect("a client");
         let folder = tempfile::tempdir().expect("a folder");
         Self {
             clock,
