@@ -118,6 +118,10 @@ text_id! {
     /// The id the platform gave a real-time subscription.
     SubscriptionId
 }
+text_id! {
+    /// The id the platform gave an aggregation query.
+    QueryId
+}
 
 text_id! {
     /// A skill, by the platform's id (a number there).
