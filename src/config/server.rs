@@ -90,6 +90,7 @@ const RIGHTS: &[(&str, Right)] = &[
     (Right::Excuse.name(), Right::Excuse),
     (Right::EditRules.name(), Right::EditRules),
     (Right::Report.name(), Right::Report),
+    (Right::Analytics.name(), Right::Analytics),
     (Right::Audit.name(), Right::Audit),
     (Right::Webhooks.name(), Right::Webhooks),
     (Right::RunJobs.name(), Right::RunJobs),

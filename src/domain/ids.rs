@@ -133,6 +133,11 @@ text_id! {
 }
 
 text_id! {
+    /// An analytics query, as the configuration names it.
+    AnalyticsQueryId
+}
+
+text_id! {
     /// An endpoint of webhooks, as the configuration names it.
     EndpointId
 }
@@ -168,4 +173,8 @@ uuid_id! {
 uuid_id! {
     /// One report that the daemon was asked for. Version 7, so that ids sort by time.
     ReportRunId
+}
+uuid_id! {
+    /// One run of an analytics query. Version 7, so that ids sort by time.
+    AnalyticsRunId
 }

@@ -7,6 +7,7 @@ pub mod account;
 pub mod adherence;
 pub mod agent;
 pub mod analytics;
+pub mod analytics_run;
 pub mod audit;
 pub mod breaks;
 pub mod change_set;

@@ -130,16 +130,16 @@ impl FromStr for Format {
     }
 }
 
-/// How a run stands.
+/// How a run stands, of a report or of an analytics query.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = ReportRunStatus)]
+#[schema(as = RunStatus)]
 pub enum RunStatus {
     /// Others run before it.
     Waiting,
     /// It runs.
     Running,
-    /// Its file is there, or was.
+    /// What it made is there, or was.
     Done,
     /// It came to nothing; `error` says why.
     Failed,

@@ -28,6 +28,8 @@ pub enum Right {
     EditRules,
     /// Run and download reports.
     Report,
+    /// Ask analytics queries of the platform, and read what came of them.
+    Analytics,
     /// Read, verify and export the audit chain.
     Audit,
     /// Look after webhook endpoints and their deliveries.
@@ -40,13 +42,14 @@ pub enum Right {
 
 impl Right {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Read,
         Self::Change,
         Self::Import,
         Self::Excuse,
         Self::EditRules,
         Self::Report,
+        Self::Analytics,
         Self::Audit,
         Self::Webhooks,
         Self::RunJobs,
@@ -62,6 +65,7 @@ impl Right {
             Self::Excuse => "excuse",
             Self::EditRules => "edit_rules",
             Self::Report => "report",
+            Self::Analytics => "analytics",
             Self::Audit => "audit",
             Self::Webhooks => "webhooks",
             Self::RunJobs => "run_jobs",
@@ -123,7 +127,15 @@ impl Role {
             Self::Viewer => matches!(right, Right::Read),
             Self::Supervisor => matches!(right, Right::Read | Right::Change | Right::Excuse | Right::Report),
             Self::Analyst => {
-                matches!(right, Right::Read | Right::Import | Right::EditRules | Right::Excuse | Right::Report)
+                matches!(
+                    right,
+                    Right::Read
+                        | Right::Import
+                        | Right::EditRules
+                        | Right::Excuse
+                        | Right::Report
+                        | Right::Analytics
+                )
             }
             Self::Auditor => matches!(right, Right::Read | Right::Audit | Right::Report),
             Self::Admin => true,
@@ -344,11 +356,11 @@ mod tests {
     fn every_role_has_the_rights_of_the_table() {
         // In the order of `Right::ALL`.
         let table = [
-            (Role::Viewer, "x........."),
-            (Role::Supervisor, "xx.x.x...."),
-            (Role::Analyst, "x.xxxx...."),
-            (Role::Auditor, "x....xx..."),
-            (Role::Admin, "xxxxxxxxxx"),
+            (Role::Viewer, "x.........."),
+            (Role::Supervisor, "xx.x.x....."),
+            (Role::Analyst, "x.xxxxx...."),
+            (Role::Auditor, "x....x.x..."),
+            (Role::Admin, "xxxxxxxxxxx"),
         ];
         assert_eq!(table.map(|(role, _)| role), Role::ALL);
         for (role, row) in table {

@@ -13,6 +13,7 @@ use super::message::Message;
 use super::meter::Meter;
 use super::readiness::Readiness;
 use crate::clock::{SharedClock, SharedRandom};
+use crate::domain::analytics_run::StandingQuery;
 use crate::domain::figures::Figures;
 use crate::domain::ids::TenantId;
 use crate::domain::thresholds::Thresholds;
@@ -50,6 +51,8 @@ pub struct Link {
     pub figures: watch::Sender<Arc<Figures>>,
     /// What lists and pages mark; a reload tells others.
     pub thresholds: watch::Sender<Arc<Thresholds>>,
+    /// The analytics queries of the configuration; a reload tells others.
+    pub queries: watch::Sender<Arc<[StandingQuery]>>,
     /// Nothing is known of the platform's clock at first; [`Self::offset`] tells what has been learnt.
     pub offset: Mutex<ClockOffset>,
     /// What the keeper counts.

@@ -14,13 +14,14 @@ pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, LeftOut, Sk
 use super::access::AccessChange;
 use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
+use crate::domain::analytics_run::AnalyticsRun;
 use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::Event;
 use crate::domain::exception::Exception;
 use crate::domain::figures::{QueueFigures, SkillFigures, Taken};
 use crate::domain::ids::{
-    AgentId, FindingId, ReasonCode, RuleId, SkillId, SubjectId, SubscriptionId, TenantId, TransitionId,
+    AgentId, AnalyticsRunId, FindingId, ReasonCode, RuleId, SkillId, SubjectId, SubscriptionId, TenantId, TransitionId,
 };
 use crate::domain::job::{JobKey, JobOutcome};
 use crate::domain::report_run::ReportRun;
@@ -76,6 +77,10 @@ pub struct Commit {
     pub findings: Vec<RuleFinding>,
     /// Reports that the daemon was asked for; whole rows, inserted or with another standing.
     pub report_runs: Vec<ReportRun>,
+    /// Runs of analytics queries; whole rows, inserted or with another standing.
+    pub analytics_runs: Vec<AnalyticsRun>,
+    /// Rows of their results, a slice each; they count once the run says that they are there.
+    pub analytics_rows: Vec<AnalyticsRows>,
     /// Exceptions; whole rows, inserted or with another end.
     pub exceptions: Vec<Exception>,
     /// Signed heads of audit chains. One that is already stored refuses the change.
@@ -119,6 +124,8 @@ impl Commit {
             editions,
             findings,
             report_runs,
+            analytics_runs,
+            analytics_rows,
             exceptions,
             heads,
             pruned,
@@ -149,6 +156,8 @@ impl Commit {
             && editions.is_empty()
             && findings.is_empty()
             && report_runs.is_empty()
+            && analytics_runs.is_empty()
+            && analytics_rows.is_empty()
             && exceptions.is_empty()
             && heads.is_empty()
             && pruned.is_empty()
@@ -169,6 +178,19 @@ pub struct AgentWrite {
     pub agent: Agent,
     /// The name in the chain, if the agent has none yet.
     pub subject: SubjectId,
+}
+
+/// Rows of a result that follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnalyticsRows {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Of which run.
+    pub run: AnalyticsRunId,
+    /// The place of the first.
+    pub first: u64,
+    /// Each as canonical JSON ([`crate::domain::analytics::ResultRow::canonical`]).
+    pub rows: Vec<String>,
 }
 
 /// A step of the state history.

@@ -38,7 +38,8 @@ pub use access::AccessChange;
 pub use backup::{BackupError, BackupMade, back_up, partial_path};
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
-    AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AuditPrune, CallWrite,
+    AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite,
+    AnalyticsRows, AuditPrune, CallWrite,
     ChangeSetRow, ChangeSetWrite, Commit, Committed, FiguresWrite, FindingKind, HistoryRow, HistoryWrite,
     IdempotencyRow, Imported, JobRun, JobState, LeftOut, NoteWrite, RemembersWrite, RuleFinding, RuleVersion,
     ScheduleImport, SightSpan, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
@@ -54,6 +55,7 @@ pub use restore::{RestoreError, Restored, restore};
 pub use size::Footprint;
 pub use tables::adherence_reading::{AdherenceGround, AgentFacts, PackedDay};
 pub use tables::agents::StoredAgent;
+pub use tables::analytics::ROWS_PAGE_LIMIT;
 pub use tables::audit::{EntryColumns, StoredEntry};
 pub use tables::audit_heads::StoredHead;
 pub use tables::audit_reading::{AUDIT_STRETCH, AuditFilter, AuditPage, KnownSubject};

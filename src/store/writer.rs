@@ -19,7 +19,7 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    access, adherence, agents, audit, audit_heads, calls, change_sets, deliveries, events, exceptions, figures,
+    access, adherence, agents, analytics, audit, audit_heads, calls, change_sets, deliveries, events, exceptions, figures,
     history, jobs, memory as automation, report_runs, rules, skills, transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
@@ -584,6 +584,7 @@ async fn apply(
     rules::write(connection, script, group).await?;
     exceptions::write(connection, script, group).await?;
     report_runs::write(connection, script, group).await?;
+    analytics::write(connection, script, group).await?;
     audit_heads::write(connection, script, group).await?;
     change_sets::write(connection, script, group).await?;
     skills::write(connection, script, group).await?;

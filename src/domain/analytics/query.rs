@@ -90,7 +90,7 @@ pub struct EqualsFilter {
 }
 
 /// What is asked, without the span.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AggregationQuery {
     /// What people call it; not told to the platform and not in the hash of a result.
     pub name: Arc<str>,

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::Details;
 use crate::domain::delivery::DisabledFor;
-use crate::domain::ids::{AgentId, EndpointId, JobId, ReasonCode, ReportRunId, RuleId, TransitionId};
+use crate::domain::ids::{
+    AgentId, AnalyticsQueryId, AnalyticsRunId, EndpointId, JobId, ReasonCode, ReportRunId, RuleId, TransitionId,
+};
 use crate::domain::job::JobOutcome;
 use crate::domain::policy::Violation;
 use crate::domain::state::AgentState;
@@ -397,6 +399,68 @@ impl Details for ReportCompleted {
             rows: Some(1_042),
             bytes: Some(184_320),
             sha256: Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned()),
+            error: None,
+        }
+    }
+}
+
+/// A run of an analytics query that a person or a job asked for ended, well or not. Its rows are read with
+/// `GET /api/v1/analytics/runs/{id}/rows`; trends and anomalies go by them.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AnalyticsCompleted {
+    /// The run.
+    pub run_id: AnalyticsRunId,
+    /// The query of the configuration; null where somebody asked something of his own.
+    pub query_id: Option<AnalyticsQueryId>,
+    /// What people call the query.
+    pub name: String,
+    /// `done`, `failed` or `cancelled`.
+    pub outcome: String,
+    /// The first instant of its span.
+    pub from: UtcMicros,
+    /// The first instant after its span.
+    pub to: UtcMicros,
+    /// Who asked: `person:` and the id of an account or token, or `job:` and the id of a job.
+    pub actor: String,
+    /// The job that asked; null where a person did.
+    pub job_id: Option<JobId>,
+    /// Queries on the platform that it is made of.
+    pub parts: u64,
+    /// Rows that came; null where it came to nothing.
+    pub rows: Option<u64>,
+    /// Rows that the platform had promised; null where it promised no count, or it came to nothing.
+    pub promised_rows: Option<u64>,
+    /// Rows that came, in parts per million of those that were promised; null as before.
+    pub completeness_ppm: Option<u64>,
+    /// From its beginning to its end, by the daemon's clock; null where it never began.
+    pub latency_ms: Option<u64>,
+    /// The canonical SHA-256 of the result in hexadecimal digits; null where there is none.
+    pub sha256: Option<String>,
+    /// Of which kind the failure is, such as `deadline`, `platform_failed`, `forgotten` or `gap`; null where it did not fail.
+    pub failure: Option<String>,
+    /// The same for people; null where it did not fail.
+    pub error: Option<String>,
+}
+
+impl Details for AnalyticsCompleted {
+    fn example() -> Self {
+        Self {
+            run_id: AnalyticsRunId(Uuid::from_u128(0x019a_20b8_9d40_7000_8000_0000_0000_0003)),
+            query_id: Some("calls".into()),
+            name: "calls".to_owned(),
+            outcome: "done".to_owned(),
+            from: UtcMicros::from_micros(1_790_380_800_000_000),
+            to: UtcMicros::from_micros(1_792_972_800_000_000),
+            actor: "job:analytics:calls".to_owned(),
+            job_id: Some("analytics:calls".into()),
+            parts: 1,
+            rows: Some(90),
+            promised_rows: Some(90),
+            completeness_ppm: Some(1_000_000),
+            latency_ms: Some(7_300),
+            sha256: Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned()),
+            failure: None,
             error: None,
         }
     }

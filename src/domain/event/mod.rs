@@ -13,7 +13,7 @@ use utoipa::openapi::schema::Object;
 
 pub(in crate::domain) use self::data::EXAMPLE_AT;
 pub use self::data::{
-    AgentReversedChange, AgentStateChanged, ApprovalWaiting, AutomationHalted, AutomationResumed, JobFailed,
+    AgentReversedChange, AgentStateChanged, AnalyticsCompleted, ApprovalWaiting, AutomationHalted, AutomationResumed, JobFailed,
     PictureStale, PolicyViolated, ReportCompleted, RuleTold, ScheduleImported, SnapshotOversize,
     SubscriptionNearExpiry, TransitionFinished, WebhookDisabled, WebhookTest,
 };
@@ -126,6 +126,8 @@ kinds! {
     JobFailed = "job.failed",
     /// A report that somebody asked for ended.
     ReportCompleted = "report.completed",
+    /// A run of an analytics query ended.
+    AnalyticsCompleted = "analytics.completed",
     /// A rule has something to tell.
     RuleTold = "rule.told",
     /// A rule's change waits for a person.

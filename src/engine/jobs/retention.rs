@@ -95,6 +95,10 @@ impl Retention {
                 ("exceptions", Pruned::Exceptions, history),
                 ("spans of sight", Pruned::Sights, history),
                 ("reports that were asked for", Pruned::ReportRuns, now - self.kept.job_runs),
+                // Results count no more before the first of their rows goes.
+                ("results of analytics", Pruned::AnalyticsResults, history),
+                ("rows of analytics", Pruned::AnalyticsRows, history),
+                ("runs of analytics", Pruned::AnalyticsRuns, history),
             ] {
                 add(name, self.prune(Some(tenant), what, before).await?);
             }

@@ -7,7 +7,7 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    access, adherence, adherence_reading, agents, audit, audit_heads, audit_reading, calls, change_sets, deliveries,
+    access, adherence, adherence_reading, agents, analytics, audit, audit_heads, audit_reading, calls, change_sets, deliveries,
     delivery_reading, events, exceptions, figures, history, history_reading, jobs, memory, report_runs, retention,
     rules, schedule, skills, time_in_state, transition_reading, transitions, upkeep,
 };
@@ -28,6 +28,17 @@ const SINGLE: &[&str] = &[
     adherence_reading::STALE_DAYS,
     agents::AGENTS,
     agents::AGENT,
+    analytics::ONE,
+    analytics::LIST,
+    analytics::LIST_OF_QUERY,
+    analytics::OPEN,
+    analytics::STORED,
+    analytics::HOLDS,
+    analytics::ROWS,
+    analytics::LET_GO,
+    analytics::FORGET_ROWS,
+    analytics::FORGET_RUNS,
+    analytics::FORGET_ROWS_OF,
     audit::HEAD,
     audit::PUBLISHED_HEAD,
     audit::ENTRIES,
@@ -182,6 +193,8 @@ const MANY: &[ManyRows] = &[
     adherence::SET_BASIS,
     agents::UPSERT_AGENTS,
     agents::ADD_SUBJECTS,
+    analytics::SET,
+    analytics::ADD_ROWS,
     audit::ADD_ENTRIES,
     audit::ADD_NOTES,
     audit_heads::ADD,
@@ -260,7 +273,9 @@ async fn every_statement_is_understood(place: Place) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 13] = [
+const GROWING: [&str; 15] = [
+    "analytics_runs",
+    "analytics_rows",
     "adherence_days",
     "sight_spans",
     "state_history",

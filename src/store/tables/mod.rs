@@ -4,6 +4,7 @@ pub(super) mod access;
 pub(super) mod adherence;
 pub(super) mod adherence_reading;
 pub(super) mod agents;
+pub(super) mod analytics;
 pub(super) mod audit;
 pub(super) mod audit_heads;
 pub(super) mod audit_reading;

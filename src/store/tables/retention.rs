@@ -5,8 +5,8 @@
 
 use sqlx::AnyConnection;
 
-use super::{exceptions, figures, report_runs, rules};
-use crate::domain::ids::{AgentId, JobId, TenantId};
+use super::{analytics, exceptions, figures, report_runs, rules};
+use crate::domain::ids::{AgentId, AnalyticsRunId, JobId, TenantId};
 use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
 use crate::store::batch::Values;
@@ -63,6 +63,14 @@ pub enum Pruned {
     Sights,
     /// Reports that were asked for and whose files are gone, by when they ended.
     ReportRuns,
+    /// Results of analytics queries, by when their runs ended: from then on they do not count.
+    AnalyticsResults,
+    /// Rows of results that do not count, by when their runs ended.
+    AnalyticsRows,
+    /// Rows of a run whose result does not count, whenever it was.
+    AnalyticsRowsOf(AnalyticsRunId),
+    /// Runs of analytics queries that have no rows, by when they ended.
+    AnalyticsRuns,
 }
 
 pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
@@ -107,6 +115,7 @@ impl Slice {
             Pruned::History(agent) => values.text(agent.as_str()),
             Pruned::JobRuns(job) => values.text(job.as_str()),
             Pruned::RuleFindings => values.text(rules::first_id_of(self.before)),
+            Pruned::AnalyticsRowsOf(run) => values.text(run.to_string()),
             Pruned::Transitions
             | Pruned::Attempts
             | Pruned::Questions
@@ -120,7 +129,10 @@ impl Slice {
             | Pruned::Exceptions
             | Pruned::AdherenceDays
             | Pruned::Sights
-            | Pruned::ReportRuns => &mut values,
+            | Pruned::ReportRuns
+            | Pruned::AnalyticsResults
+            | Pruned::AnalyticsRows
+            | Pruned::AnalyticsRuns => &mut values,
         };
         values
     }
@@ -145,6 +157,10 @@ impl Slice {
             Pruned::AdherenceDays => (None, ADHERENCE_DAYS),
             Pruned::Sights => (None, SIGHTS),
             Pruned::ReportRuns => (None, report_runs::FORGET),
+            Pruned::AnalyticsResults => (None, analytics::LET_GO),
+            Pruned::AnalyticsRows => (None, analytics::FORGET_ROWS),
+            Pruned::AnalyticsRowsOf(_) => (None, analytics::FORGET_ROWS_OF),
+            Pruned::AnalyticsRuns => (None, analytics::FORGET_RUNS),
         }
     }
 }

@@ -1,0 +1,291 @@
+//! Runs of analytics queries, and the rows that came of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::domain::analytics::{ResultRow, Series};
+use crate::domain::analytics_run::{AnalyticsRun, RunFailure, RunResult};
+use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
+use crate::domain::report_run::RunStatus;
+use crate::domain::time::UtcMicros;
+use crate::domain::trend::Sample;
+use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::cells::Cells;
+use crate::store::change::{AnalyticsRows, Commit};
+use crate::store::error::{Cause, CommitError, ReadError};
+use crate::store::reader::Reader;
+
+/// The most rows of a result in one page.
+pub const ROWS_PAGE_LIMIT: u32 = 2_000;
+
+pub(in crate::store) const SET: ManyRows = ManyRows {
+    head: "INSERT INTO analytics_runs (tenant, id, query, asked_by, asked_at, job, request, status, parts, started_at, ended_at, \
+           holds_until, stored, received, promised, sha256, failure, error) VALUES",
+    width: 18,
+    tail: "ON CONFLICT (tenant, id) DO UPDATE SET status = excluded.status, parts = excluded.parts, \
+           started_at = excluded.started_at, ended_at = excluded.ended_at, holds_until = excluded.holds_until, \
+           stored = excluded.stored, received = excluded.received, promised = excluded.promised, sha256 = excluded.sha256, \
+           failure = excluded.failure, error = excluded.error",
+};
+pub(in crate::store) const ADD_ROWS: ManyRows = ManyRows {
+    head: "INSERT INTO analytics_rows (tenant, run, place, body) VALUES",
+    width: 4,
+    tail: "ON CONFLICT (tenant, run, place) DO UPDATE SET body = excluded.body",
+};
+
+macro_rules! selecting {
+    ($rest:literal) => {
+        concat!(
+            "SELECT tenant, id, query, asked_by, asked_at, job, request, status, parts, started_at, ended_at, holds_until, stored, \
+             received, promised, sha256, failure, error FROM analytics_runs WHERE tenant = $1 AND ",
+            $rest
+        )
+    };
+}
+
+pub(in crate::store) const ONE: &str = selecting!("id = $2");
+/// `$2` before this id.
+pub(in crate::store) const LIST: &str = selecting!("id < $2 ORDER BY id DESC LIMIT $3");
+/// `$2` before this id, of the query `$4`.
+pub(in crate::store) const LIST_OF_QUERY: &str = selecting!("query = $4 AND id < $2 ORDER BY id DESC LIMIT $3");
+/// By way of the ids, which SQLite reads from the index of the open ones.
+pub(in crate::store) const OPEN: &str = selecting!(
+    "id IN (SELECT id FROM analytics_runs WHERE tenant = $1 AND ended_at IS NULL ORDER BY id LIMIT $2) ORDER BY id"
+);
+/// The newest first, of the query `$2`.
+pub(in crate::store) const STORED: &str = selecting!("query = $2 AND stored = 1 ORDER BY id DESC LIMIT $3");
+/// Later than `$2`.
+pub(in crate::store) const HOLDS: &str =
+    "SELECT holds_until FROM analytics_runs WHERE tenant = $1 AND holds_until > $2 ORDER BY holds_until LIMIT $3";
+/// From the place `$3` on.
+pub(in crate::store) const ROWS: &str = "SELECT tenant, run, place, body FROM analytics_rows WHERE tenant = $1 AND run = $2 \
+     AND place >= $3 ORDER BY place LIMIT $4";
+/// Results that have served their time count no more; then their rows go, and then the runs.
+pub(in crate::store) const LET_GO: &str = "UPDATE analytics_runs SET stored = 0 WHERE tenant = $1 AND id IN (SELECT id FROM \
+     analytics_runs WHERE tenant = $1 AND ended_at < $2 AND stored = 1 ORDER BY ended_at, id LIMIT 500)";
+pub(in crate::store) const FORGET_ROWS: &str = "DELETE FROM analytics_rows WHERE tenant = $1 AND (run, place) IN (SELECT r.run, r.place \
+     FROM analytics_runs a JOIN analytics_rows r ON r.tenant = a.tenant AND r.run = a.id WHERE a.tenant = $1 AND a.ended_at < $2 \
+     AND COALESCE(a.stored, 0) = 0 LIMIT 500)";
+pub(in crate::store) const FORGET_RUNS: &str = "DELETE FROM analytics_runs WHERE tenant = $1 AND id IN (SELECT a.id FROM analytics_runs a \
+     WHERE a.tenant = $1 AND a.ended_at < $2 AND COALESCE(a.stored, 0) = 0 AND NOT EXISTS (SELECT 1 FROM analytics_rows r \
+     WHERE r.tenant = a.tenant AND r.run = a.id) ORDER BY a.ended_at, a.id LIMIT 500)";
+/// Of the run `$3`; never of one whose result counts. `$2` is bound and says nothing.
+pub(in crate::store) const FORGET_ROWS_OF: &str = "DELETE FROM analytics_rows WHERE tenant = $1 AND run = $3 AND place IN (SELECT place \
+     FROM analytics_rows WHERE tenant = $1 AND run = $3 AND $2 > 0 ORDER BY place LIMIT 500) AND NOT EXISTS (SELECT 1 FROM analytics_runs a \
+     WHERE a.tenant = $1 AND a.id = $3 AND a.stored = 1)";
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<(), CommitError> {
+    let runs =
+        super::last_of_each(commits.iter().flat_map(|commit| &commit.analytics_runs), |run| (&run.tenant, run.id));
+    batch::run(connection, script, &SET, &runs, |run, values| bind_run(run, values)).await?;
+    for AnalyticsRows { tenant, run, first, rows } in commits.iter().flat_map(|commit| &commit.analytics_rows) {
+        let placed: Vec<(u64, &String)> = (*first..).zip(rows).collect();
+        let run = run.to_string();
+        batch::run(connection, script, &ADD_ROWS, &placed, |(place, body), values| {
+            values.text(tenant.as_str()).text(run.as_str()).count(*place).text(body.as_str());
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+fn bind_run(run: &AnalyticsRun, values: &mut Values) {
+    let (result, failure) = (run.result.as_ref(), run.failure.as_ref());
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    // Plain data can always be written.
+    let json = |text: Result<String, serde_json::Error>| text.unwrap_or_default();
+    values
+        .text(run.tenant.as_str())
+        .text(run.id.to_string())
+        .text(run.query.as_ref().map_or("", AnalyticsQueryId::as_str))
+        .text(&*run.asked_by)
+        .int(run.asked_at.as_micros())
+        .text_or_null(run.job.as_ref().map(JobId::as_str))
+        .text(json(serde_json::to_string(&run.request)))
+        .text(run.status.name())
+        .text(json(serde_json::to_string(&run.parts)))
+        .int_or_null(run.started_at.map(UtcMicros::as_micros))
+        .int_or_null(run.ended_at.map(UtcMicros::as_micros))
+        .int_or_null(run.holds_until.map(UtcMicros::as_micros))
+        .int_or_null(result.map(|result| i64::from(result.there)))
+        .int_or_null(result.map(|result| count(result.received)))
+        .int_or_null(result.and_then(|result| result.promised).map(count))
+        .text_or_null(result.map(|result| result.sha256.as_str()))
+        .text_or_null(failure.map(|failure| failure.class.as_str()))
+        .text_or_null(failure.map(|failure| failure.text.as_str()));
+}
+
+impl Reader {
+    /// One run.
+    pub async fn analytics_run(
+        &self,
+        tenant: &TenantId,
+        id: AnalyticsRunId,
+    ) -> Result<Option<AnalyticsRun>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(id.to_string());
+        self.optional(ONE, values).await?.as_ref().map(run).transpose()
+    }
+
+    /// A page of runs, the newest first, of one query or of all, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    pub async fn analytics_runs(
+        &self,
+        tenant: &TenantId,
+        query: Option<&AnalyticsQueryId>,
+        before: Option<AnalyticsRunId>,
+        limit: u32,
+    ) -> Result<Vec<AnalyticsRun>, ReadError> {
+        let mut values = Values::default();
+        // Later than every id.
+        let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
+        values.text(tenant.as_str()).text(before).int(super::super::page(limit));
+        let rows = match query {
+            None => self.all(LIST, values).await?,
+            Some(query) => {
+                values.text(query.as_str());
+                self.all(LIST_OF_QUERY, values).await?
+            }
+        };
+        rows.iter().map(run).collect()
+    }
+
+    /// The runs that have not ended, the oldest first; at most [`super::super::PAGE_LIMIT`].
+    pub async fn open_analytics_runs(&self, tenant: &TenantId) -> Result<Vec<AnalyticsRun>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(super::super::page(u32::MAX));
+        self.all(OPEN, values).await?.iter().map(run).collect()
+    }
+
+    /// Until when places are taken by runs that ended before their queries, later than `now`, rising.
+    pub async fn analytics_holds(&self, tenant: &TenantId, now: UtcMicros) -> Result<Vec<UtcMicros>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(now.as_micros()).int(super::super::page(u32::MAX));
+        let rows = self.all(HOLDS, values).await?;
+        rows.iter().map(|row| Cells::of("analytics_runs", row).instant("holds_until")).collect()
+    }
+
+    /// The runs of a query of the configuration (or of none) whose rows are there, the newest first, at most `limit` (held to
+    /// [`super::super::PAGE_LIMIT`]).
+    pub async fn stored_analytics_runs(
+        &self,
+        tenant: &TenantId,
+        query: Option<&AnalyticsQueryId>,
+        limit: u32,
+    ) -> Result<Vec<AnalyticsRun>, ReadError> {
+        let mut values = Values::default();
+        let query = query.map_or("", AnalyticsQueryId::as_str);
+        values.text(tenant.as_str()).text(query).int(super::super::page(limit));
+        self.all(STORED, values).await?.iter().map(run).collect()
+    }
+
+    /// The newest run of a query of the configuration whose rows are there.
+    pub async fn last_analytics_run(
+        &self,
+        tenant: &TenantId,
+        query: &AnalyticsQueryId,
+    ) -> Result<Option<AnalyticsRun>, ReadError> {
+        Ok(self.stored_analytics_runs(tenant, Some(query), 1).await?.pop())
+    }
+
+    /// Rows of a result as canonical JSON ([`ResultRow::canonical`]), in their order, from this place on; at most `limit` (held to
+    /// [`ROWS_PAGE_LIMIT`]). Only where the run says that its rows are there do they count.
+    pub async fn analytics_rows(
+        &self,
+        tenant: &TenantId,
+        id: AnalyticsRunId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<String>, ReadError> {
+        let mut rows = Vec::new();
+        let values = bound_rows(tenant, id, from, limit.min(ROWS_PAGE_LIMIT).into());
+        let take = |row: &AnyRow| {
+            rows.push(Cells::of("analytics_rows", row).text("body")?.to_owned());
+            Ok(())
+        };
+        self.each(ROWS, values, take).await?;
+        Ok(rows)
+    }
+
+    /// The values of one metric in the newest result of a query of the configuration, as one series for each combination of
+    /// dimensions, in the order of these; of one combination alone where `dimensions` names it, in the query's order. None where
+    /// there is no result, or none that has the metric.
+    pub async fn analytics_series(
+        &self,
+        tenant: &TenantId,
+        query: &AnalyticsQueryId,
+        metric: &str,
+        dimensions: Option<&[Option<&str>]>,
+    ) -> Result<Option<Vec<Series>>, ReadError> {
+        let Some(run) = self.last_analytics_run(tenant, query).await? else { return Ok(None) };
+        let Some(place) = run.request.metrics.iter().position(|asked| asked.name == metric) else { return Ok(None) };
+        let mut series: BTreeMap<Vec<Option<Arc<str>>>, Vec<Sample>> = BTreeMap::new();
+        let take = |row: &AnyRow| {
+            let row = result_row(row)?;
+            let is_wanted = dimensions.is_none_or(|wanted| row.dimensions.iter().map(Option::as_deref).eq(wanted.iter().copied()));
+            if is_wanted {
+                let value = row.metrics.get(place).copied().flatten();
+                series.entry(row.dimensions).or_default().push(Sample { at: row.at, value });
+            }
+            Ok(())
+        };
+        let all = bound_rows(tenant, run.id, 0, i64::MAX);
+        self.each(ROWS, all, take).await?;
+        Ok(Some(series.into_iter().map(|(dimensions, samples)| Series { dimensions, samples }).collect()))
+    }
+}
+
+fn bound_rows(tenant: &TenantId, id: AnalyticsRunId, from: u64, limit: i64) -> Values {
+    let mut values = Values::default();
+    values.text(tenant.as_str()).text(id.to_string()).count(from).int(limit);
+    values
+}
+
+/// The stored text is no row.
+#[derive(Debug, thiserror::Error)]
+#[error("it is no row of a result")]
+struct NoRow;
+
+fn result_row(row: &AnyRow) -> Result<ResultRow, ReadError> {
+    let cells = Cells::of("analytics_rows", row);
+    ResultRow::from_canonical(cells.text("body")?).ok_or_else(|| cells.bad("body", Arc::new(NoRow) as Cause))
+}
+
+fn run(row: &AnyRow) -> Result<AnalyticsRun, ReadError> {
+    let cells = Cells::of("analytics_runs", row);
+    let result = match cells.text_or_null("sha256")? {
+        None => None,
+        Some(sha256) => Some(RunResult {
+            there: cells.number::<u8>("stored")? == 1,
+            received: cells.number("received")?,
+            promised: cells.number_or_null("promised")?,
+            sha256: sha256.to_owned(),
+        }),
+    };
+    let failure = match (cells.text_or_null("failure")?, cells.text_or_null("error")?) {
+        (Some(class), Some(text)) => Some(RunFailure { class: class.to_owned(), text: text.to_owned() }),
+        (_, _) => None,
+    };
+    Ok(AnalyticsRun {
+        id: cells.parsed("id")?,
+        tenant: TenantId::new(cells.text("tenant")?),
+        query: Some(cells.text("query")?).filter(|id| !id.is_empty()).map(AnalyticsQueryId::new),
+        asked_by: Arc::from(cells.text("asked_by")?),
+        asked_at: cells.instant("asked_at")?,
+        job: cells.text_or_null("job")?.map(JobId::new),
+        request: cells.json("request")?,
+        status: cells.word("status", RunStatus::from_name)?,
+        parts: cells.json("parts")?,
+        started_at: cells.instant_or_null("started_at")?,
+        ended_at: cells.instant_or_null("ended_at")?,
+        holds_until: cells.instant_or_null("holds_until")?,
+        result,
+        failure,
+    })
+}
