@@ -52,7 +52,7 @@ pub struct SimulateArgs {
     /// Requests a minute that each tenant may make.
     #[arg(long, value_name = "N", default_value_t = 100)]
     requests_per_minute: u32,
-    /// Reads of figures and of the list of queues a minute that each tenant may make.
+    /// Reads of figures and of the list of queues, and calls of aggregation queries, a minute that each tenant may make.
     #[arg(long, value_name = "N", default_value_t = 10)]
     reporting_per_minute: u32,
     /// Skills of each tenant, each with a queue.

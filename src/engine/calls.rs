@@ -21,15 +21,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub enum Purse {
     /// The one of ordinary requests.
     Ordinary,
-    /// The one of figures.
+    /// The one of figures and aggregation queries.
     Reporting,
 }
 
 impl Purse {
     /// The one of a call by its name in the log of calls.
     pub fn of(kind: &str) -> Self {
-        let reporting = [CallKind::SkillFigures, CallKind::Queues, CallKind::QueueFigures];
-        if reporting.iter().any(|known| known.name() == kind) { Self::Reporting } else { Self::Ordinary }
+        let mut reporting = CallKind::FIGURES.iter().chain(&CallKind::ANALYTICS);
+        if reporting.any(|known| known.name() == kind) { Self::Reporting } else { Self::Ordinary }
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::{CallKind, Purse, budgeted};
+use super::calls::{CallKind, budgeted};
 use super::link::Link;
 use super::settings::{FigureSettings, TenantSettings};
 use crate::domain::figures::{Figures, Taken};
@@ -111,7 +111,8 @@ impl Reads {
             link.reader.recent_calls(&link.tenant, now - wanted.interval * 2).await.context("the last reads")?;
         // One without an answer may have arrived up to now, if it is not from long ago.
         let lately = now - wanted.interval * 2;
-        let reads = calls.iter().filter(|call| Purse::of(&call.kind) == Purse::Reporting && call.sent_at >= lately);
+        let of_figures = |kind: &str| CallKind::FIGURES.iter().any(|known| known.name() == kind);
+        let reads = calls.iter().filter(|call| of_figures(&call.kind) && call.sent_at >= lately);
         let since = reads.map(|call| now.since(call.answered_at.unwrap_or(now))).min();
         let first = since.map_or(monotonic, |since| monotonic + wanted.interval.saturating_sub(since));
         let reads = Self {

@@ -2,21 +2,22 @@
 //!
 //! It is no acceptance: history, events and figures must not tell of changes that did not happen.
 //!
-//! Reads, subscriptions and the feed pass through to the platform behind it. It never sends a state.
+//! Reads, queries, subscriptions and the feed pass through to the platform behind it. It never sends a state.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::SharedClock;
+use crate::domain::analytics::{AggregationQuery, QuerySpan};
 use crate::domain::figures::{QueueFigures, SkillFigures};
-use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
+use crate::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, CallSite, Failure};
 use super::{
-    Call, Capabilities, Feed, FiguresRead, ListedQueue, Platform, SnapshotBody, SnapshotReader, Subscription,
-    SubscriptionRequest, Vitals,
+    Call, Capabilities, Feed, FiguresRead, ListedQueue, PageAsk, Platform, QueryState, SnapshotBody, SnapshotReader,
+    Subscription, SubscriptionRequest, Vitals,
 };
 
 /// How many changes are remembered; the oldest go first.
@@ -131,6 +132,14 @@ impl Platform for DryRun {
 
     fn queue_figures<'a>(&'a self, queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
         self.inner.queue_figures(queues)
+    }
+
+    fn submit_query<'a>(&'a self, query: &'a AggregationQuery, part: QuerySpan, page_rows: u32) -> Call<'a, QueryId> {
+        self.inner.submit_query(query, part, page_rows)
+    }
+
+    fn query_page<'a>(&'a self, ask: PageAsk<'a>) -> Call<'a, QueryState> {
+        self.inner.query_page(ask)
     }
 
     fn feed(&self) -> Call<'_, Box<dyn Feed>> {

@@ -5,6 +5,7 @@
 //! reads the store, or keeps state history; the engine does, and takes a slot of the budget before every call.
 
 pub mod address;
+pub mod analytics;
 pub mod breaker;
 pub mod budget;
 pub mod client;
@@ -29,11 +30,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::domain::analytics::{AggregationQuery, QuerySpan};
 use crate::domain::figures::{QueueFigures, SkillFigures};
-use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
+use crate::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
+pub use analytics::{PageAsk, QueryState};
 pub use error::{CallError, Effect, Failure, Trouble};
 pub use feed::{Command, Feed, FeedCall, FeedMessage};
 pub use figures::{FigureComplaint, FiguresRead, ListedQueue, MOST_IN_ONE_READ, ShareUnit};
@@ -81,6 +84,22 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// The figures of some queues, at most [`MOST_IN_ONE_READ`].
     fn queue_figures<'a>(&'a self, _queues: &'a [QueueId]) -> Call<'a, FiguresRead<QueueFigures>> {
         figures::not_told("read queue figures")
+    }
+
+    /// Submits an aggregation query over one part of its span, to be read in pages of at most `page_rows` rows. Within the reporting
+    /// budget, like the next one. It changes nothing, so that it may be repeated: see [`analytics::after_submit`].
+    fn submit_query<'a>(
+        &'a self,
+        _query: &'a AggregationQuery,
+        _part: QuerySpan,
+        _page_rows: u32,
+    ) -> Call<'a, QueryId> {
+        figures::not_told("submit a query")
+    }
+
+    /// How a query stands, and some of its rows once it is done. [`Failure::NotFound`] is an id that the platform does not know.
+    fn query_page<'a>(&'a self, _ask: PageAsk<'a>) -> Call<'a, QueryState> {
+        figures::not_told("read a query's result")
     }
 
     /// How the connection is: what calls came to, how the token is. Sends nothing.

@@ -31,9 +31,19 @@ pub enum CallKind {
     Queues,
     /// A read of queue figures.
     QueueFigures,
+    /// A new aggregation query; within the reporting budget, like the next.
+    AnalyticsSubmit,
+    /// A read of how an aggregation query stands, or of a page of its result.
+    AnalyticsPage,
 }
 
 impl CallKind {
+    /// Those that read figures of skills and queues.
+    pub const FIGURES: [Self; 3] = [Self::SkillFigures, Self::Queues, Self::QueueFigures];
+
+    /// Those of aggregation queries.
+    pub const ANALYTICS: [Self; 2] = [Self::AnalyticsSubmit, Self::AnalyticsPage];
+
     /// The name in the store and in metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -45,6 +55,8 @@ impl CallKind {
             Self::SkillFigures => "skill_figures",
             Self::Queues => "queues",
             Self::QueueFigures => "queue_figures",
+            Self::AnalyticsSubmit => "analytics_submit",
+            Self::AnalyticsPage => "analytics_page",
         }
     }
 }

@@ -51,6 +51,11 @@ impl Dice {
         items.get(index)
     }
 
+    /// A draw between −1 and 1.
+    pub(super) fn swing(&self) -> f64 {
+        self.0.unit() * 2.0 - 1.0
+    }
+
     /// A signed count of milliseconds between `-most` and `most`.
     pub(super) fn swing_ms(&self, most: i64) -> i64 {
         #[expect(
@@ -58,7 +63,7 @@ impl Dice {
             clippy::cast_precision_loss,
             reason = "a jitter is far below the 52 bits that a float holds"
         )]
-        let swing = ((self.0.unit() * 2.0 - 1.0) * most as f64) as i64;
+        let swing = (self.swing() * most as f64) as i64;
         swing
     }
 

@@ -27,13 +27,13 @@ pub enum Kind {
     ResetMid,
     /// Processed; the connection is closed without an answer.
     LostAnswer,
-    /// A state change is answered 200 at once and takes effect after `ms` of the simulator's time.
+    /// A state change is answered 200 at once and takes effect after `ms` of the simulator's time; a query takes so much longer.
     Late,
     /// Processed; the JSON of the answer stops halfway, under a length that agrees with it.
     Truncated,
     /// Not processed; an HTML page under 200.
     Html,
-    /// Rows of snapshots and figures, and messages of feeds, with numbers for texts, texts for numbers and objects for both.
+    /// Rows of snapshots, figures and results, and messages of feeds, with numbers for texts, texts for numbers and objects for both.
     WrongTypes,
     /// The same of the right types, but nonsense: unknown states, unknown agents, impossible instants and figures, repeats.
     Nonsense,
@@ -51,7 +51,8 @@ pub enum Kind {
     StopAnswering,
     /// A message of a feed, heartbeats too, is not said; the connection stays.
     Silent,
-    /// A message of a feed is said twice; a snapshot has every row twice.
+    /// A message of a feed is said twice; a snapshot has every row twice; a page of a query's result, but the first, begins with
+    /// the last row of the one before.
     Repeat,
     /// Every other row of a snapshot is missing.
     MissingRows,
@@ -61,6 +62,16 @@ pub enum Kind {
     OtherZones,
     /// A snapshot of two and a half megabytes.
     Bulky,
+    /// A page of a query's result, but the first, leaves out the row that it should begin with.
+    SkipRows,
+    /// Nothing of a query's result beyond its first half is sent, though all of it is promised.
+    StopShort,
+    /// A query that is submitted runs for ever.
+    NeverFinish,
+    /// A query that is submitted fails.
+    FailQuery,
+    /// Every query of the tenant (or of all) is forgotten. Happens once, at once.
+    ForgetQueries,
     /// Every open feed of the tenant (or of all) is reset. Happens once, at once.
     DropFeeds,
     /// Every open feed of the tenant (or of all) is closed in order. Happens once, at once.
@@ -70,7 +81,10 @@ pub enum Kind {
 impl Kind {
     /// Done once when it is given, and not kept.
     pub(super) fn is_one_shot(self) -> bool {
-        matches!(self, Self::RevokeTokens | Self::ExpireSubscriptions | Self::DropFeeds | Self::CloseFeeds)
+        matches!(
+            self,
+            Self::RevokeTokens | Self::ExpireSubscriptions | Self::ForgetQueries | Self::DropFeeds | Self::CloseFeeds
+        )
     }
 
     /// Colours every answer that it matches, beside whatever else happens to it.
@@ -80,14 +94,23 @@ impl Kind {
 
     fn fits(self, on: Endpoint) -> bool {
         match self {
-            Self::Late => on == Endpoint::State,
+            Self::Late => matches!(on, Endpoint::State | Endpoint::AnalyticsQuery),
+            Self::NeverFinish | Self::FailQuery => on == Endpoint::AnalyticsQuery,
+            Self::SkipRows | Self::StopShort => on == Endpoint::AnalyticsResult,
             Self::TimestampJitter | Self::MissingRows | Self::OldTimes | Self::OtherZones | Self::Bulky => {
                 on == Endpoint::Snapshot
             }
             Self::Silent => on == Endpoint::FeedMessage,
-            Self::Repeat => matches!(on, Endpoint::Snapshot | Endpoint::FeedMessage),
+            Self::Repeat => matches!(on, Endpoint::Snapshot | Endpoint::AnalyticsResult | Endpoint::FeedMessage),
             Self::WrongTypes | Self::Nonsense => {
-                matches!(on, Endpoint::Snapshot | Endpoint::SkillData | Endpoint::QueueFigures | Endpoint::FeedMessage)
+                matches!(
+                    on,
+                    Endpoint::Snapshot
+                        | Endpoint::SkillData
+                        | Endpoint::QueueFigures
+                        | Endpoint::AnalyticsResult
+                        | Endpoint::FeedMessage
+                )
             }
             Self::ResetMid => !matches!(on, Endpoint::Feed | Endpoint::FeedMessage),
             Self::Truncated => on != Endpoint::Feed,
@@ -98,6 +121,7 @@ impl Kind {
             | Self::Html
             | Self::RevokeTokens
             | Self::ExpireSubscriptions
+            | Self::ForgetQueries
             | Self::DropFeeds
             | Self::CloseFeeds => true,
         }
@@ -131,6 +155,10 @@ pub enum Endpoint {
     Queues,
     /// The figures of queues.
     QueueFigures,
+    /// A new aggregation query.
+    AnalyticsQuery,
+    /// A read of how a query stands, or of its result.
+    AnalyticsResult,
     /// The opening of a live feed.
     Feed,
     /// A message of an open feed.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `world`, `agent`, `calendar` | agents living through their shifts; pure |
 //! | `contacts`, `figures` | what waits in which line, and what is said of it; pure |
+//! | `analytics` | aggregation queries and their rows; pure |
 //! | `roster`, `shifts` | who they are and when they work: made up, or from a file |
 //! | `stage`, `rules` | tenants and what the platform answers |
 //! | `tokens`, `window`, `subscriptions` | what the rules remember |
@@ -18,6 +19,7 @@
 //! | `simulator` | the socket and the tasks |
 
 mod agent;
+mod analytics;
 mod calendar;
 mod contacts;
 mod dice;

@@ -29,7 +29,7 @@ pub struct SimOptions {
     pub seed: u64,
     /// The budget of each tenant over schedule, break, state and subscribe calls.
     pub requests_per_minute: u32,
-    /// The budget of each tenant over figures of skills and queues and the list of queues.
+    /// The budget of each tenant over figures of skills and queues, the list of queues, and aggregation queries.
     pub reporting_per_minute: u32,
     /// Skills of each tenant, each with a queue; from [`super::FEWEST_SKILLS`] to [`super::MOST_SKILLS`].
     pub skills: usize,
@@ -39,6 +39,8 @@ pub struct SimOptions {
     pub subscription_lifetime: Duration,
     /// The shortest interval that a subscription may ask for.
     pub min_interval: Duration,
+    /// How long an aggregation query takes.
+    pub analytics_takes: Duration,
     /// What goes wrong from the start.
     pub faults: Vec<FaultSpec>,
     /// False: nobody does anything of their own accord.
@@ -66,6 +68,7 @@ impl Default for SimOptions {
             token_lifetime: Duration::from_secs(3600),
             subscription_lifetime: Duration::from_secs(24 * 3600),
             min_interval: Duration::from_secs(10),
+            analytics_takes: Duration::from_secs(4),
             faults: Vec::new(),
             lively: true,
             reversal: 0.02,

@@ -9,6 +9,8 @@ use axum::body::Bytes;
 use base64::Engine;
 use serde_json::value::RawValue;
 
+use super::analytics::{self, PageAsked};
+use super::contacts::Skill;
 use super::faults::{Ambience, Endpoint, FaultSpec, Kind, Met};
 use super::figures::SkillFigures;
 use super::journal::{Answered, RequestEntry};
@@ -17,7 +19,7 @@ use super::subscriptions::{PollRefusal, Snapshot, View};
 use super::tokens::{Base, Rejection, Scope, Tokens};
 use super::wire::{self, Problem, TokenForm};
 use super::world::Refusal;
-use crate::domain::ids::{AgentId, SubscriptionId, TenantId};
+use crate::domain::ids::{AgentId, QueryId, SubscriptionId, TenantId};
 use crate::domain::time::UtcMicros;
 
 /// A body that is longer is not kept in the account.
@@ -46,6 +48,8 @@ pub(super) enum Ask {
     SkillData,
     Queues,
     QueueFigures,
+    SubmitQuery,
+    QueryResult,
     Feed,
 }
 
@@ -61,6 +65,8 @@ impl Ask {
             Self::SkillData => Endpoint::SkillData,
             Self::Queues => Endpoint::Queues,
             Self::QueueFigures => Endpoint::QueueFigures,
+            Self::SubmitQuery => Endpoint::AnalyticsQuery,
+            Self::QueryResult => Endpoint::AnalyticsResult,
             Self::Feed => Endpoint::Feed,
         }
     }
@@ -70,6 +76,8 @@ impl Ask {
         match self {
             Self::Token(_) | Self::SkillData | Self::Queues | Self::Feed => None,
             Self::QueueFigures => Some(Scope::QueueView),
+            Self::SubmitQuery => Some(Scope::AnalyticsQuery),
+            Self::QueryResult => Some(Scope::AnalyticsView),
             Self::Shift => Some(Scope::SchedulesView),
             Self::Break => Some(Scope::BreaksView),
             Self::SetState => Some(Scope::StateWrite),
@@ -88,9 +96,9 @@ impl Ask {
         self.is_call() || self == Self::Subscribe
     }
 
-    /// Taken from the budget of figures.
+    /// Taken from the budget of figures and aggregation queries.
     fn is_reporting(self) -> bool {
-        matches!(self, Self::SkillData | Self::Queues | Self::QueueFigures)
+        matches!(self, Self::SkillData | Self::Queues | Self::QueueFigures | Self::SubmitQuery | Self::QueryResult)
     }
 
     /// The path names an agent.
@@ -100,8 +108,14 @@ impl Ask {
 
     fn method(self) -> &'static str {
         match self {
-            Self::Token(_) | Self::SetState | Self::Subscribe | Self::QueueFigures => "POST",
-            Self::Shift | Self::Break | Self::Poll | Self::SkillData | Self::Queues | Self::Feed => "GET",
+            Self::Token(_) | Self::SetState | Self::Subscribe | Self::QueueFigures | Self::SubmitQuery => "POST",
+            Self::Shift
+            | Self::Break
+            | Self::Poll
+            | Self::SkillData
+            | Self::Queues
+            | Self::QueryResult
+            | Self::Feed => "GET",
         }
     }
 }
@@ -112,7 +126,7 @@ pub(super) struct Call {
     pub(super) path: String,
     /// The business unit whose base the call came under.
     pub(super) unit: Option<String>,
-    /// The agent or the subscription that the path names.
+    /// The agent, the subscription or the query that the path names.
     pub(super) subject: String,
     /// The text after `Bearer`; of a feed, the token in the query.
     pub(super) bearer: Option<String>,
@@ -176,6 +190,10 @@ pub(super) enum Reply {
         asked: Vec<String>,
         figures: Arc<[SkillFigures]>,
     },
+    /// A query was taken.
+    Submitted(QueryId),
+    /// How a query stands, whole.
+    QueryResult(serde_json::Value),
     /// The connection becomes a feed of this tenant.
     Feed(Ticket),
     Problem(Problem),
@@ -188,6 +206,7 @@ impl Reply {
         match self {
             Self::Problem(problem) => problem.status,
             Self::Subscribed { .. } => 201,
+            Self::Submitted(_) => 202,
             Self::Feed(_) => 101,
             Self::Token { .. }
             | Self::Shift { .. }
@@ -197,6 +216,7 @@ impl Reply {
             | Self::SkillData { .. }
             | Self::Queues
             | Self::QueueFigures { .. }
+            | Self::QueryResult(_)
             | Self::Page => 200,
         }
     }
@@ -260,6 +280,8 @@ impl Stage {
             | Ask::SkillData
             | Ask::Queues
             | Ask::QueueFigures
+            | Ask::SubmitQuery
+            | Ask::QueryResult
             | Ask::Feed => {
                 let claimed = Tokens::claimed_tenant(call.bearer.as_deref()?);
                 self.tenants.iter().position(|tenant| tenant.id.as_str() == claimed)
@@ -338,6 +360,11 @@ impl Stage {
                 | Kind::OldTimes
                 | Kind::OtherZones
                 | Kind::Bulky
+                | Kind::SkipRows
+                | Kind::StopShort
+                | Kind::NeverFinish
+                | Kind::FailQuery
+                | Kind::ForgetQueries
                 | Kind::DropFeeds
                 | Kind::CloseFeeds => {}
             }
@@ -349,6 +376,13 @@ impl Stage {
                 match tenant.and_then(|at| self.tenants.get_mut(at)) {
                     None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
                     Some(tenant) => tenant.report(ask, call, idle_too),
+                }
+            }
+            Ask::SubmitQuery | Ask::QueryResult => {
+                let (skills, kind) = (self.skills.clone(), fault.map(|fault| fault.kind));
+                match tenant.and_then(|at| self.tenants.get_mut(at)) {
+                    None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
+                    Some(tenant) => tenant.analyse(ask, call, &skills, kind, late),
                 }
             }
             Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll | Ask::Feed => {
@@ -402,8 +436,9 @@ impl Tenant {
         let unknown = || Problem::new(404, "NOT_FOUND", "no such user");
         let now = self.world.reached();
         match ask {
-            // Tokens are the platform's and not a tenant's, and figures are `report`'s; the caller has dealt with them.
-            Ask::Token(_) | Ask::SkillData | Ask::Queues | Ask::QueueFigures => {
+            // Tokens are the platform's and not a tenant's, figures are `report`'s and queries `analyse`'s; the caller has dealt
+            // with them.
+            Ask::Token(_) | Ask::SkillData | Ask::Queues | Ask::QueueFigures | Ask::SubmitQuery | Ask::QueryResult => {
                 Err(Problem::new(404, "NOT_FOUND", "no such thing"))
             }
             Ask::Shift => {
@@ -464,6 +499,28 @@ impl Tenant {
             return Err(Problem::new(404, "NOT_FOUND", "no such queue"));
         }
         Ok(Reply::QueueFigures { asked, figures: self.shown.at(now, &self.world) })
+    }
+}
+
+impl Tenant {
+    /// Takes an aggregation query, or answers about one. `late` is how much longer one takes than usual.
+    fn analyse(
+        &mut self,
+        ask: Ask,
+        call: &Call,
+        skills: &[Skill],
+        fault: Option<Kind>,
+        late: Duration,
+    ) -> Result<Reply, Problem> {
+        let now = self.world.reached();
+        if ask == Ask::SubmitQuery {
+            let asked = analytics::ask::read(&call.body, skills)?;
+            return self.analytics.submit(asked, fault, late, now).map(Reply::Submitted);
+        }
+        let of_query = |name: &str| call.query.get(name).map(String::as_str);
+        let page = PageAsked::read(of_query("limit"), of_query("offset"))?;
+        let look = self.analytics.look(&self.id, &call.subject, page, fault, now);
+        look.map(Reply::QueryResult).ok_or_else(|| Problem::new(404, "NOT_FOUND", "no such query"))
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::{Habits, Overrides};
+use super::analytics::Analytics;
 use super::contacts::{Move, Skill};
 use super::dice::Dice;
 use super::faults::{FaultError, FaultSpec, Faults, Kind};
@@ -114,10 +115,11 @@ pub(super) struct Tenant {
     pub(super) off_user: Option<AgentId>,
     pub(super) world: World,
     pub(super) window: SlidingWindow,
-    /// The budget of figures.
+    /// The budget of figures and aggregation queries.
     pub(super) reporting: SlidingWindow,
     pub(super) shown: Shown,
     pub(super) subscriptions: Subscriptions,
+    pub(super) analytics: Analytics,
     pub(super) feeds: Feeds,
     pub(super) counts: Counts,
 }
@@ -222,11 +224,12 @@ impl Stage {
         Some((feeds, Books { tenant: id, journal: &mut self.journal, faults: &mut self.faults, now }))
     }
 
-    /// Forgets tokens and subscriptions, as a restart of the service does. Agents are where they were.
+    /// Forgets tokens, subscriptions and queries, as a restart of the service does. Agents are where they were.
     pub(super) fn forget_sessions(&mut self) {
         self.tokens.revoke(None);
         for tenant in &mut self.tenants {
             tenant.subscriptions.expire_all();
+            tenant.analytics.forget_all();
         }
     }
 
@@ -244,13 +247,15 @@ impl Stage {
             if spec.tenant.as_ref().is_some_and(|only| *only != tenant.id) {
                 continue;
             }
-            let Tenant { id, feeds, subscriptions, world, .. } = tenant;
+            let Tenant { id, feeds, subscriptions, analytics, world, .. } = tenant;
             let now = world.reached();
             let mut books = Books { tenant: id, journal: &mut self.journal, faults: &mut self.faults, now };
             if spec.kind == Kind::DropFeeds {
                 feeds.reset_all(&mut books);
             } else if spec.kind == Kind::CloseFeeds {
                 feeds.close_all(&mut books);
+            } else if spec.kind == Kind::ForgetQueries {
+                analytics.forget_all();
             } else {
                 subscriptions.expire_all();
             }
@@ -315,6 +320,7 @@ impl Tenant {
             reporting: SlidingWindow::new(options.reporting_per_minute, BUDGET_SPAN),
             shown: Shown::default(),
             subscriptions: Subscriptions::new(options.subscription_lifetime, tolerance),
+            analytics: Analytics::new(options.seed, options.analytics_takes),
             feeds: Feeds::new(tolerance),
             counts: Counts::default(),
             id,

@@ -21,11 +21,13 @@ pub(super) enum Scope {
     SubscriptionWrite,
     UsersRead,
     QueueView,
+    AnalyticsQuery,
+    AnalyticsView,
 }
 
 impl Scope {
     /// Every scope, as a token has them that was asked for without naming any.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::SchedulesView,
         Self::BreaksView,
         Self::StateView,
@@ -34,9 +36,11 @@ impl Scope {
         Self::SubscriptionWrite,
         Self::UsersRead,
         Self::QueueView,
+        Self::AnalyticsQuery,
+        Self::AnalyticsView,
     ];
 
-    /// The name on the wire (guides 001, 003 and 004).
+    /// The name on the wire (guides 001 to 004).
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::SchedulesView => "schedules:view",
@@ -47,6 +51,8 @@ impl Scope {
             Self::SubscriptionWrite => "analytics:realtime:subscription:write",
             Self::UsersRead => "users:read",
             Self::QueueView => "reporting:queue:view",
+            Self::AnalyticsQuery => "analytics:query",
+            Self::AnalyticsView => "analytics:view",
         }
     }
 

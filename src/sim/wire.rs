@@ -62,7 +62,8 @@ impl Problem {
         }
     }
 
-    fn bad(message: impl Into<String>) -> Self {
+    /// 400: the request is not as it must be.
+    pub(super) fn bad(message: impl Into<String>) -> Self {
         Self::new(400, "BAD_REQUEST", message)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! One method, one request; nothing is repeated here. Every URL is built on the base that came with the token.
 
+mod analytics;
 mod feed;
 mod figures;
 mod instant;
@@ -15,8 +16,9 @@ use std::time::Duration;
 use reqwest::{Client, Method, StatusCode, Url};
 
 use crate::clock::{SharedClock, Stopwatch};
+use crate::domain::analytics::{AggregationQuery, QuerySpan};
 use crate::domain::figures::{QueueFigures, SkillFigures};
-use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
+use crate::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
 use crate::domain::time::UtcMicros;
@@ -27,8 +29,8 @@ use super::error::{CallError, CallSite, Failure, excerpt};
 use super::token::{Token, TokenSettings, TokenSource};
 use super::vitals::CallCounts;
 use super::{
-    Answer, Call, CallKind, Capabilities, Detail, Feed, FiguresRead, ListedQueue, Platform, ShareUnit, SnapshotBody,
-    SnapshotReader, Subscription, SubscriptionRequest, Vitals,
+    Answer, Call, CallKind, Capabilities, Detail, Feed, FiguresRead, ListedQueue, PageAsk, Platform, QueryState,
+    ShareUnit, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest, Vitals,
 };
 
 pub use super::token::TokenStyle;
@@ -45,6 +47,9 @@ const SUBSCRIPTION_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// The most of an answer other than a snapshot, in bytes.
 const ANSWER_LIMIT: usize = 1024 * 1024;
+
+/// The most of a page of a query's result, in bytes: a thousand rows with all metrics and dimensions are half of it.
+const PAGE_LIMIT: usize = 4 * 1024 * 1024;
 
 /// One tenant's settings of this dialect.
 #[derive(Clone, Debug)]
@@ -111,6 +116,15 @@ pub const DEFAULT_SCOPE: &str = "users:state:view users:state:write schedules:vi
 /// The scope of queue figures, beside those (source: guide 001).
 pub const REPORTING_SCOPE: &str = "reporting:queue:view";
 
+/// The scope of submitting an aggregation query (source: guide 002).
+const QUERY_SCOPE: &str = "analytics:query";
+
+/// The scope of reading its result (source: guide 002).
+const RESULT_SCOPE: &str = "analytics:view";
+
+/// The scopes of aggregation queries, beside those.
+pub const ANALYTICS_SCOPES: &str = "analytics:query analytics:view";
+
 /// Where skill figures are read (source: guide 000).
 pub const SKILL_FIGURES_PATH: &str = "/InContactAPI/services/v18.0/real-time-data/skill-data";
 
@@ -144,14 +158,16 @@ struct Question<'a> {
     query: Option<String>,
     scope: Option<&'static str>,
     body: Option<Vec<u8>>,
+    /// The `Range` header.
+    range: Option<String>,
     limit: usize,
 }
 
 impl<'a> Question<'a> {
     fn get(kind: CallKind, purpose: &'static str, segments: &'a [&'a str], scope: &'static str) -> Self {
         let scope = Some(scope);
-        let (path, query, body) = (None, None, None);
-        Self { kind, purpose, method: Method::GET, path, segments, query, scope, body, limit: ANSWER_LIMIT }
+        let (path, query, body, range) = (None, None, None, None);
+        Self { kind, purpose, method: Method::GET, path, segments, query, scope, body, range, limit: ANSWER_LIMIT }
     }
 
     fn post(
@@ -226,6 +242,9 @@ impl Guide {
         request = request.header(reqwest::header::AUTHORIZATION, token.header());
         if let Some(body) = question.body {
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+        }
+        if let Some(range) = question.range {
+            request = request.header(reqwest::header::RANGE, range);
         }
         *asked_at = Some(self.clock.now());
         let mut reply = exchange(request, &self.clock, question.limit).await?;
@@ -396,6 +415,28 @@ impl Platform for Guide {
                 Question::post(CallKind::QueueFigures, "read queue figures", &segments, REPORTING_SCOPE, Some(body));
             let share = self.queue_service_level;
             self.ask(question, |reply, secrets| figures::queues(reply, queues, share, secrets)).await
+        })
+    }
+
+    fn submit_query<'a>(&'a self, query: &'a AggregationQuery, part: QuerySpan, page_rows: u32) -> Call<'a, QueryId> {
+        Box::pin(async move {
+            let (segments, body) = (["analytics", "query"], analytics::body(query, part, page_rows));
+            let kind = CallKind::AnalyticsSubmit;
+            let question = Question::post(kind, "submit a query", &segments, QUERY_SCOPE, Some(body));
+            self.ask(question, |reply, secrets| analytics::submitted(reply, query, secrets)).await
+        })
+    }
+
+    fn query_page<'a>(&'a self, ask: PageAsk<'a>) -> Call<'a, QueryState> {
+        Box::pin(async move {
+            let segments = ["analytics", "query", ask.id.as_str()];
+            let question = Question {
+                query: Some(analytics::page_query(&ask)),
+                range: Some(analytics::range(&ask)),
+                limit: PAGE_LIMIT,
+                ..Question::get(CallKind::AnalyticsPage, "read a query's result", &segments, RESULT_SCOPE)
+            };
+            self.ask(question, |reply, secrets| analytics::state(reply, &ask, secrets)).await
         })
     }
 

@@ -137,6 +137,11 @@ pub(super) async fn deliver(answer: Option<(Response, Bytes)>, fault: Option<&Fa
             | Kind::OldTimes
             | Kind::OtherZones
             | Kind::Bulky
+            | Kind::SkipRows
+            | Kind::StopShort
+            | Kind::NeverFinish
+            | Kind::FailQuery
+            | Kind::ForgetQueries
             | Kind::DropFeeds
             | Kind::CloseFeeds,
         )

@@ -81,6 +81,8 @@ fn api() -> Router<Lobby> {
         .route("/api/v2/users/{subject}/state", post(|call| serve(Ask::SetState, call)))
         .route("/api/v2/analytics/realtime/subscription", post(|call| serve(Ask::Subscribe, call)))
         .route("/api/v2/analytics/realtime/subscription/{subject}", get(|call| serve(Ask::Poll, call)))
+        .route("/api/v2/analytics/query", post(|call| serve(Ask::SubmitQuery, call)))
+        .route("/api/v2/analytics/query/{subject}", get(|call| serve(Ask::QueryResult, call)))
         .route("/api/v2/queues", get(|call| serve(Ask::Queues, call)))
         .route("/api/v2/reporting/queues/realtime", post(|call| serve(Ask::QueueFigures, call)))
         .merge(services("/InContactAPI/services/v18.0"))

@@ -60,6 +60,8 @@ fn body(lobby: &Lobby, ask: Ask, call: &Call, served: &Served, reply: &Reply) ->
         }
         Reply::Queues => wire::queue_list(&lobby.stage().skills),
         Reply::QueueFigures { asked, figures } => wire::queue_figures(asked, &lobby.stage().skills, figures, fault),
+        Reply::Submitted(id) => json!({ "id": id, "status": "PENDING" }),
+        Reply::QueryResult(value) => value.clone(),
         // The connection speaks for itself from now on.
         Reply::Feed(_) => return Bytes::new(),
         Reply::Snapshot(snapshot) => {

@@ -287,6 +287,11 @@ fn is_unanswered(post: &RequestEntry, attempt: &CallWrite, kills: &[UtcMicros]) 
             | Kind::OldTimes
             | Kind::OtherZones
             | Kind::Bulky
+            | Kind::SkipRows
+            | Kind::StopShort
+            | Kind::NeverFinish
+            | Kind::FailQuery
+            | Kind::ForgetQueries
             | Kind::DropFeeds
             | Kind::CloseFeeds,
         ) => false,
