@@ -29,6 +29,7 @@ use crate::config::{Config, MetricsAccess};
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::accounts::{self, Accounts};
+use crate::engine::analytics::Analytics;
 use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
 use crate::engine::heads::{self, HeadParts, HeadSettings};
@@ -92,6 +93,7 @@ struct Parts {
     outbox: Outbox,
     tenants: Tenants,
     live: Live,
+    analytics: Analytics,
 }
 
 /// The clock that a configuration asks for. A clock that runs faster goes on after the newest instant of the store, so that
@@ -151,7 +153,9 @@ impl App {
         let live = Live::new(clock.clone(), store.reader().clone(), config.server.viewers);
         let hub = live.clone();
         supervisor.spawn("live", OnFailure::Restart, move |soft| hub.clone().run(soft));
-        let parts = Parts { store, clock, random, readiness, outbox, tenants, live: live.clone() };
+        let (writer, reader) = (store.writer().clone(), store.reader().clone());
+        let analytics = Analytics::new(writer, reader, clock.clone(), random.clone());
+        let parts = Parts { store, clock, random, readiness, outbox, tenants, live: live.clone(), analytics };
         let (webhooks, endpoints) = Webhooks::new(&config, parts.outbox.clone())?;
         // Before anything can happen, so that a new endpoint is told of it.
         let deliveries = parts.start_deliveries(&mut supervisor, endpoints).await?;
@@ -189,6 +193,7 @@ impl App {
             audit_keys,
             rotations,
             reports: Arc::new(desk),
+            analytics: parts.analytics.clone(),
         };
         start_face(&mut supervisor, listener, secured, face);
         parts.start_store_watch(&mut supervisor, &config);
@@ -302,6 +307,7 @@ impl Parts {
             readiness: self.readiness.clone(),
             directory: self.tenants.clone(),
             live: self.live.clone(),
+            analytics: self.analytics.clone(),
         };
         let (list, wanted) = TenantList::new(config, tools)?;
         let parts = TenantParts { wanted, deliveries, heads };
@@ -349,6 +355,7 @@ impl Parts {
             importer,
             heads,
             reports,
+            analytics: self.analytics.clone(),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::engine::settings::{
 use crate::http::{Access, GroupRole, Proxy, Tokens};
 use crate::platform::client::{ClientError, ClientSettings};
 use crate::platform::dry_run::DryRun;
-use crate::platform::guide::{DEFAULT_SCOPE, Guide, GuideSettings, REPORTING_SCOPE, TokenStyle};
+use crate::platform::guide::{ANALYTICS_SCOPES, DEFAULT_SCOPE, Guide, GuideSettings, REPORTING_SCOPE, TokenStyle};
 use crate::platform::retry::RetryCurve;
 use crate::platform::{Platform, ShareUnit};
 
@@ -152,10 +152,12 @@ pub fn platform_of(tenant: &Tenant, clock: SharedClock) -> Result<Arc<dyn Platfo
     })
 }
 
-/// The scopes that the tenant's settings make use of. A client without the right to queue figures would get no token at all if
-/// it asked for that scope.
+/// The scopes that the tenant's settings make use of. A client without the right to queue figures or analytics would get no token
+/// at all if it asked for that scope.
 fn usual_scope(tenant: &Tenant) -> String {
-    if tenant.queues.is_empty() { DEFAULT_SCOPE.to_owned() } else { format!("{DEFAULT_SCOPE} {REPORTING_SCOPE}") }
+    let queues = (!tenant.queues.is_empty()).then_some(REPORTING_SCOPE);
+    let analytics = (!tenant.analytics.is_empty()).then_some(ANALYTICS_SCOPES);
+    [Some(DEFAULT_SCOPE), queues, analytics].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// Who may use the HTTP face by the configuration alone.

@@ -15,12 +15,14 @@ use super::budget;
 use super::settings::{SettingsError, platform_of, tenant_settings};
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::{Config, Tenant};
+use crate::domain::analytics_run::StandingQuery;
 use crate::domain::audit::AuditDraft;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::rule::Rule;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
 use crate::engine::adherence_days::{self, DaysParts};
+use crate::engine::analytics::{self, Analytics};
 use crate::engine::calls::Purse;
 use crate::engine::crew::Crew;
 use crate::engine::deliver::{self, DeliverParts};
@@ -57,6 +59,7 @@ pub(super) struct TenantTools {
     pub(super) readiness: Readiness,
     pub(super) directory: Tenants,
     pub(super) live: Live,
+    pub(super) analytics: Analytics,
 }
 
 /// One tenant with its platform. It stays the same as long as its workers can go on; a reload that changes more makes another.
@@ -64,6 +67,7 @@ pub(super) struct Tenancy {
     link: Arc<Link>,
     inbox: Arc<Mutex<mpsc::Receiver<Message>>>,
     settings: watch::Sender<Arc<TenantSettings>>,
+    analytics: Analytics,
     /// What the audit chain says of a reload that made it.
     made_by: Option<&'static str>,
 }
@@ -135,6 +139,7 @@ impl TenantList {
         }
         for Made { tenant, tenancy, .. } in &self.made {
             tenancy.link.thresholds.send_replace(Arc::new(tenant.thresholds.clone()));
+            tenancy.link.queries.send_replace(queries(tenant));
         }
         self.tools.live.keep(&self.made.iter().map(|made| made.tenant.id.clone()).collect());
         self.tools.directory.put(self.made.iter().map(|made| made.tenancy.link.clone()));
@@ -164,14 +169,21 @@ impl TenantList {
             reporting_budget: std::sync::Mutex::new(Budget::closed()),
             figures: watch::Sender::default(),
             thresholds: watch::Sender::new(Arc::new(tenant.thresholds.clone())),
+            queries: watch::Sender::new(queries(tenant)),
             offset: std::sync::Mutex::default(),
             meter: Meter::default(),
             feed: std::sync::Mutex::default(),
             subscriptions: std::sync::Mutex::default(),
         };
         let settings = watch::Sender::new(settings);
-        Ok(Tenancy { link: Arc::new(link), inbox: Arc::new(Mutex::new(arrivals)), settings, made_by })
+        let (inbox, analytics) = (Arc::new(Mutex::new(arrivals)), tools.analytics.clone());
+        Ok(Tenancy { link: Arc::new(link), inbox, settings, analytics, made_by })
     }
+}
+
+/// The analytics queries of a tenant.
+fn queries(tenant: &Tenant) -> Arc<[StandingQuery]> {
+    tenant.analytics.iter().map(|query| query.standing.clone()).collect()
 }
 
 impl Tenancy {
@@ -192,6 +204,7 @@ impl Tenancy {
         };
         let (feed_link, feed_settings) = (link.clone(), settings.clone());
         let (figures_link, figures_settings) = (link.clone(), settings.clone());
+        let (analytics_link, desk) = (link.clone(), self.analytics.clone());
         let (days_settings, days) = (
             settings.clone(),
             DaysParts {
@@ -205,6 +218,7 @@ impl Tenancy {
         spawn.worker("keeper", move |soft| keeper::run(parts.clone(), soft));
         spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
         spawn.worker("figures", move |soft| figures::run(figures_link.clone(), figures_settings.clone(), soft));
+        spawn.worker("analytics", move |soft| analytics::run(analytics_link.clone(), desk.clone(), soft));
         spawn.worker("adherence days", move |soft| adherence_days::run(days.clone(), days_settings.clone(), soft));
         spawn.worker("sight", move |soft| sight::run(link.clone(), settings.clone(), roster.clone(), soft));
     }

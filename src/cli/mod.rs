@@ -3,6 +3,7 @@
 mod access;
 pub mod account;
 pub mod agents;
+pub mod analytics;
 pub mod audit;
 mod caller;
 pub mod change;
@@ -77,6 +78,9 @@ enum Command {
     /// Print a report.
     #[command(subcommand)]
     Report(report::ReportCommand),
+    /// Run analytics queries of the platform, and read what came of them.
+    #[command(subcommand)]
+    Analytics(analytics::AnalyticsCommand),
     /// Verify or export the audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -121,6 +125,7 @@ impl Cli {
             Command::Change(args) => change::run(*args).await,
             Command::Watch(args) => watch::run(args).await,
             Command::Report(command) => report::run(command).await,
+            Command::Analytics(command) => analytics::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Webhooks(command) => webhooks::run(command).await,
             Command::Account(command) => account::run(command).await,

@@ -106,7 +106,7 @@ pub struct JobSettings {
 /// How long things are kept, in days.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RetentionSettings {
-    /// State history, transitions and their attempts, and figures of skills and queues.
+    /// State history, transitions and their attempts, figures of skills and queues, and results of analytics.
     pub history_days: u32,
     /// Audit entries.
     pub audit_days: u32,
@@ -123,8 +123,8 @@ impl RetentionSettings {
         Self {
             history_days: days(
                 "history_days",
-                "Days that state history, transitions and their attempts are kept after they ended, and figures of skills \
-                 and queues.",
+                "Days that state history, transitions and their attempts are kept after they ended, figures of skills and \
+                 queues, and results of analytics.",
                 400,
             ),
             audit_days: days(
@@ -267,7 +267,7 @@ fn read_copies(section: &mut Section<'_, '_>, kind: Option<JobKind>, enabled: bo
     (folder.map(PathBuf::from), keep)
 }
 
-fn cron() -> Kind<Pattern> {
+pub(super) fn cron() -> Kind<Pattern> {
     let convert = |text: &str| {
         Pattern::parse(text).map_err(|fault| {
             let place = fault.position.map_or_else(String::new, |position| format!(" (at character {position} of it)"));

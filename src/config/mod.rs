@@ -5,6 +5,7 @@
 //! One module per section; `tree` holds what the sources say, `reader` asks it for keys, `kind` knows what keys take.
 
 mod adherence;
+mod analytics;
 mod audit;
 mod automation;
 mod complaint;
@@ -36,6 +37,7 @@ mod time;
 mod tree;
 mod webhooks;
 
+pub use analytics::AnalyticsQuery;
 pub use audit::Audit;
 pub use automation::{Automation, Enforce};
 pub use complaint::{Complaint, Concern, ConfigRefused, Origin};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::adherence;
+use super::analytics::{self, AnalyticsQuery};
 use super::automation::Automation;
 use super::complaint::Fault;
 use super::feed::Feed;
@@ -76,6 +77,8 @@ pub struct Tenant {
     pub automation: Automation,
     /// What asks for somebody.
     pub thresholds: Thresholds,
+    /// Queries of the platform's analytics.
+    pub analytics: Vec<AnalyticsQuery>,
 }
 
 /// Which services the platform offers.
@@ -296,6 +299,7 @@ impl Tenant {
         let adherence = section.table("adherence", adherence::read);
         let automation = section.table("automation", Automation::read);
         let thresholds = section.table("thresholds", thresholds::read);
+        let analytics = analytics::read(section);
         Some(Self {
             id: identity.id?,
             dialect,
@@ -321,6 +325,7 @@ impl Tenant {
             adherence,
             automation,
             thresholds,
+            analytics,
         })
     }
 }
@@ -339,6 +344,8 @@ impl Tenant {
             adherence: newer.adherence.clone(),
             automation: newer.automation.clone(),
             thresholds: newer.thresholds.clone(),
+            // The first query changes what the token is asked for.
+            analytics: if self.analytics.is_empty() { Vec::new() } else { newer.analytics.clone() },
             ..self.clone()
         };
         taken_over == *newer

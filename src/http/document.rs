@@ -24,7 +24,7 @@ use super::auth::COOKIE;
 use super::problem::{Code, Problem, ProblemDocument};
 use super::routes::{Kind, Needs, described};
 use crate::domain::ids::{
-    AgentId, EndpointId, EventId, ExceptionId, FindingId, JobId, QueueId, ReasonCode, ReportRunId, RuleId, SkillId,
+    AgentId, AnalyticsQueryId, AnalyticsRunId, EndpointId, EventId, ExceptionId, FindingId, JobId, QueueId, ReasonCode, ReportRunId, RuleId, SkillId,
     SubjectId, TeamName, TenantId, TransitionId, TrialId,
 };
 use crate::domain::state::AgentState;
@@ -44,7 +44,7 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 );
 
 /// Groups of routes, with a sentence on each.
-const TAGS: [(&str, &str); 15] = [
+const TAGS: [(&str, &str); 16] = [
     ("agents", "Who is in which state and should be in which, with history and timeline."),
     ("shifts", "What is planned: read, put a day, import a file."),
     ("figures", "Skills and queues, now and before."),
@@ -56,6 +56,7 @@ const TAGS: [(&str, &str); 15] = [
     ("exceptions", "Spans that are excused, with a reason."),
     ("audit", "The audit chain: read, checked, written out."),
     ("reports", "Reports as files: asked for, followed, fetched."),
+    ("analytics", "Aggregation queries of the platform: run, followed, read."),
     ("webhooks", "Endpoints and what was delivered to them."),
     ("accounts", "Who may do what: accounts, tokens, signing in."),
     ("daemon", "Tenants, jobs, and how the daemon is."),
@@ -109,6 +110,8 @@ fn named() -> BTreeMap<String, RefOr<Schema>> {
     put::<FindingId>(&mut all);
     put::<TrialId>(&mut all);
     put::<ReportRunId>(&mut all);
+    put::<AnalyticsQueryId>(&mut all);
+    put::<AnalyticsRunId>(&mut all);
     put::<AgentState>(&mut all);
     put::<UtcMicros>(&mut all);
     all

@@ -39,6 +39,7 @@ use crate::domain::schedule::Shift;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 use crate::engine::accounts::Accounts;
+use crate::engine::analytics::Analytics;
 use crate::engine::board::Boards;
 use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
@@ -53,6 +54,7 @@ use crate::report::request::Request;
 use crate::store::{Reader, StoredPlan};
 
 pub use api::accounts::AccountShown;
+pub use api::analytics::{AnalyticsRowShown, AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown};
 pub use api::tokens::TokenShown;
 pub use api::webhooks::{AttemptShown, DeliveryShown, EndpointShown};
 pub use auth::{Access, GroupRole, Proxy, Right, Tokens};
@@ -308,6 +310,7 @@ pub struct ApiState {
     audit_keys: Arc<[PublicKey]>,
     rotations: Arc<dyn Rotations>,
     reports: Arc<dyn Reporting>,
+    analytics: Analytics,
     /// A check of a chain reads all of it: one at a time.
     verifying: Arc<Semaphore>,
 }
@@ -348,6 +351,8 @@ pub struct ApiParts {
     pub rotations: Arc<dyn Rotations>,
     /// Makes files of reports.
     pub reports: Arc<dyn Reporting>,
+    /// Runs of analytics queries.
+    pub analytics: Analytics,
 }
 
 impl ApiState {
@@ -372,6 +377,7 @@ impl ApiState {
             audit_keys: parts.audit_keys,
             rotations: parts.rotations,
             reports: parts.reports,
+            analytics: parts.analytics,
             verifying: Arc::new(Semaphore::new(1)),
         }
     }

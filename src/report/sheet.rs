@@ -25,6 +25,8 @@ pub enum Cell<'a> {
     Text(Cow<'a, str>),
     /// A number with so many decimals, as it is: a minus begins no formula that does anything. Empty where there is none.
     Number(Option<f64>, usize),
+    /// The same to its last digit.
+    Exact(Option<f64>),
 }
 
 /// Rows of CSV into a text: comma, CRLF, quotes where they are needed.
@@ -47,7 +49,8 @@ impl Sheet {
     pub fn cells<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) -> io::Result<()> {
         let bytes = |cell| match cell {
             Cell::Text(text) => neutral(&text).into_owned().into_bytes(),
-            Cell::Number(None, _) => Vec::new(),
+            Cell::Number(None, _) | Cell::Exact(None) => Vec::new(),
+            Cell::Exact(Some(number)) => number.to_string().into_bytes(),
             Cell::Number(Some(number), decimals) => format!("{number:.decimals$}").into_bytes(),
         };
         self.0.write_record(cells.into_iter().map(bytes)).map_err(io::Error::from)

@@ -1,5 +1,6 @@
 //! The jobs of a configuration: which there are, and what each does.
 
+mod analytics;
 mod folder;
 mod report;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::analytics::AnalyticsJob;
 use self::folder::ScheduleFolder;
 use self::report::ReportJob;
 use super::Importer;
@@ -14,9 +16,10 @@ use super::reports::ReportDesk;
 use jiff::tz::TimeZoneDatabase;
 
 use crate::clock::SharedClock;
-use crate::config::{Config, JobKind, JobSettings, RetentionSettings};
-use crate::domain::ids::TenantId;
-use crate::domain::job::JobKey;
+use crate::config::{AnalyticsQuery, Config, JobKind, JobSettings, RetentionSettings};
+use crate::domain::ids::{JobId, TenantId};
+use crate::domain::job::{CatchUp, JobKey};
+use crate::engine::analytics::Analytics;
 use crate::engine::heads::HeadParts;
 use crate::engine::jobs::audit_head::AuditHead;
 use crate::engine::jobs::backup::Backup;
@@ -35,7 +38,11 @@ pub(super) struct JobTools {
     pub(super) importer: Importer,
     pub(super) heads: HeadParts,
     pub(super) reports: ReportDesk,
+    pub(super) analytics: Analytics,
 }
+
+/// A run ends by its own deadline, which may be a day and begins when a place is free.
+const QUERY_LIMIT: Duration = Duration::from_secs(48 * 3600);
 
 /// A job that is to run, and the folder that it works on.
 struct Planned<'a> {
@@ -46,12 +53,38 @@ struct Planned<'a> {
 
 /// The jobs that a daemon with this configuration runs.
 pub fn job_infos(config: &Config) -> Vec<JobInfo> {
-    planned(config).into_iter().map(|planned| planned.info).collect()
+    let queries = queries(config).map(|(info, _)| info);
+    planned(config).into_iter().map(|planned| planned.info).chain(queries).collect()
 }
 
 pub(super) fn job_specs(config: &Config, tools: &JobTools) -> Arc<[JobSpec]> {
     let spec = |planned: Planned<'_>| Some(JobSpec { job: job_of(config, &planned, tools)?, info: planned.info });
-    planned(config).into_iter().filter_map(spec).collect()
+    let queries = queries(config).filter_map(|(info, query)| {
+        let job = AnalyticsJob {
+            desk: tools.analytics.clone(),
+            tenant: info.key.tenant.clone()?,
+            job: info.key.job.clone(),
+            standing: query.standing.clone(),
+        };
+        Some(JobSpec { job: Arc::new(job), info })
+    });
+    planned(config).into_iter().filter_map(spec).chain(queries).collect()
+}
+
+/// What the calendar asks of the platforms' analytics. No job of the file has a name with a colon.
+fn queries(config: &Config) -> impl Iterator<Item = (JobInfo, &AnalyticsQuery)> {
+    config.tenants.iter().flat_map(|tenant| {
+        tenant.analytics.iter().filter_map(|query| {
+            let info = JobInfo {
+                key: JobKey { tenant: Some(tenant.id.clone()), job: JobId::new(format!("analytics:{}", query.standing.id)) },
+                kind: "analytics",
+                calendar: query.calendar.clone()?,
+                catch_up: CatchUp::Once,
+                time_limit_real: QUERY_LIMIT,
+            };
+            Some((info, query))
+        })
+    })
 }
 
 fn planned(config: &Config) -> Vec<Planned<'_>> {

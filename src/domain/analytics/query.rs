@@ -89,6 +89,42 @@ pub struct EqualsFilter {
     pub value: String,
 }
 
+impl fmt::Display for MetricAsk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.aggregation.name(), self.name)
+    }
+}
+
+impl FromStr for MetricAsk {
+    type Err = String;
+
+    /// As people write it, `avg duration`; the error says how.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (how, name) = text.trim().split_once(' ').ok_or_else(|| {
+            format!("`{text}` is not an aggregation and a metric; write it as `avg duration`, with sum, avg, pct, min or max")
+        })?;
+        Ok(Self { name: name.trim().to_owned(), aggregation: how.parse()? })
+    }
+}
+
+impl fmt::Display for EqualsFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.field, self.value)
+    }
+}
+
+impl FromStr for EqualsFilter {
+    type Err = String;
+
+    /// As people write it, `group.id=grp_001`; the error says how.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (field, value) = text
+            .split_once('=')
+            .ok_or_else(|| format!("`{text}` has no =; write it as FIELD=VALUE, as in group.id=grp_001"))?;
+        Ok(Self { field: field.trim().to_owned(), value: value.trim().to_owned() })
+    }
+}
+
 /// What is asked, without the span.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AggregationQuery {

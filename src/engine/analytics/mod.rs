@@ -21,6 +21,7 @@ use crate::domain::analytics::QueryFault;
 use crate::domain::analytics_run::{AnalyticsRun, RunPart, RunRequest};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
 use crate::domain::report_run::RunStatus;
+use crate::domain::time::UtcMicros;
 use crate::store::{Commit, CommitError, Pruned, ReadError, Reader, Slice, Writer};
 
 pub use self::worker::run;
@@ -161,6 +162,11 @@ impl Analytics {
     ) -> Result<Option<AnalyticsRun>, ReadError> {
         let open = self.0.reader.open_analytics_runs(tenant).await?;
         Ok(open.into_iter().find(|run| run.job.as_ref() == Some(job) && run.request == *request))
+    }
+
+    /// The daemon's clock.
+    pub fn now(&self) -> UtcMicros {
+        self.0.clock.now()
     }
 
     fn news(&self) -> watch::Receiver<u64> {

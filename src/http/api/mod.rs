@@ -2,6 +2,7 @@
 
 pub(super) mod accounts;
 pub(super) mod agents;
+pub(super) mod analytics;
 pub(super) mod approvals;
 pub(super) mod audit;
 pub(super) mod change_sets;

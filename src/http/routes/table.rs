@@ -19,6 +19,7 @@ pub(super) fn table() -> Vec<Row> {
         webhooks(),
         audit(),
         reports(),
+        analytics(),
         schedules(),
         the_live_picture(),
         own(),
@@ -129,6 +130,30 @@ fn reports() -> Vec<Row> {
         Row::new(REPORT, routes!(api::reports::cancel)).refusing(CANCEL),
         Row::new(REPORT, routes!(api::reports::file)).of(Kind::Long).refusing(FILE),
         Row::new(REPORT, routes!(api::reports::manifest)).refusing(FILE),
+    ]
+}
+
+fn analytics() -> Vec<Row> {
+    const ANALYTICS: Needs = Needs::Right(Right::Analytics);
+    const RUN: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchQuery,
+        Code::QueryRefused,
+        Code::TooManyQueries,
+        Code::KeyReused,
+        Code::StoreUnavailable,
+    ];
+    const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRun];
+    const ROWS: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRun, Code::NoRows];
+    const CANCEL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRun, Code::KeyReused, Code::StoreUnavailable];
+    vec![
+        Row::new(ANALYTICS, routes!(api::analytics::queries)).refusing(OF_TENANT),
+        Row::new(ANALYTICS, routes!(api::analytics::create)).refusing(RUN),
+        Row::new(ANALYTICS, routes!(api::analytics::list)).refusing(OF_TENANT),
+        Row::new(ANALYTICS, routes!(api::analytics::show)).refusing(ONE),
+        Row::new(ANALYTICS, routes!(api::analytics::rows)).refusing(ROWS),
+        Row::new(ANALYTICS, routes!(api::analytics::csv)).of(Kind::Long).refusing(ROWS),
+        Row::new(ANALYTICS, routes!(api::analytics::cancel)).refusing(CANCEL),
     ]
 }
 

@@ -1,0 +1,316 @@
+//! `shiftkeeper analytics`: analytics queries of the platform, run through the daemon, followed and read.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use super::caller::{Caller, path_part};
+use super::config_args::ConfigArgs;
+use super::daemon::DaemonError;
+use super::exit::Exit;
+use super::output::{Output, print, print_json};
+use super::talk::say;
+use crate::clock::{RealTime, Stopwatch};
+use crate::config::Right;
+use crate::domain::analytics::{Bucket, EqualsFilter, MetricAsk};
+use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
+use crate::domain::report_run::RunStatus;
+use crate::domain::span;
+use crate::domain::time::UtcMicros;
+use crate::domain::words::count;
+use crate::http::{AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown};
+
+/// The pause between two questions to the daemon, in real time.
+const PAUSE_REAL: Duration = Duration::from_millis(500);
+
+/// Rows of one question.
+const PAGE: &str = "2000";
+
+const RUNS: &str = "/api/v1/analytics/runs";
+
+/// What `analytics` can do.
+#[derive(clap::Subcommand, Debug)]
+pub enum AnalyticsCommand {
+    /// Run a query of the configuration, or one of your own, and print what comes of it.
+    Run(Box<RunArgs>),
+    /// List the runs, the newest first.
+    List(ListArgs),
+    /// Print a run with its rows.
+    Show(ShowArgs),
+    /// Call a run off.
+    Cancel(OneArgs),
+}
+
+/// Options of `analytics run`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Needs a running daemon, which asks the platform: at most five runs of a tenant at once, the others wait. Ends with 0 once the
+result is there, with 1 when the run came to nothing, and with 75 when it goes on at the end of the wait.
+
+Examples:
+  shiftkeeper analytics run calls
+  shiftkeeper analytics run --metric \"avg duration\" --metric \"sum count\" --dimension channel --last 14
+  shiftkeeper analytics run --metric \"sum count\" --filter group.id=grp_001 --bucket HOUR --from 2026-10-26T00:00:00Z --output json"
+)]
+pub struct RunArgs {
+    /// A query of the configuration; it says all the rest.
+    #[arg(value_name = "QUERY", conflicts_with_all = ["metric", "dimension", "filter", "bucket", "zone", "last", "from", "to"])]
+    pub query: Option<AnalyticsQueryId>,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// A metric with how its values are put together: sum, avg, pct, min or max.
+    #[arg(long, value_name = "HOW NAME", required_unless_present = "query")]
+    pub metric: Vec<MetricAsk>,
+    /// A dimension by which values are told apart.
+    #[arg(long, value_name = "NAME")]
+    pub dimension: Vec<String>,
+    /// What is looked at alone.
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub filter: Option<EqualsFilter>,
+    /// How long the span of each value is: HOUR, DAY, WEEK or MONTH; DAY without it.
+    #[arg(long, value_name = "BUCKET")]
+    pub bucket: Option<Bucket>,
+    /// The IANA time zone whose hours and days count; UTC without it.
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+    /// So many whole buckets, the last that have ended; 30 without it.
+    #[arg(long, value_name = "N", conflicts_with = "from")]
+    pub last: Option<u32>,
+    /// From the bucket of this instant on.
+    #[arg(long, value_name = "INSTANT")]
+    pub from: Option<UtcMicros>,
+    /// To the end of the bucket before this instant.
+    #[arg(long, value_name = "INSTANT", requires = "from")]
+    pub to: Option<UtcMicros>,
+    /// How long to wait for the result, in real time; with 0s only the run is printed.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse, default_value = "10m")]
+    pub wait: Duration,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Options of `analytics list`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Needs a running daemon.
+
+Examples:
+  shiftkeeper analytics list
+  shiftkeeper analytics list --query calls --limit 5 --output json"
+)]
+pub struct ListArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// Of this query of the configuration alone.
+    #[arg(long, value_name = "QUERY")]
+    pub query: Option<AnalyticsQueryId>,
+    /// At most so many.
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub limit: u32,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Options of `analytics show`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Needs a running daemon.
+
+Examples:
+  shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003
+  shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003 --output json"
+)]
+pub struct ShowArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub one: OneArgs,
+}
+
+/// Names one run.
+#[derive(clap::Args, Debug)]
+pub struct OneArgs {
+    /// The run.
+    #[arg(value_name = "RUN")]
+    pub id: AnalyticsRunId,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Runs the command.
+pub async fn run(command: AnalyticsCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        AnalyticsCommand::Run(args) => ask(*args).await,
+        AnalyticsCommand::List(args) => list(args).await,
+        AnalyticsCommand::Show(ShowArgs { one }) => {
+            let caller = Caller::of(&one.config, one.tenant.as_ref()).await?;
+            let run = look(&caller, one.id).await.map_err(DaemonError::into_failure)?;
+            shown(&caller, &run, one.output).await
+        }
+        AnalyticsCommand::Cancel(one) => {
+            let caller = Caller::of(&one.config, one.tenant.as_ref()).await?;
+            let path = format!("{RUNS}/{}/cancel", one.id);
+            let run: Result<AnalyticsRunShown, _> = caller.post(Right::Analytics, &path, json!({})).await;
+            told(&run.map_err(DaemonError::into_failure)?, one.output)?;
+            Ok(Exit::Done.into())
+        }
+    }
+}
+
+async fn ask(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let asked: Result<AnalyticsRunShown, _> = caller.post(Right::Analytics, RUNS, body(&args)).await;
+    let mut run = asked.map_err(DaemonError::into_failure)?;
+    let watch = Stopwatch::start();
+    while !run.status.is_final() {
+        let left = args.wait.saturating_sub(watch.elapsed());
+        if left.is_zero() {
+            told(&run, args.output)?;
+            if args.wait.is_zero() {
+                return Ok(Exit::Done.into());
+            }
+            say(format!("it goes on; look with `shiftkeeper analytics show {}`", run.id));
+            return Ok(Exit::TryLater.into());
+        }
+        RealTime::sleep(PAUSE_REAL.min(left)).await;
+        run = look(&caller, run.id).await.map_err(DaemonError::into_failure)?;
+    }
+    shown(&caller, &run, args.output).await
+}
+
+/// What the daemon is asked for; what is not said is left to it.
+fn body(args: &RunArgs) -> Value {
+    if let Some(query) = &args.query {
+        return json!({ "query": query });
+    }
+    json!({
+        "metrics": args.metric,
+        "dimensions": args.dimension,
+        "filter": args.filter,
+        "bucket": args.bucket,
+        "zone": args.zone,
+        "last": args.last,
+        "from": args.from,
+        "to": args.to,
+    })
+}
+
+async fn look(caller: &Caller, id: AnalyticsRunId) -> Result<AnalyticsRunShown, DaemonError> {
+    caller.get_as(Right::Analytics, &format!("{RUNS}/{}", path_part(&id.to_string())), &[]).await
+}
+
+/// Prints a run with its rows; how it came out is how the command ends.
+async fn shown(caller: &Caller, run: &AnalyticsRunShown, output: Output) -> anyhow::Result<ExitCode> {
+    let rows = if run.has_rows { rows(caller, run.id).await.map_err(DaemonError::into_failure)? } else { Vec::new() };
+    match output {
+        Output::Json => print_json(&json!({ "run": run, "rows": rows }))?,
+        Output::Table => {
+            let mut table = plain_table();
+            let metrics = run.request.metrics.iter().map(ToString::to_string);
+            table.set_header(std::iter::once("at".to_owned()).chain(run.request.dimensions.iter().cloned()).chain(metrics));
+            for row in &rows {
+                let dimensions = row.dimensions.iter().map(|value| value.clone().unwrap_or_else(|| "-".to_owned()));
+                let metrics = row.metrics.iter().map(|value| value.map_or_else(|| "-".to_owned(), |value| value.to_string()));
+                table.add_row(std::iter::once(row.at.to_string()).chain(dimensions).chain(metrics));
+            }
+            if !rows.is_empty() {
+                print(table.trim_fmt())?;
+            }
+            say(sentence(run));
+        }
+    }
+    Ok(match run.status {
+        RunStatus::Failed | RunStatus::Cancelled => Exit::Failed,
+        RunStatus::Waiting | RunStatus::Running | RunStatus::Done => Exit::Done,
+    }
+    .into())
+}
+
+async fn rows(caller: &Caller, id: AnalyticsRunId) -> Result<Vec<crate::http::AnalyticsRowShown>, DaemonError> {
+    let (path, mut all, mut cursor) = (format!("{RUNS}/{id}/rows"), Vec::new(), 0);
+    loop {
+        let place = cursor.to_string();
+        let page: AnalyticsRowsShown =
+            caller.get_as(Right::Analytics, &path, &[("cursor", &place), ("limit", PAGE)]).await?;
+        all.extend(page.rows);
+        match page.next {
+            Some(next) => cursor = next,
+            None => return Ok(all),
+        }
+    }
+}
+
+fn told(run: &AnalyticsRunShown, output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Json => print_json(&json!({ "run": run })),
+        Output::Table => Ok(print(sentence(run))?),
+    }
+}
+
+/// A run in a sentence.
+fn sentence(run: &AnalyticsRunShown) -> String {
+    let head = format!("run {} of {:?} is {}", run.id, run.request.name, run.status.name());
+    match (&run.error, run.received) {
+        (Some(error), _) => format!("{head}: {error}"),
+        (None, Some(received)) => {
+            let promised = run.promised.map_or_else(String::new, |promised| format!(" of {promised} promised"));
+            let sha256 = run.sha256.as_deref().unwrap_or_default();
+            format!("{head}: {}{promised}, SHA-256 {sha256}", count(received, "row"))
+        }
+        (None, None) => head,
+    }
+}
+
+async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
+    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let limit = args.limit.to_string();
+    let mut more = vec![("limit", &*limit)];
+    more.extend(args.query.as_ref().map(|query| ("query", query.as_str())));
+    let page: Result<AnalyticsRunsShown, _> = caller.get_as(Right::Analytics, RUNS, &more).await;
+    let page = page.map_err(DaemonError::into_failure)?;
+    match args.output {
+        Output::Json => print_json(&page)?,
+        Output::Table => {
+            let mut table = plain_table();
+            table.set_header(["RUN", "QUERY", "STATUS", "ASKED", "FROM", "TO", "ROWS", "WHY"]);
+            for run in &page.runs {
+                table.add_row([
+                    run.id.to_string(),
+                    run.request.name.clone(),
+                    run.status.name().to_owned(),
+                    run.asked_at.to_string(),
+                    run.request.from.to_string(),
+                    run.request.to.to_string(),
+                    run.received.map_or_else(|| "-".to_owned(), |rows| rows.to_string()),
+                    run.failure.clone().unwrap_or_default(),
+                ]);
+            }
+            print(table.trim_fmt())?;
+        }
+    }
+    Ok(Exit::Done.into())
+}
+
+fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table
+}

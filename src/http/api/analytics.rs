@@ -1,0 +1,598 @@
+//! Analytics queries of the platform: asked, followed, called off, and what came of them as rows and as a file.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use jiff::tz::TimeZoneDatabase;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::domain::analytics::{
+    AggregationQuery, Bucket, EqualsFilter, MOST_PAGE_ROWS, MetricAsk, PAGE_ROWS, ResultRow, completeness_ppm,
+};
+use crate::domain::analytics_run::{
+    AnalyticsRun, LONGEST_DEADLINE, MOST_BUCKETS, Over, RunPart, RunRequest, SHORTEST_DEADLINE, StandingQuery,
+    USUAL_BUCKETS, USUAL_DEADLINE,
+};
+use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
+use crate::domain::report_run::RunStatus;
+use crate::domain::time::UtcMicros;
+use crate::engine::analytics::{AnalyticsRefused, Asked};
+use crate::engine::calls::real_millis;
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::{Json as Said, Path, Query};
+use crate::http::problem::{Code, Problem};
+use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::report::sheet::{Cell, Sheet};
+use crate::store::{ROWS_PAGE_LIMIT, Reader};
+
+/// The most runs of one page.
+const MOST_RUNS: u32 = 100;
+
+/// What people call a query that has no name.
+const UNNAMED: &str = "ad hoc";
+
+/// A query that the configuration names.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(in crate::http) struct QueryView {
+    /// Its id.
+    pub(in crate::http) id: AnalyticsQueryId,
+    /// What a run of now would ask for.
+    pub(in crate::http) request: RunRequest,
+}
+
+/// The queries that the configuration names.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(in crate::http) struct QueriesView {
+    /// In the order of the configuration.
+    pub(in crate::http) queries: Vec<QueryView>,
+}
+
+/// A run that is wanted: of a query of the configuration, by its id alone; or of what is said here.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct NewRun {
+    /// Whose.
+    tenant: TenantId,
+    /// A query of the configuration; then nothing of what follows may be said.
+    #[serde(default)]
+    query: Option<AnalyticsQueryId>,
+    /// What people call it; `ad hoc` without it.
+    #[serde(default)]
+    name: Option<String>,
+    /// The metrics, 1 to 10.
+    #[serde(default)]
+    metrics: Vec<MetricAsk>,
+    /// The dimensions, at most 5.
+    #[serde(default)]
+    dimensions: Vec<String>,
+    /// What is looked at alone.
+    #[serde(default)]
+    filter: Option<EqualsFilter>,
+    /// How long the span of each value is; a day without it.
+    #[serde(default)]
+    bucket: Option<Bucket>,
+    /// The IANA time zone whose hours and days count; UTC without it.
+    #[serde(default)]
+    zone: Option<String>,
+    /// So many whole buckets, the last that have ended; 30 without it and without `from`.
+    #[serde(default)]
+    last: Option<u32>,
+    /// Instead of `last`: from the bucket of this instant on.
+    #[serde(default)]
+    from: Option<UtcMicros>,
+    /// To the end of the bucket before this instant; up to the last that has ended without it.
+    #[serde(default)]
+    to: Option<UtcMicros>,
+    /// Rows of a page, 1 to 1000; 500 without it.
+    #[serde(default)]
+    page_rows: Option<u32>,
+    /// How long it may take from its beginning, in seconds: 10 to 86400; 1800 without it.
+    #[serde(default)]
+    deadline_s: Option<u64>,
+}
+
+/// A run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AnalyticsRunShown {
+    /// Its id.
+    pub id: AnalyticsRunId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// The query of the configuration; null where somebody asked something of his own.
+    pub query: Option<AnalyticsQueryId>,
+    /// What was asked for.
+    pub request: RunRequest,
+    /// Who asked: `person:anna`, `job:analytics:calls`.
+    pub asked_by: String,
+    /// When.
+    pub asked_at: UtcMicros,
+    /// The job of the calendar that asked.
+    pub job: Option<JobId>,
+    /// How it stands.
+    pub status: RunStatus,
+    /// The queries on the platform that it is made of.
+    pub parts: Vec<RunPart>,
+    /// When it was begun.
+    pub started_at: Option<UtcMicros>,
+    /// When it ended.
+    pub ended_at: Option<UtcMicros>,
+    /// From its beginning to its end, by the daemon's clock.
+    pub latency_ms: Option<u64>,
+    /// Rows that came; null before it is done.
+    pub received: Option<u64>,
+    /// Rows that the platform had promised; null where it promised no count.
+    pub promised: Option<u64>,
+    /// Rows that came, in parts per million of those that were promised.
+    pub completeness_ppm: Option<u64>,
+    /// The canonical SHA-256 of the result, in hexadecimal digits.
+    pub sha256: Option<String>,
+    /// Its rows can be read; else there are none yet, or they were let go.
+    pub has_rows: bool,
+    /// Of which kind the failure is: `deadline`, `platform_failed`, `forgotten`, `call_failed`, `request`, or the way in which the
+    /// answer did not hold together (`gap`, `repeat`, `count`, `foreign`, `too_many`, `unreadable`, `torn`).
+    pub failure: Option<String>,
+    /// The same for people.
+    pub error: Option<String>,
+}
+
+impl From<AnalyticsRun> for AnalyticsRunShown {
+    fn from(run: AnalyticsRun) -> Self {
+        let latency_ms = run.latency().map(real_millis);
+        let (received, promised) = (run.result.as_ref().map(|r| r.received), run.result.as_ref().and_then(|r| r.promised));
+        let (failure, error) = run.failure.map_or((None, None), |failure| (Some(failure.class), Some(failure.text)));
+        Self {
+            id: run.id,
+            tenant: run.tenant,
+            query: run.query,
+            request: run.request,
+            asked_by: run.asked_by.to_string(),
+            asked_at: run.asked_at,
+            job: run.job,
+            status: run.status,
+            parts: run.parts,
+            started_at: run.started_at,
+            ended_at: run.ended_at,
+            latency_ms,
+            received,
+            promised,
+            completeness_ppm: received.and_then(|received| completeness_ppm(received, promised)),
+            has_rows: run.result.as_ref().is_some_and(|result| result.there),
+            sha256: run.result.map(|result| result.sha256),
+            failure,
+            error,
+        }
+    }
+}
+
+impl From<AnalyticsRefused> for Problem {
+    fn from(refused: AnalyticsRefused) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            AnalyticsRefused::Query(_) => Self::of(Code::QueryRefused, detail),
+            AnalyticsRefused::TooMany => Self::of(Code::TooManyQueries, detail).retry_after(30),
+            AnalyticsRefused::Read(cause) => cause.into(),
+            AnalyticsRefused::Store(cause) => {
+                tracing::error!(error = format!("{:#}", anyhow::Error::from(cause)), "an analytics run could not be recorded");
+                Self::of(Code::StoreUnavailable, detail).retry_after(2)
+            }
+        }
+    }
+}
+
+/// The queries that the configuration names
+///
+/// Each with what a run of now would ask for. The results of all tenant's teams are in them: who is bound to teams has no look at any
+/// of this.
+#[utoipa::path(
+    get,
+    path = "/api/v1/analytics/queries",
+    tag = "analytics",
+    operation_id = "list_analytics_queries",
+    params(OfTenant),
+    responses((status = 200, description = "the queries", body = QueriesView))
+)]
+pub(in crate::http) async fn queries(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Json<QueriesView>, Problem> {
+    caller.check_whole(&state, Right::Analytics, &tenant)?;
+    let now = state.analytics.now();
+    let view = |query: &StandingQuery| QueryView { id: query.id.clone(), request: query.request(now) };
+    Ok(Json(QueriesView { queries: standing(&state, &tenant).iter().map(view).collect() }))
+}
+
+fn standing(state: &ApiState, tenant: &TenantId) -> Vec<StandingQuery> {
+    let link = state.door.tenants().link(tenant);
+    link.map_or_else(Vec::new, |link| link.queries.borrow().to_vec())
+}
+
+/// Run a query
+///
+/// 202 with the run, which goes on by itself: follow it by its id, or by the event `analytics.completed`. What the platform would refuse
+/// by its limits is refused here. Five of a tenant run at once; a span of more than 365 days is asked for in parts and put together.
+#[utoipa::path(
+    post,
+    path = "/api/v1/analytics/runs",
+    tag = "analytics",
+    operation_id = "run_analytics_query",
+    params(KeyHeader),
+    request_body = NewRun,
+    responses((status = 202, description = "it waits or runs", body = AnalyticsRunShown))
+)]
+pub(in crate::http) async fn create(
+    State(state): State<ApiState>,
+    caller: Caller,
+    key: RequestKey,
+    Said(body): Said<NewRun>,
+) -> Result<Response, Problem> {
+    caller.check_whole(&state, Right::Analytics, &body.tenant)?;
+    let key = key.with_json(&body)?;
+    let tenant = body.tenant.clone();
+    let asked = wanted(&state, body, &caller)?;
+    let desk = state.analytics.clone();
+    let work = async move { Ok(answer(StatusCode::ACCEPTED, &AnalyticsRunShown::from(desk.ask(asked).await?))) };
+    once(&state, &caller, Some(&tenant), key, work).await
+}
+
+fn wanted(state: &ApiState, body: NewRun, caller: &Caller) -> Result<Asked, Problem> {
+    let now = state.analytics.now();
+    let tenant = body.tenant.clone();
+    let (query, request) = match &body.query {
+        Some(id) if body.says_nothing_else() => {
+            let standing = standing(state, &tenant).into_iter().find(|query| query.id == *id);
+            let standing = standing.ok_or_else(|| {
+                let detail = format!("the configuration of tenant {tenant} names no analytics query {id}");
+                Problem::of(Code::NoSuchQuery, detail)
+            })?;
+            (Some(standing.id.clone()), standing.request(now))
+        }
+        Some(_) => {
+            let detail = "`query` names one of the configuration, which says the rest: leave the other members out";
+            return Err(Problem::of(Code::QueryRefused, detail));
+        }
+        None => (None, body.request(now)?),
+    };
+    Ok(Asked { tenant, query, request, actor: format!("person:{}", caller.id()), job: None })
+}
+
+impl NewRun {
+    fn says_nothing_else(&self) -> bool {
+        let Self { tenant: _, query: _, name, metrics, dimensions, filter, bucket, zone, last, from, to, page_rows, deadline_s } =
+            self;
+        name.is_none()
+            && metrics.is_empty()
+            && dimensions.is_empty()
+            && filter.is_none()
+            && bucket.is_none()
+            && zone.is_none()
+            && last.is_none()
+            && from.is_none()
+            && to.is_none()
+            && page_rows.is_none()
+            && deadline_s.is_none()
+    }
+
+    /// What it asks for; the limits of the platform are checked with everybody else's.
+    fn request(self, now: UtcMicros) -> Result<RunRequest, Problem> {
+        let over = match (self.last, self.from, self.to) {
+            (None, None, None) => Over::Last(USUAL_BUCKETS),
+            (Some(buckets), None, None) if (1..=MOST_BUCKETS).contains(&buckets) => Over::Last(buckets),
+            (Some(_), None, None) => return Err(refused(format!("last has to be 1 to {MOST_BUCKETS}"))),
+            (None, Some(from), to) => Over::Since { from, to },
+            (_, _, _) => return Err(refused("the span is either `last`, or `from` with or without `to`".to_owned())),
+        };
+        let page_rows = self.page_rows.unwrap_or(PAGE_ROWS);
+        if !(1..=MOST_PAGE_ROWS).contains(&page_rows) {
+            return Err(refused(format!("page_rows has to be 1 to {MOST_PAGE_ROWS}")));
+        }
+        let deadline = self.deadline_s.map_or(USUAL_DEADLINE, Duration::from_secs);
+        if !(SHORTEST_DEADLINE..=LONGEST_DEADLINE).contains(&deadline) {
+            let (least, most) = (SHORTEST_DEADLINE.as_secs(), LONGEST_DEADLINE.as_secs());
+            return Err(refused(format!("deadline_s has to be {least} to {most}")));
+        }
+        let name = self.zone.unwrap_or_else(|| "UTC".to_owned());
+        let zone = TimeZoneDatabase::bundled().get(&name);
+        let query = AggregationQuery {
+            name: self.name.as_deref().unwrap_or(UNNAMED).into(),
+            metrics: self.metrics,
+            dimensions: self.dimensions,
+            filter: self.filter,
+            bucket: self.bucket.unwrap_or(Bucket::Day),
+            zone: zone.map_err(|_| refused(format!("zone is {name:?}, which is no known IANA time zone")))?,
+        };
+        // Before a span is reckoned with, which may be of any size.
+        let faults = query.faults();
+        if !faults.is_empty() {
+            return Err(AnalyticsRefused::Query(faults).into());
+        }
+        Ok(RunRequest::of(&query, over.span(&query, now), page_rows, deadline))
+    }
+}
+
+fn refused(detail: String) -> Problem {
+    Problem::of(Code::QueryRefused, detail)
+}
+
+/// Which tenant is meant.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct OfTenant {
+    /// Whose.
+    pub(in crate::http) tenant: TenantId,
+}
+
+/// Which runs are wanted.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RunsQuery {
+    /// Whose.
+    pub(in crate::http) tenant: TenantId,
+    /// Of this query of the configuration alone.
+    #[serde(default)]
+    pub(in crate::http) query: Option<AnalyticsQueryId>,
+    /// The `next` of the page before.
+    #[serde(default)]
+    pub(in crate::http) cursor: Option<AnalyticsRunId>,
+    /// At most so many.
+    #[serde(default = "usual_page")]
+    #[param(required = false, minimum = 1, maximum = 100, default = 50)]
+    pub(in crate::http) limit: u32,
+}
+
+const fn usual_page() -> u32 {
+    50
+}
+
+/// A page of runs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AnalyticsRunsShown {
+    /// Newest first.
+    pub runs: Vec<AnalyticsRunShown>,
+    /// The cursor of the next page; null on the last.
+    pub next: Option<AnalyticsRunId>,
+}
+
+/// The runs
+#[utoipa::path(
+    get,
+    path = "/api/v1/analytics/runs",
+    tag = "analytics",
+    operation_id = "list_analytics_runs",
+    params(RunsQuery),
+    responses((status = 200, description = "a page of them", body = AnalyticsRunsShown))
+)]
+pub(in crate::http) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<RunsQuery>,
+) -> Result<Json<AnalyticsRunsShown>, Problem> {
+    caller.check_whole(&state, Right::Analytics, &query.tenant)?;
+    let limit = query.limit.clamp(1, MOST_RUNS);
+    let runs = state.reader.analytics_runs(&query.tenant, query.query.as_ref(), query.cursor, limit).await?;
+    let next = if runs.len() < limit as usize { None } else { runs.last().map(|run| run.id) };
+    Ok(Json(AnalyticsRunsShown { runs: runs.into_iter().map(AnalyticsRunShown::from).collect(), next }))
+}
+
+/// One run
+#[utoipa::path(
+    get,
+    path = "/api/v1/analytics/runs/{id}",
+    tag = "analytics",
+    operation_id = "show_analytics_run",
+    params(("id" = AnalyticsRunId, Path, description = "The run."), OfTenant),
+    responses((status = 200, description = "the run", body = AnalyticsRunShown))
+)]
+pub(in crate::http) async fn show(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<AnalyticsRunId>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Json<AnalyticsRunShown>, Problem> {
+    Ok(Json(find(&state, &caller, &tenant, id).await?.into()))
+}
+
+async fn find(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: &TenantId,
+    id: AnalyticsRunId,
+) -> Result<AnalyticsRun, Problem> {
+    caller.check_whole(state, Right::Analytics, tenant)?;
+    state.reader.analytics_run(tenant, id).await?.ok_or_else(|| unknown(tenant, id))
+}
+
+fn unknown(tenant: &TenantId, id: AnalyticsRunId) -> Problem {
+    Problem::of(Code::NoSuchRun, format!("there is no analytics run {id} at tenant {tenant}"))
+}
+
+/// Which tenant's run is called off.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CancelAnalyticsRun)]
+pub(in crate::http) struct CancelRun {
+    /// Whose.
+    tenant: TenantId,
+}
+
+/// Call a run off
+///
+/// Nothing of its result is kept; one that has ended stays as it is. The platform goes on with a query that it is at, so that the run
+/// keeps its place among the five until its deadline.
+#[utoipa::path(
+    post,
+    path = "/api/v1/analytics/runs/{id}/cancel",
+    tag = "analytics",
+    operation_id = "cancel_analytics_run",
+    params(("id" = AnalyticsRunId, Path, description = "The run."), KeyHeader),
+    request_body = CancelRun,
+    responses((status = 200, description = "the run", body = AnalyticsRunShown))
+)]
+pub(in crate::http) async fn cancel(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<AnalyticsRunId>,
+    key: RequestKey,
+    Said(body): Said<CancelRun>,
+) -> Result<Response, Problem> {
+    find(&state, &caller, &body.tenant, id).await?;
+    let key = key.with_json(&body)?;
+    let (desk, actor, tenant) = (state.analytics.clone(), format!("person:{}", caller.id()), body.tenant.clone());
+    let work = async move {
+        let run = desk.cancel(&body.tenant, id, &actor).await?.ok_or_else(|| unknown(&body.tenant, id))?;
+        Ok(answer(StatusCode::OK, &AnalyticsRunShown::from(run)))
+    };
+    once(&state, &caller, Some(&tenant), key, work).await
+}
+
+/// Which rows are wanted.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RowsQuery {
+    /// Whose.
+    pub(in crate::http) tenant: TenantId,
+    /// The `next` of the page before.
+    #[serde(default)]
+    pub(in crate::http) cursor: u64,
+    /// At most so many.
+    #[serde(default = "usual_rows")]
+    #[param(required = false, minimum = 1, maximum = 2000, default = 500)]
+    pub(in crate::http) limit: u32,
+}
+
+const fn usual_rows() -> u32 {
+    500
+}
+
+/// One row: what a bucket brought for one combination of dimensions.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AnalyticsRowShown {
+    /// Where its bucket begins.
+    pub at: UtcMicros,
+    /// The value of each dimension, in the order of the request; null where the platform has none.
+    pub dimensions: Vec<Option<String>>,
+    /// The value of each metric, in the order of the request; null where the platform has none.
+    pub metrics: Vec<Option<f64>>,
+}
+
+/// A page of rows.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AnalyticsRowsShown {
+    /// By time, then by dimensions.
+    pub rows: Vec<AnalyticsRowShown>,
+    /// The cursor of the next page; null on the last.
+    pub next: Option<u64>,
+}
+
+/// The rows of a run
+#[utoipa::path(
+    get,
+    path = "/api/v1/analytics/runs/{id}/rows",
+    tag = "analytics",
+    operation_id = "read_analytics_rows",
+    params(("id" = AnalyticsRunId, Path, description = "The run."), RowsQuery),
+    responses((status = 200, description = "a page of them", body = AnalyticsRowsShown))
+)]
+pub(in crate::http) async fn rows(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<AnalyticsRunId>,
+    Query(query): Query<RowsQuery>,
+) -> Result<Json<AnalyticsRowsShown>, Problem> {
+    let run = find(&state, &caller, &query.tenant, id).await?;
+    check_rows(&run)?;
+    let limit = query.limit.clamp(1, ROWS_PAGE_LIMIT);
+    let rows = page(&state.reader, &run, query.cursor, limit).await?;
+    let next = (rows.len() == limit as usize).then(|| query.cursor.saturating_add(u64::from(limit)));
+    let view = |row: ResultRow| AnalyticsRowShown {
+        at: row.at,
+        dimensions: row.dimensions.into_iter().map(|value| value.map(|value| value.to_string())).collect(),
+        metrics: row.metrics,
+    };
+    Ok(Json(AnalyticsRowsShown { rows: rows.into_iter().map(view).collect(), next }))
+}
+
+fn check_rows(run: &AnalyticsRun) -> Result<(), Problem> {
+    if run.result.as_ref().is_some_and(|result| result.there) {
+        return Ok(());
+    }
+    let detail = match run.status {
+        RunStatus::Waiting | RunStatus::Running => "the run is not done yet; ask again when its status is done",
+        RunStatus::Done => "the rows have served their time and were let go; run the query again",
+        RunStatus::Failed | RunStatus::Cancelled => "the run came to nothing; its error says why",
+    };
+    Err(Problem::of(Code::NoRows, detail))
+}
+
+async fn page(reader: &Reader, run: &AnalyticsRun, from: u64, limit: u32) -> Result<Vec<ResultRow>, Problem> {
+    let texts = reader.analytics_rows(&run.tenant, run.id, from, limit).await?;
+    let rows: Option<Vec<_>> = texts.iter().map(|text| ResultRow::from_canonical(text)).collect();
+    rows.ok_or_else(|| {
+        tracing::error!(tenant = %run.tenant, run = %run.id, "a stored row of an analytics run cannot be read");
+        Problem::of(Code::StoreUnreadable, "a stored row of the run cannot be read; run the query again")
+    })
+}
+
+/// The rows of a run as CSV
+///
+/// By RFC 4180, with a line of names; what a spreadsheet would take for a formula is neutralised.
+#[utoipa::path(
+    get,
+    path = "/api/v1/analytics/runs/{id}/csv",
+    tag = "analytics",
+    operation_id = "fetch_analytics_csv",
+    params(("id" = AnalyticsRunId, Path, description = "The run."), OfTenant),
+    responses((status = 200, description = "the file", content_type = "text/csv", body = String))
+)]
+pub(in crate::http) async fn csv(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<AnalyticsRunId>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Response, Problem> {
+    let run = find(&state, &caller, &tenant, id).await?;
+    check_rows(&run)?;
+    let name = run.query.as_ref().map_or("analytics", AnalyticsQueryId::as_str);
+    let file = format!("attachment; filename=\"{name}-{}-{id}.csv\"", run.tenant);
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
+        (header::CONTENT_DISPOSITION, HeaderValue::try_from(file).unwrap_or(HeaderValue::from_static("attachment"))),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    let body = Body::from_stream(stream::try_unfold((state.reader.clone(), run, Some(0)), next_lines));
+    Ok((headers, body).into_response())
+}
+
+/// What is left of a file: the place of the next row, none at the end.
+type Rest = (Reader, AnalyticsRun, Option<u64>);
+
+/// The lines of the next page; with the names before the first.
+async fn next_lines((reader, run, from): Rest) -> std::io::Result<Option<(Bytes, Rest)>> {
+    let Some(from) = from else { return Ok(None) };
+    let mut sheet = Sheet::default();
+    if from == 0 {
+        let metrics = run.request.metrics.iter().map(|metric| format!("{} {}", metric.aggregation.name(), metric.name));
+        let names = std::iter::once("at".to_owned()).chain(run.request.dimensions.iter().cloned()).chain(metrics);
+        sheet.cells(names.map(|name| Cell::Text(name.into())))?;
+    }
+    let rows = page(&reader, &run, from, ROWS_PAGE_LIMIT).await;
+    let rows = rows.map_err(|problem| std::io::Error::other(problem.detail().to_owned()))?;
+    for row in &rows {
+        let dimensions = row.dimensions.iter().map(|value| Cell::Text(value.as_deref().unwrap_or_default().into()));
+        let metrics = row.metrics.iter().map(|value| Cell::Exact(*value));
+        sheet.cells(std::iter::once(Cell::Text(row.at.to_string().into())).chain(dimensions).chain(metrics))?;
+    }
+    let next = (rows.len() == ROWS_PAGE_LIMIT as usize).then(|| from + u64::from(ROWS_PAGE_LIMIT));
+    Ok(Some((Bytes::from(sheet.finish()?), (reader, run, next))))
+}
