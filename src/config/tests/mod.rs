@@ -1,5 +1,6 @@
 //! Whole configurations in, complaints or settings out.
 
+mod analytics;
 mod broken;
 mod doorway;
 mod effective;

@@ -120,13 +120,11 @@ impl Asking {
                 Some(id) => id,
                 None => self.submit(place).await?,
             };
-            let (class, what) = match self.read(&self.part_at(place), &id).await? {
+            let (class, what) = match self.read(place, &id).await? {
                 Came::Whole(result) => {
                     let (received, promised) = (u64::try_from(result.rows.len()).unwrap_or(u64::MAX), result.promised);
-                    let whole = |part: &mut RunPart| {
-                        part.state = PartState::Ended;
-                        (part.received, part.promised) = (Some(received), promised);
-                    };
+                    let whole =
+                        |part: &mut RunPart| (part.received, part.promised) = (Some(received), promised);
                     self.note(place, whole).await?;
                     return Ok(result);
                 }
@@ -170,14 +168,14 @@ impl Asking {
     }
 
     /// Watches a query of the platform until it is done, and reads its pages.
-    async fn read(&self, part: &RunPart, id: &QueryId) -> Result<Came, Halt> {
-        let limit = self.run.request.page_rows;
-        let mut pages = PartReader::new(&self.query, part.span(), limit);
+    async fn read(&mut self, place: usize, id: &QueryId) -> Result<Came, Halt> {
+        let (link, query, limit) = (self.link.clone(), self.query.clone(), self.run.request.page_rows);
+        let mut pages = PartReader::new(&query, self.part_at(place).span(), limit);
         let (mut looks, mut failed) = (0, 0);
         loop {
-            let ask = PageAsk { query: &self.query, id, offset: pages.next_offset(), limit };
-            let call = self.link.platform.query_page(ask);
-            match budgeted(&self.link, CallKind::AnalyticsPage, Urgency::Ordinary, None, call).await? {
+            let ask = PageAsk { query: &query, id, offset: pages.next_offset(), limit };
+            let call = link.platform.query_page(ask);
+            match budgeted(&link, CallKind::AnalyticsPage, Urgency::Ordinary, None, call).await? {
                 Ok(answer) => {
                     failed = 0;
                     match answer.value {
@@ -187,12 +185,15 @@ impl Asking {
                             self.link.clock.sleep(wait).await;
                         }
                         QueryState::Failed { why } => return Ok(Came::Failed(why)),
-                        QueryState::Page(page) => match pages.take(page).map_err(|fault| self.bad_answer(&fault))? {
-                            Reading::More { .. } => {}
-                            Reading::Whole => {
-                                return pages.finish().map(Came::Whole).map_err(|fault| self.bad_answer(&fault));
+                        QueryState::Page(page) => {
+                            self.is_done_there(place).await?;
+                            match pages.take(page).map_err(|fault| self.bad_answer(&fault))? {
+                                Reading::More { .. } => {}
+                                Reading::Whole => {
+                                    return pages.finish().map(Came::Whole).map_err(|fault| self.bad_answer(&fault));
+                                }
                             }
-                        },
+                        }
                     }
                 }
                 Err(error) => match after_page(&error.failure) {
@@ -201,6 +202,14 @@ impl Asking {
                 },
             }
         }
+    }
+
+    /// With the first page the platform's place is free, whatever the rows are.
+    async fn is_done_there(&mut self, place: usize) -> Result<(), Halt> {
+        if self.part_at(place).state == PartState::Submitted {
+            self.note(place, |part| part.state = PartState::Ended).await?;
+        }
+        Ok(())
     }
 
     /// Waits before a call that failed is repeated, or gives up.

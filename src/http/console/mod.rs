@@ -12,6 +12,7 @@
 
 mod account;
 mod agent;
+mod analytics;
 mod approvals;
 mod ask;
 mod assets;
@@ -65,6 +66,8 @@ pub(super) fn rows() -> Vec<Row> {
         page("/exceptions/new", get(exceptions::new)),
         page("/reports", get(reports::show)),
         page("/reports/compliance.csv", get(reports::download)).of(Kind::Lasting),
+        page("/analytics", get(analytics::list)),
+        page("/analytics/{id}", get(analytics::show)),
         page("/audit", get(audit::show)),
         page("/webhooks", get(webhooks::list)),
         page("/webhooks/{id}", get(webhooks::deliveries)),

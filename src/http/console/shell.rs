@@ -24,6 +24,8 @@ pub(super) enum Place {
     Exceptions,
     /// Reports to run and take along.
     Reports,
+    /// Queries of the platform and what came of them.
+    Analytics,
     /// The audit chain.
     Audit,
     /// Webhooks and their deliveries.
@@ -36,7 +38,7 @@ pub(super) enum Place {
 
 impl Place {
     /// Those of the navigation, in its order.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Live,
         Self::Wallboard,
         Self::Changes,
@@ -44,6 +46,7 @@ impl Place {
         Self::Approvals,
         Self::Exceptions,
         Self::Reports,
+        Self::Analytics,
         Self::Audit,
         Self::Webhooks,
         Self::System,
@@ -59,6 +62,7 @@ impl Place {
             Self::Approvals => "Approvals",
             Self::Exceptions => "Exceptions",
             Self::Reports => "Reports",
+            Self::Analytics => "Analytics",
             Self::Audit => "Audit",
             Self::Webhooks => "Webhooks",
             Self::System => "System",
@@ -76,6 +80,7 @@ impl Place {
             Self::Approvals => "/approvals",
             Self::Exceptions => "/exceptions",
             Self::Reports => "/reports",
+            Self::Analytics => "/analytics",
             Self::Audit => "/audit",
             Self::Webhooks => "/webhooks",
             Self::System => "/system",
@@ -87,6 +92,7 @@ impl Place {
     pub(super) const fn right(self) -> Right {
         match self {
             Self::Reports => Right::Report,
+            Self::Analytics => Right::Analytics,
             Self::Audit => Right::Audit,
             Self::Live
             | Self::Wallboard

@@ -7,7 +7,7 @@ use super::browser::{Browser, axe};
 use super::{floor, picture, signed_in};
 
 /// The pages that need nothing but a tenant.
-pub(super) const PAGES: [(&str, &str); 15] = [
+pub(super) const PAGES: [(&str, &str); 16] = [
     ("live", "/"),
     ("wallboard", "/wallboard"),
     ("agent", "/agents/u_0001"),
@@ -19,6 +19,7 @@ pub(super) const PAGES: [(&str, &str); 15] = [
     ("exceptions", "/exceptions"),
     ("exception-new", "/exceptions/new"),
     ("reports", "/reports"),
+    ("analytics", "/analytics"),
     ("audit", "/audit"),
     ("webhooks", "/webhooks"),
     ("system", "/system"),

@@ -203,7 +203,7 @@ async fn every_way_in_which_the_platform_fails_ends_in_an_error_that_names_the_r
         ("never_finish:on=analytics_query", "deadline"),
     ] {
         scenario.fault(fault);
-        let run = ask(&scenario, own(if class == "deadline" { 30 } else { 3_600 })).await;
+        let run = ask(&scenario, own(if class == "deadline" { 30 } else { 900 })).await;
         let failed = until(&scenario, &run, "failed").await;
         scenario.sim.clear_faults();
         assert!(class.is_empty() || failed["failure"] == class, "{fault}: {failed}");
