@@ -191,7 +191,7 @@ async fn every_way_in_which_the_platform_fails_ends_in_an_error_that_names_the_r
     let scenario = Scenario::start(setup(Duration::from_secs(2))).await;
     let reader = scenario.reader().await;
     for (fault, class) in [
-        ("skip_rows:on=analytics_result", "gap"),
+        ("skip_rows:on=analytics_result", "count"),
         ("repeat:on=analytics_result", "repeat"),
         ("stop_short:on=analytics_result", "count"),
         ("nonsense:on=analytics_result", ""),
