@@ -123,7 +123,8 @@ fn fill(file: &Path, agents: i64) {
     let mut peer = rusqlite::Connection::open(file).expect("opens");
     peer.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -200000").expect("settings");
     let transaction = peer.transaction().expect("begins");
-    let end = START + (DAYS + 2) * DAY;
+    // The worker looks 31 days back.
+    let end = START + (DAYS + 1) * DAY;
     let once = |sql, values: [i64; 2]| assert_eq!(transaction.execute(sql, values).expect("inserts"), 1);
     once(
         "INSERT INTO schedule_versions VALUES ('acme', 1, 'bench', x'00', ?1, 'bench', ?1, ?2, 0, 0)",
