@@ -11,7 +11,7 @@ use crate::clock::{Clock as _, ManualClock};
 use crate::domain::figures::{QueueFigures, SkillFigures};
 use crate::domain::ids::{AgentId, ReasonCode, SkillId, SubscriptionId};
 use crate::domain::state::AgentState;
-use crate::engine::calls::call_row;
+use crate::engine::calls::{Purse, call_row};
 use crate::engine::link::tests::Ground;
 use crate::platform::budget::Budget;
 use crate::platform::error::CallSite;
