@@ -204,7 +204,7 @@ async fn a_hostile_row_is_refused_and_its_field_is_named() {
         ("/metrics", json!([]), "results[1].metrics has 0 entries, where 2"),
         ("/metrics/0", Value::Null, "results[1].metrics[0].name"),
         ("/metrics/0/name", json!("moon"), "results[1].metrics[0].name is \"moon\", which was not asked for"),
-        ("/metrics/0/name", json!("count"), "results[1].metrics[1] is \"count\" again"),
+        ("/metrics/0", json!({ "name": "count", "value": 1 }), "results[1].metrics[1] is \"count\" again"),
         ("/metrics/0/aggregation", json!("sum"), "results[1].metrics[0].aggregation is not avg"),
         ("/metrics/0/value", json!("several"), "results[1].metrics[0].value is a text"),
         ("/metrics/0/value", json!(true), "results[1].metrics[0].value is true or false"),
