@@ -261,13 +261,23 @@ async fn the_known_spikes_and_drops_are_found_in_the_series_and_mondays_are_not(
         let by_season = anomalies.filter(|(_, anomaly)| anomaly.baseline == Baseline::Season);
         by_season.map(|(at, anomaly)| (at.to_string()[..10].to_owned(), anomaly.kind)).collect()
     };
+    // The first weeks know too little of a weekday.
+    let months = ["04", "05", "06", "07", "08", "09"];
     let (spike, drop) = (AnomalyKind::Spike, AnomalyKind::Drop);
-    let of_months = |day: &str, kind, months: &[u32]| -> Vec<(String, AnomalyKind)> {
-        months.iter().map(|month| (format!("2026-{month:02}-{day}"), kind)).collect()
-    };
-    let mut counts = of_months("13", spike, &[4, 5, 6, 7, 8, 9]);
-    counts.extend(of_months("21", drop, &[4, 5, 6, 7, 8, 9]));
-    counts.sort_by(|one, other| one.0.cmp(&other.0));
-    assert_eq!(odd(0), counts);
-    assert_eq!(odd(1), of_months("07", spike, &[4, 5, 6, 7, 8, 9]));
+    for (metric, known) in [(0, vec![("13", spike), ("21", drop)]), (1, vec![("07", spike)])] {
+        let mut found = odd(metric);
+        for (day, kind) in known {
+            for month in months {
+                let expected = (format!("2026-{month}-{day}"), kind);
+                let at = found.iter().position(|one| *one == expected);
+                found.remove(at.unwrap_or_else(|| panic!("{expected:?} is not among {found:?}")));
+            }
+        }
+        // A few weeks may be alike by chance, and what follows them then looks odd; but what comes with each Monday does not.
+        assert!(found.len() <= 6, "of 214 days: {found:?}");
+        let mondays = |(day, _): &&(String, AnomalyKind)| {
+            day.parse::<jiff::civil::Date>().expect("a day").weekday() == jiff::civil::Weekday::Monday
+        };
+        assert!(metric > 0 || !found.iter().any(|one| mondays(&one)), "{found:?}");
+    }
 }
