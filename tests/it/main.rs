@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod adherence;
+mod analytics;
 mod console;
 mod deploy;
 mod face;

@@ -1,5 +1,6 @@
 //! Tests of the adapter against small servers on loopback.
 
+mod analytics;
 mod figures;
 
 use axum::body::Body;

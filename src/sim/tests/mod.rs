@@ -1,5 +1,6 @@
 //! The simulator over real HTTP on loopback, with a clock that the test moves.
 
+mod analytics;
 mod coming_and_going;
 mod faults_on_the_wire;
 mod feeds;
