@@ -21,6 +21,7 @@ use crate::domain::rule::Rule;
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
 use crate::engine::adherence_days::{self, DaysParts};
+use crate::engine::anomalies;
 use crate::engine::calls::Purse;
 use crate::engine::crew::Crew;
 use crate::engine::deliver::{self, DeliverParts};
@@ -135,6 +136,7 @@ impl TenantList {
         }
         for Made { tenant, tenancy, .. } in &self.made {
             tenancy.link.thresholds.send_replace(Arc::new(tenant.thresholds.clone()));
+            tenancy.link.watched.send_replace(tenant.series.clone().into());
         }
         self.tools.live.keep(&self.made.iter().map(|made| made.tenant.id.clone()).collect());
         self.tools.directory.put(self.made.iter().map(|made| made.tenancy.link.clone()));
@@ -163,6 +165,8 @@ impl TenantList {
             budget: std::sync::Mutex::new(Budget::closed()),
             reporting_budget: std::sync::Mutex::new(Budget::closed()),
             figures: watch::Sender::default(),
+            watched: watch::Sender::new(tenant.series.clone().into()),
+            anomalies: watch::Sender::default(),
             thresholds: watch::Sender::new(Arc::new(tenant.thresholds.clone())),
             offset: std::sync::Mutex::default(),
             meter: Meter::default(),
@@ -192,6 +196,7 @@ impl Tenancy {
         };
         let (feed_link, feed_settings) = (link.clone(), settings.clone());
         let (figures_link, figures_settings) = (link.clone(), settings.clone());
+        let (watch_link, watch_settings) = (link.clone(), settings.clone());
         let (days_settings, days) = (
             settings.clone(),
             DaysParts {
@@ -205,6 +210,7 @@ impl Tenancy {
         spawn.worker("keeper", move |soft| keeper::run(parts.clone(), soft));
         spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
         spawn.worker("figures", move |soft| figures::run(figures_link.clone(), figures_settings.clone(), soft));
+        spawn.worker("anomalies", move |soft| anomalies::run(watch_link.clone(), watch_settings.clone(), soft));
         spawn.worker("adherence days", move |soft| adherence_days::run(days.clone(), days_settings.clone(), soft));
         spawn.worker("sight", move |soft| sight::run(link.clone(), settings.clone(), roster.clone(), soft));
     }

@@ -16,10 +16,12 @@ use super::kind::{self, Kind};
 use super::policy::Policy;
 use super::reader::{Section, reloads};
 use super::retry::Retry;
+use super::series;
 use super::subscription::Subscription;
 use super::thresholds;
 use super::webhooks::is_loopback;
 use crate::domain::adherence::AdherenceSettings;
+use crate::domain::anomaly::Watched;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TenantId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
@@ -76,6 +78,8 @@ pub struct Tenant {
     pub automation: Automation,
     /// What asks for somebody.
     pub thresholds: Thresholds,
+    /// The series that are watched for anomalies.
+    pub series: Vec<Watched>,
 }
 
 /// Which services the platform offers.
@@ -296,6 +300,7 @@ impl Tenant {
         let adherence = section.table("adherence", adherence::read);
         let automation = section.table("automation", Automation::read);
         let thresholds = section.table("thresholds", thresholds::read);
+        let series = series::read(section, &series::Known { skills: &scope.skills, queues: &scope.queues });
         Some(Self {
             id: identity.id?,
             dialect,
@@ -321,6 +326,7 @@ impl Tenant {
             adherence,
             automation,
             thresholds,
+            series,
         })
     }
 }
@@ -339,6 +345,7 @@ impl Tenant {
             adherence: newer.adherence.clone(),
             automation: newer.automation.clone(),
             thresholds: newer.thresholds.clone(),
+            series: newer.series.clone(),
             ..self.clone()
         };
         taken_over == *newer

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod adherence;
 pub mod agent;
+pub mod anomaly;
 pub mod audit;
 pub mod breaks;
 pub mod change_set;
@@ -30,6 +31,7 @@ pub mod roster;
 pub mod rule;
 pub mod schedule;
 pub mod secret;
+pub mod series;
 pub mod sets;
 pub mod signature;
 pub mod skill;

@@ -14,6 +14,7 @@ pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, LeftOut, Sk
 use super::access::AccessChange;
 use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
+use crate::domain::anomaly::AnomalyRecord;
 use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::Event;
@@ -76,6 +77,9 @@ pub struct Commit {
     pub findings: Vec<RuleFinding>,
     /// Reports that the daemon was asked for; whole rows, inserted or with another standing.
     pub report_runs: Vec<ReportRun>,
+    /// Anomalies of watched series; whole rows, inserted or as they stand now. One of the same series and instant under another id refuses
+    /// the change.
+    pub anomalies: Vec<AnomalyRecord>,
     /// Exceptions; whole rows, inserted or with another end.
     pub exceptions: Vec<Exception>,
     /// Signed heads of audit chains. One that is already stored refuses the change.
@@ -119,6 +123,7 @@ impl Commit {
             editions,
             findings,
             report_runs,
+            anomalies,
             exceptions,
             heads,
             pruned,
@@ -149,6 +154,7 @@ impl Commit {
             && editions.is_empty()
             && findings.is_empty()
             && report_runs.is_empty()
+            && anomalies.is_empty()
             && exceptions.is_empty()
             && heads.is_empty()
             && pruned.is_empty()

@@ -3,6 +3,7 @@
 
 mod access;
 mod adherence;
+mod anomalies;
 mod audit_pages;
 mod chains;
 mod change_sets;

@@ -5,7 +5,7 @@
 
 use sqlx::AnyConnection;
 
-use super::{exceptions, figures, report_runs, rules};
+use super::{anomalies, exceptions, figures, report_runs, rules};
 use crate::domain::ids::{AgentId, JobId, TenantId};
 use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
@@ -63,6 +63,8 @@ pub enum Pruned {
     Sights,
     /// Reports that were asked for and whose files are gone, by when they ended.
     ReportRuns,
+    /// Anomalies that are over, by when they were odd last.
+    Anomalies,
 }
 
 pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
@@ -120,7 +122,8 @@ impl Slice {
             | Pruned::Exceptions
             | Pruned::AdherenceDays
             | Pruned::Sights
-            | Pruned::ReportRuns => &mut values,
+            | Pruned::ReportRuns
+            | Pruned::Anomalies => &mut values,
         };
         values
     }
@@ -145,6 +148,7 @@ impl Slice {
             Pruned::AdherenceDays => (None, ADHERENCE_DAYS),
             Pruned::Sights => (None, SIGHTS),
             Pruned::ReportRuns => (None, report_runs::FORGET),
+            Pruned::Anomalies => (None, anomalies::FORGET),
         }
     }
 }
