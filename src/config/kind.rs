@@ -153,7 +153,11 @@ pub(super) fn hundredths(range: RangeInclusive<u32>) -> Kind<u32> {
         if !is_exact || hundredths.round() < f64::from(*range.start()) || hundredths.round() > f64::from(*range.end()) {
             return Err(Fault::new(format!("must be {wanted}")));
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies within a range of this type")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it lies within a range of this type"
+        )]
         Ok(hundredths.round() as u32)
     };
     Kind::new(format!("number, {limits}"), parse, |number| show(*number))

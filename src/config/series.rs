@@ -56,11 +56,8 @@ fn read_one(section: &mut Section<'_, '_>, known: &Known<'_>) -> Option<Watched>
         &kind::boolean(),
         true,
     );
-    let zone = section.value(
-        reloads("zone", "The zone of its days, weekdays and hours."),
-        &kind::zone(),
-        "UTC".to_owned(),
-    );
+    let zone =
+        section.value(reloads("zone", "The zone of its days, weekdays and hours."), &kind::zone(), "UTC".to_owned());
     let of = of?;
     check(section, &of, known);
     Some(Watched { id: id?, of, window, threshold_hundredths: threshold, seasonal, zone })
@@ -76,11 +73,13 @@ fn check(section: &mut Section<'_, '_>, of: &Source, known: &Known<'_>) {
         section.warn("of", &format!("the tenant's `{list}` do not list {id}, so nothing is known of its figures"));
     }
     if let Some(Whom::Agent(_)) = of.whom() {
-        let fault = Fault::new("watches one agent").advise("watch a team; `report trend` looks at an agent's time when it is asked to");
+        let fault = Fault::new("watches one agent")
+            .advise("watch a team; `report trend` looks at an agent's time when it is asked to");
         section.complain("of", fault);
     }
     if of.bucket() == Bucket::Quarter && of.whom() == Some(&Whom::Everyone) {
-        let fault = Fault::new("watches quarters of an hour of everyone").advise("name a team, or watch days (without -15m)");
+        let fault =
+            Fault::new("watches quarters of an hour of everyone").advise("name a team, or watch days (without -15m)");
         section.complain("of", fault);
     }
 }

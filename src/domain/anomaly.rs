@@ -154,7 +154,8 @@ fn expected(before: &[TrendPoint], point: &TrendPoint, odd: Anomaly, window: usi
     match (odd.baseline, point.season) {
         (Baseline::Season, Some(season)) => season.expected,
         _ => {
-            let values: Vec<f64> = before[before.len().saturating_sub(window)..].iter().map(|point| point.value).collect();
+            let values: Vec<f64> =
+                before[before.len().saturating_sub(window)..].iter().map(|point| point.value).collect();
             mean(&values)
         }
     }
@@ -274,8 +275,13 @@ pub(crate) mod tests {
         }
     }
 
-    fn told(values: &[Option<f64>], open: Option<AnomalyRecord>, through: i64) -> Vec<(&'static str, i64, AnomalyKind)> {
-        let samples: Vec<Sample> = (0..).zip(values).map(|(place, value)| Sample { at: at(place), value: *value }).collect();
+    fn told(
+        values: &[Option<f64>],
+        open: Option<AnomalyRecord>,
+        through: i64,
+    ) -> Vec<(&'static str, i64, AnomalyKind)> {
+        let samples: Vec<Sample> =
+            (0..).zip(values).map(|(place, value)| Sample { at: at(place), value: *value }).collect();
         let (watched, mut number) = (watched(), 0_u128);
         let now = at(i64::try_from(values.len()).expect("few"));
         let points = trend(&samples, &watched.settings());
@@ -320,8 +326,10 @@ pub(crate) mod tests {
 
     #[test]
     fn what_was_expected_is_what_it_was_judged_by() {
-        let samples: Vec<Sample> =
-            (0..).zip([10.0, 12.0, 11.0, 40.0]).map(|(place, value)| Sample { at: at(place), value: Some(value) }).collect();
+        let samples: Vec<Sample> = (0..)
+            .zip([10.0, 12.0, 11.0, 40.0])
+            .map(|(place, value)| Sample { at: at(place), value: Some(value) })
+            .collect();
         let points = trend(&samples, &watched().settings());
         let steps = follow((&"acme".into(), &watched()), None, &points, at(-1), at(4), || AnomalyId(uuid::Uuid::nil()));
         let [Step::Begins(record)] = &steps[..] else { panic!("{steps:?}") };

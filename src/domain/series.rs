@@ -202,9 +202,10 @@ impl FromStr for Source {
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         match kind {
             "skill" | "queue" => {
-                let (id, figure) = rest.rsplit_once(':').filter(|(id, _)| !id.is_empty()).ok_or_else(|| {
-                    format!("`{kind}` wants an id and a figure, as in {kind}:1001:service_level")
-                })?;
+                let (id, figure) = rest
+                    .rsplit_once(':')
+                    .filter(|(id, _)| !id.is_empty())
+                    .ok_or_else(|| format!("`{kind}` wants an id and a figure, as in {kind}:1001:service_level"))?;
                 if kind == "skill" { Self::skill(id.into(), figure) } else { Self::queue(id.into(), figure) }
             }
             _ => {
@@ -221,7 +222,9 @@ impl FromStr for Source {
                     None if text == kind => Whom::Everyone,
                     Some(("team", team)) if !team.trim().is_empty() => Whom::Team(TeamName::new(team)),
                     Some(("agent", agent)) if !agent.trim().is_empty() => Whom::Agent(AgentId::new(agent)),
-                    Some(_) | None => return Err(format!("`{kind}` is of everyone, or as in {kind}:team:Care, {kind}:agent:u_0001")),
+                    Some(_) | None => {
+                        return Err(format!("`{kind}` is of everyone, or as in {kind}:team:Care, {kind}:agent:u_0001"));
+                    }
                 };
                 Ok(make(whom, bucket))
             }

@@ -238,7 +238,9 @@ pub fn trend(samples: &[Sample], settings: &TrendSettings) -> Vec<TrendPoint> {
             z_score,
             season,
             usual: match season {
-                Some(season) => season.score.map(|_| Usual::around(season.expected, SEASONAL_THRESHOLD * season.spread)),
+                Some(season) => {
+                    season.score.map(|_| Usual::around(season.expected, SEASONAL_THRESHOLD * season.spread))
+                }
                 None => spread.map(|(mean, deviation)| Usual::around(mean, settings.threshold * deviation)),
             },
             anomaly: anomaly(z_score, season, settings.threshold),

@@ -9,8 +9,8 @@ use crate::domain::planner::DecideSettings;
 use crate::domain::policy::{OnContact, UnscheduledForbids};
 use crate::domain::rule::check::Capabilities;
 use crate::domain::rule::compile::RuleSet;
-use crate::domain::rule::subjects::Subject;
 use crate::domain::rule::shelf::{Base, Edition, Listed, Shelf, join};
+use crate::domain::rule::subjects::Subject;
 use crate::domain::rule::{Rule, RuleComplaint};
 use crate::platform::retry::RetryCurve;
 

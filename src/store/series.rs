@@ -139,7 +139,8 @@ impl Reader {
                 let is_last = u32::try_from(page.len()).is_ok_and(|found| found < AGENTS_AT_ONCE);
                 for (agent, days) in page {
                     let of_basis = bases.get(&agent);
-                    for (day, _, sums) in days.iter().filter(|(_, by, _)| of_basis.is_some_and(|basis| **basis == **by)) {
+                    for (day, _, sums) in days.iter().filter(|(_, by, _)| of_basis.is_some_and(|basis| **basis == **by))
+                    {
                         added.entry(*day).or_default().add(sums);
                     }
                     after = agent;
@@ -300,7 +301,9 @@ mod tests {
         let first = quarters.take(&[point(0, &[4, 8]), point(2700, &[10])], 0);
         let last = quarters.take(&[point(2730, &[20]), point(3600, &[])], 0);
         assert_eq!([first, last].map(|at| at.map(UtcMicros::as_micros)), [Some(2_700_000_000), Some(3_600_000_000)]);
-        let told = |samples: &[Sample]| -> Vec<_> { samples.iter().map(|s| (s.at.as_micros() / QUARTER_US, s.value)).collect() };
+        let told = |samples: &[Sample]| -> Vec<_> {
+            samples.iter().map(|s| (s.at.as_micros() / QUARTER_US, s.value)).collect()
+        };
         let samples = quarters.samples(Unit::Count);
         assert_eq!(told(&samples), [(0, Some(6.0)), (1, None), (2, None), (3, Some(15.0)), (4, None)]);
         assert_eq!(told(&trimmed(samples)), [(0, Some(6.0)), (1, None), (2, None), (3, Some(15.0))]);

@@ -158,12 +158,7 @@ async fn newest(reader: &Reader, tenant: &TenantId, source: &Source) -> anyhow::
     Ok(newest.unwrap_or(UtcMicros::EPOCH + USUAL_SPAN))
 }
 
-fn write(
-    trend: &SeriesTrend,
-    tenant: &TenantId,
-    args: &TrendArgs,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
+fn write(trend: &SeriesTrend, tenant: &TenantId, args: &TrendArgs, out: &mut impl Write) -> anyhow::Result<()> {
     match args.output {
         ReportOutput::Json => {
             let source = &trend.source;

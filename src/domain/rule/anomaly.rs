@@ -61,7 +61,10 @@ impl AnomalyTest {
 pub(super) fn read(asked: &AnomalyConditions) -> Result<AnomalyTest, Vec<(&'static str, String)>> {
     let mut wrong = Vec::new();
     if asked.series.trim().is_empty() {
-        wrong.push(("anomaly.series", "an empty id names nothing; write the id of one of the tenant's [[tenants.series]]".to_owned()));
+        wrong.push((
+            "anomaly.series",
+            "an empty id names nothing; write the id of one of the tenant's [[tenants.series]]".to_owned(),
+        ));
     }
     let kind = asked.kind.as_deref().and_then(|word| {
         let found = AnomalyKind::ALL.into_iter().find(|kind| kind.word() == word);
@@ -105,7 +108,8 @@ mod tests {
         let test = read(&asked("voice", Some("spike"), "30m")).expect("sound");
         assert_eq!(test.wanted(), "a spike of voice within 30m");
         let watched = vec!["voice".into()];
-        let open = Anomalies { watched: watched.clone(), recent: vec![record("voice", AnomalyKind::Spike, 10, 10, None)] };
+        let open =
+            Anomalies { watched: watched.clone(), recent: vec![record("voice", AnomalyKind::Spike, 10, 10, None)] };
         let over =
             Anomalies { watched: watched.clone(), recent: vec![record("voice", AnomalyKind::Spike, 10, 10, Some(11))] };
         let drop = Anomalies { watched, recent: vec![record("voice", AnomalyKind::Drop, 10, 10, Some(11))] };

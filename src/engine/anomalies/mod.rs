@@ -116,7 +116,8 @@ impl Watch {
     pub async fn load(link: Arc<Link>) -> anyhow::Result<Self> {
         let (reader, tenant) = (&link.reader, &link.tenant);
         let left = reader.open_anomalies(tenant).await.context("the anomalies that are not over")?;
-        let known = last_found(reader, tenant, &link.watched.borrow().clone(), link.clock.now()).await;
+        let watched = link.watched.borrow().clone();
+        let known = last_found(reader, tenant, &watched, link.clock.now()).await;
         link.anomalies.send_replace(Arc::new(known.context("the anomalies of the last week")?));
         Ok(Self { link, followed: Vec::new(), left })
     }
@@ -252,7 +253,9 @@ impl Watch {
                 Step::Begins(record) => {
                     tracing::info!(tenant = %self.link.tenant, %series, value = short(*value), "a watched series is odd: {record}");
                 }
-                Step::Ends(_) => tracing::info!(tenant = %self.link.tenant, %series, "the anomaly of a watched series is over"),
+                Step::Ends(_) => {
+                    tracing::info!(tenant = %self.link.tenant, %series, "the anomaly of a watched series is over")
+                }
                 Step::GoesOn(_) => {}
             }
         }

@@ -78,7 +78,7 @@ pub async fn run(
     };
     let mut sides: Vec<Replay> = std::iter::once(&kit.replayed).chain(&kit.present).map(side).collect();
     let step = step_for(agents.len(), span.1.since(span.0));
-    let anomalies = known_anomalies(reader, tenant, span).await?;
+    let anomalies = known_anomalies(reader, tenant, kit, span).await?;
     for side in &mut sides {
         side.set_anomalies(anomalies.clone());
     }
@@ -109,12 +109,17 @@ fn excused(exceptions: &[Exception], agent: &Agent) -> Vec<crate::domain::schedu
     excused_spans(exceptions, &agent.id, agent.team.as_ref())
 }
 
-/// What was found of watched series in a span and up to a week before. Whatever was found of a series counts as watched: the store does not
-/// say what else was.
-async fn known_anomalies(reader: &Reader, tenant: &TenantId, (from, to): Span) -> Result<Arc<Anomalies>, ReadError> {
+/// What was found of watched series in a span and up to a week before. Watched are those of now and those of which something was found.
+async fn known_anomalies(
+    reader: &Reader,
+    tenant: &TenantId,
+    kit: &TrialKit,
+    (from, to): Span,
+) -> Result<Arc<Anomalies>, ReadError> {
     let mut recent = reader.anomalies_since(tenant, from - Anomalies::KEPT).await?;
     recent.retain(|record| record.found_at < to);
-    let mut watched: Vec<_> = recent.iter().map(|record| record.series.clone()).collect();
+    let found = recent.iter().map(|record| &record.series);
+    let mut watched: Vec<_> = found.chain(&kit.series).cloned().collect();
     watched.sort_unstable();
     watched.dedup();
     Ok(Arc::new(Anomalies { watched, recent }))

@@ -12,10 +12,10 @@ use std::path::{Path as FilePath, PathBuf};
 use tokio::io::AsyncReadExt as _;
 use utoipa::{IntoParams, ToSchema};
 
+use super::trends::{beyond_teams, sees_series};
 use crate::domain::ids::{JobId, ReportRunId, TeamName, TenantId};
 use crate::domain::report_run::{Format, Kind, ReportRun, RunStatus};
 use crate::domain::time::UtcMicros;
-use super::trends::{beyond_teams, sees_series};
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Asked, Path, Query};
 use crate::http::problem::{Code, Problem};

@@ -35,7 +35,8 @@ pub(in crate::http) fn sees_series(caller: &Caller, tenant: &TenantId, source: &
 
 /// What whoever is bound to teams is told of another series.
 pub(in crate::http) fn beyond_teams(source: &Source) -> Problem {
-    let detail = format!("{source} is of others than the teams within your reach: name one of these, as in adherence:team:NAME");
+    let detail =
+        format!("{source} is of others than the teams within your reach: name one of these, as in adherence:team:NAME");
     Problem::of(Code::NotPermitted, detail)
 }
 

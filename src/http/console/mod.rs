@@ -21,6 +21,7 @@ mod changes;
 mod exceptions;
 mod failure;
 mod filter;
+mod line_chart;
 mod live;
 mod picture;
 mod preferences;
@@ -35,6 +36,7 @@ mod templates;
 mod thresholds;
 mod timeline;
 mod times;
+mod trends;
 mod wallboard;
 mod webhooks;
 mod words;
@@ -65,6 +67,7 @@ pub(super) fn rows() -> Vec<Row> {
         page("/exceptions/new", get(exceptions::new)),
         page("/reports", get(reports::show)),
         page("/reports/compliance.csv", get(reports::download)).of(Kind::Lasting),
+        page("/trends", get(trends::show)).of(Kind::Long),
         page("/audit", get(audit::show)),
         page("/webhooks", get(webhooks::list)),
         page("/webhooks/{id}", get(webhooks::deliveries)),

@@ -24,6 +24,8 @@ pub(super) enum Place {
     Exceptions,
     /// Reports to run and take along.
     Reports,
+    /// How figures move, and what is odd.
+    Trends,
     /// The audit chain.
     Audit,
     /// Webhooks and their deliveries.
@@ -36,7 +38,7 @@ pub(super) enum Place {
 
 impl Place {
     /// Those of the navigation, in its order.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Live,
         Self::Wallboard,
         Self::Changes,
@@ -44,6 +46,7 @@ impl Place {
         Self::Approvals,
         Self::Exceptions,
         Self::Reports,
+        Self::Trends,
         Self::Audit,
         Self::Webhooks,
         Self::System,
@@ -59,6 +62,7 @@ impl Place {
             Self::Approvals => "Approvals",
             Self::Exceptions => "Exceptions",
             Self::Reports => "Reports",
+            Self::Trends => "Trends",
             Self::Audit => "Audit",
             Self::Webhooks => "Webhooks",
             Self::System => "System",
@@ -76,6 +80,7 @@ impl Place {
             Self::Approvals => "/approvals",
             Self::Exceptions => "/exceptions",
             Self::Reports => "/reports",
+            Self::Trends => "/trends",
             Self::Audit => "/audit",
             Self::Webhooks => "/webhooks",
             Self::System => "/system",
@@ -94,6 +99,7 @@ impl Place {
             | Self::Rules
             | Self::Approvals
             | Self::Exceptions
+            | Self::Trends
             | Self::Webhooks
             | Self::System
             | Self::Account => Right::Read,

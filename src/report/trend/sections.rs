@@ -44,7 +44,12 @@ const POINTS: Section = Section {
     title: "Values",
     columns: &[
         column("at", "From", CellKind::Instant, "where the quarter of an hour or the day begins"),
-        column("value", "Value", CellKind::Number, "the mean of a quarter's reads, or the share that the seconds of all come to"),
+        column(
+            "value",
+            "Value",
+            CellKind::Number,
+            "the mean of a quarter's reads, or the share that the seconds of all come to",
+        ),
         column(
             "movingAverage",
             "Moving average",

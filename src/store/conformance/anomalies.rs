@@ -38,7 +38,8 @@ async fn an_anomaly_is_told_once_and_stands_as_it_stood_last(place: Place) {
     let store = place.open().await;
     let (writer, reader) = (store.writer(), store.reader());
     let commit = async |anomalies: Vec<AnomalyRecord>| writer.commit(Commit { anomalies, ..Commit::default() }).await;
-    let [first, other, last] = [record("voice", 1000, None), record("chat", 2000, Some(2100)), record("voice", 3000, None)];
+    let [first, other, last] =
+        [record("voice", 1000, None), record("chat", 2000, Some(2100)), record("voice", 3000, None)];
     let elsewhere = AnomalyRecord { tenant: "globex".into(), ..record("voice", 1000, None) };
     commit(vec![first.clone(), other.clone(), elsewhere]).await.expect("commits");
     let ended = AnomalyRecord { last_at: at(900), seen_at: at(1900), ended_at: Some(at(2800)), ..first.clone() };

@@ -7,7 +7,7 @@ use super::browser::{Browser, axe};
 use super::{floor, picture, signed_in};
 
 /// The pages that need nothing but a tenant.
-pub(super) const PAGES: [(&str, &str); 15] = [
+pub(super) const PAGES: [(&str, &str); 16] = [
     ("live", "/"),
     ("wallboard", "/wallboard"),
     ("agent", "/agents/u_0001"),
@@ -19,6 +19,7 @@ pub(super) const PAGES: [(&str, &str); 15] = [
     ("exceptions", "/exceptions"),
     ("exception-new", "/exceptions/new"),
     ("reports", "/reports"),
+    ("trends", "/trends"),
     ("audit", "/audit"),
     ("webhooks", "/webhooks"),
     ("system", "/system"),
@@ -29,7 +30,7 @@ pub(super) const PAGES: [(&str, &str); 15] = [
 const SIZES: [(u32, u32); 2] = [(1280, 900), (390, 844)];
 
 /// What axe-core finds wrong with the page as it is.
-async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
+pub(super) async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
     browser.run(axe, &[]).await;
     let script = "const done = arguments[arguments.length - 1];
         axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
@@ -40,7 +41,7 @@ async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
 }
 
 /// How far the page is wider than the window.
-async fn overhang(browser: &Browser) -> i64 {
+pub(super) async fn overhang(browser: &Browser) -> i64 {
     let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
     browser.run(script, &[]).await.as_i64().expect("pixels")
 }

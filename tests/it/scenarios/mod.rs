@@ -1,6 +1,7 @@
 //! The whole daemon against the simulator, over real HTTP, on a fast clock. Each ends by reckoning the daemon's store against
 //! the simulator's log; `docs/testing.md` says how they are run and what the full-size ones took.
 
+pub mod anomalies;
 mod api;
 mod approvals;
 mod breaker;
