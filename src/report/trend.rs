@@ -26,8 +26,7 @@ pub struct SeriesTrend {
 }
 
 impl SeriesTrend {
-    /// Reads the series from one instant up to another and judges it. Values from before are not looked at. Days and hours are those of the
-    /// settings' zone, of UTC without one.
+    /// Reads the series from one instant up to another, by the days of a zone, and judges it. Values from before are not looked at.
     ///
     /// # Errors
     /// The store could not be read, or the span is too long for what is asked.
@@ -35,11 +34,10 @@ impl SeriesTrend {
         reader: &Reader,
         tenant: &TenantId,
         source: &Source,
-        span: (UtcMicros, UtcMicros),
+        (span, zone): ((UtcMicros, UtcMicros), &TimeZone),
         settings: &TrendSettings,
     ) -> Result<Self, SeriesError> {
-        let zone = settings.zone.clone().unwrap_or(TimeZone::UTC);
-        let samples = reader.samples(tenant, source, span, &zone).await?;
+        let samples = reader.samples(tenant, source, span, zone).await?;
         let points = trend(&samples, settings);
         let gaps = u64::try_from(samples.len() - points.len()).unwrap_or(u64::MAX);
         Ok(Self { source: source.clone(), points, gaps })

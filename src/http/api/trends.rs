@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -54,8 +55,10 @@ pub(in crate::http) struct TrendQuery {
     from: Option<UtcMicros>,
     /// To here; to now without it.
     to: Option<UtcMicros>,
-    /// By this zone's clock a quarter hour of a weekday is the same one in every week; UTC without it.
+    /// The zone of its days, weekdays and hours; UTC without it.
     zone: Option<String>,
+    /// Whether what earlier weeks brought in that quarter hour of that weekday decides, once four of them are known; it does without it.
+    seasonal: Option<bool>,
     /// Values that the moving average and the z-score look at; 3 without it, 2 to 1000.
     window: Option<usize>,
     /// A z-score beyond this is odd; 2 without it.
@@ -109,10 +112,10 @@ pub(in crate::http) async fn show(
     } else if !sees_series(&caller, &query.tenant, &source) {
         return Err(beyond_teams(&source));
     }
-    let settings = query.settings()?;
+    let (settings, zone) = query.settings()?;
     let to = query.to.unwrap_or_else(|| state.live.clock().0);
     let (from, to) = span(query.from.unwrap_or(to - USUAL_SPAN), to, LONGEST_DAYS)?;
-    let read = SeriesTrend::read(&state.reader, &query.tenant, &source, (from, to), &settings).await;
+    let read = SeriesTrend::read(&state.reader, &query.tenant, &source, ((from, to), &zone), &settings).await;
     let SeriesTrend { source, points, gaps } = read.map_err(|error| match error {
         SeriesError::Read(error) => error.into(),
         error @ (SeriesError::TooLong | SeriesError::TooMuch { .. }) => Problem::bad_request(error.to_string()),
@@ -131,7 +134,8 @@ pub(in crate::http) async fn show(
 }
 
 impl TrendQuery {
-    fn settings(&self) -> Result<TrendSettings, Problem> {
+    /// What it is judged by, and the zone of its days.
+    fn settings(&self) -> Result<(TrendSettings, TimeZone), Problem> {
         let window = self.window.unwrap_or(WINDOW);
         if !(2..=1000).contains(&window) {
             return Err(Problem::bad_request("window: expects 2 to 1000"));
@@ -141,10 +145,10 @@ impl TrendQuery {
             return Err(Problem::bad_request("threshold: expects a number greater than 0, such as 2.0"));
         }
         let zone = self.zone.as_deref().unwrap_or("UTC");
-        let zone = jiff::tz::TimeZone::get(zone).map_err(|_| {
+        let zone = TimeZone::get(zone).map_err(|_| {
             Problem::bad_request(format!("zone: there is no time zone {zone:?}; write one such as Europe/Berlin"))
         })?;
-        Ok(TrendSettings { window, threshold, zone: Some(zone) })
+        Ok((TrendSettings { window, threshold, zone: self.seasonal.unwrap_or(true).then(|| zone.clone()) }, zone))
     }
 }
 

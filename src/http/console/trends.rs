@@ -27,6 +27,9 @@ const SPANS: [u32; 4] = [1, 7, 28, 60];
 /// The one that it begins with.
 const USUAL_DAYS: u32 = 7;
 
+/// Values of the moving average of what is not watched.
+const USUAL_WINDOW: u16 = 3;
+
 /// Rows of the table behind the drawing.
 const MOST_ROWS: usize = 700;
 
@@ -72,6 +75,10 @@ struct Trend {
 struct Watched {
     id: String,
     of: String,
+    window: u16,
+    threshold: f64,
+    seasonal: bool,
+    zone: String,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +120,8 @@ struct TrendsPage {
     chosen: String,
     days: u32,
     trend: Option<Trend>,
+    /// Values that the moving average is of.
+    window: u16,
     chart: Option<LineChart>,
     anomalies: Vec<Anomaly>,
     older: Option<String>,
@@ -179,9 +188,10 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
         None => groups.iter().find_map(|group| group.series.first()).map(|(of, _)| of.clone()),
     };
     let trend = match &chosen {
-        Some(chosen) => Some(read_trend(&state, &ask, chosen, days).await?),
+        Some(chosen) => Some(read_trend(&state, &ask, chosen, days, watched_as(&watched, chosen)).await?),
         None => None,
     };
+    let window = chosen.as_deref().and_then(|chosen| watched_as(&watched, chosen)).map_or(USUAL_WINDOW, |one| one.window);
     let query = [("limit", "20"), ("cursor", ask.value("cursor").unwrap_or_default())];
     let want = Want { route: "/api/v1/anomalies", id: None, query: &query };
     let Anomalies { anomalies, next } = read(&state, &ask, want, anomalies).await?;
@@ -199,6 +209,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
         chosen: chosen.unwrap_or_default(),
         days,
         trend,
+        window,
         chart,
         anomalies,
         older,
@@ -206,8 +217,19 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
     }))
 }
 
+/// As what a series is watched, where it is.
+fn watched_as<'w>(watched: &'w [Watched], of: &str) -> Option<&'w Watched> {
+    watched.iter().find(|one| one.of == of)
+}
+
 /// The trend over the last so many days. What is looked at before shows what is usual, and is not drawn.
-async fn read_trend(state: &ApiState, ask: &Ask, series: &str, days: u32) -> Result<Trend, Failure> {
+async fn read_trend(
+    state: &ApiState,
+    ask: &Ask,
+    series: &str,
+    days: u32,
+    watched: Option<&Watched>,
+) -> Result<Trend, Failure> {
     const DAY: std::time::Duration = std::time::Duration::from_hours(24);
     let source: Source = series.parse().map_err(|error| Problem::bad_request(format!("series: {error}")))?;
     let shown = ask.now - DAY * days;
@@ -217,7 +239,18 @@ async fn read_trend(state: &ApiState, ask: &Ask, series: &str, days: u32) -> Res
         _ => (ask.now - DAY * 60).min(shown),
     };
     let (from, to, zone) = (looks_back.to_string(), ask.now.to_string(), ask.times.zone_of(None));
-    let query = [("series", series), ("from", &from), ("to", &to), ("zone", super::times::name(&zone))];
+    // A watched series is judged as the daemon judges it.
+    let as_watched = watched.map(|one| (one.window.to_string(), one.threshold.to_string(), one.seasonal.to_string()));
+    let (window, threshold, seasonal) = as_watched.unwrap_or_default();
+    let query = [
+        ("series", series),
+        ("from", &*from),
+        ("to", &to),
+        ("zone", watched.map_or_else(|| super::times::name(&zone), |one| &one.zone)),
+        ("window", &window),
+        ("threshold", &threshold),
+        ("seasonal", &seasonal),
+    ];
     let want = Want { route: "/api/v1/trend", id: None, query: &query };
     let mut read: Trend = read(state, ask, want, trend).await?;
     read.points.retain(|point| point.at >= shown);

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::tz::TimeZoneDatabase;
-
 use super::SeriesTrend;
 use crate::domain::series::Source;
 use crate::domain::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
@@ -136,12 +134,13 @@ pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, Re
 pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
     let source = source(&request.filters)?;
     let from = request.from.unwrap_or_else(|| request.to - USUAL_SPAN);
+    let zone = request.time_zone();
     let settings = TrendSettings {
         window: request.filters.window.unwrap_or(WINDOW),
         threshold: request.filters.threshold.unwrap_or(THRESHOLD),
-        zone: TimeZoneDatabase::bundled().get(&request.zone).ok(),
+        zone: Some(zone.clone()),
     };
-    let trend = SeriesTrend::read(reader, &request.tenant, &source, (from, request.to), &settings).await?;
+    let trend = SeriesTrend::read(reader, &request.tenant, &source, ((from, request.to), &zone), &settings).await?;
     sink.section(&SUMMARY)?;
     sink.row(&[
         Cell::text(source.figure()),
