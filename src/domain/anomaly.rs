@@ -151,14 +151,11 @@ pub fn follow(
 }
 
 fn expected(before: &[TrendPoint], point: &TrendPoint, odd: Anomaly, window: usize) -> f64 {
-    match (odd.baseline, point.season) {
-        (Baseline::Season, Some(season)) => season.expected,
-        _ => {
-            let values: Vec<f64> =
-                before[before.len().saturating_sub(window)..].iter().map(|point| point.value).collect();
-            mean(&values)
-        }
+    if let (Baseline::Season, Some(season)) = (odd.baseline, point.season) {
+        return season.expected;
     }
+    let values: Vec<f64> = before[before.len().saturating_sub(window)..].iter().map(|point| point.value).collect();
+    mean(&values)
 }
 
 /// No value has come for so long that what was odd last says nothing of now.

@@ -101,7 +101,14 @@ pub struct Commit {
 impl Commit {
     /// Nothing would be written.
     pub fn is_empty(&self) -> bool {
-        let Self {
+        macro_rules! all_empty {
+            ($($field:ident),+) => {{
+                // A field that is left out does not compile.
+                let Self { $($field),+ } = self;
+                $($field.is_empty())&&+
+            }};
+        }
+        all_empty!(
             agents,
             history,
             transitions,
@@ -131,38 +138,8 @@ impl Commit {
             skills,
             agent_skills,
             adherence,
-            access,
-        } = self;
-        agents.is_empty()
-            && history.is_empty()
-            && transitions.is_empty()
-            && calls.is_empty()
-            && audit.is_empty()
-            && notes.is_empty()
-            && events.is_empty()
-            && outbox.is_empty()
-            && counters.is_empty()
-            && memory.is_empty()
-            && skill_figures.is_empty()
-            && queue_figures.is_empty()
-            && subscriptions.is_empty()
-            && idempotency.is_empty()
-            && rules.is_empty()
-            && tenant_status.is_empty()
-            && jobs.is_empty()
-            && job_runs.is_empty()
-            && editions.is_empty()
-            && findings.is_empty()
-            && report_runs.is_empty()
-            && anomalies.is_empty()
-            && exceptions.is_empty()
-            && heads.is_empty()
-            && pruned.is_empty()
-            && change_sets.is_empty()
-            && skills.is_empty()
-            && agent_skills.is_empty()
-            && adherence.is_empty()
-            && access.is_empty()
+            access
+        )
     }
 }
 

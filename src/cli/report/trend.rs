@@ -113,7 +113,8 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
         return Err(usage(format!("--from {from} to --to {to} is more than {SERIES_DAYS} days")));
     }
     let to = to.min(from + Duration::from_secs(SERIES_DAYS * 86_400));
-    let settings = TrendSettings { window: usize::from(args.window), threshold: args.threshold, zone: Some(zone.clone()) };
+    let settings =
+        TrendSettings { window: usize::from(args.window), threshold: args.threshold, zone: Some(zone.clone()) };
     let trend = SeriesTrend::read(&reader, tenant, &source, ((from, to), &zone), &settings).await;
     reader.close().await;
     let trend = trend.map_err(|error| match error {

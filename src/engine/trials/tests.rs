@@ -138,7 +138,8 @@ async fn anomalies_count_from_when_they_were_found() {
     let commit = Commit { anomalies: vec![record], ..Commit::default() };
     place.store.writer().commit(commit).await.expect("commits");
     let tried = async |more: &str, span: Span| {
-        let text = RULE.replace("for = \"2m\"", &format!("anomaly = {{ series = \"voice\", {more} within = \"20m\" }}"));
+        let text =
+            RULE.replace("for = \"2m\"", &format!("anomaly = {{ series = \"voice\", {more} within = \"20m\" }}"));
         let kit = TrialKit::prepare(&settings(&[]), &[], &TrialWish::Text(text)).expect("sound");
         let pace = Pace { stop: &CancellationToken::new(), progress: &|_| {} };
         replay(place.store.reader(), &"acme".into(), &kit, span, &pace).await.expect("tried")

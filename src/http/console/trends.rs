@@ -191,7 +191,8 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
         Some(chosen) => Some(read_trend(&state, &ask, chosen, days, watched_as(&watched, chosen)).await?),
         None => None,
     };
-    let window = chosen.as_deref().and_then(|chosen| watched_as(&watched, chosen)).map_or(USUAL_WINDOW, |one| one.window);
+    let window =
+        chosen.as_deref().and_then(|chosen| watched_as(&watched, chosen)).map_or(USUAL_WINDOW, |one| one.window);
     let query = [("limit", "20"), ("cursor", ask.value("cursor").unwrap_or_default())];
     let want = Want { route: "/api/v1/anomalies", id: None, query: &query };
     let Anomalies { anomalies, next } = read(&state, &ask, want, anomalies).await?;

@@ -103,7 +103,12 @@ fn build(agents: &[AgentDraw], now: UtcMicros) -> Roster {
     }
     // Odd until a part of the day, so that some passes see it.
     let found = at("00:00").offset(4 * 3_600_000_000);
-    let record = AnomalyRecord { found_at: found, seen_at: found, ended_at: Some(at("09:00")), ..anomaly_record("voice", AnomalyKind::Drop, 1, 1, None) };
+    let record = AnomalyRecord {
+        found_at: found,
+        seen_at: found,
+        ended_at: Some(at("09:00")),
+        ..anomaly_record("voice", AnomalyKind::Drop, 1, 1, None)
+    };
     roster.set_anomalies(Arc::new(Anomalies { watched: vec!["voice".into()], recent: vec![record] }));
     roster
 }
