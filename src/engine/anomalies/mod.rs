@@ -254,7 +254,7 @@ impl Watch {
                     tracing::info!(tenant = %self.link.tenant, %series, value = short(*value), "a watched series is odd: {record}");
                 }
                 Step::Ends(_) => {
-                    tracing::info!(tenant = %self.link.tenant, %series, "the anomaly of a watched series is over")
+                    tracing::info!(tenant = %self.link.tenant, %series, "the anomaly of a watched series is over");
                 }
                 Step::GoesOn(_) => {}
             }

@@ -37,7 +37,7 @@ const MOST_ROWS: usize = 700;
 const MOST_OFFERED: usize = 40;
 
 #[derive(Deserialize)]
-struct Value {
+struct Read {
     at: UtcMicros,
     value: f64,
     moving_average: f64,
@@ -67,7 +67,7 @@ struct Trend {
     share: bool,
     from: UtcMicros,
     to: UtcMicros,
-    points: Vec<Value>,
+    points: Vec<Read>,
     gaps: u64,
 }
 
@@ -134,7 +134,7 @@ impl TrendsPage {
     }
 
     /// The rows behind the drawing, the newest first.
-    fn rows(trend: &Trend) -> impl Iterator<Item = &Value> {
+    fn rows(trend: &Trend) -> impl Iterator<Item = &Read> {
         trend.points.iter().rev().take(MOST_ROWS)
     }
 
@@ -261,7 +261,7 @@ async fn read_trend(
 
 fn points(trend: &Trend) -> Vec<Point> {
     let odd = |odd: &OddValue| if odd.kind == "SPIKE" { Odd::Spike } else { Odd::Drop };
-    let point = |value: &Value| Point {
+    let point = |value: &Read| Point {
         at: value.at,
         value: value.value,
         average: value.moving_average,
