@@ -569,7 +569,8 @@ async fn series_of_agents_equal_a_recount_of_the_segments() {
         let read = samples(&scene, "adherence").await;
         // The last day is over and not yet settled for all.
         assert!(read.len() >= 3, "{seed}: {read:?}");
-        for day in (0..3).map(|day| minute(day * 1440)) {
+        // The first day of whoever lives east of the zone begins before the span of the report.
+        for day in (1..3).map(|day| minute(day * 1440)) {
             let date = day.timestamp().to_zoned(TimeZone::UTC).date();
             let (read, counted) = (read.get(&day.as_micros()).copied(), by_day[&date].adherence());
             assert!(
