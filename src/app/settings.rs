@@ -104,6 +104,7 @@ pub fn tenant_settings(config: &Config, tenant: &Tenant) -> Result<TenantSetting
             adherence: tenant.adherence.clone(),
             ..DecideSettings::default()
         },
+        series: tenant.series.clone().into(),
     })
 }
 

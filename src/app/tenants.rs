@@ -23,6 +23,7 @@ use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
 use crate::engine::adherence_days::{self, DaysParts};
 use crate::engine::analytics::{self, Analytics};
+use crate::engine::anomalies;
 use crate::engine::calls::Purse;
 use crate::engine::crew::Crew;
 use crate::engine::deliver::{self, DeliverParts};
@@ -140,6 +141,7 @@ impl TenantList {
         for Made { tenant, tenancy, .. } in &self.made {
             tenancy.link.thresholds.send_replace(Arc::new(tenant.thresholds.clone()));
             tenancy.link.queries.send_replace(queries(tenant));
+            tenancy.link.watched.send_replace(tenant.series.clone().into());
         }
         self.tools.live.keep(&self.made.iter().map(|made| made.tenant.id.clone()).collect());
         self.tools.directory.put(self.made.iter().map(|made| made.tenancy.link.clone()));
@@ -168,6 +170,8 @@ impl TenantList {
             budget: std::sync::Mutex::new(Budget::closed()),
             reporting_budget: std::sync::Mutex::new(Budget::closed()),
             figures: watch::Sender::default(),
+            watched: watch::Sender::new(tenant.series.clone().into()),
+            anomalies: watch::Sender::default(),
             thresholds: watch::Sender::new(Arc::new(tenant.thresholds.clone())),
             queries: watch::Sender::new(queries(tenant)),
             offset: std::sync::Mutex::default(),
@@ -205,6 +209,7 @@ impl Tenancy {
         let (feed_link, feed_settings) = (link.clone(), settings.clone());
         let (figures_link, figures_settings) = (link.clone(), settings.clone());
         let (analytics_link, desk) = (link.clone(), self.analytics.clone());
+        let (watch_link, watch_settings) = (link.clone(), settings.clone());
         let (days_settings, days) = (
             settings.clone(),
             DaysParts {
@@ -219,6 +224,7 @@ impl Tenancy {
         spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
         spawn.worker("figures", move |soft| figures::run(figures_link.clone(), figures_settings.clone(), soft));
         spawn.worker("analytics", move |soft| analytics::run(analytics_link.clone(), desk.clone(), soft));
+        spawn.worker("anomalies", move |soft| anomalies::run(watch_link.clone(), watch_settings.clone(), soft));
         spawn.worker("adherence days", move |soft| adherence_days::run(days.clone(), days_settings.clone(), soft));
         spawn.worker("sight", move |soft| sight::run(link.clone(), settings.clone(), roster.clone(), soft));
     }

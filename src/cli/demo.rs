@@ -223,11 +223,14 @@ fn configuration(
     let mut secrets = vec![(HOOK_SECRET.to_owned(), hook_secret)];
     for (number, tenant) in description.tenants.iter().enumerate() {
         let skills: Vec<String> = tenant.skills.iter().map(|skill| skill.id.to_string()).collect();
+        let watched = skills.first().map_or_else(String::new, |id| {
+            format!("[[tenants.series]]\nid = \"first-line\"\nof = \"skill:{id}:contacts_queued\"\n")
+        });
         let _ = write!(
             text,
             "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = {secret:?} }}\n\
              skills = {skills:?}\n\
-             [tenants.automation]\nenforce = [\"all\"]\n",
+             [tenants.automation]\nenforce = [\"all\"]\n{watched}",
             id = tenant.id.as_str(),
             base = description.base_url,
             client = tenant.client_id,

@@ -21,6 +21,7 @@ use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::shelf::Listed;
 use crate::domain::time::{UtcMicros, rough_duration_text};
 use crate::domain::words::count;
+use crate::engine::anomalies::last_found;
 use crate::engine::figures::last_stored;
 use crate::engine::picture::{Picture, mark_excused, read_picture};
 use crate::engine::settings::TenantSettings;
@@ -131,6 +132,7 @@ async fn plan(
     mark_excused(reader, &mut picture.roster, now).await?;
     // Figures have their age in the store: old ones are undecided here as in the daemon.
     picture.roster.set_figures(Arc::new(last_stored(reader, &tenant.id, &settings.figures).await?));
+    picture.roster.set_anomalies(Arc::new(last_found(reader, &tenant.id, &settings.series, now).await?));
     Ok(decided(&picture, &settings, args, now, daemon_runs))
 }
 

@@ -20,13 +20,14 @@ use super::daemon::DaemonError;
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::scope::tenants;
-use super::talk::Failure;
+use super::talk::{Failure, say};
 use crate::app::tenant_settings;
 use crate::config::{Config, Right, Tenant};
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rule::Mode;
 use crate::domain::rule::check::check as check_rules;
 use crate::domain::rule::parse::{RulesError, parse};
+use crate::domain::rule::subjects::unknown_subjects;
 use crate::domain::rule::written::{LineComplaint, placed};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
@@ -303,13 +304,13 @@ async fn check_there(args: &CheckArgs) -> anyhow::Result<(usize, Vec<Wrong>)> {
 fn check_files(args: &CheckArgs) -> anyhow::Result<(usize, Vec<Wrong>)> {
     let loaded = args.config.load_for_command()?;
     let wanted = tenants(&loaded.config, args.tenant.as_ref())?;
-    let (mut checked, mut wrong) = (0, Vec::new());
+    let (mut checked, mut wrong, mut unknown) = (0, Vec::new(), Vec::new());
     for file in &args.files {
         let text = std::fs::read_to_string(file)
             .map_err(|error| Failure::because(Exit::Failed, format!("{}: {error}", file.display())))?;
         let mut most = 0;
         for tenant in &wanted {
-            let (rules, complaints) = check_text(&loaded.config, tenant, &text)?;
+            let (rules, complaints) = check_text(&loaded.config, tenant, &text, &mut unknown)?;
             most = most.max(rules);
             let place = file.display().to_string();
             wrong.extend(complaints.into_iter().map(|complaint| Wrong { place: place.clone(), complaint }));
@@ -318,11 +319,18 @@ fn check_files(args: &CheckArgs) -> anyhow::Result<(usize, Vec<Wrong>)> {
     }
     // What is wrong for every tenant is said once.
     wrong.dedup();
+    unknown.iter().for_each(say);
     Ok((checked, wrong))
 }
 
 /// How many rules a text has, and what is wrong with them on a tenant's platform.
-fn check_text(config: &Config, tenant: &Tenant, text: &str) -> anyhow::Result<(usize, Vec<LineComplaint>)> {
+/// What its conditions name and the tenant does not have goes into `unknown`, a sentence each.
+fn check_text(
+    config: &Config,
+    tenant: &Tenant,
+    text: &str,
+    unknown: &mut Vec<String>,
+) -> anyhow::Result<(usize, Vec<LineComplaint>)> {
     let whole = |line: usize, message: String| vec![LineComplaint { line, field: String::new(), message }];
     let (rules, unread) = match parse(text) {
         Ok(read) => read,
@@ -336,7 +344,12 @@ fn check_text(config: &Config, tenant: &Tenant, text: &str) -> anyhow::Result<(u
     if !unread.is_empty() {
         return Ok((rules.len(), placed(text, &unread)));
     }
-    let complaints = check_rules(&rules, tenant_settings(config, tenant)?.capabilities);
+    let settings = tenant_settings(config, tenant)?;
+    for rule in &rules {
+        let found = unknown_subjects(rule, |subject| settings.has(subject)).into_iter();
+        unknown.extend(found.map(|(field, what)| format!("{}: rule {}, {field}: {what}", tenant.id, rule.id)));
+    }
+    let complaints = check_rules(&rules, settings.capabilities);
     Ok((rules.len(), placed(text, &complaints)))
 }
 

@@ -132,6 +132,37 @@ where
     Kind::new(name, parse, T::to_string)
 }
 
+/// A number with at most two digits behind the point, kept in hundredths.
+pub(super) fn hundredths(range: RangeInclusive<u32>) -> Kind<u32> {
+    fn show(number: u32) -> String {
+        let (whole, rest) = (number / 100, number % 100);
+        let digits = format!("{rest:02}");
+        format!("{whole}.{}", if rest % 10 == 0 { &digits[..1] } else { &digits })
+    }
+    let limits = format!("{} to {}", show(*range.start()), show(*range.end()));
+    let wanted = format!("a number from {limits}, with two digits behind the point at most");
+    let parse = move |node: &Node| {
+        let number = match &node.value {
+            Value::Float(number) => Some(*number),
+            Value::Integer(number) => i32::try_from(*number).ok().map(f64::from),
+            Value::Text(text) if node.origin.is_text_only() => text.trim().parse().ok(),
+            _ => None,
+        };
+        let hundredths = number.ok_or_else(|| expects(&wanted, node))? * 100.0;
+        let is_exact = (hundredths - hundredths.round()).abs() < 1e-6;
+        if !is_exact || hundredths.round() < f64::from(*range.start()) || hundredths.round() > f64::from(*range.end()) {
+            return Err(Fault::new(format!("must be {wanted}")));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it lies within a range of this type"
+        )]
+        Ok(hundredths.round() as u32)
+    };
+    Kind::new(format!("number, {limits}"), parse, |number| show(*number))
+}
+
 /// `true` or `false`.
 pub(super) fn boolean() -> Kind<bool> {
     let parse = |node: &Node| match &node.value {

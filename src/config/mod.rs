@@ -25,6 +25,7 @@ mod reports;
 mod retry;
 mod rules;
 mod secrets;
+mod series;
 mod server;
 mod settings;
 mod store;

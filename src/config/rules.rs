@@ -14,6 +14,7 @@ use super::tenant::Tenant;
 use super::tree::{self, Entry, Node, Value};
 use crate::domain::rule::check::{Capabilities, check};
 use crate::domain::rule::parse::read as read_rules;
+use crate::domain::rule::subjects::{Subject, unknown_subjects};
 use crate::domain::rule::{Mode, Rule, RuleComplaint};
 use crate::domain::sets::StateSet;
 use crate::domain::state::AgentState;
@@ -119,8 +120,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<Rul
                 let what = "nobody can approve yet, so what the rule asks for expires; use \"watch\"";
                 section.found.warnings.push(format!("{}: rules[{}].mode: {what}", place(node, "mode"), rule.id));
             }
-            for (field, id) in figures_nobody_reads(rule, tenants) {
-                let what = format!("no tenant reads the figures of {id}, so nothing is known of them");
+            for (field, what) in unknown_subjects(rule, |subject| is_known(subject, tenants)) {
                 section.found.warnings.push(format!("{}: rules[{}].{field}: {what}", place(node, &field), rule.id));
             }
         }
@@ -128,19 +128,13 @@ pub(super) fn read(section: &mut Section<'_, '_>, tenants: &[Tenant]) -> Vec<Rul
     rules
 }
 
-/// The conditions of a rule on figures of a skill or queue that no tenant lists, each with its id.
-fn figures_nobody_reads<'r>(rule: &'r Rule, tenants: &[Tenant]) -> Vec<(String, &'r str)> {
-    let skill_is_read = |id: &str| tenants.iter().any(|tenant| tenant.skills.iter().any(|skill| skill.as_str() == id));
-    let queue_is_read = |id: &str| tenants.iter().any(|tenant| tenant.queues.iter().any(|queue| queue.as_str() == id));
-    let mut found = Vec::new();
-    for (part, conditions) in [("when", Some(&rule.when)), ("unless", rule.unless.as_ref())] {
-        let Some(conditions) = conditions else { continue };
-        let skill = conditions.skill_figures.as_ref().map(|asked| asked.id.0.as_str());
-        let queue = conditions.queue_figures.as_ref().map(|asked| asked.id.0.as_str());
-        found.extend(skill.filter(|id| !skill_is_read(id)).map(|id| (format!("{part}.skill_figures"), id)));
-        found.extend(queue.filter(|id| !queue_is_read(id)).map(|id| (format!("{part}.queue_figures"), id)));
-    }
-    found
+/// Whether some tenant reads or watches what a condition names: rules are common to all.
+fn is_known(subject: Subject<'_>, tenants: &[Tenant]) -> bool {
+    tenants.iter().any(|tenant| match subject {
+        Subject::Skill(id) => tenant.skills.iter().any(|skill| skill.as_str() == id),
+        Subject::Queue(id) => tenant.queues.iter().any(|queue| queue.as_str() == id),
+        Subject::Series(id) => tenant.series.iter().any(|watched| watched.id.as_str() == id),
+    })
 }
 
 fn complain(section: &mut Section<'_, '_>, nodes: &[Node], complaint: RuleComplaint) {

@@ -17,10 +17,12 @@ use super::kind::{self, Kind};
 use super::policy::Policy;
 use super::reader::{Section, reloads};
 use super::retry::Retry;
+use super::series;
 use super::subscription::Subscription;
 use super::thresholds;
 use super::webhooks::is_loopback;
 use crate::domain::adherence::AdherenceSettings;
+use crate::domain::anomaly::Watched;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TenantId};
 use crate::domain::secret::Secret;
 use crate::domain::state::{AgentState, StateNames};
@@ -79,6 +81,8 @@ pub struct Tenant {
     pub thresholds: Thresholds,
     /// Queries of the platform's analytics.
     pub analytics: Vec<AnalyticsQuery>,
+    /// The series that are watched for anomalies.
+    pub series: Vec<Watched>,
 }
 
 /// Which services the platform offers.
@@ -300,6 +304,7 @@ impl Tenant {
         let automation = section.table("automation", Automation::read);
         let thresholds = section.table("thresholds", thresholds::read);
         let analytics = analytics::read(section);
+        let series = series::read(section, &series::Known { skills: &scope.skills, queues: &scope.queues });
         Some(Self {
             id: identity.id?,
             dialect,
@@ -326,6 +331,7 @@ impl Tenant {
             automation,
             thresholds,
             analytics,
+            series,
         })
     }
 }
@@ -346,6 +352,7 @@ impl Tenant {
             thresholds: newer.thresholds.clone(),
             // The first query changes what the token is asked for.
             analytics: if self.analytics.is_empty() { Vec::new() } else { newer.analytics.clone() },
+            series: newer.series.clone(),
             ..self.clone()
         };
         taken_over == *newer

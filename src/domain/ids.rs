@@ -138,6 +138,11 @@ text_id! {
 }
 
 text_id! {
+    /// A watched series, as the configuration names it.
+    SeriesId
+}
+
+text_id! {
     /// An endpoint of webhooks, as the configuration names it.
     EndpointId
 }
@@ -165,6 +170,10 @@ uuid_id! {
 uuid_id! {
     /// One finding of a rule about an agent. Version 7, so that ids sort by time.
     FindingId
+}
+uuid_id! {
+    /// One anomaly of a watched series. Version 7, so that ids sort by when it was found.
+    AnomalyId
 }
 uuid_id! {
     /// One trial of rules over history.

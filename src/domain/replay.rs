@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::agent::{Agent, Observed, Source};
+use super::anomaly::Anomalies;
 use super::ids::{AgentId, RuleId, TenantId};
 use super::planner::{DecideSettings, Intent, decide, note};
 use super::policy::OnContact;
@@ -158,6 +159,11 @@ impl Replay {
             let spans = self.roster.agent(agent.as_str()).map(|slot| spans_of(slot.agent())).unwrap_or_default();
             self.roster.set_excused(index, spans);
         }
+    }
+
+    /// The anomalies of watched series; which of them were found when decides at each look.
+    pub fn set_anomalies(&mut self, anomalies: Arc<Anomalies>) {
+        self.roster.set_anomalies(anomalies);
     }
 
     fn indices(&self) -> Vec<(AgentIndex, AgentId)> {

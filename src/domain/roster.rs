@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use self::memory::{AutomationMemory, RuleMemory};
 use self::standing::Standing;
 use super::agent::{Agent, Observed};
+use super::anomaly::Anomalies;
 use super::breaks;
 use super::exception::excused_at;
 use super::figures::Figures;
@@ -224,6 +225,7 @@ pub struct Roster {
     zones: Vec<Zone>,
     rules: HashMap<RuleId, RuleMemory>,
     figures: Arc<Figures>,
+    anomalies: Arc<Anomalies>,
     /// The earliest instant at which some agent's standing ends.
     next_edge: UtcMicros,
     advanced_to: UtcMicros,
@@ -243,6 +245,7 @@ impl Roster {
             zones: Vec::new(),
             rules: HashMap::new(),
             figures: Arc::default(),
+            anomalies: Arc::default(),
             next_edge: UtcMicros::EPOCH,
             advanced_to: UtcMicros::EPOCH,
         }
@@ -312,6 +315,16 @@ impl Roster {
     /// Puts newer figures in.
     pub fn set_figures(&mut self, figures: Arc<Figures>) {
         self.figures = figures;
+    }
+
+    /// What is known of the anomalies of watched series.
+    pub fn anomalies(&self) -> &Anomalies {
+        &self.anomalies
+    }
+
+    /// Puts what is known of them in.
+    pub fn set_anomalies(&mut self, anomalies: Arc<Anomalies>) {
+        self.anomalies = anomalies;
     }
 
     /// The offset of local time from UTC in seconds, for each zone number, at `now`.

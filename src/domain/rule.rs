@@ -3,12 +3,14 @@
 //! This is the data, in TOML and JSON alike. [`check`] says all that is wrong with it, [`compile`] makes it fast; what a rule
 //! means is in [`condition`] and in the planner.
 
+pub mod anomaly;
 pub mod check;
 pub mod compile;
 pub mod condition;
 pub mod figures;
 pub mod parse;
 pub mod shelf;
+pub mod subjects;
 mod translate;
 pub mod written;
 
@@ -118,6 +120,22 @@ pub struct Conditions {
     /// The figures of a queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_figures: Option<FigureConditions>,
+    /// A watched series was odd lately.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anomaly: Option<AnomalyConditions>,
+}
+
+/// Which series was odd, which way, and how long ago at most.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnomalyConditions {
+    /// The watched series, as the configuration names it.
+    pub series: String,
+    /// `spike` or `drop`; either without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// At most so long ago.
+    pub within: String,
 }
 
 /// Bounds of the figures of one skill or queue; all that are named must hold.

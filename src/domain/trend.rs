@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::time::UtcMicros;
 
@@ -64,8 +65,9 @@ pub struct Sample {
 }
 
 /// Where a value lies beside the moving average up to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = TrendDirection)]
 pub enum Direction {
     /// Above it.
     Up,
@@ -75,8 +77,19 @@ pub enum Direction {
     Level,
 }
 
+impl Direction {
+    /// As guide 002 spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "UP",
+            Self::Down => "DOWN",
+            Self::Level => "LEVEL",
+        }
+    }
+}
+
 /// Which way an anomaly goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AnomalyKind {
     /// Far above what was to be expected.
@@ -85,9 +98,36 @@ pub enum AnomalyKind {
     Drop,
 }
 
+impl AnomalyKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Spike, Self::Drop];
+
+    /// As guide 002 spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Spike => "SPIKE",
+            Self::Drop => "DROP",
+        }
+    }
+
+    /// The word in rules and sentences.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Spike => "spike",
+            Self::Drop => "drop",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// What a value is an anomaly of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = TrendBaseline)]
 pub enum Baseline {
     /// The values just before it: its z-score goes beyond the threshold.
     Window,
@@ -95,8 +135,24 @@ pub enum Baseline {
     Season,
 }
 
+impl Baseline {
+    /// The name in answers and in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Season => "season",
+        }
+    }
+
+    /// The baseline of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Window, Self::Season].into_iter().find(|baseline| baseline.name() == name)
+    }
+}
+
 /// What the same quarter hour of the same weekday has brought so far.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
+#[schema(as = TrendSeason)]
 pub struct Season {
     /// The median of the earlier weeks.
     pub expected: f64,
@@ -110,7 +166,7 @@ pub struct Season {
 }
 
 /// A value and what is to be said of it.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 pub struct TrendPoint {
     /// Where its span begins.
     pub at: UtcMicros,
@@ -125,12 +181,31 @@ pub struct TrendPoint {
     pub z_score: Option<f64>,
     /// None where there are too few earlier weeks, or no zone was named.
     pub season: Option<Season>,
+    /// Outside of this a value is odd; none where nothing can be said.
+    pub usual: Option<Usual>,
     /// None where nothing is odd about it.
     pub anomaly: Option<Anomaly>,
 }
 
+/// What a value may be without being odd, by the season where that decides and by the window else.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
+#[schema(as = TrendUsual)]
+pub struct Usual {
+    /// A value below this is a drop.
+    pub low: f64,
+    /// A value above this is a spike.
+    pub high: f64,
+}
+
+impl Usual {
+    fn around(middle: f64, width: f64) -> Self {
+        Self { low: middle - width, high: middle + width }
+    }
+}
+
 /// A value that is not what was to be expected.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
+#[schema(as = TrendAnomaly)]
 pub struct Anomaly {
     /// Which way.
     pub kind: AnomalyKind,
@@ -150,7 +225,8 @@ pub fn trend(samples: &[Sample], settings: &TrendSettings) -> Vec<TrendPoint> {
     for sample in samples {
         let Some(value) = sample.value else { continue };
         let before = &values[values.len().saturating_sub(window)..];
-        let z_score = if before.len() == window { z_score(before, value) } else { None };
+        let spread = if before.len() == window { spread(before) } else { None };
+        let z_score = spread.map(|(mean, deviation)| (value - mean) / deviation);
         let season = settings.zone.as_ref().and_then(|zone| seasons.take(slot_of(sample.at, zone), value));
         values.push(value);
         let moving_average = mean(&values[values.len().saturating_sub(window)..]);
@@ -161,6 +237,12 @@ pub fn trend(samples: &[Sample], settings: &TrendSettings) -> Vec<TrendPoint> {
             direction: direction(value, moving_average),
             z_score,
             season,
+            usual: match season {
+                Some(season) => {
+                    season.score.map(|_| Usual::around(season.expected, SEASONAL_THRESHOLD * season.spread))
+                }
+                None => spread.map(|(mean, deviation)| Usual::around(mean, settings.threshold * deviation)),
+            },
             anomaly: anomaly(z_score, season, settings.threshold),
         });
     }
@@ -184,12 +266,13 @@ fn anomaly(z_score: Option<f64>, season: Option<Season>, threshold: f64) -> Opti
     (score.abs() > limit).then_some(Anomaly { kind, baseline, score })
 }
 
-fn z_score(before: &[f64], value: f64) -> Option<f64> {
+/// Mean and standard deviation of the population; none where all are equal.
+fn spread(before: &[f64]) -> Option<(f64, f64)> {
     let mean = mean(before);
     let variance = before.iter().map(|other| (other - mean).powi(2)).sum::<f64>() / count(before.len());
     let deviation = variance.sqrt();
     // Of values that are all equal the mean may be off by its rounding.
-    (deviation > ROUNDING * mean.abs()).then(|| (value - mean) / deviation)
+    (deviation > ROUNDING * mean.abs()).then_some((mean, deviation))
 }
 
 /// A quarter hour of a week: the weekday, from Monday, and the quarter of the day.
@@ -258,7 +341,8 @@ fn median(sorted: &[f64]) -> f64 {
     }
 }
 
-fn mean(values: &[f64]) -> f64 {
+/// Zero of none.
+pub(super) fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / count(values.len()) }
 }
 
@@ -408,6 +492,23 @@ mod tests {
             let (first, whole) = (trend(&all[..cut], &settings), trend(&all, &settings));
             prop_assert_eq!(&first[..], &whole[..first.len()]);
             prop_assert_eq!(whole.len(), all.iter().filter(|sample| sample.value.is_some()).count());
+        }
+
+        #[test]
+        fn what_is_odd_lies_outside_of_what_is_usual(values in prop::collection::vec(0.0..1e3, 1..300), week in 1_usize..8) {
+            // Short weeks, so that the season comes to speak.
+            let every = WEEK / week;
+            let spaced = (0..values.len() * every).map(|place| (place % every == 0).then(|| values[place / every]));
+            for point in trend(&series(spaced), &seasonal()) {
+                let Some(usual) = point.usual else {
+                    prop_assert_eq!(point.anomaly, None);
+                    continue;
+                };
+                let (middle, width) = (f64::midpoint(usual.low, usual.high), usual.high - usual.low);
+                let outside = (point.value - middle).abs() * 2.0 / width;
+                // At the very edge rounding decides.
+                prop_assert!((outside - 1.0).abs() < 1e-9 || point.anomaly.is_some() == (outside > 1.0), "{:?}", point);
+            }
         }
 
         #[test]

@@ -14,6 +14,7 @@ use super::meter::Meter;
 use super::readiness::Readiness;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::analytics_run::StandingQuery;
+use crate::domain::anomaly::{Anomalies, Watched};
 use crate::domain::figures::Figures;
 use crate::domain::ids::TenantId;
 use crate::domain::thresholds::Thresholds;
@@ -49,6 +50,10 @@ pub struct Link {
     pub reporting_budget: Mutex<Budget>,
     /// The newest figures of skills and queues, told when they are stored.
     pub figures: watch::Sender<Arc<Figures>>,
+    /// The series that are watched; a reload tells others.
+    pub watched: watch::Sender<Arc<[Watched]>>,
+    /// What rules see of the anomalies of watched series, told when they are stored.
+    pub anomalies: watch::Sender<Arc<Anomalies>>,
     /// What lists and pages mark; a reload tells others.
     pub thresholds: watch::Sender<Arc<Thresholds>>,
     /// The analytics queries of the configuration; a reload tells others.

@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod adherence_days;
 pub mod analytics;
+pub mod anomalies;
 pub mod approvals;
 pub mod board;
 pub mod calls;

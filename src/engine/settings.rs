@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::anomaly::Watched;
 use crate::domain::ids::{AgentId, QueueId, RuleId, SkillId, TenantId};
 use crate::domain::planner::DecideSettings;
 use crate::domain::policy::{OnContact, UnscheduledForbids};
 use crate::domain::rule::check::Capabilities;
 use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::shelf::{Base, Edition, Listed, Shelf, join};
+use crate::domain::rule::subjects::Subject;
 use crate::domain::rule::{Rule, RuleComplaint};
 use crate::platform::retry::RetryCurve;
 
@@ -45,9 +47,20 @@ pub struct TenantSettings {
     pub trial_span: Duration,
     /// Adherence, flapping guards, staleness.
     pub decide: DecideSettings,
+    /// The series that are watched for anomalies.
+    pub series: Arc<[Watched]>,
 }
 
 impl TenantSettings {
+    /// Whether the tenant reads or watches what a condition of a rule names.
+    pub fn has(&self, subject: Subject<'_>) -> bool {
+        match subject {
+            Subject::Skill(id) => self.figures.skills.iter().any(|skill| skill.as_str() == id),
+            Subject::Queue(id) => self.figures.queues.iter().any(|queue| queue.as_str() == id),
+            Subject::Series(id) => self.series.iter().any(|watched| watched.id.as_str() == id),
+        }
+    }
+
     /// What the store's rules join.
     pub fn base(&self) -> Base<'_> {
         Base { rules: &self.base_rules, capabilities: self.capabilities, on_contact: self.policy.on_contact }
@@ -219,6 +232,7 @@ pub(crate) mod tests {
             rule_texts: Vec::new(),
             trial_span: Duration::from_secs(7 * 24 * 3600),
             decide: DecideSettings { stale_after: INTERVAL * 3, ..DecideSettings::default() },
+            series: Arc::from([]),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Request;
 use crate::domain::time::UtcMicros;
-use crate::store::ReadError;
+use crate::store::{ReadError, SeriesError};
 
 /// What the cells of a column are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -281,4 +281,13 @@ pub enum ReportError {
     /// What was asked for cannot be answered; says why and what to do.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<SeriesError> for ReportError {
+    fn from(error: SeriesError) -> Self {
+        match error {
+            SeriesError::Read(error) => Self::Read(error),
+            SeriesError::TooLong | SeriesError::TooMuch { .. } => Self::Refused(error.to_string()),
+        }
+    }
 }

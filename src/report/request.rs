@@ -61,7 +61,7 @@ impl Kind {
     pub const fn filters(self) -> &'static [&'static str] {
         match self {
             Self::Compliance | Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => &["teams", "agents"],
-            Self::Trend => &["skill", "queue", "figure", "window", "threshold"],
+            Self::Trend => &["series", "skill", "queue", "figure", "window", "threshold"],
         }
     }
 
@@ -80,7 +80,8 @@ impl Kind {
     /// What a reader has to know of this span, a sentence each.
     pub async fn notes(self, request: &Request, reader: &Reader) -> Result<Vec<String>, ReportError> {
         match self {
-            Self::Compliance | Self::Trend => Ok(Vec::new()),
+            Self::Compliance => Ok(Vec::new()),
+            Self::Trend => trend::notes(request, reader).await,
             Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => adherence::notes(request, reader).await,
         }
     }
@@ -89,8 +90,11 @@ impl Kind {
     /// settled when it is over, and a deviation once its tolerance is used up.
     pub fn may_go_on(self, request: &Request, made_at: UtcMicros) -> bool {
         match self {
-            Self::Compliance | Self::Trend => false,
-            Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => request.to + SETTLED_AFTER > made_at,
+            Self::Compliance => false,
+            Self::Trend if trend::source(&request.filters).is_ok_and(|source| source.whom().is_none()) => false,
+            Self::Trend | Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => {
+                request.to + SETTLED_AFTER > made_at
+            }
         }
     }
 
@@ -167,6 +171,9 @@ pub struct Filters {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub agents: Vec<AgentId>,
+    /// The series that a trend is of, as in `adherence:team:Care`; or a skill or queue with its figure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
     /// The skill that a trend is of.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -208,7 +215,7 @@ impl Request {
         }
         self.filters.check(self.report)?;
         if self.report == Kind::Trend {
-            trend::subject(&self.filters).map_err(|error| error.to_string())?;
+            trend::source(&self.filters).map_err(|error| error.to_string())?;
         }
         self.report.check_variant(self.variant.as_deref()).map_err(|why| format!("variant: {why}"))
     }
@@ -230,6 +237,7 @@ impl Filters {
         let all = [
             ("teams", !self.teams.is_empty()),
             ("agents", !self.agents.is_empty()),
+            ("series", self.series.is_some()),
             ("skill", self.skill.is_some()),
             ("queue", self.queue.is_some()),
             ("figure", self.figure.is_some()),
@@ -249,7 +257,7 @@ impl Filters {
         }
         let names = self.teams.iter().map(TeamName::as_str).chain(self.agents.iter().map(AgentId::as_str));
         let names = names.chain(self.skill.iter().map(SkillId::as_str)).chain(self.queue.iter().map(QueueId::as_str));
-        if names.chain(self.figure.as_deref()).any(|name| name.len() > LONGEST_NAME) {
+        if names.chain(self.series.as_deref()).chain(self.figure.as_deref()).any(|name| name.len() > LONGEST_NAME) {
             return Err(format!("a name or id is longer than {LONGEST_NAME} bytes"));
         }
         if self.window.is_some_and(|window| !(2..=1000).contains(&window)) {

@@ -15,6 +15,7 @@ use super::access::AccessChange;
 use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
 use crate::domain::analytics_run::AnalyticsRun;
+use crate::domain::anomaly::AnomalyRecord;
 use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
 use crate::domain::event::Event;
@@ -81,6 +82,9 @@ pub struct Commit {
     pub analytics_runs: Vec<AnalyticsRun>,
     /// Rows of their results, a slice each; they count once the run says that they are there.
     pub analytics_rows: Vec<AnalyticsRows>,
+    /// Anomalies of watched series; whole rows, inserted or as they stand now. One of the same series and instant under another id refuses
+    /// the change.
+    pub anomalies: Vec<AnomalyRecord>,
     /// Exceptions; whole rows, inserted or with another end.
     pub exceptions: Vec<Exception>,
     /// Signed heads of audit chains. One that is already stored refuses the change.
@@ -102,7 +106,14 @@ pub struct Commit {
 impl Commit {
     /// Nothing would be written.
     pub fn is_empty(&self) -> bool {
-        let Self {
+        macro_rules! all_empty {
+            ($($field:ident),+) => {{
+                // A field that is left out does not compile.
+                let Self { $($field),+ } = self;
+                $($field.is_empty())&&+
+            }};
+        }
+        all_empty!(
             agents,
             history,
             transitions,
@@ -126,6 +137,7 @@ impl Commit {
             report_runs,
             analytics_runs,
             analytics_rows,
+            anomalies,
             exceptions,
             heads,
             pruned,
@@ -133,39 +145,8 @@ impl Commit {
             skills,
             agent_skills,
             adherence,
-            access,
-        } = self;
-        agents.is_empty()
-            && history.is_empty()
-            && transitions.is_empty()
-            && calls.is_empty()
-            && audit.is_empty()
-            && notes.is_empty()
-            && events.is_empty()
-            && outbox.is_empty()
-            && counters.is_empty()
-            && memory.is_empty()
-            && skill_figures.is_empty()
-            && queue_figures.is_empty()
-            && subscriptions.is_empty()
-            && idempotency.is_empty()
-            && rules.is_empty()
-            && tenant_status.is_empty()
-            && jobs.is_empty()
-            && job_runs.is_empty()
-            && editions.is_empty()
-            && findings.is_empty()
-            && report_runs.is_empty()
-            && analytics_runs.is_empty()
-            && analytics_rows.is_empty()
-            && exceptions.is_empty()
-            && heads.is_empty()
-            && pruned.is_empty()
-            && change_sets.is_empty()
-            && skills.is_empty()
-            && agent_skills.is_empty()
-            && adherence.is_empty()
-            && access.is_empty()
+            access
+        )
     }
 }
 

@@ -103,6 +103,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0015_analytics_runs.sql"),
         postgres: include_str!("../../migrations/postgres/0015_analytics_runs.sql"),
     },
+    Shipped {
+        version: 16,
+        name: "anomalies",
+        sqlite: include_str!("../../migrations/sqlite/0016_anomalies.sql"),
+        postgres: include_str!("../../migrations/postgres/0016_anomalies.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -19,8 +19,8 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    access, adherence, agents, analytics, audit, audit_heads, calls, change_sets, deliveries, events, exceptions, figures,
-    history, jobs, memory as automation, report_runs, rules, skills, transitions, upkeep,
+    self, access, adherence, agents, audit, calls, deliveries, events, figures, history, memory as automation,
+    transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;
@@ -580,14 +580,7 @@ async fn apply(
     figures::write(connection, script, group).await?;
     deliveries::write(connection, script, group).await?;
     upkeep::write(connection, script, group).await?;
-    jobs::write(connection, script, group).await?;
-    rules::write(connection, script, group).await?;
-    exceptions::write(connection, script, group).await?;
-    report_runs::write(connection, script, group).await?;
-    analytics::write(connection, script, group).await?;
-    audit_heads::write(connection, script, group).await?;
-    change_sets::write(connection, script, group).await?;
-    skills::write(connection, script, group).await?;
+    tables::write_rows(connection, script, group).await?;
     adherence::write(connection, script, settled, group).await?;
     access::write(connection, script, group).await?;
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));

@@ -1,4 +1,4 @@
-//! `shiftkeeper report trend`: how a figure of a skill or queue moves by the quarter of an hour, and which quarters are odd.
+//! `shiftkeeper report trend`: how a series moves by the quarter of an hour or by the day, and which values are odd.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -14,22 +14,29 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::scope::{one_tenant, open_reader, usage};
 use crate::config::Config;
 use crate::domain::ids::{QueueId, SkillId, TenantId};
+use crate::domain::series::Source;
 use crate::domain::time::UtcMicros;
 use crate::domain::trend::{LEAST_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::domain::words::count;
 use crate::report::request::{Filters, Kind, Request};
 use crate::report::sheet::{Cell, Sheet};
-use crate::report::trend::{FigureTrend, LONGEST_DAYS, Of, USUAL_SPAN, baseline, direction, kind, subject};
+use crate::report::trend::{SeriesTrend, USUAL_SPAN, source};
+use crate::store::{Reader, SERIES_DAYS, SeriesError};
 
 /// Options of `report trend`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A quarter is odd when it lies more than 3.5 robust spreads from what the same quarter hour of the same weekday \
-brought in the weeks before; where fewer than four of those are known, when its z-score over the quarters before it goes beyond \
+    after_help = "A series is skill:ID:FIGURE or queue:ID:FIGURE, by the quarter of an hour, or adherence or not-ready, by the day, with -15m
+behind it by the quarter of an hour, of everyone or with :team:NAME or :agent:ID behind that.
+
+A value is odd when it lies more than 3.5 robust spreads from what the same quarter hour of the same weekday \
+brought in the weeks before; where fewer than four of those are known, when its z-score over the values before it goes beyond \
 --threshold.
 
 Examples:
   shiftkeeper report trend --skill 1001 --figure contacts_queued
+  shiftkeeper report trend --series adherence:team:Care --zone Europe/Berlin
+  shiftkeeper report trend --series not-ready-15m:agent:u_0001 --from 2026-10-26 --to 2026-10-30
   shiftkeeper report trend --queue q_1001 --figure service_level --zone Europe/Berlin --from 2026-10-01 --to 2026-11-01
   shiftkeeper report trend --skill 1001 --figure agents_available --output csv > available.csv"
 )]
@@ -40,25 +47,28 @@ pub struct TrendArgs {
     /// The tenant; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
+    /// Which series, as in `adherence:team:Care`; a wrong one is answered with what there is.
+    #[arg(long, value_name = "SERIES", required_unless_present_any = ["skill", "queue"], conflicts_with_all = ["skill", "queue", "figure"])]
+    pub series: Option<String>,
     /// A skill's figure.
-    #[arg(long, value_name = "ID", required_unless_present = "queue", conflicts_with = "queue")]
+    #[arg(long, value_name = "ID", conflicts_with = "queue", requires = "figure")]
     pub skill: Option<SkillId>,
     /// A queue's figure.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", requires = "figure")]
     pub queue: Option<QueueId>,
     /// Which figure, such as `contacts_queued` or `service_level`; a wrong one is answered with those there are.
     #[arg(long, value_name = "NAME")]
-    pub figure: String,
+    pub figure: Option<String>,
     /// From this date or instant on; from 60 days before --to without it.
     #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub from: Option<When>,
     /// Before this date or instant; to the newest without it.
     #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub to: Option<When>,
-    /// In this time zone a quarter hour of a weekday is the same one in every week.
+    /// The days of this time zone are meant, and in it a quarter hour of a weekday is the same one in every week.
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     pub zone: String,
-    /// Quarters that the moving average and the z-score look at.
+    /// Values that the moving average and the z-score look at.
     #[arg(long, value_name = "N", default_value_t = u16::try_from(WINDOW).unwrap_or(u16::MAX), value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub window: u16,
     /// A z-score beyond this is odd.
@@ -67,7 +77,7 @@ pub struct TrendArgs {
     /// Where to.
     #[command(flatten)]
     pub target: Target,
-    /// How to print: the odd quarters as a table, all of them as JSON or CSV.
+    /// How to print: the odd values as a table, all of them as JSON or CSV.
     #[arg(long, short, value_enum, default_value_t, conflicts_with_all = ["format", "out", "folder", "section"])]
     pub output: ReportOutput,
 }
@@ -88,7 +98,7 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
     }
     let tenant = &one_tenant(&loaded.config, args.tenant.as_ref())?.id;
     let zone = zone(&args.zone)?;
-    let (of, figure) = subject(&filters(&args)).map_err(|error| usage(error.to_string()))?;
+    let source = source(&filters(&args)).map_err(|error| usage(error.to_string()))?;
     let instant = |when: Option<When>| when.map(|when| when.in_zone(&zone));
     let span = Span { from: instant(args.from), to: instant(args.to) };
     check_order(span)?;
@@ -97,16 +107,21 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
     let from = match (span.from, span.to) {
         (Some(from), _) => from,
         (None, Some(to)) => to - USUAL_SPAN,
-        (None, None) => newest(&reader, tenant, &of).await? - USUAL_SPAN,
+        (None, None) => newest(&reader, tenant, &source).await? - USUAL_SPAN,
     };
-    if to != UtcMicros::MAX && to.since(from) > Duration::from_secs(LONGEST_DAYS * 86_400) {
-        return Err(usage(format!("--from {from} to --to {to} is more than {LONGEST_DAYS} days")));
+    if to != UtcMicros::MAX && to.since(from) > Duration::from_secs(SERIES_DAYS * 86_400) {
+        return Err(usage(format!("--from {from} to --to {to} is more than {SERIES_DAYS} days")));
     }
-    let to = to.min(from + Duration::from_secs(LONGEST_DAYS * 86_400));
-    let settings = TrendSettings { window: usize::from(args.window), threshold: args.threshold, zone: Some(zone) };
-    let trend = FigureTrend::read(&reader, tenant, &of, figure, (from, to), &settings).await?;
+    let to = to.min(from + Duration::from_secs(SERIES_DAYS * 86_400));
+    let settings =
+        TrendSettings { window: usize::from(args.window), threshold: args.threshold, zone: Some(zone.clone()) };
+    let trend = SeriesTrend::read(&reader, tenant, &source, ((from, to), &zone), &settings).await;
     reader.close().await;
-    ended(write(&trend, tenant, &of, &args, &mut io::stdout()))
+    let trend = trend.map_err(|error| match error {
+        SeriesError::Read(error) => error.into(),
+        SeriesError::TooLong | SeriesError::TooMuch { .. } => usage(error.to_string()),
+    })?;
+    ended(write(&trend, tenant, &args, &mut io::stdout()))
 }
 
 /// The request that the options make, with a span that ends now where none is named.
@@ -117,40 +132,40 @@ fn request(config: &Config, args: &TrendArgs, now: UtcMicros) -> anyhow::Result<
 
 fn filters(args: &TrendArgs) -> Filters {
     Filters {
+        series: args.series.clone(),
         skill: args.skill.clone(),
         queue: args.queue.clone(),
-        figure: Some(args.figure.clone()),
+        figure: args.figure.clone(),
         window: Some(usize::from(args.window)),
         threshold: Some(args.threshold),
         ..Filters::default()
     }
 }
 
-/// When the newest figure of its kind was read; the epoch where there is none.
-async fn newest(reader: &crate::store::Reader, tenant: &TenantId, of: &Of) -> anyhow::Result<UtcMicros> {
-    let figures = reader.latest_figures(tenant, Duration::ZERO).await.context("the newest figures")?;
-    let newest = match of {
-        Of::Skill(_) => figures.skills.iter().map(|taken| taken.at).max(),
-        Of::Queue(_) => figures.queues.iter().map(|taken| taken.at).max(),
+/// When the newest figure of its kind was read, or the roster was in sight last; the epoch where it never was.
+async fn newest(reader: &Reader, tenant: &TenantId, source: &Source) -> anyhow::Result<UtcMicros> {
+    let newest = match source {
+        Source::Skill(..) | Source::Queue(..) => {
+            let figures = reader.latest_figures(tenant, Duration::ZERO).await.context("the newest figures")?;
+            match source {
+                Source::Skill(..) => figures.skills.iter().map(|taken| taken.at).max(),
+                _ => figures.queues.iter().map(|taken| taken.at).max(),
+            }
+        }
+        Source::Adherence(..) | Source::NotReady(..) => {
+            reader.last_sight(tenant).await.context("the last sight")?.map(|(_, until)| until)
+        }
     };
     Ok(newest.unwrap_or(UtcMicros::EPOCH + USUAL_SPAN))
 }
 
-fn write(
-    trend: &FigureTrend,
-    tenant: &TenantId,
-    of: &Of,
-    args: &TrendArgs,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
+fn write(trend: &SeriesTrend, tenant: &TenantId, args: &TrendArgs, out: &mut impl Write) -> anyhow::Result<()> {
     match args.output {
         ReportOutput::Json => {
-            let (skill, queue) = match of {
-                Of::Skill(id) => (Some(id), None),
-                Of::Queue(id) => (None, Some(id)),
-            };
+            let source = &trend.source;
             let document = json!({
-                "tenant": tenant, "skill": skill, "queue": queue, "figure": trend.figure, "zone": args.zone,
+                "tenant": tenant, "series": source.to_string(), "by": source.bucket().name(), "skill": args.skill,
+                "queue": args.queue, "figure": source.figure(), "zone": args.zone,
                 "window": args.window, "threshold": args.threshold, "seasonal_threshold": SEASONAL_THRESHOLD,
                 "least_weeks": LEAST_WEEKS, "gaps": trend.gaps, "points": trend.points,
             });
@@ -164,7 +179,7 @@ fn write(
             }
             out.write_all(&sheet.finish()?)?;
         }
-        ReportOutput::Table => out.write_all(table(trend, tenant, of).as_bytes())?,
+        ReportOutput::Table => out.write_all(table(trend, tenant).as_bytes())?,
     }
     Ok(out.flush()?)
 }
@@ -177,24 +192,21 @@ fn cells(point: &TrendPoint) -> [Cell<'static>; COLUMNS.len()] {
         Cell::Text(point.at.to_string().into()),
         number(Some(point.value)),
         number(Some(point.moving_average)),
-        text(Some(direction(point.direction))),
+        text(Some(point.direction.name())),
         number(point.z_score),
         number(season.map(|season| season.expected)),
         number(season.map(|season| season.spread)),
         number(season.and_then(|season| season.score)),
-        text(point.anomaly.map(|odd| kind(odd.kind))),
-        text(point.anomaly.map(|odd| baseline(odd.baseline))),
+        text(point.anomaly.map(|odd| odd.kind.name())),
+        text(point.anomaly.map(|odd| odd.baseline.name())),
     ]
 }
 
-fn table(trend: &FigureTrend, tenant: &TenantId, of: &Of) -> String {
-    let whose = match of {
-        Of::Skill(id) => format!("skill {id}"),
-        Of::Queue(id) => format!("queue {id}"),
-    };
-    let mut text = format!("{} of {whose}, tenant {tenant}, by the quarter of an hour\n", trend.figure);
+fn table(trend: &SeriesTrend, tenant: &TenantId) -> String {
+    let (source, by) = (&trend.source, trend.source.bucket());
+    let mut text = format!("{} of {}, tenant {tenant}, by the {}\n", source.figure(), source.subject(), by.noun());
     let (Some(first), Some(last)) = (trend.points.first(), trend.points.last()) else {
-        text.push_str("nothing was read in this span\n");
+        text.push_str("nothing is known of this span\n");
         return text;
     };
     let _ = writeln!(
@@ -202,11 +214,11 @@ fn table(trend: &FigureTrend, tenant: &TenantId, of: &Of) -> String {
         "from {} to {}: {}, {} without a value; last {:.2}, moving average {:.2}, {}",
         first.at,
         last.at,
-        count(trend.points.len(), "quarter"),
+        count(trend.points.len(), by.name()),
         trend.gaps,
         last.value,
         last.moving_average,
-        direction(last.direction),
+        last.direction.name(),
     );
     let mut rows = plain_table();
     rows.set_header(["at", "value", "expected", "score", "by", ""]);
@@ -219,14 +231,14 @@ fn table(trend: &FigureTrend, tenant: &TenantId, of: &Of) -> String {
             format!("{:.2}", point.value),
             expected,
             format!("{:+.1}", anomaly.score),
-            baseline(anomaly.baseline).to_owned(),
-            kind(anomaly.kind).to_owned(),
+            anomaly.baseline.name().to_owned(),
+            anomaly.kind.name().to_owned(),
         ]);
     }
     if odd == 0 {
         text.push_str("nothing is odd about it\n");
     } else {
-        let _ = writeln!(text, "{} odd:\n\n{}", count(odd, "quarter"), rows.trim_fmt());
+        let _ = writeln!(text, "{} odd:\n\n{}", count(odd, by.name()), rows.trim_fmt());
     }
     text
 }
@@ -239,6 +251,8 @@ mod tests {
     use super::*;
     use crate::domain::trend::{Sample, trend};
 
+    const SKILL: [&str; 4] = ["--skill", "1001", "--figure", "contacts_queued"];
+
     #[derive(Parser, Debug)]
     struct Command {
         #[command(flatten)]
@@ -246,7 +260,7 @@ mod tests {
     }
 
     fn args(options: &[&str]) -> Result<TrendArgs, String> {
-        let words = ["trend", "--figure", "contacts_queued"].into_iter().chain(options.iter().copied());
+        let words = ["trend"].into_iter().chain(options.iter().copied());
         Command::try_parse_from(words).map(|command| command.args).map_err(|error| error.to_string())
     }
 
@@ -256,16 +270,15 @@ mod tests {
         let values = [Some(10.0), Some(12.0), None, Some(11.0), Some(20.0)];
         let samples: Vec<_> = (0..).zip(values).map(|(place, value)| Sample { at: quarter(place), value }).collect();
         let points = trend(&samples, &TrendSettings::default());
-        let trend = FigureTrend { figure: "contacts_queued", points, gaps: 1 };
+        let trend = SeriesTrend { source: source(&filters(&args)).expect("one"), points, gaps: 1 };
         let mut out = Vec::new();
-        let (of, _) = subject(&filters(&args)).expect("one");
-        write(&trend, &"acme".into(), &of, &args, &mut out).expect("written");
+        write(&trend, &"acme".into(), &args, &mut out).expect("written");
         String::from_utf8(out).expect("text")
     }
 
     #[test]
     fn the_table_names_what_is_odd_and_says_how_much_is_missing() {
-        let table = printed(&["--skill", "1001"]);
+        let table = printed(&SKILL);
         for part in
             ["skill 1001", "4 quarters, 1 without a value", "1 quarter odd", "20.00", "+11.0", "window", "SPIKE"]
         {
@@ -275,11 +288,13 @@ mod tests {
 
     #[test]
     fn json_and_csv_have_every_quarter() {
-        let document: Value = serde_json::from_str(&printed(&["--skill", "1001", "--output", "json"])).expect("JSON");
+        let with = |output| printed(&[&SKILL[..], &["--output", output]].concat());
+        let document: Value = serde_json::from_str(&with("json")).expect("JSON");
         assert_eq!(document["points"].as_array().map(Vec::len), Some(4));
         assert_eq!(document["points"][3]["anomaly"]["kind"], "SPIKE");
         assert_eq!((&document["skill"], &document["queue"]), (&Value::from("1001"), &Value::Null));
-        let csv = printed(&["--skill", "1001", "--output", "csv"]);
+        assert_eq!((&document["series"], &document["by"]), (&"skill:1001:contacts_queued".into(), &"quarter".into()));
+        let csv = with("csv");
         let lines: Vec<_> = csv.split_terminator("\r\n").collect();
         assert_eq!(lines[0], COLUMNS.join(","));
         assert!(lines[4].ends_with("SPIKE,window"), "{csv}");
@@ -289,13 +304,19 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_the_way_out() {
         assert!(args(&[]).is_err());
-        assert!(args(&["--skill", "1", "--queue", "2"]).is_err());
-        assert!(args(&["--skill", "1", "--threshold", "0"]).is_err_and(|error| error.contains("such as 2.0")));
-        assert!(args(&["--skill", "1", "--window", "1"]).is_err());
+        assert!(args(&["--skill", "1"]).is_err(), "a skill has several figures");
+        assert!(args(&[&SKILL[..], &["--queue", "2"]].concat()).is_err());
+        assert!(args(&[&SKILL[..], &["--series", "adherence"]].concat()).is_err());
+        assert!(args(&["--series", "adherence"]).is_ok());
+        let wrong = args(&[&SKILL[..], &["--threshold", "0"]].concat());
+        assert!(wrong.is_err_and(|error| error.contains("such as 2.0")));
+        assert!(args(&[&SKILL[..], &["--window", "1"]].concat()).is_err());
+        let refused = |filters: &Filters| source(filters).expect_err("not one").to_string();
         let queue =
             Filters { queue: Some("q".into()), figure: Some("contacts_queued".to_owned()), ..Filters::default() };
-        let wrong = subject(&queue).map(|(_, measure)| measure.name).expect_err("a skill's").to_string();
-        assert!(wrong.contains("calls_waiting"), "{wrong}");
+        assert!(refused(&queue).contains("calls_waiting"), "{}", refused(&queue));
+        let series = Filters { series: Some("adherense".to_owned()), ..Filters::default() };
+        assert!(refused(&series).contains("write skill:ID:FIGURE"), "{}", refused(&series));
         assert!(zone("Mars/Base").is_err() && zone("Europe/Berlin").is_ok());
     }
 }

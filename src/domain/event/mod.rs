@@ -4,6 +4,7 @@
 //! The body keeps the shape of guide 003: `{"event": "AGENT_STATE_CHANGED", "timestamp": …, "data": {…}}`. Events of one agent
 //! carry a `sequence` that counts from 1 without a hole. `docs/events.md` is written from here.
 
+mod anomaly;
 mod data;
 mod schema;
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 
+pub use self::anomaly::{AnomalyDetected, AnomalyEnded};
 pub(in crate::domain) use self::data::EXAMPLE_AT;
 pub use self::data::{
     AgentReversedChange, AgentStateChanged, AnalyticsCompleted, ApprovalWaiting, AutomationHalted, AutomationResumed, JobFailed,
@@ -128,6 +130,10 @@ kinds! {
     ReportCompleted = "report.completed",
     /// A run of an analytics query ended.
     AnalyticsCompleted = "analytics.completed",
+    /// A watched series is odd.
+    AnomalyDetected = "anomaly.detected",
+    /// An anomaly is over.
+    AnomalyEnded = "anomaly.ended",
     /// A rule has something to tell.
     RuleTold = "rule.told",
     /// A rule's change waits for a person.

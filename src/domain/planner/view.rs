@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crate::domain::adherence::{LiveVerdict, PlannedNow};
 use crate::domain::agent::Observed;
+use crate::domain::anomaly::Anomalies;
 use crate::domain::breaks;
 use crate::domain::figures::Figures;
 use crate::domain::roster::standing::Standing;
 use crate::domain::roster::{AgentSlot, Roster, TeamIndex};
+use crate::domain::rule::anomaly::AnomalyTest;
 use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::condition::{BreakIs, Condition, ShiftIs, Test};
 use crate::domain::rule::figures::FigureTest;
@@ -33,11 +35,15 @@ pub(super) struct Context<'a> {
     /// The figures that the rules look at, and whether each is as it should be.
     figures: Vec<(&'a FigureTest, bool)>,
     latest: &'a Figures,
+    /// The same of anomalies.
+    anomalies: Vec<(&'a AnomalyTest, bool)>,
+    known: &'a Anomalies,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn new(roster: &'a Roster, rules: &'a RuleSet, settings: &'a DecideSettings, now: UtcMicros) -> Self {
         let (latest, tests) = (roster.figures(), rules.figures().iter());
+        let (known, odd) = (roster.anomalies(), rules.anomalies().iter());
         Self {
             now,
             settings,
@@ -45,6 +51,8 @@ impl<'a> Context<'a> {
             teams: rules.teams().iter().map(|team| roster.team(team)).collect(),
             figures: tests.map(|test| (test, test.holds(latest, now))).collect(),
             latest,
+            anomalies: odd.map(|test| (test, test.holds(known, now))).collect(),
+            known,
         }
     }
 }
@@ -128,6 +136,7 @@ impl<'a> View<'a> {
             }),
             Test::Weekdays(bits) => self.local().is_some_and(|(_, weekday)| bits & (1 << weekday) != 0),
             Test::Figure(place) => self.context.figures[*place].1,
+            Test::Anomaly(place) => self.context.anomalies[*place].1,
         }
     }
 
@@ -176,6 +185,7 @@ impl<'a> View<'a> {
                 day.map_or_else(unknown, |day| WEEKDAYS[day].to_owned())
             }
             Test::Figure(place) => self.context.figures[*place].0.actual(self.context.latest, now),
+            Test::Anomaly(place) => self.context.anomalies[*place].0.actual(self.context.known, now),
         }
     }
 

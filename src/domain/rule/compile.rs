@@ -13,6 +13,7 @@ use crate::domain::policy::OnContact;
 use crate::domain::sets::{PLAN_KINDS, PlanKind};
 use crate::domain::state::{AgentState, STATE_KINDS};
 
+use super::anomaly::AnomalyTest;
 use super::check::{Capabilities, translate_all};
 use super::condition::Condition;
 use super::figures::FigureTest;
@@ -117,6 +118,8 @@ pub(super) struct Named {
     pub(super) teams: Vec<TeamName>,
     /// Figures with their bounds.
     pub(super) figures: Vec<FigureTest>,
+    /// Anomalies of watched series.
+    pub(super) anomalies: Vec<AnomalyTest>,
 }
 
 /// A set of rules, in the order in which they are tried.
@@ -161,6 +164,11 @@ impl RuleSet {
     /// The figures that conditions look at, by the places that [`super::condition::Test::Figure`] holds.
     pub fn figures(&self) -> &[FigureTest] {
         &self.named.figures
+    }
+
+    /// The anomalies that conditions look at, by the places that [`super::condition::Test::Anomaly`] holds.
+    pub fn anomalies(&self) -> &[AnomalyTest] {
+        &self.named.anomalies
     }
 
     /// One bit for each rule that can match an agent with this planned kind and state (`None`: never seen).

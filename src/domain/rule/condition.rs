@@ -62,6 +62,8 @@ pub enum Test {
     Weekdays(u8),
     /// A figure of a skill or queue, by its place in [`super::compile::RuleSet::figures`].
     Figure(usize),
+    /// An anomaly of a watched series, by its place in [`super::compile::RuleSet::anomalies`].
+    Anomaly(usize),
 }
 
 impl Test {
@@ -92,7 +94,8 @@ impl Test {
             | Self::Queue(_)
             | Self::LocalTime(..)
             | Self::Weekdays(_)
-            | Self::Figure(_) => true,
+            | Self::Figure(_)
+            | Self::Anomaly(_) => true,
         }
     }
 
@@ -118,7 +121,8 @@ impl Test {
             | Self::Queue(_)
             | Self::LocalTime(..)
             | Self::Weekdays(_)
-            | Self::Figure(_) => false,
+            | Self::Figure(_)
+            | Self::Anomaly(_) => false,
         }
     }
 
@@ -147,7 +151,8 @@ impl Test {
             | Self::Skill(_)
             | Self::LocalTime(..)
             | Self::Weekdays(_)
-            | Self::Figure(_) => return None,
+            | Self::Figure(_)
+            | Self::Anomaly(_) => return None,
         })
     }
 }

@@ -22,6 +22,7 @@ const CONDITIONS: &[&str] = &[
     "mandatory",
     "worked",
     "shift",
+    "anomaly",
     "verdict",
     "verdict_for",
     "team",
@@ -35,18 +36,21 @@ const CONDITIONS: &[&str] = &[
 ];
 const SHIFT: &[&str] = &["started_for", "started_within", "ends_within", "starts_within", "ended_for", "ended_within"];
 const LOCAL_TIME: &[&str] = &["from", "to"];
+const ANOMALY: &[&str] = &["series", "kind", "within"];
 const WISH: &[&str] = &["set_state", "reason", "log_out", "on_contact", "tell", "ask"];
 const LIMIT: &[&str] = &["per_minute", "share_of_team"];
 
 /// Which keys may stand where in a rule; the names of figures are looked up when it is checked.
-const KEYS: [(&[&str], &[&str]); 9] = [
+const KEYS: [(&[&str], &[&str]); 11] = [
     (&[], RULE),
     (&["when"], CONDITIONS),
     (&["when", "shift"], SHIFT),
     (&["when", "local_time"], LOCAL_TIME),
+    (&["when", "anomaly"], ANOMALY),
     (&["unless"], CONDITIONS),
     (&["unless", "shift"], SHIFT),
     (&["unless", "local_time"], LOCAL_TIME),
+    (&["unless", "anomaly"], ANOMALY),
     (&["then"], WISH),
     (&["limit"], LIMIT),
 ];

@@ -14,6 +14,7 @@ use crate::domain::span;
 use crate::domain::state::AgentState;
 use crate::domain::time::duration_text;
 
+use super::anomaly::read as read_anomaly;
 use super::compile::Named;
 use super::condition::{BreakIs, Condition, ShiftIs, Test};
 use super::figures::{FigureSubject, read as read_figures};
@@ -61,6 +62,7 @@ impl Translation<'_> {
         self.local_time(conditions.local_time.as_ref());
         self.weekdays(conditions.weekdays.as_ref());
         self.figures(conditions);
+        self.anomaly(conditions);
     }
 
     fn complain(&mut self, field: &str, reason: impl Into<String>) {
@@ -198,15 +200,7 @@ impl Translation<'_> {
 
     fn team(&mut self, names: Option<&Names>) {
         let Some(names) = self.names("team", names) else { return };
-        let places = names.iter().map(|name| {
-            let teams = &mut self.named.teams;
-            let known = teams.iter().position(|team| team.as_str() == name);
-            known.unwrap_or_else(|| {
-                teams.push(TeamName::new(name));
-                teams.len() - 1
-            })
-        });
-        let places = places.collect();
+        let places = names.iter().map(|name| place_of(&mut self.named.teams, TeamName::new(name))).collect();
         self.add("team", any_of(names), Test::Team(places));
     }
 
@@ -275,18 +269,38 @@ impl Translation<'_> {
                 Ok(tests) => {
                     for test in tests {
                         let (name, wanted) = (test.measure().condition, test.wanted());
-                        let figures = &mut self.named.figures;
-                        let known = figures.iter().position(|known| *known == test);
-                        let place = known.unwrap_or_else(|| {
-                            figures.push(test);
-                            figures.len() - 1
-                        });
+                        let place = place_of(&mut self.named.figures, test);
                         self.add(name, wanted, Test::Figure(place));
                     }
                 }
             }
         }
     }
+
+    fn anomaly(&mut self, conditions: &Conditions) {
+        let Some(asked) = &conditions.anomaly else { return };
+        match read_anomaly(asked) {
+            Err(complaints) => {
+                for (field, reason) in complaints {
+                    self.complain(field, reason);
+                }
+            }
+            Ok(test) => {
+                let wanted = test.wanted();
+                let place = place_of(&mut self.named.anomalies, test);
+                self.add("anomaly", wanted, Test::Anomaly(place));
+            }
+        }
+    }
+}
+
+/// The place of something in a list that it is added to where it is new.
+fn place_of<T: PartialEq>(all: &mut Vec<T>, one: T) -> usize {
+    let known = all.iter().position(|known| *known == one);
+    known.unwrap_or_else(|| {
+        all.push(one);
+        all.len() - 1
+    })
 }
 
 /// How far a condition can see in the plan, and which way; `None` for what does not look at other days.

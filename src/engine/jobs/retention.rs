@@ -93,6 +93,7 @@ impl Retention {
                 ("answers", Pruned::Answers, now - ANSWERS_KEPT),
                 ("findings of rules", Pruned::RuleFindings, history),
                 ("exceptions", Pruned::Exceptions, history),
+                ("anomalies", Pruned::Anomalies, history),
                 ("spans of sight", Pruned::Sights, history),
                 ("reports that were asked for", Pruned::ReportRuns, now - self.kept.job_runs),
                 // Results count no more before the first of their rows goes.

@@ -18,7 +18,7 @@ impl Keeper {
     /// One decide pass.
     pub(super) fn decide(&mut self, pass: &mut Pass) {
         self.roster.advance(pass.now);
-        self.roster.set_figures(self.link.figures.borrow().clone());
+        self.look_around();
         let (rules, settings) = (self.settings.rules.clone(), self.settings.decide.clone());
         let decisions = decide(&self.roster, &rules, &settings, pass.now);
         for intent in decisions.intents {
@@ -27,6 +27,12 @@ impl Keeper {
         for held in decisions.held {
             self.note_held(pass, &held);
         }
+    }
+
+    /// What rules see beside agents and plans.
+    pub(super) fn look_around(&mut self) {
+        self.roster.set_figures(self.link.figures.borrow().clone());
+        self.roster.set_anomalies(self.link.anomalies.borrow().clone());
     }
 
     fn take_intent(&mut self, pass: &mut Pass, intent: &Intent) {

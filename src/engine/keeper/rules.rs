@@ -16,6 +16,7 @@ use crate::domain::roster::AgentIndex;
 use crate::domain::roster::memory::AutomationMemory;
 use crate::domain::rule::Mode;
 use crate::domain::rule::shelf::{Edition, Listed, check_edition};
+use crate::domain::rule::subjects::unknown_subjects;
 use crate::domain::rule::written::{LineComplaint, read_one, with_mode, written};
 use crate::domain::time::UtcMicros;
 use crate::engine::link::Link;
@@ -156,24 +157,10 @@ impl RuleShelf {
         Checked { complaints, warnings: self.warnings(&rule), rule: Some(rule) }
     }
 
-    /// What is right and may surprise: figures that this tenant does not read.
+    /// What is right and may surprise: what this tenant neither reads nor watches.
     fn warnings(&self, rule: &crate::domain::rule::Rule) -> Vec<String> {
-        let figures = &self.configured.figures;
-        let mut warnings = Vec::new();
-        for conditions in [Some(&rule.when), rule.unless.as_ref()].into_iter().flatten() {
-            let skill = conditions.skill_figures.as_ref().map(|asked| &asked.id.0);
-            let queue = conditions.queue_figures.as_ref().map(|asked| &asked.id.0);
-            let unread = |what: &str, id: &str| {
-                format!(
-                    "the tenant's `{what}` do not list {id}, so nothing is known of its figures and the condition never holds"
-                )
-            };
-            let read = |id: &&String| figures.skills.iter().any(|skill| skill.as_str() == id.as_str());
-            warnings.extend(skill.filter(|id| !read(id)).map(|id| unread("skills", id)));
-            let read = |id: &&String| figures.queues.iter().any(|queue| queue.as_str() == id.as_str());
-            warnings.extend(queue.filter(|id| !read(id)).map(|id| unread("queues", id)));
-        }
-        warnings
+        let unknown = unknown_subjects(rule, |subject| self.configured.has(subject));
+        unknown.into_iter().map(|(field, what)| format!("{field}: {what}")).collect()
     }
 }
 
@@ -284,7 +271,7 @@ impl Keeper {
 
     fn explain_agent(&mut self, agent: &str, now: UtcMicros) -> Option<AgentRules> {
         self.roster.advance(now);
-        self.roster.set_figures(self.link.figures.borrow().clone());
+        self.look_around();
         let explanation = explain(&self.roster, agent, &self.settings.rules, &self.settings.decide, now)?;
         let slot = self.roster.agent(agent)?;
         let left_alone_until = slot.memory().and_then(AutomationMemory::left_alone_until).filter(|until| *until > now);

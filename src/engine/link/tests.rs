@@ -61,6 +61,8 @@ impl Ground {
             budget: Mutex::new(Budget::new(1000, Duration::from_secs(60), 0)),
             reporting_budget: Mutex::new(Budget::closed()),
             figures: watch::Sender::default(),
+            watched: watch::Sender::new(Arc::from([])),
+            anomalies: watch::Sender::default(),
             offset: Mutex::default(),
             meter: Meter::default(),
             feed: Mutex::default(),

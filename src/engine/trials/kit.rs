@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::ids::RuleId;
+use crate::domain::ids::{RuleId, SeriesId};
 use crate::domain::planner::DecideSettings;
 use crate::domain::rule::compile::RuleSet;
 use crate::domain::rule::shelf::{Edition, check_edition, join};
@@ -34,6 +34,8 @@ pub struct TrialKit {
     pub present: Option<Arc<RuleSet>>,
     /// Guards and adherence, as they are now.
     pub decide: DecideSettings,
+    /// The series that are watched now.
+    pub series: Vec<SeriesId>,
     /// The longest span that may be asked for.
     pub longest: std::time::Duration,
 }
@@ -93,7 +95,9 @@ impl TrialKit {
                 (Some(rule.id), compile(&rules)?, present.map(|present| compile(&present)).transpose()?)
             }
         };
-        Ok(Self { subject, replayed, present, decide: settings.decide.clone(), longest: settings.trial_span })
+        let series = settings.series.iter().map(|watched| watched.id.clone()).collect();
+        let (decide, longest) = (settings.decide.clone(), settings.trial_span);
+        Ok(Self { subject, replayed, present, decide, series, longest })
     }
 
     /// Whether some rule of it looks at figures, which a replay does not have.

@@ -10,6 +10,7 @@ use super::kit::TrialKit;
 use super::result::{TrialResult, shape};
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::agent::Agent;
+use crate::domain::anomaly::Anomalies;
 use crate::domain::exception::{Exception, excused_spans};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::replay::{MOST_COMPARED, Replay, step_for};
@@ -75,8 +76,12 @@ pub async fn run(
         replay.set_excused(|agent| excused(&exceptions, agent));
         replay
     };
-    let sides: Vec<Replay> = std::iter::once(&kit.replayed).chain(&kit.present).map(side).collect();
+    let mut sides: Vec<Replay> = std::iter::once(&kit.replayed).chain(&kit.present).map(side).collect();
     let step = step_for(agents.len(), span.1.since(span.0));
+    let anomalies = known_anomalies(reader, tenant, kit, span).await?;
+    for side in &mut sides {
+        side.set_anomalies(anomalies.clone());
+    }
     let mut course = Course { reader, tenant, span, sides, imports: imports(reader, tenant, span).await?, plans: None };
     course.warm_up().await?;
     course.replay(step, slice_for(agents.len()), pace).await?;
@@ -102,6 +107,22 @@ async fn roster(reader: &Reader, tenant: &TenantId, (from, _): Span) -> Result<V
 
 fn excused(exceptions: &[Exception], agent: &Agent) -> Vec<crate::domain::schedule::Coverage> {
     excused_spans(exceptions, &agent.id, agent.team.as_ref())
+}
+
+/// What was found of watched series in a span and up to a week before. Watched are those of now and those of which something was found.
+async fn known_anomalies(
+    reader: &Reader,
+    tenant: &TenantId,
+    kit: &TrialKit,
+    (from, to): Span,
+) -> Result<Arc<Anomalies>, ReadError> {
+    let mut recent = reader.anomalies_since(tenant, from - Anomalies::KEPT).await?;
+    recent.retain(|record| record.found_at < to);
+    let found = recent.iter().map(|record| &record.series);
+    let mut watched: Vec<_> = found.chain(&kit.series).cloned().collect();
+    watched.sort_unstable();
+    watched.dedup();
+    Ok(Arc::new(Anomalies { watched, recent }))
 }
 
 fn slice_for(agents: usize) -> Duration {

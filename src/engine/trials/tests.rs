@@ -8,11 +8,14 @@ use tempfile::TempDir;
 use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom};
 use crate::domain::agent::{Agent, Source};
+use crate::domain::anomaly::AnomalyRecord;
+use crate::domain::anomaly::tests::record as anomaly_record;
 use crate::domain::audit::Hash;
 use crate::domain::exception::{Exception, Whom};
 use crate::domain::ids::{ExceptionId, SubjectId};
 use crate::domain::schedule::{Activity, Coverage, Shift, ShiftActivity};
 use crate::domain::state::AgentState;
+use crate::domain::trend::AnomalyKind;
 use crate::engine::settings::tests::settings;
 use crate::store::{AgentSchedule, Commit, HistoryRow, HistoryWrite, Identity, Role, ScheduleImport, Store};
 
@@ -113,6 +116,40 @@ async fn the_schedule_counts_that_was_in_force_then() {
     assert!(result.present.is_none());
     let before = place.tried((at("06:00"), at("06:30"))).await;
     assert_eq!(before.replayed.acts, 0, "no schedule was in force yet");
+    place.store.close().await;
+}
+
+#[tokio::test]
+async fn anomalies_count_from_when_they_were_found() {
+    let place = Place::new().await;
+    place.import("07:00", "10:15").await;
+    place.enter("08:00", AgentState::Ready).await;
+    place.enter("10:20", AgentState::Paused).await;
+    place.enter("12:20", AgentState::Ready).await;
+    place.enter("12:25", AgentState::Paused).await;
+    let record = AnomalyRecord {
+        at: at("10:15"),
+        last_at: at("10:15"),
+        found_at: at("10:31"),
+        seen_at: at("10:31"),
+        ended_at: Some(at("10:46")),
+        ..anomaly_record("voice", AnomalyKind::Spike, 1, 1, None)
+    };
+    let commit = Commit { anomalies: vec![record], ..Commit::default() };
+    place.store.writer().commit(commit).await.expect("commits");
+    let tried = async |more: &str, span: Span| {
+        let text =
+            RULE.replace("for = \"2m\"", &format!("anomaly = {{ series = \"voice\", {more} within = \"20m\" }}"));
+        let kit = TrialKit::prepare(&settings(&[]), &[], &TrialWish::Text(text)).expect("sound");
+        let pace = Pace { stop: &CancellationToken::new(), progress: &|_| {} };
+        replay(place.store.reader(), &"acme".into(), &kit, span, &pace).await.expect("tried")
+    };
+    let day = (at("09:00"), at("13:00"));
+    assert_eq!(instants(&tried("", day).await), [at("10:31")], "and not at noon");
+    assert_eq!(instants(&tried("kind = \"spike\",", day).await), [at("10:31")]);
+    assert_eq!(instants(&tried("kind = \"drop\",", day).await), []);
+    assert_eq!(instants(&tried("", (at("10:40"), day.1)).await), [at("10:40")], "it was found before the span");
+    assert_eq!(instants(&tried("", (day.0, at("10:30"))).await), [], "it is found after the span");
     place.store.close().await;
 }
 

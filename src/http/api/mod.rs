@@ -26,4 +26,5 @@ pub(super) mod status;
 pub(super) mod tenants;
 pub(super) mod tokens;
 pub(super) mod transitions;
+pub(super) mod trends;
 pub(super) mod webhooks;

@@ -12,6 +12,7 @@ use std::path::{Path as FilePath, PathBuf};
 use tokio::io::AsyncReadExt as _;
 use utoipa::{IntoParams, ToSchema};
 
+use super::trends::{beyond_teams, sees_series};
 use crate::domain::ids::{JobId, ReportRunId, TeamName, TenantId};
 use crate::domain::report_run::{Format, Kind, ReportRun, RunStatus};
 use crate::domain::time::UtcMicros;
@@ -22,6 +23,7 @@ use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
 use crate::http::{ApiState, ReportRefused, WantedReport};
 use crate::report::manifest::beside;
 use crate::report::request::{Filters, Request};
+use crate::report::trend;
 
 /// The most runs of one page.
 const MOST_RUNS: u32 = 100;
@@ -128,8 +130,11 @@ impl RunView {
     }
 }
 
-/// Whether a report is of nobody but those whom the caller may see. A trend is of skills and queues, and of no agent.
+/// Whether a report is of nobody but those whom the caller may see.
 fn sees(caller: &Caller, request: &Request) -> bool {
+    if request.report == Kind::Trend {
+        return trend::source(&request.filters).is_ok_and(|source| sees_series(caller, &request.tenant, &source));
+    }
     let Some(own) = caller.teams(&request.tenant) else { return true };
     let named = &request.filters.teams;
     !is_of_agents(request.report) || (!named.is_empty() && named.iter().all(|team| own.contains(team)))
@@ -184,6 +189,12 @@ fn wanted(body: NewReport, caller: &Caller) -> Result<WantedReport, Problem> {
     }
     let usual = Request::whole(report, tenant, to.unwrap_or(UtcMicros::MAX));
     let request = Request { from, zone: zone.unwrap_or_else(|| usual.zone.clone()), filters, variant, ..usual };
+    if request.report == Kind::Trend
+        && let Ok(source) = trend::source(&request.filters)
+        && !sees_series(caller, &request.tenant, &source)
+    {
+        return Err(beyond_teams(&source));
+    }
     Ok(WantedReport { request, format, section, actor: format!("person:{}", caller.id()) })
 }
 

@@ -22,6 +22,7 @@ mod changes;
 mod exceptions;
 mod failure;
 mod filter;
+mod line_chart;
 mod live;
 mod picture;
 mod preferences;
@@ -36,6 +37,7 @@ mod templates;
 mod thresholds;
 mod timeline;
 mod times;
+mod trends;
 mod wallboard;
 mod webhooks;
 mod words;
@@ -68,6 +70,7 @@ pub(super) fn rows() -> Vec<Row> {
         page("/reports/compliance.csv", get(reports::download)).of(Kind::Lasting),
         page("/analytics", get(analytics::list)),
         page("/analytics/{id}", get(analytics::show)),
+        page("/trends", get(trends::show)).of(Kind::Long),
         page("/audit", get(audit::show)),
         page("/webhooks", get(webhooks::list)),
         page("/webhooks/{id}", get(webhooks::deliveries)),

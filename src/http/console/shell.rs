@@ -26,6 +26,8 @@ pub(super) enum Place {
     Reports,
     /// Queries of the platform and what came of them.
     Analytics,
+    /// How figures move, and what is odd.
+    Trends,
     /// The audit chain.
     Audit,
     /// Webhooks and their deliveries.
@@ -47,6 +49,7 @@ impl Place {
         Self::Exceptions,
         Self::Reports,
         Self::Analytics,
+        Self::Trends,
         Self::Audit,
         Self::Webhooks,
         Self::System,
@@ -63,6 +66,7 @@ impl Place {
             Self::Exceptions => "Exceptions",
             Self::Reports => "Reports",
             Self::Analytics => "Analytics",
+            Self::Trends => "Trends",
             Self::Audit => "Audit",
             Self::Webhooks => "Webhooks",
             Self::System => "System",
@@ -81,6 +85,7 @@ impl Place {
             Self::Exceptions => "/exceptions",
             Self::Reports => "/reports",
             Self::Analytics => "/analytics",
+            Self::Trends => "/trends",
             Self::Audit => "/audit",
             Self::Webhooks => "/webhooks",
             Self::System => "/system",
@@ -100,6 +105,7 @@ impl Place {
             | Self::Rules
             | Self::Approvals
             | Self::Exceptions
+            | Self::Trends
             | Self::Webhooks
             | Self::System
             | Self::Account => Right::Read,

@@ -96,6 +96,9 @@ fn figures() -> Vec<Row> {
         Row::new(READ, routes!(api::figures::queue_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchQueue]),
         Row::new(READ, routes!(api::figures::skills)).refusing(OF_TENANT),
         Row::new(READ, routes!(api::figures::skill_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchSkill]),
+        Row::new(READ, routes!(api::trends::show)).of(Kind::Long).refusing(&[Code::NoSuchTenant, Code::NoSuchAgent]),
+        Row::new(READ, routes!(api::trends::series)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::trends::anomalies)).refusing(OF_TENANT),
     ]
 }
 

@@ -1,12 +1,11 @@
-//! The trend of a figure as a document: what is to be said of the whole, and a row per quarter of an hour that has a value.
+//! The trend of a series as a document: what is to be said of the whole, and a row per quarter of an hour or day that has a value.
 
 use std::time::Duration;
 
-use jiff::tz::TimeZoneDatabase;
-
-use super::{FigureTrend, LONGEST_DAYS, Of};
-use crate::domain::figures::Measure;
-use crate::domain::trend::{AnomalyKind, Baseline, Direction, THRESHOLD, TrendPoint, TrendSettings, WINDOW};
+use super::SeriesTrend;
+use crate::domain::series::Source;
+use crate::domain::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
+use crate::report::adherence;
 use crate::report::document::{Cell, CellKind, Chart, ChartKind, Definition, ReportError, Section, Sink, column};
 use crate::report::request::{Filters, Request};
 use crate::store::Reader;
@@ -19,15 +18,16 @@ const SUMMARY: Section = Section {
     title: "Summary",
     columns: &[
         column("figure", "Figure", CellKind::Text, "the figure; a share is one of 1"),
-        column("of", "Of", CellKind::Text, "the skill or queue"),
-        column("quarters", "Quarters", CellKind::Count, "quarters of an hour that have a value"),
+        column("of", "Of", CellKind::Text, "the skill, queue, team or agent, or everyone"),
+        column("by", "By", CellKind::Text, "quarter or day: what a value is of"),
+        column("values", "Values", CellKind::Count, "quarters of an hour or days that have a value"),
         column(
             "gaps",
             "Without a value",
             CellKind::Count,
-            "quarters of the span, up to the last that has a value, that have none",
+            "quarters or days from the first value to the last that have none",
         ),
-        column("anomalies", "Odd", CellKind::Count, "quarters in which something is odd"),
+        column("anomalies", "Odd", CellKind::Count, "values in which something is odd"),
     ],
     written: None,
     chart: None,
@@ -35,15 +35,20 @@ const SUMMARY: Section = Section {
 
 const POINTS: Section = Section {
     name: "points",
-    title: "By the quarter of an hour",
+    title: "Values",
     columns: &[
-        column("at", "Quarter from", CellKind::Instant, "where the quarter begins"),
-        column("value", "Value", CellKind::Number, "the mean of the quarter's reads"),
+        column("at", "From", CellKind::Instant, "where the quarter of an hour or the day begins"),
+        column(
+            "value",
+            "Value",
+            CellKind::Number,
+            "the mean of a quarter's reads, or the share that the seconds of all come to",
+        ),
         column(
             "movingAverage",
             "Moving average",
             CellKind::Number,
-            "the mean of it and the quarters with a value before it, as many as the window in all",
+            "the mean of it and the values before it, as many as the window in all",
         ),
         column("direction", "Direction", CellKind::Text, "UP above the moving average, DOWN below it, LEVEL on it"),
         column(
@@ -56,7 +61,7 @@ const POINTS: Section = Section {
             "expected",
             "Expected",
             CellKind::Number,
-            "the median of what the same quarter hour of the same weekday brought in earlier weeks",
+            "the median of what the same quarter hour of the same weekday (or that weekday) brought in earlier weeks",
         ),
         column(
             "spread",
@@ -102,42 +107,41 @@ pub fn definitions(request: &Request) -> Vec<Definition> {
 }
 
 /// What a trend is of.
-pub fn subject(filters: &Filters) -> Result<(Of, &'static Measure), ReportError> {
-    let of = match (&filters.skill, &filters.queue) {
-        (Some(skill), None) => Of::Skill(skill.clone()),
-        (None, Some(queue)) => Of::Queue(queue.clone()),
-        _ => return Err(ReportError::Refused("a trend is of one skill or of one queue: name one".to_owned())),
+pub fn source(filters: &Filters) -> Result<Source, ReportError> {
+    let figure = || filters.figure.as_deref().unwrap_or_default();
+    let found = match (&filters.series, &filters.skill, &filters.queue) {
+        (Some(series), None, None) if filters.figure.is_none() => series.parse(),
+        (None, Some(skill), None) => Source::skill(skill.clone(), figure()),
+        (None, None, Some(queue)) => Source::queue(queue.clone(), figure()),
+        _ => Err("a trend is of one series, or of a figure of one skill or one queue: name one".to_owned()),
     };
-    let name = filters.figure.as_deref().unwrap_or_default();
-    let found = of.measures().iter().find(|measure| measure.name == name || measure.column == name);
-    let figure = found.ok_or_else(|| {
-        let known: Vec<_> = of.measures().iter().map(|measure| measure.name).collect();
-        ReportError::Refused(format!("there is no figure {name:?}; there are {}", known.join(", ")))
-    })?;
-    Ok((of, figure))
+    found.map_err(ReportError::Refused)
+}
+
+/// What a reader has to know of the span: of agents' time, when nobody looked.
+pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, ReportError> {
+    match source(&request.filters)?.whom() {
+        Some(_) => adherence::notes(request, reader).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Reads the series, judges it and pushes it.
 pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
-    let (of, figure) = subject(&request.filters)?;
+    let source = source(&request.filters)?;
     let from = request.from.unwrap_or_else(|| request.to - USUAL_SPAN);
-    if request.to.since(from) > Duration::from_secs(LONGEST_DAYS * 86_400) {
-        return Err(ReportError::Refused(format!("a trend is of {LONGEST_DAYS} days at most: ask for a shorter span")));
-    }
+    let zone = request.time_zone();
     let settings = TrendSettings {
         window: request.filters.window.unwrap_or(WINDOW),
         threshold: request.filters.threshold.unwrap_or(THRESHOLD),
-        zone: TimeZoneDatabase::bundled().get(&request.zone).ok(),
+        zone: Some(zone.clone()),
     };
-    let trend = FigureTrend::read(reader, &request.tenant, &of, figure, (from, request.to), &settings).await?;
-    let whose = match &of {
-        Of::Skill(id) => format!("skill {id}"),
-        Of::Queue(id) => format!("queue {id}"),
-    };
+    let trend = SeriesTrend::read(reader, &request.tenant, &source, ((from, request.to), &zone), &settings).await?;
     sink.section(&SUMMARY)?;
     sink.row(&[
-        Cell::text(trend.figure),
-        Cell::text(whose),
+        Cell::text(source.figure()),
+        Cell::text(source.subject()),
+        Cell::text(source.bucket().name()),
         Cell::count(trend.points.len()),
         Cell::count(trend.gaps),
         Cell::count(trend.anomalies().count()),
@@ -157,41 +161,17 @@ fn cells(point: &TrendPoint) -> [Cell; POINTS.columns.len()] {
     };
     let season = |part: Option<f64>| number(part, "fewer than four earlier weeks are known");
     let scored = point.season.and_then(|season| season.score);
+    let odd = |word: Option<&'static str>| word.map_or(Cell::Empty("nothing is odd about it"), Cell::text);
     [
         Cell::Instant(point.at),
         number(Some(point.value), ""),
         number(Some(point.moving_average), ""),
-        Cell::text(direction(point.direction)),
+        Cell::text(point.direction.name()),
         number(point.z_score, "too few values before it, or all of them equal"),
         season(point.season.map(|season| season.expected)),
         season(point.season.map(|season| season.spread)),
         number(scored, "fewer than four earlier weeks are known, or all of them equal"),
-        point.anomaly.map_or(Cell::Empty("nothing is odd about it"), |odd| Cell::text(kind(odd.kind))),
-        point.anomaly.map_or(Cell::Empty("nothing is odd about it"), |odd| Cell::text(baseline(odd.baseline))),
+        odd(point.anomaly.map(|odd| odd.kind.name())),
+        odd(point.anomaly.map(|odd| odd.baseline.name())),
     ]
-}
-
-/// As guide 002 spells it.
-pub const fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Up => "UP",
-        Direction::Down => "DOWN",
-        Direction::Level => "LEVEL",
-    }
-}
-
-/// As guide 002 spells it.
-pub const fn kind(kind: AnomalyKind) -> &'static str {
-    match kind {
-        AnomalyKind::Spike => "SPIKE",
-        AnomalyKind::Drop => "DROP",
-    }
-}
-
-/// What an anomaly was judged by.
-pub const fn baseline(baseline: Baseline) -> &'static str {
-    match baseline {
-        Baseline::Window => "window",
-        Baseline::Season => "season",
-    }
 }

@@ -4,6 +4,7 @@
 mod access;
 mod adherence;
 mod analytics;
+mod anomalies;
 mod audit_pages;
 mod chains;
 mod change_sets;

@@ -7,9 +7,9 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    access, adherence, adherence_reading, agents, analytics, audit, audit_heads, audit_reading, calls, change_sets, deliveries,
-    delivery_reading, events, exceptions, figures, history, history_reading, jobs, memory, report_runs, retention,
-    rules, schedule, skills, time_in_state, transition_reading, transitions, upkeep,
+    access, adherence, adherence_reading, agents, analytics, anomalies, audit, audit_heads, audit_reading, calls, change_sets,
+    deliveries, delivery_reading, events, exceptions, figures, history, history_reading, jobs, memory, report_runs,
+    retention, rules, schedule, skills, time_in_state, transition_reading, transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[
@@ -122,6 +122,11 @@ const SINGLE: &[&str] = &[
     jobs::LAST_DONE,
     jobs::UNFINISHED,
     jobs::RUNS,
+    anomalies::LIST,
+    anomalies::SEEN_SINCE,
+    anomalies::OPEN,
+    anomalies::LAST_OF,
+    anomalies::FORGET,
     report_runs::ONE,
     report_runs::LIST,
     report_runs::OPEN,
@@ -234,6 +239,7 @@ const MANY: &[ManyRows] = &[
     jobs::SET_JOBS,
     jobs::SET_RUNS,
     memory::REMEMBER,
+    anomalies::SET,
     report_runs::SET,
     rules::ADD_EDITIONS,
     rules::ADD_FINDINGS,
@@ -273,7 +279,7 @@ async fn every_statement_is_understood(place: Place) {
 }
 
 /// Tables that grow with every change, and so must never be walked whole where one tenant's few rows are wanted.
-const GROWING: [&str; 15] = [
+const GROWING: [&str; 16] = [
     "analytics_runs",
     "analytics_rows",
     "adherence_days",
@@ -289,6 +295,7 @@ const GROWING: [&str; 15] = [
     "change_set_agents",
     "rule_findings",
     "report_runs",
+    "anomalies",
 ];
 
 /// What begins to walk a tenant's growing table all the same: it stops after the first or last row, goes from agent to agent by
@@ -348,6 +355,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/adherence.rs"),
         include_str!("../tables/adherence_reading.rs"),
         include_str!("../tables/agents.rs"),
+        include_str!("../tables/anomalies.rs"),
         include_str!("../tables/audit.rs"),
         include_str!("../tables/audit_heads.rs"),
         include_str!("../tables/audit_reading.rs"),

@@ -5,6 +5,7 @@ pub(super) mod adherence;
 pub(super) mod adherence_reading;
 pub(super) mod agents;
 pub(super) mod analytics;
+pub(super) mod anomalies;
 pub(super) mod audit;
 pub(super) mod audit_heads;
 pub(super) mod audit_reading;
@@ -28,6 +29,23 @@ pub(super) mod time_in_state;
 pub(super) mod transition_reading;
 pub(super) mod transitions;
 pub(super) mod upkeep;
+
+/// Writes what stands for itself: rows that need no number and no other table's.
+pub(super) async fn write_rows(
+    connection: &mut sqlx::AnyConnection,
+    script: &mut super::batch::Script,
+    commits: &[&super::change::Commit],
+) -> Result<(), super::error::CommitError> {
+    jobs::write(connection, script, commits).await?;
+    rules::write(connection, script, commits).await?;
+    exceptions::write(connection, script, commits).await?;
+    report_runs::write(connection, script, commits).await?;
+    analytics::write(connection, script, commits).await?;
+    anomalies::write(connection, script, commits).await?;
+    audit_heads::write(connection, script, commits).await?;
+    change_sets::write(connection, script, commits).await?;
+    skills::write(connection, script, commits).await
+}
 
 /// The last of the items with the same key, in the order of the keys' first occurrence: a statement may touch a row only
 /// once.

@@ -5,7 +5,7 @@
 
 use sqlx::AnyConnection;
 
-use super::{analytics, exceptions, figures, report_runs, rules};
+use super::{analytics, anomalies, exceptions, figures, report_runs, rules};
 use crate::domain::ids::{AgentId, AnalyticsRunId, JobId, TenantId};
 use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
@@ -71,6 +71,8 @@ pub enum Pruned {
     AnalyticsRowsOf(AnalyticsRunId),
     /// Runs of analytics queries that have no rows, by when they ended.
     AnalyticsRuns,
+    /// Anomalies that are over, by when they were odd last.
+    Anomalies,
 }
 
 pub(in crate::store) const HISTORY: &str = "DELETE FROM state_history WHERE tenant = $1 AND agent = $3 AND entered_at IN \
@@ -132,7 +134,8 @@ impl Slice {
             | Pruned::ReportRuns
             | Pruned::AnalyticsResults
             | Pruned::AnalyticsRows
-            | Pruned::AnalyticsRuns => &mut values,
+            | Pruned::AnalyticsRuns
+            | Pruned::Anomalies => &mut values,
         };
         values
     }
@@ -161,6 +164,7 @@ impl Slice {
             Pruned::AnalyticsRows => (None, analytics::FORGET_ROWS),
             Pruned::AnalyticsRowsOf(_) => (None, analytics::FORGET_ROWS_OF),
             Pruned::AnalyticsRuns => (None, analytics::FORGET_RUNS),
+            Pruned::Anomalies => (None, anomalies::FORGET),
         }
     }
 }

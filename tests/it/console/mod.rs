@@ -8,6 +8,7 @@ mod journeys;
 mod many;
 mod pages;
 mod rules;
+mod trends;
 
 use std::path::PathBuf;
 

@@ -20,6 +20,7 @@ pub(super) const PAGES: [(&str, &str); 16] = [
     ("exception-new", "/exceptions/new"),
     ("reports", "/reports"),
     ("analytics", "/analytics"),
+    ("trends", "/trends"),
     ("audit", "/audit"),
     ("webhooks", "/webhooks"),
     ("system", "/system"),
@@ -30,7 +31,7 @@ pub(super) const PAGES: [(&str, &str); 16] = [
 const SIZES: [(u32, u32); 2] = [(1280, 900), (390, 844)];
 
 /// What axe-core finds wrong with the page as it is.
-async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
+pub(super) async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
     browser.run(axe, &[]).await;
     let script = "const done = arguments[arguments.length - 1];
         axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})
@@ -41,7 +42,7 @@ async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
 }
 
 /// How far the page is wider than the window.
-async fn overhang(browser: &Browser) -> i64 {
+pub(super) async fn overhang(browser: &Browser) -> i64 {
     let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
     browser.run(script, &[]).await.as_i64().expect("pixels")
 }

@@ -2,6 +2,7 @@
 //! the simulator's log; `docs/testing.md` says how they are run and what the full-size ones took.
 
 mod analytics;
+pub mod anomalies;
 mod api;
 mod approvals;
 mod breaker;

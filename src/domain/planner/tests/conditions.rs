@@ -1,7 +1,10 @@
 //! Every condition of a rule: where it holds, where it does not, and how it reads.
 
 use super::*;
+use crate::domain::anomaly::tests::record as anomaly_record;
+use crate::domain::anomaly::{Anomalies, AnomalyRecord};
 use crate::domain::figures::{Figures, SkillFigures};
+use crate::domain::trend::AnomalyKind;
 use AgentState::{AfterContactWork, Idle, NotReady, OnContact, Paused, Ready};
 
 /// Whether a rule with this `when` wants the agent, and that the explanation agrees.
@@ -147,4 +150,34 @@ fn figures_count_for_everyone_while_they_are_fresh_and_say_so_when_they_are_not(
     let idle = explained(&roster, later);
     assert!(idle.contains("contacts_queued is 0 for skill 12"), "{idle}");
     assert!(idle.contains("service_level is unknown: the platform gave none for skill 12"), "{idle}");
+}
+
+#[test]
+fn an_anomaly_counts_for_everyone_from_when_it_was_found_and_is_explained() {
+    let found = at("10:31");
+    let mut roster = roster(&Paused, "10:14", found);
+    let rules = rule(
+        "when = { planned = 'work', anomaly = { series = 'voice', kind = 'spike', within = '30m' } }\n\
+         then = { set_state = 'Ready' }",
+    );
+    let settings = DecideSettings { stale_after: std::time::Duration::MAX, ..DecideSettings::default() };
+    let explained = |roster: &Roster, now| explain(roster, "a", &rules, &settings, now).expect("there").to_string();
+    let acts = |roster: &Roster, now| !decide(roster, &rules, &settings, now).intents.is_empty();
+    assert!(!acts(&roster, found), "nobody watches it");
+    assert!(explained(&roster, found).contains("anomaly is unknown: no series voice is watched"));
+    let record = AnomalyRecord {
+        at: at("10:15"),
+        last_at: at("10:15"),
+        found_at: found,
+        seen_at: found,
+        ended_at: Some(at("10:46")),
+        ..anomaly_record("voice", AnomalyKind::Spike, 1, 1, None)
+    };
+    roster.set_anomalies(Arc::new(Anomalies { watched: vec!["voice".into()], recent: vec![record] }));
+    for (now, held) in [("10:30", false), ("10:31", true), ("10:45", true), ("11:01", true), ("11:01:01", false)] {
+        assert_eq!(acts(&roster, at(now)), held, "{now}");
+    }
+    let line = explained(&roster, at("10:50"));
+    let said = "anomaly spike since 2026-11-23T10:15:00Z (57 where 12.2 was expected), odd last 19m ago (a spike of voice within 30m)";
+    assert!(line.contains(said), "{line}");
 }

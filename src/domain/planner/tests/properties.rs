@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::anomaly::tests::record as anomaly_record;
+use crate::domain::anomaly::{Anomalies, AnomalyRecord};
 use crate::domain::roster::Busy;
+use crate::domain::trend::AnomalyKind;
 
 const SET: &str = r#"
 [[rules]]
@@ -36,6 +39,11 @@ id = "long"
 mode = "enforce"
 when = { worked = "30m", local_time = { from = "11:00", to = "20:00" } }
 then = { tell = "x" }
+[[rules]]
+id = "odd"
+mode = "enforce"
+when = { state = "NotReady", anomaly = { series = "voice", within = "1h" } }
+then = { ask = "y" }
 [[rules]]
 id = "end"
 mode = "enforce"
@@ -93,6 +101,15 @@ fn build(agents: &[AgentDraw], now: UtcMicros) -> Roster {
             roster.note_act(index, &"back".into(), 0, true, now.offset(-50_000_000));
         }
     }
+    // Odd until a part of the day, so that some passes see it.
+    let found = at("00:00").offset(4 * 3_600_000_000);
+    let record = AnomalyRecord {
+        found_at: found,
+        seen_at: found,
+        ended_at: Some(at("09:00")),
+        ..anomaly_record("voice", AnomalyKind::Drop, 1, 1, None)
+    };
+    roster.set_anomalies(Arc::new(Anomalies { watched: vec!["voice".into()], recent: vec![record] }));
     roster
 }
 

@@ -10,7 +10,7 @@ use crate::domain::adherence::Verdict;
 use crate::domain::figures::{QUEUE_MEASURES, SKILL_MEASURES};
 use crate::domain::rule::check::{Capabilities, check};
 use crate::domain::rule::condition::BreakIs;
-use crate::domain::rule::{Conditions, Limit, LocalTime, ShiftConditions, Wish};
+use crate::domain::rule::{AnomalyConditions, Conditions, Limit, LocalTime, ShiftConditions, Wish};
 
 const PAGE: &str = include_str!("../../../../docs/rules.md");
 
@@ -31,13 +31,14 @@ fn the_keys_that_are_known_are_those_that_are_read() {
     assert_eq!(set(CONDITIONS), keys_of::<Conditions>());
     assert_eq!(set(SHIFT), keys_of::<ShiftConditions>());
     assert_eq!(set(LOCAL_TIME), keys_of::<LocalTime>());
+    assert_eq!(set(ANOMALY), keys_of::<AnomalyConditions>());
     assert_eq!(set(WISH), keys_of::<Wish>());
     assert_eq!(set(LIMIT), keys_of::<Limit>());
 }
 
 #[test]
 fn the_documentation_names_every_key() {
-    let plain = [RULE, CONDITIONS, LOCAL_TIME, WISH].concat().into_iter().filter(|key| *key != "shift");
+    let plain = [RULE, CONDITIONS, LOCAL_TIME, ANOMALY, WISH].concat().into_iter().filter(|key| *key != "shift");
     let of_shift = SHIFT.iter().map(|key| format!("shift.{key}"));
     let values = Verdict::ALL.map(Verdict::name).into_iter().chain(BreakIs::ALL.map(BreakIs::name));
     let measures = SKILL_MEASURES.iter().chain(&QUEUE_MEASURES).map(|measure| measure.name);
@@ -52,9 +53,9 @@ fn the_documentation_names_every_key() {
 #[test]
 fn the_examples_of_the_documentation_are_sound() {
     let examples: Vec<_> = PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     let (rules, complaints) = parse(&examples.concat()).expect("TOML");
     assert_eq!(complaints, []);
     assert_eq!(check(&rules, Capabilities::guide()), []);
-    assert_eq!(rules.len(), 5);
+    assert_eq!(rules.len(), 6);
 }

@@ -1,0 +1,95 @@
+//! `[[tenants.series]]`: the series that the daemon watches for anomalies.
+
+use super::complaint::Fault;
+use super::kind::{self, Kind};
+use super::reader::{Section, reloads};
+use crate::domain::anomaly::Watched;
+use crate::domain::ids::{QueueId, SeriesId, SkillId};
+use crate::domain::series::{Bucket, Source, Whom};
+use crate::domain::trend::{THRESHOLD, WINDOW};
+
+/// Series of one tenant: each is read whole at the end of each of its quarters or days.
+const MOST: usize = 20;
+
+/// What the tenant reads figures of.
+pub(super) struct Known<'a> {
+    pub(super) skills: &'a [SkillId],
+    pub(super) queues: &'a [QueueId],
+}
+
+pub(super) fn read(section: &mut Section<'_, '_>, known: &Known<'_>) -> Vec<Watched> {
+    let watched = section.tables("series", |section| read_one(section, known));
+    if watched.len() > MOST {
+        section.complain("series", Fault::new(format!("names more than {MOST} series")).advise("leave some out"));
+    }
+    watched
+}
+
+fn read_one(section: &mut Section<'_, '_>, known: &Known<'_>) -> Option<Watched> {
+    let id = section.required(
+        reloads("id", "Names the series in rules (`anomaly`), in events and in the API; unique within the tenant."),
+        &kind::id::<SeriesId>(),
+    );
+    let of = section.required(
+        reloads(
+            "of",
+            "What is watched: skill:ID:FIGURE or queue:ID:FIGURE, by the quarter of an hour; adherence or not-ready, by the day, or with \
+             -15m behind it by the quarter of an hour; of everyone, or with :team:NAME behind that.",
+        ),
+        &source(),
+    );
+    let window = section.value(
+        reloads("window", "Values that the moving average and the z-score look at."),
+        &kind::integer(2..=1000_u16),
+        u16::try_from(WINDOW).unwrap_or(u16::MAX),
+    );
+    let threshold = section.value(
+        reloads("threshold", "A z-score beyond this is odd, where the season does not decide."),
+        &kind::hundredths(50..=10_000),
+        usual_threshold(),
+    );
+    let seasonal = section.value(
+        reloads(
+            "seasonal",
+            "Whether what earlier weeks brought in that quarter hour of that weekday decides, once four of them are known.",
+        ),
+        &kind::boolean(),
+        true,
+    );
+    let zone =
+        section.value(reloads("zone", "The zone of its days, weekdays and hours."), &kind::zone(), "UTC".to_owned());
+    let of = of?;
+    check(section, &of, known);
+    Some(Watched { id: id?, of, window, threshold_hundredths: threshold, seasonal, zone })
+}
+
+fn check(section: &mut Section<'_, '_>, of: &Source, known: &Known<'_>) {
+    let unread = match of {
+        Source::Skill(id, _) if !known.skills.contains(id) => Some(("skills", id.to_string())),
+        Source::Queue(id, _) if !known.queues.contains(id) => Some(("queues", id.to_string())),
+        Source::Skill(..) | Source::Queue(..) | Source::Adherence(..) | Source::NotReady(..) => None,
+    };
+    if let Some((list, id)) = unread {
+        section.warn("of", &format!("the tenant's `{list}` do not list {id}, so nothing is known of its figures"));
+    }
+    if let Some(Whom::Agent(_)) = of.whom() {
+        let fault = Fault::new("watches one agent")
+            .advise("watch a team; `report trend` looks at an agent's time when it is asked to");
+        section.complain("of", fault);
+    }
+    if of.bucket() == Bucket::Quarter && of.whom() == Some(&Whom::Everyone) {
+        let fault =
+            Fault::new("watches quarters of an hour of everyone").advise("name a team, or watch days (without -15m)");
+        section.complain("of", fault);
+    }
+}
+
+fn source() -> Kind<Source> {
+    let convert = |text: &str| text.parse().map_err(Fault::new);
+    Kind::from_text("series", convert, |source: &Source| format!("{:?}", source.to_string()))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small constant above zero")]
+const fn usual_threshold() -> u32 {
+    (THRESHOLD * 100.0) as u32
+}

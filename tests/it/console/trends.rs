@@ -1,0 +1,82 @@
+//! The page of trends: what is drawn, read and chosen, with and without scripts.
+
+use shiftkeeper::domain::time::UtcMicros;
+
+use super::browser::{Browser, axe};
+use super::pages::{overhang, violations};
+use super::{floor, make_account, picture, sign_in};
+use crate::harness::{Scenario, Setup, agents, start};
+use crate::scenarios::anomalies::{QUARTER, put_reads};
+
+/// A week of quarters with a gap of some hours, a spike and a drop.
+fn a_week() -> Vec<(UtcMicros, u64)> {
+    let quarter = |place: u32| {
+        let by_day = [4, 3, 3, 5, 12, 31, 42, 44, 38, 36, 24, 9][(place as usize % 96) / 8];
+        let wave = u64::from(place * 7919 % 5);
+        match place {
+            60 => 120,
+            520 => 0,
+            _ => by_day + wave,
+        }
+    };
+    let all = (0..672).filter(|place| !(300..320).contains(place));
+    all.map(|place| (start() - QUARTER * (672 - place), quarter(place))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_is_drawn_with_its_band_and_marks_and_is_a_table_as_well() {
+    let Some(browser) = Browser::start().await else { return };
+    let setup = Setup {
+        tenant_tables: "[[tenants.series]]\nid = \"staff\"\nof = \"skill:1001:agents_staffed\"\nseasonal = false\n",
+        ..floor(6)
+    };
+    let mut scenario = Scenario::without_daemon(setup).await;
+    put_reads(&scenario, &a_week()).await;
+    for agent in agents(6) {
+        scenario.put(&agent, shiftkeeper::sim::SimState::Unavailable);
+    }
+    scenario.start_daemon().await;
+    scenario.import(&scenario.setup.schedule.clone().expect("a schedule")).await;
+    scenario.until_in_sight().await;
+    make_account(&scenario, "supervisor", "admin").await;
+    sign_in(&scenario, &browser, "supervisor").await;
+    let axe = axe();
+    let mut wrong = Vec::new();
+    for scheme in ["light", "dark"] {
+        browser.scheme(scheme).await;
+        for (width, height) in [(1280, 900), (390, 844)] {
+            browser.resize(width, height).await;
+            browser.go(&scenario.page("/trends?series=skill:1001:agents_staffed&days=7")).await;
+            browser.find(".chart svg").await;
+            let shown = format!("trends-drawn-{scheme}-{width}");
+            picture(&browser, &shown).await;
+            if let Some(axe) = &axe {
+                wrong.extend(violations(&browser, axe).await.into_iter().map(|one| format!("{shown}: {one}")));
+            }
+            let over = overhang(&browser).await;
+            if over > 0 {
+                wrong.push(format!("{shown}: {over} pixels wider than the window"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(browser.count(".chart .mark.spike").await > 0 && browser.count(".chart .mark.drop").await > 0);
+    assert!(browser.count(".chart polyline.value").await >= 2, "the gap breaks the line");
+    assert!(browser.count(".chart polygon.usual").await > 0);
+    let rows = browser.count("#course ~ details tbody tr").await;
+    assert!(rows > 600, "{rows} rows");
+
+    browser
+        .run("document.querySelector('#days').value = '1'; document.querySelector('form.fields').submit()", &[])
+        .await;
+    browser.until_url(|url| url.contains("days=1")).await;
+    browser.go(&scenario.page("/trends?series=adherence:team:Team+1")).await;
+    browser.until_text("#course", |text| text.contains("adherence of team Team 1")).await;
+    browser.scripts(false).await;
+    browser.go(&scenario.page("/trends?series=skill:1001:agents_staffed")).await;
+    let source = browser.source().await;
+    assert!(source.contains("<polyline class=\"value\"") && source.contains("As a table"));
+    let complaints = browser.complaints().await;
+    assert!(complaints.is_empty(), "{complaints:?}");
+    browser.end().await;
+}
