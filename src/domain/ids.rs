@@ -158,6 +158,10 @@ uuid_id! {
     FindingId
 }
 uuid_id! {
+    /// One erasure of an agent. Version 7, so that ids sort by when it was asked for.
+    ErasureId
+}
+uuid_id! {
     /// One trial of rules over history.
     TrialId
 }

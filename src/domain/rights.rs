@@ -36,11 +36,13 @@ pub enum Right {
     RunJobs,
     /// Make and change accounts and tokens.
     Accounts,
+    /// Erase agents, for good.
+    Erase,
 }
 
 impl Right {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Read,
         Self::Change,
         Self::Import,
@@ -51,6 +53,7 @@ impl Right {
         Self::Webhooks,
         Self::RunJobs,
         Self::Accounts,
+        Self::Erase,
     ];
 
     /// Its name in the configuration, the API and error messages.
@@ -66,6 +69,7 @@ impl Right {
             Self::Webhooks => "webhooks",
             Self::RunJobs => "run_jobs",
             Self::Accounts => "accounts",
+            Self::Erase => "erase",
         }
     }
 
@@ -344,11 +348,11 @@ mod tests {
     fn every_role_has_the_rights_of_the_table() {
         // In the order of `Right::ALL`.
         let table = [
-            (Role::Viewer, "x........."),
-            (Role::Supervisor, "xx.x.x...."),
-            (Role::Analyst, "x.xxxx...."),
-            (Role::Auditor, "x....xx..."),
-            (Role::Admin, "xxxxxxxxxx"),
+            (Role::Viewer, "x.........."),
+            (Role::Supervisor, "xx.x.x....."),
+            (Role::Analyst, "x.xxxx....."),
+            (Role::Auditor, "x....xx...."),
+            (Role::Admin, "xxxxxxxxxxx"),
         ];
         assert_eq!(table.map(|(role, _)| role), Role::ALL);
         for (role, row) in table {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 pub use self::adherence::{AdherenceChange, AdherenceDay, SightSpan};
 pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, LeftOut, SkillWrite};
 use super::access::AccessChange;
+use super::erasing::ErasingChange;
 use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
 use crate::domain::audit::head::SignedHead;
@@ -92,6 +93,8 @@ pub struct Commit {
     pub adherence: AdherenceChange,
     /// Who may use the daemon.
     pub access: AccessChange,
+    /// Steps of erasures.
+    pub erasing: ErasingChange,
 }
 
 impl Commit {
@@ -127,6 +130,7 @@ impl Commit {
             agent_skills,
             adherence,
             access,
+            erasing,
         } = self;
         agents.is_empty()
             && history.is_empty()
@@ -157,6 +161,7 @@ impl Commit {
             && agent_skills.is_empty()
             && adherence.is_empty()
             && access.is_empty()
+            && erasing.is_empty()
     }
 }
 

@@ -97,6 +97,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0014_report_runs.sql"),
         postgres: include_str!("../../migrations/postgres/0014_report_runs.sql"),
     },
+    Shipped {
+        version: 17,
+        name: "erasures",
+        sqlite: include_str!("../../migrations/sqlite/0017_erasures.sql"),
+        postgres: include_str!("../../migrations/postgres/0017_erasures.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

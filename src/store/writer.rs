@@ -19,8 +19,8 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    access, adherence, agents, audit, audit_heads, calls, change_sets, deliveries, events, exceptions, figures,
-    history, jobs, memory as automation, report_runs, rules, skills, transitions, upkeep,
+    access, adherence, agents, audit, audit_heads, calls, change_sets, deliveries, erasing, events, exceptions,
+    figures, history, jobs, memory as automation, report_runs, rules, skills, transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;
@@ -536,8 +536,7 @@ impl Work<'_> {
                 import::stage(connection, memory.script, tenant, version, agents).await.map(|()| Vec::new())
             }
             Self::Prune(slice, gone) => {
-                *gone = retention::prune(connection, slice).await?;
-                Ok(Vec::new())
+                retention::prune(connection, slice).await.map(|count| *gone = count).map(|()| Vec::new())
             }
             Self::Switch(version, import, with) => {
                 import::switch(connection, memory.script, version, now, import).await?;
@@ -589,6 +588,7 @@ async fn apply(
     skills::write(connection, script, group).await?;
     adherence::write(connection, script, settled, group).await?;
     access::write(connection, script, group).await?;
+    news.extend(erasing::write(connection, script, group).await?);
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()
