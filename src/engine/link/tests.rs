@@ -63,6 +63,7 @@ impl Ground {
             offset: Mutex::default(),
             meter: Meter::default(),
             feed: Mutex::default(),
+            erasures: tokio::sync::Notify::new(),
             subscriptions: Mutex::default(),
         }
     }
