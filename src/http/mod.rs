@@ -42,6 +42,7 @@ use crate::engine::accounts::Accounts;
 use crate::engine::board::Boards;
 use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
+use crate::engine::erase::Belongings;
 use crate::engine::jobs::Jobs;
 use crate::engine::live::Live;
 use crate::engine::probe::Probes;
@@ -308,6 +309,7 @@ pub struct ApiState {
     audit_keys: Arc<[PublicKey]>,
     rotations: Arc<dyn Rotations>,
     reports: Arc<dyn Reporting>,
+    belongings: Arc<dyn Belongings>,
     /// A check of a chain reads all of it: one at a time.
     verifying: Arc<Semaphore>,
 }
@@ -348,6 +350,8 @@ pub struct ApiParts {
     pub rotations: Arc<dyn Rotations>,
     /// Makes files of reports.
     pub reports: Arc<dyn Reporting>,
+    /// What is kept of agents outside the store.
+    pub belongings: Arc<dyn Belongings>,
 }
 
 impl ApiState {
@@ -372,6 +376,7 @@ impl ApiState {
             audit_keys: parts.audit_keys,
             rotations: parts.rotations,
             reports: parts.reports,
+            belongings: parts.belongings,
             verifying: Arc::new(Semaphore::new(1)),
         }
     }

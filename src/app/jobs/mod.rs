@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::folder::ScheduleFolder;
+pub(super) use self::folder::{DONE, FAILED};
 use self::report::ReportJob;
 use super::Importer;
 use super::reports::ReportDesk;
