@@ -156,7 +156,7 @@ async fn who_is_erased_stands_nowhere_any_more_and_teams_keep_their_figures() {
     let span = (from.as_str(), to.as_str());
     scenario.pass(Duration::from_secs(120)).await;
     let adherence = totals(&scenario, "adherence", &["total", "teams"], span).await;
-    let compliance = totals(&scenario, "compliance", &["summary", "teams"], span).await;
+    let compliance = totals(&scenario, "compliance", &["figures", "violations", "outcomes", "rules"], span).await;
     for format in ["csv", "json", "xlsx", "html"] {
         let (run, bytes) = report(&scenario, "segments", format, span).await;
         assert_eq!(run["status"], "done");
@@ -201,8 +201,12 @@ async fn who_is_erased_stands_nowhere_any_more_and_teams_keep_their_figures() {
     assert_eq!((&listed["erasures"][0]["id"], &listed["next"]), (&done["id"], &Value::Null), "{listed}");
 
     assert_eq!(totals(&scenario, "adherence", &["total", "teams"], span).await, adherence);
-    assert_eq!(totals(&scenario, "compliance", &["summary", "teams"], span).await, compliance);
+    assert_eq!(
+        totals(&scenario, "compliance", &["figures", "violations", "outcomes", "rules"], span).await,
+        compliance
+    );
     assert!(adherence[1].as_array().is_some_and(|teams| teams.len() == 4), "{adherence:?}");
+    assert!(compliance.iter().all(|rows| rows.as_array().is_some_and(|rows| !rows.is_empty())), "{compliance:?}");
 
     // The platform goes on showing the agent.
     scenario.put(GONE, SimState::Available);
