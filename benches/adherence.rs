@@ -67,7 +67,7 @@ async fn report(agents: i64) {
     let (from_segments, of_segments) = written(&store, 1).await;
     println!("from segments: {:.2} s", from_segments.as_secs_f64());
     let (writer, reader) = (store.writer().clone(), store.reader().clone());
-    let mut worker = Worker::new(DaysParts { tenant: tenant(), clock, writer, reader });
+    let mut worker = Worker::new(DaysParts { tenant: tenant(), clock, writer, reader, turn: Arc::default() });
     let started = Instant::now();
     worker.work(&AdherenceSettings::default()).await.expect("works");
     println!("adding all days up, resting half of the time: {:.1} s", started.elapsed().as_secs_f64());

@@ -104,7 +104,8 @@ impl Importer {
         let mut days = HashMap::new();
         for stored in self.reader.agents(tenant).await.map_err(ImportError::Read)? {
             let zone = stored.agent.zone.as_deref().unwrap_or("UTC");
-            if !named.contains(&stored.agent.id)
+            if stored.imported
+                && !named.contains(&stored.agent.id)
                 && let Some(coverage) = draft.days_in(zone)
             {
                 days.insert(stored.agent.id.clone(), (stored, coverage));

@@ -2,6 +2,7 @@
 //!
 //! Everything is made here and handed in; the rooms below do not know each other's makers.
 
+mod belongings;
 mod budget;
 mod import;
 mod jobs;
@@ -32,6 +33,7 @@ use crate::engine::accounts::{self, Accounts};
 use crate::engine::analytics::Analytics;
 use crate::engine::deliver::{self, DeliverParts, Endpoints, Outbox};
 use crate::engine::door::Door;
+use crate::engine::erase::EraseTools;
 use crate::engine::heads::{self, HeadParts, HeadSettings};
 use crate::engine::jobs::{self as calendar, JobParts, JobSpecs, Jobs};
 use crate::engine::live::Live;
@@ -46,6 +48,7 @@ use crate::engine::trials::Trials;
 use crate::http::{self, ApiState, Certificate};
 use crate::store::{Identity, Reader, Role, Store};
 
+use self::belongings::{Outside, Places};
 use self::jobs::{JobTools, job_specs};
 use self::people::{Access, Secured};
 use self::reload::InForce;
@@ -160,14 +163,18 @@ impl App {
         // Before anything can happen, so that a new endpoint is told of it.
         let deliveries = parts.start_deliveries(&mut supervisor, endpoints).await?;
         let heads = parts.start_heads(&mut supervisor, &config)?;
-        let list = parts.start_tenants(&mut supervisor, &config, deliveries, heads.clone())?;
         let import_options = watch::Sender::new(config.import.clone());
         let importer = parts.importer(import_options.subscribe());
+        let desk = parts.start_reports(&mut supervisor, &config);
+        let places = watch::Sender::new(Arc::new(Places::of(&config)));
+        let trials = parts.start_trials(&mut supervisor);
+        let erasing = parts.erasing(&places, &importer, &desk, &trials);
+        let belongings = erasing.belongings.clone();
+        let tenants = parts.start_tenants(&mut supervisor, &config, deliveries, heads.clone(), erasing)?;
         let access = Access::new(&config.server);
         let accounts = parts.start_accounts(&mut supervisor, &access).await?;
         let own_key = heads.key.public();
         let audit_keys = config.audit.former_keys.iter().copied().chain([own_key]).collect();
-        let desk = parts.start_reports(&mut supervisor, &config);
         let job_tools = parts.job_tools(importer.clone(), heads, desk.clone());
         let jobs = watch::Sender::new(job_specs(&config, &job_tools));
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
@@ -188,16 +195,18 @@ impl App {
             live: live.clone(),
             repeats: Repeats::new(parts.store.reader().clone(), parts.store.writer().clone(), parts.clock.clone()),
             status: status.clone(),
-            trials: parts.start_trials(&mut supervisor),
+            trials,
             metrics_open: config.server.metrics == MetricsAccess::Open,
             audit_keys,
             rotations,
             reports: Arc::new(desk),
             analytics: parts.analytics.clone(),
+            belongings,
         };
         start_face(&mut supervisor, listener, secured, face);
         parts.start_store_watch(&mut supervisor, &config);
-        let reload = Reload::new(InForce { tenants: list, webhooks, access, import_options, jobs, job_tools, reloads });
+        let reload =
+            Reload::new(InForce { tenants, webhooks, access, import_options, places, jobs, job_tools, reloads });
         Ok(Self { parts, reload_wanted, supervisor, soft, reload, importer, status, accounts, listen, live })
     }
 
@@ -298,6 +307,7 @@ impl Parts {
         config: &Config,
         deliveries: DeliverParts,
         heads: HeadParts,
+        erasing: EraseTools,
     ) -> anyhow::Result<TenantList> {
         let tools = TenantTools {
             clock: self.clock.clone(),
@@ -310,7 +320,7 @@ impl Parts {
             analytics: self.analytics.clone(),
         };
         let (list, wanted) = TenantList::new(config, tools)?;
-        let parts = TenantParts { wanted, deliveries, heads };
+        let parts = TenantParts { wanted, deliveries, heads, erasing };
         supervisor.spawn("tenants", OnFailure::Restart, move |soft| tenants::run(parts.clone(), soft));
         Ok(list)
     }
@@ -382,6 +392,22 @@ impl Parts {
         let worker = trials.clone();
         supervisor.spawn("rule trials", OnFailure::Restart, move |soft| worker.clone().run(soft));
         trials
+    }
+
+    /// What agents are erased with.
+    fn erasing(
+        &self,
+        places: &watch::Sender<Arc<Places>>,
+        importer: &Importer,
+        desk: &ReportDesk,
+        trials: &Trials,
+    ) -> EraseTools {
+        EraseTools {
+            outbox: self.outbox.clone(),
+            belongings: Arc::new(Outside { places: places.subscribe(), desk: desk.clone() }),
+            trials: trials.clone(),
+            imports: importer.turn.clone(),
+        }
     }
 
     /// Starts what makes reports; gives the way in.

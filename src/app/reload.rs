@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use super::belongings::Places;
 use super::jobs::{JobTools, job_specs};
 use super::people::Access;
 use super::tenants::TenantList;
@@ -23,6 +24,7 @@ pub(super) struct InForce {
     pub(super) webhooks: Webhooks,
     pub(super) access: Access,
     pub(super) import_options: watch::Sender<ImportOptions>,
+    pub(super) places: watch::Sender<Arc<Places>>,
     pub(super) jobs: watch::Sender<Arc<[JobSpec]>>,
     pub(super) job_tools: JobTools,
     pub(super) reloads: Reloads,
@@ -57,6 +59,7 @@ impl Reload {
         in_force.jobs.send_replace(jobs);
         in_force.access.take(&config.server);
         in_force.import_options.send_replace(config.import.clone());
+        in_force.places.send_replace(Arc::new(Places::of(&config)));
         let changes = running.settings.changes_to(&newer.settings);
         for change in &changes.reload {
             tracing::info!(key = change.key, "configuration reloaded: {change}");

@@ -1,6 +1,7 @@
 //! The desk where people and jobs ask for reports: makes them one after the other on a thread of its own, keeps their files for a time,
 //! and records each run with its end.
 
+mod erasing;
 mod files;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -78,6 +79,8 @@ struct Inner {
 struct Queue {
     waiting: VecDeque<ReportRun>,
     running: Option<(ReportRun, Arc<Progress>)>,
+    /// Agents whose files are to go.
+    wishes: Vec<erasing::Wish>,
     /// Tenants whose runs that were cut off are in here.
     taken_up: BTreeSet<TenantId>,
 }
@@ -185,8 +188,10 @@ impl ReportDesk {
         loop {
             self.take_up().await.context("reports that were cut off")?;
             self.let_go().await.context("files of reports that have served their time")?;
+            self.erase_what_is_asked().await;
             while let Some(run) = self.next() {
                 self.carry_out(run, &soft).await?;
+                self.erase_what_is_asked().await;
                 if soft.is_cancelled() {
                     return Ok(());
                 }

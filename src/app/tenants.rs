@@ -27,6 +27,7 @@ use crate::engine::anomalies;
 use crate::engine::calls::Purse;
 use crate::engine::crew::Crew;
 use crate::engine::deliver::{self, DeliverParts};
+use crate::engine::erase::{self, EraseParts, EraseTools};
 use crate::engine::feed;
 use crate::engine::figures;
 use crate::engine::heads::{self, HeadParts};
@@ -177,6 +178,7 @@ impl TenantList {
             offset: std::sync::Mutex::default(),
             meter: Meter::default(),
             feed: std::sync::Mutex::default(),
+            erasures: tokio::sync::Notify::new(),
             subscriptions: std::sync::Mutex::default(),
         };
         let settings = watch::Sender::new(settings);
@@ -197,7 +199,7 @@ impl Tenancy {
 
     /// The workers of the tenant, a line each. All stop together, when the tenant or the daemon does; one that fails is started again
     /// alone.
-    fn workers(&self, supervisor: &mut Supervisor) {
+    fn workers(&self, supervisor: &mut Supervisor, erasing: &EraseTools) {
         let (roster_in, roster) = watch::channel::<Arc<[AgentId]>>(Arc::from([]));
         let (link, settings) = (self.link.clone(), self.settings.subscribe());
         let parts = KeeperParts {
@@ -217,8 +219,10 @@ impl Tenancy {
                 clock: link.clock.clone(),
                 writer: link.writer.clone(),
                 reader: link.reader.clone(),
+                turn: Arc::default(),
             },
         );
+        let erasures = EraseParts { link: link.clone(), tools: erasing.clone(), days: days.turn.clone() };
         let mut spawn = Workers { supervisor, tenancy: self };
         spawn.worker("keeper", move |soft| keeper::run(parts.clone(), soft));
         spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
@@ -226,6 +230,7 @@ impl Tenancy {
         spawn.worker("analytics", move |soft| analytics::run(analytics_link.clone(), desk.clone(), soft));
         spawn.worker("anomalies", move |soft| anomalies::run(watch_link.clone(), watch_settings.clone(), soft));
         spawn.worker("adherence days", move |soft| adherence_days::run(days.clone(), days_settings.clone(), soft));
+        spawn.worker("erasures", move |soft| erase::run(erasures.clone(), soft));
         spawn.worker("sight", move |soft| sight::run(link.clone(), settings.clone(), roster.clone(), soft));
     }
 
@@ -238,7 +243,7 @@ impl Tenancy {
             return Err(error);
         }
         let mut supervisor = Supervisor::new(soft, self.link.readiness.clone());
-        self.workers(&mut supervisor);
+        self.workers(&mut supervisor, &shared.erasing);
         supervisor.run(DRAIN_REAL).await;
         Ok(())
     }
@@ -282,6 +287,7 @@ pub(super) struct TenantParts {
     pub(super) wanted: watch::Receiver<Tenancies>,
     pub(super) deliveries: DeliverParts,
     pub(super) heads: HeadParts,
+    pub(super) erasing: EraseTools,
 }
 
 /// Runs the workers of all tenants until `soft` is cancelled; follows what a reload brings.

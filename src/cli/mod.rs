@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod db;
 pub mod demo;
 pub mod doctor;
+pub mod erase;
 pub mod exit;
 pub mod finding;
 pub mod healthcheck;
@@ -73,6 +74,8 @@ enum Command {
     Agents(agents::AgentsArgs),
     /// Change the state of one agent or many.
     Change(Box<change::ChangeArgs>),
+    /// Erase an agent's personal data, for good.
+    Erase(erase::EraseArgs),
     /// Watch the agents live: a table that follows the daemon.
     Watch(watch::WatchArgs),
     /// Print a report.
@@ -123,6 +126,7 @@ impl Cli {
             Command::Jobs(args) => jobs::run(args).await,
             Command::Agents(args) => agents::run(args).await,
             Command::Change(args) => change::run(*args).await,
+            Command::Erase(args) => erase::run(args).await,
             Command::Watch(args) => watch::run(args).await,
             Command::Report(command) => report::run(command).await,
             Command::Analytics(command) => analytics::run(command).await,

@@ -95,6 +95,7 @@ const RIGHTS: &[(&str, Right)] = &[
     (Right::Webhooks.name(), Right::Webhooks),
     (Right::RunJobs.name(), Right::RunJobs),
     (Right::Accounts.name(), Right::Accounts),
+    (Right::Erase.name(), Right::Erase),
 ];
 
 /// What stood under `change` before it had a name of its own, and still does in the configuration.

@@ -175,6 +175,11 @@ uuid_id! {
     /// One anomaly of a watched series. Version 7, so that ids sort by when it was found.
     AnomalyId
 }
+
+uuid_id! {
+    /// One erasure of an agent. Version 7, so that ids sort by when it was asked for.
+    ErasureId
+}
 uuid_id! {
     /// One trial of rules over history.
     TrialId

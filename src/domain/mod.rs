@@ -15,6 +15,7 @@ pub mod change_set;
 pub mod cloud_event;
 pub mod cron;
 pub mod delivery;
+pub mod erasure;
 pub mod event;
 pub mod exception;
 pub mod figures;

@@ -38,6 +38,8 @@ pub enum Right {
     RunJobs,
     /// Make and change accounts and tokens.
     Accounts,
+    /// Erase agents, for good.
+    Erase,
 }
 
 impl Right {
@@ -54,6 +56,7 @@ impl Right {
         Self::Webhooks,
         Self::RunJobs,
         Self::Accounts,
+        Self::Erase,
     ];
 
     /// Its name in the configuration, the API and error messages.
@@ -70,6 +73,7 @@ impl Right {
             Self::Webhooks => "webhooks",
             Self::RunJobs => "run_jobs",
             Self::Accounts => "accounts",
+            Self::Erase => "erase",
         }
     }
 
@@ -356,11 +360,11 @@ mod tests {
     fn every_role_has_the_rights_of_the_table() {
         // In the order of `Right::ALL`.
         let table = [
-            (Role::Viewer, "x.........."),
-            (Role::Supervisor, "xx.x.x....."),
-            (Role::Analyst, "x.xxxxx...."),
-            (Role::Auditor, "x....x.x..."),
-            (Role::Admin, "xxxxxxxxxxx"),
+            (Role::Viewer, "x..........."),
+            (Role::Supervisor, "xx.x.x......"),
+            (Role::Analyst, "x.xxxxx....."),
+            (Role::Auditor, "x....x.x...."),
+            (Role::Admin, "xxxxxxxxxxxx"),
         ];
         assert_eq!(table.map(|(role, _)| role), Role::ALL);
         for (role, row) in table {

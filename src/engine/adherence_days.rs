@@ -3,7 +3,7 @@
 //! Which days are stale the store knows: whatever changes the past marks them in its own commit. What was computed before stands in
 //! the audit chain from then on. Nobody waits for this worker: who reads a day that is missing or stale computes it from its segments.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::settings::TenantSettings;
@@ -80,6 +80,8 @@ pub struct DaysParts {
     pub writer: Writer,
     /// The readers.
     pub reader: Reader,
+    /// Held while days of an agent are computed, so that nobody else changes of whom they are meanwhile.
+    pub turn: Arc<Mutex<()>>,
 }
 
 /// Does the work, a pass at a time.
@@ -135,9 +137,11 @@ impl Worker {
             for of_agent in page.chunk_by(|(one, _), (other, _)| one == other) {
                 let took = Stopwatch::start();
                 let days: Vec<Date> = of_agent.iter().map(|(_, day)| *day).collect();
+                let turn = self.parts.turn.lock().await;
                 if let Some(stored) = reader.agent(tenant, &of_agent[0].0).await? {
                     self.compute(&stored, &days).await?;
                 }
+                drop(turn);
                 RealTime::sleep(took.elapsed()).await;
             }
             before = page;
@@ -148,26 +152,31 @@ impl Worker {
         let (reader, tenant) = (self.parts.reader.clone(), self.parts.tenant.clone());
         let Some((_, seen)) = reader.last_sight(&tenant).await? else { return Ok(()) };
         let settings = reader.adherence_settings(&tenant).await?;
-        for stored in reader.agents(&tenant).await? {
+        let agents = reader.agents(&tenant).await?;
+        let known: HashSet<&AgentId> = agents.iter().map(|stored| &stored.agent.id).collect();
+        self.computed_through.retain(|agent, _| known.contains(agent));
+        for stored in &agents {
             let took = Stopwatch::start();
             let agent = &stored.agent;
-            let basis = basis(&settings, zone_name(&stored), agent.team.as_ref());
+            let basis = basis(&settings, zone_name(stored), agent.team.as_ref());
             let known = self.computed_through.get(&agent.id).filter(|(_, by)| *by == basis).map(|(day, _)| *day);
-            let zone = zone_of(&stored);
+            let zone = zone_of(stored);
             let ended = days_touching((seen - LOOKS_BACK, seen), &zone);
             let ended =
                 ended.into_iter().filter(|(day, (_, end))| *end <= seen && known.is_none_or(|known| *day > known));
             let ended: Vec<(Date, Span)> = ended.collect();
             let (Some(first), Some(last)) = (ended.first(), ended.last()) else { continue };
+            let turn = self.parts.turn.clone().lock_owned().await;
             let Some(entered) = reader.first_entered(&tenant, &agent.id).await? else { continue };
             let there = reader.days_of_agent(&tenant, &agent.id, (first.0, last.0)).await?;
             let is_there = |day: Date| there.iter().any(|row| row.day == day && *row.basis == *basis);
             let missing = ended.iter().filter(|(day, (_, end))| *end > entered && !is_there(*day));
             let missing: Vec<Date> = missing.map(|(day, _)| *day).collect();
-            let unsettled = self.compute(&stored, &missing).await?;
+            let unsettled = self.compute(stored, &missing).await?;
             if let Some(through) = unsettled.map_or(Some(last.0), |day| day.yesterday().ok()) {
                 self.computed_through.insert(agent.id.clone(), (through, basis));
             }
+            drop(turn);
             RealTime::sleep(took.elapsed()).await;
         }
         Ok(())

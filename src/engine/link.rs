@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::calls::Purse;
 use super::feed::FeedState;
@@ -64,6 +64,8 @@ pub struct Link {
     pub meter: Meter,
     /// How the live feed is; [`Self::feed`] tells.
     pub feed: Mutex<FeedState>,
+    /// Somebody wants an agent erased.
+    pub erasures: Notify,
     /// By number; [`Self::subscriptions`] lists them.
     pub subscriptions: Mutex<BTreeMap<u32, SubscriptionNow>>,
 }

@@ -8,6 +8,7 @@ use super::approvals::DecisionMessage;
 use super::board::Board;
 use super::change_sets::SetMessage;
 use super::door::{ChangeRequest, DoorError, Taken};
+use super::erase::EraseAsk;
 use super::live::snapshot::Snapshot;
 use super::rules::RulesAsk;
 use super::skills::SkillMessage;
@@ -55,6 +56,8 @@ pub enum Message {
     ScheduleChanged,
     /// Somebody asks about rules or exceptions, or changes them.
     Rules(Box<RulesAsk>),
+    /// Somebody wants an agent erased.
+    Erase(Box<EraseAsk>),
     /// Somebody wants to see the picture.
     Look {
         /// Answered after the commit.

@@ -15,6 +15,7 @@ pub mod change_sets;
 pub mod crew;
 pub mod deliver;
 pub mod door;
+pub mod erase;
 pub mod feed;
 pub mod figures;
 pub mod heads;

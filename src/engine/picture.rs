@@ -67,7 +67,7 @@ pub async fn read_picture(
     for stored in reader.agents(tenant).await? {
         let id = &stored.agent.id;
         if !stored.imported && !named.contains(id) {
-            if !unfinished.contains(id) {
+            if stored.is_stand_in || !unfinished.contains(id) {
                 continue;
             }
             picture.leaving.insert(id.clone());

@@ -24,7 +24,7 @@ use super::auth::COOKIE;
 use super::problem::{Code, Problem, ProblemDocument};
 use super::routes::{Kind, Needs, described};
 use crate::domain::ids::{
-    AgentId, AnalyticsQueryId, AnalyticsRunId, EndpointId, EventId, ExceptionId, FindingId, JobId, QueueId, ReasonCode, ReportRunId, RuleId, SkillId,
+    AgentId, AnalyticsQueryId, AnalyticsRunId, EndpointId, ErasureId, EventId, ExceptionId, FindingId, JobId, QueueId, ReasonCode, ReportRunId, RuleId, SkillId,
     SubjectId, TeamName, TenantId, TransitionId, TrialId,
 };
 use crate::domain::state::AgentState;
@@ -106,6 +106,7 @@ fn named() -> BTreeMap<String, RefOr<Schema>> {
     put::<EventId>(&mut all);
     put::<SubjectId>(&mut all);
     put::<TransitionId>(&mut all);
+    put::<ErasureId>(&mut all);
     put::<ExceptionId>(&mut all);
     put::<FindingId>(&mut all);
     put::<TrialId>(&mut all);

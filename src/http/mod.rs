@@ -43,6 +43,7 @@ use crate::engine::analytics::Analytics;
 use crate::engine::board::Boards;
 use crate::engine::deliver::Outbox;
 use crate::engine::door::Door;
+use crate::engine::erase::Belongings;
 use crate::engine::jobs::Jobs;
 use crate::engine::live::Live;
 use crate::engine::probe::Probes;
@@ -311,6 +312,7 @@ pub struct ApiState {
     rotations: Arc<dyn Rotations>,
     reports: Arc<dyn Reporting>,
     analytics: Analytics,
+    belongings: Arc<dyn Belongings>,
     /// A check of a chain reads all of it: one at a time.
     verifying: Arc<Semaphore>,
 }
@@ -353,6 +355,8 @@ pub struct ApiParts {
     pub reports: Arc<dyn Reporting>,
     /// Runs of analytics queries.
     pub analytics: Analytics,
+    /// What is kept of agents outside the store.
+    pub belongings: Arc<dyn Belongings>,
 }
 
 impl ApiState {
@@ -378,6 +382,7 @@ impl ApiState {
             rotations: parts.rotations,
             reports: parts.reports,
             analytics: parts.analytics,
+            belongings: parts.belongings,
             verifying: Arc::new(Semaphore::new(1)),
         }
     }

@@ -13,6 +13,7 @@ pub mod provenance;
 pub mod request;
 pub mod sheet;
 pub mod shown;
+pub mod spread;
 pub mod tally;
 pub mod trend;
 pub mod verify;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 pub use self::adherence::{AdherenceChange, AdherenceDay, SightSpan};
 pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, LeftOut, SkillWrite};
 use super::access::AccessChange;
+use super::erasing::ErasingChange;
 use super::outbox::OutboxChange;
 use crate::domain::agent::{Agent, Source};
 use crate::domain::analytics_run::AnalyticsRun;
@@ -101,6 +102,8 @@ pub struct Commit {
     pub adherence: AdherenceChange,
     /// Who may use the daemon.
     pub access: AccessChange,
+    /// Steps of erasures.
+    pub erasing: ErasingChange,
 }
 
 impl Commit {
@@ -145,7 +148,8 @@ impl Commit {
             skills,
             agent_skills,
             adherence,
-            access
+            access,
+            erasing
         )
     }
 }

@@ -109,6 +109,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0016_anomalies.sql"),
         postgres: include_str!("../../migrations/postgres/0016_anomalies.sql"),
     },
+    Shipped {
+        version: 17,
+        name: "erasures",
+        sqlite: include_str!("../../migrations/sqlite/0017_erasures.sql"),
+        postgres: include_str!("../../migrations/postgres/0017_erasures.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -17,6 +17,7 @@ mod checkpoint;
 #[cfg(test)]
 mod conformance;
 mod control;
+mod erasing;
 mod error;
 mod import;
 mod inspect;
@@ -47,6 +48,7 @@ pub use change::{
 };
 pub use checkpoint::Checkpointed;
 pub use control::DaemonRow;
+pub use erasing::{ErasingChange, ErasureMark, KeyPart, Move, Moved, Wiped, WipedRow, WipedWrite};
 pub use error::{Cause, CommitError, OpenError, ReadError};
 pub use inspect::{Inspection, Stats, StatsError, TableStats, inspect, settings_not_taken, stats};
 pub use open::{Identity, Role, Store, is_held};

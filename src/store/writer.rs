@@ -19,7 +19,7 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    self, access, adherence, agents, audit, calls, deliveries, events, figures, history, memory as automation,
+    self, access, adherence, agents, audit, calls, deliveries, erasing, events, figures, history, memory as automation,
     transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
@@ -536,8 +536,7 @@ impl Work<'_> {
                 import::stage(connection, memory.script, tenant, version, agents).await.map(|()| Vec::new())
             }
             Self::Prune(slice, gone) => {
-                *gone = retention::prune(connection, slice).await?;
-                Ok(Vec::new())
+                retention::prune(connection, slice).await.map(|count| *gone = count).map(|()| Vec::new())
             }
             Self::Switch(version, import, with) => {
                 import::switch(connection, memory.script, version, now, import).await?;
@@ -583,6 +582,7 @@ async fn apply(
     tables::write_rows(connection, script, group).await?;
     adherence::write(connection, script, settled, group).await?;
     access::write(connection, script, group).await?;
+    news.extend(erasing::write(connection, script, group).await?);
     let (mut ids, mut seqs) = (ids.into_iter(), sealed.iter().map(|(_, entry)| entry.seq));
     Ok(group
         .iter()

@@ -80,7 +80,7 @@ impl Scene {
         let identity = Identity { host: "desk".to_owned(), pid: 1, version: "0".to_owned() };
         let store = Store::open(&url, Role::Daemon, clock.clone(), &identity).await.expect("opens");
         let (writer, reader) = (store.writer().clone(), store.reader().clone());
-        let worker = Worker::new(DaysParts { tenant: tenant(), clock, writer, reader });
+        let worker = Worker::new(DaysParts { tenant: tenant(), clock, writer, reader, turn: Arc::default() });
         let scene = Self { clock: manual, store, worker, folder };
         scene.fill(&mut Dice(seed)).await;
         scene

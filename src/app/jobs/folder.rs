@@ -38,10 +38,10 @@ const UNFINISHED: [&str; 5] = [".part", ".partial", ".tmp", ".crdownload", ".fil
 const MOST_NAMES: u32 = 10_000;
 
 /// Where imported files go.
-const DONE: &str = "done";
+pub(in crate::app) const DONE: &str = "done";
 
 /// Where files with faults go, each with the list of them beside it.
-const FAILED: &str = "failed";
+pub(in crate::app) const FAILED: &str = "failed";
 
 /// What a file looked like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use self::analytics::AnalyticsJob;
 use self::folder::ScheduleFolder;
+pub(super) use self::folder::{DONE, FAILED};
 use self::report::ReportJob;
 use super::Importer;
 use super::reports::ReportDesk;

@@ -47,6 +47,11 @@ impl Files {
         Some(folder.join(name).to_string_lossy().into_owned())
     }
 
+    /// The daemon's own folder for a tenant.
+    pub(super) fn own(&self, tenant: &TenantId) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(tenant.as_str()))
+    }
+
     /// Removes the files of those runs that are too old or too many; the newest come first. Files in folders that jobs name are theirs
     /// who named them. Gives the rows as they are then.
     pub(super) fn let_go(&self, runs: Vec<ReportRun>, now: UtcMicros) -> Vec<ReportRun> {
@@ -73,7 +78,7 @@ impl Files {
 }
 
 /// Whether file and manifest are gone.
-fn remove(file: &Path) -> bool {
+pub(super) fn remove(file: &Path) -> bool {
     [file.to_owned(), beside(file)].iter().all(|path| match std::fs::remove_file(path) {
         Ok(()) => true,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,

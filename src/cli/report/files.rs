@@ -254,10 +254,15 @@ async fn to_output(
     let mut writer: Box<dyn Writer> = match format {
         Some(Format::Csv) => Box::new(Csv::new(&heading, out)),
         Some(Format::Json) => Box::new(Json::new(&heading, out).map_err(|error| refused(error.into()))?),
-        Some(Format::Xlsx | Format::Html) | None => Box::new(Table::new(&heading, out)),
+        Some(Format::Xlsx | Format::Html) | None => Box::new(Table::new(&heading, out, line_of_terminal())),
     };
     fill(reader, &heading.request, section, &mut *writer, &Progress::default()).await.map_err(refused)?;
     Ok(())
+}
+
+/// None where what is printed goes elsewhere.
+fn line_of_terminal() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
 /// As the command ends for it.

@@ -1,4 +1,5 @@
-//! A report at a terminal: a table per section, the long ones cut.
+//! A report at a terminal: a table per section, the long ones cut, the wide ones turned or cut into several ([`spread`]). Into a pipe a row
+//! is a line, however wide.
 
 use std::io::Write;
 
@@ -8,17 +9,23 @@ use super::plain_table;
 use crate::domain::words::count;
 use crate::report::document::{Cell, Heading, Section, Sink, WriteError};
 use crate::report::shown;
+use crate::report::spread::{Spread, spread};
 use crate::report::tally::SectionTally;
 use crate::report::writers::Writer;
 
 /// Rows of a section that are printed.
 const MOST_ROWS: usize = 200;
 
+/// What comfy-table puts between two columns.
+const GAP: usize = 2;
+
 /// The writer.
 pub struct Table<W: Write> {
     heading: Heading,
     out: W,
     zone: TimeZone,
+    /// Characters of a line of the terminal; as many as there are where there is none.
+    line: usize,
     parts: Vec<Part>,
 }
 
@@ -29,9 +36,45 @@ struct Part {
 }
 
 impl<W: Write> Table<W> {
-    /// Into `out`, with instants in the heading's zone.
-    pub fn new(heading: &Heading, out: W) -> Self {
-        Self { heading: heading.clone(), out, zone: heading.request.time_zone(), parts: Vec::new() }
+    /// Into `out`, with instants in the heading's zone and lines of so many characters, where there is a terminal.
+    pub fn new(heading: &Heading, out: W, line: Option<usize>) -> Self {
+        let line = line.unwrap_or(usize::MAX);
+        Self { heading: heading.clone(), out, zone: heading.request.time_zone(), line, parts: Vec::new() }
+    }
+}
+
+impl Part {
+    /// Its tables, none wider than a line where that can be.
+    fn tables(&self, line: usize) -> Vec<comfy_table::Table> {
+        let columns = self.section.columns;
+        let cells = |place: usize| self.rows.iter().map(move |row| row[place].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> =
+            columns.iter().enumerate().map(|(place, column)| cells(place).max(column.title.chars().count())).collect();
+        let of = |places: &[usize]| {
+            let mut table = plain_table();
+            table.set_header(places.iter().map(|place| columns[*place].title));
+            table.add_rows(
+                self.rows.iter().map(|row| places.iter().map(|place| row[*place].clone()).collect::<Vec<_>>()),
+            );
+            table
+        };
+        match spread(self.section, &widths, self.rows.len(), (line, GAP)) {
+            Spread::Whole => vec![of(&(0..columns.len()).collect::<Vec<_>>())],
+            Spread::Turned(keys) => {
+                let mut table = plain_table();
+                for (place, column) in columns.iter().enumerate() {
+                    let line =
+                        [column.title.to_owned()].into_iter().chain(self.rows.iter().map(|row| row[place].clone()));
+                    if place < keys {
+                        table.set_header(line)
+                    } else {
+                        table.add_row(line)
+                    };
+                }
+                vec![table]
+            }
+            Spread::Cut(tables) => tables.iter().map(|places| of(places)).collect(),
+        }
     }
 }
 
@@ -71,12 +114,10 @@ impl<W: Write + Send> Writer for Table<W> {
             writeln!(self.out, "{note}")?;
         }
         for part in self.parts.iter().filter(|part| !part.rows.is_empty()) {
-            let mut table = plain_table();
-            table.set_header(part.section.columns.iter().map(|column| column.title));
-            for row in &part.rows {
-                table.add_row(row);
+            writeln!(self.out, "\n{}", part.section.title)?;
+            for table in part.tables(self.line) {
+                writeln!(self.out, "\n{}", table.trim_fmt())?;
             }
-            writeln!(self.out, "\n{}\n\n{}", part.section.title, table.trim_fmt())?;
             if part.more > 0 {
                 writeln!(self.out, "and {}: --format csv has all of them", count(part.more, "more row"))?;
             }

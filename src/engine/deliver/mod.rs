@@ -22,7 +22,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::outbox::{DeliveryCounts, Outbox, OutboxError, Recovered, Retried};
+pub use self::outbox::{DeliveryCounts, Outbox, OutboxError, Recovered, Resting, Retried};
 use self::send::Post;
 use self::stream::StreamParts;
 use super::crew::Crew;

@@ -81,6 +81,13 @@ pub(super) enum Wish {
     Retry { event: EventId, actor: Arc<str>, reply: Reply<Retried> },
     Recover { since: UtcMicros, actor: Arc<str>, reply: Reply<Recovered> },
     Test { reply: Reply<Attempt> },
+    Rest { reply: Reply<()>, over: oneshot::Receiver<()> },
+}
+
+/// The workers of a tenant rest as long as this is held: they have nothing in memory and under way. Then they read the store anew.
+#[derive(Debug)]
+pub struct Resting {
+    _over: Vec<oneshot::Sender<()>>,
 }
 
 /// A wish on its way to a worker.
@@ -209,6 +216,17 @@ impl Outbox {
     /// Sends a test event to this endpoint alone, once, and says how that ended. Nothing is recorded.
     pub async fn test(&self, tenant: &TenantId, endpoint: &EndpointId) -> Result<Attempt, OutboxError> {
         self.ask(tenant, endpoint, |reply| Wish::Test { reply }).await
+    }
+
+    /// Lets all workers of a tenant rest, each once what it has under way is recorded.
+    pub async fn rest(&self, tenant: &TenantId) -> Result<Resting, OutboxError> {
+        let mut resting = Vec::new();
+        for endpoint in self.endpoints(tenant) {
+            let (end, over) = oneshot::channel();
+            self.ask(tenant, &endpoint, |reply| Wish::Rest { reply, over }).await?;
+            resting.push(end);
+        }
+        Ok(Resting { _over: resting })
     }
 
     async fn ask<T>(

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::line::{Behind, Line, Piece};
-use super::outbox::{DeliveryCounts, Wishes};
+use super::outbox::{DeliveryCounts, Wish, Wishes};
 use super::send::{Attempt, Outgoing};
 use super::{DeliverParts, Endpoint, Leaving, TOLD_AFTER};
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
@@ -47,7 +47,7 @@ const TICK_REAL: Duration = Duration::from_secs(1);
 const SLOW_REAL: Duration = Duration::from_secs(1);
 
 /// How long a worker goes on at a stop, in real time.
-const STOP_REAL: Duration = Duration::from_secs(4);
+pub(super) const STOP_REAL: Duration = Duration::from_secs(4);
 
 /// What outlives a worker's restart.
 pub(super) struct StreamParts {
@@ -182,7 +182,14 @@ pub(super) async fn run(parts: Arc<StreamParts>, soft: CancellationToken) -> any
                 changed?;
                 stream.newest = *stream.numbers.borrow_and_update();
             }
-            Some(handed) = wishes.recv() => stream.obey(handed).await?,
+            Some(handed) = wishes.recv() => match handed.take() {
+                Some(Wish::Rest { reply, over }) => match stream.rest(reply, over, &soft).await? {
+                    Some(rested) => stream = rested,
+                    None => return Ok(()),
+                },
+                Some(wish) => stream.obey(wish).await?,
+                None => {}
+            },
             () = due => {}
             () = &mut tick => {
                 tick = RealTime::sleep(TICK_REAL);
@@ -201,7 +208,7 @@ async fn finished<T>(future: &mut Option<BoxFuture<T>>) -> T {
 }
 
 impl Stream {
-    async fn load(parts: Arc<StreamParts>) -> anyhow::Result<Self> {
+    pub(super) async fn load(parts: Arc<StreamParts>) -> anyhow::Result<Self> {
         let (tenant, id, shared) = (&parts.tenant, &parts.endpoint.id, &parts.shared);
         let reader = &shared.reader;
         let mut numbers = shared.writer.event_numbers(tenant);
@@ -568,7 +575,7 @@ impl Stream {
     }
 
     /// Waits for what is under way as long as it is told, and records it; the rest is sent again by the next start.
-    async fn stop(mut self, wait: Duration) -> anyhow::Result<()> {
+    pub(super) async fn stop(mut self, wait: Duration) -> anyhow::Result<()> {
         let mut limit = RealTime::sleep(wait);
         while !self.tasks.is_empty() {
             tokio::select! {

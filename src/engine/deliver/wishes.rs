@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use super::outbox::{Handed, OutboxError, Recovered, Retried, Wish};
+use super::outbox::{OutboxError, Recovered, Reply, Retried, Wish};
 use super::send::Outgoing;
-use super::stream::{Ended, Stream};
+use super::stream::{Ended, STOP_REAL, Stream};
 use crate::domain::delivery::{Health, Standing};
 use crate::domain::event::{Event, WebhookTest};
 use crate::domain::ids::EventId;
@@ -15,9 +16,10 @@ use crate::domain::time::UtcMicros;
 use crate::store::{DeliveryFilter, EndpointWrite, Recovery, StoredEvent};
 
 impl Stream {
-    pub(super) async fn obey(&mut self, handed: Handed) -> anyhow::Result<()> {
-        let Some(wish) = handed.take() else { return Ok(()) };
+    pub(super) async fn obey(&mut self, wish: Wish) -> anyhow::Result<()> {
         match wish {
+            // The worker itself does: it is another one afterwards.
+            Wish::Rest { .. } => {}
             Wish::Test { reply } => {
                 let request = self.test_event()?;
                 let sender = self.parts.endpoint.sender.clone();
@@ -36,6 +38,23 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Ends what is under way, and begins anew from the store when the rest is over; `None` where the daemon stops meanwhile.
+    pub(super) async fn rest(
+        self,
+        reply: Reply<()>,
+        over: oneshot::Receiver<()>,
+        soft: &CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
+        let parts = self.parts.clone();
+        self.stop(STOP_REAL).await?;
+        answer(reply, Ok(()));
+        tokio::select! {
+            // Whoever let it rest may be gone: then it is over as well.
+            _ = over => Self::load(parts).await.map(Some),
+            () = soft.cancelled() => Ok(None),
+        }
     }
 
     fn test_event(&self) -> anyhow::Result<Outgoing> {

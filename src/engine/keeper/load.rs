@@ -324,6 +324,8 @@ impl Keeper {
     /// An import took effect: new agents, new plans.
     pub(super) async fn take_schedule(&mut self, pass: &mut Pass) -> anyhow::Result<()> {
         self.read_agents().await?;
+        // Who is erased is named by none of them any more.
+        self.read_exceptions(pass.now).await?;
         self.read_plans(pass.now).await?;
         let indices: Vec<AgentIndex> = self.roster.iter().map(|(index, _)| index).collect();
         for index in indices {

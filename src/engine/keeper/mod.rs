@@ -11,6 +11,7 @@ mod clock_set;
 mod decide;
 mod dispatch;
 mod doubt;
+mod erase;
 mod excused;
 mod facts;
 mod fed;
@@ -162,6 +163,7 @@ impl Arrival {
                 | Message::Skills(_)
                 | Message::ScheduleChanged
                 | Message::Rules(_)
+                | Message::Erase(_)
                 | Message::Look { .. }
                 | Message::Board { .. },
             )
@@ -307,6 +309,7 @@ impl Keeper {
             Arrival::Message(Message::Skills(skills)) => self.take_skills(pass, skills).await?,
             Arrival::Message(Message::ScheduleChanged) => self.take_schedule(pass).await?,
             Arrival::Message(Message::Rules(ask)) => self.take_rules_ask(pass, *ask).await?,
+            Arrival::Message(Message::Erase(ask)) => self.take_erasure(pass, *ask).await?,
             Arrival::Message(Message::Look { reply }) => pass.looks.push(reply),
             Arrival::Message(Message::Board { reply }) => pass.boards.push(reply),
         }

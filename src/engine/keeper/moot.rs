@@ -5,6 +5,7 @@
 
 use super::Keeper;
 use super::book::Open;
+use super::files::Asked;
 use super::record::Pass;
 use crate::domain::ids::{AgentId, TransitionId};
 use crate::domain::policy::Ruling;
@@ -86,7 +87,9 @@ impl Keeper {
                 self.step(pass, id, Step::GiveUp { at: pass.now });
             }
             let Some(index) = self.roster.find(agent.as_str()) else { continue };
-            if self.book.of_agent(&agent).next().is_none() {
+            // The answer to a question is written into the log of calls.
+            let asked = self.files[index.position()].asked == Asked::UnderWay;
+            if !asked && self.book.of_agent(&agent).next().is_none() {
                 if self.roster.get(index).is_some_and(|slot| slot.observed().is_some()) {
                     self.lose_sight(pass, index, AgentState::off_roster(), pass.now);
                 }

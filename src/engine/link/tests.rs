@@ -66,6 +66,7 @@ impl Ground {
             offset: Mutex::default(),
             meter: Meter::default(),
             feed: Mutex::default(),
+            erasures: tokio::sync::Notify::new(),
             subscriptions: Mutex::default(),
         }
     }

@@ -107,6 +107,14 @@ impl Topic {
         self.published.notify_one();
     }
 
+    /// Lets go of everything that is kept of agents, with history up to this id; viewers read the picture anew.
+    pub async fn forget(&self, last_id: u64) {
+        self.skip(Some(last_id));
+        *self.snapshot.lock().await = None;
+        *self.missed.lock().await = None;
+        self.published.notify_one();
+    }
+
     /// Tells how fresh the picture is.
     pub fn set_freshness(&self, freshness: Freshness) {
         *self.freshness.write().unwrap_or_else(PoisonError::into_inner) = freshness;

@@ -195,6 +195,17 @@ impl Trials {
         Some(held.trial.clone())
     }
 
+    /// Lets go of a tenant's trials, those that wait or run too: an agent whom they name is erased.
+    pub fn forget(&self, tenant: &TenantId) {
+        self.held().retain(|held| {
+            let goes = held.trial.tenant == *tenant;
+            if goes {
+                held.stop.cancel();
+            }
+            !goes
+        });
+    }
+
     /// Carries trials out, one after the other, until `soft` is cancelled.
     ///
     /// # Errors

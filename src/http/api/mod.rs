@@ -7,6 +7,7 @@ pub(super) mod approvals;
 pub(super) mod audit;
 pub(super) mod change_sets;
 pub(super) mod course;
+pub(super) mod erasures;
 pub(super) mod exceptions;
 pub(super) mod figures;
 pub(super) mod health;

@@ -400,6 +400,7 @@ fn place_of(run: &ReportRun) -> Result<PathBuf, Problem> {
         return Ok(PathBuf::from(&*run.place));
     }
     let detail = match run.status {
+        RunStatus::Done if run.error.is_some() => run.error.as_deref().unwrap_or_default(),
         RunStatus::Waiting | RunStatus::Running => "the report is not made yet; ask again when its status is done",
         RunStatus::Done => "the file has served its time and was let go; ask for the report again",
         RunStatus::Failed | RunStatus::Cancelled => "the report came to nothing; its error says why",

@@ -29,6 +29,7 @@ pub(super) fn table() -> Vec<Row> {
         skills(),
         rules(),
         exceptions(),
+        erasures(),
         console::rows(),
     ]
     .into_iter()
@@ -467,5 +468,22 @@ fn exceptions() -> Vec<Row> {
         Row::new(READ, routes!(api::exceptions::list)).refusing(LOOK),
         Row::new(READ, routes!(api::exceptions::show)).refusing(LOOK),
         Row::new(EXCUSE, routes!(api::exceptions::end)).refusing(END),
+    ]
+}
+
+fn erasures() -> Vec<Row> {
+    const ERASE: Needs = Needs::Right(Right::Erase);
+    const ASK: &[Code] = &[
+        Code::NoSuchTenant,
+        Code::NoSuchAgent,
+        Code::StillNamed,
+        Code::KeyReused,
+        Code::Unavailable,
+        Code::StoreUnavailable,
+    ];
+    vec![
+        Row::new(ERASE, routes!(api::erasures::create)).refusing(ASK),
+        Row::new(ERASE, routes!(api::erasures::list)).refusing(OF_TENANT),
+        Row::new(ERASE, routes!(api::erasures::show)).refusing(&[Code::NoSuchTenant, Code::NoSuchErasure]),
     ]
 }

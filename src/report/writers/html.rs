@@ -1,7 +1,8 @@
 //! HTML: one page that needs nothing else, to look at, by day and by night, and to print.
 //!
-//! A page is read by people, so each section shows its first rows only; the other formats have all of them. Data is text in it and
-//! never markup: the template escapes whatever it is given.
+//! A page is read by people, so each section shows its first rows only; the other formats have all of them. A section that is wider than a
+//! printed page is turned or cut into several tables ([`spread`]). Data is text in it and never markup: the template escapes whatever it
+//! is given.
 
 use std::io::{self, Write};
 
@@ -10,12 +11,19 @@ use jiff::tz::TimeZone;
 
 use super::Writer;
 use crate::report::chart::{Drawing, Points, WIDTH};
-use crate::report::document::{Cell, CellKind, Heading, Section, Sink, WriteError};
+use crate::report::document::{Cell, CellKind, Column, Heading, Section, Sink, WriteError};
+use crate::report::spread::{Spread, spread};
 use crate::report::tally::SectionTally;
 use crate::report::{provenance, shown};
 
 /// Rows of a section that a page shows.
 pub const MOST_ROWS: usize = 2_000;
+
+/// Characters of a line of a printed page (A4, landscape), and what stands between two columns.
+const LINE: (usize, usize) = (138, 2);
+
+/// Words longer than this are broken between lines.
+const MOST_WIDE: usize = 30;
 
 /// A cell as it is shown.
 struct Shown {
@@ -38,6 +46,77 @@ struct Part {
 impl Part {
     fn total(&self) -> u64 {
         self.rows.len() as u64 + self.more
+    }
+
+    /// What the columns need: the longest word of the heading, the longest cell.
+    fn widths(&self) -> Vec<usize> {
+        let word = |text: &str| text.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+        let columns = self.section.columns.iter().enumerate();
+        let cells = |place: usize| self.rows.iter().map(move |row| row[place].text.chars().count()).max().unwrap_or(0);
+        columns.map(|(place, column)| cells(place).min(MOST_WIDE).max(word(column.title))).collect()
+    }
+
+    /// Its tables, side by side in the order of their columns.
+    fn tables(&self) -> Vec<Grid<'_>> {
+        let columns = self.section.columns;
+        match spread(self.section, &self.widths(), self.rows.len(), LINE) {
+            Spread::Whole => vec![self.grid(&(0..columns.len()).collect::<Vec<_>>())],
+            Spread::Turned(keys) => vec![self.turned(keys)],
+            Spread::Cut(tables) => tables.iter().map(|table| self.grid(table)).collect(),
+        }
+    }
+
+    fn grid(&self, places: &[usize]) -> Grid<'_> {
+        let columns = self.section.columns;
+        Grid {
+            head: places.iter().map(|place| Head::of(&columns[*place])).collect(),
+            rows: self
+                .rows
+                .iter()
+                .map(|row| Line { head: None, cells: places.iter().map(|place| &row[*place]).collect() })
+                .collect(),
+        }
+    }
+
+    /// A line for each column, and a column for each row.
+    fn turned(&self, keys: usize) -> Grid<'_> {
+        let (which, figures) = self.section.columns.split_at(keys);
+        let name = |row: &Vec<Shown>| row[..keys].iter().map(|cell| cell.text.as_str()).collect::<Vec<_>>().join(", ");
+        let first = which.iter().map(|column| column.title).collect::<Vec<_>>().join(", ");
+        let figure = |(place, column)| Line {
+            head: Some(Head::of(column)),
+            cells: self.rows.iter().map(|row| &row[keys + place]).collect(),
+        };
+        let head = |title: String, number| Head { title, definition: "", number };
+        Grid {
+            head: [head(first, false)].into_iter().chain(self.rows.iter().map(|row| head(name(row), true))).collect(),
+            rows: figures.iter().enumerate().map(figure).collect(),
+        }
+    }
+}
+
+/// A table as it is shown.
+struct Grid<'a> {
+    head: Vec<Head>,
+    rows: Vec<Line<'a>>,
+}
+
+struct Line<'a> {
+    /// Which figure it is, where a line has one.
+    head: Option<Head>,
+    cells: Vec<&'a Shown>,
+}
+
+/// A heading of a column or a line.
+struct Head {
+    title: String,
+    definition: &'static str,
+    number: bool,
+}
+
+impl Head {
+    fn of(column: &Column) -> Self {
+        Self { title: column.title.to_owned(), definition: column.definition, number: is_number(column.kind) }
     }
 }
 

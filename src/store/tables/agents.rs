@@ -24,12 +24,14 @@ pub(in crate::store) const ADD_SUBJECTS: ManyRows = ManyRows {
     width: 3,
     tail: "ON CONFLICT (tenant, agent) DO NOTHING",
 };
-pub(in crate::store) const AGENTS: &str = "SELECT a.tenant, a.id, a.name, a.team, a.zone, s.subject, CASE WHEN EXISTS (\
+pub(in crate::store) const AGENTS: &str = "SELECT a.tenant, a.id, a.name, a.team, a.zone, a.erasing_since, a.erased_at, s.subject, CASE WHEN a.erasing_since IS NULL \
+     AND a.erased_at IS NULL AND EXISTS (\
      SELECT 1 FROM schedule_coverage c WHERE c.tenant = a.tenant AND c.agent = a.id AND c.version_from <= \
      COALESCE((SELECT MAX(v.version) FROM schedule_versions v WHERE v.tenant = a.tenant), 0)) THEN 1 ELSE 0 END AS imported \
      FROM agents a JOIN subjects s ON s.tenant = a.tenant AND s.agent = a.id WHERE a.tenant = $1 ORDER BY a.id";
 
-pub(in crate::store) const AGENT: &str = "SELECT a.tenant, a.id, a.name, a.team, a.zone, s.subject, CASE WHEN EXISTS (\
+pub(in crate::store) const AGENT: &str = "SELECT a.tenant, a.id, a.name, a.team, a.zone, a.erasing_since, a.erased_at, s.subject, CASE WHEN a.erasing_since IS NULL \
+     AND a.erased_at IS NULL AND EXISTS (\
      SELECT 1 FROM schedule_coverage c WHERE c.tenant = a.tenant AND c.agent = a.id AND c.version_from <= \
      COALESCE((SELECT MAX(v.version) FROM schedule_versions v WHERE v.tenant = a.tenant), 0)) THEN 1 ELSE 0 END AS imported \
      FROM agents a JOIN subjects s ON s.tenant = a.tenant AND s.agent = a.id WHERE a.tenant = $1 AND a.id = $2";
@@ -41,8 +43,12 @@ pub struct StoredAgent {
     pub agent: Agent,
     /// The name in the audit chain.
     pub subject: SubjectId,
-    /// Whether a schedule that was imported names or named the agent.
+    /// Whether a schedule that was imported names or named the agent, who is not being erased either.
     pub imported: bool,
+    /// Somebody wants the agent erased, and that is under way.
+    pub is_being_erased: bool,
+    /// It is no agent but the stand-in of one who was erased.
+    pub is_stand_in: bool,
 }
 
 pub(in crate::store) async fn write(
@@ -93,5 +99,7 @@ fn decode(row: &AnyRow) -> Result<StoredAgent, ReadError> {
         },
         subject: cells.parsed("subject")?,
         imported: cells.int("imported")? != 0,
+        is_being_erased: cells.instant_or_null("erasing_since")?.is_some(),
+        is_stand_in: cells.instant_or_null("erased_at")?.is_some(),
     })
 }

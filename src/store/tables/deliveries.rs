@@ -32,7 +32,7 @@ pub(in crate::store) const UPSERT_DELIVERIES: ManyRows = ManyRows {
     head: "INSERT INTO deliveries (tenant, endpoint, event_number, agent, status, attempts, earlier, next_at, settled_at, \
            parked_for) VALUES",
     width: 10,
-    tail: "ON CONFLICT (tenant, endpoint, event_number) DO UPDATE SET agent = excluded.agent, status = excluded.status, \
+    tail: "ON CONFLICT (tenant, endpoint, event_number) DO UPDATE SET status = excluded.status, \
            attempts = excluded.attempts, earlier = excluded.earlier, next_at = excluded.next_at, \
            settled_at = excluded.settled_at, parked_for = excluded.parked_for",
 };

@@ -13,6 +13,8 @@ pub(super) mod calls;
 pub(super) mod change_sets;
 pub(super) mod deliveries;
 pub(super) mod delivery_reading;
+pub(super) mod erasing;
+pub(super) mod erasures;
 pub(super) mod events;
 pub(super) mod exceptions;
 pub(super) mod figures;

@@ -13,6 +13,7 @@ mod commands;
 mod database;
 mod described;
 mod dry_run;
+mod erasure;
 mod exceptions;
 mod feed;
 mod figures;
