@@ -1,5 +1,8 @@
 //! The adherence report of 5,000 agents over 30 days: out of days that are added up, and out of three million rows of history.
 //!
+//! Then the segments of eight of the days, a million and more, as files; with `DUCKDB=python`, where that has the package duckdb, beside DuckDB
+//! over the same rows.
+//!
 //! `cargo bench --bench adherence`; `SMALL=1` before it takes a tenth of the agents. Absolute figures drift with the machine, the ratio is what
 //! counts.
 
@@ -20,10 +23,13 @@ use std::time::{Duration, Instant};
 use shiftkeeper::clock::{SharedClock, SystemClock};
 use shiftkeeper::domain::adherence::AdherenceSettings;
 use shiftkeeper::domain::ids::TenantId;
+use shiftkeeper::domain::report_run::Format;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::engine::adherence_days::{DaysParts, Worker};
 use shiftkeeper::report::document::{Cell, Section, Sink, WriteError};
+use shiftkeeper::report::export::{Wanted, export};
 use shiftkeeper::report::request::{Kind, Request};
+use shiftkeeper::report::tally::Progress;
 use shiftkeeper::store::{Identity, Role, Store};
 
 const DAYS: i64 = 30;
@@ -32,6 +38,8 @@ const DAY: i64 = 86_400_000_000;
 const START: i64 = 20_717 * DAY;
 /// Rows of history of an agent and day.
 const ROWS: i64 = 20;
+/// Days whose segments are written to files.
+const FILE_DAYS: i64 = 8;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -55,6 +63,7 @@ async fn report(agents: i64) {
     let store = open(folder.path(), clock.clone()).await;
     println!("{agents} agents, {DAYS} days, {} rows of history", agents * DAYS * ROWS);
 
+    segments(&store, folder.path()).await;
     let (from_segments, of_segments) = written(&store, 1).await;
     println!("from segments: {:.2} s", from_segments.as_secs_f64());
     let (writer, reader) = (store.writer().clone(), store.reader().clone());
@@ -70,6 +79,33 @@ async fn report(agents: i64) {
         from_segments.as_secs_f64() / from_days.as_secs_f64()
     );
     store.close().await;
+}
+
+/// The segments of some days as files, each the best of two, out of history to the synced file.
+async fn segments(store: &Store, folder: &Path) {
+    let from = UtcMicros::from_micros(START);
+    let to = UtcMicros::from_micros(START + FILE_DAYS * DAY);
+    for (format, to_meet) in [(Format::Csv, 3), (Format::Xlsx, 15)] {
+        let target = folder.join(format!("segments.{format}"));
+        let mut best = (Duration::MAX, 0);
+        for _ in 0..2 {
+            let request = Request { from: Some(from), ..Request::whole(Kind::Segments, tenant(), to) };
+            let wanted = Wanted { request, format, section: None, target: target.clone(), most_bytes: u64::MAX };
+            let started = Instant::now();
+            let manifest = export(store.reader(), &wanted, to, &Progress::default()).await.expect("made");
+            best = (best.0.min(started.elapsed()), manifest.rows());
+        }
+        println!(
+            "{} rows of segments as {format}: {:.2} s (a million in {to_meet} s to meet)",
+            best.1,
+            best.0.as_secs_f64()
+        );
+    }
+    if let Some(python) = std::env::var_os("DUCKDB") {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/segments.py");
+        let peer = std::process::Command::new(python).arg(script).arg(folder.join("segments.csv")).status();
+        assert!(peer.expect("python runs").success(), "DuckDB was not measured");
+    }
 }
 
 fn tenant() -> TenantId {
@@ -123,7 +159,8 @@ fn fill(file: &Path, agents: i64) {
     let mut peer = rusqlite::Connection::open(file).expect("opens");
     peer.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -200000").expect("settings");
     let transaction = peer.transaction().expect("begins");
-    let end = START + (DAYS + 2) * DAY;
+    // The worker looks 31 days back.
+    let end = START + (DAYS + 1) * DAY;
     let once = |sql, values: [i64; 2]| assert_eq!(transaction.execute(sql, values).expect("inserts"), 1);
     once(
         "INSERT INTO schedule_versions VALUES ('acme', 1, 'bench', x'00', ?1, 'bench', ?1, ?2, 0, 0)",

@@ -380,7 +380,7 @@ impl Parts {
     /// Starts what makes reports; gives the way in.
     fn start_reports(&self, supervisor: &mut Supervisor, config: &Config) -> ReportDesk {
         let store = (self.store.writer().clone(), self.store.reader().clone());
-        let desk = ReportDesk::new(config, store, self.clock.clone(), self.random.clone());
+        let desk = ReportDesk::new(config, self.tenants.clone(), store, self.clock.clone(), self.random.clone());
         let worker = desk.clone();
         supervisor.spawn("reports", OnFailure::Restart, move |soft| worker.clone().run(soft));
         desk

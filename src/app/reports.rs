@@ -3,7 +3,7 @@
 
 mod files;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use crate::domain::audit::AuditDraft;
 use crate::domain::event::{Event, ReportCompleted};
 use crate::domain::ids::{EventId, JobId, ReportRunId, TenantId};
 use crate::domain::report_run::{Format, ReportRun, RunFile, RunStatus};
+use crate::engine::tenants::Tenants;
 use crate::http::{ReportRefused, Reporting, WantedReport};
 use crate::report::export::{Wanted, export, file_name, section_of};
 use crate::report::manifest::Manifest;
@@ -64,8 +65,7 @@ struct Inner {
     clock: SharedClock,
     random: SharedRandom,
     files: Files,
-    /// Those whose runs were cut off are asked for at the start.
-    tenants: Vec<TenantId>,
+    tenants: Tenants,
     queue: Mutex<Queue>,
     news: Notify,
     /// Counts the runs that ended.
@@ -78,6 +78,8 @@ struct Inner {
 struct Queue {
     waiting: VecDeque<ReportRun>,
     running: Option<(ReportRun, Arc<Progress>)>,
+    /// Tenants whose runs that were cut off are in here.
+    taken_up: BTreeSet<TenantId>,
 }
 
 /// How a run came out.
@@ -92,6 +94,7 @@ enum CameOut {
 impl ReportDesk {
     pub(super) fn new(
         config: &Config,
+        tenants: Tenants,
         (writer, reader): (Writer, Reader),
         clock: SharedClock,
         random: SharedRandom,
@@ -102,7 +105,7 @@ impl ReportDesk {
             clock,
             random,
             files: Files::new(config),
-            tenants: config.tenants.iter().map(|tenant| tenant.id.clone()).collect(),
+            tenants,
             queue: Mutex::default(),
             news: Notify::new(),
             ended: watch::Sender::new(0),
@@ -177,8 +180,10 @@ impl ReportDesk {
 
     /// Makes what is asked for, until `soft` is cancelled.
     pub(super) async fn run(self, soft: CancellationToken) -> anyhow::Result<()> {
-        self.load().await.context("reports that were cut off")?;
+        let mut served = self.0.tenants.news();
+        *self.queue() = Queue::default();
         loop {
+            self.take_up().await.context("reports that were cut off")?;
             self.let_go().await.context("files of reports that have served their time")?;
             while let Some(run) = self.next() {
                 self.carry_out(run, &soft).await?;
@@ -189,25 +194,27 @@ impl ReportDesk {
             tokio::select! {
                 () = soft.cancelled() => return Ok(()),
                 () = self.0.news.notified() => {}
+                () = served.changed() => {}
                 () = RealTime::sleep(LOOK_REAL) => {}
             }
         }
     }
 
-    /// What an earlier daemon, or an earlier run of this task, did not end.
-    async fn load(&self) -> anyhow::Result<()> {
+    /// What an earlier daemon, or an earlier run of this task, did not end, of tenants that were not served when this was last looked for.
+    async fn take_up(&self) -> anyhow::Result<()> {
         let _turn = self.0.turn.lock().await;
-        let mut open = Vec::new();
-        for tenant in &self.0.tenants {
-            open.extend(self.0.reader.open_report_runs(tenant).await?);
-        }
-        for run in &open {
-            forget_partial(&run.place);
-        }
-        {
+        for tenant in self.0.tenants.ids() {
+            if self.queue().taken_up.contains(&tenant) {
+                continue;
+            }
+            let mut open = self.0.reader.open_report_runs(&tenant).await?;
             let mut queue = self.queue();
-            queue.running = None;
-            queue.waiting = open.into();
+            open.retain(|run| queue.waiting.iter().all(|waiting| waiting.id != run.id));
+            for run in &open {
+                forget_partial(&run.place);
+            }
+            queue.waiting.extend(open);
+            queue.taken_up.insert(tenant);
         }
         Ok(())
     }
@@ -350,8 +357,8 @@ impl ReportDesk {
     async fn let_go(&self) -> anyhow::Result<()> {
         let inner = &self.0;
         let now = inner.clock.now();
-        for tenant in &inner.tenants {
-            let runs = inner.reader.report_runs_with_file(tenant, now, u32::MAX).await?;
+        for tenant in inner.tenants.ids() {
+            let runs = inner.reader.report_runs_with_file(&tenant, now, u32::MAX).await?;
             let gone: Vec<_> = inner.files.let_go(runs, now);
             if !gone.is_empty() {
                 inner.writer.commit(Commit { report_runs: gone, ..Commit::default() }).await?;

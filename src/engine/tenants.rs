@@ -38,8 +38,13 @@ impl Tenants {
     /// Tenants of a store without workers in this process.
     pub fn named(ids: impl IntoIterator<Item = TenantId>) -> Self {
         let tenants = Self::default();
-        tenants.0.send_replace(Arc::new(ids.into_iter().map(|id| (id, None)).collect()));
+        tenants.name(ids);
         tenants
+    }
+
+    /// These are served from now on, without workers in this process, and no others.
+    pub fn name(&self, ids: impl IntoIterator<Item = TenantId>) {
+        self.0.send_replace(Arc::new(ids.into_iter().map(|id| (id, None)).collect()));
     }
 
     /// These are served from now on, and no others.

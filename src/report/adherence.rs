@@ -12,7 +12,9 @@ mod source;
 
 pub use self::source::notes;
 
-use super::document::{CellKind, Column, Definition};
+use super::document::{Cell, CellKind, Column, Definition, column};
+use crate::domain::agent::Agent;
+use crate::domain::ids::{ReasonCode, TeamName};
 
 /// Reports of this family, each with what [`super::request::Kind`] asks of one.
 pub mod by_day {
@@ -31,8 +33,19 @@ pub mod break_list {
     pub use super::breaks::{Again, SECTIONS, definitions, write};
 }
 
-const fn column(name: &'static str, title: &'static str, kind: CellKind, definition: &'static str) -> Column {
-    Column { name, title, kind, definition }
+const AGENT: Column = column("agent", "Agent", CellKind::Text, "");
+const TEAM: Column = column("team", "Team", CellKind::Text, "the team that the agent is in now");
+
+fn name_of(agent: &Agent) -> Cell {
+    Cell::text(agent.id.as_str().to_owned())
+}
+
+fn team_cell(team: Option<&TeamName>) -> Cell {
+    team.map_or(Cell::Empty("in no team"), |team| Cell::text(team.as_str().to_owned()))
+}
+
+fn reason_cell(reason: Option<&ReasonCode>) -> Cell {
+    reason.map_or(Cell::Empty("the platform does not say"), |reason| Cell::text(reason.as_str().to_owned()))
 }
 
 /// The definitions that stand at some columns.

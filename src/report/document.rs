@@ -65,6 +65,33 @@ impl Cell {
         Self::Count(count.try_into().unwrap_or(i64::MAX))
     }
 
+    /// A span of microseconds of whatever width; what no `i64` holds becomes the greatest.
+    pub fn micros(micros: impl TryInto<i64>) -> Self {
+        Self::Seconds(micros.try_into().unwrap_or(i64::MAX))
+    }
+
+    /// What it says, where it is text; nothing of any other.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Count(_)
+            | Self::Number(_)
+            | Self::Seconds(_)
+            | Self::Share(_)
+            | Self::Instant(_)
+            | Self::Day(_)
+            | Self::Empty(_) => "",
+        }
+    }
+
+    /// A count, or the microseconds of a span; 0 of any other.
+    pub const fn whole(&self) -> i64 {
+        match self {
+            Self::Count(whole) | Self::Seconds(whole) => *whole,
+            Self::Text(_) | Self::Number(_) | Self::Share(_) | Self::Instant(_) | Self::Day(_) | Self::Empty(_) => 0,
+        }
+    }
+
     /// The share that `part` has in `whole`, or why there is none where `whole` is zero.
     #[expect(clippy::cast_precision_loss, reason = "sums of microseconds lose less than a billionth of a share")]
     pub fn share(part: i64, whole: i64, why_not: &'static str) -> Self {
@@ -83,6 +110,11 @@ pub struct Column {
     pub kind: CellKind,
     /// What it means, in one sentence with its formula where it has one; empty where the title says it all.
     pub definition: &'static str,
+}
+
+/// A column.
+pub const fn column(name: &'static str, title: &'static str, kind: CellKind, definition: &'static str) -> Column {
+    Column { name, title, kind, definition }
 }
 
 /// One table of a report.
@@ -187,6 +219,35 @@ pub trait Recount: Send {
 
     /// What does not add up, a sentence each; empty when all does.
     fn end(&mut self) -> Vec<String>;
+}
+
+/// The most that is told one by one of what differs.
+pub const MOST_TOLD: usize = 10;
+
+/// What differs: the first of it in words, and how much there is.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    told: Vec<String>,
+    all: u64,
+}
+
+impl Faults {
+    /// One more; put into words only where it is told.
+    pub fn tell(&mut self, says: impl FnOnce() -> String) {
+        self.all += 1;
+        if self.told.len() < MOST_TOLD {
+            self.told.push(says());
+        }
+    }
+
+    /// A sentence each, and the count where that is not all; empty where nothing differs.
+    pub fn lines(&mut self) -> Vec<String> {
+        let Self { mut told, all } = std::mem::take(self);
+        if all > told.len() as u64 {
+            told.push(format!("{all} of them in all"));
+        }
+        told
+    }
 }
 
 /// Why a row was not taken.

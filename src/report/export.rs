@@ -11,6 +11,7 @@ use super::document::{AuditHead, Heading, ReportError, WriteError};
 use super::manifest::{FileFacts, Manifest, beside};
 use super::request::{Kind, Request};
 use super::tally::{Counted, Progress, SectionTally};
+use super::whom::Whom;
 use super::writers::{Format, Writer, writer};
 use crate::domain::audit::Hash;
 use crate::domain::ids::TenantId;
@@ -244,12 +245,14 @@ impl Heading {
         let request = Request { to: request.to.min(now), ..request };
         request.check().map_err(ReportError::Refused)?;
         let report = request.report;
+        let mut notes = Whom::notes(&request, reader).await?;
+        notes.extend(report.notes(&request, reader).await?);
         let head = reader.chain_head(&request.tenant).await?;
         let newest = reader.audit_entries(&request.tenant, head.seq.saturating_sub(1), 1).await?;
         Ok(Self {
             title: report.title(),
             definitions: report.definitions(&request),
-            notes: report.notes(&request, reader).await?,
+            notes,
             data_until: newest.first().map(|entry| entry.columns.at),
             made_at: now,
             audit_head: AuditHead { seq: head.seq, hash: head.hash.to_string() },

@@ -84,6 +84,10 @@ pub enum VerifyError {
 
 /// The manifest beside a file.
 pub fn manifest_of(path: &Path) -> Result<Manifest, VerifyError> {
+    let failed = |why: String| VerifyError::File { what: path.display().to_string(), why };
+    if !std::fs::exists(path).map_err(|error| failed(error.to_string()))? {
+        return Err(failed("there is no such file".to_owned()));
+    }
     let place = beside(path);
     let failed = |why: String| VerifyError::File { what: place.display().to_string(), why };
     let text = std::fs::read_to_string(&place)

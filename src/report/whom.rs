@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::document::ReportError;
 use super::request::Request;
-use crate::domain::ids::AgentId;
+use crate::domain::ids::{AgentId, TeamName};
 use crate::store::Reader;
 
 /// The agents that are in; none named is all of them.
@@ -26,6 +26,20 @@ impl Whom {
                 && named.as_ref().is_none_or(|named| named.contains(&agent.id))
         });
         Ok(Self(Some(in_teams.map(|agent| agent.id).collect())))
+    }
+
+    /// Teams and agents of the request that there are not, a sentence each.
+    pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, ReportError> {
+        let filters = &request.filters;
+        if filters.teams.is_empty() && filters.agents.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all = reader.agents(&request.tenant).await?;
+        let nobody = |team: &&TeamName| all.iter().all(|stored| stored.agent.team.as_ref() != Some(team));
+        let unknown = |agent: &&AgentId| all.iter().all(|stored| stored.agent.id != **agent);
+        let teams = filters.teams.iter().filter(nobody).map(|team| format!("Nobody is in team {team}"));
+        let agents = filters.agents.iter().filter(unknown).map(|agent| format!("There is no agent {agent}"));
+        Ok(teams.chain(agents).collect())
     }
 
     /// Whether this agent is in.

@@ -239,6 +239,30 @@ async fn filters_leave_others_out_of_rows_and_totals() {
 }
 
 #[tokio::test]
+async fn who_is_asked_for_and_is_not_there_is_named() {
+    let scene = Scene::with(40).await;
+    let mut wanted = scene.wanted(Format::Json);
+    wanted.request.filters = Filters {
+        teams: vec!["Care".into(), "Crae".into()],
+        agents: vec!["=u_1".into(), "u_9".into()],
+        ..Filters::default()
+    };
+    let manifest = scene.export(&wanted).await.expect("made");
+    assert_eq!(manifest.notes, ["Nobody is in team Crae", "There is no agent u_9"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_named_and_one_without_a_manifest_names_that() {
+    let scene = Scene::with(40).await;
+    let error = verify(scene.store.reader(), &scene.path("nothing.csv")).await.expect_err("no file").to_string();
+    assert!(error.contains("nothing.csv cannot be read: there is no such file"), "{error}");
+    let lone = scene.path("lone.csv");
+    std::fs::write(&lone, "a\n").expect("written");
+    let error = verify(scene.store.reader(), &lone).await.expect_err("no manifest").to_string();
+    assert!(error.contains("lone.csv.manifest.json") && error.contains("keep the manifest"), "{error}");
+}
+
+#[tokio::test]
 async fn a_report_that_is_called_off_or_too_large_leaves_nothing() {
     let scene = Scene::with(600).await;
     for format in Format::ALL {

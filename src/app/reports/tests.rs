@@ -19,6 +19,7 @@ struct Scene {
     folder: tempfile::TempDir,
     store: Store,
     desk: ReportDesk,
+    tenants: Tenants,
 }
 
 impl Scene {
@@ -35,8 +36,9 @@ impl Scene {
         let clock: SharedClock = Arc::new(ManualClock::at(now()));
         let store = Store::open(&url, Role::Daemon, clock.clone(), &identity()).await.expect("opens");
         let parts = (store.writer().clone(), store.reader().clone());
-        let desk = ReportDesk::new(&config, parts, clock, Arc::new(SystemRandom));
-        Self { folder, store, desk }
+        let tenants = Tenants::named(["acme".into()]);
+        let desk = ReportDesk::new(&config, tenants.clone(), parts, clock, Arc::new(SystemRandom));
+        Self { folder, store, desk, tenants }
     }
 
     fn asked() -> Asked {
@@ -60,6 +62,10 @@ impl Scene {
         let (stopped, ended) = tokio::join!(self.desk.clone().run(soft.clone()), ended);
         stopped.expect("nothing fails");
         ended
+    }
+
+    async fn put(&self, run: ReportRun) {
+        self.store.writer().commit(Commit { report_runs: vec![run], ..Commit::default() }).await.expect("commits");
     }
 
     fn files(&self) -> usize {
@@ -122,7 +128,7 @@ async fn a_run_that_was_cut_off_is_made_again_and_not_for_ever() {
     let cut_off = |attempts| ReportRun { status: RunStatus::Running, attempts, ..run.clone() };
     for (attempts, status) in [(1, RunStatus::Done), (MOST_ATTEMPTS, RunStatus::Failed)] {
         let row = ReportRun { ended_at: None, file: None, ..cut_off(attempts) };
-        scene.store.writer().commit(Commit { report_runs: vec![row], ..Commit::default() }).await.expect("commits");
+        scene.put(row).await;
         let partial = crate::report::export::partial_path(Path::new(&*run.place));
         std::fs::create_dir_all(partial.parent().expect("a folder")).expect("made");
         std::fs::write(&partial, "half").expect("written");
@@ -130,6 +136,32 @@ async fn a_run_that_was_cut_off_is_made_again_and_not_for_ever() {
         assert_eq!((ended.status, ended.attempts), (status, attempts + 1), "{ended:?}");
         assert!(!partial.exists());
     }
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_taken_up_when_its_tenant_is_served_again() {
+    let scene = Scene::new().await;
+    let first = scene.desk.take(Scene::asked()).await.expect("taken");
+    let cut_off = ReportRun { id: ReportRunId(uuid::Uuid::from_u128(7)), tenant: "bravo".into(), ..first.clone() };
+    let request = Request { tenant: "bravo".into(), ..Scene::asked().request };
+    let request = serde_json::to_string(&request).expect("it can be written").into();
+    scene.put(ReportRun { request, ..cut_off.clone() }).await;
+    let soft = CancellationToken::new();
+    let reload = async {
+        scene.desk.end_of(&first.tenant, first.id).await.expect("it ends");
+        let waits =
+            scene.store.reader().report_run(&cut_off.tenant, cut_off.id).await.expect("reads").expect("it is there");
+        assert_eq!(waits.status, RunStatus::Waiting, "its tenant is not served");
+        scene.tenants.name(["acme".into(), "bravo".into()]);
+        let ended = scene.desk.end_of(&cut_off.tenant, cut_off.id).await.expect("it ends");
+        soft.cancel();
+        ended
+    };
+    let (stopped, ended) = tokio::join!(scene.desk.clone().run(soft.clone()), reload);
+    stopped.expect("nothing fails");
+    assert_eq!((ended.status, ended.attempts), (RunStatus::Done, 1));
+    let again = scene.store.reader().report_run(&first.tenant, first.id).await.expect("reads").expect("it is there");
+    assert_eq!(again.attempts, 1, "what is done is not begun again");
 }
 
 #[tokio::test]

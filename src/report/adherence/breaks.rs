@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::days::{name_of, team_cell};
 use super::source::Source;
-use super::{column, definitions_of};
+use super::{AGENT, TEAM, definitions_of, name_of, team_cell};
 use crate::domain::adherence::ledger::{BreakOutcome, BreakTaken};
 use crate::domain::agent::Agent;
-use crate::report::document::{Cell, CellKind, Chart, ChartKind, Definition, Recount, ReportError, Section, Sink};
+use crate::report::document::{
+    Cell, CellKind, Chart, ChartKind, Definition, Faults, Recount, ReportError, Section, Sink, column,
+};
 use crate::report::request::Request;
 use crate::store::Reader;
 
@@ -34,8 +35,8 @@ const BREAKS: Section = Section {
     name: "breaks",
     title: "Breaks",
     columns: &[
-        column("agent", "Agent", CellKind::Text, ""),
-        column("team", "Team", CellKind::Text, "the team that the agent is in now"),
+        AGENT,
+        TEAM,
         column("activity", "Break", CellKind::Text, "what the schedule calls it"),
         column("plannedFrom", "Planned from", CellKind::Instant, ""),
         column("plannedTo", "Planned to", CellKind::Instant, ""),
@@ -90,7 +91,7 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
 }
 
 fn row(agent: &Agent, taken: &BreakTaken) -> [Cell; BREAKS.columns.len()] {
-    let seconds = |span: Duration| Cell::Seconds(i64::try_from(span.as_micros()).unwrap_or(i64::MAX));
+    let seconds = |span: Duration| Cell::micros(span.as_micros());
     let none = || Cell::Empty("no rest was seen");
     let some = |span: Duration, why_not| if span.is_zero() { Cell::Empty(why_not) } else { seconds(span) };
     [
@@ -113,7 +114,7 @@ fn row(agent: &Agent, taken: &BreakTaken) -> [Cell; BREAKS.columns.len()] {
 #[derive(Debug, Default)]
 pub struct Again {
     outcomes: BTreeMap<String, (i64, i64)>,
-    wrong: Vec<String>,
+    wrong: Faults,
 }
 
 impl Recount for Again {
@@ -128,7 +129,7 @@ impl Recount for Again {
                 let counted = self.outcomes.get(&**outcome).copied().unwrap_or_default();
                 if counted != (*breaks, *interrupted) {
                     self.wrong
-                        .push(format!("{outcome}: there are {} rows, {} of them interrupted", counted.0, counted.1));
+                        .tell(|| format!("{outcome}: there are {} rows, {} of them interrupted", counted.0, counted.1));
                 }
             }
             _ => {}
@@ -136,6 +137,6 @@ impl Recount for Again {
     }
 
     fn end(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.wrong)
+        self.wrong.lines()
     }
 }

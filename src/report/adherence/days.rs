@@ -5,19 +5,17 @@ use std::collections::BTreeMap;
 
 use super::columns::{COLUMNS, FIGURES, SHARES, cells};
 use super::source::Source;
-use super::{column, definitions_of};
+use super::{AGENT, TEAM, definitions_of, name_of, team_cell};
 use crate::domain::adherence::figures::Variant;
 use crate::domain::adherence::sums::Sums;
 use crate::domain::agent::Agent;
 use crate::domain::ids::TeamName;
 use crate::report::document::{
-    Cell, CellKind, Chart, ChartKind, Column, Definition, Recount, ReportError, Section, Sink,
+    Cell, CellKind, Chart, ChartKind, Column, Definition, Faults, Recount, ReportError, Section, Sink, column,
 };
 use crate::report::request::Request;
 use crate::store::Reader;
 
-const AGENT: Column = column("agent", "Agent", CellKind::Text, "");
-const TEAM: Column = column("team", "Team", CellKind::Text, "the team that the agent is in now");
 const DAY: Column = column("day", "Day", CellKind::Day, "the agent's local day, as far as it lies in the span");
 const AGENTS: Column = column("agents", "Agents", CellKind::Count, "");
 
@@ -132,21 +130,13 @@ fn row<const LEAD: usize>(lead: [Cell; LEAD], sums: &Sums, variant: Variant) -> 
     lead.into_iter().chain(cells(sums, variant)).collect()
 }
 
-pub(super) fn name_of(agent: &Agent) -> Cell {
-    Cell::text(agent.id.as_str().to_owned())
-}
-
-pub(super) fn team_cell(team: Option<&TeamName>) -> Cell {
-    team.map_or(Cell::Empty("in no team"), |team| Cell::text(team.as_str().to_owned()))
-}
-
 /// Adds the days up again, and holds the sums of agents, teams and all against them.
 #[derive(Debug, Default)]
 pub struct Again {
     agents: BTreeMap<String, Vec<i64>>,
     teams: BTreeMap<String, Vec<i64>>,
     total: Vec<i64>,
-    wrong: Vec<String>,
+    wrong: Faults,
 }
 
 impl Recount for Again {
@@ -154,8 +144,8 @@ impl Recount for Again {
         let Some(lead) = section.columns.len().checked_sub(FIGURES).filter(|lead| cells.len() == lead + FIGURES) else {
             return;
         };
-        let figures: Vec<i64> = cells[lead + SHARES..].iter().map(whole).collect();
-        let label = |place: usize| cells.get(place).map(text).unwrap_or_default();
+        let figures: Vec<i64> = cells[lead + SHARES..].iter().map(Cell::whole).collect();
+        let label = |place: usize| cells.get(place).map(Cell::word).unwrap_or_default().to_owned();
         match section.name {
             "days" => {
                 add(self.agents.entry(label(0)).or_default(), &figures);
@@ -173,7 +163,7 @@ impl Recount for Again {
     }
 
     fn end(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.wrong)
+        self.wrong.lines()
     }
 }
 
@@ -187,29 +177,9 @@ impl Again {
                     |number: Option<i64>| number.map_or_else(|| "nothing".to_owned(), |number| number.to_string());
                 let (name, unit) = (column.name, if column.kind == CellKind::Seconds { " µs" } else { "" });
                 let (said, counted) = (told(said), told(counted));
-                self.wrong.push(format!("{of}: {name} says {said}{unit}, and the days add up to {counted}"));
+                self.wrong.tell(|| format!("{of}: {name} says {said}{unit}, and the days add up to {counted}"));
             }
         }
-    }
-}
-
-fn whole(cell: &Cell) -> i64 {
-    match cell {
-        Cell::Count(whole) | Cell::Seconds(whole) => *whole,
-        Cell::Text(_) | Cell::Number(_) | Cell::Share(_) | Cell::Instant(_) | Cell::Day(_) | Cell::Empty(_) => 0,
-    }
-}
-
-fn text(cell: &Cell) -> String {
-    match cell {
-        Cell::Text(text) => text.clone().into_owned(),
-        Cell::Count(_)
-        | Cell::Seconds(_)
-        | Cell::Number(_)
-        | Cell::Share(_)
-        | Cell::Instant(_)
-        | Cell::Day(_)
-        | Cell::Empty(_) => String::new(),
     }
 }
 

@@ -2,22 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::days::{name_of, team_cell};
 use super::source::Source;
-use super::{column, definitions_of};
+use super::{AGENT, TEAM, definitions_of, name_of, reason_cell, team_cell};
 use crate::domain::adherence::sums::Sums;
 use crate::domain::agent::Agent;
 use crate::domain::ids::ReasonCode;
-use crate::report::document::{Cell, CellKind, Chart, ChartKind, Definition, Recount, ReportError, Section, Sink};
+use crate::report::document::{
+    Cell, CellKind, Chart, ChartKind, Column, Definition, Faults, Recount, ReportError, Section, Sink, column,
+};
 use crate::report::request::Request;
 use crate::store::Reader;
+
+const STATE: Column = column("state", "State", CellKind::Text, "NotReady, Paused or Idle");
+const REASON: Column = column("reason", "Reason", CellKind::Text, "the reason code; known only after a change of ours");
 
 const REASONS: Section = Section {
     name: "reasons",
     title: "By reason",
     columns: &[
-        column("state", "State", CellKind::Text, "NotReady, Paused or Idle"),
-        column("reason", "Reason", CellKind::Text, "the reason code; known only after a change of ours"),
+        STATE,
+        REASON,
         column(
             "seconds",
             "Time",
@@ -34,10 +38,10 @@ const BY_AGENT: Section = Section {
     name: "agents",
     title: "By agent and reason",
     columns: &[
-        column("agent", "Agent", CellKind::Text, ""),
-        column("team", "Team", CellKind::Text, "the team that the agent is in now"),
-        column("state", "State", CellKind::Text, "NotReady, Paused or Idle"),
-        column("reason", "Reason", CellKind::Text, "the reason code; known only after a change of ours"),
+        AGENT,
+        TEAM,
+        STATE,
+        REASON,
         column("seconds", "Time", CellKind::Seconds, "how long the agent was in it, in shifts and outside of them"),
     ],
     written: None,
@@ -76,8 +80,8 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
     sink.section(&REASONS)?;
     let total: u64 = all.values().sum();
     for ((state, reason), micros) in &all {
-        let share = Cell::share(seconds(*micros), seconds(total), "there was none");
-        sink.row(&[Cell::text(*state), reason_cell(reason.as_ref()), Cell::Seconds(seconds(*micros)), share])?;
+        let share = Cell::share(Cell::micros(*micros).whole(), Cell::micros(total).whole(), "there was none");
+        sink.row(&[Cell::text(*state), reason_cell(reason.as_ref()), Cell::micros(*micros), share])?;
     }
     Ok(sink.end()?)
 }
@@ -98,55 +102,34 @@ fn write_agent((agent, reasons): &(Option<Agent>, Reasons), sink: &mut (dyn Sink
             team_cell(agent.team.as_ref()),
             Cell::text(*state),
             reason_cell(reason.as_ref()),
-            Cell::Seconds(seconds(*micros)),
+            Cell::micros(*micros),
         ])?;
     }
     Ok(())
-}
-
-fn reason_cell(reason: Option<&ReasonCode>) -> Cell {
-    reason.map_or(Cell::Empty("the platform does not say"), |reason| Cell::text(reason.as_str().to_owned()))
-}
-
-/// The text of a cell; none of an empty one.
-fn said(cell: &Cell) -> Option<String> {
-    match cell {
-        Cell::Text(text) => Some(text.clone().into_owned()),
-        Cell::Count(_)
-        | Cell::Number(_)
-        | Cell::Seconds(_)
-        | Cell::Share(_)
-        | Cell::Instant(_)
-        | Cell::Day(_)
-        | Cell::Empty(_) => None,
-    }
-}
-
-fn seconds(micros: u64) -> i64 {
-    i64::try_from(micros).unwrap_or(i64::MAX)
 }
 
 /// Adds the agents' rows up again.
 #[derive(Debug, Default)]
 pub struct Again {
     /// By state and reason; a reason that is empty is none, whatever is said of why.
-    reasons: BTreeMap<(String, Option<String>), i64>,
-    wrong: Vec<String>,
+    reasons: BTreeMap<(String, String), i64>,
+    wrong: Faults,
 }
 
 impl Recount for Again {
     fn row(&mut self, section: &'static Section, cells: &[Cell]) {
         match (section.name, cells) {
             ("agents", [_, _, state, reason, Cell::Seconds(micros)]) => {
-                *self.reasons.entry((said(state).unwrap_or_default(), said(reason))).or_default() += micros;
+                *self.reasons.entry((state.word().to_owned(), reason.word().to_owned())).or_default() += micros;
             }
             ("reasons", [state, reason, Cell::Seconds(micros), _]) => {
-                let key = (said(state).unwrap_or_default(), said(reason));
+                let key = (state.word().to_owned(), reason.word().to_owned());
                 let counted = self.reasons.get(&key).copied().unwrap_or_default();
                 if counted != *micros {
-                    let (state, reason) = (key.0, key.1.unwrap_or_else(|| "no reason".to_owned()));
-                    self.wrong
-                        .push(format!("{state}, {reason}: says {micros} µs, and the agents' rows add up to {counted}"));
+                    let reason = if key.1.is_empty() { "no reason" } else { &*key.1 };
+                    self.wrong.tell(|| {
+                        format!("{}, {reason}: says {micros} µs, and the agents' rows add up to {counted}", key.0)
+                    });
                 }
             }
             _ => {}
@@ -154,6 +137,6 @@ impl Recount for Again {
     }
 
     fn end(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.wrong)
+        self.wrong.lines()
     }
 }

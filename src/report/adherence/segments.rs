@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::days::name_of;
 use super::source::Source;
-use super::{column, definitions_of};
+use super::{AGENT, definitions_of, name_of, reason_cell};
 use crate::domain::adherence::Verdict;
 use crate::domain::adherence::course::Piece;
 use crate::domain::agent::Agent;
-use crate::report::document::{Cell, CellKind, Chart, ChartKind, Definition, Recount, ReportError, Section, Sink};
+use crate::report::document::{
+    Cell, CellKind, Chart, ChartKind, Definition, Faults, Recount, ReportError, Section, Sink, column,
+};
 use crate::report::request::Request;
 use crate::store::Reader;
 
@@ -30,7 +31,7 @@ const SEGMENTS: Section = Section {
     name: "segments",
     title: "Segments",
     columns: &[
-        column("agent", "Agent", CellKind::Text, ""),
+        AGENT,
         column("from", "From", CellKind::Instant, "the first instant; the segments of an agent tile the span"),
         column("to", "To", CellKind::Instant, "the first instant after it"),
         column("seconds", "Time", CellKind::Seconds, "to - from"),
@@ -64,7 +65,7 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
             .each_stretch(agent, |stretch, ledger| {
                 for piece in ledger.segments(stretch) {
                     let (micros, segments) = verdicts.entry(piece.verdict).or_default();
-                    *micros += length(&piece);
+                    *micros += Cell::micros(piece.micros()).whole();
                     *segments += 1;
                     sink.row(&row(agent, &piece))?;
                 }
@@ -81,28 +82,25 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
     Ok(sink.end()?)
 }
 
-fn length(piece: &Piece) -> i64 {
-    i64::try_from(piece.micros()).unwrap_or(i64::MAX)
-}
-
 fn row(agent: &Agent, piece: &Piece) -> [Cell; SEGMENTS.columns.len()] {
     let truth = |truth: bool| Cell::text(if truth { "true" } else { "false" });
     [
         name_of(agent),
         Cell::Instant(piece.start),
         Cell::Instant(piece.end),
-        Cell::Seconds(length(piece)),
+        Cell::micros(piece.micros()),
         Cell::text(piece.activity_name().to_owned()),
         truth(piece.mandatory),
         piece.state.as_ref().map_or(Cell::Empty("nobody saw the agent"), |state| Cell::text(state.name().to_owned())),
-        piece
-            .reason
-            .as_ref()
-            .map_or(Cell::Empty("the platform does not say"), |reason| Cell::text(reason.as_str().to_owned())),
+        reason_cell(piece.reason.as_ref()),
         Cell::text(piece.verdict.name()),
         Cell::text(piece.why.name()),
         truth(piece.excused),
     ]
+}
+
+fn instant(cell: &Cell) -> String {
+    if let Cell::Instant(at) = cell { at.to_string() } else { "no instant".to_owned() }
 }
 
 /// Adds the segments up again, and looks that each agent's tile a span.
@@ -110,11 +108,8 @@ fn row(agent: &Agent, piece: &Piece) -> [Cell; SEGMENTS.columns.len()] {
 pub struct Again {
     verdicts: BTreeMap<String, (i64, i64)>,
     last: Option<(Cell, Cell)>,
-    wrong: Vec<String>,
+    wrong: Faults,
 }
-
-/// Faults that are told one by one.
-const MOST_TOLD: usize = 20;
 
 impl Recount for Again {
     fn row(&mut self, section: &'static Section, cells: &[Cell]) {
@@ -125,19 +120,21 @@ impl Recount for Again {
                 *segments += 1;
                 let tiles = self.last.as_ref().is_none_or(|(before, end)| before != agent || end == from);
                 if !tiles {
-                    self.tell(format!("the segments of {agent:?} do not meet at {from:?}"));
+                    self.wrong.tell(|| format!("the segments of {} do not meet at {}", agent.word(), instant(from)));
                 }
                 if let (Cell::Instant(start), Cell::Instant(end)) = (from, to)
                     && end.as_micros() - start.as_micros() != *micros
                 {
-                    self.tell(format!("the segment of {agent:?} from {from:?} is not as long as it says"));
+                    self.wrong
+                        .tell(|| format!("the segment of {} from {start} is not as long as it says", agent.word()));
                 }
                 self.last = Some((agent.clone(), to.clone()));
             }
             ("verdicts", [Cell::Text(verdict), Cell::Seconds(micros), Cell::Count(segments)]) => {
                 let counted = self.verdicts.get(&**verdict).copied().unwrap_or_default();
                 if counted != (*micros, *segments) {
-                    self.tell(format!("{verdict}: the segments add up to {} µs in {} rows", counted.0, counted.1));
+                    self.wrong
+                        .tell(|| format!("{verdict}: the segments add up to {} µs in {} rows", counted.0, counted.1));
                 }
             }
             _ => {}
@@ -145,14 +142,6 @@ impl Recount for Again {
     }
 
     fn end(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.wrong)
-    }
-}
-
-impl Again {
-    fn tell(&mut self, wrong: String) {
-        if self.wrong.len() < MOST_TOLD {
-            self.wrong.push(wrong);
-        }
+        self.wrong.lines()
     }
 }

@@ -2,20 +2,19 @@
 //!
 //! Since both come from one reading, they agree with each other also while changes go on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
 
 use super::{Log, LogLine, Span, error_message, rounded_mean};
 use crate::domain::transition::Actor;
 use crate::report::document::{
-    Cell, CellKind, Chart, ChartKind, Column, Definition, Recount, ReportError, Section, Sink,
+    Cell, CellKind, Chart, ChartKind, Definition, Faults, Recount, ReportError, Section, Sink, column,
 };
 use crate::report::request::Request;
+use crate::report::shown::exact;
 use crate::report::whom::Whom;
 use crate::store::{Reader, StoredTransition};
-
-const fn column(name: &'static str, title: &'static str, kind: CellKind, definition: &'static str) -> Column {
-    Column { name, title, kind, definition }
-}
 
 const LATENCIES: &str =
     "real milliseconds from the send of the last attempt to its answer, over those that were answered";
@@ -326,6 +325,13 @@ fn share(part: u64, whole: u64) -> Cell {
     Cell::share(whole_number(part), whole_number(whole), NONE_REQUESTED)
 }
 
+/// A figure in words.
+fn exactly(cell: &Cell) -> String {
+    let mut text = String::new();
+    exact(cell, &TimeZone::UTC, &mut text);
+    if text.is_empty() { "nothing".to_owned() } else { text }
+}
+
 /// Counts the figures again from the rows as they stand in a file.
 #[derive(Default)]
 pub struct Again {
@@ -336,57 +342,27 @@ pub struct Again {
     by_policy: BTreeMap<String, i64>,
     by_outcome: BTreeMap<String, i64>,
     by_rule: BTreeMap<String, i64>,
-    /// The sections that were there: what the file does not hold is not missed.
-    seen: BTreeSet<&'static str>,
-}
-
-/// What a cell says, empty where nothing.
-fn word(cell: &Cell) -> &str {
-    match cell {
-        Cell::Text(text) => text,
-        Cell::Count(_)
-        | Cell::Number(_)
-        | Cell::Seconds(_)
-        | Cell::Share(_)
-        | Cell::Instant(_)
-        | Cell::Day(_)
-        | Cell::Empty(_) => "",
-    }
-}
-
-const fn whole(cell: &Cell) -> i64 {
-    match cell {
-        Cell::Count(count) => *count,
-        Cell::Text(_)
-        | Cell::Number(_)
-        | Cell::Seconds(_)
-        | Cell::Share(_)
-        | Cell::Instant(_)
-        | Cell::Day(_)
-        | Cell::Empty(_) => 0,
-    }
 }
 
 impl Recount for Again {
     fn row(&mut self, section: &'static Section, cells: &[Cell]) {
-        self.seen.insert(section.name);
         if section.name == LOGS.name {
             self.log(cells);
         } else if section.name == FIGURES.name {
             self.said.extend(FIGURES.columns.iter().map(|column| column.name).zip(cells.iter().cloned()));
         } else if section.name == VIOLATIONS.name {
-            *self.by_policy.entry(word(&cells[0]).to_owned()).or_default() -= whole(&cells[1]);
+            *self.by_policy.entry(cells[0].word().to_owned()).or_default() -= cells[1].whole();
         } else if section.name == OUTCOMES.name {
-            let key = format!("{} {}", word(&cells[0]), word(&cells[1]));
-            *self.by_outcome.entry(key).or_default() -= whole(&cells[2]);
+            let key = format!("{} {}", cells[0].word(), cells[1].word());
+            *self.by_outcome.entry(key).or_default() -= cells[2].whole();
         } else if section.name == RULES.name {
-            let key = format!("{} {}", word(&cells[0]), word(&cells[1]));
-            *self.by_rule.entry(key).or_default() -= whole(&cells[2]);
+            let key = format!("{} {}", cells[0].word(), cells[1].word());
+            *self.by_rule.entry(key).or_default() -= cells[2].whole();
         }
     }
 
     fn end(&mut self) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let mut wrong = Faults::default();
         let counted = self.counted();
         for (name, said) in &self.said {
             let Some(counted) = counted.iter().find(|(figure, _)| figure == name).map(|(_, cell)| cell) else {
@@ -397,17 +373,17 @@ impl Recount for Again {
                 (said, counted) => said == counted,
             };
             if !same {
-                wrong.push(format!("{name} says {said:?}, the log's rows give {counted:?}"));
+                wrong.tell(|| format!("{name} says {}, the log's rows give {}", exactly(said), exactly(counted)));
             }
         }
         for (section, counts) in
             [(&VIOLATIONS, &self.by_policy), (&OUTCOMES, &self.by_outcome), (&RULES, &self.by_rule)]
         {
             for (key, difference) in counts.iter().filter(|(_, difference)| **difference != 0) {
-                wrong.push(format!("{}: {key} differs by {difference} from the log's rows", section.name));
+                wrong.tell(|| format!("{}: {key} differs by {difference} from the log's rows", section.name));
             }
         }
-        wrong
+        wrong.lines()
     }
 }
 
@@ -417,13 +393,13 @@ impl Again {
         if let Cell::Count(ms) = cells[5] {
             self.latencies.push(ms);
         }
-        if !word(&cells[6]).is_empty() {
+        if !cells[6].word().is_empty() {
             self.violations += 1;
-            *self.by_policy.entry(word(&cells[6]).to_owned()).or_default() += 1;
+            *self.by_policy.entry(cells[6].word().to_owned()).or_default() += 1;
         }
-        *self.by_outcome.entry(format!("{} {}", word(&cells[9]), word(&cells[8]))).or_default() += 1;
-        if !word(&cells[11]).is_empty() {
-            *self.by_rule.entry(format!("{} {}", word(&cells[11]), word(&cells[8]))).or_default() += 1;
+        *self.by_outcome.entry(format!("{} {}", cells[9].word(), cells[8].word())).or_default() += 1;
+        if !cells[11].word().is_empty() {
+            *self.by_rule.entry(format!("{} {}", cells[11].word(), cells[8].word())).or_default() += 1;
         }
     }
 

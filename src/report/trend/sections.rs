@@ -7,16 +7,12 @@ use jiff::tz::TimeZoneDatabase;
 use super::{FigureTrend, LONGEST_DAYS, Of};
 use crate::domain::figures::Measure;
 use crate::domain::trend::{AnomalyKind, Baseline, Direction, THRESHOLD, TrendPoint, TrendSettings, WINDOW};
-use crate::report::document::{Cell, CellKind, Chart, ChartKind, Column, Definition, ReportError, Section, Sink};
+use crate::report::document::{Cell, CellKind, Chart, ChartKind, Definition, ReportError, Section, Sink, column};
 use crate::report::request::{Filters, Request};
 use crate::store::Reader;
 
 /// So much is looked at where no beginning is named.
 pub const USUAL_SPAN: Duration = Duration::from_secs(60 * 86_400);
-
-const fn column(name: &'static str, title: &'static str, kind: CellKind, definition: &'static str) -> Column {
-    Column { name, title, kind, definition }
-}
 
 const SUMMARY: Section = Section {
     name: "summary",

@@ -4,12 +4,9 @@ use super::file::{FileRows, Row};
 use super::{Check, Outcome, digests};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
-use crate::report::document::{Cell, Recount, Section, Sink, WriteError};
+use crate::report::document::{Cell, MOST_TOLD, Recount, Section, Sink, WriteError};
 use crate::report::manifest::Manifest;
 use crate::report::tally::{SectionTally, Tally};
-
-/// The most differences that are told one by one.
-const TOLD: usize = 10;
 
 /// What the store gives, held against what was.
 pub(super) struct Held {
@@ -54,7 +51,7 @@ impl Held {
 
     fn differs(&mut self, section: &'static Section, says: String) {
         self.differing += 1;
-        if self.differences.len() < TOLD {
+        if self.differences.len() < MOST_TOLD {
             self.differences.push(Difference { section, says });
         }
     }
@@ -117,11 +114,11 @@ impl Held {
         // Totals follow the rows: where rows went on they have to follow from the file's own rows, which the recount sees.
         let real = self.differences.iter().filter(|one| !went_on || one.section.written.is_some());
         wrong.extend(real.map(|one| one.says.clone()));
-        if self.differing > TOLD as u64 {
+        if self.differing > MOST_TOLD as u64 {
             wrong.push(format!("{} differ in all", count(self.differing, "row")));
         }
         if manifest.request.report.may_go_on(&manifest.request, manifest.made_at) && !wrong.is_empty() {
-            return vec![Check::new("rows", Outcome::Unknown, unsettled(&wrong))];
+            wrong.push(UNSETTLED.to_owned());
         }
         let mut rows = Check::of("rows", wrong, "the store gives the same rows again");
         if went_on && rows.outcome == Outcome::Holds {
@@ -137,29 +134,15 @@ impl Held {
                 Outcome::Unknown,
                 "the totals are not in this file, and some of its rows went on since",
             ),
-            wrong => Check::of("totals", first(wrong), "the totals follow from the rows"),
+            wrong => Check::of("totals", wrong, "the totals follow from the rows"),
         }));
         checks
     }
 }
 
-/// Of many the first, and how many there are.
-fn first(mut wrong: Vec<String>) -> Vec<String> {
-    let all = wrong.len();
-    if all > TOLD {
-        wrong.truncate(TOLD);
-        wrong.push(format!("{} differ in all", count(all as u64, "total")));
-    }
-    wrong
-}
-
-fn unsettled(wrong: &[String]) -> String {
-    let first = wrong.first().map(String::as_str).unwrap_or_default();
-    format!(
-        "the span was not long enough ago when the report was made: shifts and stays that went on then may have changed rows since, and \
-         nobody can tell that from a change of the file ({first}); make one of days that have ended"
-    )
-}
+/// Why rows may be others by themselves; nobody can tell that from a change of the file.
+const UNSETTLED: &str = "the span ended less than 36 hours before the report was made: shifts and stays that went on may be why; make one of \
+                         days that have ended";
 
 fn next(file: &mut FileRows) -> Result<Option<Row>, WriteError> {
     Ok(file.next()?)
