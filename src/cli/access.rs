@@ -214,10 +214,7 @@ async fn ask(
     fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
 ) -> Result<Value, DaemonError> {
     // The right is the daemon's own; a token that has it at some tenant will do.
-    let tenant = config.tenants.iter().map(|tenant| &tenant.id);
-    let tenant = tenant.clone().find(|id| config.client_token(Right::Accounts, id).is_some()).or(tenant.clone().next());
-    let tenant = tenant.cloned().unwrap_or_else(|| TenantId::from(""));
-    daemon.ask(config, Ask { method, path, right: Right::Accounts, tenant: &tenant, query }, fill).await
+    daemon.ask(config, Ask { method, path, right: Right::Accounts, tenant: None, query }, fill).await
 }
 
 async fn here(config: &Config, wish: Wish, reason: Option<&str>) -> anyhow::Result<Value> {

@@ -1,43 +1,134 @@
-//! The running daemon, asked for one tenant with the token that the configuration has for it: what every command that goes through
-//! the API begins with.
+//! The running daemon, asked with the token that the configuration has for it, about one tenant or about all within reach: what every
+//! command that goes through the API begins with.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::config_args::ConfigArgs;
 use super::daemon::{Ask, Daemon, DaemonError};
-use super::scope::{tenant_asked, tenants_asked};
+use super::exit::Exit;
+use super::scope::{tenant_asked, usage};
+use super::talk::Failure;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
 
-/// Somebody who asks. Cheap to clone.
+/// The running daemon, and the configuration that has the tokens for it. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub(super) struct Reach {
     config: Arc<Config>,
     daemon: Daemon,
+}
+
+impl Reach {
+    /// The daemon of a configuration.
+    pub(super) async fn of(config: Config) -> anyhow::Result<Self> {
+        let daemon = Daemon::find(&config).await?;
+        Ok(Self { config: Arc::new(config), daemon })
+    }
+
+    /// The daemon itself.
+    pub(super) const fn daemon(&self) -> &Daemon {
+        &self.daemon
+    }
+
+    /// What to ask about so that every tenant within reach is in some answer: all at once, where one token is for all; else each that
+    /// is configured, since each may have a token of its own.
+    pub(super) fn parts(&self) -> Vec<Option<TenantId>> {
+        if self.config.client.token.is_some() || self.config.tenants.is_empty() {
+            return vec![None];
+        }
+        self.config.tenants.iter().map(|tenant| Some(tenant.id.clone())).collect()
+    }
+
+    /// The same, or the tenant that is named.
+    pub(super) fn parts_or(&self, named: Option<&TenantId>) -> anyhow::Result<Vec<Option<TenantId>>> {
+        match named {
+            Some(_) => Ok(vec![Some(tenant_asked(&self.config, named)?)]),
+            None => Ok(self.parts()),
+        }
+    }
+
+    /// The tenants that the daemon serves, within reach of the token.
+    async fn tenants(&self) -> Result<Vec<TenantId>, DaemonError> {
+        #[derive(Deserialize)]
+        struct Tenants {
+            tenants: Vec<Named>,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            id: TenantId,
+        }
+        let ask = Ask { method: Method::GET, path: "/api/v1/tenants", right: Right::Read, tenant: None, query: &[] };
+        let Tenants { tenants } = self.ask(ask, |request| request).await?;
+        Ok(tenants.into_iter().map(|tenant| tenant.id).collect())
+    }
+
+    /// Looks, with the tenant in the query where it is about one.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tenant: Option<&TenantId>,
+    ) -> Result<T, DaemonError> {
+        let query: Vec<_> = tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();
+        let ask = Ask { method: Method::GET, path, right: Right::Read, tenant, query: &query };
+        self.ask(ask, |request| request).await
+    }
+
+    /// Asks; what answers in another shape is no daemon of this version.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        ask: Ask<'_>,
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<T, DaemonError> {
+        let answer = self.daemon.ask(&self.config, ask, fill).await?;
+        let foreign = |_| DaemonError::NotShiftkeeper { url: self.daemon.url().to_owned(), status: StatusCode::OK };
+        serde_json::from_value(answer).map_err(foreign)
+    }
+}
+
+/// Somebody who asks about one tenant. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    reach: Reach,
     tenant: TenantId,
 }
 
 impl Caller {
     /// For the tenant that is named, or the only one.
     pub(super) async fn of(args: &ConfigArgs, tenant: Option<&TenantId>) -> anyhow::Result<Self> {
-        let config = args.load_for_command()?.config;
+        Self::of_config(args.load_for_command()?.config, tenant).await
+    }
+
+    /// The same of a configuration that is read already.
+    pub(super) async fn of_config(config: Config, tenant: Option<&TenantId>) -> anyhow::Result<Self> {
+        if tenant.is_none() && are_told_there(&config) {
+            let reach = Reach::of(config).await?;
+            let tenant = only(reach.tenants().await.map_err(DaemonError::into_failure)?)?;
+            return Ok(Self { reach, tenant });
+        }
         let tenant = tenant_asked(&config, tenant)?;
-        let daemon = Daemon::find(&config).await?;
-        Ok(Self { config: Arc::new(config), daemon, tenant })
+        Ok(Self { reach: Reach::of(config).await?, tenant })
     }
 
     /// One for the tenant that is named, or for each that is configured: each may have a token of its own.
     pub(super) async fn of_each(args: &ConfigArgs, tenant: Option<&TenantId>) -> anyhow::Result<Vec<Self>> {
-        let config = Arc::new(args.load_for_command()?.config);
-        let tenants = tenants_asked(&config, tenant)?;
-        let daemon = Daemon::find(&config).await?;
-        let of = |tenant| Self { config: config.clone(), daemon: daemon.clone(), tenant };
-        Ok(tenants.into_iter().map(of).collect())
+        let config = args.load_for_command()?.config;
+        let told_here: Option<Vec<TenantId>> = match tenant {
+            None if are_told_there(&config) => None,
+            None if !config.tenants.is_empty() => Some(config.tenants.iter().map(|tenant| tenant.id.clone()).collect()),
+            named => Some(vec![tenant_asked(&config, named)?]),
+        };
+        let reach = Reach::of(config).await?;
+        let tenants = match told_here {
+            Some(tenants) => tenants,
+            None => reach.tenants().await.map_err(DaemonError::into_failure)?,
+        };
+        Ok(tenants.into_iter().map(|tenant| Self { reach: reach.clone(), tenant }).collect())
     }
 
     pub(super) const fn tenant(&self) -> &TenantId {
@@ -57,8 +148,8 @@ impl Caller {
         more: &[(&str, &str)],
     ) -> Result<T, DaemonError> {
         let query: Vec<_> = [("tenant", self.tenant.as_str())].into_iter().chain(more.iter().copied()).collect();
-        let ask = Ask { method: Method::GET, path, right, tenant: &self.tenant, query: &query };
-        self.read(self.daemon.ask(&self.config, ask, |request| request).await?)
+        let ask = Ask { method: Method::GET, path, right, tenant: Some(&self.tenant), query: &query };
+        self.reach.ask(ask, |request| request).await
     }
 
     /// Asks for something that takes a right, with the tenant in the body.
@@ -69,14 +160,39 @@ impl Caller {
         mut body: Value,
     ) -> Result<T, DaemonError> {
         body["tenant"] = json!(self.tenant);
-        let ask = Ask { method: Method::POST, path, right, tenant: &self.tenant, query: &[] };
-        self.read(self.daemon.ask(&self.config, ask, |request| request.json(&body)).await?)
+        let ask = Ask { method: Method::POST, path, right, tenant: Some(&self.tenant), query: &[] };
+        self.reach.ask(ask, |request| request.json(&body)).await
     }
 
-    /// What answers in another shape is no daemon of this version.
-    fn read<T: DeserializeOwned>(&self, answer: Value) -> Result<T, DaemonError> {
-        let foreign = |_| DaemonError::NotShiftkeeper { url: self.daemon.url().to_owned(), status: StatusCode::OK };
-        serde_json::from_value(answer).map_err(foreign)
+    /// Hands something over that is no JSON, with the tenant and `more` in the query.
+    pub(super) async fn hand_over<T: DeserializeOwned>(
+        &self,
+        right: Right,
+        path: &str,
+        more: &[(&str, &str)],
+        fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<T, DaemonError> {
+        let query: Vec<_> = [("tenant", self.tenant.as_str())].into_iter().chain(more.iter().copied()).collect();
+        let ask = Ask { method: Method::POST, path, right, tenant: Some(&self.tenant), query: &query };
+        self.reach.ask(ask, fill).await
+    }
+}
+
+/// Whether the daemon alone knows which tenants there are: one elsewhere, by a configuration that has none.
+const fn are_told_there(config: &Config) -> bool {
+    config.client.url.is_some() && config.tenants.is_empty()
+}
+
+/// The one tenant that a token reaches.
+fn only(mut tenants: Vec<TenantId>) -> anyhow::Result<TenantId> {
+    match (tenants.pop(), tenants.as_slice()) {
+        (Some(only), []) => Ok(only),
+        (None, _) => Err(Failure::because(Exit::NotPermitted, "the token reaches no tenant that the daemon serves")),
+        (Some(last), _) => {
+            tenants.push(last);
+            let ids: Vec<_> = tenants.iter().map(TenantId::as_str).collect();
+            Err(usage(format!("name a tenant with --tenant: the token reaches {}", ids.join(", "))))
+        }
     }
 }
 

@@ -61,9 +61,8 @@ pub struct SendArgs {
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
     /// The wanted state; there unless a subcommand is.
-    #[arg(long, value_name = "STATE", required = true, value_parser = parse_state,
-          help = "The wanted state: Ready, NotReady, Paused or Idle")]
-    pub to: Option<AgentState>,
+    #[arg(long, value_name = "STATE", required = true, help = "The wanted state, such as Ready or NotReady")]
+    pub to: Option<String>,
     /// The reason code; the state's own without it.
     #[arg(long, value_name = "CODE")]
     pub reason: Option<ReasonCode>,
@@ -178,7 +177,7 @@ struct Answer {
 fn body(args: &SendArgs) -> Value {
     json!({
         "agents": args.agents,
-        "to": args.to.as_ref().map(AgentState::name),
+        "to": args.to,
         "reason": args.reason,
         "on_contact": args.on_contact.map(OnContact::from),
         "deadline_s": args.deadline.map(whole_seconds),

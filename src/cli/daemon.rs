@@ -58,25 +58,27 @@ pub enum DaemonError {
     },
     /// The configuration has no token for this.
     #[error(
-        "no token of the configuration has the right {right} for tenant {tenant}: set [client] token, or add {right:?} to `may` of \
-         one of [[server.tokens]]"
+        "no token of the configuration has the right {right}{}: set [client] token, or add {right:?} to `may` of one of \
+         [[server.tokens]]",
+        at(.tenant.as_ref())
     )]
     NoToken {
         /// What is to be done.
         right: &'static str,
-        /// For whom.
-        tenant: TenantId,
+        /// For whom; none where any tenant would do.
+        tenant: Option<TenantId>,
     },
     /// The configuration's token for this is kept where this command cannot read it.
     #[error(
-        "the token that may {right} for tenant {tenant} is not at hand: set the environment variable that [client] token or \
-         [[server.tokens]] names for it, or make its file readable"
+        "the token that may {right}{} is not at hand: set the environment variable that [client] token or [[server.tokens]] \
+         names for it, or make its file readable",
+        at(.tenant.as_ref())
     )]
     TokenElsewhere {
         /// What is to be done.
         right: &'static str,
-        /// For whom.
-        tenant: TenantId,
+        /// For whom; none where any tenant would do.
+        tenant: Option<TenantId>,
     },
     /// It refused.
     #[error("{detail}")]
@@ -98,6 +100,10 @@ pub enum DaemonError {
         /// The HTTP status.
         status: StatusCode,
     },
+}
+
+fn at(tenant: Option<&TenantId>) -> String {
+    tenant.map_or_else(String::new, |tenant| format!(" for tenant {tenant}"))
 }
 
 impl DaemonError {
@@ -136,8 +142,8 @@ pub struct Ask<'a> {
     pub path: &'a str,
     /// The right that it takes.
     pub right: Right,
-    /// For whom.
-    pub tenant: &'a TenantId,
+    /// For whom; none for all within reach.
+    pub tenant: Option<&'a TenantId>,
     /// The query.
     pub query: &'a [(&'a str, &'a str)],
 }
@@ -239,10 +245,10 @@ impl Daemon {
         fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, DaemonError> {
         let Some(token) = config.client_token(ask.right, ask.tenant) else {
-            return Err(DaemonError::NoToken { right: ask.right.name(), tenant: ask.tenant.clone() });
+            return Err(DaemonError::NoToken { right: ask.right.name(), tenant: ask.tenant.cloned() });
         };
         if token.is_elsewhere() {
-            return Err(DaemonError::TokenElsewhere { right: ask.right.name(), tenant: ask.tenant.clone() });
+            return Err(DaemonError::TokenElsewhere { right: ask.right.name(), tenant: ask.tenant.cloned() });
         }
         let mut url = Url::parse(&format!("{}{}", self.url, ask.path))
             .map_err(|error| DaemonError::NotReachable { url: self.url.clone(), reason: error.to_string() })?;
@@ -343,7 +349,7 @@ mod tests {
     async fn ask(config: &Config, url: &str) -> Result<Value, DaemonError> {
         let tenant = TenantId::from("acme");
         let query = [("tenant", "acme"), ("name", "a&b c")];
-        let ask = Ask { method: Method::GET, path: "/api/x", right: Right::Read, tenant: &tenant, query: &query };
+        let ask = Ask { method: Method::GET, path: "/api/x", right: Right::Read, tenant: Some(&tenant), query: &query };
         Daemon::at(config, url).expect("a client").ask(config, ask, |request| request).await
     }
 
@@ -361,7 +367,7 @@ mod tests {
         let daemon = Daemon::at(&config, url).expect("a client");
         let mut keys = Vec::new();
         for method in [Method::POST, Method::POST, Method::GET] {
-            let ask = Ask { method, path: "/api/x", right: Right::Read, tenant: &tenant, query: &[] };
+            let ask = Ask { method, path: "/api/x", right: Right::Read, tenant: Some(&tenant), query: &[] };
             keys.push(daemon.ask(&config, ask, |request| request).await.expect("answered")["key"].clone());
         }
         assert!(keys[0].is_string() && keys[1].is_string() && keys[0] != keys[1], "{keys:?}");
@@ -431,12 +437,12 @@ mod tests {
         let error = ask(&config(""), "http://127.0.0.1:9").await.expect_err("no token");
         assert_eq!(
             (error.exit(), error),
-            (Exit::NotPermitted, DaemonError::NoToken { right: "read", tenant: "acme".into() })
+            (Exit::NotPermitted, DaemonError::NoToken { right: "read", tenant: Some("acme".into()) })
         );
         let error = ask(&config_in(&[], TOKEN), "http://127.0.0.1:9").await.expect_err("its secret is not here");
         assert_eq!(
             (error.exit(), error),
-            (Exit::NotPermitted, DaemonError::TokenElsewhere { right: "read", tenant: "acme".into() })
+            (Exit::NotPermitted, DaemonError::TokenElsewhere { right: "read", tenant: Some("acme".into()) })
         );
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::{Method, StatusCode};
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
+use super::caller::Caller;
 use super::config_args::ConfigArgs;
-use super::daemon::{Ask, Daemon, DaemonError};
+use super::daemon::{Daemon, DaemonError};
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::scope::{daemon_runs, one_tenant, open_reader};
@@ -82,14 +83,10 @@ impl From<ImportRefused> for Came {
 
 /// Imports, prints what came of it.
 pub async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
-    let loaded = args.config.load_for_command()?;
-    let config = &loaded.config;
-    let tenant = &one_tenant(config, args.tenant.as_ref())?.id;
-    let came = if let Err(refused) = check_size(size_of(&args.file)?, &config.import) {
-        refused.into()
-    } else {
-        let wanted = wanted_from_file(&args.file, tenant.clone(), ACTOR)?;
-        import(config, WantedImport { move_weeks: args.move_weeks, whole: args.whole, ..wanted }).await?
+    let config = args.config.load_for_command()?.config;
+    let came = match check_size(size_of(&args.file)?, &config.import) {
+        Err(refused) => refused.into(),
+        Ok(()) => import(config, &args).await?,
     };
     let file = args.file.display().to_string();
     tell(&came, &file);
@@ -111,12 +108,25 @@ fn size_of(file: &Path) -> anyhow::Result<usize> {
 }
 
 /// Through the daemon where there is one, straight into the store otherwise.
-async fn import(config: &Config, wanted: WantedImport) -> anyhow::Result<Came> {
-    let Some(daemon) = daemon_for(config).await? else { return import_here(config, wanted).await };
-    match import_there(config, &daemon, &wanted).await {
+async fn import(config: Config, args: &ImportArgs) -> anyhow::Result<Came> {
+    let wanted = |tenant: TenantId| {
+        let wanted = wanted_from_file(&args.file, tenant, ACTOR)?;
+        anyhow::Ok(WantedImport { move_weeks: args.move_weeks, whole: args.whole, ..wanted })
+    };
+    if config.client.url.is_some() {
+        let caller = Caller::of_config(config, args.tenant.as_ref()).await?;
+        let wanted = wanted(caller.tenant().clone())?;
+        return import_there(&caller, &wanted).await.map_err(DaemonError::into_failure);
+    }
+    let wanted = wanted(one_tenant(&config, args.tenant.as_ref())?.id.clone())?;
+    if daemon_for(&config).await?.is_none() {
+        return import_here(&config, wanted).await;
+    }
+    let caller = Caller::of_config(config.clone(), Some(&wanted.tenant)).await?;
+    match import_there(&caller, &wanted).await {
         Ok(came) => Ok(came),
         // A daemon that crashed still stands in the store; where one does run after all, the store's lock says so.
-        Err(DaemonError::NotReachable { .. }) if config.client.url.is_none() => import_here(config, wanted).await,
+        Err(DaemonError::NotReachable { .. }) => import_here(&config, wanted).await,
         Err(error) => Err(error.into_failure()),
     }
 }
@@ -133,21 +143,13 @@ pub(super) async fn daemon_for(config: &Config) -> anyhow::Result<Option<Daemon>
     if runs { Ok(Some(Daemon::find(config).await?)) } else { Ok(None) }
 }
 
-async fn import_there(config: &Config, daemon: &Daemon, wanted: &WantedImport) -> Result<Came, DaemonError> {
+async fn import_there(caller: &Caller, wanted: &WantedImport) -> Result<Came, DaemonError> {
     let (weeks, whole) = (wanted.move_weeks.to_string(), wanted.whole.to_string());
-    let ask = Ask {
-        method: Method::POST,
-        path: "/api/v1/schedule-imports",
-        right: Right::Import,
-        tenant: &wanted.tenant,
-        query: &[("tenant", wanted.tenant.as_str()), ("name", &wanted.name), ("move_weeks", &weeks), ("whole", &whole)],
-    };
+    let more = [("name", &*wanted.name), ("move_weeks", &*weeks), ("whole", &*whole)];
     let body = wanted.bytes.to_vec();
-    match daemon.ask(config, ask, |request| request.timeout(ANSWER_TIMEOUT).body(body)).await {
-        Ok(answer) => match serde_json::from_value(answer) {
-            Ok(answer) => Ok(Came::Imported(answer)),
-            Err(_) => Err(DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK }),
-        },
+    let fill = |request: RequestBuilder| request.timeout(ANSWER_TIMEOUT).body(body);
+    match caller.hand_over(Right::Import, "/api/v1/schedule-imports", &more, fill).await {
+        Ok(answer) => Ok(Came::Imported(answer)),
         Err(DaemonError::Refused { status, detail, problem }) => {
             refusal(&problem).ok_or(DaemonError::Refused { status, detail, problem })
         }

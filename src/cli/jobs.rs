@@ -1,5 +1,6 @@
 //! `shiftkeeper jobs`: what the calendar asks for, with the last and next run; and running a job at once, through the daemon.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::caller::Reach;
 use super::config_args::ConfigArgs;
-use super::daemon::{Ask, Daemon, DaemonError};
+use super::daemon::{Ask, DaemonError};
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
-use super::scope::{one_tenant, open_reader, usage};
+use super::scope::{open_reader, usage};
 use super::talk::say;
 use crate::app::{clock_of, job_infos};
 use crate::clock::{RealTime, Stopwatch};
@@ -98,6 +100,22 @@ pub async fn run(args: JobsArgs) -> anyhow::Result<ExitCode> {
 
 async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load_for_command()?.config;
+    // A daemon elsewhere has a configuration and a store of its own.
+    let jobs = if config.client.url.is_some() {
+        let reach = Reach::of(config).await?;
+        merged(jobs_of(&reach).await.map_err(DaemonError::into_failure)?, Vec::new())
+    } else {
+        listed_here(config).await?
+    };
+    match args.output {
+        Output::Json => print_json(&json!({ "jobs": jobs }))?,
+        Output::Table => print(table(&jobs))?,
+    }
+    Ok(Exit::Done.into())
+}
+
+/// The jobs of the daemon of this configuration, where it runs, and those of the file.
+async fn listed_here(config: Config) -> anyhow::Result<Vec<Listed>> {
     let last_runs = match open_reader(&config).await {
         Ok(reader) => {
             let runs = reader.last_job_runs().await?;
@@ -109,7 +127,13 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
         Err(error) => return Err(error.into()),
     };
     let configured = views(&job_infos(&config), &last_runs, clock_of(&config).await.now());
-    let jobs = match jobs_of_the_daemon(&config).await {
+    // Where nobody answers, a token that is missing does not matter.
+    let Ok(reach) = Reach::of(config).await else { return Ok(merged(configured, Vec::new())) };
+    let running = match reach.daemon().readiness().await {
+        Ok(_) => jobs_of(&reach).await,
+        Err(error) => Err(error),
+    };
+    Ok(match running {
         Ok(running) => merged(running, configured),
         Err(error) => {
             if !matches!(error, DaemonError::NotReachable { .. }) {
@@ -117,12 +141,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
             }
             merged(configured, Vec::new())
         }
-    };
-    match args.output {
-        Output::Json => print_json(&json!({ "jobs": jobs }))?,
-        Output::Table => print(table(&jobs))?,
-    }
-    Ok(Exit::Done.into())
+    })
 }
 
 /// A job, and whether it waits for a reload.
@@ -140,20 +159,13 @@ struct JobList {
 }
 
 /// The jobs that the running daemon has, its own and every tenant's.
-async fn jobs_of_the_daemon(config: &Config) -> Result<Vec<JobView>, DaemonError> {
-    let nobody = |reason: String| DaemonError::NotReachable { url: String::new(), reason };
-    let daemon = Daemon::find(config).await.map_err(|error| nobody(error.to_string()))?;
-    // Where nobody answers, a token that is missing does not matter.
-    daemon.readiness().await?;
+async fn jobs_of(reach: &Reach) -> Result<Vec<JobView>, DaemonError> {
     let mut all: Vec<JobView> = Vec::new();
-    for tenant in config.tenants.iter().map(|tenant| &tenant.id) {
-        let query = [("tenant", tenant.as_str())];
-        let ask = Ask { method: Method::GET, path: "/api/v1/jobs", right: Right::Read, tenant, query: &query };
-        let of_tenant: JobList = match daemon.ask(config, ask, |request| request).await {
-            Ok(answer) => serde_json::from_value(answer)
-                .map_err(|_| DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK })?,
+    for tenant in reach.parts() {
+        let of_tenant: JobList = match reach.get("/api/v1/jobs", tenant.as_ref()).await {
+            Ok(jobs) => jobs,
             // A tenant that waits for the reload as well.
-            Err(DaemonError::Refused { status: StatusCode::NOT_FOUND, .. }) => continue,
+            Err(DaemonError::Refused { status: StatusCode::NOT_FOUND, .. }) if tenant.is_some() => continue,
             Err(error) => return Err(error),
         };
         for job in of_tenant.jobs {
@@ -225,62 +237,53 @@ struct Runs {
 }
 
 async fn run_now(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let config = args.config.load_for_command()?.config;
-    let tenant = tenant_of(&config, &args)?;
-    // The daemon's own jobs take a token with the right at every tenant; the first one's stands for them.
-    let for_token = match &tenant {
-        Some(tenant) => tenant.clone(),
-        None => config
-            .tenants
-            .first()
-            .map(|tenant| tenant.id.clone())
-            .ok_or_else(|| usage("no tenant is configured".into()))?,
-    };
-    let caller = Caller { daemon: Daemon::find(&config).await?, config, for_token, tenant };
-    let begun: Begun = caller.ask(Method::POST, &format!("/api/v1/jobs/{}/run", args.id), Right::Change).await?;
+    let reach = Reach::of(args.config.load_for_command()?.config).await?;
+    let tenant = tenant_of(jobs_of(&reach).await.map_err(DaemonError::into_failure)?, &args)?;
+    let desk = Desk { reach, tenant };
+    let begun: Begun = desk.ask(Method::POST, &format!("/api/v1/jobs/{}/run", args.id), Right::RunJobs).await?;
     let run = match args.wait {
         None => None,
-        Some(wait) => caller.follow(&args.id, begun.run, wait).await?,
+        Some(wait) => desk.follow(&args.id, begun.run, wait).await?,
     };
     match args.output {
-        Output::Json => print_json(&json!({ "id": args.id, "tenant": caller.tenant, "run": begun.run, "last": run }))?,
+        Output::Json => print_json(&json!({ "id": args.id, "tenant": desk.tenant, "run": begun.run, "last": run }))?,
         Output::Table => print(sentence(&args.id, begun.run, run.as_ref()))?,
     }
     Ok(exit_of(run.as_ref(), args.wait.is_some()).into())
 }
 
-/// Whose job of that id is meant: for a job that each tenant has, the one named or the only one.
-fn tenant_of(config: &Config, args: &RunArgs) -> anyhow::Result<Option<TenantId>> {
-    let infos = job_infos(config);
-    let named: Vec<_> = infos.iter().filter(|info| info.key.job == args.id).collect();
+/// Whose job of that id is meant: the daemon's own, or, of a job that tenants have, the one named or the only one.
+fn tenant_of(jobs: Vec<JobView>, args: &RunArgs) -> anyhow::Result<Option<TenantId>> {
+    let known: BTreeSet<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
+    let named: Vec<JobView> = jobs.into_iter().filter(|job| job.id == args.id).collect();
     if named.is_empty() {
-        let known: Vec<_> = infos.iter().map(|info| info.key.job.as_str()).collect();
-        return Err(usage(format!(
-            "there is no job {} in the configuration; there are: {}",
-            args.id,
-            known.join(", ")
-        )));
+        let known: Vec<_> = known.iter().map(JobId::as_str).collect();
+        return Err(usage(format!("the daemon has no job {}; it has {}", args.id, known.join(", "))));
     }
-    if named.iter().all(|info| info.key.tenant.is_none()) {
-        return Ok(None);
+    let tenants: Vec<TenantId> = named.into_iter().filter_map(|job| job.tenant).collect();
+    match (&args.tenant, tenants.as_slice()) {
+        (_, []) => Ok(None),
+        (Some(tenant), of) if of.contains(tenant) => Ok(Some(tenant.clone())),
+        (None, [only]) => Ok(Some(only.clone())),
+        (_, of) => {
+            let of: Vec<_> = of.iter().map(TenantId::as_str).collect();
+            Err(usage(format!("name with --tenant whose job {} is meant: there is one of {}", args.id, of.join(", "))))
+        }
     }
-    Ok(Some(one_tenant(config, args.tenant.as_ref())?.id.clone()))
 }
 
 /// Who asks the daemon about one job.
-struct Caller {
-    daemon: Daemon,
-    config: Config,
-    for_token: TenantId,
+struct Desk {
+    reach: Reach,
     tenant: Option<TenantId>,
 }
 
-impl Caller {
+impl Desk {
     async fn ask<T: serde::de::DeserializeOwned>(&self, method: Method, path: &str, right: Right) -> anyhow::Result<T> {
-        let query: Vec<(&str, &str)> = self.tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();
-        let ask = Ask { method, path, right, tenant: &self.for_token, query: &query };
-        let answer = self.daemon.ask(&self.config, ask, |request| request).await.map_err(DaemonError::into_failure)?;
-        Ok(serde_json::from_value(answer)?)
+        let tenant = self.tenant.as_ref();
+        let query: Vec<(&str, &str)> = tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();
+        let ask = Ask { method, path, right, tenant, query: &query };
+        self.reach.ask(ask, |request| request).await.map_err(DaemonError::into_failure)
     }
 
     /// The run once it has ended, or as it is at the end of the wait.

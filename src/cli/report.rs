@@ -20,6 +20,7 @@ use super::config_args::ConfigArgs;
 use super::exit::Exit;
 use super::output::Output;
 use super::scope::{one_tenant, open_reader, usage};
+use crate::app::clock_of;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::report::compliance::{Compliance, DEFINITIONS, LOG_COLUMNS, Log, LogLine, Span};
@@ -153,7 +154,7 @@ async fn compliance(args: ComplianceArgs) -> anyhow::Result<ExitCode> {
     }
     let tenant = &one_tenant(config, args.subject.tenant.as_ref())?.id;
     let span = args.span()?;
-    check_order(span)?;
+    check_order(span, clock_of(config).await.now())?;
     let reader = open_reader(&loaded.config).await?;
     let mut out = io::stdout();
     let written = write(&reader, tenant, span, &args, &mut out).await;
@@ -175,8 +176,11 @@ fn zone(name: &str) -> anyhow::Result<TimeZone> {
         .map_err(|_| usage(format!("--zone: there is no time zone {name:?}; write one such as Europe/Berlin")))
 }
 
-fn check_order(span: Span) -> anyhow::Result<()> {
+fn check_order(span: Span, now: UtcMicros) -> anyhow::Result<()> {
     match (span.from, span.to) {
+        (Some(from), _) if from >= now => {
+            Err(usage(format!("--from {from:.0} lies ahead: now it is {now:.0}, and a report is of what was")))
+        }
         (Some(from), Some(to)) if from >= to => Err(usage(format!("--from {from} does not lie before --to {to}"))),
         _ => Ok(()),
     }

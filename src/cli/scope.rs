@@ -26,19 +26,8 @@ pub fn one_tenant<'a>(config: &'a Config, named: Option<&TenantId>) -> anyhow::R
 pub fn tenant_asked(config: &Config, named: Option<&TenantId>) -> anyhow::Result<TenantId> {
     match named {
         Some(id) if config.client.url.is_some() => Ok(id.clone()),
-        None if config.client.url.is_some() && config.tenants.is_empty() => {
-            Err(usage("name a tenant with --tenant".to_owned()))
-        }
         named => Ok(one_tenant(config, named)?.id.clone()),
     }
-}
-
-/// The same, and all that are configured where none is named.
-pub fn tenants_asked(config: &Config, named: Option<&TenantId>) -> anyhow::Result<Vec<TenantId>> {
-    if named.is_some() || config.tenants.is_empty() {
-        return Ok(vec![tenant_asked(config, named)?]);
-    }
-    Ok(config.tenants.iter().map(|tenant| tenant.id.clone()).collect())
 }
 
 /// The tenant that is named, or all of them.

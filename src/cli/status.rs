@@ -6,15 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use reqwest::{Method, StatusCode};
 
+use super::caller::Reach;
 use super::config_args::ConfigArgs;
-use super::daemon::{Ask, Daemon, DaemonError};
+use super::daemon::DaemonError;
 use super::exit::Exit;
 use super::finding::bytes_text;
 use super::output::{Output, print, print_json};
-use super::scope::tenants;
-use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::words::count;
@@ -45,36 +43,22 @@ pub struct StatusArgs {
 
 /// Runs the command.
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
-    let config = args.config.load_for_command()?.config;
-    let daemon = Daemon::find(&config).await?;
-    let wanted = tenants(&config, args.tenant.as_ref())?;
-    let wanted: Vec<&TenantId> = wanted.into_iter().map(|tenant| &tenant.id).collect();
-    let status = ask(&daemon, &config, &wanted).await.map_err(DaemonError::into_failure)?;
-    match args.output {
-        Output::Json => print_json(&status)?,
-        Output::Table => print(page(&status))?,
-    }
-    Ok(if status.ok { Exit::Done } else { Exit::Problems }.into())
-}
-
-/// Asks for each tenant by itself, since each may have a token of its own, and puts the answers together.
-async fn ask(daemon: &Daemon, config: &Config, wanted: &[&TenantId]) -> Result<Status, DaemonError> {
+    let reach = Reach::of(args.config.load_for_command()?.config).await?;
     let mut whole: Option<Status> = None;
-    for tenant in wanted {
-        let query = [("tenant", tenant.as_str())];
-        let ask = Ask { method: Method::GET, path: "/api/v1/status", right: Right::Read, tenant, query: &query };
-        let answer = daemon.ask(config, ask, |request| request).await?;
-        let part: Status = serde_json::from_value(answer)
-            .map_err(|_| DaemonError::NotShiftkeeper { url: daemon.url().to_owned(), status: StatusCode::OK })?;
+    for tenant in reach.parts_or(args.tenant.as_ref())? {
+        let part = reach.get("/api/v1/status", tenant.as_ref()).await.map_err(DaemonError::into_failure)?;
         whole = Some(match whole {
             None => part,
             Some(whole) => joined(whole, part),
         });
     }
-    whole.ok_or_else(|| DaemonError::NotReachable {
-        url: daemon.url().to_owned(),
-        reason: "no tenant is configured".to_owned(),
-    })
+    // There is a part at least.
+    let Some(status) = whole else { return Ok(Exit::Failed.into()) };
+    match args.output {
+        Output::Json => print_json(&status)?,
+        Output::Table => print(page(&status))?,
+    }
+    Ok(if status.ok { Exit::Done } else { Exit::Problems }.into())
 }
 
 fn joined(mut whole: Status, part: Status) -> Status {

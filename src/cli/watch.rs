@@ -76,7 +76,7 @@ pub struct WatchArgs {
 pub async fn run(args: WatchArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load_for_command()?.config;
     for tenant in &args.tenant {
-        scope::one_tenant(&config, Some(tenant))?;
+        scope::tenant_asked(&config, Some(tenant))?;
     }
     let mut shown = Shown::new(args.output);
     let watched = async { follow(&args, &config, &mut shown).await };
@@ -134,9 +134,7 @@ async fn open(
     query.extend(args.team.iter().map(|team| ("team", team.as_str())));
     query.extend(args.skill.iter().map(|skill| ("skill", skill.as_str())));
     // The token is one for the first tenant that it is asked for.
-    let configured = config.tenants.first().map(|tenant| &tenant.id);
-    let nobody = TenantId::new("");
-    let tenant = args.tenant.first().or(configured).unwrap_or(&nobody);
+    let tenant = args.tenant.first().or(config.tenants.first().map(|tenant| &tenant.id));
     let ask = Ask { method: Method::GET, path: "/live/events", right: Right::Read, tenant, query: &query };
     daemon
         .open(config, ask, |request| {

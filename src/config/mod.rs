@@ -142,10 +142,11 @@ impl Config {
         (address.port() != 0).then(|| format!("{}://{address}", self.server.scheme()))
     }
 
-    /// The token of the command line: `client.token`, else the first of `server.tokens` that has the right at the tenant, those
-    /// that can be read here first.
-    pub fn client_token(&self, right: Right, tenant: &TenantId) -> Option<&Secret> {
-        let fits = |token: &&ApiToken| token.may.contains(&right) && token.tenants.contains(tenant);
+    /// The token of the command line: `client.token`, else the first of `server.tokens` that has the right, at the tenant where it is
+    /// about one; those that can be read here first.
+    pub fn client_token(&self, right: Right, tenant: Option<&TenantId>) -> Option<&Secret> {
+        let reaches = |token: &ApiToken| tenant.is_none_or(|tenant| token.tenants.contains(tenant));
+        let fits = |token: &&ApiToken| token.may.contains(&right) && reaches(token);
         let fitting = self.server.tokens.iter().filter(fits).map(|token| &token.token);
         self.client.token.as_ref().or_else(|| fitting.min_by_key(|token| token.is_elsewhere()))
     }

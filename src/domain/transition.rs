@@ -512,6 +512,11 @@ impl Transition {
         self.change_set.is_some() && matches!(self.priority, Priority::Person)
     }
 
+    /// The agent was in the wanted state already when it was asked for: the reason is all that it changes.
+    pub fn is_of_reason_alone(&self) -> bool {
+        self.before.as_ref() == Some(&self.target)
+    }
+
     /// Whose word the refusal rests on, where policy refused it.
     pub fn refused_by(&self) -> Option<RefusedBy> {
         let by = self.explanation.get(RefusedBy::FIELD).filter(|_| matches!(self.status, Status::Refused { .. }))?;

@@ -15,9 +15,37 @@ pub fn count<N: Display + PartialEq + From<u8> + Copy>(number: N, noun: &str) ->
     }
 }
 
+/// So many names of many are told.
+const TOLD: usize = 5;
+
+/// `u_1`, `u_1 and u_2`, `u_1, u_2, u_3, u_4, u_5 and 3 more`: the first few of many names.
+pub fn names<T: Display>(all: &[T]) -> String {
+    let told: Vec<String> = all.iter().take(TOLD).map(ToString::to_string).collect();
+    match (told.as_slice(), all.len() - told.len()) {
+        (_, more @ 1..) => format!("{} and {more} more", told.join(", ")),
+        ([before @ .., last], 0) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        (_, 0) => told.join(", "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::{count, names};
+
+    #[test]
+    fn of_many_names_the_first_are_told_and_the_rest_counted() {
+        let many = ["a", "b", "c", "d", "e", "f", "g"];
+        for (number, told) in [
+            (0, ""),
+            (1, "a"),
+            (2, "a and b"),
+            (5, "a, b, c, d and e"),
+            (6, "a, b, c, d, e and 1 more"),
+            (7, "a, b, c, d, e and 2 more"),
+        ] {
+            assert_eq!(names(&many[..number]), told);
+        }
+    }
 
     #[test]
     fn one_is_singular_and_everything_else_is_plural() {

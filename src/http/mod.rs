@@ -20,6 +20,7 @@ mod serve;
 mod sign_in;
 mod stall;
 mod tls;
+mod wish;
 
 use std::path::Path;
 use std::sync::Arc;

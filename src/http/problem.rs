@@ -99,6 +99,7 @@ codes! {
     PreviewExpired = "preview_expired" in CONFLICT: "the preview is older than ten minutes; make a new one",
     StartedAlready = "started_already" in CONFLICT: "somebody else started the change set",
     CancelledAlready = "cancelled_already" in CONFLICT: "the change set was called off",
+    NothingToChange = "nothing_to_change" in CONFLICT: "nobody would be changed; `detail` says why, and nothing was started",
     NotStarted = "not_started" in CONFLICT: "the change set was never started, so that there is nothing to take back",
     StillLeaving = "still_leaving" in CONFLICT: "changes of the set have not been answered yet; cancel it or wait",
     TooLateToUndo = "too_late_to_undo" in CONFLICT: "the change set ended more than an hour ago",

@@ -175,6 +175,7 @@ async fn enforce(
         Needs::Nothing | Needs::SignedIn => {}
     }
     parts.extensions.insert(caller);
+    parts.extensions.insert(needs);
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 

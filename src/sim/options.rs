@@ -33,6 +33,8 @@ pub struct SimOptions {
     pub reporting_per_minute: u32,
     /// Skills of each tenant, each with a queue; from [`super::FEWEST_SKILLS`] to [`super::MOST_SKILLS`].
     pub skills: usize,
+    /// What the first skills are called, in every tenant; the others have made-up names.
+    pub skill_names: Vec<String>,
     /// How long a token is good.
     pub token_lifetime: Duration,
     /// How long a subscription lives, from its creation.
@@ -65,6 +67,7 @@ impl Default for SimOptions {
             requests_per_minute: 100,
             reporting_per_minute: 10,
             skills: 5,
+            skill_names: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
             subscription_lifetime: Duration::from_secs(24 * 3600),
             min_interval: Duration::from_secs(10),

@@ -73,10 +73,13 @@ pub(super) fn tenant_ids(count: usize) -> impl Iterator<Item = TenantId> {
 }
 
 /// A tenant's skills, the same in every tenant. Nobody has the last one: it shows what an idle skill looks like.
-pub(super) fn skills(count: usize) -> Arc<[Skill]> {
+/// `names` are those of the first.
+pub(super) fn skills(count: usize, names: &[String]) -> Arc<[Skill]> {
+    let made_up = |at: usize, id: u32| {
+        SKILLS.get(at).filter(|_| at + 1 < count).map_or_else(|| format!("Line {id}"), |name| (*name).to_owned())
+    };
     let named = |(at, id): (usize, u32)| {
-        let name =
-            SKILLS.get(at).filter(|_| at + 1 < count).map_or_else(|| format!("Line {id}"), |name| (*name).to_owned());
+        let name = names.get(at).cloned().unwrap_or_else(|| made_up(at, id));
         Skill { id, queue: format!("q_{id}"), name: name.into() }
     };
     (0..count).zip(FIRST_SKILL..).map(named).collect()

@@ -156,7 +156,7 @@ impl Stage {
             seed: options.seed,
             start,
         };
-        let skills = roster::skills(options.skills);
+        let skills = roster::skills(options.skills, &options.skill_names);
         let tenants = roster::tenant_ids(options.tenants)
             .map(|id| Tenant::new(id, options, &casting, skills.clone(), tolerance))
             .collect();

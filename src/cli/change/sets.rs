@@ -102,8 +102,8 @@ pub struct PlanArgs {
     #[arg(long, conflicts_with = "agents")]
     everybody: bool,
     /// The wanted state.
-    #[arg(long, value_name = "STATE", value_parser = parse_state, help = "The wanted state: Ready, NotReady, Paused or Idle")]
-    to: AgentState,
+    #[arg(long, value_name = "STATE", help = "The wanted state, such as Ready or NotReady")]
+    to: String,
     /// The reason code; the state's own without it.
     #[arg(long, value_name = "CODE")]
     reason: Option<ReasonCode>,
@@ -325,7 +325,7 @@ async fn plan(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let desk = Desk::of(&args.common).await?;
     let body = json!({
         "select": select,
-        "to": args.to.name(),
+        "to": args.to,
         "reason": args.reason,
         "on_contact": args.how.on_contact.map(OnContact::from),
         "urgent": args.how.urgent,
@@ -453,8 +453,8 @@ fn exit_of(set: &SetView) -> Exit {
     }
     let lost = counts.failed + counts.left_out_at_start;
     match (counts.confirmed, lost) {
-        (0 | 1.., 0) => Exit::Done,
         (0, _) => Exit::Failed,
+        (1.., 0) => Exit::Done,
         (1.., 1..) => Exit::Partly,
     }
 }

@@ -14,7 +14,10 @@ pub(super) fn shown(set: &SetView) -> String {
             agent.agent.to_string(),
             agent.team.as_ref().map_or("-".to_owned(), ToString::to_string),
             agent.state.as_ref().map_or("-".to_owned(), ToString::to_string),
-            agent.to.to_string(),
+            match &agent.reason {
+                Some(reason) => format!("{} ({reason})", agent.to),
+                None => agent.to.to_string(),
+            },
             agent.outcome.name().replace('_', " "),
             agent.status.clone().unwrap_or_else(|| "-".to_owned()),
             why(agent),

@@ -56,7 +56,7 @@ pub(super) async fn look(desk: &Desk, tenant: &Tenant, way: Way<'_>) -> Vec<Find
         None => directly(desk, tenant, way.reader, &agent, &mut group).await,
     };
     if let Some(report) = report {
-        tell(&mut group, tenant, &agent, &report);
+        tell(&mut group, tenant, &agent, &report, way.daemon.is_some());
     }
     group.done()
 }
@@ -100,7 +100,7 @@ async fn through(
         method: Method::POST,
         path: "/api/v1/platform-checks",
         right: Right::Change,
-        tenant: &tenant.id,
+        tenant: Some(&tenant.id),
         query: &query,
     };
     let answer = running.daemon.ask(&desk.config, ask, |request| request).await;
@@ -222,8 +222,8 @@ fn has_no_token(outcome: &str) -> bool {
     matches!(outcome, "token_refused" | "token_unavailable" | "circuit_open" | "unauthorized")
 }
 
-fn tell(group: &mut Group, tenant: &Tenant, agent: &AgentId, report: &ProbeReport) {
-    token(group, &report.questions);
+fn tell(group: &mut Group, tenant: &Tenant, agent: &AgentId, report: &ProbeReport, of_daemon: bool) {
+    token(group, &report.questions, of_daemon);
     for probed in report.questions.iter().filter(|probed| !has_no_token(&probed.outcome)) {
         question(group, agent, probed);
     }
@@ -242,7 +242,8 @@ fn tell(group: &mut Group, tenant: &Tenant, agent: &AgentId, report: &ProbeRepor
     clock_offset(group, report);
 }
 
-fn token(group: &mut Group, questions: &[Probed]) {
+/// A daemon asks with its own credentials, which says nothing of those that are at hand here.
+fn token(group: &mut Group, questions: &[Probed], of_daemon: bool) {
     let refused = questions.iter().find(|probed| has_no_token(&probed.outcome));
     let tried = questions.iter().any(|probed| !matches!(&*probed.outcome, "no_slot" | "not_sent"));
     match refused {
@@ -251,6 +252,9 @@ fn token(group: &mut Group, questions: &[Probed]) {
             &refused.detail,
             "check base_url, token, client_id and client_secret of the tenant with the platform's administrator",
         ),
+        None if tried && of_daemon => {
+            group.ok("token", "the platform takes the running daemon's; a secret that is at hand here is not tried");
+        }
         None if tried => group.ok("token", "the platform takes it"),
         None => group.skipped("token", "not tried: nothing was asked, or nothing answers"),
     }
@@ -304,7 +308,7 @@ mod tests {
             |outcome: &&str| Probed { question: "break".into(), outcome: (*outcome).into(), detail: "said".into() };
         let questions: Vec<_> = outcomes.iter().map(probed).collect();
         let report = ProbeReport { questions, budget_free: 1, clock_offset_ms: offset, clock_uncertainty_ms: 500 };
-        token(&mut group, &report.questions);
+        token(&mut group, &report.questions, false);
         for probed in report.questions.iter().filter(|probed| !has_no_token(&probed.outcome)) {
             question(&mut group, &"u_1".into(), probed);
         }
@@ -330,6 +334,18 @@ mod tests {
             let asked = seen.iter().find(|(id, _)| id == "break").map(|(_, status)| *status);
             assert_eq!(asked, question, "{outcome}");
         }
+    }
+
+    #[test]
+    fn a_token_of_the_daemon_is_not_said_to_be_the_one_that_is_at_hand_here() {
+        let probed = [Probed { question: "break".into(), outcome: "ok".into(), detail: "said".into() }];
+        let said = |of_daemon| {
+            let mut group = Group::new("platform");
+            token(&mut group, &probed, of_daemon);
+            group.done().remove(0).detail
+        };
+        assert_eq!(said(false), "the platform takes it");
+        assert!(said(true).contains("the running daemon's") && said(true).contains("not tried"), "{}", said(true));
     }
 
     #[test]

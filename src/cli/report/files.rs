@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::ended;
 use super::table::Table;
+use super::{Span, check_order, ended};
 use crate::app::clock_of;
 use crate::cli::exit::Exit;
 use crate::cli::output::print;
@@ -48,9 +48,15 @@ impl When {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
-        text.parse()
-            .map(Self::Day)
-            .map_err(|_| "write a date or an instant, such as 2026-10-26 or 2026-10-26T08:00:00Z".to_owned())
+        // A day alone says what is wrong with the day; jiff takes one from an instant too, and without a zone that is none.
+        let day = text.split_once(['T', ' ']).map_or(text, |(day, _)| day);
+        match (day.parse(), is_written_as_a_day(day)) {
+            (Ok(read), _) if day == text => Ok(Self::Day(read)),
+            (Err(_), true) => Err(format!("there is no such day as {day}")),
+            (Ok(_) | Err(_), _) => {
+                Err("write a date or an instant, such as 2026-10-26 or 2026-10-26T08:00:00Z".to_owned())
+            }
+        }
     }
 
     /// The instant that it is in a zone.
@@ -117,6 +123,13 @@ pub struct Target {
     /// For CSV, which holds one: the section; without it the rows that all the others can be counted from.
     #[arg(long, value_name = "NAME")]
     pub section: Option<String>,
+}
+
+/// Whether a text has the shape `2026-10-26`.
+fn is_written_as_a_day(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let digits = |part: &&str, long: usize| part.len() == long && part.bytes().all(|byte| byte.is_ascii_digit());
+    matches!(parts.as_slice(), [year, month, day] if digits(year, 4) && digits(month, 2) && digits(day, 2))
 }
 
 /// How a report is written.
@@ -196,6 +209,7 @@ pub fn request(
     let zone = request.time_zone();
     request.from = subject.from.map(|from| from.in_zone(&zone));
     request.to = subject.to.map_or(now, |to| to.in_zone(&zone));
+    check_order(Span { from: request.from, to: Some(request.to) }, now)?;
     request.check().map_err(usage)?;
     Ok(request)
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::files::{self, Subject, Target, When};
 use super::{ReportOutput, Span, check_order, ended, plain_table, zone};
+use crate::app::clock_of;
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::scope::{one_tenant, open_reader, usage};
 use crate::config::Config;
@@ -101,7 +102,7 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
     let source = source(&filters(&args)).map_err(|error| usage(error.to_string()))?;
     let instant = |when: Option<When>| when.map(|when| when.in_zone(&zone));
     let span = Span { from: instant(args.from), to: instant(args.to) };
-    check_order(span)?;
+    check_order(span, clock_of(&loaded.config).await.now())?;
     let reader = open_reader(&loaded.config).await?;
     let to = span.to.unwrap_or(UtcMicros::MAX);
     let from = match (span.from, span.to) {

@@ -346,11 +346,13 @@ fn the_command_line_finds_the_daemon_and_a_token_that_fits() {
         assert_eq!(listening(listen).client_url().as_deref(), url);
     }
     let config = listening("127.0.0.1:8080");
-    let token = |right, tenant: &str| config.client_token(right, &TenantId::from(tenant)).map(Secret::expose);
+    let token = |right, tenant: &str| config.client_token(right, Some(&TenantId::from(tenant))).map(Secret::expose);
     assert_eq!(token(Right::Read, "acme"), Some("0123456789abcdef"));
     assert_eq!(token(Right::Change, "acme"), Some("fedcba9876543210"));
     assert_eq!(token(Right::Change, "bravo"), None);
     assert_eq!(token(Right::Import, "acme"), None);
+    let anywhere = |right| config.client_token(right, None).map(Secret::expose);
+    assert_eq!((anywhere(Right::Change), anywhere(Right::Import)), (Some("fedcba9876543210"), None));
 }
 
 #[test]
@@ -366,13 +368,13 @@ fn a_command_beside_the_daemon_needs_no_secret_before_it_uses_one() {
     assert_eq!(refused.complaints.len(), 4, "{refused}");
     let config = Config::load_texts(&texts, &bare.clone().for_command(), &[]).expect("a command needs none").config;
     assert_eq!(config.tenants.len(), 1);
-    let token = |right| config.client_token(right, &TenantId::from("acme")).map(Secret::expose);
+    let token = |right| config.client_token(right, Some(&TenantId::from("acme"))).map(Secret::expose);
     assert_eq!(token(Right::Read), Some("0123456789abcdef"), "the one that can be read");
-    assert!(config.client_token(Right::Change, &"acme".into()).is_some_and(Secret::is_elsewhere));
+    assert!(config.client_token(Right::Change, Some(&"acme".into())).is_some_and(Secret::is_elsewhere));
     let own = "[client]\ntoken = { env = \"NOT_HERE\" }\n";
     let texts = [text("c.toml", &with_tenant(&format!("{own}{tokens}")))];
     let config = Config::load_texts(&texts, &bare.clone().for_command(), &[]).expect("nor its own").config;
-    let own = config.client_token(Right::Read, &"acme".into());
+    let own = config.client_token(Right::Read, Some(&"acme".into()));
     assert!(own.is_some_and(Secret::is_elsewhere), "nobody else's is taken instead");
     for clear in [
         with_tenant("").replace("{ env = \"ACME_SECRET\" }", "\"hunter2\""),

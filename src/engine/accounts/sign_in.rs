@@ -98,7 +98,7 @@ impl Accounts {
             gate.succeed(&one, &account.id, real.monotonic());
         } else {
             // What was typed as the name is not logged: it may be the password.
-            tracing::info!(source = ?from, "a password was refused");
+            tracing::info!(source = from.map(tracing::field::display), "a password was refused");
         }
         Ok(account)
     }

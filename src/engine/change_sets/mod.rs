@@ -7,6 +7,7 @@ pub mod body;
 mod undo;
 pub mod view;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ use tokio::sync::oneshot;
 
 use self::view::SetView;
 use crate::domain::audit::Hash;
-use crate::domain::change_set::{MOST_AGENTS_PER_SET, Previewed, Selection, WantedOf};
+use crate::domain::change_set::{MOST_AGENTS_PER_SET, Outcome, Previewed, Selection, WantedOf};
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
 use crate::domain::policy::OnContact;
 use crate::domain::rights::{Asker, Teams};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
+use crate::domain::words::{count, names};
 use crate::engine::door::{Door, DoorError};
 use crate::engine::message::Message;
 use crate::store::{ChangeSetRow, ReadError, Reader};
@@ -80,6 +82,8 @@ pub struct StartSet {
     pub hash: Hash,
     /// The agents who were shown as changed, with their places in the set.
     pub agents: Vec<(usize, Previewed)>,
+    /// Where nobody was: those who were shown.
+    pub hindered: Vec<Hindered>,
     /// Who asks.
     pub asker: Asker,
     /// The asker's teams.
@@ -194,10 +198,20 @@ pub enum SetError {
     #[error("it was never started, so that there is nothing to take back")]
     NotStarted,
     /// Some of it has not left yet, or is on its way.
-    #[error("{left} of its changes have not been answered yet; cancel it, or wait until they have")]
+    #[error(
+        "not answered yet: {} of it, for {}; cancel the set, or wait",
+        count(.agents.len(), "change"),
+        names(.agents)
+    )]
     StillLeaving {
-        /// How many.
-        left: u64,
+        /// For whom.
+        agents: Vec<AgentId>,
+    },
+    /// Nobody would be changed by it.
+    #[error("nobody would be changed, so nothing was started: {}; choose others, or plan anew when that has changed", names(.why))]
+    NothingToChange {
+        /// Each agent with what stands against changing him.
+        why: Vec<Hindered>,
     },
     /// Too long ago.
     #[error("it ended at {ended}, more than an hour ago: choose the agents anew, the floor has moved on")]
@@ -208,6 +222,30 @@ pub enum SetError {
     /// Texts that are no JSON.
     #[error("what was shown cannot be written down: {0}")]
     NotWritable(String),
+}
+
+/// Somebody who is not changed, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hindered {
+    agent: AgentId,
+    outcome: Outcome,
+    why: Option<String>,
+}
+
+impl From<&Previewed> for Hindered {
+    fn from(shown: &Previewed) -> Self {
+        Self { agent: shown.agent.clone(), outcome: shown.outcome, why: shown.why.clone() }
+    }
+}
+
+impl fmt::Display for Hindered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}", self.agent, self.outcome.name().replace('_', " "))?;
+        match &self.why {
+            Some(why) => write!(f, ": {why})"),
+            None => f.write_str(")"),
+        }
+    }
 }
 
 /// Who looks at sets or does something with them.
@@ -253,11 +291,13 @@ impl ChangeSets {
         if set.started.as_ref().is_some_and(|(_, by)| *by == who.asker.id && set.hash == hash) {
             return self.show(tenant, id, &who, true).await;
         }
-        let agents = self.reader.change_set_agents(tenant, id).await?;
-        let agents = agents.into_iter().map(|agent| agent.shown).enumerate();
-        let agents = agents.filter(|(_, shown)| shown.outcome.changes()).collect();
+        let shown: Vec<Previewed> =
+            self.reader.change_set_agents(tenant, id).await?.into_iter().map(|agent| agent.shown).collect();
+        let nobody = !shown.iter().any(|agent| agent.outcome.changes());
+        let hindered = if nobody { shown.iter().map(Hindered::from).collect() } else { Vec::new() };
+        let agents = shown.into_iter().enumerate().filter(|(_, shown)| shown.outcome.changes()).collect();
         let (reply, answer) = oneshot::channel();
-        let start = StartSet { id, hash, agents, asker: who.asker.clone(), teams: who.teams.clone() };
+        let start = StartSet { id, hash, agents, hindered, asker: who.asker.clone(), teams: who.teams.clone() };
         self.ask(tenant, SetMessage::Start { start: Box::new(start), reply }, answer).await?;
         self.show(tenant, id, &who, true).await
     }

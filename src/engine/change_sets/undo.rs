@@ -27,9 +27,10 @@ pub(super) async fn wanted(
 ) -> Result<NewSet, SetError> {
     let Some((started_at, _)) = set.started else { return Err(SetError::NotStarted) };
     let transitions = reader.change_set_transitions(&set.tenant, set.id).await?;
-    let unanswered = transitions.iter().filter(|stored| is_unanswered(&stored.transition.status)).count();
-    if unanswered > 0 {
-        return Err(SetError::StillLeaving { left: unanswered as u64 });
+    let unanswered = transitions.iter().map(|stored| &stored.transition).filter(|one| is_unanswered(&one.status));
+    let unanswered: Vec<AgentId> = unanswered.map(|one| one.agent.clone()).collect();
+    if !unanswered.is_empty() {
+        return Err(SetError::StillLeaving { agents: unanswered });
     }
     let ended = transitions.iter().filter_map(|stored| stored.finished_at).max().unwrap_or(started_at);
     let open = transitions.iter().any(|stored| stored.finished_at.is_none());
@@ -89,7 +90,14 @@ fn way_back(agent: &StoredSetAgent, changed: Option<&Transition>) -> WantedOf {
             | AgentState::LoggedOut),
         ) => before.clone(),
     };
-    let reason = shown.state_reason.clone().filter(|_| shown.state.as_ref() == Some(&before));
+    let mut reason = shown.state_reason.clone().filter(|_| shown.state.as_ref() == Some(&before));
+    // Of a change of the reason alone the reason is what goes back, to the state's own where nobody knows the one before.
+    if transition.is_of_reason_alone() {
+        reason = reason.or_else(|| Some(before.default_reason()));
+        if reason.as_ref() == Some(&transition.reason) {
+            return aside(Outcome::CannotGoBack, Some("nobody knows which reason he had before".to_owned()));
+        }
+    }
     WantedOf { agent: shown.agent.clone(), to: before, reason, takes_back: Some(transition.id), aside: None }
 }
 

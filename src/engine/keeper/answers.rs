@@ -92,9 +92,9 @@ impl Keeper {
     /// The platform accepted: history knows the change from now on, as an estimate that the next snapshot settles.
     fn accepted(&mut self, pass: &mut Pass, id: TransitionId, sent_at: UtcMicros, at: UtcMicros) {
         self.step(pass, id, Step::Accept { at });
-        let Some((transition, shown)) = self.book.get_mut(id).map(|open| {
+        let Some((transition, shown, any_reason)) = self.book.get_mut(id).map(|open| {
             open.failures = 0;
-            (open.transition.clone(), open.shown)
+            (open.transition.clone(), open.shown, open.any_reason)
         }) else {
             return;
         };
@@ -108,7 +108,12 @@ impl Keeper {
             return;
         }
         if let Some(known) = known.as_ref().filter(|known| known.state == transition.target) {
-            self.claim_row(pass, index, known, &transition, sent_at);
+            let of_reason_alone = transition.is_of_reason_alone() && !any_reason && known.entered_at < sent_at;
+            if of_reason_alone && known.reason.as_ref() != Some(&transition.reason) {
+                self.give_reason(pass, index, known, &transition, at);
+            } else {
+                self.claim_row(pass, index, known, &transition, sent_at);
+            }
             return;
         }
         self.set_shown(id);
@@ -127,6 +132,31 @@ impl Keeper {
         (file.before_estimate, file.told_by_feed) = (known, false);
         // An answer is no sight: how fresh the picture is stays as it was.
         self.record_change(pass, index, now, seen_at.unwrap_or(UtcMicros::EPOCH), transition.latency_ms);
+    }
+
+    /// The agent was in the wanted state when it was asked for, so that the reason is all that changes: the stay goes on since when it
+    /// began, and history has the reason from the acceptance on. A platform that begins a stay anew with a reason says so in its next
+    /// snapshot, as of any estimate.
+    fn give_reason(
+        &mut self,
+        pass: &mut Pass,
+        index: AgentIndex,
+        known: &Observed,
+        transition: &Transition,
+        at: UtcMicros,
+    ) {
+        self.set_shown(transition.id);
+        let now = Observed {
+            reason: Some(transition.reason.clone()),
+            platform_at: None,
+            row_at: at.max(known.row_at.offset(1)),
+            source: Source::Post,
+            transition: Some(transition.id),
+            ..known.clone()
+        };
+        self.files[index.position()].before_estimate = Some(known.clone());
+        let seen_at = self.roster.get(index).and_then(AgentSlot::seen_at).unwrap_or(UtcMicros::EPOCH);
+        self.record_change(pass, index, now, seen_at, transition.latency_ms);
     }
 
     /// The agent is in the wanted state by the picture already. A row that began since the send is this change's. An older one is

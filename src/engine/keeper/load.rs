@@ -14,12 +14,13 @@ use super::record::Pass;
 use super::rules::RuleShelf;
 use super::show::Shown;
 use super::{AutomaticChange, Keeper, KeeperParts};
-use crate::domain::agent::Agent;
+use crate::domain::agent::{Agent, Observed, Source};
 use crate::domain::ids::{AgentId, SubjectId};
 use crate::domain::merge::SAME_CHANGE;
 use crate::domain::roster::{AgentIndex, AgentSlot, Roster};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::{Status, Step, Transition};
+use crate::engine::link::Link;
 use crate::engine::picture::{observed, read_picture, read_plans, remember};
 use crate::engine::settings::TenantSettings;
 use crate::platform::breaker::Breaker;
@@ -214,13 +215,26 @@ impl Keeper {
         Ok(())
     }
 
-    /// What stood before an estimate that no snapshot has settled yet.
+    /// What stood before an estimate that no snapshot has settled yet. One of the same state gave the stay another reason: the stay goes
+    /// on since when it began.
     async fn restore_estimates(&mut self) -> anyhow::Result<()> {
-        for (slot, file) in self.roster.slots().iter().zip(&mut self.files) {
+        let mut go_on = Vec::new();
+        for ((index, slot), file) in self.roster.iter().zip(&mut self.files) {
             let Some(estimate) = slot.observed().filter(|observed| observed.is_estimate()) else { continue };
-            let just_before = (estimate.entered_at.offset(-1), estimate.entered_at);
-            let rows = self.link.reader.agent_history(&self.link.tenant, slot.id(), just_before, None, 1).await?;
-            file.before_estimate = rows.into_iter().next().map(|stored| observed(stored.row));
+            let mut row = row_before(&self.link, slot.id(), estimate.row_at).await?;
+            file.before_estimate.clone_from(&row);
+            let mut since = None;
+            while let Some(of_stay) = row.filter(|row| row.state == estimate.state && estimate.source == Source::Post) {
+                since = Some(of_stay.entered_at);
+                let goes_on = of_stay.source == Source::Post;
+                row = if goes_on { row_before(&self.link, slot.id(), of_stay.row_at).await? } else { None };
+            }
+            if let Some(entered_at) = since {
+                go_on.push((index, Observed { entered_at, ..estimate.clone() }, slot.seen_at()));
+            }
+        }
+        for (index, stay, seen_at) in go_on {
+            self.roster.observe(index, stay, seen_at.unwrap_or(UtcMicros::EPOCH));
         }
         Ok(())
     }
@@ -334,6 +348,13 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// The row of an agent's history that ended at `at`.
+async fn row_before(link: &Link, agent: &AgentId, at: UtcMicros) -> anyhow::Result<Option<Observed>> {
+    let just_before = (at.offset(-1), at);
+    let rows = link.reader.agent_history(&link.tenant, agent, just_before, None, 1).await?;
+    Ok(rows.into_iter().next().map(|stored| observed(stored.row)))
 }
 
 /// Questions about schedules and breaks stay within their share of the budget.

@@ -303,6 +303,10 @@ impl Keeper {
             teams: start.teams.clone(),
         };
         let now_shown = self.preview(&wanted, pass.now);
+        if !now_shown.agents.iter().any(|agent| agent.outcome.changes()) {
+            let why = start.hindered.iter().cloned().chain(now_shown.agents.iter().map(Into::into)).collect();
+            return Ok(Err(SetError::NothingToChange { why }));
+        }
         let mut left_out = Vec::new();
         let mut sent = 0_usize;
         for ((place, _), found) in start.agents.iter().zip(now_shown.agents) {

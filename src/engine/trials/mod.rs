@@ -78,7 +78,8 @@ pub struct Trial {
 pub enum TrialRefused {
     /// The span is empty, lies ahead, or is too long.
     #[error(
-        "the span is from {from} to {to}: it has to lie in the past and may have {days} days at most (`automation.trial_days`)"
+        "the span is from {from:.0} to {to:.0}, and now it is {now:.0}: it has to lie in the past and may have {days} days at most \
+         (`automation.trial_days`)"
     )]
     Span {
         /// From.
@@ -87,6 +88,8 @@ pub enum TrialRefused {
         to: UtcMicros,
         /// The most.
         days: u64,
+        /// Now.
+        now: UtcMicros,
     },
     /// As many as may wait do.
     #[error("{MOST_WAITING} trials of this tenant wait or run, which is the most: cancel one, or wait for one to end")]
@@ -135,7 +138,7 @@ impl Trials {
         let from = from.unwrap_or(to - kit.longest);
         if from >= to || to > now || to.since(from) > kit.longest {
             let days = kit.longest.as_secs() / (24 * 3600);
-            return Err(TrialRefused::Span { from, to, days });
+            return Err(TrialRefused::Span { from, to, days, now });
         }
         let trial = Trial {
             id: TrialId(self.random.id_at(now)),

@@ -11,9 +11,10 @@ use crate::domain::ids::{AgentId, TenantId, TransitionId};
 use crate::engine::approvals::{ApprovalError, ApprovalView, Approvals, Decided, Decision, Page};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Body, Path, Query};
+use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::http::request_key::{KeyHeader, answer, once};
+use crate::http::wish::{Wish, of_tenant};
 use crate::store::PAGE_LIMIT;
 
 /// Longest accepted note.
@@ -75,6 +76,8 @@ pub(in crate::http) struct AcceptApproval {
     note: Option<String>,
 }
 
+of_tenant!(AcceptApproval, DenyApproval);
+
 /// Let a change of a rule go
 ///
 /// Policy is asked again at once; the answer says where the change stands then.
@@ -89,15 +92,11 @@ pub(in crate::http) struct AcceptApproval {
 )]
 pub(in crate::http) async fn accept(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<String>,
-    key: RequestKey,
-    Body(body): Body<AcceptApproval>,
+    Wish { caller, tenant, body, key }: Wish<AcceptApproval>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Change, &body.tenant)?;
     check_note(body.note.as_deref())?;
-    let (id, key) = (parse_id(&id)?, key.with_json(&body)?);
-    decide(&state, &caller, body.tenant, id, Decision::Accept { note: body.note }, key).await
+    decide(&state, &caller, tenant, parse_id(&id)?, Decision::Accept { note: body.note }, key).await
 }
 
 /// The body of a no.
@@ -124,18 +123,14 @@ pub(in crate::http) struct DenyApproval {
 )]
 pub(in crate::http) async fn deny(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<String>,
-    key: RequestKey,
-    Body(body): Body<DenyApproval>,
+    Wish { caller, tenant, body, key }: Wish<DenyApproval>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Change, &body.tenant)?;
     check_note(Some(&body.note))?;
     if body.note.trim().is_empty() {
         return Err(Problem::bad_request("note: say why"));
     }
-    let (id, key) = (parse_id(&id)?, key.with_json(&body)?);
-    decide(&state, &caller, body.tenant, id, Decision::Deny { note: body.note }, key).await
+    decide(&state, &caller, tenant, parse_id(&id)?, Decision::Deny { note: body.note }, key).await
 }
 
 async fn decide(

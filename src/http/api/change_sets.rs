@@ -9,18 +9,19 @@ use std::collections::HashSet;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
+use super::transitions::wanted_state;
 use crate::domain::audit::Hash;
 use crate::domain::change_set::{MOST_AGENTS_PER_SET, Selection};
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
 use crate::domain::policy::OnContact;
-use crate::domain::state::AgentState;
 use crate::engine::change_sets::view::SetView;
 use crate::engine::change_sets::{ChangeSets, NewSet, Select, SetError, UndoOptions, Who};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Body, Path, Query};
+use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::http::request_key::{KeyHeader, answer, once};
+use crate::http::wish::{Wish, of_tenant};
 
 /// Longest accepted note, reason for going below a floor, and reason code.
 const LONGEST_TEXT: usize = 1000;
@@ -87,24 +88,16 @@ pub(in crate::http) enum Choice {
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
-    caller: Caller,
-    key: RequestKey,
-    Body(body): Body<NewChangeSet>,
+    Wish { caller, tenant, body, key }: Wish<NewChangeSet>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Change, &body.tenant)?;
-    let key = key.with_json(&body)?;
-    let tenant = body.tenant.clone();
-    let wanted = new_set(body, who(&caller, &tenant))?;
+    let wanted = new_set(&state, body, who(&caller, &tenant))?;
     let (sets, of) = (desk(&state), tenant.clone());
     let work = async move { Ok(answer(StatusCode::CREATED, &sets.preview(&of, wanted).await?)) };
     once(&state, &caller, Some(&tenant), key, work).await
 }
 
-fn new_set(body: NewChangeSet, who: Who) -> Result<NewSet, Problem> {
-    let to = AgentState::from_name(&body.to).ok_or_else(|| {
-        let known: Vec<_> = AgentState::KNOWN.iter().map(AgentState::name).collect();
-        Problem::bad_request(format!("to: there is no state {:?}; there are {}", body.to, known.join(", ")))
-    })?;
+fn new_set(state: &ApiState, body: NewChangeSet, who: Who) -> Result<NewSet, Problem> {
+    let to = wanted_state(state, &body.tenant, &body.to)?;
     check_texts(&[
         ("note", body.note.as_deref()),
         ("below_floor", body.below_floor.as_deref()),
@@ -156,6 +149,8 @@ fn check_texts(texts: &[(&str, Option<&str>)]) -> Result<(), Problem> {
     }
     Ok(())
 }
+
+of_tenant!(NewChangeSet, StartChangeSet, CancelChangeSet, UndoChangeSet);
 
 /// Filters of the list; `cursor` is the `next` of the page before.
 #[derive(Deserialize, IntoParams)]
@@ -256,18 +251,15 @@ pub(in crate::http) struct StartChangeSet {
 )]
 pub(in crate::http) async fn start(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<String>,
-    key: RequestKey,
-    Body(body): Body<StartChangeSet>,
+    Wish { caller, tenant, body, key }: Wish<StartChangeSet>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Change, &body.tenant)?;
-    let (id, key) = (parse_id(&id)?, key.with_json(&body)?);
+    let id = parse_id(&id)?;
     let hash = Hash::from_hex(&body.hash)
         .ok_or_else(|| Problem::bad_request("hash: the 64 lower-case hexadecimal digits of the preview's `hash`"))?;
-    let (sets, of, who) = (desk(&state), body.tenant.clone(), who(&caller, &body.tenant));
+    let (sets, of, who) = (desk(&state), tenant.clone(), who(&caller, &tenant));
     let work = async move { Ok(answer(StatusCode::ACCEPTED, &sets.start(&of, id, hash, who).await?)) };
-    once(&state, &caller, Some(&body.tenant), key, work).await
+    once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The body of a cancellation.
@@ -295,17 +287,14 @@ pub(in crate::http) struct CancelChangeSet {
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<String>,
-    key: RequestKey,
-    Body(body): Body<CancelChangeSet>,
+    Wish { caller, tenant, body, key }: Wish<CancelChangeSet>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Change, &body.tenant)?;
     check_texts(&[("note", body.note.as_deref())])?;
-    let (id, key) = (parse_id(&id)?, key.with_json(&body)?);
-    let (sets, of, who, note) = (desk(&state), body.tenant.clone(), who(&caller, &body.tenant), body.note);
+    let id = parse_id(&id)?;
+    let (sets, of, who, note) = (desk(&state), tenant.clone(), who(&caller, &tenant), body.note);
     let work = async move { Ok(answer(StatusCode::OK, &sets.cancel(&of, id, note, who).await?)) };
-    once(&state, &caller, Some(&body.tenant), key, work).await
+    once(&state, &caller, Some(&tenant), key, work).await
 }
 
 /// The body of a way back.
@@ -344,15 +333,12 @@ pub(in crate::http) struct UndoChangeSet {
 )]
 pub(in crate::http) async fn undo(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<String>,
-    key: RequestKey,
-    Body(body): Body<UndoChangeSet>,
+    Wish { caller, tenant, body, key }: Wish<UndoChangeSet>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Change, &body.tenant)?;
     check_texts(&[("note", body.note.as_deref()), ("below_floor", body.below_floor.as_deref())])?;
-    let (id, key) = (parse_id(&id)?, key.with_json(&body)?);
-    let (sets, of, who) = (desk(&state), body.tenant.clone(), who(&caller, &body.tenant));
+    let id = parse_id(&id)?;
+    let (sets, of, who) = (desk(&state), tenant.clone(), who(&caller, &tenant));
     let options = UndoOptions {
         on_contact: body.on_contact,
         urgent: body.urgent,
@@ -360,7 +346,7 @@ pub(in crate::http) async fn undo(
         note: body.note,
     };
     let work = async move { Ok(answer(StatusCode::CREATED, &sets.undo(&of, id, options, who).await?)) };
-    once(&state, &caller, Some(&body.tenant), key, work).await
+    once(&state, &caller, Some(&tenant), key, work).await
 }
 
 fn desk(state: &ApiState) -> ChangeSets {
@@ -392,6 +378,7 @@ impl From<SetError> for Problem {
             SetError::TooLate => Code::TooLate,
             SetError::NotStarted => Code::NotStarted,
             SetError::StillLeaving { .. } => Code::StillLeaving,
+            SetError::NothingToChange { .. } => Code::NothingToChange,
             SetError::TooLateToUndo { .. } => Code::TooLateToUndo,
             SetError::NotWritable(_) => {
                 tracing::error!(error = detail, "defect: a change set cannot be read or written");

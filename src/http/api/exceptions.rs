@@ -17,9 +17,10 @@ use crate::domain::time::UtcMicros;
 use crate::engine::rules::{EndException, ExceptionRefused, NewException};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json as Body, Path, Query};
+use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
-use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::http::request_key::{KeyHeader, answer, once};
+use crate::http::wish::{Wish, of_tenant};
 use crate::store::{ExceptionFilter, PAGE_LIMIT, Reader};
 
 /// An exception as people see it.
@@ -134,6 +135,8 @@ pub(in crate::http) struct NewExceptionBody {
     reason: String,
 }
 
+of_tenant!(NewExceptionBody, EndBody);
+
 /// Excuse agents, a team or everyone
 ///
 /// Before or after the fact. Excused time is neutral in adherence, and rules that look at the plan leave the excused alone. Whoever is
@@ -149,13 +152,8 @@ pub(in crate::http) struct NewExceptionBody {
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
-    caller: Caller,
-    key: RequestKey,
-    Body(body): Body<NewExceptionBody>,
+    Wish { caller, tenant, body, key }: Wish<NewExceptionBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Excuse, &body.tenant)?;
-    let key = key.with_json(&body)?;
-    let tenant = body.tenant.clone();
     let new = wanted(&state, &caller, body).await?;
     let (door, reader, of) = (state.door.clone(), state.reader.clone(), tenant.clone());
     let (teams, readiness) = (caller.teams(&tenant).cloned(), state.readiness.clone());
@@ -347,15 +345,10 @@ pub(in crate::http) struct EndBody {
 )]
 pub(in crate::http) async fn end(
     State(state): State<ApiState>,
-    caller: Caller,
     Path(id): Path<ExceptionId>,
-    key: RequestKey,
-    Body(body): Body<EndBody>,
+    Wish { caller, tenant, body, key }: Wish<EndBody>,
 ) -> Result<Response, Problem> {
-    caller.check(&state, Right::Excuse, &body.tenant)?;
     check_words(body.reason.as_deref())?;
-    let key = key.with_json(&body)?;
-    let tenant = body.tenant;
     let stored = state.reader.exception(&tenant, id).await?.ok_or_else(|| unknown(id))?;
     match &stored.whom {
         Whom::Everyone => may_excuse_everyone(&caller, &tenant)?,

@@ -18,9 +18,10 @@ use crate::engine::door::{ChangeRequest, IdempotencyKey, MOST_AGENTS_PER_REQUEST
 use crate::engine::repeats::Answer;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
-use crate::http::extract::{Json, Path, Query};
+use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};
 use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::http::wish::{Wish, of_tenant};
 use crate::store::{CallWrite, PAGE_LIMIT, StoredTransition, TransitionFilter};
 
 /// Longest accepted note and reason.
@@ -52,6 +53,8 @@ pub(in crate::http) struct NewTransitions {
     note: Option<String>,
 }
 
+of_tenant!(NewTransitions);
+
 /// What became of a request.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct TakenIn {
@@ -73,27 +76,37 @@ pub(in crate::http) struct TakenIn {
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,
-    caller: Caller,
-    key: RequestKey,
-    Json(body): Json<NewTransitions>,
+    Wish { caller, tenant, body, key }: Wish<NewTransitions>,
 ) -> Result<Response, Problem> {
-    caller.check_agents(&state, Right::Change, &body.tenant, &body.agents).await?;
-    let key = key.with_json(&body)?;
-    let request = request_of(&body, &caller, key.clone())?;
-    let (door, tenant) = (state.door.clone(), body.tenant.clone());
-    let work = async move { Ok(Answer::taken(&door.request(&tenant, request).await?)) };
-    once(&state, &caller, Some(&body.tenant), key, work).await
+    caller.check_agents(&state, Right::Change, &tenant, &body.agents).await?;
+    let request = request_of(&state, &body, &caller, key.clone())?;
+    let (door, of) = (state.door.clone(), tenant.clone());
+    let work = async move { Ok(Answer::taken(&door.request(&of, request).await?)) };
+    once(&state, &caller, Some(&tenant), key, work).await
+}
+
+/// The states that the platform of a tenant can set.
+pub(in crate::http) fn settable(state: &ApiState, tenant: &TenantId) -> Vec<AgentState> {
+    state.door.tenants().link(tenant).map(|link| link.platform.capabilities().settable).unwrap_or_default()
+}
+
+/// The state of a name. Whether it can be set is for the keeper to say; where there is none of that name, those are named that can.
+pub(super) fn wanted_state(state: &ApiState, tenant: &TenantId, name: &str) -> Result<AgentState, Problem> {
+    AgentState::from_name(name).ok_or_else(|| {
+        let settable = settable(state, tenant);
+        let settable: Vec<_> = settable.iter().map(AgentState::name).collect();
+        let can = format!("the platform of tenant {tenant} can set {}", settable.join(", "));
+        Problem::bad_request(format!("to: there is no state {name:?}; {can}"))
+    })
 }
 
 fn request_of(
+    state: &ApiState,
     body: &NewTransitions,
     caller: &Caller,
     idempotency: Option<IdempotencyKey>,
 ) -> Result<ChangeRequest, Problem> {
-    let target = AgentState::from_name(&body.to).ok_or_else(|| {
-        let known: Vec<_> = AgentState::KNOWN.iter().map(AgentState::name).collect();
-        Problem::bad_request(format!("to: there is no state {:?}; there are {}", body.to, known.join(", ")))
-    })?;
+    let target = wanted_state(state, &body.tenant, &body.to)?;
     if body.agents.is_empty() || body.agents.len() > MOST_AGENTS_PER_REQUEST {
         return Err(Problem::bad_request(format!("agents: name 1 to {MOST_AGENTS_PER_REQUEST}")));
     }

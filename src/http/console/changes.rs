@@ -17,6 +17,7 @@ use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::change_sets;
+use crate::http::api::transitions::settable;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 
@@ -96,6 +97,7 @@ struct Member {
     team: Option<String>,
     state: Option<AgentState>,
     to: Option<AgentState>,
+    reason: Option<String>,
     outcome: String,
     why: Option<String>,
     status: Option<String>,
@@ -122,7 +124,11 @@ impl Member {
     }
 
     fn to(&self) -> String {
-        self.to.as_ref().map(words::state_label).unwrap_or_default()
+        let to = self.to.as_ref().map(words::state_label).unwrap_or_default();
+        match &self.reason {
+            Some(reason) => format!("{to} ({reason})"),
+            None => to,
+        }
     }
 
     /// What becomes of the agent, in words, with the class of its mark.
@@ -254,7 +260,7 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Res
     ask.check(&state, Right::Change)?;
     let picture = ask.picture(&state).await;
     let agents = ask.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
-    let settable = [AgentState::Ready, AgentState::NotReady, AgentState::Paused, AgentState::Idle];
+    let settable = settable(&state, &ask.tenant);
     Ok(page(&NewChangePage {
         shell: ask.shell(Place::Changes, "New change"),
         agents,

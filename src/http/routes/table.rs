@@ -335,6 +335,7 @@ fn change_sets() -> Vec<Row> {
         Code::PreviewExpired,
         Code::StartedAlready,
         Code::CancelledAlready,
+        Code::NothingToChange,
         Code::KeyReused,
         Code::Unavailable,
         Code::StoreUnavailable,

@@ -24,7 +24,7 @@ fn world(seed: u64, agents: usize, sample: bool, start: UtcMicros) -> World {
         start,
     };
     let tenant = "acme".into();
-    World::new(cast(&tenant, &casting).people, skills(5), &tenant, seed, Habits { reversal: 0.02 }, start)
+    World::new(cast(&tenant, &casting).people, skills(5, &[]), &tenant, seed, Habits { reversal: 0.02 }, start)
 }
 
 fn changes_of(world: &mut World) -> Vec<Change> {
@@ -158,7 +158,7 @@ fn an_agent_that_takes_a_change_back_does_so_by_itself() {
     };
     let tenant = "acme".into();
     let mut world =
-        World::new(cast(&tenant, &schedule).people, skills(5), &tenant, 1, Habits { reversal: 1.0 }, start());
+        World::new(cast(&tenant, &schedule).people, skills(5, &[]), &tenant, 1, Habits { reversal: 1.0 }, start());
     let ready = |agent: &&crate::sim::agent::Agent| agent.state == SimState::Available && agent.person.lives;
     let id = world.agents().iter().find(ready).map(|agent| agent.person.id.clone()).expect("somebody waits");
     world.request(id.as_str(), SimState::Paused, 1, Duration::ZERO).expect("accepted");

@@ -183,3 +183,27 @@ async fn the_chain_is_verified_by_a_button_and_narrowed_by_its_action() {
     assert!(lines >= number(&said).expect("a count"), "{lines} lines");
     browser.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_bad_entry_of_a_chain_that_somebody_has_edited_is_named() {
+    let Some((mut scenario, browser)) = signed_in(floor(5), "auditor").await else { return };
+    let taken = scenario.change(&["u_0001", "u_0002"], "Ready").await;
+    scenario.until_all(&taken, "confirmed").await;
+    scenario.stop_daemon().await;
+    let forger = rusqlite::Connection::open(scenario.database()).expect("opens");
+    forger
+        .execute_batch(
+            "DROP TRIGGER audit_entries_refuse_update; UPDATE audit_entries SET body = REPLACE(body, 'acme', 'acne') \
+             WHERE seq IN (3, 5)",
+        )
+        .expect("forged");
+    drop(forger);
+    scenario.start_daemon().await;
+    super::sign_in(&scenario, &browser, super::NAME).await;
+    browser.go(&scenario.page("/audit")).await;
+    browser.click("#verify").await;
+    let said = browser.until_text("#verified", |text| text.contains("The chain does not hold")).await;
+    assert!(said.contains("First bad entry: no. 3,"), "{said}");
+    super::picture(&browser, "journey-first-bad-entry").await;
+    browser.end().await;
+}

@@ -210,6 +210,35 @@ async fn a_hundred_hostile_names_of_skills_run_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_hostile_names_of_skills_and_queues_in_the_platforms_figures_run_nothing() {
+    let texts = hostile();
+    let skills: Vec<String> = (1001..1001 + texts.len()).map(|id| id.to_string()).collect();
+    let queues: Vec<String> = skills.iter().map(|id| format!("q_{id}")).collect();
+    let keys = format!("skills = {}\nqueues = {}\n", json!(skills), json!(queues));
+    let mut setup = Setup { tenant_keys: keys.leak(), ..Setup::team(8) };
+    (setup.sim.skills, setup.sim.skill_names) = (texts.len(), texts.clone());
+    let Some((scenario, browser)) = signed_in(setup, "admin").await else { return };
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    let names = "return [...document.querySelectorAll('#cards h3')].map((one) => one.firstChild.textContent)";
+    scenario
+        .until("the figures of all are shown, drawn out of the stream", || async {
+            let drawn = browser.run(names, &[]).await;
+            let drawn: Vec<String> =
+                drawn.as_array().into_iter().flatten().map(|one| shown(one.as_str().expect("text"))).collect();
+            let missing: Vec<_> = texts.iter().filter(|text| !drawn.contains(&shown(text))).collect();
+            if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} of {drawn:?}")) }
+        })
+        .await;
+    nothing_ran(&browser, "live, out of the stream").await;
+    for page in ["/", "/wallboard", "/reports", "/system"] {
+        browser.go(&scenario.page(page)).await;
+        browser.find("h1").await;
+        nothing_ran(&browser, page).await;
+    }
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_hostile_reasons_run_nothing() {
     let texts = hostile();
     let Some((scenario, browser)) = signed_in(floor(texts.len()), "admin").await else { return };

@@ -41,6 +41,15 @@ pub(super) async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
     found.as_array().into_iter().flatten().map(Value::to_string).collect()
 }
 
+/// Whether the tab of the page that one is on is in sight.
+async fn tab_in_sight(browser: &Browser) -> bool {
+    let script = "const here = document.querySelector('.top nav [aria-current]');
+        if (!here) return true;
+        const [own, all] = [here.getBoundingClientRect(), here.closest('nav').getBoundingClientRect()];
+        return own.left >= all.left - 1 && own.right <= all.right + 1";
+    browser.run(script, &[]).await.as_bool().expect("yes or no")
+}
+
 /// How far the page is wider than the window.
 pub(super) async fn overhang(browser: &Browser) -> i64 {
     let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
@@ -63,6 +72,9 @@ async fn every_page_is_accessible_in_both_themes_and_at_both_widths() {
                 picture(&browser, &shown).await;
                 if let Some(axe) = &axe {
                     wrong.extend(violations(&browser, axe).await.into_iter().map(|one| format!("{shown}: {one}")));
+                }
+                if !tab_in_sight(&browser).await {
+                    wrong.push(format!("{shown}: its tab is out of sight"));
                 }
                 let over = overhang(&browser).await;
                 if over > 0 {

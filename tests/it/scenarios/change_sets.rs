@@ -135,6 +135,105 @@ async fn a_set_runs_as_it_was_shown_and_is_taken_back_where_that_makes_sense() {
     scenario.assert_nothing_left_over().await;
 }
 
+/// What the API says of an agent.
+async fn agent(scenario: &Scenario, id: &str) -> Value {
+    let (status, agent) = scenario.get(&format!("/api/v1/agents/{id}?tenant={}", scenario.tenant)).await;
+    assert_eq!(status, StatusCode::OK, "{agent}");
+    agent
+}
+
+/// What the API says of an agent once the reason is this one; lists are up to a second old.
+async fn agent_with(scenario: &Scenario, id: &str, reason: &str) -> Value {
+    let look = || async {
+        let agent = agent(scenario, id).await;
+        if agent["reason"] == reason { Ok(agent) } else { Err(agent.to_string()) }
+    };
+    scenario.until(&format!("{id} is there with {reason}"), look).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reason_alone_is_shown_and_taken_back_where_the_agent_has_no_newer_one_also_after_a_restart() {
+    let mut scenario = Scenario::start_team(Setup::team(4)).await;
+    let with = |agents: &[&str], reason: &str| json!({"select": {"agents": agents}, "to": "NotReady", "reason": reason});
+    let before = agent(&scenario, "u_0001").await;
+    assert_eq!((&before["state"], &before["reason"]), (&json!("NotReady"), &Value::Null));
+    let set = preview(&scenario, with(&["u_0001", "u_0002"], "MEETING")).await;
+    assert_eq!(set["counts"]["will_change"], 2, "{set}");
+    start(&scenario, &set).await;
+    until(&scenario, &set, "done").await;
+    let after = agent_with(&scenario, "u_0001", "MEETING").await;
+    assert_eq!(after["entered_at"], before["entered_at"], "the stay goes on: {after}");
+    let other = preview(&scenario, with(&["u_0002"], "TRAINING")).await;
+    start(&scenario, &other).await;
+    until(&scenario, &other, "done").await;
+
+    scenario.stop_daemon().await;
+    scenario.start_daemon().await;
+    let undo = |set: Value, agent: &'static str, outcome: &'static str| {
+        let scenario = &scenario;
+        async move {
+            let seen = || async {
+                let (status, back) = with_set(scenario, &set, "undo", json!({})).await;
+                assert_eq!(status, StatusCode::CREATED, "{back}");
+                if of(&back, agent)["outcome"] == outcome { Ok(back) } else { Err(back.to_string()) }
+            };
+            scenario.until(&format!("{agent} is shown as {outcome}"), seen).await
+        }
+    };
+    let back = undo(set.clone(), "u_0001", "change").await;
+    assert_eq!((&of(&back, "u_0001")["to"], &of(&back, "u_0001")["reason"]), (&json!("NotReady"), &json!("BREAK")));
+    assert_eq!(of(&back, "u_0002")["outcome"], "moved_on", "{back}");
+    assert!(of(&back, "u_0002")["why"].as_str().is_some_and(|why| why.contains("(TRAINING)")), "{back}");
+    let still = agent_with(&scenario, "u_0001", "MEETING").await;
+    assert_eq!(still["entered_at"], before["entered_at"], "also for a keeper that has read it anew: {still}");
+    start(&scenario, &back).await;
+    until(&scenario, &back, "done").await;
+    let sent = scenario.posts_for("u_0001").pop().expect("a POST").body.expect("a body");
+    let sent: Value = serde_json::from_str(sent.get()).expect("JSON");
+    assert_eq!((&sent["state"], &sent["reasonCode"]), (&json!("NOT_READY"), &json!("BREAK")));
+    agent_with(&scenario, "u_0001", "BREAK").await;
+    // The reason before is known where it was set from here.
+    let back = undo(other.clone(), "u_0002", "change").await;
+    assert_eq!(of(&back, "u_0002")["reason"], "MEETING", "{back}");
+    // Whoever moves by himself is left there.
+    scenario.put("u_0002", SimState::Paused);
+    undo(other, "u_0002", "moved_on").await;
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_would_change_nobody_is_not_started_and_says_why() {
+    let scenario = Scenario::start_team(Setup::team(4)).await;
+    let refused = |set: Value| {
+        let scenario = &scenario;
+        async move {
+            let (status, refused) = with_set(scenario, &set, "start", json!({"hash": set["hash"]})).await;
+            assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("nothing_to_change")), "{refused}");
+            assert_eq!(look(scenario, &set).await["status"], "previewed");
+            refused["detail"].as_str().expect("words").to_owned()
+        }
+    };
+    let none = json!({"select": {"agents": ["u_0001", "u_9999"]}, "to": "NotReady"});
+    let set = preview(&scenario, none).await;
+    assert_eq!(set["counts"]["will_change"], 0, "{set}");
+    let why = refused(set).await;
+    assert!(why.contains("u_0001 (already there) and u_9999 (unknown agent)"), "{why}");
+    // Shown as changed, and there by himself before the start.
+    let one = json!({"select": {"agents": ["u_0002"]}, "to": "Ready"});
+    let set = preview(&scenario, one.clone()).await;
+    scenario.put("u_0002", SimState::Available);
+    scenario
+        .until("he is seen there", || async {
+            let now = preview(&scenario, one.clone()).await;
+            if of(&now, "u_0002")["outcome"] == "already_there" { Ok(()) } else { Err(now.to_string()) }
+        })
+        .await;
+    let why = refused(set).await;
+    assert!(why.contains("u_0002 (already there)"), "{why}");
+    assert!(scenario.posts_for("u_0002").is_empty());
+    scenario.assert_nothing_left_over().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_changed_since_the_preview_is_left_out_and_nothing_is_changed_that_was_not_shown() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
@@ -196,6 +295,7 @@ async fn a_set_goes_on_over_a_crash_and_what_has_not_left_is_called_off() {
     scenario.until("it goes on", posts).await;
     let (status, refused) = with_set(&scenario, &set, "undo", json!({})).await;
     assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("still_leaving")), "{refused}");
+    assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains(" for u_00")), "{refused}");
     let (status, cancelled) = with_set(&scenario, &set, "cancel", json!({"note": "enough"})).await;
     assert_eq!(status, StatusCode::OK, "{cancelled}");
     let ended = until(&scenario, &set, "cancelled").await;

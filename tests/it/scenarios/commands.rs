@@ -93,6 +93,74 @@ async fn rules_are_listed_checked_explained_tried_and_switched_with_a_token() {
     scenario.assert_nothing_left_over().await;
 }
 
+/// Asks as somebody whose configuration has an address and a token and nothing more; gives how it ended.
+async fn from_afar(folder: &Path, arguments: &[&str]) -> Ended {
+    run(command(folder, OPERATOR, arguments)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_with_an_address_and_a_token_alone_looks_imports_follows_and_changes() {
+    let setup = Setup::team(4);
+    let schedule = setup.schedule.clone().expect("a schedule");
+    let scenario = Scenario::start_team(setup).await;
+    let files = tempfile::tempdir().expect("a folder");
+    let folder = files.path();
+    client(folder, scenario.base(), "");
+    std::fs::write(folder.join("week.csv"), schedule).expect("written");
+
+    let status = from_afar(folder, &["status", "--output", "json"]).await;
+    assert_eq!((status.code, &status.json()["tenants"][0]["id"]), (Some(0), &json!("acme")), "{status:?}");
+    let status = from_afar(folder, &["status", "--tenant", "nobody"]).await;
+    assert!(status.code == Some(1) && status.stderr.contains("no tenant nobody within reach"), "{status:?}");
+    let jobs = from_afar(folder, &["jobs", "--output", "json"]).await;
+    let ids: Vec<_> = jobs.json()["jobs"].as_array().expect("jobs").iter().map(|job| job["id"].clone()).collect();
+    assert!(jobs.code == Some(0) && ids.contains(&json!("retention")), "{jobs:?}");
+    let ran = from_afar(folder, &["jobs", "run", "retention", "--wait", "60s", "--output", "json"]).await;
+    assert_eq!((ran.code, &ran.json()["last"]["outcome"]), (Some(0), &json!("done")), "{ran:?}");
+    let strange = from_afar(folder, &["jobs", "run", "polish"]).await;
+    assert!(strange.code == Some(2) && strange.stderr.contains("the daemon has no job polish; it has "), "{strange:?}");
+    let imported = from_afar(folder, &["import", "week.csv"]).await;
+    assert!(imported.code == Some(0) && imported.stdout.contains("in force for acme"), "{imported:?}");
+    let watched = from_afar(folder, &["watch", "--for", "2s", "--output", "json"]).await;
+    assert!(watched.code == Some(0) && watched.stdout.contains("\"u_0001\""), "{watched:?}");
+    let agents = from_afar(folder, &["agents", "--output", "json"]).await;
+    assert_eq!((agents.code, &agents.json()["total"]), (Some(0), &json!(4)), "{agents:?}");
+
+    // What cannot be set is refused at once, with what can be, by the tenant's own platform.
+    for wrong in ["Redy", "OnContact"] {
+        for arguments in [&["change", "u_0001"][..], &["change", "plan", "u_0001"]] {
+            let ended = from_afar(folder, &[arguments, &["--to", wrong]].concat()).await;
+            assert!(ended.code == Some(1) && ended.stderr.contains("can set Ready, NotReady, Paused, Idle"), "{ended:?}");
+        }
+    }
+    // A plan for nobody ends as its start does.
+    let arguments = ["change", "plan", "u_0001", "--to", "NotReady", "--save", "plan.json"];
+    let planned = from_afar(folder, &arguments).await;
+    assert!(planned.code == Some(1) && planned.stderr.contains("nobody would be changed"), "{planned:?}");
+    let applied = from_afar(folder, &["change", "apply", "--plan", "plan.json", "--wait", "10s"]).await;
+    assert!(applied.code == Some(1) && applied.stderr.contains("u_0001 (already there)"), "{applied:?}");
+    let nobody = from_afar(folder, &["change", "plan", "--search", "nobody", "--to", "Ready"]).await;
+    assert!(nobody.code == Some(1) && nobody.stderr.contains("the choice takes no agent"), "{nobody:?}");
+    let changed = from_afar(folder, &["change", "u_0001", "--to", "ready", "--wait", "60s"]).await;
+    assert_eq!(changed.code, Some(0), "{changed:?}");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_reaches_several_tenants_names_them_where_one_has_to_be_named() {
+    let mut setup = Setup::team(4);
+    setup.sim.tenants = 2;
+    let scenario = Scenario::start(setup).await;
+    let files = tempfile::tempdir().expect("a folder");
+    client(files.path(), scenario.base(), "");
+    let ended = from_afar(files.path(), &["agents"]).await;
+    let said = "name a tenant with --tenant: the token reaches acme, bravo";
+    assert!(ended.code == Some(2) && ended.stderr.contains(said), "{ended:?}");
+    let status = from_afar(files.path(), &["status", "--output", "json"]).await;
+    assert_eq!(status.json()["tenants"].as_array().map(Vec::len), Some(2), "{status:?}");
+    scenario.assert_nothing_left_over().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_rules_are_checked_without_a_daemon_and_everything_else_says_that_none_answers() {
     let folder = tempfile::tempdir().expect("a folder");

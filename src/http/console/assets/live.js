@@ -51,6 +51,33 @@ function toAddress({ q, state, verdict, team, queue, sort }) {
   return `/?${query}`;
 }
 
+// ---- rows, filled a few at a time
+
+/** So long a frame may go on filling rows, in milliseconds: the rest of it is for drawing. */
+const FILLING = 6;
+/** Rows that show what was; each as often as it is here. @type {Set<string>} */
+const behind = new Set();
+let filling = 0;
+
+/** Lets a row catch up with what is known, in this frame or in one of the next. @param {string} id */
+function catchUp(id) {
+  behind.add(id);
+  filling ||= requestAnimationFrame(fillSome);
+}
+
+function fillSome() {
+  filling = 0;
+  const end = performance.now() + FILLING;
+  for (const id of behind) {
+    behind.delete(id);
+    const known = floor.agents.get(id);
+    const row = made.get(id);
+    if (known && row?.element.isConnected) row.fill(known);
+    if (performance.now() > end) break;
+  }
+  if (behind.size) filling = requestAnimationFrame(fillSome);
+}
+
 // ---- the table as a whole
 
 let drawn = false;
@@ -99,7 +126,9 @@ function arrange() {
       made.set(known.id, row);
       goOn(row.element);
     }
-    row.fill(known);
+    // A row that stands drawn is right but for what has just changed.
+    if (!row.element.isConnected) row.fill(known);
+    else if (row.shown !== known) catchUp(known.id);
     if (!stays[index]) {
       row.select(selected.has(known.id));
       rows.insertBefore(row.element, next);
@@ -198,8 +227,6 @@ function announce(out) {
 // ---- news
 
 let frame = 0;
-/** @type {Set<string>} */
-const waiting = new Set();
 let anew = false;
 
 /** @param {News} news */
@@ -211,21 +238,15 @@ function take(news) {
   }
   for (const agent of news.agents) {
     floor.put(agent);
-    waiting.add(agent.id);
+    catchUp(agent.id);
   }
   for (const id of news.gone) floor.remove(id);
   for (const one of [...news.skills, ...news.queues]) putCard(one);
-  if (!frame && (anew || waiting.size || news.gone.length)) frame = requestAnimationFrame(paint);
+  if (!frame && (news.kind === 'picture' || news.agents.length || news.gone.length)) frame = requestAnimationFrame(paint);
 }
 
 function paint() {
   frame = 0;
-  for (const id of waiting) {
-    const known = floor.agents.get(id);
-    const row = made.get(id);
-    if (known && row?.element.isConnected) row.fill(known);
-  }
-  waiting.clear();
   counts();
   if (anew && !drawn) {
     drawn = true;

@@ -30,6 +30,14 @@ byId('tenant')?.addEventListener('change', () => {
   /** @type {HTMLFormElement | null} */ (byId('tenant-form'))?.submit();
 });
 
+// Where the row of pages is wider than the window, the page that one is on is in its middle. Nothing else is moved.
+const here = document.querySelector('.top nav [aria-current]');
+const pages = here?.closest('nav');
+if (here && pages) {
+  const [own, all] = [here.getBoundingClientRect(), pages.getBoundingClientRect()];
+  pages.scrollLeft += own.left + own.width / 2 - (all.left + all.width / 2);
+}
+
 // The menu closes on Escape and on a click elsewhere.
 const menu = /** @type {HTMLDetailsElement | null} */ (document.querySelector('details.menu'));
 document.addEventListener('click', (event) => {
