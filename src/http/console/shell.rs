@@ -40,7 +40,7 @@ pub(super) enum Place {
 
 impl Place {
     /// Those of the navigation, in its order.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Live,
         Self::Wallboard,
         Self::Changes,
