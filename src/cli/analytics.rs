@@ -98,13 +98,11 @@ pub struct RunArgs {
 
 /// Options of `analytics list`.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Needs a running daemon.
+#[command(after_help = "Needs a running daemon.
 
 Examples:
   shiftkeeper analytics list
-  shiftkeeper analytics list --query calls --limit 5 --output json"
-)]
+  shiftkeeper analytics list --query calls --limit 5 --output json")]
 pub struct ListArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -125,13 +123,11 @@ pub struct ListArgs {
 
 /// Options of `analytics show`.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Needs a running daemon.
+#[command(after_help = "Needs a running daemon.
 
 Examples:
   shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003
-  shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003 --output json"
-)]
+  shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003 --output json")]
 pub struct ShowArgs {
     /// Which run.
     #[command(flatten)]
@@ -225,10 +221,13 @@ async fn shown(caller: &Caller, run: &AnalyticsRunShown, output: Output) -> anyh
         Output::Table => {
             let mut table = plain_table();
             let metrics = run.request.metrics.iter().map(ToString::to_string);
-            table.set_header(std::iter::once("at".to_owned()).chain(run.request.dimensions.iter().cloned()).chain(metrics));
+            table.set_header(
+                std::iter::once("at".to_owned()).chain(run.request.dimensions.iter().cloned()).chain(metrics),
+            );
             for row in &rows {
                 let dimensions = row.dimensions.iter().map(|value| value.clone().unwrap_or_else(|| "-".to_owned()));
-                let metrics = row.metrics.iter().map(|value| value.map_or_else(|| "-".to_owned(), |value| value.to_string()));
+                let metrics =
+                    row.metrics.iter().map(|value| value.map_or_else(|| "-".to_owned(), |value| value.to_string()));
                 table.add_row(std::iter::once(row.at.to_string()).chain(dimensions).chain(metrics));
             }
             if !rows.is_empty() {

@@ -19,8 +19,8 @@ use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
 use super::tables::{
-    access, adherence, agents, analytics, audit, audit_heads, calls, change_sets, deliveries, events, exceptions, figures,
-    history, jobs, memory as automation, report_runs, rules, skills, transitions, upkeep,
+    access, adherence, agents, analytics, audit, audit_heads, calls, change_sets, deliveries, events, exceptions,
+    figures, history, jobs, memory as automation, report_runs, rules, skills, transitions, upkeep,
 };
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;

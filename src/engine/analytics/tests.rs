@@ -20,8 +20,7 @@ async fn bench() -> Bench {
     let url = format!("sqlite://{}", folder.path().join("s.db").display());
     let identity = Identity { host: "desk".to_owned(), pid: 1, version: "0".to_owned() };
     let store = Store::open(&url, Role::Daemon, clock.clone(), &identity).await.expect("opens");
-    let desk =
-        Analytics::new(store.writer().clone(), store.reader().clone(), clock, Arc::new(SeededRandom::new(1)));
+    let desk = Analytics::new(store.writer().clone(), store.reader().clone(), clock, Arc::new(SeededRandom::new(1)));
     Bench { desk, store, _folder: folder }
 }
 
@@ -92,7 +91,11 @@ async fn the_oldest_results_go_where_there_are_more_than_may_be() {
         let run = store.reader().analytics_run(&"acme".into(), *id).await.expect("reads").expect("there");
         let rows = store.reader().analytics_rows(&"acme".into(), *id, 0, 9).await.expect("reads");
         let is_kept = place >= 2;
-        assert_eq!((run.result.map(|result| result.there), rows.len()), (Some(is_kept), usize::from(is_kept)), "{place}");
+        assert_eq!(
+            (run.result.map(|result| result.there), rows.len()),
+            (Some(is_kept), usize::from(is_kept)),
+            "{place}"
+        );
     }
     store.close().await;
 }
