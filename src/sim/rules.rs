@@ -10,7 +10,6 @@ use base64::Engine;
 use serde_json::value::RawValue;
 
 use super::analytics::{self, PageAsked};
-use super::contacts::Skill;
 use super::faults::{Ambience, Endpoint, FaultSpec, Kind, Met};
 use super::figures::SkillFigures;
 use super::journal::{Answered, RequestEntry};
@@ -378,13 +377,10 @@ impl Stage {
                     Some(tenant) => tenant.report(ask, call, idle_too),
                 }
             }
-            Ask::SubmitQuery | Ask::QueryResult => {
-                let (skills, kind) = (self.skills.clone(), fault.map(|fault| fault.kind));
-                match tenant.and_then(|at| self.tenants.get_mut(at)) {
-                    None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
-                    Some(tenant) => tenant.analyse(ask, call, &skills, kind, late),
-                }
-            }
+            Ask::SubmitQuery | Ask::QueryResult => match tenant.and_then(|at| self.tenants.get_mut(at)) {
+                None => Err(Problem::new(401, "UNAUTHORIZED", "no such tenant")),
+                Some(tenant) => tenant.analyse(ask, call, fault.map(|fault| fault.kind), late),
+            },
             Ask::Shift | Ask::Break | Ask::SetState | Ask::Subscribe | Ask::Poll | Ask::Feed => {
                 let least_interval = self.least_interval;
                 match tenant.and_then(|at| self.tenants.get_mut(at)) {
@@ -504,17 +500,10 @@ impl Tenant {
 
 impl Tenant {
     /// Takes an aggregation query, or answers about one. `late` is how much longer one takes than usual.
-    fn analyse(
-        &mut self,
-        ask: Ask,
-        call: &Call,
-        skills: &[Skill],
-        fault: Option<Kind>,
-        late: Duration,
-    ) -> Result<Reply, Problem> {
+    fn analyse(&mut self, ask: Ask, call: &Call, fault: Option<Kind>, late: Duration) -> Result<Reply, Problem> {
         let now = self.world.reached();
         if ask == Ask::SubmitQuery {
-            let asked = analytics::ask::read(&call.body, skills)?;
+            let asked = analytics::ask::read(&call.body, self.world.skills())?;
             return self.analytics.submit(asked, fault, late, now).map(Reply::Submitted);
         }
         let of_query = |name: &str| call.query.get(name).map(String::as_str);

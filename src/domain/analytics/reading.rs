@@ -77,29 +77,29 @@ impl PartReader {
         let asked = self.next_offset();
         let place = format!("page at {asked}");
         if self.whole {
-            return Err(self.fault(ResultFaultKind::Count, place, "another page came after the last"));
+            return Err(self.fault(ResultFaultKind::Count, &place, "another page came after the last"));
         }
         if page.offset != asked {
             let kind = if page.offset > asked { ResultFaultKind::Gap } else { ResultFaultKind::Repeat };
-            return Err(self.fault(kind, place, format!("the page begins at row {}", page.offset)));
+            return Err(self.fault(kind, &place, format!("the page begins at row {}", page.offset)));
         }
         self.note_promise(page.promised, &place)?;
         let came = page.rows.len();
         if came > self.page_rows {
             let what = format!("it has {}, where {} were asked for", count(came, "row"), self.page_rows);
-            return Err(self.fault(ResultFaultKind::TooMany, place, what));
+            return Err(self.fault(ResultFaultKind::TooMany, &place, what));
         }
         for (number, row) in page.rows.into_iter().enumerate() {
             self.take_row(row, &format!("{place}, results[{number}]"))?;
         }
-        self.settle(came, place)
+        self.settle(came, &place)
     }
 
     /// The part, once it is whole.
     pub fn finish(self) -> Result<PartResult, ResultFault> {
         if !self.whole {
             let place = format!("page at {}", self.next_offset());
-            return Err(self.fault(ResultFaultKind::Gap, place, "it and all after it are missing"));
+            return Err(self.fault(ResultFaultKind::Gap, &place, "it and all after it are missing"));
         }
         Ok(PartResult { span: self.span, rows: self.rows, promised: self.promised })
     }
@@ -107,11 +107,11 @@ impl PartReader {
     fn note_promise(&mut self, promised: Option<u64>, place: &str) -> Result<(), ResultFault> {
         if self.begun && promised != self.promised {
             let what = format!("{} are promised, where it were {} before", Promise(promised), Promise(self.promised));
-            return Err(self.fault(ResultFaultKind::Count, place.to_owned(), what));
+            return Err(self.fault(ResultFaultKind::Count, place, what));
         }
         if promised.is_some_and(|promised| promised > wide(MOST_ROWS)) {
             let what = format!("{} rows are promised, and {MOST_ROWS} fit", Promise(promised));
-            return Err(self.fault(ResultFaultKind::TooMany, place.to_owned(), what));
+            return Err(self.fault(ResultFaultKind::TooMany, place, what));
         }
         self.promised = promised;
         self.begun = true;
@@ -120,19 +120,15 @@ impl PartReader {
 
     fn take_row(&mut self, row: ResultRow, place: &str) -> Result<(), ResultFault> {
         if let Some((field, what)) = self.foreign(&row) {
-            return Err(self.fault(ResultFaultKind::Foreign, format!("{place}.{field}"), what));
+            return Err(self.fault(ResultFaultKind::Foreign, &format!("{place}.{field}"), what));
         }
         if self.rows.len() == MOST_ROWS {
-            return Err(self.fault(
-                ResultFaultKind::TooMany,
-                place.to_owned(),
-                format!("no more than {MOST_ROWS} rows fit"),
-            ));
+            return Err(self.fault(ResultFaultKind::TooMany, place, format!("no more than {MOST_ROWS} rows fit")));
         }
         let here = self.rows.len();
         if let Some(before) = self.met.insert((row.at, row.dimensions.clone()), here) {
             let what = format!("the row came before, as number {before} of all");
-            return Err(self.fault(ResultFaultKind::Repeat, place.to_owned(), what));
+            return Err(self.fault(ResultFaultKind::Repeat, place, what));
         }
         self.rows.push(row);
         Ok(())
@@ -166,11 +162,11 @@ impl PartReader {
 
     /// Whether it is the last page. Without a promise a page that is not full is; with one a platform may send less than was asked
     /// for, but never nothing before all is there.
-    fn settle(&mut self, came: usize, place: String) -> Result<Reading, ResultFault> {
+    fn settle(&mut self, came: usize, place: &str) -> Result<Reading, ResultFault> {
         let received = self.received();
         let counted = |reader: &Self, promised: u64| {
             let what = format!("{} came of {promised} that were promised", count(received, "row"));
-            Err(reader.fault(ResultFaultKind::Count, place.clone(), what))
+            Err(reader.fault(ResultFaultKind::Count, place, what))
         };
         self.whole = match self.promised {
             Some(promised) if received > promised => return counted(self, promised),
@@ -181,7 +177,7 @@ impl PartReader {
         Ok(if self.whole { Reading::Whole } else { Reading::More { offset: received } })
     }
 
-    fn fault(&self, kind: ResultFaultKind, place: String, what: impl Into<String>) -> ResultFault {
+    fn fault(&self, kind: ResultFaultKind, place: &str, what: impl Into<String>) -> ResultFault {
         let place = format!("{}, {place}", self.span);
         ResultFault { query: Arc::clone(&self.query.name), place, kind, what: what.into() }
     }

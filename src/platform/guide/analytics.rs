@@ -193,7 +193,7 @@ impl<'a> Answer<'a> {
         match told {
             None | Some(Value::Null) => {}
             Some(Value::Object(fields)) => {
-                pairs.extend(fields.iter().map(|(name, value)| (name.as_str(), Some(value))))
+                pairs.extend(fields.iter().map(|(name, value)| (name.as_str(), Some(value))));
             }
             Some(Value::Array(entries)) => {
                 for (number, entry) in entries.iter().enumerate() {
