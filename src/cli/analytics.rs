@@ -40,7 +40,7 @@ pub enum AnalyticsCommand {
     /// Print a run with its rows.
     Show(ShowArgs),
     /// Call a run off.
-    Cancel(OneArgs),
+    Cancel(CancelArgs),
 }
 
 /// Options of `analytics run`.
@@ -134,6 +134,20 @@ pub struct ShowArgs {
     pub one: OneArgs,
 }
 
+/// Options of `analytics cancel`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Needs a running daemon. A query that the platform is at keeps its place among the five until the run's deadline.
+
+Examples:
+  shiftkeeper analytics cancel 019a20b8-9d40-7000-8000-000000000003"
+)]
+pub struct CancelArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub one: OneArgs,
+}
+
 /// Names one run.
 #[derive(clap::Args, Debug)]
 pub struct OneArgs {
@@ -161,7 +175,7 @@ pub async fn run(command: AnalyticsCommand) -> anyhow::Result<ExitCode> {
             let run = look(&caller, one.id).await.map_err(DaemonError::into_failure)?;
             shown(&caller, &run, one.output).await
         }
-        AnalyticsCommand::Cancel(one) => {
+        AnalyticsCommand::Cancel(CancelArgs { one }) => {
             let caller = Caller::of(&one.config, one.tenant.as_ref()).await?;
             let path = format!("{RUNS}/{}/cancel", one.id);
             let run: Result<AnalyticsRunShown, _> = caller.post(Right::Analytics, &path, json!({})).await;

@@ -48,7 +48,10 @@ fn read_one(section: &mut Section<'_, '_>) -> Option<AnalyticsQuery> {
             "What is asked for, at most ten, each with how its values are put together (sum, avg, pct, min or max), as in \
              [\"avg duration\", \"sum count\"].",
         ),
-        &kind::list(written::<MetricAsk>("aggregation and metric")),
+        &kind::list(written::<MetricAsk>(
+            "an aggregation and a metric",
+            "as in \"avg duration\": sum, avg, pct, min or max, then the platform's name",
+        )),
     );
     let dimensions = section.value(
         reloads(
@@ -60,11 +63,11 @@ fn read_one(section: &mut Section<'_, '_>) -> Option<AnalyticsQuery> {
     );
     let filter = section.optional(
         reloads("filter", "What alone is looked at: FIELD=VALUE, as in \"group.id=grp_001\"; everything without it."),
-        &written::<EqualsFilter>("FIELD=VALUE"),
+        &written::<EqualsFilter>("FIELD=VALUE", "as in \"group.id=grp_001\""),
     );
     let bucket = section.value(
         reloads("bucket", "How long the span of each value is: HOUR, DAY, WEEK (from Monday) or MONTH of the zone."),
-        &written("one of \"HOUR\", \"DAY\", \"WEEK\", \"MONTH\""),
+        &written("HOUR, DAY, WEEK or MONTH", "as in \"DAY\""),
         Bucket::Day,
     );
     let zone = section.value(
@@ -149,8 +152,9 @@ fn check(section: &mut Section<'_, '_>, standing: &StandingQuery) -> bool {
     false
 }
 
-/// What is written as one text, and says by itself what is wrong with it.
-fn written<T: FromStr<Err = String> + Display + 'static>(name: &str) -> Kind<T> {
-    let convert = |text: &str| text.parse().map_err(|fault: String| Fault::new(fault));
+/// What is written as one text. What the text's own error says holds the text, which a complaint never does.
+fn written<T: FromStr<Err = String> + Display + 'static>(name: &'static str, advice: &'static str) -> Kind<T> {
+    let convert =
+        move |text: &str| text.parse().map_err(|_: String| Fault::new(format!("must be {name}")).advise(advice));
     Kind::from_text(name, convert, |value: &T| toml::Value::String(value.to_string()).to_string())
 }
