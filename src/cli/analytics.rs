@@ -40,7 +40,7 @@ pub enum AnalyticsCommand {
     /// Print a run with its rows.
     Show(ShowArgs),
     /// Call a run off.
-    Cancel(OneArgs),
+    Cancel(CancelArgs),
 }
 
 /// Options of `analytics run`.
@@ -98,13 +98,11 @@ pub struct RunArgs {
 
 /// Options of `analytics list`.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Needs a running daemon.
+#[command(after_help = "Needs a running daemon.
 
 Examples:
   shiftkeeper analytics list
-  shiftkeeper analytics list --query calls --limit 5 --output json"
-)]
+  shiftkeeper analytics list --query calls --limit 5 --output json")]
 pub struct ListArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
@@ -125,14 +123,26 @@ pub struct ListArgs {
 
 /// Options of `analytics show`.
 #[derive(clap::Args, Debug)]
-#[command(
-    after_help = "Needs a running daemon.
+#[command(after_help = "Needs a running daemon.
 
 Examples:
   shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003
-  shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003 --output json"
-)]
+  shiftkeeper analytics show 019a20b8-9d40-7000-8000-000000000003 --output json")]
 pub struct ShowArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub one: OneArgs,
+}
+
+/// Options of `analytics cancel`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Needs a running daemon. A query that the platform is at keeps its place among the five until the run's deadline.
+
+Examples:
+  shiftkeeper analytics cancel 019a20b8-9d40-7000-8000-000000000003"
+)]
+pub struct CancelArgs {
     /// Which run.
     #[command(flatten)]
     pub one: OneArgs,
@@ -165,7 +175,7 @@ pub async fn run(command: AnalyticsCommand) -> anyhow::Result<ExitCode> {
             let run = look(&caller, one.id).await.map_err(DaemonError::into_failure)?;
             shown(&caller, &run, one.output).await
         }
-        AnalyticsCommand::Cancel(one) => {
+        AnalyticsCommand::Cancel(CancelArgs { one }) => {
             let caller = Caller::of(&one.config, one.tenant.as_ref()).await?;
             let path = format!("{RUNS}/{}/cancel", one.id);
             let run: Result<AnalyticsRunShown, _> = caller.post(Right::Analytics, &path, json!({})).await;
@@ -225,10 +235,13 @@ async fn shown(caller: &Caller, run: &AnalyticsRunShown, output: Output) -> anyh
         Output::Table => {
             let mut table = plain_table();
             let metrics = run.request.metrics.iter().map(ToString::to_string);
-            table.set_header(std::iter::once("at".to_owned()).chain(run.request.dimensions.iter().cloned()).chain(metrics));
+            table.set_header(
+                std::iter::once("at".to_owned()).chain(run.request.dimensions.iter().cloned()).chain(metrics),
+            );
             for row in &rows {
                 let dimensions = row.dimensions.iter().map(|value| value.clone().unwrap_or_else(|| "-".to_owned()));
-                let metrics = row.metrics.iter().map(|value| value.map_or_else(|| "-".to_owned(), |value| value.to_string()));
+                let metrics =
+                    row.metrics.iter().map(|value| value.map_or_else(|| "-".to_owned(), |value| value.to_string()));
                 table.add_row(std::iter::once(row.at.to_string()).chain(dimensions).chain(metrics));
             }
             if !rows.is_empty() {

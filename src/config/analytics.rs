@@ -9,9 +9,7 @@ use super::complaint::Fault;
 use super::jobs::cron;
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
-use crate::domain::analytics::{
-    AggregationQuery, Bucket, EqualsFilter, MOST_PAGE_ROWS, MetricAsk, PAGE_ROWS,
-};
+use crate::domain::analytics::{AggregationQuery, Bucket, EqualsFilter, MOST_PAGE_ROWS, MetricAsk, PAGE_ROWS};
 use crate::domain::analytics_run::{
     LONGEST_DEADLINE, MOST_BUCKETS, MOST_QUERIES, Over, SHORTEST_DEADLINE, StandingQuery, USUAL_BUCKETS, USUAL_DEADLINE,
 };
@@ -50,20 +48,26 @@ fn read_one(section: &mut Section<'_, '_>) -> Option<AnalyticsQuery> {
             "What is asked for, at most ten, each with how its values are put together (sum, avg, pct, min or max), as in \
              [\"avg duration\", \"sum count\"].",
         ),
-        &kind::list(written::<MetricAsk>("aggregation and metric")),
+        &kind::list(written::<MetricAsk>(
+            "an aggregation and a metric",
+            "as in \"avg duration\": sum, avg, pct, min or max, then the platform's name",
+        )),
     );
     let dimensions = section.value(
-        reloads("dimensions", "By what values are told apart, at most five of the platform's names, as in [\"channel\"]."),
+        reloads(
+            "dimensions",
+            "By what values are told apart, at most five of the platform's names, as in [\"channel\"].",
+        ),
         &kind::list(kind::text()),
         Vec::new(),
     );
     let filter = section.optional(
         reloads("filter", "What alone is looked at: FIELD=VALUE, as in \"group.id=grp_001\"; everything without it."),
-        &written::<EqualsFilter>("FIELD=VALUE"),
+        &written::<EqualsFilter>("FIELD=VALUE", "as in \"group.id=grp_001\""),
     );
     let bucket = section.value(
         reloads("bucket", "How long the span of each value is: HOUR, DAY, WEEK (from Monday) or MONTH of the zone."),
-        &written("one of \"HOUR\", \"DAY\", \"WEEK\", \"MONTH\""),
+        &written("HOUR, DAY, WEEK or MONTH", "as in \"DAY\""),
         Bucket::Day,
     );
     let zone = section.value(
@@ -73,19 +77,22 @@ fn read_one(section: &mut Section<'_, '_>) -> Option<AnalyticsQuery> {
     );
     let over = read_span(section);
     let calendar = section.optional(
-        reloads("cron", "When it is asked, by the zone's clock, as the cron of [[jobs]]; only when somebody asks without it."),
+        reloads(
+            "cron",
+            "When it is asked, by the zone's clock, as the cron of [[jobs]]; only when somebody asks without it.",
+        ),
         &cron(),
     );
     let deadline = section.value(
-        reloads("deadline", "A run that takes longer, from its beginning, has failed. Ten pages a minute are read by default."),
+        reloads(
+            "deadline",
+            "A run that takes longer, from its beginning, has failed. Ten pages a minute are read by default.",
+        ),
         &kind::duration(SHORTEST_DEADLINE..=LONGEST_DEADLINE),
         USUAL_DEADLINE,
     );
-    let page_rows = section.value(
-        reloads("page_rows", "Rows of a page."),
-        &kind::integer(1..=MOST_PAGE_ROWS),
-        PAGE_ROWS,
-    );
+    let page_rows =
+        section.value(reloads("page_rows", "Rows of a page."), &kind::integer(1..=MOST_PAGE_ROWS), PAGE_ROWS);
     let (id, metrics, zone) = (id?, metrics?, TimeZone::get(&zone).ok()?);
     let calendar = calendar.map(|pattern| Calendar::new(pattern, zone.clone()));
     let query = AggregationQuery { name: id.as_str().into(), metrics, dimensions, filter, bucket, zone };
@@ -98,12 +105,13 @@ fn read_span(section: &mut Section<'_, '_>) -> Option<Over> {
         reloads("last", "Of when: so many whole buckets, the last that have ended; 30 without it and without from."),
         &kind::integer(1..=MOST_BUCKETS),
     );
-    let from = section.optional(
-        reloads("from", "Instead of last: from the bucket of this instant on."),
-        &kind::instant(),
-    );
+    let from =
+        section.optional(reloads("from", "Instead of last: from the bucket of this instant on."), &kind::instant());
     let to = section.optional(
-        reloads("to", "With from: to the end of the bucket before this instant; up to the last that has ended without it."),
+        reloads(
+            "to",
+            "With from: to the end of the bucket before this instant; up to the last that has ended without it.",
+        ),
         &kind::instant(),
     );
     match (last, from, to) {
@@ -144,8 +152,9 @@ fn check(section: &mut Section<'_, '_>, standing: &StandingQuery) -> bool {
     false
 }
 
-/// What is written as one text, and says by itself what is wrong with it.
-fn written<T: FromStr<Err = String> + Display + 'static>(name: &str) -> Kind<T> {
-    let convert = |text: &str| text.parse().map_err(|fault: String| Fault::new(fault));
+/// What is written as one text. What the text's own error says holds the text, which a complaint never does.
+fn written<T: FromStr<Err = String> + Display + 'static>(name: &'static str, advice: &'static str) -> Kind<T> {
+    let convert =
+        move |text: &str| text.parse().map_err(|_: String| Fault::new(format!("must be {name}")).advise(advice));
     Kind::from_text(name, convert, |value: &T| toml::Value::String(value.to_string()).to_string())
 }

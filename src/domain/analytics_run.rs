@@ -74,10 +74,9 @@ impl Over {
         match self {
             Self::Last(buckets) => query.last(buckets, now),
             Self::Since { from, to: Some(to) } => query.whole_buckets(QuerySpan { from, to }),
-            Self::Since { from, to: None } => QuerySpan {
-                from: query.bucket.floor(from, &query.zone),
-                to: query.bucket.floor(now, &query.zone),
-            },
+            Self::Since { from, to: None } => {
+                QuerySpan { from: query.bucket.floor(from, &query.zone), to: query.bucket.floor(now, &query.zone) }
+            }
         }
     }
 }
@@ -315,7 +314,11 @@ mod tests {
         let now = at("2026-10-26T13:30:00Z");
         for (over, from, to) in [
             (Over::Last(2), "2026-10-23T22:00:00Z", "2026-10-25T23:00:00Z"),
-            (Over::Since { from: at("2026-10-25T12:00:00Z"), to: None }, "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
+            (
+                Over::Since { from: at("2026-10-25T12:00:00Z"), to: None },
+                "2026-10-24T22:00:00Z",
+                "2026-10-25T23:00:00Z",
+            ),
             (
                 Over::Since { from: at("2026-10-01T00:00:00Z"), to: Some(at("2026-10-02T00:00:00Z")) },
                 "2026-09-30T22:00:00Z",

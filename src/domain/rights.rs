@@ -133,12 +133,7 @@ impl Role {
             Self::Analyst => {
                 matches!(
                     right,
-                    Right::Read
-                        | Right::Import
-                        | Right::EditRules
-                        | Right::Excuse
-                        | Right::Report
-                        | Right::Analytics
+                    Right::Read | Right::Import | Right::EditRules | Right::Excuse | Right::Report | Right::Analytics
                 )
             }
             Self::Auditor => matches!(right, Right::Read | Right::Audit | Right::Report),

@@ -24,8 +24,8 @@ use super::auth::COOKIE;
 use super::problem::{Code, Problem, ProblemDocument};
 use super::routes::{Kind, Needs, described};
 use crate::domain::ids::{
-    AgentId, AnalyticsQueryId, AnalyticsRunId, EndpointId, ErasureId, EventId, ExceptionId, FindingId, JobId, QueueId, ReasonCode, ReportRunId, RuleId, SkillId,
-    SubjectId, TeamName, TenantId, TransitionId, TrialId,
+    AgentId, AnalyticsQueryId, AnalyticsRunId, EndpointId, ErasureId, EventId, ExceptionId, FindingId, JobId, QueueId,
+    ReasonCode, ReportRunId, RuleId, SkillId, SubjectId, TeamName, TenantId, TransitionId, TrialId,
 };
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;

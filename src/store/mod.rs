@@ -40,11 +40,10 @@ pub use access::AccessChange;
 pub use backup::{BackupError, BackupMade, back_up, partial_path};
 pub use chain::{BadHead, ChainTrust, ChainVerdict, PRUNED};
 pub use change::{
-    AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite,
-    AnalyticsRows, AuditPrune, CallWrite,
-    ChangeSetRow, ChangeSetWrite, Commit, Committed, FiguresWrite, FindingKind, HistoryRow, HistoryWrite,
-    IdempotencyRow, Imported, JobRun, JobState, LeftOut, NoteWrite, RemembersWrite, RuleFinding, RuleVersion,
-    ScheduleImport, SightSpan, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AnalyticsRows,
+    AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit, Committed, FiguresWrite, FindingKind, HistoryRow,
+    HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, LeftOut, NoteWrite, RemembersWrite, RuleFinding,
+    RuleVersion, ScheduleImport, SightSpan, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::Checkpointed;
 pub use control::DaemonRow;

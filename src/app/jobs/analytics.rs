@@ -29,18 +29,17 @@ impl AnalyticsJob {
     /// Asks, and waits for the end. What an earlier daemon asked for the same due instant goes on by itself, and is waited for.
     async fn ask(&self, due: UtcMicros) -> anyhow::Result<String> {
         let request = self.standing.request(due);
-        let run = match self.desk.open_of_job(&self.tenant, &self.job, &request).await? {
-            Some(run) => run,
-            None => {
-                let asked = Asked {
-                    tenant: self.tenant.clone(),
-                    query: Some(self.standing.id.clone()),
-                    request,
-                    actor: format!("job:{}", self.job),
-                    job: Some(self.job.clone()),
-                };
-                self.desk.ask(asked).await?
-            }
+        let run = if let Some(run) = self.desk.open_of_job(&self.tenant, &self.job, &request).await? {
+            run
+        } else {
+            let asked = Asked {
+                tenant: self.tenant.clone(),
+                query: Some(self.standing.id.clone()),
+                request,
+                actor: format!("job:{}", self.job),
+                job: Some(self.job.clone()),
+            };
+            self.desk.ask(asked).await?
         };
         let run = self.desk.end_of(&self.tenant, run.id).await?;
         match (run.status, &run.result) {

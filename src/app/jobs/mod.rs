@@ -77,7 +77,10 @@ fn queries(config: &Config) -> impl Iterator<Item = (JobInfo, &AnalyticsQuery)> 
     config.tenants.iter().flat_map(|tenant| {
         tenant.analytics.iter().filter_map(|query| {
             let info = JobInfo {
-                key: JobKey { tenant: Some(tenant.id.clone()), job: JobId::new(format!("analytics:{}", query.standing.id)) },
+                key: JobKey {
+                    tenant: Some(tenant.id.clone()),
+                    job: JobId::new(format!("analytics:{}", query.standing.id)),
+                },
                 kind: "analytics",
                 calendar: query.calendar.clone()?,
                 catch_up: CatchUp::Once,

@@ -43,7 +43,11 @@ fn what_the_platform_would_refuse_is_refused_at_its_place() {
     let eleven: Vec<String> = (0..11).map(|n| format!("\"sum m{n}\"")).collect();
     let table = |keys: &str| format!("[[tenants.analytics]]\nid = \"calls\"\n{keys}\n");
     for (keys, place, words) in [
-        (format!("metrics = [{}]", eleven.join(", ")), "tenants[acme].analytics[calls].metrics", "the platform takes 10"),
+        (
+            format!("metrics = [{}]", eleven.join(", ")),
+            "tenants[acme].analytics[calls].metrics",
+            "the platform takes 10",
+        ),
         ("metrics = []".to_owned(), "tenants[acme].analytics[calls].metrics", "is empty"),
         ("metrics = [\"duration\"]".to_owned(), "tenants[acme].analytics[calls].metrics", "avg duration"),
         ("metrics = [\"median duration\"]".to_owned(), "tenants[acme].analytics[calls].metrics", "sum, avg, pct"),
@@ -52,7 +56,11 @@ fn what_the_platform_would_refuse_is_refused_at_its_place() {
             "tenants[acme].analytics[calls].dimensions",
             "the platform takes 5",
         ),
-        ("metrics = [\"sum a\"]\nfilter = \"channel\"".to_owned(), "tenants[acme].analytics[calls].filter", "FIELD=VALUE"),
+        (
+            "metrics = [\"sum a\"]\nfilter = \"channel\"".to_owned(),
+            "tenants[acme].analytics[calls].filter",
+            "FIELD=VALUE",
+        ),
         ("metrics = [\"sum a\"]\nlast = 9000".to_owned(), "tenants[acme].analytics[calls].last", "365 days"),
         (
             "metrics = [\"sum a\"]\nlast = 3\nfrom = \"2025-01-01T00:00:00Z\"".to_owned(),

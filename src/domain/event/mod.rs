@@ -15,8 +15,8 @@ use utoipa::openapi::schema::Object;
 pub use self::anomaly::{AnomalyDetected, AnomalyEnded};
 pub(in crate::domain) use self::data::EXAMPLE_AT;
 pub use self::data::{
-    AgentReversedChange, AgentStateChanged, AnalyticsCompleted, ApprovalWaiting, AutomationHalted, AutomationResumed, JobFailed,
-    PictureStale, PolicyViolated, ReportCompleted, RuleTold, ScheduleImported, SnapshotOversize,
+    AgentReversedChange, AgentStateChanged, AnalyticsCompleted, ApprovalWaiting, AutomationHalted, AutomationResumed,
+    JobFailed, PictureStale, PolicyViolated, ReportCompleted, RuleTold, ScheduleImported, SnapshotOversize,
     SubscriptionNearExpiry, TransitionFinished, WebhookDisabled, WebhookTest,
 };
 pub use self::schema::schema_of;

@@ -123,8 +123,7 @@ impl Asking {
             let (class, what) = match self.read(place, &id).await? {
                 Came::Whole(result) => {
                     let (received, promised) = (u64::try_from(result.rows.len()).unwrap_or(u64::MAX), result.promised);
-                    let whole =
-                        |part: &mut RunPart| (part.received, part.promised) = (Some(received), promised);
+                    let whole = |part: &mut RunPart| (part.received, part.promised) = (Some(received), promised);
                     self.note(place, whole).await?;
                     return Ok(result);
                 }
@@ -136,7 +135,8 @@ impl Asking {
             tracing::warn!(tenant = %self.run.tenant, run = %self.run.id, query_id = %id, class, times, "an analytics query was lost or failed");
             if times >= MOST_SUBMISSIONS {
                 let span = self.part_at(place).span();
-                let what = format!("{what}, after it took it {times} times (part {span}); run it again, or ask for less");
+                let what =
+                    format!("{what}, after it took it {times} times (part {span}); run it again, or ask for less");
                 return Err(Halt::Failed(failure(&self.run, class, what)));
             }
             if class == "platform_failed" {

@@ -57,7 +57,9 @@ pub enum AnalyticsRefused {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Query(Vec<QueryFault>),
     /// As many as may be wait or run.
-    #[error("{MOST_OPEN} analytics runs of this tenant wait or run, which is the most: cancel one, or wait for one to end")]
+    #[error(
+        "{MOST_OPEN} analytics runs of this tenant wait or run, which is the most: cancel one, or wait for one to end"
+    )]
     TooMany,
     /// What there is could not be read.
     #[error("the analytics runs could not be read")]
@@ -114,8 +116,7 @@ impl Analytics {
         if inner.reader.open_analytics_runs(&run.tenant).await?.len() >= MOST_OPEN {
             return Err(AnalyticsRefused::TooMany);
         }
-        let commit =
-            Commit { audit: vec![asked_entry(&run)], analytics_runs: vec![run.clone()], ..Commit::default() };
+        let commit = Commit { audit: vec![asked_entry(&run)], analytics_runs: vec![run.clone()], ..Commit::default() };
         inner.writer.commit(commit).await?;
         inner.news.send_modify(|count| *count += 1);
         Ok(run)

@@ -9,20 +9,21 @@ use crate::domain::analytics_run::{Over, RunResult, USUAL_DEADLINE};
 use crate::store::{AnalyticsRows, Identity, Role, Store};
 
 struct Bench {
+    clock: ManualClock,
     desk: Analytics,
     store: Store,
     _folder: tempfile::TempDir,
 }
 
 async fn bench() -> Bench {
-    let clock: SharedClock = Arc::new(ManualClock::at("2026-10-26T13:30:00Z".parse().expect("an instant")));
+    let clock = ManualClock::at("2026-10-26T13:30:00Z".parse().expect("an instant"));
+    let shared: SharedClock = Arc::new(clock.clone());
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite://{}", folder.path().join("s.db").display());
     let identity = Identity { host: "desk".to_owned(), pid: 1, version: "0".to_owned() };
-    let store = Store::open(&url, Role::Daemon, clock.clone(), &identity).await.expect("opens");
-    let desk =
-        Analytics::new(store.writer().clone(), store.reader().clone(), clock, Arc::new(SeededRandom::new(1)));
-    Bench { desk, store, _folder: folder }
+    let store = Store::open(&url, Role::Daemon, shared.clone(), &identity).await.expect("opens");
+    let desk = Analytics::new(store.writer().clone(), store.reader().clone(), shared, Arc::new(SeededRandom::new(1)));
+    Bench { clock, desk, store, _folder: folder }
 }
 
 fn asked(desk: &Analytics) -> Asked {
@@ -45,7 +46,7 @@ fn asked(desk: &Analytics) -> Asked {
 
 #[tokio::test]
 async fn no_more_runs_than_may_be_are_taken_in() {
-    let Bench { desk, store, _folder } = bench().await;
+    let Bench { desk, store, _folder, .. } = bench().await;
     for _ in 0..MOST_OPEN {
         desk.ask(asked(&desk)).await.expect("taken");
     }
@@ -58,7 +59,7 @@ async fn no_more_runs_than_may_be_are_taken_in() {
 
 #[tokio::test]
 async fn whoever_comes_second_finds_a_run_ended() {
-    let Bench { desk, store, _folder } = bench().await;
+    let Bench { desk, store, _folder, .. } = bench().await;
     let run = desk.ask(asked(&desk)).await.expect("taken");
     let cancelled = desk.cancel(&run.tenant, run.id, "person:bea").await.expect("called off").expect("known");
     assert_eq!((cancelled.status, cancelled.holds_until), (RunStatus::Cancelled, None), "it never left");
@@ -72,10 +73,11 @@ async fn whoever_comes_second_finds_a_run_ended() {
 
 #[tokio::test]
 async fn the_oldest_results_go_where_there_are_more_than_may_be() {
-    let Bench { desk, store, _folder } = bench().await;
+    let Bench { clock, desk, store, _folder } = bench().await;
     let mut ids = Vec::new();
     // The fourth-newest is so large that it and what is older do not fit.
     for received in [1, MOST_STORED_ROWS, 1, 1, 1] {
+        clock.advance(std::time::Duration::from_secs(1));
         let run = desk.ask(asked(&desk)).await.expect("taken");
         let done = |run: &mut AnalyticsRun| {
             run.status = RunStatus::Done;
@@ -92,7 +94,11 @@ async fn the_oldest_results_go_where_there_are_more_than_may_be() {
         let run = store.reader().analytics_run(&"acme".into(), *id).await.expect("reads").expect("there");
         let rows = store.reader().analytics_rows(&"acme".into(), *id, 0, 9).await.expect("reads");
         let is_kept = place >= 2;
-        assert_eq!((run.result.map(|result| result.there), rows.len()), (Some(is_kept), usize::from(is_kept)), "{place}");
+        assert_eq!(
+            (run.result.map(|result| result.there), rows.len()),
+            (Some(is_kept), usize::from(is_kept)),
+            "{place}"
+        );
     }
     store.close().await;
 }

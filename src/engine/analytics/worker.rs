@@ -56,7 +56,8 @@ impl Work {
                 stop.cancel();
             }
         }
-        let holds = link.reader.analytics_holds(&link.tenant, link.clock.now()).await.context("places that are held")?;
+        let holds =
+            link.reader.analytics_holds(&link.tenant, link.clock.now()).await.context("places that are held")?;
         let (running, waiting): (Vec<_>, Vec<_>) = open.into_iter().partition(|run| run.status == RunStatus::Running);
         let free = MOST_AT_ONCE.saturating_sub(running.len() + holds.len());
         for run in running {

@@ -146,7 +146,8 @@ pub struct AnalyticsRunShown {
 impl From<AnalyticsRun> for AnalyticsRunShown {
     fn from(run: AnalyticsRun) -> Self {
         let latency_ms = run.latency().map(real_millis);
-        let (received, promised) = (run.result.as_ref().map(|r| r.received), run.result.as_ref().and_then(|r| r.promised));
+        let (received, promised) =
+            (run.result.as_ref().map(|r| r.received), run.result.as_ref().and_then(|r| r.promised));
         let (failure, error) = run.failure.map_or((None, None), |failure| (Some(failure.class), Some(failure.text)));
         Self {
             id: run.id,
@@ -180,7 +181,10 @@ impl From<AnalyticsRefused> for Problem {
             AnalyticsRefused::TooMany => Self::of(Code::TooManyQueries, detail).retry_after(30),
             AnalyticsRefused::Read(cause) => cause.into(),
             AnalyticsRefused::Store(cause) => {
-                tracing::error!(error = format!("{:#}", anyhow::Error::from(cause)), "an analytics run could not be recorded");
+                tracing::error!(
+                    error = format!("{:#}", anyhow::Error::from(cause)),
+                    "an analytics run could not be recorded"
+                );
                 Self::of(Code::StoreUnavailable, detail).retry_after(2)
             }
         }
@@ -266,8 +270,21 @@ fn wanted(state: &ApiState, body: NewRun, caller: &Caller) -> Result<Asked, Prob
 
 impl NewRun {
     fn says_nothing_else(&self) -> bool {
-        let Self { tenant: _, query: _, name, metrics, dimensions, filter, bucket, zone, last, from, to, page_rows, deadline_s } =
-            self;
+        let Self {
+            tenant: _,
+            query: _,
+            name,
+            metrics,
+            dimensions,
+            filter,
+            bucket,
+            zone,
+            last,
+            from,
+            to,
+            page_rows,
+            deadline_s,
+        } = self;
         name.is_none()
             && metrics.is_empty()
             && dimensions.is_empty()

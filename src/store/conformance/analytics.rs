@@ -66,7 +66,8 @@ fn row(day: i64, channel: &str, duration: Option<f64>) -> ResultRow {
 
 /// Four rows of a run, in two slices of which the later comes first.
 async fn put_rows(store: &Store, n: u32) {
-    let rows = [row(0, "chat", Some(0.1)), row(0, "voice", Some(2.0)), row(1, "chat", None), row(1, "voice", Some(4.0))];
+    let rows =
+        [row(0, "chat", Some(0.1)), row(0, "voice", Some(2.0)), row(1, "chat", None), row(1, "voice", Some(4.0))];
     let slice = |first: u64, rows: &[ResultRow]| AnalyticsRows {
         tenant: acme(),
         run: id(n),
@@ -113,7 +114,11 @@ async fn rows_are_read_in_their_order_and_as_series(place: Place) {
     put(&store, vec![run(2, RunStatus::Running)]).await;
     put_rows(&store, 2).await;
     let reader = store.reader();
-    assert_eq!(reader.analytics_series(&acme(), &calls(), "duration", None).await.expect("reads"), None, "not whole yet");
+    assert_eq!(
+        reader.analytics_series(&acme(), &calls(), "duration", None).await.expect("reads"),
+        None,
+        "not whole yet"
+    );
     put(&store, vec![run(2, RunStatus::Done)]).await;
     let texts = reader.analytics_rows(&acme(), id(2), 1, 2).await.expect("reads");
     assert_eq!(texts, [row(0, "voice", Some(2.0)).canonical(), row(1, "chat", None).canonical()]);
@@ -131,8 +136,11 @@ async fn rows_are_read_in_their_order_and_as_series(place: Place) {
 
 async fn results_that_served_their_time_count_no_more_then_go_then_their_runs(place: Place) {
     let store = place.open().await;
-    put(&store, vec![run(2, RunStatus::Done), run(3, RunStatus::Failed), run(4, RunStatus::Running), run(6, RunStatus::Done)])
-        .await;
+    put(
+        &store,
+        vec![run(2, RunStatus::Done), run(3, RunStatus::Failed), run(4, RunStatus::Running), run(6, RunStatus::Done)],
+    )
+    .await;
     put_rows(&store, 2).await;
     put_rows(&store, 6).await;
     let prune = async |what| {

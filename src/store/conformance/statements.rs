@@ -7,9 +7,10 @@ use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
 use crate::store::tables::{
-    access, adherence, adherence_reading, agents, analytics, anomalies, audit, audit_heads, audit_reading, calls, change_sets,
-    deliveries, delivery_reading, erasing, erasures, events, exceptions, figures, history, history_reading, jobs, memory, report_runs,
-    retention, rules, schedule, skills, time_in_state, transition_reading, transitions, upkeep,
+    access, adherence, adherence_reading, agents, analytics, anomalies, audit, audit_heads, audit_reading, calls,
+    change_sets, deliveries, delivery_reading, erasing, erasures, events, exceptions, figures, history,
+    history_reading, jobs, memory, report_runs, retention, rules, schedule, skills, time_in_state, transition_reading,
+    transitions, upkeep,
 };
 
 const SINGLE: &[&str] = &[

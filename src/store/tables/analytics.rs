@@ -228,7 +228,8 @@ impl Reader {
         let mut series: BTreeMap<Vec<Option<Arc<str>>>, Vec<Sample>> = BTreeMap::new();
         let take = |row: &AnyRow| {
             let row = result_row(row)?;
-            let is_wanted = dimensions.is_none_or(|wanted| row.dimensions.iter().map(Option::as_deref).eq(wanted.iter().copied()));
+            let is_wanted =
+                dimensions.is_none_or(|wanted| row.dimensions.iter().map(Option::as_deref).eq(wanted.iter().copied()));
             if is_wanted {
                 let value = row.metrics.get(place).copied().flatten();
                 series.entry(row.dimensions).or_default().push(Sample { at: row.at, value });

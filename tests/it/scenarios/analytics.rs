@@ -281,8 +281,7 @@ async fn five_run_at_once_over_a_kill_too_and_go_on_where_they_were() {
         let done = until(&scenario, run, "done").await;
         assert_eq!((&done["received"], &done["parts"][0]["submissions"]), (&json!(42), &json!(1)), "{done}");
     }
-    let after: BTreeSet<_> =
-        look(&scenario).await.iter().map(|run| run["parts"][0]["query_id"].to_string()).collect();
+    let after: BTreeSet<_> = look(&scenario).await.iter().map(|run| run["parts"][0]["query_id"].to_string()).collect();
     assert!(before.is_subset(&after), "taken up by the platform's ids");
     assert_eq!(submissions(&scenario), [Some(202); 8], "none too many at once, and none twice");
     scenario.assert_nothing_left_over().await;

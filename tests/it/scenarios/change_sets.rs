@@ -154,7 +154,8 @@ async fn agent_with(scenario: &Scenario, id: &str, reason: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reason_alone_is_shown_and_taken_back_where_the_agent_has_no_newer_one_also_after_a_restart() {
     let mut scenario = Scenario::start_team(Setup::team(4)).await;
-    let with = |agents: &[&str], reason: &str| json!({"select": {"agents": agents}, "to": "NotReady", "reason": reason});
+    let with =
+        |agents: &[&str], reason: &str| json!({"select": {"agents": agents}, "to": "NotReady", "reason": reason});
     let before = agent(&scenario, "u_0001").await;
     assert_eq!((&before["state"], &before["reason"]), (&json!("NotReady"), &Value::Null));
     let set = preview(&scenario, with(&["u_0001", "u_0002"], "MEETING")).await;

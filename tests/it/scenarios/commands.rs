@@ -130,7 +130,10 @@ async fn a_desk_with_an_address_and_a_token_alone_looks_imports_follows_and_chan
     for wrong in ["Redy", "OnContact"] {
         for arguments in [&["change", "u_0001"][..], &["change", "plan", "u_0001"]] {
             let ended = from_afar(folder, &[arguments, &["--to", wrong]].concat()).await;
-            assert!(ended.code == Some(1) && ended.stderr.contains("can set Ready, NotReady, Paused, Idle"), "{ended:?}");
+            assert!(
+                ended.code == Some(1) && ended.stderr.contains("can set Ready, NotReady, Paused, Idle"),
+                "{ended:?}"
+            );
         }
     }
     // A plan for nobody ends as its start does.
