@@ -20,4 +20,4 @@ CREATE TABLE anomalies (
 -- None is told twice.
 CREATE UNIQUE INDEX anomalies_of_series ON anomalies (tenant, series, at);
 CREATE INDEX anomalies_by_sight ON anomalies (tenant, seen_at, id);
-CREATE INDEX anomalies_open ON anomalies (tenant, id) WHERE ended_at IS NULL;
+CREATE INDEX anomalies_by_end ON anomalies (tenant, ended_at, id);

@@ -300,7 +300,7 @@ pub(crate) mod tests {
     #[test]
     fn an_anomaly_is_told_when_it_begins_and_when_it_is_over() {
         use AnomalyKind::{Drop, Spike};
-        let calm = [10.0, 12.0, 11.0, 12.0, 10.0].map(Some);
+        let calm = [10.0, 12.0, 11.0, 12.0, 11.0].map(Some);
         assert_eq!(told(&calm, None, -1), []);
         let spike = [10.0, 12.0, 11.0, 40.0, 12.0].map(Some);
         assert_eq!(told(&spike, None, -1), [("begins", 3, Spike), ("ends", 3, Spike)]);

@@ -189,10 +189,10 @@ async fn what_is_watched_no_more_or_brings_nothing_any_more_is_over() {
     place.settle(7);
     watch.look(&voice()).await.expect("looks");
     assert_eq!(open(place.stored().await), ["voice"]);
-    place.settle(11);
+    place.settle(10);
     watch.look(&voice()).await.expect("looks");
-    assert_eq!(open(place.stored().await), ["voice"], "an hour of silence is not long enough");
-    place.settle(12);
+    assert_eq!(open(place.stored().await), ["voice"], "three quarters of silence are not long enough");
+    place.settle(11);
     watch.look(&voice()).await.expect("looks");
     assert_eq!(open(place.stored().await), Vec::<String>::new());
     place.ground.store.close().await;

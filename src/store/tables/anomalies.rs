@@ -39,7 +39,7 @@ pub(in crate::store) const LIST: &str =
     selecting!("id >= $2 AND id < $3 AND (CAST($4 AS TEXT) IS NULL OR series = $4) ORDER BY id DESC LIMIT $5");
 /// `$2` seen at this instant or later.
 pub(in crate::store) const SEEN_SINCE: &str = selecting!("seen_at >= $2 ORDER BY seen_at, id LIMIT $3");
-/// By way of the ids, which SQLite reads from the index of the open ones.
+/// By way of the ids, which SQLite reads from the index by end.
 pub(in crate::store) const OPEN: &str = selecting!(
     "id IN (SELECT id FROM anomalies WHERE tenant = $1 AND ended_at IS NULL ORDER BY id LIMIT $2) ORDER BY id"
 );

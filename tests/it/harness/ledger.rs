@@ -236,6 +236,7 @@ fn assert_as_listed(kind: EventKind, body: &Value) {
         let is = match value {
             Value::Null => "null",
             Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_f64() => "number",
             Value::Number(_) => "integer",
             Value::String(_) => "string",
             Value::Array(_) => "array",
