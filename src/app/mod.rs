@@ -143,7 +143,6 @@ pub fn identity() -> Identity {
 impl App {
     /// Opens the store, binds the address, makes every worker. Nothing runs before [`App::run`].
     pub async fn start(config: Config, clock: SharedClock, soft: CancellationToken) -> anyhow::Result<Self> {
-        let random: SharedRandom = Arc::new(SystemRandom);
         let url = config.store.connection_url();
         let store = Store::open(url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
         let secured = people::certificate(&config.server)?;
@@ -154,8 +153,8 @@ impl App {
         let (outbox, tenants) = (Outbox::default(), Tenants::default());
         let mut supervisor = Supervisor::new(soft.clone(), readiness.clone());
         let live = Live::new(clock.clone(), store.reader().clone(), config.server.viewers);
-        let hub = live.clone();
-        supervisor.spawn("live", OnFailure::Restart, move |soft| hub.clone().run(soft));
+        start_live(&mut supervisor, live.clone());
+        let random: SharedRandom = Arc::new(SystemRandom);
         let (writer, reader) = (store.writer().clone(), store.reader().clone());
         let analytics = Analytics::new(writer, reader, clock.clone(), random.clone());
         let parts = Parts { store, clock, random, readiness, outbox, tenants, live: live.clone(), analytics };
@@ -169,12 +168,10 @@ impl App {
         let places = watch::Sender::new(Arc::new(Places::of(&config)));
         let trials = parts.start_trials(&mut supervisor);
         let erasing = parts.erasing(&places, &importer, &desk, &trials);
-        let belongings = erasing.belongings.clone();
-        let tenants = parts.start_tenants(&mut supervisor, &config, deliveries, heads.clone(), erasing)?;
+        let tenants = parts.start_tenants(&mut supervisor, &config, deliveries, heads.clone(), erasing.clone())?;
         let access = Access::new(&config.server);
         let accounts = parts.start_accounts(&mut supervisor, &access).await?;
-        let own_key = heads.key.public();
-        let audit_keys = config.audit.former_keys.iter().copied().chain([own_key]).collect();
+        let audit_keys = config.audit.former_keys.iter().copied().chain([heads.key.public()]).collect();
         let job_tools = parts.job_tools(importer.clone(), heads, desk.clone());
         let jobs = watch::Sender::new(job_specs(&config, &job_tools));
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
@@ -201,7 +198,7 @@ impl App {
             rotations,
             reports: Arc::new(desk),
             analytics: parts.analytics.clone(),
-            belongings,
+            belongings: erasing.belongings,
         };
         start_face(&mut supervisor, listener, secured, face);
         parts.start_store_watch(&mut supervisor, &config);
@@ -441,6 +438,10 @@ impl Parts {
             store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
         });
     }
+}
+
+fn start_live(supervisor: &mut Supervisor, hub: Live) {
+    supervisor.spawn("live", OnFailure::Restart, move |soft| hub.clone().run(soft));
 }
 
 /// Binds the address, and notes it for commands that look for the daemon.

@@ -156,9 +156,9 @@ impl Wiper {
                 }
                 None => false,
             },
-            Value::Array(values) => values.iter_mut().fold(false, |changed, value| self.clean_value(value) || changed),
+            Value::Array(values) => self.clean_all(values.iter_mut()),
             Value::Object(fields) => {
-                let changed = fields.values_mut().fold(false, |changed, value| self.clean_value(value) || changed);
+                let changed = self.clean_all(fields.values_mut());
                 let old: Vec<String> = fields.keys().filter(|key| *key == self.agent.as_str()).cloned().collect();
                 for key in &old {
                     if let Some(value) = fields.remove(key) {
@@ -168,6 +168,14 @@ impl Wiper {
                 changed || !old.is_empty()
             }
         }
+    }
+
+    fn clean_all<'v>(&self, values: impl Iterator<Item = &'v mut Value>) -> bool {
+        let mut changed = false;
+        for value in values {
+            changed |= self.clean_value(value);
+        }
+        changed
     }
 
     fn needles(&self) -> impl Iterator<Item = &str> {

@@ -128,7 +128,7 @@ impl Sweep<'_> {
     async fn note_of_cancellation(&self, set: &ChangeSetRow) -> anyhow::Result<Option<Hash>> {
         let Some((at, _)) = set.cancelled else { return Ok(None) };
         let (from, to, action) = (Some(at), Some(at.offset(1)), Some("change_set.cancelled".to_owned()));
-        let filter = AuditFilter { from, to, action, ..AuditFilter::default() };
+        let filter = AuditFilter { action, from, to, ..AuditFilter::default() };
         let page = self.link.reader.audit_page(&set.tenant, &filter, PAGE_LIMIT).await?;
         let entries = page.entries.iter().filter_map(|entry| serde_json::from_str::<AuditBody>(&entry.body).ok());
         let id = set.id.to_string();
