@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::adherence::figures::Variant;
 use super::ids::{JobId, ReportRunId, TenantId};
 use super::time::UtcMicros;
 
@@ -43,6 +44,27 @@ impl Kind {
             Self::Segments => "segments",
             Self::NotReady => "not-ready",
             Self::Breaks => "breaks",
+        }
+    }
+
+    /// The variants of its formula, by name and in words; the first holds where none is named. Empty where there is one formula.
+    pub const fn variants(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Adherence => Variant::NAMES,
+            Self::Compliance | Self::Trend | Self::Segments | Self::NotReady | Self::Breaks => &[],
+        }
+    }
+
+    /// Says what is wrong with a variant that somebody named, and what to do.
+    pub fn check_variant(self, named: Option<&str>) -> Result<(), String> {
+        let known = self.variants();
+        match named {
+            Some(_) if known.is_empty() => Err(format!("{self} has one formula; leave it out")),
+            Some(named) if known.iter().all(|(name, _)| *name != named) => {
+                let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+                Err(format!("there is no {named:?}; there are {}", names.join(", ")))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 }

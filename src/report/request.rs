@@ -12,7 +12,6 @@ use utoipa::ToSchema;
 use super::adherence::{self, break_list, by_day as days, not_ready_time, segment_list};
 use super::document::{Definition, Recount, ReportError, Section, Sink};
 use super::{compliance, trend};
-use crate::domain::adherence::figures::Variant;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName, TenantId};
 pub use crate::domain::report_run::Kind;
 use crate::domain::time::UtcMicros;
@@ -63,14 +62,6 @@ impl Kind {
         match self {
             Self::Compliance | Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => &["teams", "agents"],
             Self::Trend => &["skill", "queue", "figure", "window", "threshold"],
-        }
-    }
-
-    /// The variants of its formula, by name and in words; the first holds where none is named. Empty where there is one formula.
-    pub const fn variants(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::Adherence => Variant::NAMES,
-            Self::Compliance | Self::Trend | Self::Segments | Self::NotReady | Self::Breaks => &[],
         }
     }
 
@@ -219,15 +210,7 @@ impl Request {
         if self.report == Kind::Trend {
             trend::subject(&self.filters).map_err(|error| error.to_string())?;
         }
-        let known = self.report.variants();
-        match &self.variant {
-            Some(_) if known.is_empty() => Err(format!("variant: {} has one formula; leave it out", self.report)),
-            Some(named) if known.iter().all(|(name, _)| name != named) => {
-                let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
-                Err(format!("variant: there is no {named:?}; there are {}", names.join(", ")))
-            }
-            Some(_) | None => Ok(()),
-        }
+        self.report.check_variant(self.variant.as_deref()).map_err(|why| format!("variant: {why}"))
     }
 
     /// The zone that it names; UTC where nobody knows it, which [`Request::check`] refuses.

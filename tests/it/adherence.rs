@@ -452,6 +452,11 @@ async fn a_report_over_a_stop_of_the_daemon_says_so() {
         "{told:?}"
     );
     assert_eq!(notes(0, 1440).await, Vec::<String>::new());
+    let before = notes(-1440, 1440).await;
+    assert!(
+        matches!(&before[..], [note] if note.contains("Before 2026-10-23T12:20:00Z the roster was never")),
+        "{before:?}"
+    );
     let ahead = notes(0, (DAYS + 2) * 1440).await;
     assert!(ahead[2].contains("Nothing is known from 2026-10-29T00:00:00Z on"), "{ahead:?}");
     // What is out lies where somebody looked: in the three hours nothing began that was not seen again after them.

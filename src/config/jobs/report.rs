@@ -7,8 +7,14 @@ use super::JobKind;
 use crate::domain::ids::TeamName;
 use crate::domain::report_run::{Format, Kind as Report};
 
-/// The reports that the calendar may ask for: a trend is of one skill or queue, and people ask for it.
-const REPORTS: &[(&str, Report)] = &[("compliance", Report::Compliance)];
+/// The reports that the calendar may ask for: a trend is of one series, and people ask for it.
+const REPORTS: &[(&str, Report)] = &[
+    ("compliance", Report::Compliance),
+    ("adherence", Report::Adherence),
+    ("segments", Report::Segments),
+    ("not-ready", Report::NotReady),
+    ("breaks", Report::Breaks),
+];
 
 const FORMATS: &[(&str, Format)] =
     &[("csv", Format::Csv), ("json", Format::Json), ("xlsx", Format::Xlsx), ("html", Format::Html)];
@@ -86,8 +92,12 @@ pub(super) fn read(section: &mut Section<'_, '_>, kind: Option<JobKind>) -> Repo
     if formats.as_ref().is_some_and(Vec::is_empty) {
         section.complain("formats", Fault::new("names no format").advise("as in [\"csv\", \"html\"]"));
     }
+    let report = report.unwrap_or(usual.report);
+    if let Err(why) = report.check_variant(variant.as_deref()) {
+        section.complain("variant", Fault::new(why));
+    }
     ReportOrder {
-        report: report.unwrap_or(usual.report),
+        report,
         formats: formats.unwrap_or(usual.formats),
         span: span.unwrap_or(usual.span),
         teams: teams.unwrap_or_default(),

@@ -95,3 +95,21 @@ history_days = 0
     c.toml:24:16: retention.history_days: must be an integer from 1 to 36500
     "#);
 }
+
+#[test]
+fn a_report_job_names_a_report_and_a_variant_that_there_are() {
+    let job = |lines: &str| {
+        with_tenant(&format!("\n[[jobs]]\nid = \"weekly\"\nkind = \"report\"\ncron = \"0 6 * * MON\"\n{lines}\n"))
+    };
+    for lines in ["report = \"adherence\"\nvariant = \"exceptions-outside\"", "report = \"breaks\"", ""] {
+        load(&job(lines)).unwrap_or_else(|refused| panic!("{lines}: {refused}"));
+    }
+    for (lines, says) in [
+        ("report = \"adherence\"\nvariant = \"usual\"", "there is no \"usual\"; there are in-of-scheduled, exceptions"),
+        ("variant = \"exceptions\"", "compliance has one formula; leave it out"),
+        ("report = \"trend\"", "\"compliance\", \"adherence\", \"segments\", \"not-ready\", \"breaks\""),
+    ] {
+        let refused = load(&job(lines)).expect_err("refused").to_string();
+        assert!(refused.contains(says), "{lines}: {refused}");
+    }
+}

@@ -19,7 +19,7 @@ pub(super) const COLUMNS: [Column; FIGURES] = [
     column("occupancy", "Occupancy", CellKind::Share, "handlingSeconds / (handlingSeconds + waitingSeconds)"),
     column("utilisation", "Utilisation", CellKind::Share, "handlingInShiftSeconds / scheduledSeconds"),
     column("shrinkage", "Shrinkage", CellKind::Share, "(scheduledSeconds - workedInShiftSeconds) / scheduledSeconds: scheduled time in which no contact could come, planned so or not"),
-    column("scheduledSeconds", "Scheduled", CellKind::Seconds, "in shifts, and seen: inSeconds + outSeconds + neutralSeconds"),
+    column("scheduledSeconds", "Scheduled and seen", CellKind::Seconds, "in shifts, and seen: inSeconds + outSeconds + neutralSeconds"),
     column("inSeconds", "In", CellKind::Seconds, "in shifts, in a state that the planned activity allows, or out of it for no longer than its tolerance"),
     column("outSeconds", "Out", CellKind::Seconds, "in shifts, in another state for longer than the tolerance, from its beginning on"),
     column("neutralSeconds", "Neutral", CellKind::Seconds, "in shifts, on a contact while something else was planned, or excused"),

@@ -189,6 +189,10 @@ pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, Re
     let from = request.from.unwrap_or(UtcMicros::EPOCH);
     let sights = reader.sights(&request.tenant, (from, request.to)).await?;
     let mut notes = Vec::new();
+    let first = sights.first().map(|(start, _)| *start).filter(|start| from < *start && *start < request.to);
+    notes.extend(first.map(|start| {
+        format!("Before {start:.0} the roster was never in sight: of that time is known what history says, and the rest counts as unknown")
+    }));
     let gaps: Vec<Span> = sight::gaps(&sights).filter(|(start, end)| *start < request.to && from < *end).collect();
     for (start, end) in gaps.iter().take(MOST_GAPS) {
         notes.push(format!(
