@@ -1,6 +1,6 @@
 //! The adherence report of 5,000 agents over 30 days: out of days that are added up, and out of three million rows of history.
 //!
-//! Then the segments of eight of the days, a million and more, as files; with `DUCKDB=python`, where that has the package duckdb, beside DuckDB
+//! Then the segments of eight of the days, a million and more, as files; with `DUCKDB=python`, where that has the package duckdb, beside `DuckDB`
 //! over the same rows.
 //!
 //! `cargo bench --bench adherence`; `SMALL=1` before it takes a tenth of the agents. Absolute figures drift with the machine, the ratio is what
