@@ -50,7 +50,7 @@ impl Desk {
             &tenant.client_id,
             Secret::new(&tenant.client_secret),
         );
-        settings.scope = ANALYTICS_SCOPES.to_owned();
+        ANALYTICS_SCOPES.clone_into(&mut settings.scope);
         settings.client.request_timeout = Duration::from_secs(2);
         Self { simulator, clock, platform: Guide::new(settings, shared).expect("a platform") }
     }
