@@ -35,6 +35,21 @@ pub async fn put_reads(scenario: &Scenario, reads: &[(UtcMicros, u64)]) {
     store.close().await;
 }
 
+/// One rule for each way that a floor can be odd.
+const RULES: &str = r#"
+[[rules]]
+id = "nobody-there"
+when = { team = "Team 1", state = "NotReady", anomaly = { series = "staff", kind = "drop", within = "1h" } }
+then = { tell = "the floor is empty" }
+mode = "enforce"
+
+[[rules]]
+id = "too-many"
+when = { state = "NotReady", anomaly = { series = "staff", kind = "spike", within = "1h" } }
+then = { tell = "the floor is full" }
+mode = "enforce"
+"#;
+
 /// More agents than there are by far were staffed in the hour before the start.
 async fn a_floor_that_empties(setup: Setup) -> Scenario {
     let mut scenario = Scenario::without_daemon(setup).await;
@@ -57,19 +72,7 @@ async fn a_drop_is_told_once_and_a_rule_acts_on_it() {
         speed: 300,
         tenant_keys: "skills = [\"1001\"]",
         tenant_tables: "[[tenants.series]]\nid = \"staff\"\nof = \"skill:1001:agents_staffed\"\n",
-        rules: r#"
-[[rules]]
-id = "nobody-there"
-when = { team = "Team 1", state = "NotReady", anomaly = { series = "staff", kind = "drop", within = "1h" } }
-then = { tell = "the floor is empty" }
-mode = "enforce"
-
-[[rules]]
-id = "too-many"
-when = { state = "NotReady", anomaly = { series = "staff", kind = "spike", within = "1h" } }
-then = { tell = "the floor is full" }
-mode = "enforce"
-"#,
+        rules: RULES,
         webhooks: hook("wfm", told.address(), "events = [\"anomaly.detected\", \"anomaly.ended\"]"),
         ..Setup::team(4)
     };
