@@ -2,19 +2,12 @@
 
 use sqlx::AnyConnection;
 
-use crate::domain::audit::Hash;
-use crate::domain::erasure::Wiper;
-use crate::domain::ids::{AgentId, ExceptionId, SubjectId, TenantId};
+use crate::domain::ids::AgentId;
 use crate::store::batch::{self, ManyRows, Script, Values};
-use crate::store::cells::Cells;
 use crate::store::change::Commit;
-use crate::store::erasing::{KeyPart, Moved, Wiped, WipedRow};
-use crate::store::error::{CommitError, ReadError};
-use crate::store::reader::Reader;
+use crate::store::erasing::{KeyPart, Moved, Wiped};
+use crate::store::error::CommitError;
 use crate::store::tails::LatestNews;
-
-/// Rows of one page that is looked through.
-const PAGE: usize = 2000;
 
 /// Rows: tenant, agent, since when it is being erased, since when it is a stand-in.
 pub(in crate::store) const MARK: ManyRows = ManyRows {
@@ -344,7 +337,7 @@ pub(in crate::store) const FORGET_SKILLS: ManyRows =
     ManyRows { head: "DELETE FROM agent_skills WHERE (tenant, agent) IN (VALUES", width: 2, tail: ")" };
 
 impl Moved {
-    const fn statements(self) -> (&'static str, &'static ManyRows) {
+    pub(super) const fn statements(self) -> (&'static str, &'static ManyRows) {
         match self {
             Self::Shifts => (LEFT_SHIFTS, &MOVE_SHIFTS),
             Self::Coverage => (LEFT_COVERAGE, &MOVE_COVERAGE),
@@ -357,7 +350,7 @@ impl Moved {
 
 /// What kind the parts of a key are of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Text,
     Number,
 }
@@ -365,7 +358,7 @@ enum Kind {
 use Kind::{Number, Text};
 
 impl Wiped {
-    const fn statements(self) -> (&'static str, &'static ManyRows) {
+    pub(super) const fn statements(self) -> (&'static str, &'static ManyRows) {
         match self {
             Self::Transitions => (TRANSITIONS, &WIPE_TRANSITIONS),
             Self::Calls => (CALLS, &WIPE_CALLS),
@@ -386,7 +379,7 @@ impl Wiped {
         }
     }
 
-    const fn key(self) -> &'static [Kind] {
+    pub(super) const fn key(self) -> &'static [Kind] {
         match self {
             Self::ScheduleVersions | Self::Events => &[Number],
             Self::ChangeSetAgents | Self::JobRuns | Self::RuleEditions | Self::Deliveries => &[Text, Number],
@@ -403,38 +396,13 @@ impl Wiped {
     }
 }
 
-/// Before every key.
-fn beginning(kinds: &[Kind]) -> Vec<KeyPart> {
-    let least = |kind: &Kind| match kind {
-        Text => KeyPart::Text(String::new()),
-        Number => KeyPart::Number(-1),
-    };
-    kinds.iter().map(least).collect()
-}
-
-fn bind_key(values: &mut Values, key: &[KeyPart]) {
+pub(super) fn bind_key(values: &mut Values, key: &[KeyPart]) {
     for part in key {
         match part {
             KeyPart::Text(text) => values.text(&**text),
             KeyPart::Number(number) => values.int(*number),
         };
     }
-}
-
-/// A pattern for every text that has this in it, also as a text in JSON; nothing for nothing.
-fn pattern(needle: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in needle.chars() {
-        match c {
-            // JSON may write these in another way.
-            '"' | '\\' | '/' => pattern.push('%'),
-            c if c.is_control() => pattern.push('%'),
-            '%' | '_' | '!' => pattern.extend(['!', c]),
-            c => pattern.push(c),
-        }
-    }
-    pattern.push('%');
-    pattern
 }
 
 /// Gives the agents of whom the writer need remember nothing.
@@ -495,128 +463,4 @@ async fn write_wiped(
         .await?;
     }
     Ok(())
-}
-
-impl Reader {
-    /// How many rows the next slice of an agent's rows of a table has; 0 when none is left.
-    pub async fn left_to_move(&self, tenant: &TenantId, agent: &AgentId, table: Moved) -> Result<u64, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(agent.as_str());
-        match self.optional(table.statements().0, values).await? {
-            None => Ok(0),
-            Some(row) => Cells::of("agents", &row).number("total"),
-        }
-    }
-
-    /// The rows after a key (from the first, where there is none) in the key's order; empty at the end. What names the agent, or may,
-    /// comes with its texts.
-    pub async fn page_to_wipe(
-        &self,
-        tenant: &TenantId,
-        table: Wiped,
-        after: Option<&[KeyPart]>,
-        wiper: &Wiper,
-    ) -> Result<Vec<WipedRow>, ReadError> {
-        let (statement, kinds) = (table.statements().0, table.key());
-        let mut values = Values::default();
-        values.text(tenant.as_str());
-        bind_key(&mut values, after.unwrap_or(&beginning(kinds)));
-        bind_wiper(&mut values, wiper.agent().as_str(), wiper);
-        let mut rows = Vec::new();
-        self.each(statement, values, |row| {
-            rows.push(wiped_row(&Cells::of("erasures", row), kinds)?);
-            Ok(())
-        })
-        .await?;
-        Ok(rows)
-    }
-
-    /// The same of the audit chain: its entries by number, with the bodies of those that are about a subject or have id or name in them.
-    pub async fn entries_to_wipe(
-        &self,
-        tenant: &TenantId,
-        after: u64,
-        subject: SubjectId,
-        wiper: &Wiper,
-    ) -> Result<Vec<WipedRow>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).count(after);
-        bind_wiper(&mut values, &subject.to_string(), wiper);
-        let mut rows = Vec::new();
-        self.each(ENTRIES, values, |row| {
-            rows.push(wiped_row(&Cells::of("audit_entries", row), &[Number])?);
-            Ok(())
-        })
-        .await?;
-        Ok(rows)
-    }
-
-    /// The notes after a hash (from the first, where there is none), in the order of the hashes; empty at the end.
-    pub async fn notes_after(&self, tenant: &TenantId, after: Option<Hash>) -> Result<Vec<(Hash, String)>, ReadError> {
-        let mut values = Values::default();
-        let after: &[u8] = after.as_ref().map_or(&[], |hash| &hash.0);
-        values.text(tenant.as_str()).bytes(after).int(super::super::page(u32::MAX));
-        let rows = self.all(NOTES, values).await?;
-        rows.iter()
-            .map(|row| {
-                let cells = Cells::of("notes", row);
-                Ok((cells.hash("hash")?, cells.text("text")?.to_owned()))
-            })
-            .collect()
-    }
-
-    /// The exceptions that name an agent and nobody else.
-    pub async fn exceptions_of_agent_alone(
-        &self,
-        tenant: &TenantId,
-        agent: &AgentId,
-    ) -> Result<Vec<ExceptionId>, ReadError> {
-        let mut values = Values::default();
-        values.text(tenant.as_str()).text(agent.as_str());
-        let mut alone = Vec::new();
-        for row in &self.all(NAMING, values).await? {
-            let cells = Cells::of("exception_agents", row);
-            if cells.int("named")? == 1 {
-                alone.push(cells.parsed("exception")?);
-            }
-        }
-        Ok(alone)
-    }
-}
-
-fn bind_wiper(values: &mut Values, agent: &str, wiper: &Wiper) {
-    values.text(agent).text(pattern(wiper.agent().as_str()));
-    // Where no name is looked for, only what is empty fits.
-    values.text(wiper.name().map(pattern).unwrap_or_default()).int(i64::try_from(PAGE).unwrap_or(i64::MAX));
-}
-
-fn wiped_row(cells: &Cells<'_>, kinds: &[Kind]) -> Result<WipedRow, ReadError> {
-    let mut key = Vec::with_capacity(kinds.len());
-    for (kind, column) in kinds.iter().zip(["k1", "k2", "k3"]) {
-        key.push(match kind {
-            Text => KeyPart::Text(cells.text(column)?.to_owned()),
-            Number => KeyPart::Number(cells.int(column)?),
-        });
-    }
-    let text = |column| Ok::<_, ReadError>(cells.text_or_null(column)?.map(str::to_owned));
-    Ok(WipedRow {
-        key,
-        hit: cells.int("hit")? != 0,
-        agent: cells.text_or_null("agent")?.map(AgentId::new),
-        texts: [text("text1")?, text("text2")?, text("text3")?],
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pattern_finds_the_text_alone_however_json_writes_it() {
-        for (needle, expected) in
-            [("u_1", "%u!_1%"), ("50%", "%50!%%"), ("a\"b\\c/d", "%a%b%c%d%"), ("Zoë", "%Zoë%"), ("!", "%!!%")]
-        {
-            assert_eq!(pattern(needle), expected);
-        }
-    }
 }

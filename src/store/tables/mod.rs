@@ -14,6 +14,7 @@ pub(super) mod change_sets;
 pub(super) mod deliveries;
 pub(super) mod delivery_reading;
 pub(super) mod erasing;
+pub(super) mod erasing_reading;
 pub(super) mod erasures;
 pub(super) mod events;
 pub(super) mod exceptions;
