@@ -150,14 +150,10 @@ impl App {
         open_files::allow(config.server.viewers);
         let readiness = Readiness::new(clock.clone());
         readiness.ready(store_watch::PART);
-        let (outbox, tenants) = (Outbox::default(), Tenants::default());
         let mut supervisor = Supervisor::new(soft.clone(), readiness.clone());
         let live = Live::new(clock.clone(), store.reader().clone(), config.server.viewers);
         start_live(&mut supervisor, live.clone());
-        let random: SharedRandom = Arc::new(SystemRandom);
-        let (writer, reader) = (store.writer().clone(), store.reader().clone());
-        let analytics = Analytics::new(writer, reader, clock.clone(), random.clone());
-        let parts = Parts { store, clock, random, readiness, outbox, tenants, live: live.clone(), analytics };
+        let parts = Parts::new(store, clock, readiness, live.clone());
         let (webhooks, endpoints) = Webhooks::new(&config, parts.outbox.clone())?;
         // Before anything can happen, so that a new endpoint is told of it.
         let deliveries = parts.start_deliveries(&mut supervisor, endpoints).await?;
@@ -256,6 +252,14 @@ impl App {
 }
 
 impl Parts {
+    fn new(store: Store, clock: SharedClock, readiness: Readiness, live: Live) -> Self {
+        let random: SharedRandom = Arc::new(SystemRandom);
+        let (writer, reader) = (store.writer().clone(), store.reader().clone());
+        let analytics = Analytics::new(writer, reader, clock.clone(), random.clone());
+        let (outbox, tenants) = (Outbox::default(), Tenants::default());
+        Self { store, clock, random, readiness, outbox, tenants, live, analytics }
+    }
+
     async fn start_deliveries(
         &self,
         supervisor: &mut Supervisor,

@@ -108,7 +108,6 @@ pub struct Commit {
 
 impl Commit {
     /// Nothing would be written.
-    #[expect(clippy::too_many_lines, reason = "a line for each list")]
     pub fn is_empty(&self) -> bool {
         macro_rules! all_empty {
             ($($field:ident),+) => {{

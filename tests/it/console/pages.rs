@@ -7,7 +7,7 @@ use super::browser::{Browser, axe};
 use super::{floor, picture, signed_in};
 
 /// The pages that need nothing but a tenant.
-pub(super) const PAGES: [(&str, &str); 16] = [
+pub(super) const PAGES: [(&str, &str); 17] = [
     ("live", "/"),
     ("wallboard", "/wallboard"),
     ("agent", "/agents/u_0001"),
