@@ -65,6 +65,14 @@ impl Observed {
         }
     }
 
+    /// From when on it is known: where a change of ours brought a reason alone, its acceptance; the stay began before.
+    pub fn known_from(&self) -> UtcMicros {
+        match self.source {
+            Source::Post => self.entered_at.max(self.row_at),
+            Source::Feed | Source::Snapshot => self.entered_at,
+        }
+    }
+
     /// The same as what follows `before`: later than that, and its row behind that one's.
     #[must_use]
     pub fn following(self, before: Option<&Self>) -> Self {

@@ -289,7 +289,6 @@ impl AnalyticsRun {
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
 
     use super::*;
     use crate::domain::analytics::Aggregation;
@@ -301,7 +300,7 @@ mod tests {
             dimensions: vec!["channel".to_owned()],
             filter: None,
             bucket: Bucket::Day,
-            zone: TimeZone::get("Europe/Berlin").expect("known"),
+            zone: TimeZoneDatabase::bundled().get("Europe/Berlin").expect("known"),
         }
     }
 

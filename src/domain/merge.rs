@@ -119,7 +119,7 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
         return Merged::Between(seen(changed_at).following(known.before));
     }
     // A snapshot from before the change it contradicts says nothing, however many went before it.
-    if known.contradictions + 1 >= CONTRADICTIONS_BELIEVED && sighted.generated_at > now.entered_at {
+    if known.contradictions + 1 >= CONTRADICTIONS_BELIEVED && sighted.generated_at > now.known_from() {
         // The instant that the platform says is the one that was not believed.
         let believed = Observed { platform_at: None, ..seen(sighted.generated_at) };
         return Merged::Changed(believed.following(Some(now)));
@@ -134,7 +134,7 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
 fn is_newer(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: UtcMicros) -> bool {
     match now.source {
         Source::Snapshot => changed_at + SAME_CHANGE >= now.entered_at,
-        Source::Post => changed_at > now.entered_at,
+        Source::Post => changed_at > now.known_from(),
         Source::Feed => {
             let close = changed_at + known.late_by >= now.entered_at && sighted.generated_at > now.entered_at;
             changed_at > now.entered_at || (close && !is_stay_before(known, sighted, changed_at))
@@ -153,7 +153,7 @@ fn lies_between(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at:
         changed_at + SAME_CHANGE > before.entered_at
     };
     let has_instant = sighted.changed_at.is_some_and(|at| at == changed_at);
-    let precedes = changed_at + known.late_by < now.entered_at && sighted.generated_at < now.entered_at;
+    let precedes = changed_at + known.late_by < now.known_from() && sighted.generated_at < now.known_from();
     now.is_estimate() && !before.state.is_out_of_sight() && has_instant && follows && precedes
 }
 
@@ -323,6 +323,23 @@ mod tests {
     fn a_snapshot_from_before_an_accepted_post_does_not_disprove_it() {
         let posted = known(AgentState::Ready, 100, Source::Post);
         assert_eq!(merge(Some(&posted), &row(AgentState::Paused, 50, 99), 2), Merged::Contradiction);
+    }
+
+    #[test]
+    fn a_reason_alone_is_known_from_its_acceptance_on_however_long_the_stay_has_gone_on() {
+        let stay = known(AgentState::Paused, 0, Source::Snapshot);
+        let reason = Observed { entered_at: at(0), row_at: at(100), ..known(AgentState::Paused, 100, Source::Post) };
+        let merged = |sighted: &Sighted, contradictions| {
+            let before = Some(&stay);
+            super::merge(Known { now: Some(&reason), before, contradictions, late_by: LATE_BY, told: false }, sighted)
+        };
+        let left = merged(&row(AgentState::Ready, 60, 90), 0);
+        assert!(matches!(left, Merged::Between(_)), "the agent had left the state, and nobody had seen it: {left:?}");
+        assert_eq!(merged(&row(AgentState::Ready, 60, 90), 2), left);
+        assert_eq!(merged(&row(AgentState::Ready, 60, 110), 0), Merged::Contradiction, "not shown yet");
+        assert_eq!(entered(&merged(&row(AgentState::Ready, 60, 110), 2)), Some(at(110)));
+        assert_eq!(entered(&merged(&row(AgentState::Ready, 101, 110), 0)), Some(at(101)));
+        assert_eq!(merged(&row(AgentState::Paused, 0, 110), 0), Merged::Nothing, "the stay goes on");
     }
 
     #[test]

@@ -130,7 +130,7 @@ pub(in crate::http) async fn show(
     if run.has_rows {
         let query = [("limit", ROWS), ("cursor", ask.value("cursor").unwrap_or_default())];
         let want = Want { route: "/api/v1/analytics/runs/{id}/rows", id: Some(&id), query: &query };
-        let page: AnalyticsRowsShown = read(&state, &ask, want, analytics::rows).await?;
+        let page: AnalyticsRowsShown = read(&state, &ask, want, analytics::rows::rows).await?;
         (rows, next) = (page.rows, page.next);
     }
     let shell = ask.shell(Place::Analytics, "Analytics run");

@@ -155,8 +155,8 @@ fn analytics() -> Vec<Row> {
         Row::new(ANALYTICS, routes!(api::analytics::create)).refusing(RUN),
         Row::new(ANALYTICS, routes!(api::analytics::list)).refusing(OF_TENANT),
         Row::new(ANALYTICS, routes!(api::analytics::show)).refusing(ONE),
-        Row::new(ANALYTICS, routes!(api::analytics::rows)).refusing(ROWS),
-        Row::new(ANALYTICS, routes!(api::analytics::csv)).of(Kind::Long).refusing(ROWS),
+        Row::new(ANALYTICS, routes!(api::analytics::rows::rows)).refusing(ROWS),
+        Row::new(ANALYTICS, routes!(api::analytics::rows::csv)).of(Kind::Long).refusing(ROWS),
         Row::new(ANALYTICS, routes!(api::analytics::cancel)).refusing(CANCEL),
     ]
 }

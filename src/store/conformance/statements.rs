@@ -412,6 +412,7 @@ fn no_statement_is_left_out() {
         include_str!("../tables/adherence.rs"),
         include_str!("../tables/adherence_reading.rs"),
         include_str!("../tables/agents.rs"),
+        include_str!("../tables/analytics.rs"),
         include_str!("../tables/anomalies.rs"),
         include_str!("../tables/audit.rs"),
         include_str!("../tables/audit_heads.rs"),

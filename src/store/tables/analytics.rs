@@ -55,8 +55,10 @@ pub(in crate::store) const LIST_OF_QUERY: &str = selecting!("query = $4 AND id <
 pub(in crate::store) const OPEN: &str = selecting!(
     "id IN (SELECT id FROM analytics_runs WHERE tenant = $1 AND ended_at IS NULL ORDER BY id LIMIT $2) ORDER BY id"
 );
-/// The newest first, of the query `$2`.
-pub(in crate::store) const STORED: &str = selecting!("query = $2 AND stored = 1 ORDER BY id DESC LIMIT $3");
+/// The newest first, of the query `$2`; by way of the ids too.
+pub(in crate::store) const STORED: &str = selecting!(
+    "id IN (SELECT id FROM analytics_runs WHERE tenant = $1 AND query = $2 AND stored = 1 ORDER BY id DESC LIMIT $3) ORDER BY id DESC"
+);
 /// Later than `$2`.
 pub(in crate::store) const HOLDS: &str =
     "SELECT holds_until FROM analytics_runs WHERE tenant = $1 AND holds_until > $2 ORDER BY holds_until LIMIT $3";

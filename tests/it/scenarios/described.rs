@@ -139,6 +139,7 @@ async fn a_client_that_knows_the_document_alone_finds_nothing_that_is_not_in_it(
         ("webhooks", vec!["wfm".to_owned()]),
         ("queues", vec!["q_1001".to_owned()]),
         ("skills", vec!["1001".to_owned()]),
+        ("series", vec!["skill:1001:contacts_queued".to_owned(), "adherence".to_owned()]),
         ("state", ["Ready", "Paused", "NotReady"].map(str::to_owned).to_vec()),
         ("verdict", vec!["in".to_owned()]),
         ("status", vec!["confirmed".to_owned()]),

@@ -1,0 +1,166 @@
+//! The rows of a run's result: a page of them, and all of them as CSV.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{OfTenant, find};
+use crate::domain::analytics::ResultRow;
+use crate::domain::analytics_run::AnalyticsRun;
+use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
+use crate::domain::report_run::RunStatus;
+use crate::domain::time::UtcMicros;
+use crate::http::ApiState;
+use crate::http::auth::Caller;
+use crate::http::extract::{Path, Query};
+use crate::http::problem::{Code, Problem};
+use crate::report::sheet::{Cell, Sheet};
+use crate::store::{ROWS_PAGE_LIMIT, Reader};
+
+/// Which rows are wanted.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct RowsQuery {
+    /// Whose.
+    pub(in crate::http) tenant: TenantId,
+    /// The `next` of the page before.
+    #[serde(default)]
+    pub(in crate::http) cursor: u64,
+    /// At most so many.
+    #[serde(default = "usual_rows")]
+    #[param(required = false, minimum = 1, maximum = 2000, default = 500)]
+    pub(in crate::http) limit: u32,
+}
+
+const fn usual_rows() -> u32 {
+    500
+}
+
+/// One row: what a bucket brought for one combination of dimensions.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AnalyticsRowShown {
+    /// Where its bucket begins.
+    pub at: UtcMicros,
+    /// The value of each dimension, in the order of the request; null where the platform has none.
+    pub dimensions: Vec<Option<String>>,
+    /// The value of each metric, in the order of the request; null where the platform has none.
+    pub metrics: Vec<Option<f64>>,
+}
+
+/// A page of rows.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AnalyticsRowsShown {
+    /// By time, then by dimensions.
+    pub rows: Vec<AnalyticsRowShown>,
+    /// The cursor of the next page; null on the last.
+    pub next: Option<u64>,
+}
+
+/// The rows of a run
+#[utoipa::path(
+    get,
+    path = "/api/v1/analytics/runs/{id}/rows",
+    tag = "analytics",
+    operation_id = "read_analytics_rows",
+    params(("id" = AnalyticsRunId, Path, description = "The run."), RowsQuery),
+    responses((status = 200, description = "a page of them", body = AnalyticsRowsShown))
+)]
+pub(in crate::http) async fn rows(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<AnalyticsRunId>,
+    Query(query): Query<RowsQuery>,
+) -> Result<Json<AnalyticsRowsShown>, Problem> {
+    let run = find(&state, &caller, &query.tenant, id).await?;
+    check_rows(&run)?;
+    let limit = query.limit.clamp(1, ROWS_PAGE_LIMIT);
+    let rows = page(&state.reader, &run, query.cursor, limit).await?;
+    let next = (rows.len() == limit as usize).then(|| query.cursor.saturating_add(u64::from(limit)));
+    let view = |row: ResultRow| AnalyticsRowShown {
+        at: row.at,
+        dimensions: row.dimensions.into_iter().map(|value| value.map(|value| value.to_string())).collect(),
+        metrics: row.metrics,
+    };
+    Ok(Json(AnalyticsRowsShown { rows: rows.into_iter().map(view).collect(), next }))
+}
+
+fn check_rows(run: &AnalyticsRun) -> Result<(), Problem> {
+    if run.result.as_ref().is_some_and(|result| result.there) {
+        return Ok(());
+    }
+    let detail = match run.status {
+        RunStatus::Waiting | RunStatus::Running => "the run is not done yet; ask again when its status is done",
+        RunStatus::Done => "the rows have served their time and were let go; run the query again",
+        RunStatus::Failed | RunStatus::Cancelled => "the run came to nothing; its error says why",
+    };
+    Err(Problem::of(Code::NoRows, detail))
+}
+
+async fn page(reader: &Reader, run: &AnalyticsRun, from: u64, limit: u32) -> Result<Vec<ResultRow>, Problem> {
+    let texts = reader.analytics_rows(&run.tenant, run.id, from, limit).await?;
+    let rows: Option<Vec<_>> = texts.iter().map(|text| ResultRow::from_canonical(text)).collect();
+    rows.ok_or_else(|| {
+        tracing::error!(tenant = %run.tenant, run = %run.id, "a stored row of an analytics run cannot be read");
+        Problem::of(Code::StoreUnreadable, "a stored row of the run cannot be read; run the query again")
+    })
+}
+
+/// The rows of a run as CSV
+///
+/// By RFC 4180, with a line of names; what a spreadsheet would take for a formula is neutralised.
+#[utoipa::path(
+    get,
+    path = "/api/v1/analytics/runs/{id}/csv",
+    tag = "analytics",
+    operation_id = "fetch_analytics_csv",
+    params(("id" = AnalyticsRunId, Path, description = "The run."), OfTenant),
+    responses((status = 200, description = "the file", content_type = "text/csv", body = String))
+)]
+pub(in crate::http) async fn csv(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<AnalyticsRunId>,
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Response, Problem> {
+    let run = find(&state, &caller, &tenant, id).await?;
+    check_rows(&run)?;
+    let name = run.query.as_ref().map_or("analytics", AnalyticsQueryId::as_str);
+    let file = format!("attachment; filename=\"{name}-{}-{id}.csv\"", run.tenant);
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
+        (header::CONTENT_DISPOSITION, HeaderValue::try_from(file).unwrap_or(HeaderValue::from_static("attachment"))),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    let body = Body::from_stream(stream::try_unfold((state.reader.clone(), run, Some(0)), next_lines));
+    Ok((headers, body).into_response())
+}
+
+/// What is left of a file: the place of the next row, none at the end.
+type Rest = (Reader, AnalyticsRun, Option<u64>);
+
+/// The lines of the next page; with the names before the first.
+async fn next_lines((reader, run, from): Rest) -> std::io::Result<Option<(Bytes, Rest)>> {
+    let Some(from) = from else { return Ok(None) };
+    let mut sheet = Sheet::default();
+    if from == 0 {
+        let metrics = run.request.metrics.iter().map(|metric| format!("{} {}", metric.aggregation.name(), metric.name));
+        let names = std::iter::once("at".to_owned()).chain(run.request.dimensions.iter().cloned()).chain(metrics);
+        sheet.cells(names.map(|name| Cell::Text(name.into())))?;
+    }
+    let rows = page(&reader, &run, from, ROWS_PAGE_LIMIT).await;
+    let rows = rows.map_err(|problem| std::io::Error::other(problem.detail().to_owned()))?;
+    for row in &rows {
+        let dimensions = row.dimensions.iter().map(|value| Cell::Text(value.as_deref().unwrap_or_default().into()));
+        let metrics = row.metrics.iter().map(|value| Cell::Exact(*value));
+        sheet.cells(std::iter::once(Cell::Text(row.at.to_string().into())).chain(dimensions).chain(metrics))?;
+    }
+    let next = (rows.len() == ROWS_PAGE_LIMIT as usize).then(|| from + u64::from(ROWS_PAGE_LIMIT));
+    Ok(Some((Bytes::from(sheet.finish()?), (reader, run, next))))
+}
