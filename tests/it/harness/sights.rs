@@ -6,7 +6,8 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
-use shiftkeeper::domain::ids::AgentId;
+use shiftkeeper::domain::agent::Source;
+use shiftkeeper::domain::ids::{AgentId, ReasonCode};
 use shiftkeeper::domain::merge::SAME_CHANGE;
 use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
@@ -127,6 +128,7 @@ impl Scenario {
             for view in world.agents {
                 let mut rows = self.history(&reader, &view.id).await;
                 tamper(&mut rows);
+                let rows = without_reasons_alone(rows, &log, &view.id);
                 let done = story(&log, &shown, &view.id, ours(view.state), &self.tenant);
                 reckoned.add(&view.id, &done, &rows, self.late_by());
             }
@@ -314,6 +316,23 @@ fn story(
             within.map(|one| (one.answered, one.read)).max_by_key(|(at, read)| (*read, std::cmp::Reverse(*at)));
     }
     done
+}
+
+/// The rows that are changes of state. A change of ours that the platform accepted while the agent was in its state already brings a reason
+/// alone, of which the simulator's account of states has nothing.
+fn without_reasons_alone(rows: Vec<StoredHistory>, log: &LogPage, agent: &AgentId) -> Vec<StoredHistory> {
+    let accepted = |by: UtcMicros| {
+        let mut ours =
+            log.requests.iter().filter(|entry| entry.method == "POST" && entry.agent.as_ref() == Some(agent));
+        ours.any(|entry| entry.status.is_some_and(|status| status < 300) && entry.at <= by && by <= entry.at + ABOUT)
+    };
+    let mut before: Option<(AgentState, Option<ReasonCode>)> = None;
+    let changes_state = |StoredHistory { row, .. }: &StoredHistory| {
+        let same = before.replace((row.state.clone(), row.reason.clone())).filter(|(state, _)| *state == row.state);
+        let other_reason = same.is_some_and(|(_, reason)| row.reason.is_some() && reason != row.reason);
+        !(other_reason && row.source == Source::Post && row.transition.is_some() && accepted(row.entered_at))
+    };
+    rows.into_iter().filter(changes_state).collect()
 }
 
 /// Why a change need not be in history; none where it must be.
