@@ -98,6 +98,10 @@ pub enum Wiped {
     ChangeSetAgents,
     /// Reports that were asked for.
     ReportRuns,
+    /// Analytics queries that were asked.
+    AnalyticsRuns,
+    /// Rows of their results.
+    AnalyticsRows,
     /// What people were told of jobs.
     Jobs,
     /// Runs of jobs.
@@ -120,7 +124,7 @@ pub enum Wiped {
 
 impl Wiped {
     /// All of them, in the order in which they are to be wiped: what tells that a text is about one agent alone comes after that text.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Exceptions,
         Self::ChangeSets,
         Self::ChangeSetAgents,
@@ -128,6 +132,8 @@ impl Wiped {
         Self::Calls,
         Self::Findings,
         Self::ReportRuns,
+        Self::AnalyticsRuns,
+        Self::AnalyticsRows,
         Self::Jobs,
         Self::JobRuns,
         Self::RuleEditions,

@@ -58,8 +58,23 @@ const NOBODY: [&str; 20] = [
 ];
 
 /// Columns that hold words of ours, of the platform or of the configuration, or the ids of what is no agent.
-const NO_WORDS: [&str; 71] = [
+const NO_WORDS: [&str; 85] = [
     "agent_counters.local_day",
+    "analytics_rows.run",
+    "analytics_runs.query",
+    "analytics_runs.asked_by",
+    "analytics_runs.job",
+    "analytics_runs.status",
+    "analytics_runs.sha256",
+    "analytics_runs.failure",
+    // A watched series is of a skill, a queue, a team or everyone.
+    "anomalies.series",
+    "anomalies.source",
+    "anomalies.kind",
+    "anomalies.baseline",
+    "anomalies.value",
+    "anomalies.expected",
+    "anomalies.score",
     "adherence_days.basis",
     "adherence_days.day",
     "adherence_days.sums",
@@ -165,8 +180,11 @@ fn shaped() -> BTreeMap<&'static str, String> {
         ("transitions.standing", json!({"Failed": {"error": format!("POST /users/{ID}/state: 404")}}).to_string()),
         ("events.body", json!({"data": {"userId": ID, "detail": format!("{NAME} ({ID})")}, "event": "X"}).to_string()),
         ("report_runs.request", json!({"filters": {"agents": [ID, OTHER]}}).to_string()),
+        ("analytics_runs.request", json!({"filter": {"field": "agent.id", "value": ID}, "name": NAME}).to_string()),
+        ("analytics_runs.parts", json!([{"failure": format!("{ID} is no dimension")}]).to_string()),
+        ("analytics_rows.body", json!({"dimensions": [ID, NAME], "metrics": [1.5]}).to_string()),
         ("rule_versions.body", json!({"id": "r", "then": {"tell": NAME}}).to_string()),
-        ("idempotency_keys.answer", json!({"agent": ID, "at": "2026-10-26T08:00:00Z"}).to_string()),
+        ("idempotency_keys.answer", json!({"agents": [{"agent": ID, "note": NOTE}], "reason": NOTE}).to_string()),
     ])
 }
 

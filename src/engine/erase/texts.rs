@@ -7,6 +7,9 @@ use serde_json::Value;
 use crate::domain::erasure::{ERASED, Wiper};
 use crate::store::{Wiped, WipedRow};
 
+/// Where answers have what people typed.
+const TYPED: [&str; 5] = ["note", "below_floor", "reason", "why", "ended_why"];
+
 /// The row as it is to be; `None` where it stays as it is.
 pub(super) fn cleaned(wiper: &Wiper, table: Wiped, row: &WipedRow) -> Option<WipedRow> {
     if !row.hit {
@@ -22,7 +25,9 @@ pub(super) fn cleaned(wiper: &Wiper, table: Wiped, row: &WipedRow) -> Option<Wip
         Wiped::Transitions if is_theirs => [json(one), None, Some(Value::Null.to_string())],
         Wiped::Transitions => [json(one), plain(two), json(three)],
         Wiped::ReportRuns => [json(one), plain(two), None],
-        Wiped::ChangeSets | Wiped::RuleVersions | Wiped::Answers | Wiped::Events => [json(one), None, None],
+        Wiped::AnalyticsRuns => [json(one), plain(two), json(three)],
+        Wiped::Answers => [json(one).map(|answer| without_typed(&answer)), None, None],
+        Wiped::ChangeSets | Wiped::RuleVersions | Wiped::Events | Wiped::AnalyticsRows => [json(one), None, None],
         Wiped::Calls
         | Wiped::Findings
         | Wiped::Exceptions
@@ -36,6 +41,29 @@ pub(super) fn cleaned(wiper: &Wiper, table: Wiped, row: &WipedRow) -> Option<Wip
     };
     let cleaned = WipedRow { key: row.key.clone(), hit: true, agent, texts };
     (cleaned != *row).then_some(cleaned)
+}
+
+/// An answer that names the agent, without what people typed wherever it stands.
+fn without_typed(answer: &str) -> String {
+    let Ok(mut value) = serde_json::from_str(answer) else { return ERASED.to_owned() };
+    forget_typed(&mut value);
+    // A value that was read can be written.
+    serde_json::to_string(&value).unwrap_or_default()
+}
+
+fn forget_typed(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if TYPED.contains(&name.as_str()) => ERASED.clone_into(text),
+                    value => forget_typed(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_typed),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The body of a bulk change without the words that people typed.

@@ -206,6 +206,10 @@ pub(in crate::store) const CHANGE_SETS: &str =
     one_key!("change_sets", "id", "CAST(NULL AS TEXT)", "body", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
 pub(in crate::store) const REPORT_RUNS: &str =
     one_key!("report_runs", "id", "CAST(NULL AS TEXT)", "request", "error", "CAST(NULL AS TEXT)");
+pub(in crate::store) const ANALYTICS_RUNS: &str =
+    one_key!("analytics_runs", "id", "CAST(NULL AS TEXT)", "request", "error", "parts");
+pub(in crate::store) const ANALYTICS_ROWS: &str =
+    two_keys!("analytics_rows", "run", "place", "CAST(NULL AS TEXT)", "body", "CAST(NULL AS TEXT)");
 pub(in crate::store) const JOBS: &str =
     one_key!("jobs", "job", "CAST(NULL AS TEXT)", "told", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
 pub(in crate::store) const SCHEDULE_VERSIONS: &str =
@@ -260,6 +264,16 @@ pub(in crate::store) const WIPE_REPORT_RUNS: ManyRows = ManyRows {
     head: "UPDATE report_runs SET request = v.column4, error = v.column5 FROM (VALUES",
     width: 6,
     tail: ") AS v WHERE report_runs.tenant = v.column1 AND report_runs.id = v.column2",
+};
+pub(in crate::store) const WIPE_ANALYTICS_RUNS: ManyRows = ManyRows {
+    head: "UPDATE analytics_runs SET request = v.column4, error = v.column5, parts = v.column6 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE analytics_runs.tenant = v.column1 AND analytics_runs.id = v.column2",
+};
+pub(in crate::store) const WIPE_ANALYTICS_ROWS: ManyRows = ManyRows {
+    head: "UPDATE analytics_rows SET body = v.column5 FROM (VALUES",
+    width: 7,
+    tail: ") AS v WHERE analytics_rows.tenant = v.column1 AND analytics_rows.run = v.column2 AND analytics_rows.place = v.column3",
 };
 pub(in crate::store) const WIPE_JOBS: ManyRows = ManyRows {
     head: "UPDATE jobs SET told = v.column4 FROM (VALUES",
@@ -367,6 +381,8 @@ impl Wiped {
             Self::ChangeSets => (CHANGE_SETS, &WIPE_CHANGE_SETS),
             Self::ChangeSetAgents => (CHANGE_SET_AGENTS, &WIPE_CHANGE_SET_AGENTS),
             Self::ReportRuns => (REPORT_RUNS, &WIPE_REPORT_RUNS),
+            Self::AnalyticsRuns => (ANALYTICS_RUNS, &WIPE_ANALYTICS_RUNS),
+            Self::AnalyticsRows => (ANALYTICS_ROWS, &WIPE_ANALYTICS_ROWS),
             Self::Jobs => (JOBS, &WIPE_JOBS),
             Self::JobRuns => (JOB_RUNS, &WIPE_JOB_RUNS),
             Self::RuleEditions => (RULE_EDITIONS, &WIPE_RULE_EDITIONS),
@@ -382,7 +398,9 @@ impl Wiped {
     pub(super) const fn key(self) -> &'static [Kind] {
         match self {
             Self::ScheduleVersions | Self::Events => &[Number],
-            Self::ChangeSetAgents | Self::JobRuns | Self::RuleEditions | Self::Deliveries => &[Text, Number],
+            Self::ChangeSetAgents | Self::AnalyticsRows | Self::JobRuns | Self::RuleEditions | Self::Deliveries => {
+                &[Text, Number]
+            }
             Self::RuleVersions | Self::Answers => &[Text, Text],
             Self::DeliveryAttempts => &[Text, Number, Number],
             Self::Transitions
@@ -391,6 +409,7 @@ impl Wiped {
             | Self::Exceptions
             | Self::ChangeSets
             | Self::ReportRuns
+            | Self::AnalyticsRuns
             | Self::Jobs => &[Text],
         }
     }
