@@ -23,9 +23,8 @@ pub(super) fn cleaned(wiper: &Wiper, table: Wiped, row: &WipedRow) -> Option<Wip
     let texts = match table {
         // The facts that an agent's change was made for may hold words about the agent.
         Wiped::Transitions if is_theirs => [json(one), None, Some(Value::Null.to_string())],
-        Wiped::Transitions => [json(one), plain(two), json(three)],
+        Wiped::Transitions | Wiped::AnalyticsRuns => [json(one), plain(two), json(three)],
         Wiped::ReportRuns => [json(one), plain(two), None],
-        Wiped::AnalyticsRuns => [json(one), plain(two), json(three)],
         Wiped::Answers => [json(one).map(|answer| without_typed(&answer)), None, None],
         Wiped::ChangeSets | Wiped::RuleVersions | Wiped::Events | Wiped::AnalyticsRows => [json(one), None, None],
         Wiped::Calls

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -36,9 +37,10 @@ fn named_schedule() -> String {
 }
 
 async fn post(scenario: &Scenario, path: &str, mut body: Value) -> (StatusCode, Value) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
     body["tenant"] = json!(scenario.tenant);
     // A key is the client's own text: no agent's id belongs into it.
-    let key = format!("key-{}", uuid::Uuid::new_v4());
+    let key = format!("key-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let request = scenario.request(Method::POST, path).header("Idempotency-Key", key);
     answer(request.json(&body)).await
 }
