@@ -2,7 +2,7 @@
 //! with their ends.
 //!
 //! The store is the queue and the count, so that both hold over restarts: a run that was under way at a kill is taken up again by the
-//! platform's id of its query. Every change of a run goes through [`Analytics::change`], which looks at the row first: one that has
+//! platform's id of its query. Every change of a run goes through `change`, which looks at the row first: one that has
 //! ended stays as it is, whoever comes second. Rows of a result are stored in slices that nobody sees before the run says that they
 //! are there. What may be asked and how answers must hold together is `domain::analytics`'s business.
 
