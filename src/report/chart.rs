@@ -140,7 +140,8 @@ impl Points {
     fn lines(&self, section: &Section, top: f64) -> Drawing {
         let spaces = as_float(self.labels.len().saturating_sub(1).max(1));
         let x = |place: usize| LEFT + as_float(place) / spaces * (WIDTH - LEFT - RIGHT);
-        let y = |height: f64| TOP + (1.0 - height / top) * (HEIGHT - TOP - BOTTOM);
+        let step = round_step(top);
+        let y = |height: f64| TOP + (1.0 - height / (4.0 * step)) * (HEIGHT - TOP - BOTTOM);
         let titles = self.chart.values.iter().map(|column| section.columns[*column].title);
         let lines = (1..)
             .zip(titles)
@@ -151,8 +152,9 @@ impl Points {
                 stretches: stretches(values, x, y),
             })
             .collect();
-        let upright =
-            [0.0, 0.25, 0.5, 0.75, 1.0].map(|part| Tick { at: y(top * part), text: axis_number(top * part) }).to_vec();
+        let upright = [0.0, 1.0, 2.0, 3.0, 4.0]
+            .map(|steps| Tick { at: y(step * steps), text: axis_number(step * steps) })
+            .to_vec();
         let last = self.labels.len() - 1;
         let mut places = vec![0, last / 2, last];
         places.dedup();
@@ -180,6 +182,13 @@ fn stretches(values: &[Option<(f64, String)>], x: impl Fn(usize) -> f64, y: impl
         goes_on = true;
     }
     all
+}
+
+/// The least of 1, 2, 2.5, 5 times a power of ten of which four reach the top.
+fn round_step(top: f64) -> f64 {
+    let ten = 10_f64.powf((top / 4.0).log10().floor());
+    let steps = [1.0, 2.0, 2.5, 5.0].map(|part| part * ten);
+    steps.into_iter().find(|step| step * 4.0 >= top).unwrap_or(10.0 * ten)
 }
 
 /// Few digits: an axis is read at a glance.
@@ -241,6 +250,30 @@ mod tests {
         assert_eq!(bars[0].value, "50.0 %");
         let lines = drawn(ChartKind::Line, &[Some(1.0), Some(0.0), None, Some(0.5)]).expect("a picture");
         assert_eq!(lines.lines[0].stretches, ["60.0,10.0 276.7,210.0", "710.0,110.0"]);
+    }
+
+    #[test]
+    fn an_axis_has_round_numbers_that_hold_all_there_is() {
+        for (top, step) in [
+            (5.67, 2.0),
+            (4.0, 1.0),
+            (4.01, 2.0),
+            (9.0, 2.5),
+            (100.0, 25.0),
+            (81.0, 25.0),
+            (0.3, 0.1),
+            (2001.0, 1000.0),
+        ] {
+            let found = round_step(top);
+            assert!((found / step - 1.0).abs() < 1e-9, "{top}: {found}");
+        }
+        let texts: Vec<_> = drawn(ChartKind::Line, &[Some(5.67)])
+            .expect("a picture")
+            .upright
+            .into_iter()
+            .map(|tick| tick.text)
+            .collect();
+        assert_eq!(texts, ["0", "2.00", "4.00", "6.00", "8.00"]);
     }
 
     #[test]

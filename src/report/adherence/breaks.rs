@@ -68,19 +68,17 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
     let source = Source::read(request, reader).await?;
     let mut outcomes = Outcomes::new();
     sink.section(&BREAKS)?;
-    for agent in &source.agents {
-        source
-            .each_stretch(agent, |stretch, ledger| {
-                for taken in ledger.breaks(stretch) {
-                    let (breaks, interrupted) = outcomes.entry(taken.outcome.name()).or_default();
-                    *breaks += 1;
-                    *interrupted += i64::from(taken.is_interrupted());
-                    sink.row(&row(agent, &taken))?;
-                }
-                Ok(())
-            })
-            .await?;
-    }
+    source
+        .each_stretch(|agent, stretch, ledger| {
+            for taken in ledger.breaks(stretch) {
+                let (breaks, interrupted) = outcomes.entry(taken.outcome.name()).or_default();
+                *breaks += 1;
+                *interrupted += i64::from(taken.is_interrupted());
+                sink.row(&row(agent, &taken))?;
+            }
+            Ok(())
+        })
+        .await?;
     sink.end()?;
     sink.section(&OUTCOMES)?;
     for outcome in BreakOutcome::ALL.map(BreakOutcome::name) {

@@ -60,19 +60,17 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
     let source = Source::read(request, reader).await?;
     let mut verdicts: BTreeMap<Verdict, (i64, i64)> = BTreeMap::new();
     sink.section(&SEGMENTS)?;
-    for agent in &source.agents {
-        source
-            .each_stretch(agent, |stretch, ledger| {
-                for piece in ledger.segments(stretch) {
-                    let (micros, segments) = verdicts.entry(piece.verdict).or_default();
-                    *micros += Cell::micros(piece.micros()).whole();
-                    *segments += 1;
-                    sink.row(&row(agent, &piece))?;
-                }
-                Ok(())
-            })
-            .await?;
-    }
+    source
+        .each_stretch(|agent, stretch, ledger| {
+            for piece in ledger.segments(stretch) {
+                let (micros, segments) = verdicts.entry(piece.verdict).or_default();
+                *micros += Cell::micros(piece.micros()).whole();
+                *segments += 1;
+                sink.row(&row(agent, &piece))?;
+            }
+            Ok(())
+        })
+        .await?;
     sink.end()?;
     sink.section(&VERDICTS)?;
     for verdict in Verdict::ALL {

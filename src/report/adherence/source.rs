@@ -1,7 +1,9 @@
 //! What reports of adherence read: the agents that are meant, their days, and the facts behind them, agent by agent.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
@@ -25,6 +27,9 @@ const MOST_DAYS: i64 = 400;
 
 /// Days of an agent whose facts are read in one go.
 const DAYS_AT_ONCE: usize = 31;
+
+/// Stretches that are read while one is looked at. Each takes a reader, and others want some too.
+const READ_AHEAD: usize = 2;
 
 /// Agents whose stored days are read in one go.
 const AGENTS_AT_ONCE: u32 = 64;
@@ -88,17 +93,25 @@ impl<'a> Source<'a> {
         days_touching(self.span, &zone).into_iter().map(part).collect()
     }
 
-    /// Cuts an agent's span into stretches of some weeks, by local days, and shows each as a ledger. Nothing of one stretch is held beside
-    /// the next.
+    /// Cuts every agent's span into stretches of some weeks, by local days, and shows each as a ledger, by agent and instant. While one
+    /// is looked at, the next two are read.
     pub(super) async fn each_stretch(
         &self,
-        agent: &Agent,
-        mut look: impl FnMut(Span, &Ledger<'_>) -> Result<(), ReportError>,
+        mut look: impl FnMut(&Agent, Span, &Ledger<'_>) -> Result<(), ReportError>,
     ) -> Result<(), ReportError> {
-        for run in self.parts(agent).chunks(DAYS_AT_ONCE) {
-            let span = (run[0].span.0, run[run.len() - 1].span.1);
-            let facts = self.facts(agent, span).await?;
-            look(span, &Ledger::new(facts.course(&self.ground.settings), span))?;
+        let mut stretches = Vec::new();
+        for (index, agent) in self.agents.iter().enumerate() {
+            let runs = self.parts(agent);
+            let runs = runs.chunks(DAYS_AT_ONCE).map(|run| (run[0].span.0, run[run.len() - 1].span.1));
+            stretches.extend(runs.map(|span| (index, span)));
+        }
+        let read = stream::iter(stretches).map(|(index, span)| async move {
+            let agent = &self.agents[index];
+            self.facts(agent, span).await.map(|facts| (agent, span, facts))
+        });
+        let mut read = pin!(read.buffered(READ_AHEAD));
+        while let Some((agent, span, facts)) = read.try_next().await? {
+            look(agent, span, &Ledger::new(facts.course(&self.ground.settings), span))?;
         }
         Ok(())
     }

@@ -4,13 +4,14 @@ use jiff::civil::Date;
 
 use super::schedules::import;
 use super::{
-    AdherenceChange, AdherenceDay, Commit, HistoryWrite, Place, SightSpan, Store, acme, agent_write, at,
+    AdherenceChange, AdherenceDay, Commit, HistoryRow, HistoryWrite, Place, SightSpan, Store, acme, agent_write, at,
     on_each_engine, row, uuid,
 };
 use crate::domain::adherence::AdherenceSettings;
+use crate::domain::adherence::course::Stay;
 use crate::domain::adherence::sums::{Counts, Sums};
 use crate::domain::exception::{Ended, Exception, Whom};
-use crate::domain::ids::ExceptionId;
+use crate::domain::ids::{ExceptionId, ReasonCode};
 use crate::domain::state::AgentState;
 
 on_each_engine!(
@@ -18,6 +19,7 @@ on_each_engine!(
     what_came_between_reading_and_storing_marks_as_well,
     days_are_read_by_agent_and_day,
     sights_are_read_with_those_around_a_span,
+    what_an_agent_was_in_is_read_whatever_its_names_are,
 );
 
 const DAY: Date = Date::constant(2026, 11, 2);
@@ -193,4 +195,38 @@ async fn sights_are_read_with_those_around_a_span(place: Place) {
     assert_eq!(read(65, 99).await, [(at(60), at(80))]);
     assert_eq!(store.reader().last_sight(&acme()).await.expect("reads"), Some((at(60), at(80))));
     assert_eq!(store.reader().last_sight(&"other".into()).await.expect("reads"), None);
+}
+
+async fn what_an_agent_was_in_is_read_whatever_its_names_are(place: Place) {
+    let store = place.open().await;
+    let rows = [
+        (10, AgentState::Ready, None),
+        (30, AgentState::Unknown("a 12 b; 'ü'\n".into()), Some("")),
+        (20, AgentState::NotReady, Some("7 8 9 10 <ß> ")),
+        (40, AgentState::Unknown(" ".into()), Some("20 30 5  Ready")),
+        (50, AgentState::Unknown(String::new().into()), None),
+    ];
+    let history = rows.iter().map(|(second, state, reason)| {
+        HistoryWrite::Enter(HistoryRow { reason: reason.map(ReasonCode::new), ..row("a", *second, state.clone()) })
+    });
+    let commit = Commit { agents: vec![agent_write("a", 1)], history: history.collect(), ..Commit::default() };
+    store.writer().commit(commit).await.expect("commits");
+    let sights = vec![SightSpan { tenant: acme(), starts_at: at(0), ends_at: at(70) }];
+    let adherence = AdherenceChange { sights, ..AdherenceChange::default() };
+    store.writer().commit(Commit { adherence, ..Commit::default() }).await.expect("commits");
+
+    let read = async |agent: &str, from, to| {
+        let span = (at(from), at(to));
+        let ground = store.reader().adherence_ground(&acme(), span).await.expect("reads");
+        store.reader().agent_facts(&ground, &agent.into(), None, span).await.expect("reads").stays
+    };
+    let stay = |index: usize, end| {
+        let (start, state, reason) = &rows[index];
+        Stay { state: state.clone(), reason: reason.map(ReasonCode::new), start: at(*start), end: at(end) }
+    };
+    let all = [stay(0, 20), stay(2, 30), stay(1, 40), stay(3, 50), stay(4, 70)];
+    assert_eq!(read("a", 0, 100).await, all);
+    assert_eq!(read("a", 35, 45).await, all[2..4], "with what was in force when the span began");
+    assert_eq!(read("a", 0, 10).await, []);
+    assert_eq!(read("b", 0, 100).await, []);
 }

@@ -29,10 +29,13 @@ pub(in crate::store) const SIGHTS: &str = "SELECT tenant, starts_at, ends_at FRO
 pub(in crate::store) const LAST_SIGHT: &str =
     "SELECT tenant, starts_at, ends_at FROM sight_spans WHERE tenant = $1 ORDER BY starts_at DESC LIMIT 1";
 pub(in crate::store) const BASIS: &str = "SELECT tenant, settings FROM adherence_basis WHERE tenant = $1";
-/// What an agent was in from `$3` to `$4`, and what was in force at `$3`.
-pub(in crate::store) const STAYS: &str = "SELECT tenant, agent, entered_at, left_at, state, reason FROM state_history WHERE tenant = $1 \
+/// What an agent was in from `$3` to `$4`, and what was in force at `$3`, strung together: a row for each takes many times as long.
+/// Of each `entered left bytes-of-state bytes-of-reason `, then the two texts, which may hold anything.
+pub(in crate::store) const STAYS: &str = "SELECT string_agg(CAST(entered_at AS TEXT) || ' ' || COALESCE(CAST(left_at AS TEXT), '') || ' ' \
+     || CAST(octet_length(state) AS TEXT) || ' ' || COALESCE(CAST(octet_length(reason) AS TEXT), '') || ' ' || state || COALESCE(reason, ''), '') \
+     AS stays FROM state_history WHERE tenant = $1 \
      AND agent = $2 AND entered_at < $4 AND entered_at >= COALESCE((SELECT MAX(p.entered_at) FROM state_history p \
-     WHERE p.tenant = $1 AND p.agent = $2 AND p.entered_at <= $3), $3) ORDER BY entered_at";
+     WHERE p.tenant = $1 AND p.agent = $2 AND p.entered_at <= $3), $3)";
 pub(in crate::store) const FIRST_ENTERED: &str =
     "SELECT MIN(entered_at) AS entered_at FROM state_history WHERE tenant = $1 AND agent = $2";
 /// The days of an agent that are not stale, from `$3` to `$4`, strung together: a row for each day would cost many times that. `$2` the
@@ -147,11 +150,12 @@ impl Reader {
         let (from, to) = hull(&facts.course(&ground.settings), span);
         let mut values = Values::default();
         values.text(ground.tenant.as_str()).text(agent.as_str()).int(from.as_micros()).int(to.as_micros());
-        self.each(STAYS, values, |row| {
-            facts.stays.push(stay(row)?);
-            Ok(())
-        })
-        .await?;
+        if let Some(row) = self.optional(STAYS, values).await? {
+            let cells = Cells::of("state_history", &row);
+            let stays = stays(cells.text_or_null("stays")?.unwrap_or_default());
+            facts.stays =
+                stays.ok_or_else(|| cells.bad("stays", Arc::from(Box::from("not stays with their lengths"))))?;
+        }
         sight::cut(&mut facts.stays, &ground.sights, ground.last_sight);
         Ok(facts)
     }
@@ -223,15 +227,38 @@ fn sight_span(row: &AnyRow) -> Result<Span, ReadError> {
     Ok((cells.instant("starts_at")?, cells.instant("ends_at")?))
 }
 
-/// The one that goes on ends with the last sight, which [`sight::cut`] knows.
-fn stay(row: &AnyRow) -> Result<Stay, ReadError> {
-    let cells = Cells::of("state_history", row);
-    Ok(Stay {
-        state: AgentState::stored(cells.text("state")?),
-        reason: cells.text_or_null("reason")?.map(ReasonCode::new),
-        start: cells.instant("entered_at")?,
-        end: cells.instant_or_null("left_at")?.unwrap_or(UtcMicros::MAX),
-    })
+/// By the instant they began.
+fn stays(mut text: &str) -> Option<Vec<Stay>> {
+    let mut stays = Vec::new();
+    while !text.is_empty() {
+        let (stay, rest) = stay(text)?;
+        stays.push(stay);
+        text = rest;
+    }
+    stays.sort_by_key(|stay| stay.start);
+    Some(stays)
+}
+
+/// The first of some, and the others. The one that goes on ends with the last sight, which [`sight::cut`] knows.
+fn stay(text: &str) -> Option<(Stay, &str)> {
+    let (start, rest) = text.split_once(' ')?;
+    let (end, rest) = rest.split_once(' ')?;
+    let (state, rest) = rest.split_once(' ')?;
+    let (reason, rest) = rest.split_once(' ')?;
+    let (state, rest) = rest.split_at_checked(state.parse().ok()?)?;
+    let (reason, rest) = match reason {
+        "" => (None, rest),
+        bytes => {
+            let (reason, rest) = rest.split_at_checked(bytes.parse().ok()?)?;
+            (Some(ReasonCode::new(reason)), rest)
+        }
+    };
+    let end = if end.is_empty() { UtcMicros::MAX } else { micros(end)? };
+    Some((Stay { state: AgentState::stored(state), reason, start: micros(start)?, end }, rest))
+}
+
+fn micros(text: &str) -> Option<UtcMicros> {
+    text.parse().ok().map(UtcMicros::from_micros)
 }
 
 fn packed_day(line: &str) -> Option<PackedDay> {
