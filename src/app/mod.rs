@@ -429,6 +429,7 @@ impl Parts {
             outbox: self.outbox.clone(),
             jobs,
             live: self.live.clone(),
+            analytics: self.analytics.clone(),
             reloads,
             clock: self.clock.clone(),
             started_at: self.clock.now(),

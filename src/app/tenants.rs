@@ -227,8 +227,11 @@ impl Tenancy {
         spawn.worker("keeper", move |soft| keeper::run(parts.clone(), soft));
         spawn.worker("feed", move |soft| feed::run(feed_link.clone(), feed_settings.clone(), soft));
         spawn.worker("figures", move |soft| figures::run(figures_link.clone(), figures_settings.clone(), soft));
+        let news = desk.clone();
         spawn.worker("analytics", move |soft| analytics::run(analytics_link.clone(), desk.clone(), soft));
-        spawn.worker("anomalies", move |soft| anomalies::run(watch_link.clone(), watch_settings.clone(), soft));
+        spawn.worker("anomalies", move |soft| {
+            anomalies::run(watch_link.clone(), watch_settings.clone(), news.clone(), soft)
+        });
         spawn.worker("adherence days", move |soft| adherence_days::run(days.clone(), days_settings.clone(), soft));
         spawn.worker("erasures", move |soft| erase::run(erasures.clone(), soft));
         spawn.worker("sight", move |soft| sight::run(link.clone(), settings.clone(), roster.clone(), soft));

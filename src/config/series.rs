@@ -1,20 +1,33 @@
 //! `[[tenants.series]]`: the series that the daemon watches for anomalies.
 
+use super::analytics::AnalyticsQuery;
 use super::complaint::Fault;
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
 use crate::domain::anomaly::Watched;
 use crate::domain::ids::{QueueId, SeriesId, SkillId};
+use crate::domain::series::aggregated::{Aggregated, Results};
 use crate::domain::series::{Bucket, Source, Whom};
 use crate::domain::trend::{THRESHOLD, WINDOW};
 
 /// Series of one tenant: each is read whole at the end of each of its quarters or days.
 const MOST: usize = 20;
 
-/// What the tenant reads figures of.
+/// What the tenant reads figures of, and asks for.
 pub(super) struct Known<'a> {
     pub(super) skills: &'a [SkillId],
     pub(super) queues: &'a [QueueId],
+    pub(super) queries: &'a [AnalyticsQuery],
+}
+
+impl Known<'_> {
+    /// The query of the configuration that a series is of.
+    fn query(&self, of: &Source) -> Option<&AnalyticsQuery> {
+        match &of.aggregated()?.of {
+            Results::Query(id) => self.queries.iter().find(|query| query.standing.id == *id),
+            Results::Run(_) => None,
+        }
+    }
 }
 
 pub(super) fn read(section: &mut Section<'_, '_>, known: &Known<'_>) -> Vec<Watched> {
@@ -34,7 +47,8 @@ fn read_one(section: &mut Section<'_, '_>, known: &Known<'_>) -> Option<Watched>
         reloads(
             "of",
             "What is watched: skill:ID:FIGURE or queue:ID:FIGURE, by the quarter of an hour; adherence or not-ready, by the day, or with \
-             -15m behind it by the quarter of an hour; of everyone, or with :team:NAME behind that.",
+             -15m behind it by the quarter of an hour; of everyone, or with :team:NAME behind that; analytics:QUERY:METRIC, by the \
+             buckets of one of the tenant's [[tenants.analytics]], with :DIMENSION=VALUE behind that for one group.",
         ),
         &source(),
     );
@@ -56,10 +70,19 @@ fn read_one(section: &mut Section<'_, '_>, known: &Known<'_>) -> Option<Watched>
         &kind::boolean(),
         true,
     );
-    let zone =
-        section.value(reloads("zone", "The zone of its days, weekdays and hours."), &kind::zone(), "UTC".to_owned());
+    let zone = section.optional(
+        reloads(
+            "zone",
+            "The zone of its days, weekdays and hours; UTC without it, and of an analytics query the query's.",
+        ),
+        &kind::zone(),
+    );
     let of = of?;
     check(section, &of, known);
+    let zone = match (of.aggregated(), zone) {
+        (None, zone) => zone.unwrap_or_else(|| "UTC".to_owned()),
+        (Some(aggregated), zone) => zone_of_query(section, aggregated, known.query(&of), zone),
+    };
     Some(Watched { id: id?, of, window, threshold_hundredths: threshold, seasonal, zone })
 }
 
@@ -67,7 +90,9 @@ fn check(section: &mut Section<'_, '_>, of: &Source, known: &Known<'_>) {
     let unread = match of {
         Source::Skill(id, _) if !known.skills.contains(id) => Some(("skills", id.to_string())),
         Source::Queue(id, _) if !known.queues.contains(id) => Some(("queues", id.to_string())),
-        Source::Skill(..) | Source::Queue(..) | Source::Adherence(..) | Source::NotReady(..) => None,
+        Source::Skill(..) | Source::Queue(..) | Source::Adherence(..) | Source::NotReady(..) | Source::Analytics(_) => {
+            None
+        }
     };
     if let Some((list, id)) = unread {
         section.warn("of", &format!("the tenant's `{list}` do not list {id}, so nothing is known of its figures"));
@@ -77,11 +102,41 @@ fn check(section: &mut Section<'_, '_>, of: &Source, known: &Known<'_>) {
             .advise("watch a team; `report trend` looks at an agent's time when it is asked to");
         section.complain("of", fault);
     }
-    if of.bucket() == Bucket::Quarter && of.whom() == Some(&Whom::Everyone) {
+    if of.bucket() == Some(Bucket::Quarter) && of.whom() == Some(&Whom::Everyone) {
         let fault =
             Fault::new("watches quarters of an hour of everyone").advise("name a team, or watch days (without -15m)");
         section.complain("of", fault);
     }
+}
+
+/// Holds a series of analytics to the query that it is of; gives the zone that it goes by.
+fn zone_of_query(
+    section: &mut Section<'_, '_>,
+    of: &Aggregated,
+    query: Option<&AnalyticsQuery>,
+    named: Option<String>,
+) -> String {
+    let Some(query) = query.map(|query| &query.standing.query) else {
+        let fault = Fault::new("is of no query of this tenant's [[tenants.analytics]]");
+        section.complain("of", fault.advise("name one of them, as in analytics:QUERY:METRIC"));
+        return named.unwrap_or_else(|| "UTC".to_owned());
+    };
+    if let Err(why) = of.pick(&query.metrics, &query.dimensions) {
+        section.complain("of", Fault::new(format!("does not fit its query: {why}")));
+    }
+    // Whoever is erased must not live on as the name of a series.
+    let of_agents =
+        of.group.iter().find(|(name, _)| ["agent", "user"].iter().any(|word| name.to_lowercase().contains(word)));
+    if let Some((name, _)) = of_agents {
+        let fault = Fault::new(format!("watches one {name}"))
+            .advise("watch a group; `report trend` looks at one when it is asked to");
+        section.complain("of", fault);
+    }
+    if named.is_some_and(|named| named != query.zone_name()) {
+        let fault = Fault::new(format!("is not {}, the zone of its query", query.zone_name()));
+        section.complain("zone", fault.advise("leave it out"));
+    }
+    query.zone_name().to_owned()
 }
 
 fn source() -> Kind<Source> {

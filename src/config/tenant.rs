@@ -304,7 +304,8 @@ impl Tenant {
         let automation = section.table("automation", Automation::read);
         let thresholds = section.table("thresholds", thresholds::read);
         let analytics = analytics::read(section);
-        let series = series::read(section, &series::Known { skills: &scope.skills, queues: &scope.queues });
+        let known = series::Known { skills: &scope.skills, queues: &scope.queues, queries: &analytics };
+        let series = series::read(section, &known);
         Some(Self {
             id: identity.id?,
             dialect,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use bucket::Bucket;
 pub use fault::{ResultFault, ResultFaultKind};
-pub use joined::{PartResult, QueryResult, Series, completeness_ppm, join};
+pub use joined::{PartResult, QueryResult, completeness_ppm, join};
 pub use query::{Aggregation, AggregationQuery, EqualsFilter, MetricAsk, QueryFault, QuerySpan};
 pub use reading::{PartReader, Reading};
 pub use row::{ResultPage, ResultRow, digest_of};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ids::{AnomalyId, SeriesId, TenantId};
-use super::series::Source;
+use super::series::{Bucket, Source};
 use super::time::UtcMicros;
 use super::trend::{Anomaly, AnomalyKind, Baseline, TrendPoint, TrendSettings, mean};
 
@@ -101,10 +101,10 @@ impl Step {
     }
 }
 
-/// Follows a watched series over the points that come after `judged_through`, the last that was judged. `points` are all that the judging
-/// looks at, in order; `now` is when it is judged; `id` gives the ids of new ones.
+/// Follows a watched series, whose values are of such a bucket each, over the points that come after `judged_through`, the last that was
+/// judged. `points` are all that the judging looks at, in order; `now` is when it is judged; `id` gives the ids of new ones.
 pub fn follow(
-    (tenant, watched): (&TenantId, &Watched),
+    (tenant, watched, bucket): (&TenantId, &Watched, Bucket),
     open: Option<AnomalyRecord>,
     points: &[TrendPoint],
     judged_through: UtcMicros,
@@ -144,7 +144,7 @@ pub fn follow(
         steps.push(Step::Begins(record.clone()));
         open = Some(record);
     }
-    if let Some(record) = open.filter(|open| is_quiet(watched, open, points, now)) {
+    if let Some(record) = open.filter(|open| is_quiet(bucket, open, points, now)) {
         steps.push(Step::Ends(AnomalyRecord { ended_at: Some(now), ..record }));
     }
     steps
@@ -159,9 +159,9 @@ fn expected(before: &[TrendPoint], point: &TrendPoint, odd: Anomaly, window: usi
 }
 
 /// No value has come for so long that what was odd last says nothing of now.
-fn is_quiet(watched: &Watched, open: &AnomalyRecord, points: &[TrendPoint], now: UtcMicros) -> bool {
+fn is_quiet(bucket: Bucket, open: &AnomalyRecord, points: &[TrendPoint], now: UtcMicros) -> bool {
     let last = points.last().map_or(open.last_at, |point| point.at.max(open.last_at));
-    now.since(last) > watched.of.bucket().usual() * (QUIET_BUCKETS + 1)
+    now.since(last) > bucket.usual() * (QUIET_BUCKETS + 1)
 }
 
 /// What rules see: the series that are watched, and their anomalies of the last week.
@@ -282,7 +282,7 @@ pub(crate) mod tests {
         let (watched, mut number) = (watched(), 0_u128);
         let now = at(i64::try_from(values.len()).expect("few"));
         let points = trend(&samples, &watched.settings());
-        let steps = follow((&"acme".into(), &watched), open, &points, at(through), now, || {
+        let steps = follow((&"acme".into(), &watched, Bucket::Quarter), open, &points, at(through), now, || {
             number += 1;
             AnomalyId(uuid::Uuid::from_u128(number))
         });
@@ -328,7 +328,8 @@ pub(crate) mod tests {
             .map(|(place, value)| Sample { at: at(place), value: Some(value) })
             .collect();
         let points = trend(&samples, &watched().settings());
-        let steps = follow((&"acme".into(), &watched()), None, &points, at(-1), at(4), || AnomalyId(uuid::Uuid::nil()));
+        let of = (&"acme".into(), &watched(), Bucket::Quarter);
+        let steps = follow(of, None, &points, at(-1), at(4), || AnomalyId(uuid::Uuid::nil()));
         let [Step::Begins(record)] = &steps[..] else { panic!("{steps:?}") };
         assert_eq!((record.value, record.expected, record.baseline), (40.0, 11.0, Baseline::Window));
         assert_eq!(record.to_string(), "spike since 1970-01-01T00:45:00Z (40 where 11 was expected)");
@@ -375,7 +376,8 @@ pub(crate) mod tests {
                 for cut in cuts.iter().copied().filter(|cut| *cut < samples.len()).chain([samples.len()]) {
                     let points = trend(&samples[..cut], &watched.settings());
                     let now = points.last().map_or(at(0), |point| point.at);
-                    let steps = follow((&tenant, &watched), open.clone(), &points, through, now, || {
+                    let of = (&tenant, &watched, Bucket::Quarter);
+                    let steps = follow(of, open.clone(), &points, through, now, || {
                         number += 1;
                         AnomalyId(uuid::Uuid::from_u128(number))
                     });

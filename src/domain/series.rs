@@ -1,12 +1,17 @@
 //! Series of values that trends are of, and the one text that names each in the configuration, in commands, in the API and in rules.
 //!
 //! A figure of a skill or queue goes by the quarter of an hour, adherence and not-ready time by the day, or by the quarter of an hour where
-//! that is asked for. Shares are made of sums: seconds of all agents are added up, then divided once.
+//! that is asked for, and what the platform added up by the buckets of its query. Shares are made of sums: seconds of all agents are added
+//! up, then divided once.
 
+pub mod aggregated;
+
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use self::aggregated::{Aggregated, Results};
 use super::adherence::figures::{Ratio, Times, Variant};
 use super::figures::{Measure, QUEUE_MEASURES, SKILL_MEASURES, Unit};
 use super::ids::{AgentId, QueueId, SkillId, TeamName};
@@ -17,32 +22,52 @@ pub const QUARTER: Duration = Duration::from_mins(15);
 /// The same, in microseconds.
 pub const QUARTER_US: i64 = 900_000_000;
 
-/// The longest text of a source, in bytes.
-const LONGEST: usize = 300;
+/// The longest text of a source, in bytes: room for the names that a platform gives to metrics, dimensions and groups.
+const LONGEST: usize = 2_000;
 
 /// How long one value of a series is of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bucket {
     /// A quarter of an hour.
     Quarter,
+    /// An hour.
+    Hour,
     /// A day by the calendar.
     Day,
+    /// A week from Monday.
+    Week,
+    /// A month by the calendar.
+    Month,
 }
 
 impl Bucket {
+    /// All of them, shortest first.
+    pub const ALL: [Self; 5] = [Self::Quarter, Self::Hour, Self::Day, Self::Week, Self::Month];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|bucket| bucket.name() == name)
+    }
+
     /// The name in answers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Quarter => "quarter",
+            Self::Hour => "hour",
             Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
         }
     }
 
-    /// How long it usually is.
+    /// How long it usually is; a month at most.
     pub const fn usual(self) -> Duration {
         match self {
             Self::Quarter => QUARTER,
+            Self::Hour => Duration::from_hours(1),
             Self::Day => Duration::from_hours(24),
+            Self::Week => Duration::from_hours(7 * 24),
+            Self::Month => Duration::from_hours(31 * 24),
         }
     }
 
@@ -50,7 +75,7 @@ impl Bucket {
     pub const fn noun(self) -> &'static str {
         match self {
             Self::Quarter => "quarter of an hour",
-            Self::Day => "day",
+            Self::Hour | Self::Day | Self::Week | Self::Month => self.name(),
         }
     }
 }
@@ -77,6 +102,8 @@ pub enum Source {
     Adherence(Whom, Bucket),
     /// Not ready ÷ (not ready + waiting + handling): of the time in which agents were logged in and seen.
     NotReady(Whom, Bucket),
+    /// A metric that the platform added up.
+    Analytics(Aggregated),
 }
 
 impl Source {
@@ -96,20 +123,53 @@ impl Source {
         named(&QUEUE_MEASURES, figure).map(|measure| Self::Queue(id, measure))
     }
 
-    /// How long one of its values is of.
-    pub const fn bucket(&self) -> Bucket {
+    /// How long one of its values is of; none where the results of a query say so.
+    pub const fn bucket(&self) -> Option<Bucket> {
         match self {
-            Self::Skill(..) | Self::Queue(..) => Bucket::Quarter,
-            Self::Adherence(_, bucket) | Self::NotReady(_, bucket) => *bucket,
+            Self::Skill(..) | Self::Queue(..) => Some(Bucket::Quarter),
+            Self::Adherence(_, bucket) | Self::NotReady(_, bucket) => Some(*bucket),
+            Self::Analytics(_) => None,
         }
     }
 
     /// Whose time it is of; none where it is no time of agents.
     pub const fn whom(&self) -> Option<&Whom> {
         match self {
-            Self::Skill(..) | Self::Queue(..) => None,
+            Self::Skill(..) | Self::Queue(..) | Self::Analytics(_) => None,
             Self::Adherence(whom, _) | Self::NotReady(whom, _) => Some(whom),
         }
+    }
+
+    /// The metric that it is of, where the platform added it up.
+    pub const fn aggregated(&self) -> Option<&Aggregated> {
+        match self {
+            Self::Skill(..) | Self::Queue(..) | Self::Adherence(..) | Self::NotReady(..) => None,
+            Self::Analytics(of) => Some(of),
+        }
+    }
+
+    /// So many days are read of it at once at most: over 35,000 quarters. Results of queries go by the hour at least, and a run may be of
+    /// twenty years.
+    pub const fn longest_days(&self) -> u32 {
+        match self {
+            Self::Skill(..) | Self::Queue(..) | Self::Adherence(..) | Self::NotReady(..) => 366,
+            Self::Analytics(_) => 20 * 366,
+        }
+    }
+
+    /// So much is looked at where no beginning is named.
+    pub const fn usual_span(&self) -> Duration {
+        match self {
+            Self::Skill(..) | Self::Queue(..) | Self::Adherence(..) | Self::NotReady(..) => {
+                Duration::from_hours(60 * 24)
+            }
+            Self::Analytics(_) => Duration::from_hours(366 * 24),
+        }
+    }
+
+    /// Its text as it may enter a record that nothing is erased from.
+    pub fn for_the_record(&self) -> String {
+        self.aggregated().map_or_else(|| self.to_string(), Aggregated::without_values)
     }
 
     /// Its values are shares of 1.
@@ -117,20 +177,23 @@ impl Source {
         match self {
             Self::Skill(_, measure) | Self::Queue(_, measure) => measure.unit == Unit::Ppm,
             Self::Adherence(..) | Self::NotReady(..) => true,
+            // A share of the platform's comes in per cent, as it gives it.
+            Self::Analytics(_) => false,
         }
     }
 
     /// The figure, with its unit where it has one; a share is one of 1.
-    pub fn figure(&self) -> &'static str {
+    pub fn figure(&self) -> Cow<'static, str> {
         match self {
-            Self::Skill(_, measure) | Self::Queue(_, measure) if measure.unit == Unit::Ppm => measure.name,
-            Self::Skill(_, measure) | Self::Queue(_, measure) => measure.column,
-            Self::Adherence(..) => "adherence",
-            Self::NotReady(..) => "not_ready",
+            Self::Skill(_, measure) | Self::Queue(_, measure) if measure.unit == Unit::Ppm => measure.name.into(),
+            Self::Skill(_, measure) | Self::Queue(_, measure) => measure.column.into(),
+            Self::Adherence(..) => "adherence".into(),
+            Self::NotReady(..) => "not_ready".into(),
+            Self::Analytics(of) => of.metric.clone().into(),
         }
     }
 
-    /// Whose figure, for people: `skill 1001`, `team Care`, `everyone`.
+    /// Whose figure, for people: `skill 1001`, `team Care`, `everyone`, `analytics calls, channel voice`.
     pub fn subject(&self) -> String {
         match self {
             Self::Skill(id, _) => format!("skill {id}"),
@@ -140,6 +203,13 @@ impl Source {
                 Whom::Team(team) => format!("team {team}"),
                 Whom::Agent(agent) => format!("agent {agent}"),
             },
+            Self::Analytics(of) => {
+                let (group, comma) = (of.group_text(), if of.group.is_empty() { "" } else { ", " });
+                match &of.of {
+                    Results::Query(id) => format!("analytics {id}{comma}{group}"),
+                    Results::Run(id) => format!("analytics run {id}{comma}{group}"),
+                }
+            }
         }
     }
 
@@ -150,7 +220,7 @@ impl Source {
             return None;
         }
         match self {
-            Self::Skill(..) | Self::Queue(..) => None,
+            Self::Skill(..) | Self::Queue(..) | Self::Analytics(_) => None,
             Self::Adherence(..) => Variant::InOfScheduled.of(times).share(),
             Self::NotReady(..) => {
                 Ratio(times.not_ready_us, times.not_ready_us + times.waiting_us + times.handling_us).share()
@@ -167,7 +237,8 @@ fn named(measures: &'static [Measure], figure: &str) -> Result<&'static Measure,
     })
 }
 
-/// `skill:1001:contacts_queued`, `queue:q_1:service_level`, `adherence`, `not-ready:team:Care`, `adherence-15m:agent:u_0001`
+/// `skill:1001:contacts_queued`, `queue:q_1:service_level`, `adherence`, `not-ready:team:Care`, `adherence-15m:agent:u_0001`,
+/// `analytics:calls:count:channel=voice`
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, whom, bucket) = match self {
@@ -175,6 +246,7 @@ impl fmt::Display for Source {
             Self::Queue(id, measure) => return write!(f, "queue:{id}:{}", measure.name),
             Self::Adherence(whom, bucket) => (ADHERENCE, whom, bucket),
             Self::NotReady(whom, bucket) => (NOT_READY, whom, bucket),
+            Self::Analytics(of) => return write!(f, "{of}"),
         };
         f.write_str(name)?;
         if *bucket == Bucket::Quarter {
@@ -199,6 +271,9 @@ impl FromStr for Source {
         if text.len() > LONGEST {
             return Err(format!("a series is named in {LONGEST} bytes at most"));
         }
+        if text.chars().any(char::is_control) {
+            return Err("a series is named without control characters".to_owned());
+        }
         let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
         match kind {
             "skill" | "queue" => {
@@ -208,6 +283,7 @@ impl FromStr for Source {
                     .ok_or_else(|| format!("`{kind}` wants an id and a figure, as in {kind}:1001:service_level"))?;
                 if kind == "skill" { Self::skill(id.into(), figure) } else { Self::queue(id.into(), figure) }
             }
+            aggregated::QUERY | aggregated::RUN => Aggregated::read(kind, rest).map(Self::Analytics),
             _ => {
                 let (name, bucket) = match kind.strip_suffix(BY_QUARTER) {
                     Some(name) => (name, Bucket::Quarter),
@@ -234,8 +310,8 @@ impl FromStr for Source {
 
 fn unknown(text: &str) -> String {
     format!(
-        "there is no series {text:?}; write skill:ID:FIGURE, queue:ID:FIGURE, adherence or not-ready, the last two with -15m behind them for \
-         quarters of an hour, and with :team:NAME or :agent:ID for a part of the agents"
+        "there is no series {text:?}; write skill:ID:FIGURE, queue:ID:FIGURE, analytics:QUERY:METRIC, adherence or not-ready, the last two \
+         with -15m behind them for quarters of an hour, and with :team:NAME or :agent:ID for a part of the agents"
     )
 }
 
@@ -246,16 +322,19 @@ mod tests {
     #[test]
     fn each_series_has_one_text_that_is_read_as_what_was_written() {
         for (text, figure, subject, bucket) in [
-            ("skill:1001:contacts_queued", "contacts_queued", "skill 1001", Bucket::Quarter),
-            ("skill:a:b:service_level", "service_level", "skill a:b", Bucket::Quarter),
-            ("queue:q_1:average_wait_time", "average_wait_time_ms", "queue q_1", Bucket::Quarter),
-            ("adherence", "adherence", "everyone", Bucket::Day),
-            ("adherence-15m:team:Care: nights", "adherence", "team Care: nights", Bucket::Quarter),
-            ("not-ready:agent:u_0001", "not_ready", "agent u_0001", Bucket::Day),
-            ("not-ready-15m", "not_ready", "everyone", Bucket::Quarter),
+            ("skill:1001:contacts_queued", "contacts_queued", "skill 1001", Some(Bucket::Quarter)),
+            ("skill:a:b:service_level", "service_level", "skill a:b", Some(Bucket::Quarter)),
+            ("queue:q_1:average_wait_time", "average_wait_time_ms", "queue q_1", Some(Bucket::Quarter)),
+            ("adherence", "adherence", "everyone", Some(Bucket::Day)),
+            ("adherence-15m:team:Care: nights", "adherence", "team Care: nights", Some(Bucket::Quarter)),
+            ("not-ready:agent:u_0001", "not_ready", "agent u_0001", Some(Bucket::Day)),
+            ("not-ready-15m", "not_ready", "everyone", Some(Bucket::Quarter)),
+            ("analytics:calls:count", "count", "analytics calls", None),
+            ("analytics:calls:duration:channel=voice", "duration", "analytics calls, channel voice", None),
         ] {
             let source: Source = text.parse().expect(text);
-            assert_eq!((source.figure(), &*source.subject(), source.bucket()), (figure, subject, bucket), "{text}");
+            let of = (&*source.figure(), &*source.subject(), source.bucket());
+            assert_eq!(of, (figure, subject, bucket), "{text}");
             assert_eq!(source.to_string(), text);
         }
         let by_column: Source = "queue:q:average_wait_time_ms".parse().expect("the store's name");
@@ -274,11 +353,14 @@ mod tests {
             ("adherence:", "is of everyone"),
             ("adherence:team:", "adherence:team:Care"),
             ("adherence:crew:x", "is of everyone"),
+            ("analytics:calls", "as in analytics:calls:count"),
+            ("analytics-run:calls:count", "no id of an analytics run"),
+            ("analytics:calls:count:channel=a\nb", "control characters"),
         ] {
             let refused = text.parse::<Source>().expect_err(text);
             assert!(refused.contains(part), "{text}: {refused}");
         }
-        assert!("x".repeat(400).parse::<Source>().is_err_and(|refused| refused.contains("300 bytes")));
+        assert!("x".repeat(2_001).parse::<Source>().is_err_and(|refused| refused.contains("2000 bytes")));
     }
 
     #[test]

@@ -49,6 +49,14 @@ pub struct TrendSettings {
     pub zone: Option<TimeZone>,
 }
 
+impl TrendSettings {
+    /// By the days and hours of this zone, where the season speaks at all.
+    #[must_use]
+    pub fn in_zone(self, zone: &TimeZone) -> Self {
+        Self { zone: self.zone.map(|_| zone.clone()), ..self }
+    }
+}
+
 impl Default for TrendSettings {
     fn default() -> Self {
         Self { window: WINDOW, threshold: THRESHOLD, zone: None }

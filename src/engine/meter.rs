@@ -1,4 +1,5 @@
-//! What a tenant's keeper counts of itself, and how it stood at its last look: read by whoever shows it, decided by nothing.
+//! What a tenant's keeper counts of itself, and how it stood at its last look, and what the watch over series has found: read by whoever
+//! shows it, decided by nothing.
 //!
 //! Counts are of what was committed. The picture's figures are put down at most once a second, so that a large roster is not
 //! walked through at every pass.
@@ -11,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use crate::clock::Stopwatch;
 use crate::domain::time::UtcMicros;
+use crate::domain::trend::AnomalyKind;
 use crate::store::Commit;
 
 /// Upper ends of the classes of a pass's duration, in seconds.
@@ -35,6 +37,7 @@ struct Kept {
     quiet: Option<Stopwatch>,
     totals: Totals,
     facts: Option<KeeperFacts>,
+    anomalies: Counts,
 }
 
 /// What was committed since the start.
@@ -109,6 +112,18 @@ impl Meter {
     /// What was committed since the start.
     pub fn totals(&self) -> Totals {
         self.kept().totals.clone()
+    }
+
+    /// An anomaly was found, of this kind.
+    pub fn found(&self, kind: AnomalyKind) {
+        *self.kept().anomalies.entry(kind.word()).or_default() += 1;
+    }
+
+    /// Anomalies that were found since the start, by kind.
+    pub fn anomalies(&self) -> Counts {
+        let mut counts = Counts::from(AnomalyKind::ALL.map(|kind| (kind.word(), 0)));
+        merge(&mut counts, &self.kept().anomalies);
+        counts
     }
 
     /// Whether it is time to put the picture's figures down.

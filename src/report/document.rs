@@ -287,7 +287,9 @@ impl From<SeriesError> for ReportError {
     fn from(error: SeriesError) -> Self {
         match error {
             SeriesError::Read(error) => Self::Read(error),
-            SeriesError::TooLong | SeriesError::TooMuch { .. } => Self::Refused(error.to_string()),
+            SeriesError::TooLong { .. } | SeriesError::TooMuch { .. } | SeriesError::Unfit(_) => {
+                Self::Refused(error.to_string())
+            }
         }
     }
 }

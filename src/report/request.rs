@@ -14,6 +14,8 @@ use super::document::{Definition, Recount, ReportError, Section, Sink};
 use super::{compliance, trend};
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName, TenantId};
 pub use crate::domain::report_run::Kind;
+use crate::domain::series::Source;
+use crate::domain::series::aggregated::Results;
 use crate::domain::time::UtcMicros;
 use crate::store::Reader;
 
@@ -91,7 +93,9 @@ impl Kind {
     pub fn may_go_on(self, request: &Request, made_at: UtcMicros) -> bool {
         match self {
             Self::Compliance => false,
-            Self::Trend if trend::source(&request.filters).is_ok_and(|source| source.whom().is_none()) => false,
+            Self::Trend if trend::source(&request.filters).is_ok_and(|source| is_kept_as_read(&source)) => false,
+            // A later run may bring other values for the same buckets.
+            Self::Trend if trend::source(&request.filters).is_ok_and(|source| source.aggregated().is_some()) => true,
             Self::Trend | Self::Adherence | Self::Segments | Self::NotReady | Self::Breaks => {
                 request.to + SETTLED_AFTER > made_at
             }
@@ -125,6 +129,15 @@ impl Kind {
             Self::NotReady => Some(Box::new(not_ready_time::Again::default())),
             Self::Breaks => Some(Box::new(break_list::Again::default())),
         }
+    }
+}
+
+/// Its values are what the platform said once and for all.
+fn is_kept_as_read(source: &Source) -> bool {
+    match source {
+        Source::Skill(..) | Source::Queue(..) => true,
+        Source::Adherence(..) | Source::NotReady(..) => false,
+        Source::Analytics(of) => matches!(of.of, Results::Run(_)),
     }
 }
 
@@ -257,7 +270,7 @@ impl Filters {
         }
         let names = self.teams.iter().map(TeamName::as_str).chain(self.agents.iter().map(AgentId::as_str));
         let names = names.chain(self.skill.iter().map(SkillId::as_str)).chain(self.queue.iter().map(QueueId::as_str));
-        if names.chain(self.series.as_deref()).chain(self.figure.as_deref()).any(|name| name.len() > LONGEST_NAME) {
+        if names.chain(self.figure.as_deref()).any(|name| name.len() > LONGEST_NAME) {
             return Err(format!("a name or id is longer than {LONGEST_NAME} bytes"));
         }
         if self.window.is_some_and(|window| !(2..=1000).contains(&window)) {

@@ -1,4 +1,5 @@
-//! Trends and anomalies of a series: a figure of a skill or queue by the quarter of an hour, or agents' time by the day or quarter.
+//! Trends and anomalies of a series: a figure of a skill or queue by the quarter of an hour, agents' time by the day or quarter, or a metric of
+//! analytics by the buckets of its query.
 //!
 //! The store reads the values, whatever the series is of; here they are judged.
 
@@ -7,21 +8,25 @@ mod sections;
 use jiff::tz::TimeZone;
 
 use crate::domain::ids::TenantId;
-use crate::domain::series::Source;
+use crate::domain::series::{Bucket, Source};
 use crate::domain::time::UtcMicros;
 use crate::domain::trend::{TrendPoint, TrendSettings, trend};
-use crate::store::{Reader, SeriesError};
+use crate::store::{Reader, SeriesError, SeriesValues};
 
-pub use sections::{SECTIONS, USUAL_SPAN, definitions, notes, source, write};
+pub use sections::{SECTIONS, definitions, notes, source, write};
 
 /// One series' trend.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SeriesTrend {
     /// What it is of.
     pub source: Source,
-    /// Quarters or days that have a value; a share is one of 1.
+    /// What a value is of.
+    pub bucket: Bucket,
+    /// By whose days and hours: the zone that was asked for, or that of the analytics query.
+    pub zone: TimeZone,
+    /// Buckets that have a value; a share is one of 1.
     pub points: Vec<TrendPoint>,
-    /// Quarters or days from the first value to the last that have none.
+    /// Buckets from the first value to the last that have none.
     pub gaps: u64,
 }
 
@@ -37,10 +42,10 @@ impl SeriesTrend {
         (span, zone): ((UtcMicros, UtcMicros), &TimeZone),
         settings: &TrendSettings,
     ) -> Result<Self, SeriesError> {
-        let samples = reader.samples(tenant, source, span, zone).await?;
-        let points = trend(&samples, settings);
+        let SeriesValues { bucket, zone, samples } = reader.samples(tenant, source, span, zone).await?;
+        let points = trend(&samples, &settings.clone().in_zone(&zone));
         let gaps = u64::try_from(samples.len() - points.len()).unwrap_or(u64::MAX);
-        Ok(Self { source: source.clone(), points, gaps })
+        Ok(Self { source: source.clone(), bucket, zone, points, gaps })
     }
 
     /// Those in which something is odd.

@@ -54,7 +54,7 @@ pub use open::{Identity, Role, Store, is_held};
 pub use outbox::{AttemptWrite, DeliveryWrite, EndpointWrite, Forgotten, OutboxChange, Recovery, Release};
 pub use reader::Reader;
 pub use restore::{RestoreError, Restored, restore};
-pub use series::{SERIES_DAYS, SeriesError};
+pub use series::{SeriesError, SeriesValues};
 pub use size::Footprint;
 pub use tables::adherence_reading::{AdherenceGround, AgentFacts, PackedDay};
 pub use tables::agents::StoredAgent;

@@ -1,8 +1,10 @@
 //! The values of a series over a span, whatever it is of: reads of figures by the quarter of an hour, agents' time by the day or the
-//! quarter.
+//! quarter, results of analytics queries by their buckets.
 //!
 //! Days are what is stored of them, so that a large span of many agents stays fast; quarters are cut from segments, and so of few agents
 //! times days alone. What nobody saw is a gap, never zero.
+
+mod aggregated;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -25,9 +27,6 @@ use crate::domain::series::{Bucket, QUARTER, QUARTER_US, Source, Whom};
 use crate::domain::time::UtcMicros;
 use crate::domain::trend::Sample;
 
-/// The longest span of one series, in days: over 35,000 quarters.
-pub const SERIES_DAYS: u64 = 366;
-
 /// Quarters of agents' time are cut from at most so many agents times days.
 pub const MOST_AGENT_DAYS: u64 = 3_000;
 
@@ -46,8 +45,16 @@ pub enum SeriesError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The span is too long.
-    #[error("a series is of {SERIES_DAYS} days at most: ask for a shorter span")]
-    TooLong,
+    #[error("{of} is of {most} days at most: ask for a shorter span")]
+    TooLong {
+        /// The series.
+        of: String,
+        /// The most of it.
+        most: u32,
+    },
+    /// What is kept of analytics does not have it; says why.
+    #[error("{0}")]
+    Unfit(String),
     /// Quarters of too many agents over too many days.
     #[error(
         "quarters of an hour of {agents} agents over {days} days are more than {MOST_AGENT_DAYS} agents times days: ask for fewer days, a \
@@ -61,9 +68,20 @@ pub enum SeriesError {
     },
 }
 
+/// The values of a series.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SeriesValues {
+    /// How long each of them is of.
+    pub bucket: Bucket,
+    /// Whose days and hours they go by: the zone that was asked for, or that of the analytics query.
+    pub zone: TimeZone,
+    /// In order, from the first that is known to the last; what is missing between is a gap.
+    pub samples: Vec<Sample>,
+}
+
 impl Reader {
-    /// The values of a series from one instant up to another, in order, from the first that is known to the last; what is missing between is
-    /// a gap. Days are those of `zone` that lie in the span whole.
+    /// The values of a series from one instant up to another. Days are those of `zone` that lie in the span whole; buckets of an analytics
+    /// query go by its own zone and count where they begin.
     ///
     /// # Errors
     /// The store could not be read, or the span is too long for what is asked.
@@ -73,24 +91,31 @@ impl Reader {
         source: &Source,
         span: Span,
         zone: &TimeZone,
-    ) -> Result<Vec<Sample>, SeriesError> {
-        if span.1.since(span.0) > DAY * u32::try_from(SERIES_DAYS).unwrap_or(u32::MAX) {
-            return Err(SeriesError::TooLong);
+    ) -> Result<SeriesValues, SeriesError> {
+        let most = source.longest_days();
+        if span.1.since(span.0) > DAY * most {
+            return Err(SeriesError::TooLong { of: source.to_string(), most });
         }
-        let whole = match source {
+        let (bucket, whole) = match source {
             Source::Skill(_, measure) | Source::Queue(_, measure) => {
-                self.figure_quarters(tenant, source, span).await?.samples(measure.unit)
+                (Bucket::Quarter, self.figure_quarters(tenant, source, span).await?.samples(measure.unit))
             }
-            Source::Adherence(whom, Bucket::Day) | Source::NotReady(whom, Bucket::Day) => {
-                let days = self.days_of(tenant, whom, span, zone).await?;
-                days.into_iter().map(|(at, sums)| sample(source, at, &sums)).collect()
+            Source::Adherence(whom, bucket) | Source::NotReady(whom, bucket) => {
+                let sums = match bucket {
+                    Bucket::Quarter => self.quarters_of(tenant, whom, span).await?,
+                    // No series of agents' time goes by another.
+                    Bucket::Day | Bucket::Hour | Bucket::Week | Bucket::Month => {
+                        self.days_of(tenant, whom, span, zone).await?
+                    }
+                };
+                (*bucket, sums.into_iter().map(|(at, sums)| sample(source, at, &sums)).collect())
             }
-            Source::Adherence(whom, Bucket::Quarter) | Source::NotReady(whom, Bucket::Quarter) => {
-                let quarters = self.quarters_of(tenant, whom, span).await?;
-                quarters.into_iter().map(|(at, sums)| sample(source, at, &sums)).collect()
+            Source::Analytics(of) => {
+                let values = self.aggregated(tenant, of, span, zone).await?;
+                return Ok(SeriesValues { samples: trimmed(values.samples), ..values });
             }
         };
-        Ok(trimmed(whole))
+        Ok(SeriesValues { bucket, zone: zone.clone(), samples: trimmed(whole) })
     }
 
     async fn figure_quarters(&self, tenant: &TenantId, source: &Source, span: Span) -> Result<Quarters, ReadError> {
@@ -106,7 +131,7 @@ impl Reader {
                     let page = self.queue_series(tenant, id, (from, span.1), FIGURES_PAGE_LIMIT).await?;
                     quarters.take(&page, place_of(&QUEUE_MEASURES, measure))
                 }
-                Source::Adherence(..) | Source::NotReady(..) => None,
+                Source::Adherence(..) | Source::NotReady(..) | Source::Analytics(_) => None,
             };
             match read {
                 Some(last) => from = last.offset(1),

@@ -528,7 +528,7 @@ fn by_the_quarter(segments: &Rows, is_meant: impl Fn(&str) -> bool) -> BTreeMap<
 
 async fn samples(scene: &Scene, series: &str) -> BTreeMap<i64, f64> {
     let (source, span) = (series.parse().expect("a series"), (minute(0), minute(DAYS * 1440)));
-    let samples = scene.store.reader().samples(&tenant(), &source, span, &TimeZone::UTC).await.expect("reads");
+    let samples = scene.store.reader().samples(&tenant(), &source, span, &TimeZone::UTC).await.expect("reads").samples;
     samples.iter().filter_map(|sample| Some((sample.at.as_micros(), sample.value?))).collect()
 }
 

@@ -1,6 +1,7 @@
 //! Aggregation queries from the client to the stand-in platform and back, over real HTTP: what comes is whole, or it is an error
 //! that names the query.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use shiftkeeper::domain::analytics::{
 };
 use shiftkeeper::domain::ids::QueryId;
 use shiftkeeper::domain::secret::Secret;
-use shiftkeeper::domain::trend::{AnomalyKind, Baseline, TrendSettings, trend};
+use shiftkeeper::domain::series::aggregated::Aggregated;
+use shiftkeeper::domain::trend::{AnomalyKind, Baseline, Sample, TrendSettings, trend};
 use shiftkeeper::platform::analytics::{Again, PageAsk, QueryState, after_page, after_submit};
 use shiftkeeper::platform::guide::{ANALYTICS_SCOPES, Guide, GuideSettings, TokenStyle};
 use shiftkeeper::platform::{Failure, Platform};
@@ -255,8 +257,14 @@ async fn the_known_spikes_and_drops_are_found_in_the_series_and_mondays_are_not(
     let result = desk.run(&query, span("2026-03-01T00:00:00Z", "2026-10-01T00:00:00Z")).await.expect("whole");
     let settings = TrendSettings { zone: Some(TimeZone::UTC), ..TrendSettings::default() };
     let odd = |metric: usize| -> Vec<(String, AnomalyKind)> {
-        let [series] = &*result.series(metric) else { panic!("one series") };
-        let points = trend(&series.samples, &settings).into_iter();
+        let series: Aggregated = format!("analytics:q:{}", query.metrics[metric].name).parse().expect("a series");
+        let pick = series.pick(&query.metrics, &query.dimensions).expect("of the result");
+        let mut values = BTreeMap::new();
+        for row in &result.rows {
+            pick.take(&mut values, row);
+        }
+        let samples: Vec<_> = values.into_iter().map(|(at, value)| Sample { at, value }).collect();
+        let points = trend(&samples, &settings).into_iter();
         let anomalies = points.filter_map(|point| Some((point.at, point.anomaly?)));
         let by_season = anomalies.filter(|(_, anomaly)| anomaly.baseline == Baseline::Season);
         by_season.map(|(at, anomaly)| (at.to_string()[..10].to_owned(), anomaly.kind)).collect()

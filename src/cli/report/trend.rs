@@ -16,19 +16,21 @@ use crate::cli::scope::{one_tenant, open_reader, usage};
 use crate::config::Config;
 use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::series::Source;
+use crate::domain::series::aggregated::Results;
 use crate::domain::time::UtcMicros;
 use crate::domain::trend::{LEAST_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::domain::words::count;
 use crate::report::request::{Filters, Kind, Request};
 use crate::report::sheet::{Cell, Sheet};
-use crate::report::trend::{SeriesTrend, USUAL_SPAN, source};
-use crate::store::{Reader, SERIES_DAYS, SeriesError};
+use crate::report::trend::{SeriesTrend, source};
+use crate::store::{Reader, SeriesError};
 
 /// Options of `report trend`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A series is skill:ID:FIGURE or queue:ID:FIGURE, by the quarter of an hour, or adherence or not-ready, by the day, with -15m
-behind it by the quarter of an hour, of everyone or with :team:NAME or :agent:ID behind that.
+    after_help = "A series is skill:ID:FIGURE or queue:ID:FIGURE, by the quarter of an hour; adherence or not-ready, by the day, with -15m
+behind it by the quarter of an hour, of everyone or with :team:NAME or :agent:ID behind that; or analytics:QUERY:METRIC, by the buckets and
+the zone of the query, with :DIMENSION=VALUE behind it for one group (analytics-run:RUN:METRIC is of one run alone).
 
 A value is odd when it lies more than 3.5 robust spreads from what the same quarter hour of the same weekday \
 brought in the weeks before; where fewer than four of those are known, when its z-score over the values before it goes beyond \
@@ -38,6 +40,7 @@ Examples:
   shiftkeeper report trend --skill 1001 --figure contacts_queued
   shiftkeeper report trend --series adherence:team:Care --zone Europe/Berlin
   shiftkeeper report trend --series not-ready-15m:agent:u_0001 --from 2026-10-26 --to 2026-10-30
+  shiftkeeper report trend --series analytics:calls:count:channel=voice
   shiftkeeper report trend --queue q_1001 --figure service_level --zone Europe/Berlin --from 2026-10-01 --to 2026-11-01
   shiftkeeper report trend --skill 1001 --figure agents_available --output csv > available.csv"
 )]
@@ -107,20 +110,21 @@ pub(super) async fn run(args: TrendArgs) -> anyhow::Result<ExitCode> {
     let to = span.to.unwrap_or(UtcMicros::MAX);
     let from = match (span.from, span.to) {
         (Some(from), _) => from,
-        (None, Some(to)) => to - USUAL_SPAN,
-        (None, None) => newest(&reader, tenant, &source).await? - USUAL_SPAN,
+        (None, Some(to)) => to - source.usual_span(),
+        (None, None) => newest(&reader, tenant, &source).await? - source.usual_span(),
     };
-    if to != UtcMicros::MAX && to.since(from) > Duration::from_secs(SERIES_DAYS * 86_400) {
-        return Err(usage(format!("--from {from} to --to {to} is more than {SERIES_DAYS} days")));
+    let (days, longest) = (source.longest_days(), Duration::from_hours(u64::from(source.longest_days()) * 24));
+    if to != UtcMicros::MAX && to.since(from) > longest {
+        return Err(usage(format!("--from {from} to --to {to} is more than {days} days")));
     }
-    let to = to.min(from + Duration::from_secs(SERIES_DAYS * 86_400));
+    let to = to.min(from + longest);
     let settings =
         TrendSettings { window: usize::from(args.window), threshold: args.threshold, zone: Some(zone.clone()) };
     let trend = SeriesTrend::read(&reader, tenant, &source, ((from, to), &zone), &settings).await;
     reader.close().await;
     let trend = trend.map_err(|error| match error {
         SeriesError::Read(error) => error.into(),
-        SeriesError::TooLong | SeriesError::TooMuch { .. } => usage(error.to_string()),
+        SeriesError::TooLong { .. } | SeriesError::TooMuch { .. } | SeriesError::Unfit(_) => usage(error.to_string()),
     })?;
     ended(write(&trend, tenant, &args, &mut io::stdout()))
 }
@@ -143,7 +147,7 @@ fn filters(args: &TrendArgs) -> Filters {
     }
 }
 
-/// When the newest figure of its kind was read, or the roster was in sight last; the epoch where it never was.
+/// When the newest figure of its kind was read, the roster was in sight last, or the newest result ends; the epoch where there was none.
 async fn newest(reader: &Reader, tenant: &TenantId, source: &Source) -> anyhow::Result<UtcMicros> {
     let newest = match source {
         Source::Skill(..) | Source::Queue(..) => {
@@ -156,8 +160,15 @@ async fn newest(reader: &Reader, tenant: &TenantId, source: &Source) -> anyhow::
         Source::Adherence(..) | Source::NotReady(..) => {
             reader.last_sight(tenant).await.context("the last sight")?.map(|(_, until)| until)
         }
+        Source::Analytics(of) => {
+            let run = match &of.of {
+                Results::Query(query) => reader.last_analytics_run(tenant, query).await,
+                Results::Run(id) => reader.analytics_run(tenant, *id).await,
+            };
+            run.context("the newest result")?.map(|run| run.request.to)
+        }
     };
-    Ok(newest.unwrap_or(UtcMicros::EPOCH + USUAL_SPAN))
+    Ok(newest.unwrap_or(UtcMicros::EPOCH + source.usual_span()))
 }
 
 fn write(trend: &SeriesTrend, tenant: &TenantId, args: &TrendArgs, out: &mut impl Write) -> anyhow::Result<()> {
@@ -165,8 +176,8 @@ fn write(trend: &SeriesTrend, tenant: &TenantId, args: &TrendArgs, out: &mut imp
         ReportOutput::Json => {
             let source = &trend.source;
             let document = json!({
-                "tenant": tenant, "series": source.to_string(), "by": source.bucket().name(), "skill": args.skill,
-                "queue": args.queue, "figure": source.figure(), "zone": args.zone,
+                "tenant": tenant, "series": source.to_string(), "by": trend.bucket.name(), "skill": args.skill,
+                "queue": args.queue, "figure": source.figure(), "zone": trend.zone.iana_name(),
                 "window": args.window, "threshold": args.threshold, "seasonal_threshold": SEASONAL_THRESHOLD,
                 "least_weeks": LEAST_WEEKS, "gaps": trend.gaps, "points": trend.points,
             });
@@ -204,7 +215,7 @@ fn cells(point: &TrendPoint) -> [Cell<'static>; COLUMNS.len()] {
 }
 
 fn table(trend: &SeriesTrend, tenant: &TenantId) -> String {
-    let (source, by) = (&trend.source, trend.source.bucket());
+    let (source, by) = (&trend.source, trend.bucket);
     let mut text = format!("{} of {}, tenant {tenant}, by the {}\n", source.figure(), source.subject(), by.noun());
     let (Some(first), Some(last)) = (trend.points.first(), trend.points.last()) else {
         text.push_str("nothing is known of this span\n");
@@ -247,9 +258,11 @@ fn table(trend: &SeriesTrend, tenant: &TenantId) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use jiff::tz::TimeZone;
     use serde_json::Value;
 
     use super::*;
+    use crate::domain::series::Bucket;
     use crate::domain::trend::{Sample, trend};
 
     const SKILL: [&str; 4] = ["--skill", "1001", "--figure", "contacts_queued"];
@@ -271,7 +284,8 @@ mod tests {
         let values = [Some(10.0), Some(12.0), None, Some(11.0), Some(20.0)];
         let samples: Vec<_> = (0..).zip(values).map(|(place, value)| Sample { at: quarter(place), value }).collect();
         let points = trend(&samples, &TrendSettings::default());
-        let trend = SeriesTrend { source: source(&filters(&args)).expect("one"), points, gaps: 1 };
+        let source = source(&filters(&args)).expect("one");
+        let trend = SeriesTrend { source, bucket: Bucket::Quarter, zone: TimeZone::UTC, points, gaps: 1 };
         let mut out = Vec::new();
         write(&trend, &"acme".into(), &args, &mut out).expect("written");
         String::from_utf8(out).expect("text")

@@ -94,3 +94,28 @@ fn the_first_query_takes_new_workers_and_more_of_them_do_not() {
     assert!(!none.goes_on_as(&one), "the token is asked for with other scopes");
     assert!(one.goes_on_as(&other) && one.goes_on_as(&none) && none.goes_on_as(&none));
 }
+
+#[test]
+fn a_series_of_a_query_is_held_to_what_that_asks_for() {
+    let query = "[[tenants.analytics]]\nid = \"calls\"\nmetrics = [\"sum count\", \"avg duration\"]\ndimensions = [\"channel\", \"agent.id\"]\n\
+                 zone = \"Europe/Berlin\"\n";
+    let with = |keys: &str| with_tenant(&format!("{query}[[tenants.series]]\nid = \"odd\"\n{keys}\n"));
+    let config = load(&with("of = \"analytics:calls:count:channel=voice\"")).expect("sound").config;
+    let watched = &config.tenants[0].series[0];
+    assert_eq!(
+        (watched.of.to_string().as_str(), &*watched.zone),
+        ("analytics:calls:count:channel=voice", "Europe/Berlin")
+    );
+    for (keys, key, part) in [
+        ("of = \"analytics:cals:count\"", "of", "is of no query"),
+        ("of = \"analytics-run:019a20b8-9d40-7000-8000-000000000003:count\"", "of", "is of no query"),
+        ("of = \"analytics:calls:sum\"", "of", "there are count, duration"),
+        ("of = \"analytics:calls:duration:channel=voice\"", "of", "over all values of agent.id"),
+        ("of = \"analytics:calls:count:agent.id=u_0001\"", "of", "watches one agent.id"),
+        ("of = \"analytics:calls:count\"\nzone = \"UTC\"", "zone", "is not Europe/Berlin"),
+    ] {
+        let refused = load(&with(keys)).expect_err(keys).to_string();
+        let place = format!("tenants[acme].series[odd].{key}");
+        assert!(refused.contains(&place) && refused.contains(part), "{keys}: {refused}");
+    }
+}

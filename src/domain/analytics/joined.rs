@@ -1,13 +1,11 @@
 //! The parts of a query's result put together again, in an order that does not depend on how they came.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::row::digest_of;
 use super::{AggregationQuery, MOST_ROWS, QuerySpan, ResultFault, ResultFaultKind, ResultRow};
 use crate::domain::audit::Hash;
 use crate::domain::figures::PPM;
-use crate::domain::trend::Sample;
 
 /// One part, read whole.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,15 +27,6 @@ pub struct QueryResult {
     pub rows: Vec<ResultRow>,
     /// How many rows the platform had promised; none where it promised nothing for some part.
     pub promised: Option<u64>,
-}
-
-/// The values of one metric for one combination of dimensions.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Series {
-    /// The value of each dimension, in the query's order.
-    pub dimensions: Vec<Option<Arc<str>>>,
-    /// By time. A bucket that the platform left out is not here, and one without a value is a gap.
-    pub samples: Vec<Sample>,
 }
 
 /// Puts parts together, in whichever order they are. They must tile the span, and no row may come in two of them.
@@ -91,16 +80,6 @@ impl QueryResult {
     /// it always at 1.)
     pub fn completeness_ppm(&self) -> Option<u64> {
         completeness_ppm(self.received(), self.promised)
-    }
-
-    /// The values of the metric at this place of the query, one series per combination of dimensions.
-    pub fn series(&self, metric: usize) -> Vec<Series> {
-        let mut series: BTreeMap<&[Option<Arc<str>>], Vec<Sample>> = BTreeMap::new();
-        for row in &self.rows {
-            let value = row.metrics.get(metric).copied().flatten();
-            series.entry(&row.dimensions).or_default().push(Sample { at: row.at, value });
-        }
-        series.into_iter().map(|(dimensions, samples)| Series { dimensions: dimensions.to_vec(), samples }).collect()
     }
 }
 

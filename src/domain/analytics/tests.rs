@@ -280,20 +280,6 @@ fn received_over_promised_is_none_without_a_promise_and_all_of_nothing_is_all() 
     assert_eq!((result.received(), result.completeness_ppm()), (40, Some(1_000_000)));
 }
 
-#[test]
-fn series_are_one_per_combination_of_dimensions_and_by_time() {
-    let query = query(Bucket::Day, "UTC");
-    let mut shuffled = rows(40);
-    shuffled.reverse();
-    let part = PartResult { span: january(), rows: shuffled, promised: None };
-    let result = join(&query, january(), vec![part]).expect("it tiles");
-    let series = result.series(0);
-    let lengths: Vec<_> = series.iter().map(|series| (series.dimensions[1].as_deref(), series.samples.len())).collect();
-    assert_eq!(lengths, [(None, 31), (Some("ch1"), 9)]);
-    assert!(series.iter().all(|series| series.samples.is_sorted_by_key(|sample| sample.at)));
-    assert!(result.series(1).iter().flat_map(|series| &series.samples).all(|sample| sample.value.is_none()));
-}
-
 fn some_instant() -> impl Strategy<Value = UtcMicros> {
     // 2001 to 2037, and as often the hours around the clock changes of Europe.
     let any = (978_307_200_i64..2_145_916_800).prop_map(|seconds| UtcMicros::from_micros(seconds * 1_000_000 + 7));

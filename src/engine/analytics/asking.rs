@@ -36,6 +36,10 @@ const MOST_SUBMISSIONS: u32 = 3;
 /// Rows of one slice of a result.
 const SLICE: usize = 1_000;
 
+/// What whoever is forbidden to ask has to know: a token is only good for what was asked for with it.
+const HOW_SCOPES_ARE_ASKED_FOR: &str = "a token is asked for with analytics:query and analytics:view as soon as the tenant's \
+     [[tenants.analytics]] names a query, or where its token.scope has them";
+
 /// The longest error that is kept, in characters.
 const LONGEST_ERROR: usize = 800;
 
@@ -218,7 +222,12 @@ impl Asking {
             *failed += 1;
         }
         if again != Again::Same {
-            return Err(Halt::Failed(failure(&self.run, "call_failed", error)));
+            let what = if matches!(error.failure, Failure::Forbidden { .. }) {
+                format!("{error}; {HOW_SCOPES_ARE_ASKED_FOR}")
+            } else {
+                error.to_string()
+            };
+            return Err(Halt::Failed(failure(&self.run, "call_failed", what)));
         }
         if *failed >= MOST_TRIES {
             let what = format!("{error}; that was {MOST_TRIES} times in a row");

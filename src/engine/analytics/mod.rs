@@ -7,6 +7,7 @@
 //! are there. What may be asked and how answers must hold together is `domain::analytics`'s business.
 
 mod asking;
+mod counts;
 mod record;
 mod worker;
 
@@ -24,6 +25,7 @@ use crate::domain::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::store::{Commit, CommitError, Pruned, ReadError, Reader, Slice, Writer};
 
+pub use self::counts::RunTotals;
 pub use self::worker::run;
 
 /// Runs of a tenant that may wait or run at once.
@@ -83,12 +85,14 @@ struct Inner {
     turn: Mutex<()>,
     /// Counts what workers have to look at: runs that were asked for, and ends.
     news: watch::Sender<u64>,
+    totals: counts::Totals,
 }
 
 impl Analytics {
     /// Those of a store. What is asked for waits until the tenant's worker runs.
     pub fn new(writer: Writer, reader: Reader, clock: SharedClock, random: SharedRandom) -> Self {
-        Self(Arc::new(Inner { writer, reader, clock, random, turn: Mutex::default(), news: watch::Sender::new(0) }))
+        let (turn, news, totals) = (Mutex::default(), watch::Sender::new(0), counts::Totals::default());
+        Self(Arc::new(Inner { writer, reader, clock, random, turn, news, totals }))
     }
 
     /// Takes a run in. Nothing that the platform would refuse by its limits leaves.
@@ -165,12 +169,18 @@ impl Analytics {
         Ok(open.into_iter().find(|run| run.job.as_ref() == Some(job) && run.request == *request))
     }
 
+    /// What is counted of a tenant's runs since the start.
+    pub fn totals(&self, tenant: &TenantId) -> RunTotals {
+        self.0.totals.of(tenant)
+    }
+
     /// The daemon's clock.
     pub fn now(&self) -> UtcMicros {
         self.0.clock.now()
     }
 
-    fn news(&self) -> watch::Receiver<u64> {
+    /// Says when a run of any tenant was asked for or has ended.
+    pub fn news(&self) -> watch::Receiver<u64> {
         self.0.news.subscribe()
     }
 
@@ -199,6 +209,7 @@ impl Analytics {
         commit.analytics_runs.push(run.clone());
         inner.writer.commit(commit).await?;
         if ends {
+            inner.totals.add(&run);
             inner.news.send_modify(|count| *count += 1);
         }
         Ok(Some(run))

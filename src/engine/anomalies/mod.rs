@@ -1,5 +1,5 @@
-//! Watches the series that a tenant names: judges each value when its quarter of an hour or day is over, keeps what is odd, and tells it
-//! once.
+//! Watches the series that a tenant names: judges each value when its quarter of an hour or day is over, or when an analytics query has
+//! brought it, keeps what is odd, and tells it once.
 //!
 //! An anomaly, its audit entry and its event are one commit; only then rules see it. Nothing else is remembered: what was judged before a
 //! start would be judged the same way again, and what is kept says how far that went.
@@ -15,18 +15,20 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::analytics::Analytics;
 use super::link::Link;
 use super::settings::TenantSettings;
 use crate::clock::{RealTime, Stopwatch};
 use crate::domain::anomaly::{Anomalies, AnomalyRecord, Step, Watched, follow, short};
 use crate::domain::audit::AuditDraft;
 use crate::domain::event::{AnomalyDetected, AnomalyEnded, Event, EventData};
-use crate::domain::ids::{AnomalyId, EventId, TenantId};
+use crate::domain::ids::{AnalyticsRunId, AnomalyId, EventId, TenantId};
+use crate::domain::series::aggregated::{Aggregated, Results};
 use crate::domain::series::{Bucket, QUARTER, QUARTER_US, Source};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
-use crate::domain::trend::trend;
-use crate::store::{Commit, ReadError, Reader, SeriesError};
+use crate::domain::trend::{TrendPoint, trend};
+use crate::store::{Commit, ReadError, Reader, SeriesError, SeriesValues};
 
 /// A quarter is judged so long after its end, when its last read is stored.
 const SETTLED_AFTER: Duration = Duration::from_mins(1);
@@ -34,21 +36,23 @@ const SETTLED_AFTER: Duration = Duration::from_mins(1);
 /// A day is judged so long after its end, when its shifts are over and what agents' days add up to is stored.
 const DAY_SETTLED_AFTER: Duration = Duration::from_hours(12);
 
-/// What is looked at to judge one value: as `report trend` does without `--from`.
-const LOOKS_BACK: Duration = Duration::from_hours(60 * 24);
-
-/// The same of quarters of agents' time, which are cut from segments: as many weeks as the season needs, and one.
+/// What is looked at to judge quarters of agents' time, which are cut from segments: as many weeks as the season needs, and one. Of all
+/// else as much as `report trend` looks at without `--from`.
 const QUARTERS_BACK: Duration = Duration::from_hours(35 * 24);
 
 /// The worker of one tenant.
 pub async fn run(
     link: Arc<Link>,
     mut settings: watch::Receiver<Arc<TenantSettings>>,
+    desk: Analytics,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut watch = Watch::load(link.clone()).await?;
+    let mut news = desk.news();
     loop {
         let wanted = settings.borrow_and_update().clone();
+        news.borrow_and_update();
+        let has_results = wanted.series.iter().any(|watched| watched.of.aggregated().is_some());
         tokio::select! {
             biased;
             // What is under way is judged at the next start.
@@ -59,6 +63,7 @@ pub async fn run(
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
             changed = settings.changed() => changed?,
+            changed = news.changed(), if has_results => changed?,
             () = link.clock.sleep(wait), if !wanted.series.is_empty() => {}
         }
     }
@@ -77,7 +82,7 @@ pub async fn last_found(
 
 /// When a quarter is settled: its last read is stored, and no deviation in it is within its tolerance any more.
 fn settled_after(settings: &TenantSettings) -> Duration {
-    let is_of_agents = |watched: &Watched| watched.of.whom().is_some() && watched.of.bucket() == Bucket::Quarter;
+    let is_of_agents = |watched: &Watched| watched.of.whom().is_some() && watched.of.bucket() == Some(Bucket::Quarter);
     let tolerance = if settings.series.iter().any(is_of_agents) {
         settings.decide.adherence.longest_tolerance()
     } else {
@@ -101,6 +106,26 @@ struct Followed {
     open: Option<AnomalyRecord>,
     /// The last value that was judged; none before the first look.
     judged_through: Option<UtcMicros>,
+    /// Up to where it was looked at last.
+    seen: Option<Extent>,
+    /// Why it cannot be judged.
+    trouble: Option<String>,
+}
+
+impl Followed {
+    /// One that was not looked at yet.
+    fn new(watched: &Watched) -> Self {
+        Self { watched: watched.clone(), open: None, judged_through: None, seen: None, trouble: None }
+    }
+}
+
+/// How far a series goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// To an instant.
+    To(UtcMicros),
+    /// To what the newest run of its query brought; the one before it went to an instant.
+    Run(AnalyticsRunId, Option<UtcMicros>),
 }
 
 /// Does the work, a look at a time.
@@ -129,14 +154,12 @@ impl Watch {
     pub async fn look(&mut self, settings: &TenantSettings) -> anyhow::Result<()> {
         self.take(&settings.series).await?;
         let settled = self.link.clock.now() - settled_after(settings);
-        let mut troubles = Vec::new();
         for place in 0..self.followed.len() {
             let took = Stopwatch::start();
-            if let Some(trouble) = self.judge(place, quarter_of(settled)).await? {
-                troubles.push(trouble);
-            }
+            self.judge(place, quarter_of(settled)).await?;
             RealTime::sleep(took.elapsed()).await;
         }
+        let troubles: Vec<&str> = self.followed.iter().filter_map(|followed| followed.trouble.as_deref()).collect();
         let part = self.link.part("anomalies");
         if settings.series.is_empty() {
             self.link.readiness.forget(&[part]);
@@ -153,10 +176,7 @@ impl Watch {
         let mut known: Vec<Followed> = std::mem::take(&mut self.followed);
         for watched in wanted {
             let same = known.iter().position(|followed| followed.watched == *watched);
-            let followed = match same {
-                Some(place) => known.swap_remove(place),
-                None => Followed { watched: watched.clone(), open: None, judged_through: None },
-            };
+            let followed = same.map_or_else(|| Followed::new(watched), |place| known.swap_remove(place));
             self.followed.push(followed);
         }
         self.left.extend(known.into_iter().filter_map(|followed| followed.open));
@@ -181,29 +201,41 @@ impl Watch {
         self.keep(steps, now).await
     }
 
-    /// Judges one series up to the end of its last settled quarter; gives why that cannot be done.
-    async fn judge(&mut self, place: usize, settled: UtcMicros) -> anyhow::Result<Option<String>> {
-        let Some(followed) = self.followed.get(place) else { return Ok(None) };
+    /// Judges what has come of one series: up to the end of its last settled quarter, or what a run of its query has brought.
+    async fn judge(&mut self, place: usize, settled: UtcMicros) -> anyhow::Result<()> {
+        let Some(followed) = self.followed.get(place) else { return Ok(()) };
         let (watched, now) = (&followed.watched, self.link.clock.now());
-        let to = match watched.of.bucket() {
-            Bucket::Quarter => settled,
-            Bucket::Day => now - DAY_SETTLED_AFTER,
+        let Some(extent) = self.extent(watched, settled).await? else { return Ok(()) };
+        // What goes on may have become quiet.
+        let is_over = followed.open.is_none() || matches!(extent, Extent::To(_));
+        if followed.seen == Some(extent) && is_over {
+            return Ok(());
+        }
+        let to = match extent {
+            Extent::To(to) => to,
+            Extent::Run(..) => now,
         };
-        let judged_through = match followed.judged_through {
-            Some(through) => through,
-            None => self.judged_before(watched, to).await?,
-        };
-        let (zone, span) = (watched.time_zone(), (to - back(&watched.of), to));
-        let samples = match self.link.reader.samples(&self.link.tenant, &watched.of, span, &zone).await {
-            Ok(samples) => samples,
+        let span = (to - back(&watched.of), to);
+        let values = self.link.reader.samples(&self.link.tenant, &watched.of, span, &watched.time_zone()).await;
+        let SeriesValues { bucket, zone, samples } = match values {
+            Ok(values) => values,
             Err(SeriesError::Read(error)) => return Err(error).context("the values of a watched series"),
-            Err(error @ (SeriesError::TooLong | SeriesError::TooMuch { .. })) => {
-                return Ok(Some(format!("series {} is not watched: {error}", watched.id)));
+            Err(error @ (SeriesError::TooLong { .. } | SeriesError::TooMuch { .. } | SeriesError::Unfit(_))) => {
+                let why = format!("series {} is not watched: {error}", watched.id);
+                if let Some(followed) = self.followed.get_mut(place) {
+                    (followed.seen, followed.trouble) = (Some(extent), Some(why));
+                }
+                return Ok(());
             }
         };
-        let points = trend(&samples, &watched.settings());
+        let points = trend(&samples, &watched.settings().in_zone(&zone));
+        let judged_through = match followed.judged_through {
+            Some(through) => through,
+            None => self.judged_before(watched, extent, &points).await?,
+        };
         let id = || AnomalyId(self.link.random.id_at(now));
-        let steps = follow((&self.link.tenant, watched), followed.open.clone(), &points, judged_through, now, id);
+        let of = (&self.link.tenant, watched, bucket);
+        let steps = follow(of, followed.open.clone(), &points, judged_through, now, id);
         let last = points.last().map_or(judged_through, |point| point.at.max(judged_through));
         let open = match steps.last() {
             Some(step) => Some(step.record().clone()).filter(|record| record.ended_at.is_none()),
@@ -212,16 +244,44 @@ impl Watch {
         self.keep(steps, now).await?;
         if let Some(followed) = self.followed.get_mut(place) {
             (followed.open, followed.judged_through) = (open, Some(last));
+            (followed.seen, followed.trouble) = (Some(extent), None);
         }
-        Ok(None)
+        Ok(())
     }
 
-    /// The last value before those that a first look judges: the newest alone is judged, and none that the store has an anomaly of.
-    async fn judged_before(&self, watched: &Watched, to: UtcMicros) -> anyhow::Result<UtcMicros> {
-        let newest = match watched.of.bucket() {
-            Bucket::Quarter => to - QUARTER,
+    /// How far a series goes that can be judged; none where no run of its query has brought anything.
+    async fn extent(&self, watched: &Watched, settled: UtcMicros) -> anyhow::Result<Option<Extent>> {
+        let query = match &watched.of {
+            Source::Skill(..) | Source::Queue(..) => return Ok(Some(Extent::To(settled))),
+            Source::Adherence(_, bucket) | Source::NotReady(_, bucket) => {
+                let days = *bucket == Bucket::Day;
+                let to = if days { quarter_of(self.link.clock.now() - DAY_SETTLED_AFTER) } else { settled };
+                return Ok(Some(Extent::To(to)));
+            }
+            // The configuration's check refuses a single run.
+            Source::Analytics(Aggregated { of: Results::Run(_), .. }) => return Ok(None),
+            Source::Analytics(Aggregated { of: Results::Query(query), .. }) => query,
+        };
+        let runs = self.link.reader.stored_analytics_runs(&self.link.tenant, Some(query), 2).await;
+        let runs = runs.context("the newest runs of an analytics query")?;
+        let before = runs.get(1).map(|run| run.request.to);
+        Ok(runs.first().map(|newest| Extent::Run(newest.id, before)))
+    }
+
+    /// The last value before those that a first look judges: the newest alone is judged, or what the newest run has brought beyond the one
+    /// before it; and none that the store has an anomaly of.
+    async fn judged_before(
+        &self,
+        watched: &Watched,
+        extent: Extent,
+        points: &[TrendPoint],
+    ) -> anyhow::Result<UtcMicros> {
+        let newest = match (extent, watched.of.bucket()) {
+            (Extent::To(to), Some(Bucket::Quarter)) => to - QUARTER,
             // A day of 25 hours that ended up to 25 hours ago.
-            Bucket::Day => to - Duration::from_hours(50),
+            (Extent::To(to), _) => to - Duration::from_hours(50),
+            (Extent::Run(_, Some(before)), _) => before,
+            (Extent::Run(_, None), _) => points.last().map_or(UtcMicros::EPOCH, |point| point.at),
         };
         let last = self.link.reader.last_anomaly(&self.link.tenant, &watched.id).await.context("the last anomaly")?;
         Ok(newest.offset(-1).max(last.map_or(UtcMicros::EPOCH, |last| last.last_at)))
@@ -251,6 +311,7 @@ impl Watch {
             let AnomalyRecord { series, value, .. } = step.record();
             match step {
                 Step::Begins(record) => {
+                    self.link.meter.found(record.kind);
                     tracing::info!(tenant = %self.link.tenant, %series, value = short(*value), "a watched series is odd: {record}");
                 }
                 Step::Ends(_) => {
@@ -265,11 +326,12 @@ impl Watch {
 
     fn entry(&self, step: &Step, now: UtcMicros) -> AuditDraft {
         let record = step.record();
+        let of = record.of.parse().map_or_else(|_| record.of.to_string(), |source: Source| source.for_the_record());
         let (action, why) = match step {
             Step::Begins(_) | Step::GoesOn(_) => (
                 "anomaly.detected",
                 json!({
-                    "anomaly": record.id, "series": record.series, "of": &*record.of, "kind": record.kind.name(),
+                    "anomaly": record.id, "series": record.series, "of": of, "kind": record.kind.name(),
                     "baseline": record.baseline.name(), "at": record.at, "value": record.value, "expected": record.expected,
                     "score": record.score,
                 }),
@@ -287,6 +349,8 @@ impl Watch {
 const fn back(of: &Source) -> Duration {
     match of {
         Source::Adherence(_, Bucket::Quarter) | Source::NotReady(_, Bucket::Quarter) => QUARTERS_BACK,
-        Source::Skill(..) | Source::Queue(..) | Source::Adherence(..) | Source::NotReady(..) => LOOKS_BACK,
+        Source::Skill(..) | Source::Queue(..) | Source::Adherence(..) | Source::NotReady(..) | Source::Analytics(_) => {
+            of.usual_span()
+        }
     }
 }

@@ -67,7 +67,7 @@ const NO_WORDS: [&str; 85] = [
     "analytics_runs.status",
     "analytics_runs.sha256",
     "analytics_runs.failure",
-    // A watched series is of a skill, a queue, a team or everyone.
+    // A watched series is of a skill, a queue, a team, everyone or a group of analytics that is no agent's.
     "anomalies.series",
     "anomalies.source",
     "anomalies.kind",

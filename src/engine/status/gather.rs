@@ -13,10 +13,13 @@ use super::view::{
 };
 use super::{Look, StatusParts};
 use crate::clock::Stopwatch;
+use crate::domain::anomaly::Anomalies;
 use crate::domain::figures::Figures;
 use crate::domain::ids::{EndpointId, TenantId};
 use crate::domain::job::JobKey;
 use crate::domain::time::UtcMicros;
+use crate::domain::trend::AnomalyKind;
+use crate::engine::analytics::RunTotals;
 use crate::engine::calls::{Purse, real_millis};
 use crate::engine::deliver::TOLD_AFTER;
 use crate::engine::feed::{FeedStanding, FeedState};
@@ -47,6 +50,12 @@ pub struct Meters {
     pub totals: Totals,
     /// Attempts at each endpoint by outcome.
     pub deliveries: Vec<(EndpointId, [(&'static str, u64); 3])>,
+    /// Analytics runs that have ended.
+    pub runs: RunTotals,
+    /// Anomalies of watched series that were found, by kind.
+    pub anomalies: Counts,
+    /// Those that go on, by kind.
+    pub open_anomalies: Counts,
 }
 
 /// What the store says.
@@ -142,6 +151,9 @@ impl Desk {
             passes: link.meter.pass_durations(),
             totals: link.meter.totals(),
             deliveries: endpoints.into_iter().filter_map(|id| counts(&id).map(|counts| (id, counts))).collect(),
+            runs: self.parts.analytics.totals(&link.tenant),
+            anomalies: link.meter.anomalies(),
+            open_anomalies: open_anomalies(&link.anomalies.borrow()),
         }
     }
 
@@ -226,6 +238,15 @@ fn tenant(link: &Link, stored: Option<&OfTenant>, now: UtcMicros) -> TenantStatu
             head_age_ms: stored.head.map(|(_, at)| real_millis(now.since(at))),
         }),
     }
+}
+
+/// Those that go on, by kind.
+fn open_anomalies(anomalies: &Anomalies) -> Counts {
+    let mut counts = Counts::from(AnomalyKind::ALL.map(|kind| (kind.word(), 0)));
+    for open in anomalies.recent.iter().filter(|record| record.ended_at.is_none()) {
+        *counts.entry(open.kind.word()).or_default() += 1;
+    }
+    counts
 }
 
 fn budget(link: &Link, purse: Purse) -> BudgetStatus {

@@ -10,6 +10,7 @@ mod view;
 
 use std::sync::Arc;
 
+use super::analytics::Analytics;
 use super::deliver::Outbox;
 use super::jobs::Jobs;
 use super::live::{Live, Viewers};
@@ -43,6 +44,8 @@ pub struct StatusParts {
     pub jobs: Jobs,
     /// The live picture's hub.
     pub live: Live,
+    /// The analytics runs.
+    pub analytics: Analytics,
     /// How reloads of the configuration went.
     pub reloads: Reloads,
     /// The daemon's clock.

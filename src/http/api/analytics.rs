@@ -1,6 +1,7 @@
 //! Analytics queries of the platform: asked, followed, called off, and what came of them as rows and as a file.
 
 pub(in crate::http) mod rows;
+pub(in crate::http) mod series;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use std::path::{Path as FilePath, PathBuf};
 use tokio::io::AsyncReadExt as _;
 use utoipa::{IntoParams, ToSchema};
 
-use super::trends::{beyond_teams, sees_series};
+use super::trends::{out_of_sight, sees_series};
 use crate::domain::ids::{JobId, ReportRunId, TeamName, TenantId};
 use crate::domain::report_run::{Format, Kind, ReportRun, RunStatus};
 use crate::domain::time::UtcMicros;
@@ -193,7 +193,7 @@ fn wanted(body: NewReport, caller: &Caller) -> Result<WantedReport, Problem> {
         && let Ok(source) = trend::source(&request.filters)
         && !sees_series(caller, &request.tenant, &source)
     {
-        return Err(beyond_teams(&source));
+        return Err(out_of_sight(&source));
     }
     Ok(WantedReport { request, format, section, actor: format!("person:{}", caller.id()) })
 }

@@ -10,6 +10,7 @@ use super::agents::OfTenant;
 use super::course::span;
 use crate::domain::anomaly::{AnomalyRecord, Watched};
 use crate::domain::ids::{AnomalyId, SeriesId, TenantId};
+use crate::domain::series::aggregated::{Aggregated, Results};
 use crate::domain::series::{Source, Whom};
 use crate::domain::time::UtcMicros;
 use crate::domain::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
@@ -17,16 +18,19 @@ use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
-use crate::report::trend::{SeriesTrend, USUAL_SPAN};
-use crate::store::{AnomalyFilter, PAGE_LIMIT, SERIES_DAYS, SeriesError};
-
-/// The longest span of one trend.
-const LONGEST_DAYS: i64 = SERIES_DAYS.cast_signed();
+use crate::report::trend::SeriesTrend;
+use crate::store::{AnomalyFilter, PAGE_LIMIT, SeriesError};
 
 /// Whether a series is of nobody but those whom the caller may see. Whoever is bound to teams sees skills, queues and these teams; one agent's
-/// time has a page of its own.
+/// time has a page of its own. Results of analytics are of the whole tenant and take the right to look at them.
 pub(in crate::http) fn sees_series(caller: &Caller, tenant: &TenantId, source: &Source) -> bool {
+    if source.aggregated().is_some() && !caller.has(Right::Analytics) {
+        return false;
+    }
     let Some(own) = caller.teams(tenant) else { return true };
+    if source.aggregated().is_some() {
+        return false;
+    }
     match source.whom() {
         None => true,
         Some(Whom::Team(team)) => own.contains(team),
@@ -34,11 +38,28 @@ pub(in crate::http) fn sees_series(caller: &Caller, tenant: &TenantId, source: &
     }
 }
 
-/// What whoever is bound to teams is told of another series.
-pub(in crate::http) fn beyond_teams(source: &Source) -> Problem {
-    let detail =
-        format!("{source} is of others than the teams within your reach: name one of these, as in adherence:team:NAME");
+/// What whoever does not see a series is told.
+pub(in crate::http) fn out_of_sight(source: &Source) -> Problem {
+    let detail = match source.aggregated() {
+        Some(_) => {
+            format!("{source} is of the whole tenant: it takes the right analytics, and not to be bound to teams")
+        }
+        None => format!(
+            "{source} is of others than the teams within your reach: name one of these, as in adherence:team:NAME"
+        ),
+    };
     Problem::of(Code::NotPermitted, detail)
+}
+
+/// Refuses a query of which there is neither a result nor a word in the configuration.
+fn check_query(state: &ApiState, tenant: &TenantId, trend: &SeriesTrend) -> Result<(), Problem> {
+    let Some(Aggregated { of: Results::Query(id), .. }) = trend.source.aggregated() else { return Ok(()) };
+    let link = state.door.tenants().link(tenant);
+    let is_named = link.is_some_and(|link| link.queries.borrow().iter().any(|query| query.id == *id));
+    if is_named || !trend.points.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::bad_request(format!("series: the configuration of tenant {tenant} names no analytics query {id}")))
 }
 
 /// Which series, and how it is judged.
@@ -49,13 +70,14 @@ pub(in crate::http) struct TrendQuery {
     /// Whose.
     tenant: TenantId,
     /// What it is of: `skill:ID:FIGURE`, `queue:ID:FIGURE`, `adherence` or `not-ready`, the last two with `-15m` behind them for quarters of
-    /// an hour and with `:team:NAME` or `:agent:ID` for a part of the agents.
+    /// an hour and with `:team:NAME` or `:agent:ID` for a part of the agents; `analytics:QUERY:METRIC` with `:DIMENSION=VALUE` for one group,
+    /// or `analytics-run:RUN:METRIC` of one run alone.
     series: String,
-    /// From this instant on; 60 days before `to` without it, at most 366.
+    /// From this instant on; 60 days before `to` without it, at most 366. Of analytics 366 days, and at most twenty years.
     from: Option<UtcMicros>,
     /// To here; to now without it.
     to: Option<UtcMicros>,
-    /// The zone of its days, weekdays and hours; UTC without it.
+    /// The zone of its days, weekdays and hours; UTC without it. A series of analytics goes by the zone of its query.
     zone: Option<String>,
     /// Whether what earlier weeks brought in that quarter hour of that weekday decides, once four of them are known; it does without it.
     seasonal: Option<bool>,
@@ -72,10 +94,10 @@ pub(in crate::http) struct TrendView {
     /// As it is named.
     series: String,
     /// The figure, with its unit; a share is one of 1.
-    figure: &'static str,
-    /// Whose: a skill, queue, team or agent, or everyone.
+    figure: String,
+    /// Whose: a skill, queue, team, agent or analytics query, or everyone.
     of: String,
-    /// What a value is of: `quarter` or `day`.
+    /// What a value is of: `quarter`, `hour`, `day`, `week` or `month`.
     by: &'static str,
     /// Its values are shares of 1.
     share: bool,
@@ -85,7 +107,7 @@ pub(in crate::http) struct TrendView {
     to: UtcMicros,
     /// Those that have a value, in order.
     points: Vec<TrendPoint>,
-    /// Quarters or days from the first value to the last that have none.
+    /// Quarters, hours, days, weeks or months from the first value to the last that have none.
     gaps: u64,
 }
 
@@ -110,21 +132,25 @@ pub(in crate::http) async fn show(
     if let (Some(Whom::Agent(agent)), true) = (source.whom(), caller.teams(&query.tenant).is_some()) {
         caller.check_agents(&state, Right::Read, &query.tenant, std::slice::from_ref(agent)).await?;
     } else if !sees_series(&caller, &query.tenant, &source) {
-        return Err(beyond_teams(&source));
+        return Err(out_of_sight(&source));
     }
     let (settings, zone) = query.settings()?;
     let to = query.to.unwrap_or_else(|| state.live.clock().0);
-    let (from, to) = span(query.from.unwrap_or(to - USUAL_SPAN), to, LONGEST_DAYS)?;
+    let (from, to) = span(query.from.unwrap_or(to - source.usual_span()), to, i64::from(source.longest_days()))?;
     let read = SeriesTrend::read(&state.reader, &query.tenant, &source, ((from, to), &zone), &settings).await;
-    let SeriesTrend { source, points, gaps } = read.map_err(|error| match error {
+    let trend = read.map_err(|error| match error {
         SeriesError::Read(error) => error.into(),
-        error @ (SeriesError::TooLong | SeriesError::TooMuch { .. }) => Problem::bad_request(error.to_string()),
+        error @ (SeriesError::TooLong { .. } | SeriesError::TooMuch { .. } | SeriesError::Unfit(_)) => {
+            Problem::bad_request(error.to_string())
+        }
     })?;
+    check_query(&state, &query.tenant, &trend)?;
+    let SeriesTrend { source, bucket, points, gaps, zone: _ } = trend;
     Ok(Json(TrendView {
         series: source.to_string(),
-        figure: source.figure(),
+        figure: source.figure().into_owned(),
         of: source.subject(),
-        by: source.bucket().name(),
+        by: bucket.name(),
         share: source.is_share(),
         from,
         to,
@@ -232,7 +258,7 @@ impl AnomalyView {
 
 /// The anomalies of watched series
 ///
-/// Whoever is bound to teams sees those of skills, queues and these teams; a page may then be short of the limit and have a next one.
+/// Whoever is bound to teams sees those of skills, queues and these teams, and those of analytics who has that right; a page may then be short of the limit and have a next one.
 #[utoipa::path(
     get,
     path = "/api/v1/anomalies",

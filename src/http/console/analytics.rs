@@ -1,24 +1,30 @@
-//! Analytics of the platform: the queries of the configuration, the runs and how they came out, and a run with its rows. To look at: runs
-//! are asked for with the API or `shiftkeeper analytics run`.
+//! Analytics of the platform: the runs and how they came out, and a run with its rows, drawn metric by metric. To look at: runs are asked
+//! for with the API or `shiftkeeper analytics run`.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
 use super::ask::Ask;
+use super::drawing::{Drawing, Stretch};
 use super::failure::Failure;
+use super::line_chart::{HEIGHT, WIDTH};
 use super::read::{Want, read};
 use super::shell::{Place, Shell, page};
 use super::times::{Stamp, Times};
 use crate::domain::report_run::RunStatus;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::words::count;
+use crate::http::api::analytics::series::{OneSeries, SeriesShown};
 use crate::http::api::analytics::{self, AnalyticsRowShown, AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown};
 use crate::http::extract::Path;
 use crate::http::{ApiState, Right};
 
 /// Rows of one page.
 const ROWS: &str = "100";
+
+/// Rows that are read for the drawings of one page; the first metric is drawn in any case.
+const MOST_READ: u64 = 200_000;
 
 /// A run as it is drawn.
 struct Drawn(AnalyticsRunShown);
@@ -103,8 +109,17 @@ struct RunPage {
     shell: Shell,
     times: Times,
     run: Drawn,
+    /// The groups that may be chosen, for people.
+    groups: Vec<String>,
+    /// The one that is drawn, by its place.
+    group: usize,
+    drawings: Vec<Drawing>,
+    /// Series of this group that are not drawn for the time that it would take.
+    undrawn: Vec<(String, String)>,
     rows: Vec<AnalyticsRowShown>,
     next: Option<String>,
+    /// The way to the series of all runs of the query.
+    trends: Option<String>,
 }
 
 impl RunPage {
@@ -117,6 +132,42 @@ impl RunPage {
     }
 }
 
+/// What of a run is drawn.
+struct Chosen {
+    groups: Vec<String>,
+    group: usize,
+    series: Vec<OneSeries>,
+}
+
+/// The groups of a run, and the series of the one that is asked for: the first that tells dimensions apart without a word.
+async fn choose(state: &ApiState, ask: &Ask, id: &str) -> Result<Chosen, Failure> {
+    let want = Want { route: "/api/v1/analytics/series", id: None, query: &[("run", id)] };
+    let SeriesShown { series: all } = read(state, ask, want, analytics::series::series).await?;
+    let mut groups: Vec<String> = all.iter().map(|one| one.group.clone()).collect();
+    groups.sort();
+    groups.dedup();
+    let usual = groups.iter().position(|group| !group.is_empty()).unwrap_or_default();
+    let asked = ask.value("group").and_then(|place| place.parse().ok());
+    let group = asked.filter(|place| *place < groups.len()).unwrap_or(usual);
+    let series = all.into_iter().filter(|one| groups.get(group) == Some(&one.group)).collect();
+    Ok(Chosen { groups, group, series })
+}
+
+/// Draws the series of a run over its span.
+async fn draw(
+    state: &ApiState,
+    ask: &Ask,
+    run: &AnalyticsRunShown,
+    series: &[OneSeries],
+) -> Result<Vec<Drawing>, Failure> {
+    let stretch = Stretch { from: run.request.from, shown: run.request.from, to: run.request.to };
+    let mut drawings = Vec::with_capacity(series.len());
+    for one in series {
+        drawings.push(Drawing::read(state, ask, &one.series, &stretch, None).await?);
+    }
+    Ok(drawings)
+}
+
 /// `GET /analytics/{id}`.
 pub(in crate::http) async fn show(
     State(state): State<ApiState>,
@@ -126,14 +177,44 @@ pub(in crate::http) async fn show(
     ask.check_whole(&state, Right::Analytics)?;
     let want = Want { route: "/api/v1/analytics/runs/{id}", id: Some(&id), query: &[] };
     let run: AnalyticsRunShown = read(&state, &ask, want, analytics::show).await?;
-    let (mut rows, mut next) = (Vec::new(), None);
+    let (mut rows, mut next, mut drawings) = (Vec::new(), None, Vec::new());
+    let mut chosen = Chosen { groups: Vec::new(), group: 0, series: Vec::new() };
     if run.has_rows {
         let query = [("limit", ROWS), ("cursor", ask.value("cursor").unwrap_or_default())];
         let want = Want { route: "/api/v1/analytics/runs/{id}/rows", id: Some(&id), query: &query };
         let page: AnalyticsRowsShown = read(&state, &ask, want, analytics::rows::rows).await?;
         (rows, next) = (page.rows, page.next);
+        chosen = choose(&state, &ask, &id).await?;
+        // Each drawing reads the run.
+        let most = MOST_READ / run.received.unwrap_or_default().max(1);
+        let drawn = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, chosen.series.len().max(1));
+        let undrawn = chosen.series.split_off(drawn.min(chosen.series.len()));
+        drawings = draw(&state, &ask, &run, &chosen.series).await?;
+        chosen.series = undrawn;
     }
     let shell = ask.shell(Place::Analytics, "Analytics run");
-    let next = next.map(|next| format!("{}&cursor={next}", shell.to(&format!("/analytics/{}", run.id))));
-    Ok(page(&RunPage { shell, times: ask.times, run: Drawn(run), rows, next }))
+    let of_series = |series: &str| {
+        let part: String = url::form_urlencoded::byte_serialize(series.as_bytes()).collect();
+        format!("{}&series={part}", shell.to("/trends"))
+    };
+    let undrawn = chosen.series.iter().map(|one| (of_series(&one.series), one.title())).collect();
+    let own = format!("analytics-run:{id}:");
+    let of_query = run.query.as_ref().map(|query| format!("analytics:{query}:"));
+    let first = drawings.first().and_then(|drawing| drawing.series().strip_prefix(&own));
+    let trends = of_query.zip(first).map(|(query, rest)| of_series(&format!("{query}{rest}")));
+    let here = shell.to(&format!("/analytics/{}", run.id));
+    let next = next.map(|next| format!("{here}&group={}&cursor={next}", chosen.group));
+    let Chosen { groups, group, series: _ } = chosen;
+    Ok(page(&RunPage {
+        shell,
+        times: ask.times,
+        run: Drawn(run),
+        groups,
+        group,
+        drawings,
+        undrawn,
+        rows,
+        next,
+        trends,
+    }))
 }

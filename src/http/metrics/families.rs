@@ -1,5 +1,6 @@
 //! Every family of metrics that the daemon has, with what it means.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -29,6 +30,8 @@ impl Collector for Families {
         self.keepers(&mut page)?;
         self.feeds(&mut page)?;
         self.figures(&mut page)?;
+        self.analytics(&mut page)?;
+        self.anomalies(&mut page)?;
         self.subscriptions(&mut page)?;
         self.outbox(&mut page)?;
         self.audit(&mut page)
@@ -41,6 +44,15 @@ fn of(tenant: &TenantId) -> Labels {
 
 fn with(tenant: &TenantId, name: &'static str, value: impl fmt::Display) -> Labels {
     vec![("tenant", tenant.to_string()), (name, value.to_string())]
+}
+
+/// Counts of one tenant by a word.
+fn by<'m>(
+    meters: &'m Meters,
+    name: &'static str,
+    counts: &'m BTreeMap<&'static str, u64>,
+) -> impl Iterator<Item = (Labels, u64)> + 'm {
+    counts.iter().map(move |(word, count)| (with(&meters.tenant, name, word), *count))
 }
 
 /// Seconds since 1970.
@@ -273,16 +285,12 @@ impl Families {
         page.counter(
             "shiftkeeper_transitions_requested",
             "State changes that were asked for, by who asked",
-            self.meters().flat_map(|meters| {
-                meters.totals.requested.iter().map(|(who, count)| (with(&meters.tenant, "actor", who), *count))
-            }),
+            self.meters().flat_map(|meters| by(meters, "actor", &meters.totals.requested)),
         )?;
         page.counter(
             "shiftkeeper_transitions_finished",
             "State changes that ended, by how",
-            self.meters().flat_map(|meters| {
-                meters.totals.finished.iter().map(|(outcome, count)| (with(&meters.tenant, "outcome", outcome), *count))
-            }),
+            self.meters().flat_map(|meters| by(meters, "outcome", &meters.totals.finished)),
         )?;
         page.gauge(
             "shiftkeeper_transitions_open",
@@ -382,6 +390,42 @@ impl Families {
             "shiftkeeper_snapshot_oversize",
             "Whether the newest snapshot of a subscription is larger than the configuration allows",
             each().map(|(labels, one)| (labels, u64::from(!one.ok))),
+        )
+    }
+
+    fn analytics(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.counter(
+            "shiftkeeper_analytics_runs",
+            "Runs of analytics queries that ended: done, failed or cancelled",
+            self.meters().flat_map(|meters| by(meters, "outcome", &meters.runs.outcomes)),
+        )?;
+        page.counter(
+            "shiftkeeper_analytics_rows_received",
+            "Rows that came of analytics queries, part by part as these were whole",
+            self.meters().map(|meters| (of(&meters.tenant), meters.runs.received)),
+        )?;
+        page.counter(
+            "shiftkeeper_analytics_rows_promised",
+            "Rows of these parts that the platform had promised, where it promised a count",
+            self.meters().map(|meters| (of(&meters.tenant), meters.runs.promised)),
+        )?;
+        page.histogram(
+            "shiftkeeper_analytics_run_duration_seconds",
+            "How long runs of analytics queries took from their beginning to their end, by the daemon's clock",
+            self.meters().map(|meters| (of(&meters.tenant), &meters.runs.durations)),
+        )
+    }
+
+    fn anomalies(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.counter(
+            "shiftkeeper_anomalies_detected",
+            "Anomalies of watched series that were found, by kind",
+            self.meters().flat_map(|meters| by(meters, "kind", &meters.anomalies)),
+        )?;
+        page.gauge(
+            "shiftkeeper_anomalies_open",
+            "Anomalies of watched series that go on, by kind",
+            self.meters().flat_map(|meters| by(meters, "kind", &meters.open_anomalies)),
         )
     }
 

@@ -149,9 +149,11 @@ fn analytics() -> Vec<Row> {
     ];
     const ONE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRun];
     const ROWS: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRun, Code::NoRows];
+    const SERIES: &[Code] = &[Code::NoSuchTenant, Code::NoSuchQuery, Code::NoSuchRun, Code::NoRows];
     const CANCEL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRun, Code::KeyReused, Code::StoreUnavailable];
     vec![
         Row::new(ANALYTICS, routes!(api::analytics::queries)).refusing(OF_TENANT),
+        Row::new(ANALYTICS, routes!(api::analytics::series::series)).refusing(SERIES),
         Row::new(ANALYTICS, routes!(api::analytics::create)).refusing(RUN),
         Row::new(ANALYTICS, routes!(api::analytics::list)).refusing(OF_TENANT),
         Row::new(ANALYTICS, routes!(api::analytics::show)).refusing(ONE),

@@ -1,7 +1,5 @@
 //! The trend of a series as a document: what is to be said of the whole, and a row per quarter of an hour or day that has a value.
 
-use std::time::Duration;
-
 use super::SeriesTrend;
 use crate::domain::series::Source;
 use crate::domain::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
@@ -10,23 +8,20 @@ use crate::report::document::{Cell, CellKind, Chart, ChartKind, Definition, Repo
 use crate::report::request::{Filters, Request};
 use crate::store::Reader;
 
-/// So much is looked at where no beginning is named.
-pub const USUAL_SPAN: Duration = Duration::from_secs(60 * 86_400);
-
 const SUMMARY: Section = Section {
     name: "summary",
     title: "Summary",
     columns: &[
         column("figure", "Figure", CellKind::Text, "the figure; a share is one of 1"),
-        column("of", "Of", CellKind::Text, "the skill, queue, team or agent, or everyone"),
-        column("by", "By", CellKind::Text, "quarter or day: what a value is of"),
-        column("values", "Values", CellKind::Count, "quarters of an hour or days that have a value"),
+        column("of", "Of", CellKind::Text, "the skill, queue, team, agent or analytics query, or everyone"),
+        column("by", "By", CellKind::Text, "quarter, hour, day, week or month: what a value is of"),
         column(
-            "gaps",
-            "Without a value",
+            "values",
+            "Values",
             CellKind::Count,
-            "quarters or days from the first value to the last that have none",
+            "quarters of an hour, hours, days, weeks or months that have a value",
         ),
+        column("gaps", "Without a value", CellKind::Count, "those from the first value to the last that have none"),
         column("anomalies", "Odd", CellKind::Count, "values in which something is odd"),
     ],
     written: None,
@@ -37,12 +32,12 @@ const POINTS: Section = Section {
     name: "points",
     title: "Values",
     columns: &[
-        column("at", "From", CellKind::Instant, "where the quarter of an hour or the day begins"),
+        column("at", "From", CellKind::Instant, "where the quarter of an hour, hour, day, week or month begins"),
         column(
             "value",
             "Value",
             CellKind::Number,
-            "the mean of a quarter's reads, or the share that the seconds of all come to",
+            "the mean of a quarter's reads, the share that the seconds of all come to, or what the platform added up",
         ),
         column(
             "movingAverage",
@@ -129,7 +124,7 @@ pub async fn notes(request: &Request, reader: &Reader) -> Result<Vec<String>, Re
 /// Reads the series, judges it and pushes it.
 pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_)) -> Result<(), ReportError> {
     let source = source(&request.filters)?;
-    let from = request.from.unwrap_or_else(|| request.to - USUAL_SPAN);
+    let from = request.from.unwrap_or_else(|| request.to - source.usual_span());
     let zone = request.time_zone();
     let settings = TrendSettings {
         window: request.filters.window.unwrap_or(WINDOW),
@@ -141,7 +136,7 @@ pub async fn write(request: &Request, reader: &Reader, sink: &mut (dyn Sink + '_
     sink.row(&[
         Cell::text(source.figure()),
         Cell::text(source.subject()),
-        Cell::text(source.bucket().name()),
+        Cell::text(trend.bucket.name()),
         Cell::count(trend.points.len()),
         Cell::count(trend.gaps),
         Cell::count(trend.anomalies().count()),

@@ -9,7 +9,9 @@ use crate::store::{AnalyticsRows, Commit, Pruned, Slice, Store};
 
 on_each_engine!(
     a_run_is_where_it_was_last_and_found_by_its_standing,
-    rows_are_read_in_their_order_and_as_series,
+    rows_are_read_in_their_order,
+    of_runs_that_overlap_each_bucket_is_of_the_newest,
+    a_long_result_is_read_from_where_it_is_wanted,
     results_that_served_their_time_count_no_more_then_go_then_their_runs,
     rows_of_a_result_that_counts_are_never_cleared_away,
 );
@@ -109,28 +111,99 @@ async fn a_run_is_where_it_was_last_and_found_by_its_standing(place: Place) {
     store.close().await;
 }
 
-async fn rows_are_read_in_their_order_and_as_series(place: Place) {
+async fn rows_are_read_in_their_order(place: Place) {
     let store = place.open().await;
     put(&store, vec![run(2, RunStatus::Running)]).await;
     put_rows(&store, 2).await;
     let reader = store.reader();
-    assert_eq!(
-        reader.analytics_series(&acme(), &calls(), "duration", None).await.expect("reads"),
-        None,
-        "not whole yet"
-    );
     put(&store, vec![run(2, RunStatus::Done)]).await;
     let texts = reader.analytics_rows(&acme(), id(2), 1, 2).await.expect("reads");
     assert_eq!(texts, [row(0, "voice", Some(2.0)).canonical(), row(1, "chat", None).canonical()]);
-    let series = reader.analytics_series(&acme(), &calls(), "duration", None).await.expect("reads").expect("a result");
-    let shown: Vec<_> = series
-        .iter()
-        .map(|series| (series.dimensions[0].as_deref(), series.samples.iter().map(|s| s.value).collect::<Vec<_>>()))
+    let rows = reader.result_rows(&acme(), id(2), 1, 2).await.expect("reads");
+    assert_eq!(rows, [row(0, "voice", Some(2.0)), row(1, "chat", None)]);
+    let groups = reader.last_groups(&run(2, RunStatus::Done), 9).await.expect("reads");
+    assert_eq!(groups, [[Some("chat".into())], [Some("voice".into())]]);
+    store.close().await;
+}
+
+/// A run over some days that came out well and was asked for at an instant; with a row for each of two channels, but of some days none.
+async fn put_result(
+    store: &Store,
+    (n, asked_at): (u32, i64),
+    days: std::ops::Range<i64>,
+    value: i32,
+    without: &[i64],
+) -> AnalyticsRun {
+    let (from, to) = (at(days.start * 86_400), at(days.end * 86_400));
+    let of_day = |day: i64| Some(f64::from(value + i32::try_from(day).expect("few")));
+    let rows: Vec<ResultRow> = days
+        .filter(|day| !without.contains(day))
+        .flat_map(|day| ["chat", "voice"].map(|channel| row(day, channel, of_day(day))))
         .collect();
-    assert_eq!(shown, [(Some("chat"), vec![Some(0.1), None]), (Some("voice"), vec![Some(2.0), Some(4.0)])]);
-    let voice = reader.analytics_series(&acme(), &calls(), "duration", Some(&[Some("voice")])).await.expect("reads");
-    assert_eq!(voice, Some(vec![series[1].clone()]));
-    assert_eq!(reader.analytics_series(&acme(), &calls(), "colour", None).await.expect("reads"), None);
+    let done = run(n, RunStatus::Done);
+    let request = RunRequest { from, to, ..done.request.clone() };
+    let received = u64::try_from(rows.len()).expect("few");
+    let result = done.result.clone().map(|result| RunResult { received, ..result });
+    let run = AnalyticsRun { asked_at: at(asked_at), request, result, ..done };
+    for (first, some) in (0..).step_by(1_000).zip(rows.chunks(1_000)) {
+        let rows = some.iter().map(ResultRow::canonical).collect();
+        let analytics_rows = vec![AnalyticsRows { tenant: acme(), run: id(n), first, rows }];
+        store.writer().commit(Commit { analytics_rows, ..Commit::default() }).await.expect("commits");
+    }
+    put(store, vec![run.clone()]).await;
+    run
+}
+
+/// When all days of these tests are over.
+const LATER: i64 = 2_000 * 86_400;
+
+/// The values of a series over some days.
+async fn values(store: &Store, series: &str, days: std::ops::Range<i64>) -> Vec<Option<f64>> {
+    let (source, span) = (series.parse().expect(series), (at(days.start * 86_400), at(days.end * 86_400)));
+    let values = store.reader().samples(&acme(), &source, span, &jiff::tz::TimeZone::UTC).await.expect("reads");
+    assert!(values.samples.array_windows().all(|[one, next]| next.at.since(one.at).as_secs() == 86_400));
+    values.samples.iter().map(|sample| sample.value).collect()
+}
+
+async fn of_runs_that_overlap_each_bucket_is_of_the_newest(place: Place) {
+    let store = place.open().await;
+    let older = put_result(&store, (2, LATER), 0..6, 10, &[]).await;
+    put_result(&store, (4, LATER), 2..8, 100, &[3]).await;
+    // Of another question: its rows are of something else.
+    let filter = Some(crate::domain::analytics::EqualsFilter { field: "group.id".to_owned(), value: "a".to_owned() });
+    let other = AnalyticsRun { request: RunRequest { filter, ..older.request.clone() }, ..older.clone() };
+    put(&store, vec![AnalyticsRun { id: id(3), query: Some(calls()), ..other }]).await;
+    let voice = "analytics:calls:duration:channel=voice";
+    let all = [Some(10.0), Some(11.0), Some(102.0), None, Some(104.0), Some(105.0), Some(106.0), Some(107.0)];
+    assert_eq!(values(&store, voice, 0..30).await, all, "a day that the newest has no row of is a gap");
+    assert_eq!(values(&store, voice, 1..3).await, all[1..3]);
+    assert_eq!(values(&store, "analytics:calls:count", 0..3).await, [Some(14.0); 3], "both channels");
+    assert_eq!(values(&store, &format!("analytics-run:{}:duration:channel=chat", id(2)), 0..9).await.len(), 6);
+    // What had not ended when it was asked for is no whole value.
+    put_result(&store, (6, 6 * 86_400), 5..8, 200, &[]).await;
+    let newest = [&all[..5], &[Some(205.0), Some(106.0), Some(107.0)]].concat();
+    assert_eq!(values(&store, voice, 0..30).await, newest);
+    let (reader, unknown) = (store.reader(), format!("analytics-run:{}:count", id(1)));
+    for (series, part) in [
+        ("analytics:calls:colour", "there are duration, count"),
+        ("analytics:calls:duration", "name one"),
+        (&*unknown, "no rows of an analytics run"),
+    ] {
+        let (source, utc) = (series.parse().expect(series), jiff::tz::TimeZone::UTC);
+        let refused = reader.samples(&acme(), &source, (at(0), at(86_400)), &utc).await.expect_err(series).to_string();
+        assert!(refused.contains(part), "{series}: {refused}");
+    }
+    assert_eq!(values(&store, "analytics:never:count", 0..30).await, []);
+    store.close().await;
+}
+
+async fn a_long_result_is_read_from_where_it_is_wanted(place: Place) {
+    let store = place.open().await;
+    put_result(&store, (2, LATER), 0..1_600, 0, &[]).await;
+    put_result(&store, (4, LATER), 0..1_500, 5_000, &[]).await;
+    let chat = values(&store, "analytics:calls:duration:channel=chat", 100..1_600).await;
+    let expected = (100..1_600).map(|day| Some(f64::from(day) + if day < 1_500 { 5_000.0 } else { 0.0 }));
+    assert_eq!(chat, expected.collect::<Vec<_>>());
     store.close().await;
 }
 

@@ -1,17 +1,15 @@
 //! Runs of analytics queries, and the rows that came of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::domain::analytics::{ResultRow, Series};
+use crate::domain::analytics::ResultRow;
 use crate::domain::analytics_run::{AnalyticsRun, RunFailure, RunResult};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
 use crate::domain::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
-use crate::domain::trend::Sample;
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::{AnalyticsRows, Commit};
@@ -215,32 +213,16 @@ impl Reader {
         Ok(rows)
     }
 
-    /// The values of one metric in the newest result of a query of the configuration, as one series for each combination of
-    /// dimensions, in the order of these; of one combination alone where `dimensions` names it, in the query's order. None where
-    /// there is no result, or none that has the metric.
-    pub async fn analytics_series(
+    /// The same rows, read.
+    pub async fn result_rows(
         &self,
         tenant: &TenantId,
-        query: &AnalyticsQueryId,
-        metric: &str,
-        dimensions: Option<&[Option<&str>]>,
-    ) -> Result<Option<Vec<Series>>, ReadError> {
-        let Some(run) = self.last_analytics_run(tenant, query).await? else { return Ok(None) };
-        let Some(place) = run.request.metrics.iter().position(|asked| asked.name == metric) else { return Ok(None) };
-        let mut series: BTreeMap<Vec<Option<Arc<str>>>, Vec<Sample>> = BTreeMap::new();
-        let take = |row: &AnyRow| {
-            let row = result_row(row)?;
-            let is_wanted =
-                dimensions.is_none_or(|wanted| row.dimensions.iter().map(Option::as_deref).eq(wanted.iter().copied()));
-            if is_wanted {
-                let value = row.metrics.get(place).copied().flatten();
-                series.entry(row.dimensions).or_default().push(Sample { at: row.at, value });
-            }
-            Ok(())
-        };
-        let all = bound_rows(tenant, run.id, 0, i64::MAX);
-        self.each(ROWS, all, take).await?;
-        Ok(Some(series.into_iter().map(|(dimensions, samples)| Series { dimensions, samples }).collect()))
+        id: AnalyticsRunId,
+        from: u64,
+        limit: u32,
+    ) -> Result<Vec<ResultRow>, ReadError> {
+        let values = bound_rows(tenant, id, from, limit.min(ROWS_PAGE_LIMIT).into());
+        self.all(ROWS, values).await?.iter().map(result_row).collect()
     }
 }
 

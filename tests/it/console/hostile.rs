@@ -92,7 +92,7 @@ const HOSTILE: [&str; 76] = [
 const MARKS: [&str; 4] = ["\u{202e}", "\u{200b}", "\u{feff}", "\u{2028}"];
 
 /// A hundred of them.
-fn hostile() -> Vec<String> {
+pub(super) fn hostile() -> Vec<String> {
     let runs = "window.__ran=(window.__ran||0)+1";
     let plain = HOSTILE.iter().map(|text| text.replace("RUN", runs));
     let marked = MARKS.iter().cycle().zip(HOSTILE.len()..100).map(|(mark, number)| {
@@ -117,7 +117,7 @@ async fn ran(browser: &Browser) -> Value {
 }
 
 /// The browser has run nothing, and was not even asked to.
-async fn nothing_ran(browser: &Browser, page: &str) {
+pub(super) async fn nothing_ran(browser: &Browser, page: &str) {
     assert_eq!(ran(browser).await, json!(0), "{page}");
     let tried = |line: &String| line.contains("Content Security Policy") || line.contains("evil.example");
     let tried: Vec<_> = browser.complaints().await.into_iter().filter(tried).collect();
@@ -125,7 +125,7 @@ async fn nothing_ran(browser: &Browser, page: &str) {
 }
 
 /// A text as a page shows it, with blanks as the browser counts them.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.replace('\u{feff}', " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -4,6 +4,7 @@ mod account;
 mod browser;
 mod decisions;
 mod hostile;
+mod hostile_results;
 mod journeys;
 mod many;
 mod pages;

@@ -147,10 +147,16 @@ async fn a_run_comes_out_whole_is_read_and_is_on_the_record() {
             ("analytics.run.completed", "person:operator", Some("done")),
         ]
     );
-    let query = "calls".into();
-    let series = reader.analytics_series(&scenario.tenant, &query, "duration", None).await.expect("reads");
-    assert_eq!(series.expect("a result").iter().map(|series| series.samples.len()).collect::<Vec<_>>(), [14, 14, 14]);
+    it_is_a_series_too(&scenario, &rows).await;
     scenario.assert_nothing_left_over().await;
+}
+
+async fn it_is_a_series_too(scenario: &Scenario, rows: &[Value]) {
+    let (_, trend) = scenario.get("/api/v1/trend?tenant=acme&series=analytics:calls:duration:channel%3Dchat").await;
+    let points: Vec<_> = trend["points"].as_array().expect("points").iter().map(|point| &point["value"]).collect();
+    let chat = rows.iter().filter(|row| row["dimensions"] == json!(["chat"])).map(|row| &row["metrics"][1]);
+    assert_eq!(points, chat.collect::<Vec<_>>(), "{trend}");
+    assert_eq!((&trend["by"], &trend["of"]), (&json!("day"), &json!("analytics calls, channel chat")), "{trend}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -342,5 +348,18 @@ async fn the_calendar_asks_for_years_in_parts_that_are_put_together() {
             if message.contains("37 rows") { Ok(()) } else { Err(jobs.to_string()) }
         })
         .await;
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_forbidden_to_ask_for_want_of_a_scope_is_told_which_setting_asks_for_it() {
+    let scenario = Scenario::start(Setup { tenant_tables: "", ..setup(Duration::from_secs(1)) }).await;
+    let run = ask(&scenario, own(900)).await;
+    let failed = until(&scenario, &run, "failed").await;
+    let error = failed["error"].as_str().expect("an error");
+    assert_eq!(failed["failure"], "call_failed");
+    for part in ["403", "the scope analytics:query", "[[tenants.analytics]]", "token.scope"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
     scenario.assert_nothing_left_over().await;
 }

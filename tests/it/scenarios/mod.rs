@@ -21,6 +21,7 @@ mod hostile;
 mod imports;
 mod live_picture;
 mod lost_answers;
+mod odd_results;
 mod outage;
 mod outbox;
 mod people;

@@ -81,7 +81,7 @@ pub(in crate::http) async fn rows(
     let run = find(&state, &caller, &query.tenant, id).await?;
     check_rows(&run)?;
     let limit = query.limit.clamp(1, ROWS_PAGE_LIMIT);
-    let rows = page(&state.reader, &run, query.cursor, limit).await?;
+    let rows = state.reader.result_rows(&run.tenant, run.id, query.cursor, limit).await?;
     let next = (rows.len() == limit as usize).then(|| query.cursor.saturating_add(u64::from(limit)));
     let view = |row: ResultRow| AnalyticsRowShown {
         at: row.at,
@@ -91,7 +91,8 @@ pub(in crate::http) async fn rows(
     Ok(Json(AnalyticsRowsShown { rows: rows.into_iter().map(view).collect(), next }))
 }
 
-fn check_rows(run: &AnalyticsRun) -> Result<(), Problem> {
+/// Refuses a run whose rows cannot be read.
+pub(super) fn check_rows(run: &AnalyticsRun) -> Result<(), Problem> {
     if run.result.as_ref().is_some_and(|result| result.there) {
         return Ok(());
     }
@@ -101,15 +102,6 @@ fn check_rows(run: &AnalyticsRun) -> Result<(), Problem> {
         RunStatus::Failed | RunStatus::Cancelled => "the run came to nothing; its error says why",
     };
     Err(Problem::of(Code::NoRows, detail))
-}
-
-async fn page(reader: &Reader, run: &AnalyticsRun, from: u64, limit: u32) -> Result<Vec<ResultRow>, Problem> {
-    let texts = reader.analytics_rows(&run.tenant, run.id, from, limit).await?;
-    let rows: Option<Vec<_>> = texts.iter().map(|text| ResultRow::from_canonical(text)).collect();
-    rows.ok_or_else(|| {
-        tracing::error!(tenant = %run.tenant, run = %run.id, "a stored row of an analytics run cannot be read");
-        Problem::of(Code::StoreUnreadable, "a stored row of the run cannot be read; run the query again")
-    })
 }
 
 /// The rows of a run as CSV
@@ -154,8 +146,7 @@ async fn next_lines((reader, run, from): Rest) -> std::io::Result<Option<(Bytes,
         let names = std::iter::once("at".to_owned()).chain(run.request.dimensions.iter().cloned()).chain(metrics);
         sheet.cells(names.map(|name| Cell::Text(name.into())))?;
     }
-    let rows = page(&reader, &run, from, ROWS_PAGE_LIMIT).await;
-    let rows = rows.map_err(|problem| std::io::Error::other(problem.detail().to_owned()))?;
+    let rows = reader.result_rows(&run.tenant, run.id, from, ROWS_PAGE_LIMIT).await.map_err(std::io::Error::other)?;
     for row in &rows {
         let dimensions = row.dimensions.iter().map(|value| Cell::Text(value.as_deref().unwrap_or_default().into()));
         let metrics = row.metrics.iter().map(|value| Cell::Exact(*value));

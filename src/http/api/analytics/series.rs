@@ -1,0 +1,118 @@
+//! The series that results have, by their names: to look at with `GET /api/v1/trend`, or to watch.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::rows::check_rows;
+use super::{find, standing};
+use crate::domain::analytics::Aggregation;
+use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
+use crate::domain::series::aggregated::{Aggregated, Results};
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::Query;
+use crate::http::problem::{Code, Problem};
+
+/// Groups that are told apart; whoever knows the value of another can name it.
+const MOST_GROUPS: usize = 100;
+
+/// Whose series: those of a query of the configuration, or of one run.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct SeriesQuery {
+    /// Whose.
+    tenant: TenantId,
+    /// A query of the configuration; of its newest result.
+    #[serde(default)]
+    query: Option<AnalyticsQueryId>,
+    /// Instead: one run.
+    #[serde(default)]
+    run: Option<AnalyticsRunId>,
+}
+
+/// The series of a result.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = AnalyticsSeriesList)]
+pub(in crate::http) struct SeriesShown {
+    /// By metric, the whole before the groups.
+    pub(in crate::http) series: Vec<OneSeries>,
+}
+
+/// A series of a result.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = AnalyticsSeries)]
+pub(in crate::http) struct OneSeries {
+    /// Its name, as in `analytics:calls:count:channel=voice`.
+    pub(in crate::http) series: String,
+    /// The metric.
+    pub(in crate::http) metric: String,
+    /// How its values are put together.
+    pub(in crate::http) aggregation: Aggregation,
+    /// Which group, for people; empty where it is everything.
+    pub(in crate::http) group: String,
+}
+
+impl OneSeries {
+    /// For people: `sum count, channel voice`.
+    pub(in crate::http) fn title(&self) -> String {
+        let comma = if self.group.is_empty() { "" } else { ", " };
+        format!("{} {}{comma}{}", self.aggregation.name(), self.metric, self.group)
+    }
+}
+
+/// The series of a query or of a run
+///
+/// Of each metric the whole, where groups can be put together, and each group of the last rows, 100 at most. Sums, least and greatest
+/// values can be put together, means and shares cannot.
+#[utoipa::path(
+    get,
+    path = "/api/v1/analytics/series",
+    tag = "analytics",
+    operation_id = "list_analytics_series",
+    params(SeriesQuery),
+    responses((status = 200, description = "the series", body = SeriesShown))
+)]
+pub(in crate::http) async fn series(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(SeriesQuery { tenant, query, run }): Query<SeriesQuery>,
+) -> Result<Json<SeriesShown>, Problem> {
+    caller.check_whole(&state, Right::Analytics, &tenant)?;
+    let (of, result) = match (query, run) {
+        (None, Some(id)) => {
+            let run = find(&state, &caller, &tenant, id).await?;
+            check_rows(&run)?;
+            (Results::Run(id), Some(run))
+        }
+        (Some(query), None) => {
+            let newest = state.reader.last_analytics_run(&tenant, &query).await?;
+            (Results::Query(query), newest)
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Problem::bad_request("name a query of the configuration or a run, and one of them alone"));
+        }
+    };
+    let (metrics, dimensions, groups) = match (&result, &of) {
+        (Some(run), _) => {
+            let groups = state.reader.last_groups(run, MOST_GROUPS).await?;
+            (run.request.metrics.clone(), run.request.dimensions.clone(), groups)
+        }
+        (None, Results::Query(id)) => {
+            let Some(named) = standing(&state, &tenant).into_iter().find(|query| query.id == *id) else {
+                let detail = format!("the configuration of tenant {tenant} names no analytics query {id}");
+                return Err(Problem::of(Code::NoSuchQuery, detail));
+            };
+            (named.query.metrics, named.query.dimensions, Vec::new())
+        }
+        (None, Results::Run(_)) => (Vec::new(), Vec::new(), Vec::new()),
+    };
+    let all = Aggregated::all(&of, &metrics, &dimensions, &groups).into_iter().filter_map(|one| {
+        let asked = metrics.iter().find(|asked| asked.name == one.metric)?;
+        let (series, group) = (one.to_string(), one.group_text());
+        Some(OneSeries { series, metric: one.metric, aggregation: asked.aggregation, group })
+    });
+    Ok(Json(SeriesShown { series: all.collect() }))
+}
