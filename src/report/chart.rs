@@ -185,7 +185,7 @@ fn stretches(values: &[Option<(f64, String)>], x: impl Fn(usize) -> f64, y: impl
 }
 
 /// The least of 1, 2, 2.5, 5 times a power of ten of which four reach the top.
-fn round_step(top: f64) -> f64 {
+pub fn round_step(top: f64) -> f64 {
     let ten = 10_f64.powf((top / 4.0).log10().floor());
     let steps = [1.0, 2.0, 2.5, 5.0].map(|part| part * ten);
     steps.into_iter().find(|step| step * 4.0 >= top).unwrap_or(10.0 * ten)

@@ -1,11 +1,13 @@
 //! A series drawn as lines: its values, the moving average, the band of what is usual, and marks where it is odd. Draws nothing itself; the
 //! template does. Shapes tell things apart where colours do not: a whole line, a broken one, an area, and triangles that point the way.
 
+use jiff::ToSpan as _;
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
-use jiff::{ToSpan as _, Unit};
 
 use crate::domain::anomaly::short;
 use crate::domain::time::UtcMicros;
+use crate::report::chart::round_step;
 
 /// The picture's own units.
 pub(super) const WIDTH: f64 = 960.0;
@@ -18,8 +20,14 @@ const BOTTOM: f64 = 30.0;
 /// Half of a mark's width.
 const MARK: f64 = 7.0;
 
-/// Days that the axis names at most.
+/// Instants that the axis names at most.
 const MOST_TICKS: i64 = 9;
+
+/// A day, in minutes.
+const DAY: i64 = 1440;
+
+/// What may lie between two of them, in minutes.
+const TICKS: [i64; 13] = [15, 30, 60, 120, 180, 360, 720, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY, 56 * DAY];
 
 /// One value.
 pub(super) struct Point {
@@ -89,7 +97,9 @@ impl Range {
         let high = points.iter().map(|point| point.value.max(point.average)).fold(f64::NEG_INFINITY, f64::max);
         let low = if low >= 0.0 && low < high * 0.6 { 0.0 } else { low };
         let room = if high > low { (high - low) * 0.08 } else { high.abs().max(1.0) * 0.1 };
-        Self { low: if low == 0.0 { 0.0 } else { low - room }, high: high + room }
+        // From zero up the axis has round numbers.
+        let top = if low == 0.0 { 4.0 * round_step(high + room) } else { high + room };
+        Self { low: if low == 0.0 { 0.0 } else { low - room }, high: top }
     }
 
     fn clamp(self, value: f64) -> f64 {
@@ -205,24 +215,27 @@ impl Scale<'_> {
         if self.share { format!("{} %", short(value * 100.0)) } else { short(value) }
     }
 
-    /// Midnights of the zone, so many that they do not crowd.
+    /// Midnights of the zone, and hours where there are few of them, so many that they do not crowd.
     fn level(&self, x: impl Fn(UtcMicros) -> f64) -> Vec<Tick> {
-        let days = i64::try_from(self.to.since(self.from).as_secs() / 86_400).unwrap_or(i64::MAX);
-        let every = [1, 2, 7, 14, 28, 56].into_iter().find(|every| days / every < MOST_TICKS).unwrap_or(91);
+        let minutes = i64::try_from(self.to.since(self.from).as_secs() / 60).unwrap_or(i64::MAX);
+        let every = TICKS.into_iter().find(|every| minutes / every < MOST_TICKS).unwrap_or(91 * DAY);
+        let step = if every < DAY { every.minutes() } else { (every / DAY).days() };
         let start = self.from.timestamp().to_zoned(self.zone.clone());
-        let Ok(mut day) = start.round(Unit::Day) else { return Vec::new() };
+        let Ok(mut at) = start.start_of_day() else { return Vec::new() };
         let mut ticks = Vec::new();
-        // Bounded: a day at least each time.
-        for _ in 0..=days + 1 {
-            let at = UtcMicros::from(day.timestamp());
-            if at >= self.to {
+        // Bounded: a step each time, from the midnight before.
+        for _ in 0..=(minutes + 2 * DAY) / every {
+            let instant = UtcMicros::from(at.timestamp());
+            if instant >= self.to {
                 break;
             }
-            if at >= self.from {
-                ticks.push(Tick { place: tenths(x(at)), text: day.strftime("%-d %b").to_string() });
+            if instant >= self.from {
+                let midnight = at.time() == Time::midnight();
+                let text = at.strftime(if midnight { "%-d %b" } else { "%H:%M" }).to_string();
+                ticks.push(Tick { place: tenths(x(instant)), text });
             }
-            let Ok(next) = day.checked_add(every.days()) else { break };
-            day = next;
+            let Ok(next) = at.checked_add(step) else { break };
+            at = next;
         }
         ticks
     }
@@ -279,6 +292,20 @@ mod tests {
                 mark.path
             );
         }
+    }
+
+    #[test]
+    fn an_axis_of_hours_says_the_time() {
+        let texts = |hours| {
+            let chart = LineChart::of(&[point(1, 1.0, None)], &scale(hours)).expect("a picture");
+            (
+                chart.level.into_iter().map(|tick| tick.text).collect::<Vec<_>>(),
+                chart.upright.into_iter().map(|tick| tick.text).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(texts(4).0, ["1 Jan", "00:30", "01:00", "01:30", "02:00", "02:30", "03:00", "03:30"]);
+        assert_eq!(texts(40).0, ["1 Jan", "06:00", "12:00", "18:00", "2 Jan", "06:00", "12:00"]);
+        assert_eq!(texts(4).1, ["0", "0.5", "1", "1.5", "2"]);
     }
 
     #[test]

@@ -41,11 +41,13 @@ pub(super) async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
     found.as_array().into_iter().flatten().map(Value::to_string).collect()
 }
 
-/// Whether the tab of the page that one is on is in sight.
+/// Whether the tab of the page that one is on is in sight, and every tab where there is room.
 async fn tab_in_sight(browser: &Browser) -> bool {
     let script = "const here = document.querySelector('.top nav [aria-current]');
         if (!here) return true;
         const [own, all] = [here.getBoundingClientRect(), here.closest('nav').getBoundingClientRect()];
+        const nav = here.closest('nav');
+        if (innerWidth >= 1280 && nav.scrollWidth > nav.clientWidth) return false;
         return own.left >= all.left - 1 && own.right <= all.right + 1";
     browser.run(script, &[]).await.as_bool().expect("yes or no")
 }
