@@ -1,4 +1,4 @@
-//! Parquet, in builds with the feature: what is written comes back cell by cell, and DuckDB reads the same out of it.
+//! Parquet, in builds with the feature: what is written comes back cell by cell, and another program reads the same out of it.
 
 use std::fs::File;
 use std::path::Path;

@@ -225,7 +225,7 @@ impl<W: Write + Send> Writer for Parquet<W> {
             return Err(io::Error::other("a Parquet file without a section").into());
         };
         for (what, value) in provenance::lines(&self.heading, tallies) {
-            file.append_key_value_metadata(KeyValue::new(what.to_string(), value.clone()));
+            file.append_key_value_metadata(KeyValue::new(what, value));
         }
         for definition in &self.heading.definitions {
             let value = format!("{} ({})", definition.formula, definition.source);
