@@ -5,7 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::adherence::figures::Variant;
 use super::ids::{JobId, ReportRunId, TenantId};
@@ -88,9 +90,8 @@ impl FromStr for Kind {
 }
 
 /// Formats of files.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[schema(as = ReportFormat)]
 pub enum Format {
     /// One section as comma-separated values.
     Csv,
@@ -100,11 +101,25 @@ pub enum Format {
     Xlsx,
     /// All of it as one page, to look at and to print.
     Html,
+    /// One section as typed columns, in builds with the feature `parquet`.
+    Parquet,
 }
 
 impl Format {
-    /// All of them.
+    /// Those that this build writes.
+    #[cfg(not(feature = "parquet"))]
     pub const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::Xlsx, Self::Html];
+
+    /// Those that this build writes.
+    #[cfg(feature = "parquet")]
+    pub const ALL: [Self; 5] = [Self::Csv, Self::Json, Self::Xlsx, Self::Html, Self::Parquet];
+
+    /// Why this build neither writes nor reads it, and what to do; nothing where it does.
+    pub fn missing(self) -> Option<String> {
+        let has_it = Self::ALL.contains(&self);
+        (!has_it)
+            .then(|| format!("this build is without {self}; make one with `cargo build --release --features {self}`"))
+    }
 
     /// Its name, and the ending of its files.
     pub const fn name(self) -> &'static str {
@@ -113,6 +128,7 @@ impl Format {
             Self::Json => "json",
             Self::Xlsx => "xlsx",
             Self::Html => "html",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -123,15 +139,34 @@ impl Format {
             Self::Json => "application/json",
             Self::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
             Self::Html => "text/html; charset=utf-8",
+            Self::Parquet => "application/vnd.apache.parquet",
         }
     }
 
     /// A file of it holds one section, and not the whole report.
     pub const fn has_one_section(self) -> bool {
         match self {
-            Self::Csv => true,
+            Self::Csv | Self::Parquet => true,
             Self::Json | Self::Xlsx | Self::Html => false,
         }
+    }
+}
+
+/// Those that this build writes.
+impl PartialSchema for Format {
+    fn schema() -> RefOr<Schema> {
+        let names = Self::ALL.map(Self::name);
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("Formats of files."))
+            .enum_values(Some(names))
+            .into()
+    }
+}
+
+impl ToSchema for Format {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ReportFormat".into()
     }
 }
 
@@ -145,9 +180,9 @@ impl FromStr for Format {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == text)
+        // One that this build does not write is known all the same, so that it can be said how to get it.
+        let mut all = Self::ALL.into_iter().chain([Self::Parquet]);
+        all.find(|format| format.name() == text)
             .ok_or_else(|| format!("there is no format {text:?}: there are {}", Self::ALL.map(Self::name).join(", ")))
     }
 }

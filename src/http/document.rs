@@ -322,6 +322,13 @@ mod tests {
     }
 
     #[test]
+    fn the_formats_of_reports_are_those_that_this_build_writes() {
+        let format = &document()["components"]["schemas"]["ReportFormat"];
+        assert_eq!(format["enum"], serde_json::json!(crate::domain::report_run::Format::ALL), "{format}");
+        assert_eq!(format.to_string().contains("parquet"), cfg!(feature = "parquet"));
+    }
+
+    #[test]
     fn every_operation_says_what_it_is_takes_and_answers_with() {
         let document = document();
         let tags: Vec<_> = TAGS.iter().map(|(name, _)| *name).collect();

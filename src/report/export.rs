@@ -109,8 +109,11 @@ pub async fn fill(
     Ok(tallies)
 }
 
-/// The section that a file holds; none where it holds all.
+/// The section that a file holds; none where it holds all. Refuses a format that this build does not write.
 pub fn section_of(report: Kind, format: Format, named: Option<&str>) -> Result<Option<String>, ReportError> {
+    if let Some(why) = format.missing() {
+        return Err(ReportError::Refused(format!("format: {why}")));
+    }
     let sections = report.sections();
     match (named, format.has_one_section()) {
         (None, false) => Ok(None),

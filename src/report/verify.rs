@@ -98,8 +98,13 @@ pub fn manifest_of(path: &Path) -> Result<Manifest, VerifyError> {
 /// Checks the file at `path` against its manifest and the store.
 pub async fn verify(reader: &Reader, path: &Path) -> Result<Verdict, VerifyError> {
     let manifest = manifest_of(path)?;
-    let mut checks = vec![check_file(path, &manifest)?, check_head(reader, &manifest).await?];
-    checks.extend(check_rows(reader, path, &manifest).await?);
+    if let Some(why) = manifest.file.format.missing() {
+        return Err(VerifyError::File { what: path.display().to_string(), why });
+    }
+    let file = check_file(path, &manifest)?;
+    let sound = file.outcome == Outcome::Holds;
+    let mut checks = vec![file, check_head(reader, &manifest).await?];
+    checks.extend(check_rows(reader, path, &manifest, sound).await?);
     Ok(Verdict { holds: checks.iter().all(|check| check.outcome != Outcome::Differs), checks })
 }
 
@@ -149,7 +154,7 @@ async fn check_head(reader: &Reader, manifest: &Manifest) -> Result<Check, ReadE
     })
 }
 
-async fn check_rows(reader: &Reader, path: &Path, manifest: &Manifest) -> Result<Vec<Check>, VerifyError> {
+async fn check_rows(reader: &Reader, path: &Path, manifest: &Manifest, sound: bool) -> Result<Vec<Check>, VerifyError> {
     let request = &manifest.request;
     if let Err(why) = request.check() {
         return Ok(vec![Check::new(
@@ -158,13 +163,15 @@ async fn check_rows(reader: &Reader, path: &Path, manifest: &Manifest) -> Result
             format!("what the manifest asks for is no report: {why}"),
         )]);
     }
-    let file = match manifest.file.format {
-        Format::Csv | Format::Json => Some(
-            FileRows::open(path, manifest)
-                .map_err(|error| VerifyError::File { what: path.display().to_string(), why: error.to_string() })?,
-        ),
-        Format::Xlsx | Format::Html => None,
+    let by_rows = match manifest.file.format {
+        Format::Csv | Format::Json => true,
+        // Binary: where a byte differs there may be no rows to read.
+        Format::Parquet => sound,
+        Format::Xlsx | Format::Html => false,
     };
+    let opened = by_rows.then(|| FileRows::open(path, manifest)).transpose();
+    let file =
+        opened.map_err(|error| VerifyError::File { what: path.display().to_string(), why: error.to_string() })?;
     let mut held = Held::new(file, manifest);
     match request.report.write(request, reader, &mut held).await {
         Ok(()) => Ok(held.checks(manifest)),

@@ -412,7 +412,7 @@ async fn files_are_checked_and_what_was_not_over_is_told_from_what_somebody_chan
     };
     let (mut over, mut running) = (Vec::new(), Vec::new());
     for kind in kinds {
-        for format in [Format::Csv, Format::Json, Format::Xlsx, Format::Html] {
+        for format in Format::ALL {
             over.push(made(kind, format, 2 * 1440).await);
             running.push(made(kind, format, DAYS * 1440 + 600).await);
         }

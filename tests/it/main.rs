@@ -13,6 +13,8 @@ mod harness;
 mod jobs;
 mod judges;
 mod operations;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod processes;
 mod reports;
 mod scenarios;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shiftkeeper::domain::audit::Hash;
+use shiftkeeper::domain::report_run::Format;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::platform::client::{ClientSettings, build};
 
@@ -95,7 +96,7 @@ async fn a_change_from_the_command_line_goes_through_the_daemon_and_says_what_be
 
 /// Each format is written with its manifest and holds; a changed byte is found, and said where.
 async fn assert_a_report_as_a_file_is_checked(desk: &Desk, folder: &Path) {
-    for format in ["csv", "json", "xlsx", "html"] {
+    for format in Format::ALL {
         let file = folder.join(format!("compliance.{format}"));
         let file = file.to_str().expect("a plain path");
         let made = run(desk.command(&["report", "compliance", "--out", file])).await;
@@ -109,9 +110,15 @@ async fn assert_a_report_as_a_file_is_checked(desk: &Desk, folder: &Path) {
         let bad = run(desk.command(&["report", "verify", file])).await;
         assert!(bad.code == Some(4) && bad.stdout.contains("file        DIFFERS"), "{bad:?}");
     }
+    let help = run(desk.command(&["report", "compliance", "--help"])).await;
+    assert!(help.stdout.contains("xlsx") && help.stdout.contains("parquet") == cfg!(feature = "parquet"), "{help:?}");
     for (wrong, says) in [
         (&["report", "compliance", "--format", "xlsx"][..], "--out FILE"),
         (&["report", "compliance", "--out", "report"], "--format"),
+        #[cfg(not(feature = "parquet"))]
+        (&["report", "compliance", "--out", "report.parquet"], "cargo build --release --features parquet"),
+        #[cfg(feature = "parquet")]
+        (&["report", "compliance", "--format", "parquet"], "--out FILE"),
         (&["report", "compliance", "--format", "json", "--section", "logs"], "holds all of them"),
         (&["report", "compliance", "--format", "csv", "--zone", "Mars"], "Europe/Berlin"),
     ] {
@@ -440,7 +447,7 @@ async fn the_demo_keeps_the_plan_and_reports_it() {
         (&json!(0), &json!(true)),
         "{summary}"
     );
-    for format in ["csv", "json", "xlsx", "html"] {
+    for format in Format::ALL {
         let file = Path::new(data).join("reports").join(format!("compliance.{format}"));
         let manifest = std::fs::read_to_string(shiftkeeper::report::manifest::beside(&file)).expect("a manifest");
         let manifest: Value = serde_json::from_str(&manifest).expect("JSON");

@@ -64,14 +64,14 @@ fn usual(n: u32) -> Transition {
 }
 
 /// A store with transitions 1 to `count`, in a folder that files go to as well. Agents 0 and 1 are of team Care.
-struct Scene {
+pub(super) struct Scene {
     folder: tempfile::TempDir,
     store: Store,
     clock: Arc<ManualClock>,
 }
 
 impl Scene {
-    async fn with(count: u32) -> Self {
+    pub(super) async fn with(count: u32) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("keeper.db").display());
         let clock = Arc::new(ManualClock::at(at(1)));
@@ -93,7 +93,7 @@ impl Scene {
         Self { folder, store, clock }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -107,13 +107,13 @@ impl Scene {
         export(self.store.reader(), wanted, at(50_000), &Progress::default()).await
     }
 
-    async fn made(&self, format: Format) -> PathBuf {
+    pub(super) async fn made(&self, format: Format) -> PathBuf {
         let wanted = self.wanted(format);
         self.export(&wanted).await.expect("made");
         wanted.target
     }
 
-    async fn verdict(&self, path: &Path) -> Verdict {
+    pub(super) async fn verdict(&self, path: &Path) -> Verdict {
         verify(self.store.reader(), path).await.expect("checked")
     }
 
@@ -129,7 +129,7 @@ impl Scene {
     }
 }
 
-fn outcome(verdict: &Verdict, what: &str) -> Outcome {
+pub(super) fn outcome(verdict: &Verdict, what: &str) -> Outcome {
     verdict.checks.iter().find(|check| check.what == what).unwrap_or_else(|| panic!("no {what}: {verdict:?}")).outcome
 }
 
@@ -306,7 +306,7 @@ const COLUMNS: &[Column] = &[
 /// By the name of one that the compliance report has, so that a sheet of it is there.
 const SECTION: Section = Section { name: "logs", title: "<b>Log</b>", columns: COLUMNS, written: None, chart: None };
 
-const HOSTILE: [&str; 9] = [
+pub(super) const HOSTILE: [&str; 9] = [
     "=HYPERLINK(\"http://x\")",
     "+1",
     "-1",
@@ -318,7 +318,7 @@ const HOSTILE: [&str; 9] = [
     "Zoë 😀 \u{202e}",
 ];
 
-fn heading() -> Heading {
+pub(super) fn heading() -> Heading {
     Heading {
         request: Request::whole(Kind::Compliance, "<i>acme</i>".into(), at(1)),
         title: "Compliance",

@@ -120,7 +120,7 @@ pub struct Target {
     /// Write it to this folder, under a name that says report, tenant and span, with a manifest beside it.
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// For CSV, which holds one: the section; without it the rows that all the others can be counted from.
+    /// For a format that holds one: the section; without it the rows that all the others can be counted from.
     #[arg(long, value_name = "NAME")]
     pub section: Option<String>,
 }
@@ -145,6 +145,9 @@ pub enum Form {
     Xlsx,
     /// All of it as a page to look at and to print.
     Html,
+    /// One section as typed columns.
+    #[cfg_attr(not(feature = "parquet"), value(hide = true))]
+    Parquet,
 }
 
 impl Form {
@@ -155,6 +158,7 @@ impl Form {
             Self::Json => Some(Format::Json),
             Self::Xlsx => Some(Format::Xlsx),
             Self::Html => Some(Format::Html),
+            Self::Parquet => Some(Format::Parquet),
         }
     }
 }
@@ -173,15 +177,19 @@ impl Target {
             Some(form) => form.format(),
             None => by_name,
         };
+        if let Some(why) = format.and_then(Format::missing) {
+            return Err(usage(why));
+        }
         let is_file = self.out.is_some() || self.folder.is_some();
         match (format, self.format) {
             (None, Some(Form::Table)) if is_file => Err(usage(
                 "a table goes to the terminal: leave --out and --folder out, or name another --format".to_owned(),
             )),
             (None, None) if is_file => {
-                Err(usage("say how to write the file with --format csv, json, xlsx or html".to_owned()))
+                let formats = Format::ALL.map(Format::name).join(", ");
+                Err(usage(format!("say how to write the file with --format, which takes {formats}")))
             }
-            (Some(format @ (Format::Xlsx | Format::Html)), _) if !is_file => {
+            (Some(format @ (Format::Xlsx | Format::Html | Format::Parquet)), _) if !is_file => {
                 Err(usage(format!("{format} is a file: name it with --out FILE or --folder DIR")))
             }
             (format, _) => Ok(format),
@@ -268,7 +276,9 @@ async fn to_output(
     let mut writer: Box<dyn Writer> = match format {
         Some(Format::Csv) => Box::new(Csv::new(&heading, out)),
         Some(Format::Json) => Box::new(Json::new(&heading, out).map_err(|error| refused(error.into()))?),
-        Some(Format::Xlsx | Format::Html) | None => Box::new(Table::new(&heading, out, line_of_terminal())),
+        Some(Format::Xlsx | Format::Html | Format::Parquet) | None => {
+            Box::new(Table::new(&heading, out, line_of_terminal()))
+        }
     };
     fill(reader, &heading.request, section, &mut *writer, &Progress::default()).await.map_err(refused)?;
     Ok(())

@@ -1,8 +1,11 @@
 //! What a job of kind `report` makes.
 
+use std::rc::Rc;
+
 use super::super::complaint::Fault;
 use super::super::kind::{self, Kind};
 use super::super::reader::{Section, reloads};
+use super::super::tree::{Node, Value};
 use super::JobKind;
 use crate::domain::ids::TeamName;
 use crate::domain::report_run::{Format, Kind as Report};
@@ -16,8 +19,16 @@ const REPORTS: &[(&str, Report)] = &[
     ("breaks", Report::Breaks),
 ];
 
-const FORMATS: &[(&str, Format)] =
-    &[("csv", Format::Csv), ("json", Format::Json), ("xlsx", Format::Xlsx), ("html", Format::Html)];
+/// Those that this build writes.
+const FORMATS: &[(&str, Format)] = &{
+    let mut formats = [("", Format::Csv); Format::ALL.len()];
+    let mut place = 0;
+    while place < formats.len() {
+        formats[place] = (Format::ALL[place].name(), Format::ALL[place]);
+        place += 1;
+    }
+    formats
+};
 
 const SPANS: &[(&str, ReportSpan)] =
     &[("day", ReportSpan::Day), ("week", ReportSpan::Week), ("month", ReportSpan::Month)];
@@ -67,7 +78,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, kind: Option<JobKind>) -> Repo
         section.optional(reloads("report", "For report: which one; compliance without it."), &kind::choice(REPORTS));
     let formats = section.optional(
         reloads("formats", "For report: the formats, each a file of its own; csv and xlsx without it."),
-        &kind::list(kind::choice(FORMATS)),
+        &kind::list(format()),
     );
     let span = section.optional(
         reloads("span", "For report: of the last whole day (day), week from Monday (week) or month (month) in the zone; day without it."),
@@ -103,6 +114,20 @@ pub(super) fn read(section: &mut Section<'_, '_>, kind: Option<JobKind>) -> Repo
         teams: teams.unwrap_or_default(),
         variant,
     }
+}
+
+/// One of those that this build writes; says of one that other builds write how to get it.
+fn format() -> Kind<Format> {
+    let offered = kind::choice(FORMATS);
+    let name = offered.name.clone();
+    let parse = Rc::new(move |node: &Node| {
+        let asked = if let Value::Text(text) = &node.value { text.parse::<Format>().ok() } else { None };
+        match asked.and_then(Format::missing) {
+            Some(why) => Err(vec![Fault::new(why)]),
+            None => (offered.parse)(node),
+        }
+    });
+    Kind { name, parse, show: offered.show }
 }
 
 fn team() -> Kind<TeamName> {

@@ -3,6 +3,7 @@
 use super::super::{Config, JobKind, JobSettings};
 use super::{load, with_tenant};
 use crate::domain::job::CatchUp;
+use crate::domain::report_run::Format;
 
 fn job<'a>(config: &'a Config, id: &str) -> Option<&'a JobSettings> {
     config.jobs.iter().find(|job| job.id.as_str() == id)
@@ -111,5 +112,23 @@ fn a_report_job_names_a_report_and_a_variant_that_there_are() {
     ] {
         let refused = load(&job(lines)).expect_err("refused").to_string();
         assert!(refused.contains(says), "{lines}: {refused}");
+    }
+}
+
+#[test]
+fn a_format_that_this_build_is_without_is_refused_with_the_way_to_get_it() {
+    let text = with_tenant(
+        "[[jobs]]\nid = \"typed\"\nkind = \"report\"\ncron = \"0 6 * * *\"\nformats = [\"csv\", \"parquet\"]\n",
+    );
+    match Format::Parquet.missing() {
+        None => {
+            let config = load(&text).expect("sound").config;
+            let formats = job(&config, "typed").map(|job| job.report.formats.clone());
+            assert_eq!(formats, Some(vec![Format::Csv, Format::Parquet]));
+        }
+        Some(why) => {
+            let refused = load(&text).expect_err("refused").to_string();
+            assert!(why.contains("cargo build --release --features parquet") && refused.contains(&why), "{refused}");
+        }
     }
 }

@@ -360,7 +360,7 @@ pub struct ReportCompleted {
     pub report_id: ReportRunId,
     /// Which report, such as `compliance`.
     pub report: String,
-    /// `csv`, `json`, `xlsx` or `html`.
+    /// `csv`, `json`, `xlsx`, `html`, or `parquet` from builds with it.
     pub format: String,
     /// `done`, `failed` or `cancelled`.
     pub outcome: String,

@@ -17,7 +17,7 @@ use super::read::{Want, read};
 use super::shell::{Place, Shell, page};
 use super::times::{self, Stamp, Times};
 use crate::domain::ids::TenantId;
-use crate::domain::report_run::{Kind, RunStatus};
+use crate::domain::report_run::{Format, Kind, RunStatus};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::reports;
@@ -128,6 +128,11 @@ struct ReportsPage {
 }
 
 impl ReportsPage {
+    /// Whether this build writes it.
+    fn has_parquet() -> bool {
+        Format::Parquet.missing().is_none()
+    }
+
     fn violations(figures: &Compliance) -> String {
         format!("{:.2} %", figures.violation_frequency * 100.0)
     }

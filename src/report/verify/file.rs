@@ -12,9 +12,13 @@ use crate::domain::time::UtcMicros;
 use crate::report::document::{Cell, CellKind, Column, Section};
 use crate::report::manifest::Manifest;
 use crate::report::sheet::written;
-use crate::report::writers::{csv as csv_rows, json as json_rows};
+#[cfg(feature = "parquet")]
+use crate::report::shown;
+#[cfg(feature = "parquet")]
+use crate::report::writers::parquet;
+use crate::report::writers::{Format, csv as csv_rows, json as json_rows};
 
-/// Reads a CSV or JSON file row by row, in the order in which it was written.
+/// Reads a CSV, JSON or Parquet file row by row, in the order in which it was written.
 pub(super) struct FileRows {
     kind: Kind,
     zone: TimeZone,
@@ -28,22 +32,32 @@ pub(super) struct FileRows {
 enum Kind {
     Csv(Box<csv::Reader<File>>),
     Json(BufReader<File>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<parquet::Rows>),
 }
 
 /// A row as it stands in the file.
 pub(super) enum Row {
     Fields(Vec<String>),
     Line(String),
+    /// A cell that cannot be read is none.
+    #[cfg(feature = "parquet")]
+    Cells(Vec<Option<Cell>>),
 }
 
 impl FileRows {
     pub(super) fn open(path: &Path, manifest: &Manifest) -> io::Result<Self> {
         let file = File::open(path)?;
-        let kind = match manifest.file.section {
-            Some(_) => {
+        let kind = match manifest.file.format {
+            Format::Csv => {
                 Kind::Csv(Box::new(csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file)))
             }
-            None => Kind::Json(BufReader::new(file)),
+            #[cfg(feature = "parquet")]
+            Format::Parquet => Kind::Parquet(Box::new(parquet::Rows::open(path)?)),
+            #[cfg(not(feature = "parquet"))]
+            Format::Parquet => return Err(io::ErrorKind::Unsupported.into()),
+            Format::Json => Kind::Json(BufReader::new(file)),
+            Format::Xlsx | Format::Html => return Err(io::ErrorKind::Unsupported.into()),
         };
         let only = manifest.file.section.clone();
         Ok(Self { kind, zone: manifest.request.time_zone(), only, section: None, ended: true })
@@ -63,6 +77,11 @@ impl FileRows {
                 let head = file.records().next().transpose().map_err(io::Error::from)?;
                 self.ended = head.is_none();
                 Ok(head.is_some_and(|head| head.iter().eq(names)))
+            }
+            #[cfg(feature = "parquet")]
+            Kind::Parquet(file) => {
+                self.ended = !file.has(section.columns);
+                Ok(!self.ended)
             }
             Kind::Json(file) => {
                 let opening = json_rows::opening(section);
@@ -91,6 +110,8 @@ impl FileRows {
                 let record = file.records().next().transpose().map_err(io::Error::from)?;
                 record.map(|record| Row::Fields(record.iter().map(str::to_owned).collect()))
             }
+            #[cfg(feature = "parquet")]
+            Kind::Parquet(file) => file.next(self.section.map_or(&[], |section| section.columns))?.map(Row::Cells),
             Kind::Json(file) => {
                 let mut line = String::new();
                 file.read_line(&mut line)?;
@@ -119,12 +140,33 @@ impl FileRows {
                     (*stands != field).then(|| format!("{name}: the file has {stands:?}, the store gives {field:?}"))
                 })
             }
+            #[cfg(feature = "parquet")]
+            Row::Cells(found) => self.cells_differ(section, found, cells),
             Row::Line(line) => {
                 let mut again = String::new();
                 json_rows::row(section, cells, &self.zone, &mut again);
                 (*line != again).then(|| format!("the file has {line}, the store gives {again}"))
             }
         }
+    }
+
+    #[cfg(feature = "parquet")]
+    fn cells_differ(&self, section: &Section, found: &[Option<Cell>], cells: &[Cell]) -> Option<String> {
+        let shown = |cell: &Cell| {
+            let mut text = String::new();
+            shown::exact(cell, &self.zone, &mut text);
+            text
+        };
+        section.columns.iter().zip(found).zip(cells).find_map(|((column, stands), cell)| {
+            let same = match (stands, cell) {
+                // Why it is empty is not in the file.
+                (Some(Cell::Empty(_)), Cell::Empty(_)) => true,
+                (Some(stands), cell) => stands == cell,
+                (None, _) => false,
+            };
+            let stands = || stands.as_ref().map_or_else(|| "something else".to_owned(), shown);
+            (!same).then(|| format!("{}: the file has {:?}, the store gives {:?}", column.name, stands(), shown(cell)))
+        })
     }
 
     /// The cells that a row of the file says; none where it cannot be read.
@@ -135,6 +177,8 @@ impl FileRows {
                 columns.iter().zip(fields).map(|(column, field)| parse(column, written(field))).collect()
             }
             Row::Fields(_) => None,
+            #[cfg(feature = "parquet")]
+            Row::Cells(found) => found.iter().cloned().collect(),
             Row::Line(line) => {
                 let object: Value = serde_json::from_str(line).ok()?;
                 columns

@@ -3,6 +3,8 @@
 pub mod csv;
 pub mod html;
 pub mod json;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod xlsx;
 
 use std::fs::File;
@@ -33,6 +35,10 @@ pub fn writer(
         Format::Json => Box::new(json::Json::new(heading, out)?),
         Format::Xlsx => Box::new(xlsx::Xlsx::new(heading, out, folder)?),
         Format::Html => Box::new(html::Html::new(heading, out)),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => Box::new(parquet::Parquet::new(heading, out)),
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => return Err(io::Error::from(io::ErrorKind::Unsupported).into()),
     })
 }
 
