@@ -5,9 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::civil::date;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use serde_json::{Value, json};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::report::document::{Cell, CellKind, Column, Section, Sink as _, WriteError};
+use shiftkeeper::report::document::{Cell, CellKind, Column, Definition, Section, Sink as _, WriteError};
 use shiftkeeper::report::export::sum;
 use shiftkeeper::report::manifest::beside;
 use shiftkeeper::report::request::Kind;
@@ -130,6 +131,58 @@ fn a_cell_of_another_kind_and_a_file_that_grows_too_large_are_refused() {
     assert!(write(&path, std::iter::once(seconds), u64::MAX).is_err(), "no decimal of 18 places holds it");
 }
 
+#[test]
+fn the_metadata_have_each_name_once_and_no_source_where_there_is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("told.parquet");
+    let definition = |name: &'static str, source: &'static str| Definition {
+        name: name.into(),
+        formula: "a / b".into(),
+        source: source.into(),
+    };
+    let mut told = heading();
+    told.notes = vec!["one".to_owned(), "two".to_owned()];
+    told.definitions = vec![definition("ours", ""), definition("theirs", "guide 003")];
+    let mut writer = Parquet::new(&told, File::create(&path).expect("a file"));
+    writer.section(&SECTION).expect("taken");
+    writer.end().expect("taken");
+    writer.finish(&[]).expect("whole");
+    let reader = SerializedFileReader::new(File::open(&path).expect("a file")).expect("a Parquet file");
+    let metadata = reader.metadata().file_metadata().key_value_metadata().expect("metadata");
+    let value = |name: &str| {
+        let mut found = metadata.iter().filter(|pair| pair.key == name);
+        let value = found.next().and_then(|pair| pair.value.clone());
+        assert!(found.next().is_none(), "{name} comes twice");
+        value
+    };
+    assert_eq!(value("Note").as_deref(), Some("one\ntwo"));
+    assert_eq!(value("Definition of ours").as_deref(), Some("a / b"));
+    assert_eq!(value("Definition of theirs").as_deref(), Some("a / b (guide 003)"));
+}
+
+/// The manifest gets the hash of a file that was changed.
+fn reseal(path: &Path) {
+    let mut manifest = manifest_of(path).expect("a manifest");
+    let (bytes, sha256) = sum(path).expect("summed");
+    (manifest.file.bytes, manifest.file.sha256) = (bytes, sha256.to_string());
+    std::fs::write(beside(path), manifest.to_json()).expect("written");
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_read_is_an_error_also_where_the_manifest_has_its_hash() {
+    let scene = Scene::with(30).await;
+    let path = scene.made(Format::Parquet).await;
+    let mut bytes = std::fs::read(&path).expect("a file");
+    // The first page's header, behind the four letters that every file begins with.
+    bytes[4..24].fill(0xff);
+    std::fs::write(&path, bytes).expect("written");
+    let section = Kind::Compliance.sections().iter().find(|section| section.name == "logs").expect("the log");
+    let mut rows = Rows::open(&path).expect("its end is whole");
+    assert!(rows.next(section.columns).is_err());
+    reseal(&path);
+    assert!(!scene.verdict(&path).await.holds);
+}
+
 #[tokio::test]
 async fn what_was_forged_with_its_hash_is_found_by_its_row_and_column() {
     let scene = Scene::with(30).await;
@@ -155,10 +208,7 @@ async fn what_was_forged_with_its_hash_is_found_by_its_row_and_column() {
     writer.end().expect("taken");
     writer.finish(&[]).expect("whole");
     std::fs::rename(scene.path("forged"), &path).expect("renamed");
-    let mut manifest = manifest_of(&path).expect("a manifest");
-    let (bytes, sha256) = sum(&path).expect("summed");
-    (manifest.file.bytes, manifest.file.sha256) = (bytes, sha256.to_string());
-    std::fs::write(beside(&path), manifest.to_json()).expect("written");
+    reseal(&path);
     let verdict = scene.verdict(&path).await;
     assert_eq!((outcome(&verdict, "file"), outcome(&verdict, "rows")), (Outcome::Holds, Outcome::Differs));
     let says = format!("{verdict:?}");

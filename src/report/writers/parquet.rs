@@ -18,8 +18,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::record::Field;
-use parquet::record::reader::RowIter;
+use parquet::record::reader::{ReaderIter, TreeBuilder};
+use parquet::record::{Field, Row};
 use parquet::schema::parser::parse_message_type;
 
 use super::Writer;
@@ -224,22 +224,45 @@ impl<W: Write + Send> Writer for Parquet<W> {
         let Some(file) = &mut self.file else {
             return Err(io::Error::other("a Parquet file without a section").into());
         };
-        for (what, value) in provenance::lines(&self.heading, tallies) {
+        for (what, value) in metadata(&self.heading, tallies) {
             file.append_key_value_metadata(KeyValue::new(what, value));
-        }
-        for definition in &self.heading.definitions {
-            let value = format!("{} ({})", definition.formula, definition.source);
-            file.append_key_value_metadata(KeyValue::new(format!("Definition of {}", definition.name), value));
         }
         file.finish().map_err(failed)?;
         Ok(())
     }
 }
 
+/// What the file says of itself, each name once, since readers take it for a map: what comes several times stands in as many lines.
+fn metadata(heading: &Heading, tallies: &[SectionTally]) -> Vec<(String, String)> {
+    let definitions = heading.definitions.iter().map(|definition| {
+        let mut value = definition.formula.to_string();
+        if !definition.source.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = write!(value, " ({})", definition.source);
+        }
+        (format!("Definition of {}", definition.name), value)
+    });
+    let mut all: Vec<(String, String)> = Vec::new();
+    for (what, value) in provenance::lines(heading, tallies).into_iter().chain(definitions) {
+        match all.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, known)) => {
+                known.push('\n');
+                known.push_str(&value);
+            }
+            None => all.push((what, value)),
+        }
+    }
+    all
+}
+
 /// The rows of a file, one by one.
 pub struct Rows {
     columns: Vec<String>,
-    rows: RowIter<'static>,
+    file: SerializedFileReader<File>,
+    /// How many groups of rows were begun.
+    groups: usize,
+    /// The rows of the last of them.
+    rows: Option<ReaderIter>,
 }
 
 impl Rows {
@@ -248,10 +271,10 @@ impl Rows {
     /// # Errors
     /// It is no Parquet file, or the disk does not give it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let reader = SerializedFileReader::new(File::open(path)?).map_err(failed)?;
-        let schema = reader.metadata().file_metadata().schema_descr();
+        let file = SerializedFileReader::new(File::open(path)?).map_err(failed)?;
+        let schema = file.metadata().file_metadata().schema_descr();
         let columns = schema.columns().iter().map(|column| column.name().to_owned()).collect();
-        Ok(Self { columns, rows: RowIter::from_file_into(Box::new(reader)) })
+        Ok(Self { columns, file, groups: 0, rows: None })
     }
 
     /// Whether its columns are these.
@@ -264,9 +287,25 @@ impl Rows {
     /// # Errors
     /// The file breaks off or is not what it says.
     pub fn next(&mut self, columns: &[Column]) -> io::Result<Option<Vec<Option<Cell>>>> {
-        let Some(row) = self.rows.next() else { return Ok(None) };
-        let fields = row.map_err(failed)?.into_columns();
+        let Some(row) = self.row().map_err(failed)? else { return Ok(None) };
+        let fields = row.into_columns();
         Ok(Some(columns.iter().zip(fields).map(|(column, (_, field))| cell(column.kind, field)).collect()))
+    }
+
+    /// Opens group after group by itself: the crate's own way over all of them panics where one cannot be opened.
+    fn row(&mut self) -> Result<Option<Row>, ParquetError> {
+        loop {
+            if let Some(row) = self.rows.as_mut().and_then(Iterator::next) {
+                return row.map(Some);
+            }
+            if self.groups == self.file.num_row_groups() {
+                return Ok(None);
+            }
+            let group = self.file.get_row_group(self.groups)?;
+            self.groups += 1;
+            let schema = self.file.metadata().file_metadata().schema_descr_ptr();
+            self.rows = Some(TreeBuilder::new().as_iter(schema, &*group)?);
+        }
     }
 }
 
