@@ -194,7 +194,10 @@ fn rule_on_sight(picture: Picture<'_>, one: &WantedOf, slot: &AgentSlot) -> Opti
     };
     if one.takes_back.is_some() && seen.transition != one.takes_back {
         let reason = seen.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        return Some(Ruled::because(Outcome::MovedOn, format!("is {}{reason} since {:.0}", seen.state, seen.entered_at)));
+        return Some(Ruled::because(
+            Outcome::MovedOn,
+            format!("is {}{reason} since {:.0}", seen.state, seen.entered_at),
+        ));
     }
     // No snapshot shows which reason a state has: one that is named and not known to be there is sent.
     let there = seen.state == one.to && one.reason.as_ref().is_none_or(|named| seen.reason.as_ref() == Some(named));

@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn an_axis_of_hours_says_the_time() {
         let texts = |hours| {
-            let chart = LineChart::of(&[point(1, 1.0, None)], &scale(hours)).expect("a picture");
+            let chart = LineChart::of(&[point(1, 0.0, None), point(2, 1.8, None)], &scale(hours)).expect("a picture");
             (
                 chart.level.into_iter().map(|tick| tick.text).collect::<Vec<_>>(),
                 chart.upright.into_iter().map(|tick| tick.text).collect::<Vec<_>>(),
@@ -311,7 +311,10 @@ mod tests {
     #[test]
     fn the_axes_say_what_they_show() {
         let few = LineChart::of(&[point(0, 90.0, None), point(1, 100.0, None)], &scale(72)).expect("a picture");
-        assert_eq!(few.level.iter().map(|tick| tick.text.as_str()).collect::<Vec<_>>(), ["1 Jan", "2 Jan", "3 Jan"]);
+        assert_eq!(
+            few.level.iter().map(|tick| tick.text.as_str()).collect::<Vec<_>>(),
+            ["1 Jan", "12:00", "2 Jan", "12:00", "3 Jan", "12:00"]
+        );
         assert_eq!(few.upright.first().map(|tick| tick.text.as_str()), Some("89.2"), "far from zero");
         let flat = LineChart::of(&[point(0, 0.0, None)], &scale(24 * 60)).expect("a picture");
         assert!(flat.level.len() <= 9, "{}", flat.level.len());
