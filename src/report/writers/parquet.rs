@@ -262,7 +262,7 @@ pub struct Rows {
     /// How many groups of rows were begun.
     groups: usize,
     /// The rows of the last of them.
-    rows: Option<ReaderIter>,
+    open: Option<ReaderIter>,
 }
 
 impl Rows {
@@ -274,7 +274,7 @@ impl Rows {
         let file = SerializedFileReader::new(File::open(path)?).map_err(failed)?;
         let schema = file.metadata().file_metadata().schema_descr();
         let columns = schema.columns().iter().map(|column| column.name().to_owned()).collect();
-        Ok(Self { columns, file, groups: 0, rows: None })
+        Ok(Self { columns, file, groups: 0, open: None })
     }
 
     /// Whether its columns are these.
@@ -295,7 +295,7 @@ impl Rows {
     /// Opens group after group by itself: the crate's own way over all of them panics where one cannot be opened.
     fn row(&mut self) -> Result<Option<Row>, ParquetError> {
         loop {
-            if let Some(row) = self.rows.as_mut().and_then(Iterator::next) {
+            if let Some(row) = self.open.as_mut().and_then(Iterator::next) {
                 return row.map(Some);
             }
             if self.groups == self.file.num_row_groups() {
@@ -304,7 +304,7 @@ impl Rows {
             let group = self.file.get_row_group(self.groups)?;
             self.groups += 1;
             let schema = self.file.metadata().file_metadata().schema_descr_ptr();
-            self.rows = Some(TreeBuilder::new().as_iter(schema, &*group)?);
+            self.open = Some(TreeBuilder::new().as_iter(schema, &*group)?);
         }
     }
 }
