@@ -126,7 +126,11 @@ async fn a_client_that_knows_the_document_alone_finds_nothing_that_is_not_in_it(
     let Some(tool) = schemathesis() else { return };
     let keys = "skills = [\"1001\", \"1002\"]\nqueues = [\"q_1001\"]";
     let hook = "[[webhooks]]\nid = \"wfm\"\nurl = \"http://127.0.0.1:1/\"\nsecret = { env = \"HOOK\" }\nallow = [\"127.0.0.1:1\"]\n";
-    let scenario = Scenario::start_team(Setup { tenant_keys: keys, webhooks: hook.to_owned(), ..Setup::team(6) }).await;
+    let usual = Setup::team(6);
+    let query = "[[tenants.analytics]]\nid = \"calls\"\nmetrics = [\"sum count\"]\nlast = 7\n";
+    let tables = format!("{}{query}", usual.tenant_tables).leak();
+    let setup = Setup { tenant_keys: keys, tenant_tables: tables, webhooks: hook.to_owned(), ..usual };
+    let scenario = Scenario::start_team(setup).await;
     let taken = scenario.change(&["u_0001", "u_0002"], "Ready").await;
     scenario.until_all(&taken, "confirmed").await;
     let (_, document) = answer(scenario.request(Method::GET, "/api/v1/openapi.json")).await;
@@ -139,6 +143,7 @@ async fn a_client_that_knows_the_document_alone_finds_nothing_that_is_not_in_it(
         ("webhooks", vec!["wfm".to_owned()]),
         ("queues", vec!["q_1001".to_owned()]),
         ("skills", vec!["1001".to_owned()]),
+        ("query", vec!["calls".to_owned()]),
         ("series", vec!["skill:1001:contacts_queued".to_owned(), "adherence".to_owned()]),
         ("state", ["Ready", "Paused", "NotReady"].map(str::to_owned).to_vec()),
         ("verdict", vec!["in".to_owned()]),
