@@ -329,6 +329,16 @@ mod tests {
     }
 
     #[test]
+    fn a_report_s_file_is_of_a_type_that_is_described() {
+        let document = document();
+        let types = &document["paths"]["/api/v1/reports/{id}/file"]["get"]["responses"]["200"]["content"];
+        for format in crate::domain::report_run::Format::ALL {
+            let media = format.media_type().split(';').next().unwrap_or_default();
+            assert!(types.get(media).is_some(), "{format}: {media} is not in {types}");
+        }
+    }
+
+    #[test]
     fn every_operation_says_what_it_is_takes_and_answers_with() {
         let document = document();
         let tags: Vec<_> = TAGS.iter().map(|(name, _)| *name).collect();

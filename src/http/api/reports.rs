@@ -359,7 +359,13 @@ pub(in crate::http) async fn cancel(
     tag = "reports",
     operation_id = "fetch_report",
     params(("id" = ReportRunId, Path, description = "The run."), OfTenant),
-    responses((status = 200, description = "the file", content_type = "application/octet-stream", body = Vec<u8>))
+    responses((status = 200, description = "the file, of the type that its format has", content(
+        (String = "text/csv"),
+        (Object = "application/json"),
+        (String = "text/html"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        (Vec<u8> = "application/vnd.apache.parquet"),
+    )))
 )]
 pub(in crate::http) async fn file(
     State(state): State<ApiState>,
