@@ -289,7 +289,6 @@ impl AnalyticsRun {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::domain::analytics::Aggregation;
 

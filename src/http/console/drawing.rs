@@ -113,7 +113,7 @@ impl Drawing {
         let step = bucket.usual() + bucket.usual() / 10;
         let longest_step_us = i64::try_from(step.as_micros()).unwrap_or(i64::MAX);
         // What was not counted yet is no part of the picture.
-        let from = read.points.first().map_or(stretch.shown, |first| first.at.max(stretch.shown));
+        let from = read.points.first().map_or(stretch.shown, |first| first.at);
         let scale = Scale { from, to: stretch.to, zone: &zone, share: read.share, longest_step_us };
         let chart = LineChart::of(&points(&read), &scale);
         let window = watched.map_or(USUAL_WINDOW, |one| one.window);

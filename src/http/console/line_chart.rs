@@ -96,10 +96,12 @@ impl Range {
         let low = points.iter().map(|point| point.value.min(point.average)).fold(f64::INFINITY, f64::min);
         let high = points.iter().map(|point| point.value.max(point.average)).fold(f64::NEG_INFINITY, f64::max);
         let low = if low >= 0.0 && low < high * 0.6 { 0.0 } else { low };
+        if low == 0.0 {
+            // Round numbers, and no more than all of a share.
+            return Self { low, high: 4.0 * round_step(if high > 0.0 { high } else { 1.0 }) };
+        }
         let room = if high > low { (high - low) * 0.08 } else { high.abs().max(1.0) * 0.1 };
-        // From zero up the axis has round numbers.
-        let top = if low == 0.0 { 4.0 * round_step(high + room) } else { high + room };
-        Self { low: if low == 0.0 { 0.0 } else { low - room }, high: top }
+        Self { low: low - room, high: high + room }
     }
 
     fn clamp(self, value: f64) -> f64 {
@@ -318,7 +320,14 @@ mod tests {
         assert_eq!(few.upright.first().map(|tick| tick.text.as_str()), Some("89.2"), "far from zero");
         let flat = LineChart::of(&[point(0, 0.0, None)], &scale(24 * 60)).expect("a picture");
         assert!(flat.level.len() <= 9, "{}", flat.level.len());
+        assert_eq!(flat.upright.last().map(|tick| tick.text.as_str()), Some("1"), "nothing but zero");
         let shares = Scale { share: true, ..scale(24) };
+        let all = LineChart::of(&[point(0, 0.0, None), point(1, 1.0, None)], &shares).expect("a picture");
+        assert_eq!(
+            all.upright.iter().map(|tick| tick.text.as_str()).collect::<Vec<_>>(),
+            ["0 %", "25 %", "50 %", "75 %", "100 %"],
+            "there is no more than all"
+        );
         assert_eq!(shares.text(0.8251), "82.5 %");
     }
 }
