@@ -220,6 +220,17 @@ pub fn decide(roster: &Roster, rules: &RuleSet, settings: &DecideSettings, now: 
     pass::Pass::new(roster, rules, settings, now).run()
 }
 
+/// The same of one agent alone, with the limits that the others leave.
+pub fn decide_one(
+    roster: &Roster,
+    rules: &RuleSet,
+    settings: &DecideSettings,
+    agent: AgentIndex,
+    now: UtcMicros,
+) -> Decisions {
+    pass::Pass::new(roster, rules, settings, now).run_for(agent)
+}
+
 /// Remembers on the roster that an intent was taken up (enforced, recorded or held for a person), for cooldown, limits,
 /// flapping, and so that what is only said is said once.
 pub fn note(roster: &mut Roster, intent: &Intent, now: UtcMicros) {

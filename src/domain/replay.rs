@@ -1,7 +1,8 @@
 //! Replays rules over recorded history: the planner that decides live, fed with what was seen and planned then, look by look.
 //!
-//! Who feeds it (`engine::trials`) hands in what the agents were in, in order, and says when to look. A change that a rule asks for
-//! takes effect at once, and lasts until the next change that was recorded of the agent: what the agent would have done instead
+//! Who feeds it (`engine::trials`) hands in what the agents were in, in order, and says when to look. Besides, an agent is looked at
+//! just before what was recorded of it next, so that nothing is missed that held to the end of a state: what a rule really changed
+//! then would otherwise hide what it changed it for. A change that a rule asks for takes effect at once, and lasts until the next change that was recorded of the agent: what the agent would have done instead
 //! nobody knows. A change during a contact waits for its end, as it does live. Known states count as freshly seen.
 //!
 //! Not replayed, since the record does not have it: how old a sight was, figures of skills and queues, what the platform said of
@@ -14,7 +15,7 @@ use std::time::Duration;
 use super::agent::{Agent, Observed, Source};
 use super::anomaly::Anomalies;
 use super::ids::{AgentId, RuleId, TenantId};
-use super::planner::{DecideSettings, Intent, decide, note};
+use super::planner::{DecideSettings, Decisions, Intent, decide, decide_one, note};
 use super::policy::OnContact;
 use super::roster::{AgentIndex, Busy, Roster};
 use super::rule::Mode;
@@ -125,6 +126,8 @@ pub struct Replay {
     /// Of which rule acts are counted; of all of them without one.
     subject: Option<RuleId>,
     waiting: HashMap<AgentIndex, Waiting>,
+    /// The last look at everybody.
+    looked_at: Option<UtcMicros>,
     tally: Tally,
 }
 
@@ -143,7 +146,7 @@ impl Replay {
         }
         // Nobody recorded how old a sight was.
         let settings = DecideSettings { stale_after: Duration::MAX, ..settings.clone() };
-        Self { roster, rules, settings, subject, waiting: HashMap::new(), tally: Tally::default() }
+        Self { roster, rules, settings, subject, waiting: HashMap::new(), looked_at: None, tally: Tally::default() }
     }
 
     /// The plans of the days around; who has none is planned by nobody.
@@ -170,10 +173,17 @@ impl Replay {
         self.roster.iter().map(|(index, slot)| (index, slot.id().clone())).collect()
     }
 
-    /// What was recorded of an agent next. An agent whom the roster does not have is passed over.
+    /// What was recorded of an agent next; once it has been looked for the first time, the rules are asked about the instant before. An
+    /// agent whom the roster does not have is passed over.
     pub fn observe(&mut self, agent: &AgentId, observed: Observed) {
         let Some(index) = self.roster.find(agent.as_str()) else { return };
         let at = observed.entered_at;
+        if let Some(end) = self.looked_at.map(|looked_at| looked_at.max(at.offset(-1))) {
+            self.roster.advance(end);
+            self.drop_overdue(end);
+            let decisions = decide_one(&self.roster, &self.rules, &self.settings, index, end);
+            self.take_up(decisions, end);
+        }
         let on_contact = observed.state.is_on_contact();
         let there_already = self.waiting.get(&index).is_some_and(|waiting| waiting.state == observed.state);
         self.roster.observe(index, observed, at);
@@ -191,7 +201,12 @@ impl Replay {
     pub fn look(&mut self, now: UtcMicros) {
         self.roster.advance(now);
         self.drop_overdue(now);
+        self.looked_at = Some(now);
         let decisions = decide(&self.roster, &self.rules, &self.settings, now);
+        self.take_up(decisions, now);
+    }
+
+    fn take_up(&mut self, decisions: Decisions, now: UtcMicros) {
         for intent in decisions.intents {
             note(&mut self.roster, &intent, now);
             if self.subject.as_ref().is_none_or(|subject| *subject == intent.rule) {

@@ -112,19 +112,32 @@ impl<'a> Pass<'a> {
         self.record(None, &mut Silent)
     }
 
+    /// Looks at one agent only.
+    pub(super) fn run_for(mut self, agent: AgentIndex) -> Decisions {
+        let Some(slot) = self.roster.get(agent) else { return self.decisions };
+        let (context, mut turn) = self.turn();
+        turn.consider(agent, &View::of(slot, context), &mut Silent);
+        self.decisions
+    }
+
     /// Goes over all agents and takes down what is found of `agent`.
-    pub(super) fn record<R: Recorder>(self, agent: Option<AgentIndex>, recorder: &mut R) -> Decisions {
-        let Self { roster, rules, context, mut quotas, at_work, mut decisions } = self;
-        let mut turn = Turn { rules, quotas: &mut quotas, at_work: &at_work, decisions: &mut decisions };
+    pub(super) fn record<R: Recorder>(mut self, agent: Option<AgentIndex>, recorder: &mut R) -> Decisions {
+        let roster = self.roster;
+        let (context, mut turn) = self.turn();
         for (index, slot) in roster.iter() {
-            let view = View::of(slot, &context);
+            let view = View::of(slot, context);
             if agent == Some(index) {
                 turn.consider(index, &view, recorder);
             } else {
                 turn.consider(index, &view, &mut Silent);
             }
         }
-        decisions
+        self.decisions
+    }
+
+    fn turn(&mut self) -> (&Context<'a>, Turn<'_>) {
+        let Self { rules, context, quotas, at_work, decisions, .. } = self;
+        (context, Turn { rules, quotas, at_work, decisions })
     }
 }
 

@@ -44,24 +44,30 @@ fn replay(text: &str, subject: Option<&str>) -> Replay {
     replay
 }
 
+fn observed(state: AgentState, entered_at: UtcMicros) -> Observed {
+    Observed {
+        state,
+        reason: None,
+        queue: None,
+        entered_at,
+        platform_at: None,
+        row_at: entered_at,
+        source: Source::Snapshot,
+        transition: None,
+    }
+}
+
+fn seconds_after(time: &str, seconds: u64) -> UtcMicros {
+    at(time) + Duration::from_secs(seconds)
+}
+
 /// Looks every half minute, with what was recorded in between.
 fn run(replay: &mut Replay, (from, to): (&str, &str), recorded: &[(&str, AgentState)]) {
     let mut recorded = recorded.iter().peekable();
     let mut now = at(from);
     while now < at(to) {
         while let Some((since, state)) = recorded.next_if(|(since, _)| at(since) <= now) {
-            let (entered_at, platform_at) = (at(since), None);
-            let observed = Observed {
-                state: state.clone(),
-                reason: None,
-                queue: None,
-                entered_at,
-                platform_at,
-                row_at: entered_at,
-                source: Source::Snapshot,
-                transition: None,
-            };
-            replay.observe(&"a".into(), observed);
+            replay.observe(&"a".into(), observed(state.clone(), at(since)));
         }
         replay.look(now);
         now = now + Duration::from_secs(30);
@@ -83,6 +89,53 @@ fn a_rule_acts_where_it_would_have_and_its_change_lasts_until_the_next_recorded_
     assert_eq!(tally.by_rule, BTreeMap::from([("back".into(), (Mode::Enforce, 1))]));
     assert_eq!(tally.times[&AgentId::from("a")], [at("10:15")]);
     assert!(tally.is_complete());
+}
+
+#[test]
+fn what_ended_between_two_looks_is_looked_at_in_its_last_instant() {
+    use AgentState::{AfterContactWork, Ready};
+    let text = r#"[[rules]]
+id = "long"
+mode = "enforce"
+when = { state = "AfterContactWork", for = "2m" }
+then = { set_state = "Ready" }
+"#;
+    for (lasted, acts) in [(119, 0), (120, 0), (121, 1), (129, 1)] {
+        let mut replay = replay(text, Some("long"));
+        replay.observe(&"a".into(), observed(AfterContactWork, seconds_after("09:59", 50)));
+        for half in 0..4 {
+            replay.look(seconds_after("10:00", 30 * half));
+        }
+        // What the rule itself did then.
+        let end = seconds_after("09:59", 50 + lasted);
+        replay.observe(&"a".into(), observed(Ready, end));
+        replay.look(at("10:02"));
+        let tally = replay.finish();
+        assert_eq!(tally.acts, acts, "{lasted} s: {:?}", tally.listed);
+        assert!(tally.listed.iter().all(|act| act.at == end.offset(-1)), "{lasted} s: {:?}", tally.listed);
+    }
+}
+
+#[test]
+fn an_agent_who_is_looked_at_alone_leaves_the_limits_to_all() {
+    use AgentState::{Paused, Ready};
+    let text =
+        format!("{}limit = {{ per_minute = 1 }}\n", BACK.replace("MODE", "enforce").replace("break = \"over\", ", ""));
+    let mut replay = replay(&text, None);
+    replay.roster.upsert(agent("b"));
+    let plan = replay.roster.agent("a").expect("there").plan();
+    let plan = Arc::clone(plan);
+    replay.set_plans(&HashMap::from([("a".into(), Arc::clone(&plan)), ("b".into(), plan)]));
+    for agent in ["a", "b"] {
+        replay.observe(&agent.into(), observed(Paused, seconds_after("11:00", 5)));
+    }
+    replay.look(at("11:02"));
+    for agent in ["a", "b"] {
+        replay.observe(&agent.into(), observed(Ready, seconds_after("11:02", 6)));
+    }
+    replay.look(seconds_after("11:02", 30));
+    let tally = replay.finish();
+    assert_eq!((tally.acts, tally.held.get("per_minute")), (1, Some(&1)), "{tally:?}");
 }
 
 #[test]

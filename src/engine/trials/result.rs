@@ -222,10 +222,12 @@ fn cannot_know(kit: &TrialKit, step: Duration) -> Vec<String> {
         "a change of the replay takes effect at once and lasts until the agent's next recorded change; what the agent would have \
          done after it nobody knows"
             .to_owned(),
-        "where a change was really made at that time, history already shows it, so the replay may find the agent as wanted"
+        "where a change was really made at that time, history shows what came of it: what it was made for is found in its last instant, \
+         but how long it would have lasted nobody knows, so a rule that waits longer finds less than it would have"
             .to_owned(),
         format!(
-            "agents are looked at every {}, live every second: what lasts shorter may be missed",
+            "everybody is looked at every {} and at the end of each recorded state, live every second: what lasts shorter and ends \
+             otherwise may be missed",
             duration_text(step)
         ),
         "how fresh each sight was, what people had asked for, what the platform said of schedules and breaks, and agents who would \

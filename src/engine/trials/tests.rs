@@ -22,8 +22,12 @@ use crate::store::{AgentSchedule, Commit, HistoryRow, HistoryWrite, Identity, Ro
 const RULE: &str = "[[rules]]\nid = \"back\"\nwhen = { planned = \"work\", state = \"Paused\", for = \"2m\" }\n\
                     then = { set_state = \"Ready\" }\n";
 
+fn instant(time: &str) -> UtcMicros {
+    format!("2026-11-23T{time}Z").parse().expect("a time of day")
+}
+
 fn at(time: &str) -> UtcMicros {
-    format!("2026-11-23T{time}:00Z").parse().expect("a time of day")
+    instant(&format!("{time}:00"))
 }
 
 struct Place {
@@ -66,10 +70,14 @@ impl Place {
     }
 
     async fn enter(&self, time: &str, state: AgentState) {
+        self.enter_at(at(time), state).await;
+    }
+
+    async fn enter_at(&self, entered_at: UtcMicros, state: AgentState) {
         let row = HistoryRow {
             tenant: "acme".into(),
             agent: "u_1".into(),
-            entered_at: at(time),
+            entered_at,
             platform_at: None,
             state,
             reason: None,
@@ -116,6 +124,21 @@ async fn the_schedule_counts_that_was_in_force_then() {
     assert!(result.present.is_none());
     let before = place.tried((at("06:00"), at("06:30"))).await;
     assert_eq!(before.replayed.acts, 0, "no schedule was in force yet");
+    place.store.close().await;
+}
+
+#[tokio::test]
+async fn what_ended_between_two_looks_or_two_slices_is_found() {
+    let place = Place::new().await;
+    place.import("07:00", "10:15").await;
+    place.enter("09:00", AgentState::Ready).await;
+    for (from, to) in [("10:20:05", "10:22:12"), ("10:57:40", "10:59:59.9"), ("11:30:01", "11:32:00")] {
+        place.enter_at(instant(from), AgentState::Paused).await;
+        place.enter_at(instant(to), AgentState::Ready).await;
+    }
+    let result = place.tried((at("08:30"), at("12:00"))).await;
+    let ends: Vec<UtcMicros> = ["10:22:12", "10:59:59.9"].map(|time| instant(time).offset(-1)).into();
+    assert_eq!(instants(&result), ends, "the third ended a second too early: {result:?}");
     place.store.close().await;
 }
 

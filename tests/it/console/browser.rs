@@ -200,12 +200,13 @@ impl Browser {
 
     /// The first element of a selector, once it is there.
     pub async fn find(&self, css: &str) -> Element<'_> {
-        let id = until(&format!("{css} is on the page"), PATIENCE, || async {
-            let found = self.post("/element", json!({"using": "css selector", "value": css})).await?;
-            found[ELEMENT].as_str().map(str::to_owned).ok_or_else(|| found.to_string())
-        })
-        .await;
-        Element { browser: self, id }
+        until(&format!("{css} is on the page"), PATIENCE, || self.look_for(css)).await
+    }
+
+    async fn look_for(&self, css: &str) -> Result<Element<'_>, String> {
+        let found = self.post("/element", json!({"using": "css selector", "value": css})).await?;
+        let id = found[ELEMENT].as_str().map(str::to_owned).ok_or_else(|| found.to_string())?;
+        Ok(Element { browser: self, id })
     }
 
     /// How many elements a selector finds now.
@@ -238,9 +239,10 @@ impl Browser {
         .await
     }
 
-    /// Clicks the first element of a selector.
+    /// Clicks the first element of a selector: what is there when the click lands, since a page may put another in its place.
     pub async fn click(&self, css: &str) {
-        self.find(css).await.click().await;
+        // A page that is being drawn may move it just then.
+        until(&format!("a click on {css} lands"), PATIENCE, || async { self.look_for(css).await?.click().await }).await;
     }
 
     /// Types into the first element of a selector.
@@ -296,11 +298,8 @@ impl Drop for Browser {
 }
 
 impl Element<'_> {
-    /// Clicks it where it is.
-    pub async fn click(&self) {
-        let path = format!("/element/{}/click", self.id);
-        // A page that is being drawn may move it just then.
-        until("the click lands", PATIENCE, || async { self.browser.post(&path, json!({})).await }).await;
+    async fn click(&self) -> Result<(), String> {
+        self.browser.post(&format!("/element/{}/click", self.id), json!({})).await.map(|_| ())
     }
 
     /// Puts a text into it.

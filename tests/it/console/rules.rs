@@ -113,8 +113,9 @@ async fn of_two_who_edit_one_rule_the_second_is_told_and_loses_nothing() {
     assert_eq!(kept, json!([mine, "slower still"]), "nothing that was typed is lost");
     super::picture(&other, "journey-lost-race").await;
     // Saved again without a decision, it is refused again: the older version is still the one that was read.
+    other.run("document.querySelector('#lost pre').id = 'read'", &[]).await;
     other.click("#save").await;
-    other.until_text("#lost:not([hidden])", |text| text.contains("version 2")).await;
+    other.until_text("#lost:not([hidden]) pre:not(#read)", |text| text.contains("6m")).await;
     assert_eq!(text_of(&other).await, mine);
     other.click("#keep-mine").await;
     other.click("#save").await;
