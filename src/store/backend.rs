@@ -156,6 +156,8 @@ impl Backend {
         let settings = self.settings(Access::Read);
         AnyPoolOptions::new()
             .max_connections(MOST_READERS)
+            // A file does not hang up, and the question would cost as much as a short reading.
+            .test_before_acquire(matches!(self, Self::Postgres { .. }))
             .after_connect(move |connection, _| {
                 Box::pin(async move { sqlx::raw_sql(settings).execute(connection).await.map(|_| ()) })
             })

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 
 use super::Writer;
+use crate::domain::time::UtcMicros;
 use crate::report::document::{Cell, Heading, Section, Sink, WriteError};
 use crate::report::sheet::neutral;
 use crate::report::shown;
@@ -15,13 +16,15 @@ pub struct Csv<W: Write> {
     out: csv::Writer<W>,
     zone: TimeZone,
     field: String,
+    /// The instant that was written last, and its text: where rows tile a span, the next one begins with it.
+    last_instant: Option<(UtcMicros, String)>,
 }
 
 impl<W: Write> Csv<W> {
     /// Into `out`, with instants in the heading's zone.
     pub fn new(heading: &Heading, out: W) -> Self {
         let out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
-        Self { out, zone: heading.request.time_zone(), field: String::new() }
+        Self { out, zone: heading.request.time_zone(), field: String::new(), last_instant: None }
     }
 }
 
@@ -56,7 +59,14 @@ impl<W: Write + Send> Sink for Csv<W> {
     fn row(&mut self, cells: &[Cell]) -> Result<(), WriteError> {
         for cell in cells {
             self.field.clear();
-            field(cell, &self.zone, &mut self.field);
+            match (cell, &mut self.last_instant) {
+                (Cell::Instant(at), Some((last, text))) if at == last => self.field.push_str(text),
+                (Cell::Instant(at), last) => {
+                    field(cell, &self.zone, &mut self.field);
+                    *last = Some((*at, self.field.clone()));
+                }
+                (cell, _) => field(cell, &self.zone, &mut self.field),
+            }
             self.out.write_field(&self.field).map_err(failed)?;
         }
         Ok(self.out.write_record(None::<&[u8]>).map_err(failed)?)

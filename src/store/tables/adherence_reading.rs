@@ -31,7 +31,8 @@ pub(in crate::store) const LAST_SIGHT: &str =
 pub(in crate::store) const BASIS: &str = "SELECT tenant, settings FROM adherence_basis WHERE tenant = $1";
 /// What an agent was in from `$3` to `$4`, and what was in force at `$3`, strung together: a row for each takes many times as long.
 /// Of each `entered left bytes-of-state bytes-of-reason `, then the two texts, which may hold anything.
-pub(in crate::store) const STAYS: &str = "SELECT string_agg(CAST(entered_at AS TEXT) || ' ' || COALESCE(CAST(left_at AS TEXT), '') || ' ' \
+pub(in crate::store) const STAYS: &str = "SELECT CAST($1 AS TEXT) AS tenant, CAST($2 AS TEXT) AS agent, \
+     string_agg(CAST(entered_at AS TEXT) || ' ' || COALESCE(CAST(left_at AS TEXT), '') || ' ' \
      || CAST(octet_length(state) AS TEXT) || ' ' || COALESCE(CAST(octet_length(reason) AS TEXT), '') || ' ' || state || COALESCE(reason, ''), '') \
      AS stays FROM state_history WHERE tenant = $1 \
      AND agent = $2 AND entered_at < $4 AND entered_at >= COALESCE((SELECT MAX(p.entered_at) FROM state_history p \

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::schedule::{Coverage, Shift};
+use crate::domain::schedule::{Coverage, Shift, ShiftActivity};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{ManyRows, Values};
 use crate::store::cells::Cells;
@@ -78,13 +78,13 @@ pub(in crate::store) const SHIFTS: &str = "SELECT tenant, agent, starts_at, ends
 pub(in crate::store) const COVERAGE: &str = "SELECT tenant, agent, starts_at, ends_at FROM schedule_coverage WHERE tenant = $1 \
      AND +version_from <= $2 AND (version_to IS NULL OR version_to > $2) AND ends_at > $3 AND starts_at < $4 \
      ORDER BY agent, starts_at";
-/// The same of one agent.
-pub(in crate::store) const SHIFTS_OF_AGENT: &str = "SELECT tenant, agent, starts_at, ends_at, activities FROM shifts WHERE tenant = $1 \
-     AND agent = $5 AND +version_from <= $2 AND (version_to IS NULL OR +version_to > $2) AND +ends_at > $3 AND starts_at < $4 \
-     ORDER BY starts_at";
-pub(in crate::store) const COVERAGE_OF_AGENT: &str = "SELECT tenant, agent, starts_at, ends_at FROM schedule_coverage WHERE tenant = $1 \
-     AND agent = $5 AND +version_from <= $2 AND (version_to IS NULL OR +version_to > $2) AND ends_at > $3 AND starts_at < $4 \
-     ORDER BY starts_at";
+/// The same of one agent, each as a JSON array: a row for each would cost many times that.
+pub(in crate::store) const PLAN_OF_AGENT: &str = "SELECT CAST($1 AS TEXT) AS tenant, CAST($5 AS TEXT) AS agent, \
+     (SELECT '[' || COALESCE(string_agg('[' || CAST(starts_at AS TEXT) || ',' || CAST(ends_at AS TEXT) || ']', ','), '') || ']' FROM schedule_coverage WHERE tenant = $1 \
+     AND agent = $5 AND +version_from <= $2 AND (version_to IS NULL OR +version_to > $2) AND ends_at > $3 AND starts_at < $4) AS coverage, \
+     (SELECT '[' || COALESCE(string_agg('[' || CAST(starts_at AS TEXT) || ',' || CAST(ends_at AS TEXT) || ',' || activities || ']', ','), '') || ']' \
+     FROM shifts WHERE tenant = $1 \
+     AND agent = $5 AND +version_from <= $2 AND (version_to IS NULL OR +version_to > $2) AND +ends_at > $3 AND starts_at < $4) AS shifts";
 pub(in crate::store) const VERSIONS: &str = "SELECT tenant, version, name, content_hash, imported_at, actor, covers_from, covers_to, agents, \
      shifts FROM schedule_versions WHERE tenant = $1 AND (CAST($2 AS BIGINT) IS NULL OR version < $2) ORDER BY version DESC LIMIT $3";
 pub(in crate::store) const VERSION_AT: &str =
@@ -142,7 +142,29 @@ impl Reader {
             values.text(tenant.as_str()).count(version).int(from.as_micros()).int(to.as_micros());
             values
         };
-        self.plans_by(COVERAGE, SHIFTS, values).await
+        let mut plans: BTreeMap<AgentId, (Vec<Shift>, Vec<Coverage>)> = BTreeMap::new();
+        self.each(COVERAGE, values(), |row| {
+            let cells = Cells::of("schedule_coverage", row);
+            plans
+                .entry(AgentId::new(cells.text("agent")?))
+                .or_default()
+                .1
+                .push(Coverage { start: cells.instant("starts_at")?, end: cells.instant("ends_at")? });
+            Ok(())
+        })
+        .await?;
+        self.each(SHIFTS, values(), |row| {
+            let cells = Cells::of("shifts", row);
+            plans.entry(AgentId::new(cells.text("agent")?)).or_default().0.push(Shift {
+                start: cells.instant("starts_at")?,
+                end: cells.instant("ends_at")?,
+                activities: cells.json("activities")?,
+            });
+            Ok(())
+        })
+        .await?;
+        let plan = |(agent, (shifts, coverage))| StoredPlan { agent, shifts, coverage };
+        Ok(plans.into_iter().map(plan).collect())
     }
 
     /// The shifts and spans of one agent that overlap `from..to`, as they are in force now; none where the schedule does not name
@@ -165,43 +187,23 @@ impl Reader {
         (from, to): (UtcMicros, UtcMicros),
         version: u64,
     ) -> Result<Option<StoredPlan>, ReadError> {
-        let values = || {
-            let mut values = Values::default();
-            values.text(tenant.as_str()).count(version).int(from.as_micros()).int(to.as_micros()).text(agent.as_str());
-            values
-        };
-        Ok(self.plans_by(COVERAGE_OF_AGENT, SHIFTS_OF_AGENT, values).await?.pop())
-    }
-
-    async fn plans_by(
-        &self,
-        coverage: &'static str,
-        shifts: &'static str,
-        values: impl Fn() -> Values,
-    ) -> Result<Vec<StoredPlan>, ReadError> {
-        let mut plans: BTreeMap<AgentId, (Vec<Shift>, Vec<Coverage>)> = BTreeMap::new();
-        self.each(coverage, values(), |row| {
-            let cells = Cells::of("schedule_coverage", row);
-            plans
-                .entry(AgentId::new(cells.text("agent")?))
-                .or_default()
-                .1
-                .push(Coverage { start: cells.instant("starts_at")?, end: cells.instant("ends_at")? });
-            Ok(())
-        })
-        .await?;
-        self.each(shifts, values(), |row| {
-            let cells = Cells::of("shifts", row);
-            plans.entry(AgentId::new(cells.text("agent")?)).or_default().0.push(Shift {
-                start: cells.instant("starts_at")?,
-                end: cells.instant("ends_at")?,
-                activities: cells.json("activities")?,
-            });
-            Ok(())
-        })
-        .await?;
-        let plan = |(agent, (shifts, coverage))| StoredPlan { agent, shifts, coverage };
-        Ok(plans.into_iter().map(plan).collect())
+        let mut values = Values::default();
+        values.text(tenant.as_str()).count(version).int(from.as_micros()).int(to.as_micros()).text(agent.as_str());
+        let Some(row) = self.optional(PLAN_OF_AGENT, values).await? else { return Ok(None) };
+        let cells = Cells::of("shifts", &row);
+        let at = UtcMicros::from_micros;
+        let coverage: Vec<(i64, i64)> = cells.json("coverage")?;
+        let shifts: Vec<(i64, i64, Vec<ShiftActivity>)> = cells.json("shifts")?;
+        let mut coverage: Vec<_> =
+            coverage.into_iter().map(|(start, end)| Coverage { start: at(start), end: at(end) }).collect();
+        let mut shifts: Vec<_> = shifts
+            .into_iter()
+            .map(|(start, end, activities)| Shift { start: at(start), end: at(end), activities })
+            .collect();
+        coverage.sort_by_key(|span| span.start);
+        shifts.sort_by_key(|shift| shift.start);
+        let named = !(coverage.is_empty() && shifts.is_empty());
+        Ok(named.then(|| StoredPlan { agent: agent.clone(), shifts, coverage }))
     }
 
     /// Which schedule was in force at an instant; `None` before the first.
