@@ -179,7 +179,6 @@ impl Replay {
         let Some(index) = self.roster.find(agent.as_str()) else { return };
         let at = observed.entered_at;
         if let Some(end) = self.looked_at.map(|looked_at| looked_at.max(at.offset(-1))) {
-            self.roster.advance(end);
             self.drop_overdue(end);
             let decisions = decide_one(&self.roster, &self.rules, &self.settings, index, end);
             self.take_up(decisions, end);

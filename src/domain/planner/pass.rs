@@ -2,6 +2,8 @@
 //!
 //! Deciding and explaining run through the same lines; only the recorder differs.
 
+use std::cell::OnceCell;
+
 use crate::domain::ids::{AgentId, RuleId};
 use crate::domain::policy::{PolicyFacts, Ruling, Violation, rule_on};
 use crate::domain::roster::{AgentIndex, AgentSlot, Roster, TeamIndex};
@@ -93,8 +95,8 @@ pub(super) struct Pass<'a> {
     rules: &'a RuleSet,
     context: Context<'a>,
     quotas: Vec<Quota>,
-    /// Agents at work by team; empty where no rule asks for it.
-    at_work: Vec<usize>,
+    /// Agents at work by team, once a rule asks for it.
+    at_work: OnceCell<Vec<usize>>,
     decisions: Decisions,
 }
 
@@ -102,9 +104,7 @@ impl<'a> Pass<'a> {
     pub(super) fn new(roster: &'a Roster, rules: &'a RuleSet, settings: &'a DecideSettings, now: UtcMicros) -> Self {
         let context = Context::new(roster, rules, settings, now);
         let quotas = rules.rules().iter().map(|rule| quota(rule, roster, now)).collect();
-        let shares = rules.rules().iter().any(|rule| rule.limits.share_of_team.is_some());
-        let at_work = if shares { at_work(roster, now) } else { Vec::new() };
-        Self { roster, rules, context, quotas, at_work, decisions: Decisions::default() }
+        Self { roster, rules, context, quotas, at_work: OnceCell::new(), decisions: Decisions::default() }
     }
 
     /// Goes over all agents.
@@ -136,16 +136,17 @@ impl<'a> Pass<'a> {
     }
 
     fn turn(&mut self) -> (&Context<'a>, Turn<'_>) {
-        let Self { rules, context, quotas, at_work, decisions, .. } = self;
-        (context, Turn { rules, quotas, at_work, decisions })
+        let Self { roster, rules, context, quotas, at_work, decisions } = self;
+        (context, Turn { roster, rules, quotas, at_work, decisions })
     }
 }
 
 /// What is counted and gathered while agents are considered.
 struct Turn<'a> {
+    roster: &'a Roster,
     rules: &'a RuleSet,
     quotas: &'a mut [Quota],
-    at_work: &'a [usize],
+    at_work: &'a OnceCell<Vec<usize>>,
     decisions: &'a mut Decisions,
 }
 
@@ -190,7 +191,7 @@ impl Turn<'_> {
         }
         let key = fact_key(view, (&rule.id, &rule.version), "");
         let team = view.slot.team();
-        let held = guard(rule, key, view).or_else(|| self.limited(place, rule, team));
+        let held = guard(rule, key, view).or_else(|| self.limited(place, rule, team, view.now()));
         if let Some(guard) = held {
             return self.hold(rule, guard, index, view);
         }
@@ -228,13 +229,14 @@ impl Turn<'_> {
         Came::Held(guard)
     }
 
-    fn limited(&self, place: usize, rule: &CompiledRule, team: TeamIndex) -> Option<Guard> {
+    fn limited(&self, place: usize, rule: &CompiledRule, team: TeamIndex, now: UtcMicros) -> Option<Guard> {
         let quota = &self.quotas[place];
         if rule.limits.per_minute.is_some_and(|most| quota.acts >= most) {
             return Some(Guard::PerMinute);
         }
         let share = rule.limits.share_of_team?;
-        let at_work = self.at_work.get(team.position()).copied().unwrap_or(0);
+        let at_work = self.at_work.get_or_init(|| at_work(self.roster, now));
+        let at_work = at_work.get(team.position()).copied().unwrap_or(0);
         let acts = quota.by_team.get(team.position()).copied().unwrap_or(0);
         (acts >= share_of(at_work, share)).then_some(Guard::ShareOfTeam)
     }
