@@ -121,6 +121,11 @@ impl Exception {
         let is_open = self.standing(at) != Standing::Over;
         is_open.then(|| Self { to: at.max(self.from), ended: Some(Ended { at, by, why }), ..self })
     }
+
+    /// The same, taken back: it is empty, as if it had never counted. `None` where it is empty already.
+    pub fn take_back(self, at: UtcMicros, by: Arc<str>, why: Option<Arc<str>>) -> Option<Self> {
+        (self.from < self.to).then(|| Self { to: self.from, ended: Some(Ended { at, by, why }), ..self })
+    }
 }
 
 /// When an agent is excused: spans in order, none touching the next.

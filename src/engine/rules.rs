@@ -172,8 +172,10 @@ pub struct NewException {
 /// An exception is to end now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EndException {
-    /// Which.
-    pub id: ExceptionId,
+    /// Which, as stored when it was asked for.
+    pub exception: Exception,
+    /// It is taken back: what it excused before now counts again too.
+    pub whole: bool,
     /// Why.
     pub why: Option<String>,
     /// Who asks.
@@ -195,7 +197,7 @@ pub enum ExceptionRefused {
     )]
     TooMany,
     /// It is over.
-    #[error("the exception {0} is over; what is past stays as it was")]
+    #[error("the exception {0} is over or was taken back; `whole` takes back what is over")]
     Over(ExceptionId),
 }
 

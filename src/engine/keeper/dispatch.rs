@@ -61,7 +61,8 @@ impl Keeper {
         if let Status::Waiting { why, until } = transition.status {
             let must_wait = until.is_some_and(|until| until > pass.now);
             match why {
-                WaitReason::Approval => return Verdict::Stay,
+                // Nobody is asked about what would end at once.
+                WaitReason::Approval => return self.moved_on(id).map_or(Verdict::Stay, Verdict::Take),
                 WaitReason::Retry if must_wait => return Verdict::Stay,
                 // The platform is asked at once; what it says may settle the change before the pause is over. What explains
                 // nothing does not shorten the pause.
@@ -113,10 +114,17 @@ impl Keeper {
         if slot.seen_at().is_none_or(|seen_at| now.since(seen_at) > self.settings.decide.stale_after) {
             return Some(self.hold(id, WaitReason::Sight, None));
         }
+        self.moved_on(id).map(Verdict::Take)
+    }
+
+    /// How a rule's change ends where the agent is in another state than when the rule looked.
+    fn moved_on(&self, id: TransitionId) -> Option<Step> {
+        let transition = &self.book.get(id)?.transition;
+        let slot = self.roster.agent(transition.agent.as_str())?;
         let (before, seen) = (transition.before.as_ref()?, &slot.observed()?.state);
         let contact_ended = before.is_on_contact() && transition.on_contact == OnContact::After;
         (before != seen && !contact_ended)
-            .then(|| Verdict::Take(Step::Cancel(format!("the agent went from {before} to {seen} meanwhile"))))
+            .then(|| Step::Cancel(format!("the agent went from {before} to {seen} meanwhile")))
     }
 
     /// Whether policy, which knows the platform's answers by now, says what stands against the change. What they forbid to

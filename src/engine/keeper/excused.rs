@@ -103,14 +103,19 @@ impl Keeper {
     }
 
     pub(super) fn end_exception(&mut self, pass: &mut Pass, end: &EndException) -> Result<Exception, ExceptionRefused> {
-        let over = || ExceptionRefused::Over(end.id);
-        let place = self.exceptions.iter().position(|exception| exception.id == end.id).ok_or_else(over)?;
-        let why = end.why.as_deref().map(Arc::from);
-        let ended = self.exceptions[place].clone().end(pass.now, end.asker.id.clone(), why).ok_or_else(over)?;
+        let id = end.exception.id;
+        let known = self.exceptions.iter().find(|exception| exception.id == id).cloned();
+        let (by, why) = (end.asker.id.clone(), end.why.as_deref().map(Arc::from));
+        let ended = if end.whole {
+            known.unwrap_or_else(|| end.exception.clone()).take_back(pass.now, by, why)
+        } else {
+            known.and_then(|known| known.end(pass.now, by, why))
+        };
+        let ended = ended.ok_or(ExceptionRefused::Over(id))?;
         let facts = json!({"from": ended.from, "to": ended.to, "source": end.asker.source});
         self.audit_exception(pass, &ended, &end.asker.id, "exception.ended", &facts, end.why.as_deref());
         pass.commit.exceptions.push(ended.clone());
-        self.exceptions.remove(place);
+        self.exceptions.retain(|exception| exception.id != id);
         self.mark_excused();
         Ok(ended)
     }

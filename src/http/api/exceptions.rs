@@ -328,11 +328,14 @@ pub(in crate::http) struct EndBody {
     /// Why, for the record.
     #[serde(default)]
     reason: Option<String>,
+    /// It is taken back, also where it is over: what it excused before now counts again too.
+    #[serde(default)]
+    whole: bool,
 }
 
-/// End an exception now
+/// End an exception now, or take it back
 ///
-/// What it excused until now stays excused; one that has not begun never does. Whoever is bound to teams ends what is about their
+/// What it excused until now stays excused, unless it is taken back whole; one that has not begun never does. Whoever is bound to teams ends what is about their
 /// agents alone.
 #[utoipa::path(
     post,
@@ -361,7 +364,7 @@ pub(in crate::http) async fn end(
         }
     }
     let why = body.reason.filter(|reason| !reason.trim().is_empty());
-    let end = EndException { id, why, asker: caller.asker() };
+    let end = EndException { exception: stored, whole: body.whole, why, asker: caller.asker() };
     let (door, reader, of) = (state.door.clone(), state.reader.clone(), tenant.clone());
     let (teams, readiness) = (caller.teams(&tenant).cloned(), state.readiness.clone());
     let work = async move {

@@ -45,7 +45,7 @@ impl Exception {
     fn who(&self) -> String {
         match self.scope.as_str() {
             "everyone" => "Everyone".to_owned(),
-            "team" => format!("Team {}", self.team.as_deref().unwrap_or_default()),
+            "team" => format!("All of {}", self.team.as_deref().unwrap_or_default()),
             _ => {
                 let label = |who: &Who| who.name.clone().unwrap_or_else(|| who.agent.clone());
                 let names: Vec<_> = self.agents.iter().take(MOST_NAMES).map(label).collect();
@@ -58,14 +58,20 @@ impl Exception {
 
     fn standing(&self) -> (&'static str, &'static str) {
         match self.standing.as_str() {
+            _ if self.is_empty() => ("outcome-no", "taken back"),
             "to_come" => ("outcome-wait", "to come"),
             "running" => ("outcome-good", "now"),
             _ => ("outcome-no", "over"),
         }
     }
 
+    /// It excuses now, so that it can be ended and what was excused so far stays so.
     fn goes_on(&self) -> bool {
-        self.standing != "over"
+        self.standing == "running"
+    }
+
+    fn is_empty(&self) -> bool {
+        self.from >= self.to
     }
 }
 

@@ -93,20 +93,15 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     assert_eq!((status, &denied["status"]), (StatusCode::OK, &json!("cancelled")), "{denied}");
     assert_eq!(denied["error"], "called off: denied by person:operator");
 
-    // Who looked at the third moved on: the change is not sent after all.
+    // The third goes elsewhere by himself: there is nothing left to decide.
     let third = of("u_0003");
     scenario.put("u_0003", SimState::Paused);
-    let reader = scenario.reader().await;
-    scenario
-        .until("that is seen", || async {
-            let rows = scenario.history(&reader, &"u_0003".into()).await;
-            let last = rows.last().map(|stored| stored.row.state.to_string()).unwrap_or_default();
-            if last == "Paused" { Ok(()) } else { Err(last) }
-        })
-        .await;
-    let (status, moved) = decide(&scenario, &third, "accept", None).await;
-    assert_eq!((status, &moved["status"]), (StatusCode::OK, &json!("cancelled")), "{moved}");
+    let moved = scenario.until_status(&json!({"id": third["transition"], "agent": "u_0003"}), "cancelled").await;
+    assert_eq!(moved["by"], "the agent went from NotReady to Paused meanwhile");
+    let (status, late) = decide(&scenario, &third, "accept", None).await;
+    assert_eq!((status, &late["code"]), (StatusCode::CONFLICT, &json!("too_late")), "{late}");
     assert!(scenario.posts_for("u_0003").is_empty() && scenario.posts_for("u_0002").is_empty());
+    let reader = scenario.reader().await;
 
     // The rule leaves the second alone, longer than its cooldown; the third it asks about again, until its time is over.
     scenario.pass(Duration::from_secs(5 * 60)).await;

@@ -11,10 +11,13 @@ document.addEventListener('click', (event) => {
   const button = event.target instanceof Element ? event.target.closest('button[data-end]') : null;
   if (!(button instanceof HTMLButtonElement)) return;
   carryOut(button, async () => {
-    const reason = await sure('End this exception?', 'From now on the plan counts again.', 'End it', { reason: 'Why' });
+    const whole = 'whole' in button.dataset;
+    const reason = whole
+      ? await sure('Take this exception back?', 'It counts as if it had never been made: reports of its time are computed anew.', 'Take it back', { reason: 'Why' })
+      : await sure('End this exception?', 'From now on the plan counts again. What was excused so far stays excused.', 'End it', { reason: 'Why' });
     if (!reason) return;
-    await api('POST', `/api/v1/exceptions/${button.dataset.end}/end`, { tenant, reason });
-    say('Ended.');
+    await api('POST', `/api/v1/exceptions/${button.dataset.end}/end`, { tenant, reason, whole });
+    say(whole ? 'Taken back.' : 'Ended.');
     await refresh();
   });
 });
@@ -55,6 +58,9 @@ if (form) {
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     carryOut(/** @type {HTMLButtonElement} */ (byId('excuse-save')), async () => {
+      const year = (/** @type {string} */ id) => Number(input(id).value.slice(0, input(id).value.indexOf('-')));
+      for (const id of ['from', 'to']) if (!input(id).value || year(id) > 2199 || year(id) < 2000) throw new Error('Both ends need a day and a time between the years 2000 and 2199.');
+      if (input('to').value <= input('from').value) throw new Error('The end has to lie after the beginning.');
       const who = /** @type {HTMLInputElement} */ (form.querySelector('input[name="who"]:checked')).value;
       const whom = who === 'agents' ? { agents } : who === 'team' ? { team: /** @type {HTMLSelectElement} */ (byId('exception-team')).value } : { everyone: true };
       await api('POST', '/api/v1/exceptions', { tenant, ...whom, from: instant(input('from').value), to: instant(input('to').value), reason: input('exception-reason').value.trim() });
