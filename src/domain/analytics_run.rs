@@ -48,6 +48,11 @@ pub struct StandingQuery {
 }
 
 impl StandingQuery {
+    /// The job of the calendar that asks it, where it has a cron.
+    pub fn job(&self) -> JobId {
+        JobId::new(format!("analytics:{}", self.id))
+    }
+
     /// What a run asks for that is wanted at an instant.
     pub fn request(&self, now: UtcMicros) -> RunRequest {
         RunRequest::of(&self.query, self.over.span(&self.query, now), self.page_rows, self.deadline)

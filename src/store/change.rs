@@ -23,7 +23,8 @@ use crate::domain::event::Event;
 use crate::domain::exception::Exception;
 use crate::domain::figures::{QueueFigures, SkillFigures, Taken};
 use crate::domain::ids::{
-    AgentId, AnalyticsRunId, FindingId, ReasonCode, RuleId, SkillId, SubjectId, SubscriptionId, TenantId, TransitionId,
+    AgentId, AnalyticsRunId, FindingId, ReasonCode, RuleId, SeriesId, SkillId, SubjectId, SubscriptionId, TenantId,
+    TransitionId,
 };
 use crate::domain::job::{JobKey, JobOutcome};
 use crate::domain::report_run::ReportRun;
@@ -86,6 +87,8 @@ pub struct Commit {
     /// Anomalies of watched series; whole rows, inserted or as they stand now. One of the same series and instant under another id refuses
     /// the change.
     pub anomalies: Vec<AnomalyRecord>,
+    /// How far watched series were judged.
+    pub judged: Vec<SeriesJudged>,
     /// Exceptions; whole rows, inserted or with another end.
     pub exceptions: Vec<Exception>,
     /// Signed heads of audit chains. One that is already stored refuses the change.
@@ -141,6 +144,7 @@ impl Commit {
             analytics_runs,
             analytics_rows,
             anomalies,
+            judged,
             exceptions,
             heads,
             pruned,
@@ -163,6 +167,19 @@ pub struct AgentWrite {
     pub agent: Agent,
     /// The name in the chain, if the agent has none yet.
     pub subject: SubjectId,
+}
+
+/// How far a watched series was judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesJudged {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which watched series.
+    pub series: SeriesId,
+    /// What that is of, as a series is written.
+    pub of: Arc<str>,
+    /// Where the bucket of the last value begins that was judged.
+    pub through: UtcMicros,
 }
 
 /// Rows of a result that follow each other.

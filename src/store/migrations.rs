@@ -115,6 +115,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0017_erasures.sql"),
         postgres: include_str!("../../migrations/postgres/0017_erasures.sql"),
     },
+    Shipped {
+        version: 18,
+        name: "series judged",
+        sqlite: include_str!("../../migrations/sqlite/0018_series_judged.sql"),
+        postgres: include_str!("../../migrations/postgres/0018_series_judged.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -43,7 +43,7 @@ pub use change::{
     AdherenceChange, AdherenceDay, AgentCounters, AgentSchedule, AgentSkillsWrite, AgentWrite, AnalyticsRows,
     AuditPrune, CallWrite, ChangeSetRow, ChangeSetWrite, Commit, Committed, FiguresWrite, FindingKind, HistoryRow,
     HistoryWrite, IdempotencyRow, Imported, JobRun, JobState, LeftOut, NoteWrite, RemembersWrite, RuleFinding,
-    RuleVersion, ScheduleImport, SightSpan, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
+    RuleVersion, ScheduleImport, SeriesJudged, SightSpan, SkillWrite, SubscriptionRow, SubscriptionWrite, TenantStatus,
 };
 pub use checkpoint::Checkpointed;
 pub use control::DaemonRow;

@@ -18,7 +18,7 @@ use jiff::tz::TimeZoneDatabase;
 
 use crate::clock::SharedClock;
 use crate::config::{AnalyticsQuery, Config, JobKind, JobSettings, RetentionSettings};
-use crate::domain::ids::{JobId, TenantId};
+use crate::domain::ids::TenantId;
 use crate::domain::job::{CatchUp, JobKey};
 use crate::engine::analytics::Analytics;
 use crate::engine::heads::HeadParts;
@@ -77,10 +77,7 @@ fn queries(config: &Config) -> impl Iterator<Item = (JobInfo, &AnalyticsQuery)> 
     config.tenants.iter().flat_map(|tenant| {
         tenant.analytics.iter().filter_map(|query| {
             let info = JobInfo {
-                key: JobKey {
-                    tenant: Some(tenant.id.clone()),
-                    job: JobId::new(format!("analytics:{}", query.standing.id)),
-                },
+                key: JobKey { tenant: Some(tenant.id.clone()), job: query.standing.job() },
                 kind: "analytics",
                 calendar: query.calendar.clone()?,
                 catch_up: CatchUp::Once,

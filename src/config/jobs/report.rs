@@ -20,15 +20,14 @@ const REPORTS: &[(&str, Report)] = &[
 ];
 
 /// Those that this build writes.
-const FORMATS: &[(&str, Format)] = &{
-    let mut formats = [("", Format::Csv); Format::ALL.len()];
-    let mut place = 0;
-    while place < formats.len() {
-        formats[place] = (Format::ALL[place].name(), Format::ALL[place]);
-        place += 1;
-    }
-    formats
-};
+const FORMATS: &[(&str, Format)] = &[
+    ("csv", Format::Csv),
+    ("json", Format::Json),
+    ("xlsx", Format::Xlsx),
+    ("html", Format::Html),
+    #[cfg(feature = "parquet")]
+    ("parquet", Format::Parquet),
+];
 
 const SPANS: &[(&str, ReportSpan)] =
     &[("day", ReportSpan::Day), ("week", ReportSpan::Week), ("month", ReportSpan::Month)];

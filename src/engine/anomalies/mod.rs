@@ -1,8 +1,9 @@
 //! Watches the series that a tenant names: judges each value when its quarter of an hour or day is over, or when an analytics query has
 //! brought it, keeps what is odd, and tells it once.
 //!
-//! An anomaly, its audit entry and its event are one commit; only then rules see it. Nothing else is remembered: what was judged before a
-//! start would be judged the same way again, and what is kept says how far that went.
+//! An anomaly, its audit entry and its event are one commit; only then rules see it. Of a series of analytics the same commit says how far it
+//! was judged: several runs may end before anybody looks. Of all else nothing is remembered: the newest value before a start would be
+//! judged the same way again.
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use crate::domain::series::{Bucket, QUARTER, QUARTER_US, Source};
 use crate::domain::time::UtcMicros;
 use crate::domain::transition::Actor;
 use crate::domain::trend::{TrendPoint, trend};
-use crate::store::{Commit, ReadError, Reader, SeriesError, SeriesValues};
+use crate::store::{Commit, ReadError, Reader, SeriesError, SeriesJudged, SeriesValues};
 
 /// A quarter is judged so long after its end, when its last read is stored.
 const SETTLED_AFTER: Duration = Duration::from_mins(1);
@@ -198,7 +199,7 @@ impl Watch {
             }
             is_news
         });
-        self.keep(steps, now).await
+        self.keep(steps, None, now).await
     }
 
     /// Judges what has come of one series: up to the end of its last settled quarter, or what a run of its query has brought.
@@ -237,11 +238,18 @@ impl Watch {
         let of = (&self.link.tenant, watched, bucket);
         let steps = follow(of, followed.open.clone(), &points, judged_through, now, id);
         let last = points.last().map_or(judged_through, |point| point.at.max(judged_through));
+        let is_news = matches!(extent, Extent::Run(..)) && !points.is_empty() && followed.judged_through != Some(last);
+        let judged = is_news.then(|| SeriesJudged {
+            tenant: self.link.tenant.clone(),
+            series: watched.id.clone(),
+            of: watched.of.to_string().into(),
+            through: last,
+        });
         let open = match steps.last() {
             Some(step) => Some(step.record().clone()).filter(|record| record.ended_at.is_none()),
             None => followed.open.clone(),
         };
-        self.keep(steps, now).await?;
+        self.keep(steps, judged, now).await?;
         if let Some(followed) = self.followed.get_mut(place) {
             (followed.open, followed.judged_through) = (open, Some(last));
             (followed.seen, followed.trouble) = (Some(extent), None);
@@ -268,31 +276,38 @@ impl Watch {
         Ok(runs.first().map(|newest| Extent::Run(newest.id, before)))
     }
 
-    /// The last value before those that a first look judges: the newest alone is judged, or what the newest run has brought beyond the one
-    /// before it; and none that the store has an anomaly of.
+    /// The last value before those that a first look judges. Of analytics all are judged that came after the last that was; where none was,
+    /// what the newest run has brought beyond the one before it. Of all else, and of a first run, the newest alone is judged. None is that
+    /// the store has an anomaly of.
     async fn judged_before(
         &self,
         watched: &Watched,
         extent: Extent,
         points: &[TrendPoint],
     ) -> anyhow::Result<UtcMicros> {
+        let (reader, tenant) = (&self.link.reader, &self.link.tenant);
         let newest = match (extent, watched.of.bucket()) {
             (Extent::To(to), Some(Bucket::Quarter)) => to - QUARTER,
             // A day of 25 hours that ended up to 25 hours ago.
             (Extent::To(to), _) => to - Duration::from_hours(50),
-            (Extent::Run(_, Some(before)), _) => before,
-            (Extent::Run(_, None), _) => points.last().map_or(UtcMicros::EPOCH, |point| point.at),
+            (Extent::Run(_, before), _) => {
+                let judged = reader.judged_through(tenant, &watched.id, &watched.of.to_string()).await;
+                if let Some(through) = judged.context("how far a series was judged")? {
+                    return Ok(through);
+                }
+                before.unwrap_or_else(|| points.last().map_or(UtcMicros::EPOCH, |point| point.at))
+            }
         };
-        let last = self.link.reader.last_anomaly(&self.link.tenant, &watched.id).await.context("the last anomaly")?;
+        let last = reader.last_anomaly(tenant, &watched.id).await.context("the last anomaly")?;
         Ok(newest.offset(-1).max(last.map_or(UtcMicros::EPOCH, |last| last.last_at)))
     }
 
     /// Stores what has come of it with its audit entries and events, and then tells the rules.
-    async fn keep(&self, steps: Vec<Step>, now: UtcMicros) -> anyhow::Result<()> {
-        if steps.is_empty() {
+    async fn keep(&self, steps: Vec<Step>, judged: Option<SeriesJudged>, now: UtcMicros) -> anyhow::Result<()> {
+        let mut commit = Commit { judged: judged.into_iter().collect(), ..Commit::default() };
+        if steps.is_empty() && commit.judged.is_empty() {
             return Ok(());
         }
-        let mut commit = Commit::default();
         for step in &steps {
             commit.anomalies.push(step.record().clone());
             let told: Option<EventData> = match step {
@@ -320,7 +335,9 @@ impl Watch {
                 Step::GoesOn(_) => {}
             }
         }
-        self.link.anomalies.send_modify(|anomalies| Arc::make_mut(anomalies).take(&steps, now));
+        if !steps.is_empty() {
+            self.link.anomalies.send_modify(|anomalies| Arc::make_mut(anomalies).take(&steps, now));
+        }
         Ok(())
     }
 

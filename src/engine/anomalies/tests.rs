@@ -6,13 +6,18 @@ use super::*;
 use crate::clock::{Clock as _, ManualClock};
 use crate::domain::adherence::AdherenceSettings;
 use crate::domain::agent::Agent;
+use crate::domain::analytics::{self, Aggregation, AggregationQuery, MetricAsk, QuerySpan, ResultRow};
+use crate::domain::analytics_run::{AnalyticsRun, RunRequest, RunResult, USUAL_DEADLINE};
 use crate::domain::figures::{SkillFigures, Taken};
 use crate::domain::ids::{AgentId, SubjectId, TeamName};
+use crate::domain::report_run::RunStatus;
 use crate::domain::trend::AnomalyKind;
 use crate::engine::link::tests::Ground;
 use crate::engine::settings::tests::settings;
 use crate::platform::guide::{Guide, GuideSettings, TokenStyle};
-use crate::store::{AdherenceChange, AdherenceDay, AgentWrite, AnomalyFilter, FiguresWrite, Pruned, Slice};
+use crate::store::{
+    AdherenceChange, AdherenceDay, AgentWrite, AnalyticsRows, AnomalyFilter, FiguresWrite, Pruned, Slice,
+};
 
 /// A Monday, midnight in UTC.
 const MONDAY: UtcMicros = UtcMicros::from_micros(1_793_577_600_000_000);
@@ -21,6 +26,10 @@ const WEEK: i64 = 7 * 96;
 
 fn quarter(place: i64) -> UtcMicros {
     MONDAY.offset(place * QUARTER_US)
+}
+
+fn day(place: i64) -> UtcMicros {
+    quarter(place * 96)
 }
 
 struct Place {
@@ -59,6 +68,43 @@ impl Place {
             },
         };
         let commit = Commit { skill_figures: values.iter().map(row).collect(), ..Commit::default() };
+        self.link.writer.commit(commit).await.expect("commits");
+    }
+
+    /// A run of the query `daily` is done that was asked for at an instant and brings these days, one after the other.
+    async fn result(&self, number: u32, asked_at: UtcMicros, first: i64, values: &[f64]) {
+        let query = AggregationQuery {
+            name: "daily".into(),
+            metrics: vec![MetricAsk { name: "count".to_owned(), aggregation: Aggregation::Sum }],
+            dimensions: Vec::new(),
+            filter: None,
+            bucket: analytics::Bucket::Day,
+            zone: jiff::tz::TimeZone::UTC,
+        };
+        let received = u64::try_from(values.len()).expect("few");
+        let to = first + i64::try_from(received).expect("few");
+        let (tenant, id) = (self.link.tenant.clone(), AnalyticsRunId(uuid::Uuid::from_u128(number.into())));
+        let run = AnalyticsRun {
+            id,
+            tenant: tenant.clone(),
+            query: Some("daily".into()),
+            asked_by: "person:ann".into(),
+            asked_at,
+            job: None,
+            request: RunRequest::of(&query, QuerySpan { from: day(first), to: day(to) }, 500, USUAL_DEADLINE),
+            status: RunStatus::Done,
+            parts: Vec::new(),
+            started_at: Some(asked_at),
+            ended_at: Some(asked_at),
+            holds_until: None,
+            result: Some(RunResult { there: true, received, promised: Some(received), sha256: "ab".repeat(32) }),
+            failure: None,
+        };
+        let row = |(number, value): (i64, &f64)| {
+            ResultRow { at: day(number), dimensions: Vec::new(), metrics: vec![Some(*value)] }.canonical()
+        };
+        let rows = AnalyticsRows { tenant, run: id, first: 0, rows: (first..).zip(values).map(row).collect() };
+        let commit = Commit { analytics_runs: vec![run], analytics_rows: vec![rows], ..Commit::default() };
         self.link.writer.commit(commit).await.expect("commits");
     }
 
@@ -243,6 +289,36 @@ async fn a_day_of_a_team_is_judged_when_its_shifts_are_over_and_by_sums() {
     let [one] = &found[..] else { panic!("{found:?}") };
     assert_eq!((one.kind, one.at, one.value), (AnomalyKind::Drop, quarter(3 * 96), 0.45));
     assert!((one.expected - 0.855).abs() < 1e-12, "{one:?}");
+    place.ground.store.close().await;
+}
+
+#[tokio::test]
+async fn what_several_runs_brought_before_a_kill_is_judged_by_whoever_starts_next() {
+    let place = Place::at(day(30)).await;
+    let settings = watching(&[watched("calls", "analytics:daily:count", false)]);
+    let found = async || -> Vec<(AnomalyKind, UtcMicros)> {
+        let mut found: Vec<_> = place.stored().await.iter().map(|one| (one.kind, one.at)).collect();
+        found.sort_by_key(|(_, at)| *at);
+        found
+    };
+    place.result(1, day(30), 0, &[10.0, 12.0, 11.0, 60.0, 11.0, 12.0, 11.0, 11.5]).await;
+    place.watch().await.look(&settings).await.expect("looks");
+    assert_eq!(found().await, [], "of the first result the newest value alone is judged");
+    // Two runs, and nobody looks. The last day of the second was not over when it was asked for.
+    place.result(2, day(30), 8, &[70.0, 11.0]).await;
+    place.result(3, day(12).offset(1), 10, &[12.0, 11.0, 3.0]).await;
+    place.watch().await.look(&settings).await.expect("looks");
+    assert_eq!(found().await, [(AnomalyKind::Spike, day(8))]);
+    place.result(4, day(30), 12, &[90.0]).await;
+    place.watch().await.look(&settings).await.expect("looks");
+    assert_eq!(found().await, [(AnomalyKind::Spike, day(8)), (AnomalyKind::Spike, day(12))]);
+    // Days that were judged come anew with other values, and somebody else looks: they stay as they were judged.
+    place.result(5, day(30), 8, &[70.0, 99.0, 12.0, 11.0, 90.0]).await;
+    place.watch().await.look(&settings).await.expect("looks");
+    assert_eq!(found().await.len(), 2);
+    let other = watching(&[Watched { window: 4, ..watched("calls", "analytics:daily:count", false) }]);
+    place.watch().await.look(&other).await.expect("looks");
+    assert_eq!(found().await.len(), 2, "judged otherwise, what was judged stays judged");
     place.ground.store.close().await;
 }
 

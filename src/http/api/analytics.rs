@@ -26,6 +26,7 @@ use crate::domain::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::engine::analytics::{AnalyticsRefused, Asked};
 use crate::engine::calls::real_millis;
+use crate::engine::jobs::JobView;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Said, Path, Query};
@@ -45,6 +46,10 @@ pub(in crate::http) struct QueryView {
     pub(in crate::http) id: AnalyticsQueryId,
     /// What a run of now would ask for.
     pub(in crate::http) request: RunRequest,
+    /// The job of the calendar that asks it; null where only people do.
+    pub(in crate::http) job: Option<JobView>,
+    /// Its newest run, by whomever; null before the first.
+    pub(in crate::http) last: Option<AnalyticsRunShown>,
 }
 
 /// The queries that the configuration names.
@@ -192,7 +197,7 @@ impl From<AnalyticsRefused> for Problem {
 
 /// The queries that the configuration names
 ///
-/// Each with what a run of now would ask for. The results of all tenant's teams are in them: who is bound to teams has no look at any
+/// Each with what a run of now would ask for, when the calendar asks it, and its newest run. The results of all tenant's teams are in them: who is bound to teams has no look at any
 /// of this.
 #[utoipa::path(
     get,
@@ -209,8 +214,20 @@ pub(in crate::http) async fn queries(
 ) -> Result<Json<QueriesView>, Problem> {
     caller.check_whole(&state, Right::Analytics, &tenant)?;
     let now = state.analytics.now();
-    let view = |query: &StandingQuery| QueryView { id: query.id.clone(), request: query.request(now) };
-    Ok(Json(QueriesView { queries: standing(&state, &tenant).iter().map(view).collect() }))
+    let jobs = state.jobs.views(&state.reader).await?;
+    let mut queries = Vec::new();
+    for query in standing(&state, &tenant) {
+        let job = query.job();
+        let is_own = |view: &&JobView| view.id == job && view.tenant.as_ref() == Some(&tenant);
+        let last = state.reader.analytics_runs(&tenant, Some(&query.id), None, 1).await?.pop();
+        queries.push(QueryView {
+            request: query.request(now),
+            job: jobs.iter().find(is_own).cloned(),
+            last: last.map(AnalyticsRunShown::from),
+            id: query.id,
+        });
+    }
+    Ok(Json(QueriesView { queries }))
 }
 
 fn standing(state: &ApiState, tenant: &TenantId) -> Vec<StandingQuery> {

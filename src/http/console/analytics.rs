@@ -1,9 +1,10 @@
-//! Analytics of the platform: the runs and how they came out, and a run with its rows, drawn metric by metric. To look at: runs are asked
-//! for with the API or `shiftkeeper analytics run`.
+//! Analytics of the platform: the queries of the configuration, the runs and how they came out, and a run with its rows, drawn metric by
+//! metric.
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use jiff::tz::TimeZone;
 
 use super::ask::Ask;
 use super::drawing::{Drawing, Stretch};
@@ -12,11 +13,16 @@ use super::line_chart::{HEIGHT, WIDTH};
 use super::read::{Want, read};
 use super::shell::{Place, Shell, page};
 use super::times::{Stamp, Times};
+use crate::domain::analytics_run::RunRequest;
+use crate::domain::ids::AnalyticsQueryId;
 use crate::domain::report_run::RunStatus;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::words::count;
+use crate::engine::jobs::JobView;
 use crate::http::api::analytics::series::{OneSeries, SeriesShown};
-use crate::http::api::analytics::{self, AnalyticsRowShown, AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown};
+use crate::http::api::analytics::{
+    self, AnalyticsRowShown, AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown, QueriesView, QueryView,
+};
 use crate::http::extract::Path;
 use crate::http::{ApiState, Right};
 
@@ -64,7 +70,58 @@ impl Drawn {
     }
 
     fn filter(&self) -> String {
-        self.0.request.filter.as_ref().map_or_else(|| "everything".to_owned(), ToString::to_string)
+        filter(&self.0.request)
+    }
+
+    fn buckets(&self) -> String {
+        buckets(&self.0.request)
+    }
+}
+
+fn filter(request: &RunRequest) -> String {
+    request.filter.as_ref().map_or_else(|| "everything".to_owned(), ToString::to_string)
+}
+
+/// How long the span of each value is, and by whose calendar: `by day in UTC`.
+fn buckets(request: &RunRequest) -> String {
+    format!("by {} in {}", request.bucket.name().to_lowercase(), request.zone)
+}
+
+/// A query of the configuration as it is drawn.
+struct Standing {
+    id: AnalyticsQueryId,
+    request: RunRequest,
+    job: Option<JobView>,
+    last: Option<Drawn>,
+}
+
+impl From<QueryView> for Standing {
+    fn from(QueryView { id, request, job, last }: QueryView) -> Self {
+        Self { id, request, job, last: last.map(Drawn) }
+    }
+}
+
+impl Standing {
+    fn metrics(&self) -> String {
+        self.request.metrics.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    fn buckets(&self) -> String {
+        buckets(&self.request)
+    }
+
+    /// What it tells apart, and what it looks at alone.
+    fn narrowed(&self) -> String {
+        let by = self.request.dimensions.join(", ");
+        let by = if by.is_empty() { String::new() } else { format!("by {by}, ") };
+        format!("{by}of {}", filter(&self.request))
+    }
+
+    /// The first day of its span and the last, by its own zone.
+    fn days(&self) -> (String, String) {
+        let zone = self.request.query().map_or(TimeZone::UTC, |query| query.zone);
+        let day = |at: UtcMicros| at.timestamp().to_zoned(zone.clone()).date().to_string();
+        (day(self.request.from), day(self.request.to.offset(-1)))
     }
 }
 
@@ -73,6 +130,7 @@ impl Drawn {
 struct AnalyticsPage {
     shell: Shell,
     times: Times,
+    queries: Vec<Standing>,
     runs: Vec<Drawn>,
     older: Option<String>,
 }
@@ -97,10 +155,13 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Re
     let query = [("limit", "20"), ("cursor", ask.value("cursor").unwrap_or_default())];
     let want = Want { route: "/api/v1/analytics/runs", id: None, query: &query };
     let AnalyticsRunsShown { runs, next } = read(&state, &ask, want, analytics::list).await?;
+    let want = Want { route: "/api/v1/analytics/queries", id: None, query: &[] };
+    let QueriesView { queries } = read(&state, &ask, want, analytics::queries).await?;
     let shell = ask.shell(Place::Analytics, "Analytics");
     let older = next.map(|next| format!("{}&cursor={next}", shell.to("/analytics")));
     let runs = runs.into_iter().map(Drawn).collect();
-    Ok(page(&AnalyticsPage { shell, times: ask.times, runs, older }))
+    let queries = queries.into_iter().map(Standing::from).collect();
+    Ok(page(&AnalyticsPage { shell, times: ask.times, queries, runs, older }))
 }
 
 #[derive(Template)]

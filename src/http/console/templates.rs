@@ -210,3 +210,17 @@ fn every_file_that_a_template_or_module_names_is_there() {
         }
     }
 }
+
+/// A page that says how often it is to be drawn anew and loads nothing that does so would stand still.
+#[test]
+fn a_page_that_is_to_be_drawn_anew_loads_a_module_that_does_so() {
+    let modules = folder("assets");
+    let mut seen = 0;
+    for (page, text) in folder("pages").iter().filter(|(_, text)| text.contains("data-refresh=")) {
+        let loaded = text.split("asset(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let goes_on = loaded.filter_map(|name| modules.get(name)).any(|module| module.contains("goOnRefreshing();"));
+        assert!(goes_on, "{page} is never drawn anew");
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen}");
+}

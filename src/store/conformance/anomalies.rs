@@ -5,9 +5,13 @@ use crate::domain::anomaly::AnomalyRecord;
 use crate::domain::ids::AnomalyId;
 use crate::domain::time::UtcMicros;
 use crate::domain::trend::{AnomalyKind, Baseline};
-use crate::store::{AnomalyFilter, Commit, Pruned, Slice};
+use crate::store::{AnomalyFilter, Commit, Pruned, SeriesJudged, Slice};
 
-on_each_engine!(an_anomaly_is_told_once_and_stands_as_it_stood_last, what_is_over_goes_after_its_time,);
+on_each_engine!(
+    an_anomaly_is_told_once_and_stands_as_it_stood_last,
+    what_is_over_goes_after_its_time,
+    how_far_a_series_was_judged_is_of_what_it_was_then,
+);
 
 /// Found at a second, by an id of that instant.
 fn record(series: &str, second: i64, ended: Option<i64>) -> AnomalyRecord {
@@ -71,5 +75,23 @@ async fn what_is_over_goes_after_its_time(place: Place) {
     assert_eq!(store.writer().prune(slice).await.expect("prunes"), 0);
     let left = store.reader().anomalies(&acme(), &all(), 10).await.expect("reads");
     assert_eq!(left.iter().map(|record| record.series.as_str()).collect::<Vec<_>>(), ["c", "b"]);
+    store.close().await;
+}
+
+async fn how_far_a_series_was_judged_is_of_what_it_was_then(place: Place) {
+    let store = place.open().await;
+    let mark = |tenant: &str, of: &str, second: i64| SeriesJudged {
+        tenant: tenant.into(),
+        series: "voice".into(),
+        of: of.into(),
+        through: at(second),
+    };
+    let through = async |of: &str| store.reader().judged_through(&acme(), &"voice".into(), of).await.expect("reads");
+    let commit = async |judged| store.writer().commit(Commit { judged, ..Commit::default() }).await.expect("commits");
+    assert_eq!(through("a").await, None);
+    commit(vec![mark("acme", "a", 1), mark("acme", "a", 2), mark("globex", "a", 3)]).await;
+    assert_eq!((through("a").await, through("b").await), (Some(at(2)), None));
+    commit(vec![mark("acme", "b", 4)]).await;
+    assert_eq!((through("a").await, through("b").await), (None, Some(at(4))));
     store.close().await;
 }

@@ -24,6 +24,14 @@ pub(in crate::store) const SET: ManyRows = ManyRows {
            ended_at = excluded.ended_at",
 };
 
+pub(in crate::store) const SET_JUDGED: ManyRows = ManyRows {
+    head: "INSERT INTO series_judged (tenant, series, source, through) VALUES",
+    width: 4,
+    tail: "ON CONFLICT (tenant, series) DO UPDATE SET source = excluded.source, through = excluded.through",
+};
+pub(in crate::store) const JUDGED: &str =
+    "SELECT through FROM series_judged WHERE tenant = $1 AND series = $2 AND source = $3";
+
 macro_rules! selecting {
     ($rest:literal) => {
         concat!(
@@ -87,6 +95,12 @@ pub(in crate::store) async fn write(
             .int(row.seen_at.as_micros())
             .int_or_null(row.ended_at.map(UtcMicros::as_micros));
     })
+    .await?;
+    let judged =
+        super::last_of_each(commits.iter().flat_map(|commit| &commit.judged), |row| (&row.tenant, &row.series));
+    batch::run(connection, script, &SET_JUDGED, &judged, |row, values| {
+        values.text(row.tenant.as_str()).text(row.series.as_str()).text(&*row.of).int(row.through.as_micros());
+    })
     .await
 }
 
@@ -132,6 +146,19 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str()).text(series.as_str());
         self.optional(LAST_OF, values).await?.as_ref().map(anomaly).transpose()
+    }
+
+    /// Where the bucket of the last value begins up to which a series was judged, if it was of the same then.
+    pub async fn judged_through(
+        &self,
+        tenant: &TenantId,
+        series: &SeriesId,
+        of: &str,
+    ) -> Result<Option<UtcMicros>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(series.as_str()).text(of);
+        let row = self.optional(JUDGED, values).await?;
+        row.map(|row| Cells::of("series_judged", &row).instant("through")).transpose()
     }
 }
 

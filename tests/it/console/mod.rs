@@ -1,6 +1,7 @@
 //! The console in a real browser: pages in both themes and two widths, what they show live, and the journeys of supervisors.
 
 mod account;
+mod analytics;
 mod browser;
 mod decisions;
 mod hostile;

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::browser::{Browser, axe};
 use super::{floor, picture, signed_in};
+use crate::harness::Scenario;
 
 /// The pages that need nothing but a tenant.
 pub(super) const PAGES: [(&str, &str); 17] = [
@@ -58,33 +59,45 @@ pub(super) async fn overhang(browser: &Browser) -> i64 {
     browser.run(script, &[]).await.as_i64().expect("pixels")
 }
 
+/// What is wrong with a page in both themes and at both widths; kept as pictures by its name.
+pub(super) async fn wrong_with(
+    scenario: &Scenario,
+    browser: &Browser,
+    axe: Option<&str>,
+    (name, path): (&str, &str),
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for scheme in ["light", "dark"] {
+        browser.scheme(scheme).await;
+        for (width, height) in SIZES {
+            let shown = format!("{name}-{scheme}-{width}");
+            browser.resize(width, height).await;
+            browser.go(&scenario.page(path)).await;
+            browser.find("h1").await;
+            picture(browser, &shown).await;
+            if let Some(axe) = axe {
+                wrong.extend(violations(browser, axe).await.into_iter().map(|one| format!("{shown}: {one}")));
+            }
+            if !tab_in_sight(browser).await {
+                wrong.push(format!("{shown}: its tab is out of sight"));
+            }
+            let over = overhang(browser).await;
+            if over > 0 {
+                wrong.push(format!("{shown}: {over} pixels wider than the window"));
+            }
+        }
+    }
+    wrong.extend(browser.complaints().await.into_iter().map(|one| format!("{name}: {one}")));
+    wrong
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_both_themes_and_at_both_widths() {
     let Some((scenario, browser)) = signed_in(floor(30), "admin").await else { return };
     let axe = axe();
     let mut wrong = Vec::new();
-    for (name, path) in PAGES {
-        for scheme in ["light", "dark"] {
-            browser.scheme(scheme).await;
-            for (width, height) in SIZES {
-                let shown = format!("{name}-{scheme}-{width}");
-                browser.resize(width, height).await;
-                browser.go(&scenario.page(path)).await;
-                browser.find("h1").await;
-                picture(&browser, &shown).await;
-                if let Some(axe) = &axe {
-                    wrong.extend(violations(&browser, axe).await.into_iter().map(|one| format!("{shown}: {one}")));
-                }
-                if !tab_in_sight(&browser).await {
-                    wrong.push(format!("{shown}: its tab is out of sight"));
-                }
-                let over = overhang(&browser).await;
-                if over > 0 {
-                    wrong.push(format!("{shown}: {over} pixels wider than the window"));
-                }
-            }
-        }
-        wrong.extend(browser.complaints().await.into_iter().map(|one| format!("{name}: {one}")));
+    for page in PAGES {
+        wrong.extend(wrong_with(&scenario, &browser, axe.as_deref(), page).await);
     }
     browser.end().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

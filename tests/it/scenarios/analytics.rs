@@ -186,6 +186,24 @@ async fn what_the_platform_would_refuse_never_leaves_and_rights_are_kept() {
     let (_, queries) = scenario.get("/api/v1/analytics/queries?tenant=acme").await;
     let ids: Vec<_> = queries["queries"].as_array().expect("a list").iter().map(|query| query["id"].clone()).collect();
     assert_eq!(ids, ["calls", "years"]);
+    assert_eq!((&queries["queries"][0]["job"], &queries["queries"][0]["last"]), (&Value::Null, &Value::Null));
+    assert_eq!(queries["queries"][1]["job"]["next_due_at"], "2026-10-27T02:00:00Z", "{queries}");
+    let refused = scenario.request_as(VIEWER, Method::GET, "/analytics?tenant=acme").send().await.expect("answered");
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let page = scenario.request(Method::GET, "/analytics?tenant=acme").send().await.expect("answered");
+    let page = page.text().await.expect("text");
+    for shown in [
+        "sum count, avg duration<br><span class=\"sub\">by channel, of everything</span>",
+        "2026-10-12 to 2026-10-25<br><span class=\"sub\">by day in UTC</span>",
+        "2023-01-01 to 2026-01-31<br><span class=\"sub\">by month in Europe/Berlin</span>",
+        "never: it has no cron",
+        "<code>0 3 * * *</code>",
+        "data-ask=\"calls\"",
+        "data-ask=\"years\"",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert_eq!(page.matches("<span class=\"sub\">not yet</span>").count(), 2);
     let (status, problem) = scenario.get(&format!("{RUNS}/01990000-0000-7000-8000-000000000001?tenant=acme")).await;
     assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("no_such_run")));
     assert!(submissions(&scenario).is_empty());

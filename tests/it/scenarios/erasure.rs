@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shiftkeeper::domain::report_run::Format;
 use shiftkeeper::sim::{Conduct, ReceiverOptions, SimState};
 
 use super::webhooks::{hook, receiver};
@@ -169,10 +170,11 @@ async fn who_is_erased_stands_nowhere_any_more_and_teams_keep_their_figures() {
         .await;
     let adherence = totals(&scenario, "adherence", &["total", "teams"], span).await;
     let compliance = totals(&scenario, "compliance", &["figures", "violations", "outcomes", "rules"], span).await;
-    for format in ["csv", "json", "xlsx", "html"] {
-        let (run, bytes) = report(&scenario, "segments", format, span).await;
+    for format in Format::ALL {
+        let (run, bytes) = report(&scenario, "segments", format.name(), span).await;
         assert_eq!(run["status"], "done");
-        assert!(format == "xlsx" || String::from_utf8_lossy(&bytes).contains(GONE), "{format}");
+        let is_packed = matches!(format, Format::Xlsx | Format::Parquet);
+        assert!(is_packed || String::from_utf8_lossy(&bytes).contains(GONE), "{format}");
     }
 
     // While the configuration or a file names the agent, an erasure would not last.
@@ -205,7 +207,15 @@ async fn who_is_erased_stands_nowhere_any_more_and_teams_keep_their_figures() {
     assert!(done["rows"].as_u64() > Some(30) && done["notes"].as_u64() >= Some(2), "{done}");
     assert_eq!(done["import_files"].as_array().map(Vec::len), Some(1), "{done}");
     assert!(drop_folder.join("done").join("other.csv").exists());
-    assert!(done["report_files"].as_array().map(Vec::len) >= Some(6), "{done}");
+    assert!(done["report_files"].as_array().map(Vec::len) >= Some(2 + Format::ALL.len()), "{done}");
+    // What is packed shows no name in its bytes: that it is not there any more is what counts.
+    let left = files_below(scenario.folder.path());
+    for format in Format::ALL {
+        let ending = format!(".{format}");
+        let of_format = |file: &Value| file.as_str().is_some_and(|file| file.ends_with(&ending));
+        assert!(done["report_files"].as_array().is_some_and(|files| files.iter().any(of_format)), "{format}: {done}");
+    }
+    assert!(!left.iter().any(|path| path.to_string_lossy().contains("segments")), "{left:?}");
 
     let (status, again) = post(&scenario, &erase, json!({"reason": "again"})).await;
     assert_eq!((status, &again["code"]), (StatusCode::NOT_FOUND, &json!("no_such_agent")), "{again}");

@@ -7,11 +7,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::sim::{ReceiverOptions, SimOptions};
+use shiftkeeper::sim::{ReceiverOptions, SimOptions, SimState};
 use shiftkeeper::store::StoredEvent;
 
 use super::webhooks::{hook, receiver, until_nothing_waits};
-use crate::harness::{Scenario, Setup, answer};
+use crate::harness::{Scenario, Setup, agents, answer};
 
 const RUNS: &str = "/api/v1/analytics/runs";
 
@@ -39,8 +39,7 @@ fn tables(to: &str) -> &'static str {
     text.leak()
 }
 
-fn setup(to: &str) -> Setup {
-    let usual = Setup::default();
+fn setup(to: &str, usual: Setup) -> Setup {
     let sim = SimOptions { analytics_takes: Duration::from_secs(2), reporting_per_minute: 600, ..usual.sim };
     Setup { sim, tenant_tables: tables(to), speed: 300, ..usual }
 }
@@ -68,6 +67,19 @@ async fn run(scenario: &Scenario) -> Value {
             if now["status"] == "done" { Ok(now) } else { Err(now.to_string()) }
         })
         .await
+}
+
+/// The query goes up to another day from now on.
+async fn reach(scenario: &mut Scenario, to: &str) {
+    scenario.setup.tenant_tables = tables(to);
+    scenario.reload();
+    let wanted = json!(format!("{to}T00:00:00Z"));
+    scenario
+        .until("the longer span is in force", || async {
+            let (_, queries) = scenario.get("/api/v1/analytics/queries?tenant=acme").await;
+            if queries["queries"][0]["request"]["to"] == wanted { Ok(()) } else { Err(queries.to_string()) }
+        })
+        .await;
 }
 
 /// The anomalies that are listed, as series, kind and day.
@@ -101,17 +113,9 @@ fn expected() -> Vec<(String, String, String)> {
 async fn what_the_platform_planted_is_found_and_told_once_and_nothing_else_is() {
     let told = receiver(ReceiverOptions::default()).await;
     let webhooks = hook("wfm", told.address(), "events = [\"anomaly.detected\"]");
-    let mut scenario = Scenario::start(Setup { webhooks, ..setup("2026-09-13") }).await;
+    let mut scenario = Scenario::start(Setup { webhooks, ..setup("2026-09-13", Setup::default()) }).await;
     run(&scenario).await;
-    scenario.setup.tenant_tables = tables("2026-10-26");
-    scenario.reload();
-    scenario
-        .until("the longer span is in force", || async {
-            let (_, queries) = scenario.get("/api/v1/analytics/queries?tenant=acme").await;
-            let to = queries["queries"][0]["request"]["to"].clone();
-            if to == "2026-10-26T00:00:00Z" { Ok(()) } else { Err(queries.to_string()) }
-        })
-        .await;
+    reach(&mut scenario, "2026-10-26").await;
     run(&scenario).await;
     let all = expected();
     scenario
@@ -242,4 +246,55 @@ async fn the_drawing_has_the_marks(scenario: &Scenario) {
     assert!(drawn.contains("All runs of this query") && drawn.contains("count of analytics run"), "{drawn}");
     let everything = page(&format!("/analytics/{run}?tenant=acme&group=0")).await;
     assert_eq!(everything.matches("<svg viewBox").count(), 1, "the sum alone is put together");
+}
+
+/// One rule acts on a spike of a channel, the other says that there was a drop.
+const RULES: &str = r#"
+[[rules]]
+id = "all-hands"
+when = { state = "NotReady", anomaly = { series = "voice", kind = "spike", within = "1h" } }
+then = { set_state = "Ready", reason = "WORKING" }
+mode = "enforce"
+
+[[rules]]
+id = "quiet"
+when = { state = "NotReady", anomaly = { series = "voice", kind = "drop", within = "1h" } }
+then = { tell = "few call" }
+mode = "enforce"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_acts_on_a_spike_that_a_query_brought_and_not_on_a_drop() {
+    // The newest day is the drop of the 21st of September.
+    let mut scenario = Scenario::start_team(Setup { rules: RULES, ..setup("2026-09-22", Setup::team(4)) }).await;
+    run(&scenario).await;
+    let reader = scenario.reader().await;
+    let team = agents(4);
+    let drop = ("voice".to_owned(), "DROP".to_owned(), "2026-09-21".to_owned());
+    scenario
+        .until("everyone is told of the drop", || async {
+            let events = scenario.events(&reader).await;
+            let told = events.iter().filter(|event| event.kind == EventKind::RuleTold);
+            if told.count() == team.len() { Ok(()) } else { Err(format!("{:?}", listed(&scenario).await)) }
+        })
+        .await;
+    // The same pass looked at both rules.
+    assert!(listed(&scenario).await.contains(&drop));
+    assert!(team.iter().all(|agent| scenario.posts_for(agent).is_empty()), "a drop is no spike");
+
+    reach(&mut scenario, "2026-10-14").await;
+    run(&scenario).await;
+    scenario
+        .until("everyone is made ready", || async {
+            let states: Vec<_> = team.iter().map(|agent| scenario.state_of(agent)).collect();
+            if states.iter().all(|state| *state == SimState::Available) { Ok(()) } else { Err(format!("{states:?}")) }
+        })
+        .await;
+    let spike = ("voice".to_owned(), "SPIKE".to_owned(), "2026-10-13".to_owned());
+    let events = scenario.events(&reader).await;
+    assert_eq!(told_of(&events).into_iter().filter(|(id, ..)| id == "voice").collect::<Vec<_>>(), [drop, spike]);
+    assert!(team.iter().all(|agent| scenario.posts_for(agent).len() == 1), "each once");
+    let entries = scenario.audit(&reader).await;
+    assert!(entries.iter().any(|entry| entry.actor == "rule:all-hands"));
+    scenario.assert_nothing_left_over().await;
 }

@@ -1,5 +1,6 @@
 //! Reports asked of the daemon: made, fetched, checked, and kept from those who may not see them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use reqwest::{Method, StatusCode};
@@ -15,14 +16,8 @@ use crate::harness::{Scenario, Setup, answer};
 async fn token(scenario: &Scenario, id: &str, role: Role, teams: &[&str]) -> String {
     let teams = Some(teams.iter().map(|team| (*team).into()).collect());
     let reach = WantedReach { everywhere: false, tenants: vec![WantedTenant { id: "acme".into(), teams }] };
-    let new = NewToken {
-        id: id.into(),
-        role: Some(role),
-        may: std::collections::BTreeSet::new(),
-        account: None,
-        reach,
-        expires_in_days: None,
-    };
+    let new =
+        NewToken { id: id.into(), role: Some(role), may: BTreeSet::new(), account: None, reach, expires_in_days: None };
     let made = scenario.accounts().add_token(new, &By::command("scenario", None)).await.expect("made");
     made.1.expose().to_owned()
 }
@@ -115,11 +110,21 @@ async fn a_supervisor_gets_the_report_of_his_teams_and_nobody_that_of_others() {
     scenario.assert_nothing_left_over().await;
 }
 
+/// The formats that the console's page offers.
+async fn offered(scenario: &Scenario, token: &str) -> BTreeSet<String> {
+    let page = scenario.request_as(token, Method::GET, "/reports?tenant=acme").send().await.expect("answered");
+    let page = page.text().await.expect("text");
+    let choice = page.split("<select id=\"report-format\">").nth(1).and_then(|rest| rest.split("</select>").next());
+    let options = choice.expect("a choice of formats").split("<option value=\"").skip(1);
+    options.filter_map(|option| option.split_once('"')).map(|(value, _)| value.to_owned()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_made_is_refused_and_the_daily_export_goes_by_the_calendar() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let analyst = token(&scenario, "analyst", Role::Analyst, &["*"]).await;
     let viewer = token(&scenario, "looker", Role::Viewer, &["*"]).await;
+    assert_eq!(offered(&scenario, &analyst).await, BTreeSet::from(Format::ALL.map(|format| format.to_string())));
     for (more, status, code) in [
         (json!({"zone": "Mars/Base"}), 422, "report_refused"),
         (json!({"section": "nothing"}), 422, "report_refused"),

@@ -1,0 +1,18 @@
+// @ts-check
+// Analytics: drawn anew while something runs; queries asked by hand.
+
+import { api, carryOut, say, tenant } from './page.js';
+import { goOnRefreshing, refresh } from './refresh.js';
+
+goOnRefreshing();
+
+document.addEventListener('click', (event) => {
+  const button = event.target instanceof Element ? event.target.closest('button[data-ask]') : null;
+  if (!(button instanceof HTMLButtonElement)) return;
+  const query = button.dataset.ask;
+  carryOut(button, async () => {
+    await api('POST', '/api/v1/analytics/runs', { tenant, query });
+    say(`${query} is asked; its run stands below.`);
+    await refresh();
+  });
+});
