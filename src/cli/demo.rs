@@ -5,6 +5,7 @@
 mod reports;
 mod status;
 mod summary;
+mod visitor;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use self::visitor::Visitor;
 use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::talk::say;
@@ -25,11 +27,9 @@ use crate::app::{App, Importer};
 use crate::clock::{Random as _, RealTime, SharedClock, Stopwatch, SystemClock, SystemRandom};
 use crate::config::{Config, ConfigText, Environment, Loaded};
 use crate::domain::ids::TenantId;
-use crate::domain::rights::{Role, WantedReach};
 use crate::domain::span;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
-use crate::engine::accounts::{By, NewAccount};
 use crate::engine::supervisor::Ended;
 use crate::http::WantedImport;
 use crate::sim::{Receiver, ReceiverOptions, ScheduleFile, SimOptions, Simulator};
@@ -60,12 +60,6 @@ const HOOK_SECRET: &str = "SHIFTKEEPER_DEMO_WEBHOOK_SECRET";
 
 /// The demo's webhook receiver fails the first try of one delivery in so many.
 const FAIL_EVERY: u64 = 20;
-
-/// Who uses the console of the demo.
-const ACCOUNT: &str = "demo";
-
-/// How long the link that is printed at the start is good, in real time.
-const LINK_LASTS: Duration = Duration::from_secs(3600);
 
 /// How often the status lines are drawn, in real time.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -121,8 +115,8 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let store_url = loaded.config.store.connection_url().expose().to_owned();
     let demo = Demo { clock, tenants, start, store_url, simulator, receiver };
     import(&demo, &app).await?;
-    let link = sign_in_link(&app).await?;
-    introduce(&demo, &folder, app.listen, args.speed, &link);
+    let visitor = visitor::admit(&app, &folder, app.listen).await?;
+    introduce(&demo, &folder, app.listen, args.speed, &visitor);
     let mut lines = status::StatusLines::open(&demo, app.status(), args.output).await?;
     let daemon = app.run();
     tokio::pin!(daemon);
@@ -265,23 +259,18 @@ async fn import(demo: &Demo, app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Somebody who may do everything, and the path of a page that signs in once.
-async fn sign_in_link(app: &App) -> anyhow::Result<String> {
-    let (accounts, by) = (app.accounts(), By::command("demo", None));
-    let reach = WantedReach { everywhere: true, tenants: Vec::new() };
-    let new = NewAccount { id: ACCOUNT.into(), name: "Demo".into(), role: Role::Admin, reach, password: None };
-    accounts.add_account(new, &by).await.context("the demo's account")?;
-    let code = accounts.make_link(ACCOUNT, LINK_LASTS, &by).await.context("the demo's link")?;
-    Ok(format!("/sign-in/once/{}", code.expose()))
-}
-
-fn introduce(demo: &Demo, folder: &std::path::Path, listen: std::net::SocketAddr, speed: u32, link: &str) {
+fn introduce(demo: &Demo, folder: &std::path::Path, listen: std::net::SocketAddr, speed: u32, visitor: &Visitor) {
     say(format!(
         "Shiftkeeper demo: {centres} of {AGENTS} simulated agents each from {start}, {speed} times real speed.\n\
-         Open http://{listen}{link} to sign in, once, within the hour.\n\
+         Open http://{listen}{link} to sign in, once, within the hour; later as {name} with the password {password}.\n\
+         Commands reach it with SHIFTKEEPER_CONFIG={client}, as in `shiftkeeper agents --tenant acme`.\n\
          Database in {folder}; http://{listen}/readyz and /metrics say how it is. Ctrl-C stops it.",
         centres = count(demo.tenants.len(), "centre"),
         start = demo.start,
+        link = visitor.link,
+        name = visitor::NAME,
+        password = visitor.password,
+        client = visitor.client.display(),
         folder = folder.display(),
     ));
 }

@@ -124,7 +124,7 @@ impl Exception {
 
     /// The same, taken back: it is empty, as if it had never counted. `None` where it is empty already.
     pub fn take_back(self, at: UtcMicros, by: Arc<str>, why: Option<Arc<str>>) -> Option<Self> {
-        (self.from < self.to).then(|| Self { to: self.from, ended: Some(Ended { at, by, why }), ..self })
+        (self.from < self.to).then_some(Self { to: self.from, ended: Some(Ended { at, by, why }), ..self })
     }
 }
 
@@ -217,7 +217,10 @@ mod tests {
         assert_eq!(ended.end(at(16), "bob".into(), None), None, "once");
         let before = running.clone().end(at(5), "bob".into(), None).expect("it had not begun");
         assert_eq!((before.from, before.to), (at(10), at(10)));
-        assert_eq!(running.end(at(20), "bob".into(), None), None, "over by itself");
+        assert_eq!(running.clone().end(at(20), "bob".into(), None), None, "over by itself");
+        let back = running.take_back(at(30), "bob".into(), None).expect("also when it is over");
+        assert_eq!((back.from, back.to), (at(10), at(10)));
+        assert_eq!(back.take_back(at(31), "bob".into(), None), None, "once");
     }
 
     proptest! {

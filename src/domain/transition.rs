@@ -512,6 +512,30 @@ impl Transition {
         self.change_set.is_some() && matches!(self.priority, Priority::Person)
     }
 
+    /// How it ended or what it waits for, in words for a person.
+    pub fn outcome(&self) -> Option<String> {
+        match &self.status {
+            Status::Requested | Status::Sending { .. } | Status::InDoubt { .. } | Status::Accepted { .. } => None,
+            Status::Waiting { why, until } => Some(match until {
+                Some(until) => format!("waits for {}, until {until}", why.words()),
+                None => format!("waits for {}", why.words()),
+            }),
+            Status::Confirmed { .. } if self.attempts == 0 => {
+                Some("the agent was in that state already; nothing was sent".to_owned())
+            }
+            Status::Confirmed { .. } => Some("a snapshot showed it".to_owned()),
+            Status::Unconfirmed { .. } => Some("no snapshot showed it".to_owned()),
+            Status::Refused { violation } => Some(violation.code().to_owned()),
+            Status::Failed { error } => Some(error.clone()),
+            Status::Cancelled { by } => Some(format!("called off: {by}")),
+            Status::Superseded { by } => Some(format!("superseded by {by}")),
+            Status::Expired { waiting_for } => Some(match waiting_for {
+                Some(why) => format!("its deadline passed while it waited for {}", why.words()),
+                None => "its deadline passed".to_owned(),
+            }),
+        }
+    }
+
     /// The agent was in the wanted state already when it was asked for: the reason is all that it changes.
     pub fn is_of_reason_alone(&self) -> bool {
         self.before.as_ref() == Some(&self.target)

@@ -189,7 +189,7 @@ impl Keeper {
             transition: Some(transition.id),
             before: transition.before.as_ref().map(ToString::to_string),
             after: Some(transition.target.to_string()),
-            outcome: outcome(transition),
+            outcome: transition.outcome(),
             why,
             note: None,
         }
@@ -250,7 +250,7 @@ impl Keeper {
             target_state: transition.target.clone(),
             reason_code: transition.reason.clone(),
             outcome: transition.status.name(),
-            detail: outcome(transition).unwrap_or_default(),
+            detail: transition.outcome().unwrap_or_default(),
             actor: transition.actor.label(),
             attempts: transition.attempts,
             latency_ms: transition.latency_ms,
@@ -446,30 +446,6 @@ fn audited(before: &Status, after: &Status, step: &Step) -> Option<&'static str>
         Step::Cancel(_) => Some("transition.cancelled"),
         Step::Supersede(_) => Some("transition.superseded"),
         Step::Expire => Some("transition.expired"),
-    }
-}
-
-/// How a transition ended or what it waits for, in words for a person.
-pub(super) fn outcome(transition: &Transition) -> Option<String> {
-    match &transition.status {
-        Status::Requested | Status::Sending { .. } | Status::InDoubt { .. } | Status::Accepted { .. } => None,
-        Status::Waiting { why, until } => Some(match until {
-            Some(until) => format!("waits for {}, until {until}", why.words()),
-            None => format!("waits for {}", why.words()),
-        }),
-        Status::Confirmed { .. } if transition.attempts == 0 => {
-            Some("the agent was in that state already; nothing was sent".to_owned())
-        }
-        Status::Confirmed { .. } => Some("a snapshot showed it".to_owned()),
-        Status::Unconfirmed { .. } => Some("no snapshot showed it".to_owned()),
-        Status::Refused { violation } => Some(violation.code().to_owned()),
-        Status::Failed { error } => Some(error.clone()),
-        Status::Cancelled { by } => Some(format!("called off: {by}")),
-        Status::Superseded { by } => Some(format!("superseded by {by}")),
-        Status::Expired { waiting_for } => Some(match waiting_for {
-            Some(why) => format!("its deadline passed while it waited for {}", why.words()),
-            None => "its deadline passed".to_owned(),
-        }),
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Keeper;
 use super::book::Open;
-use super::record::{Pass, outcome};
+use super::record::Pass;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TransitionId};
 use crate::domain::policy::OnContact;
 use crate::domain::priority::Priority;
@@ -181,7 +181,7 @@ pub(super) struct PendingAnswer {
 
 /// What stands in a transition's way or ended it, for whoever asked.
 pub(in crate::engine) fn hindrance(transition: &Transition) -> Option<String> {
-    let detail = outcome(transition);
+    let detail = transition.outcome();
     match (transition.violation, detail) {
         (Some(violation), Some(detail)) if detail != violation.code() => Some(format!("{violation}: {detail}")),
         (Some(violation), _) => Some(violation.code().to_owned()),

@@ -21,7 +21,7 @@ use super::words;
 use crate::domain::ids::AgentId;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Actor;
+use crate::domain::transition::Transition;
 use crate::http::ApiState;
 use crate::http::api::{course, transitions};
 use crate::http::auth::Right;
@@ -94,16 +94,7 @@ struct Excused {
 
 /// A change of the agent's state, with who or what and why.
 #[derive(Deserialize)]
-struct Change {
-    id: String,
-    target: AgentState,
-    reason: String,
-    actor: Actor,
-    note: Option<String>,
-    status: String,
-    requested_at: UtcMicros,
-    explanation: serde_json::Value,
-}
+struct Change(Transition);
 
 #[derive(Deserialize)]
 struct Changes {
@@ -113,17 +104,26 @@ struct Changes {
 
 impl Change {
     fn to(&self) -> String {
-        words::state_label(&self.target)
+        words::state_label(&self.0.target)
     }
 
     fn actor(&self) -> String {
-        self.actor.label()
+        self.0.actor.label()
     }
 
     /// The facts that led to it, or the person's own words.
     fn because(&self) -> &str {
-        let facts = self.explanation.get("because").and_then(serde_json::Value::as_str);
-        self.note.as_deref().or(facts).unwrap_or_default()
+        let facts = self.0.explanation.get("because").and_then(serde_json::Value::as_str);
+        self.0.note.as_deref().or(facts).unwrap_or_default()
+    }
+
+    /// Where it stands, and who or what decided that.
+    fn standing(&self) -> String {
+        let approved = self.0.explanation.get("approved_by").and_then(|approved| approved.get("by"));
+        let approved = approved.and_then(serde_json::Value::as_str).map(|by| format!("approved by {by}"));
+        let more: Vec<String> = self.0.outcome().into_iter().chain(approved).collect();
+        let name = self.0.status.name();
+        if more.is_empty() { name.to_owned() } else { format!("{name}: {}", more.join("; ")) }
     }
 }
 

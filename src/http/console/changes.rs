@@ -68,6 +68,7 @@ struct Counts {
     agents: u64,
     will_change: u64,
     left_out: u64,
+    left_out_at_start: u64,
     outcomes: BTreeMap<String, u64>,
     open: u64,
     confirmed: u64,
@@ -75,6 +76,11 @@ struct Counts {
 }
 
 impl Counts {
+    /// Those who were left out, by the preview or at the start.
+    fn all_left_out(&self) -> u64 {
+        self.left_out + self.left_out_at_start
+    }
+
     /// Those of whom it is known how it ended.
     fn ended(&self) -> u64 {
         self.will_change.saturating_sub(self.open)

@@ -100,6 +100,16 @@ async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_kee
     assert_eq!(verdicts, ["neutral", "unknown"].into(), "{day}");
     assert_eq!(excused.last().expect("some")["end"], ended["to"], "up to its end: {day}");
 
+    // It was for the wrong agent: what it excused counts after all, and it can be taken back once.
+    let whole = json!({"tenant": scenario.tenant, "reason": "it was another's course", "whole": true});
+    let (status, back) = answer(scenario.request(Method::POST, &end).json(&whole)).await;
+    assert_eq!((status, &back["to"]), (StatusCode::OK, &back["from"]), "{back}");
+    let (_, day) = scenario.get(&path).await;
+    let excused = day["pieces"].as_array().expect("pieces").iter().any(|piece| piece["excused"] == true);
+    assert!(!excused, "{day}");
+    let (status, again) = answer(scenario.request(Method::POST, &end).json(&whole)).await;
+    assert_eq!((status, &again["code"]), (StatusCode::CONFLICT, &json!("exception_over")), "{again}");
+
     let reader = scenario.reader().await;
     let entries = scenario.audit(&reader).await;
     for action in ["exception.made", "exception.ended"] {

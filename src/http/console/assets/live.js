@@ -392,6 +392,7 @@ document.addEventListener('keydown', (event) => {
   const row = target instanceof Element ? target.closest('#rows tr') : null;
   const box = row?.querySelector('input');
   if (key === 'r') arrange();
+  if (key === 'c' && selected.size) /** @type {HTMLElement | null} */ (selectionForm.querySelector('button.primary'))?.focus();
   if (box && (key === 'x' || key === 'X')) {
     box.checked = !box.checked;
     tick(box, key === 'X');

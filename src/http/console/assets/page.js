@@ -213,7 +213,7 @@ setInterval(() => {
 }, 1000);
 
 // Keys: `g` and a letter goes to a page, `/` to the search, `?` says which there are.
-const PAGES = /** @type {Record<string, string>} */ ({ l: '/', w: '/wallboard', c: '/changes', r: '/rules', p: '/approvals', x: '/exceptions', e: '/reports', a: '/audit', h: '/webhooks', s: '/system' });
+const PAGES = /** @type {Record<string, string>} */ ({ l: '/', w: '/wallboard', c: '/changes', r: '/rules', p: '/approvals', x: '/exceptions', e: '/reports', a: '/audit', h: '/webhooks', s: '/system', t: '/trends', y: '/analytics' });
 let afterG = -Infinity;
 
 /** Whether a key is one of ours now: nobody types, no other key is held, and the person wants them. @param {KeyboardEvent} event */
@@ -248,7 +248,7 @@ document.addEventListener('keydown', (event) => {
 
 function keysHelp() {
   const dialog = /** @type {HTMLDialogElement} */ (make('dialog', { 'aria-labelledby': 'keys-heading' }));
-  const rows = [['/', 'to the search'], ['g l', 'Live'], ['g w', 'Wallboard'], ['g c', 'Changes'], ['g r', 'Rules'], ['g p', 'Approvals'], ['g x', 'Exceptions'], ['g e', 'Reports'], ['g a', 'Audit'], ['g h', 'Webhooks'], ['g s', 'System'], ['j, k', 'Live: next and previous agent'], ['x', 'Live: select the agent'], ['Shift x', 'Live: select all from the one selected before'], ['r', 'Live: sort again']];
+  const rows = [['/', 'to the search'], ['g l', 'Live'], ['g w', 'Wallboard'], ['g c', 'Changes'], ['g r', 'Rules'], ['g p', 'Approvals'], ['g x', 'Exceptions'], ['g e', 'Reports'], ['g y', 'Analytics'], ['g t', 'Trends'], ['g a', 'Audit'], ['g h', 'Webhooks'], ['g s', 'System'], ['j, k', 'Live: next and previous agent'], ['x', 'Live: select the agent'], ['Shift x', 'Live: select all from the one selected before'], ['r', 'Live: sort again'], ['c', 'Live: change the state of those selected']];
   const list = make('dl', { class: 'pairs' }, ...rows.flatMap(([keys, what]) => [make('dt', {}, make('kbd', {}, keys)), make('dd', {}, what)]));
   const off = localStorage.getItem('keys') === 'off';
   const toggle = make('button', { type: 'button' }, 'Turn single keys off');

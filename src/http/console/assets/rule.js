@@ -39,7 +39,11 @@ form.addEventListener('submit', (event) => {
   event.preventDefault();
   carryOut(button('save'), async () => {
     if (!(await check())) return;
-    const reason = /** @type {HTMLInputElement} */ (byId('why')).value.trim() || null;
+    let reason = /** @type {HTMLInputElement} */ (byId('why')).value.trim() || null;
+    if (!reason && /^\s*mode\s*=\s*["']enforce["']/m.test(text.value)) {
+      reason = await sure('Save a rule that acts?', 'It acts by this text from now on.', 'Save', { reason: 'Why' });
+      if (!reason) return;
+    }
     try {
       await api('PUT', path(), { tenant, text: text.value, reason, enabled: true }, { ifMatch: `"${form.dataset.version}"` });
     } catch (error) {
@@ -129,7 +133,10 @@ async function followTrial() {
     const words = /** @type {Record<string, string>} */ ({ waiting: 'It waits its turn.', running: `Under way: ${Math.floor(body.progress * 100)} %.`, done: 'Done.', cancelled: 'Stopped.', failed: `It failed: ${body.error}` });
     const place = byId('trial-standing');
     if (place) place.textContent = words[body.status] || body.status;
-    if (body.status !== 'waiting' && body.status !== 'running') {
+    const open = body.status === 'waiting' || body.status === 'running';
+    const stop = button('trial-cancel');
+    if (stop) stop.hidden = !open;
+    if (!open) {
       if (body.result) showResult(body.result);
       return;
     }
@@ -144,12 +151,12 @@ function showResult(result) {
   const figures = make('dl', { class: 'figure-row' },
     figure('This text would act', replayed.acts, `on ${replayed.agents} agents`),
     ...(present ? [figure('The rule in force would', present.acts, `on ${present.agents} agents`)] : []),
-    figure('It really acted', really.acts, `on ${really.agents} agents`),
+    figure('It really acted', really.acts, `on ${really.agents} agents, as it was then`),
     figure('Both', compared.both, 'this text and what really happened'),
     figure('Only this text', compared.only_replayed, 'would act, and nothing did'),
     figure('Only in fact', compared.only_really, 'acted, and this text would not'));
   const listed = replayed.listed.slice(0, 100).map((/** @type {any} */ one) => make('tr', {}, make('th', { scope: 'row' }, second(one.at)), make('td', { 'data-label': 'Agent' }, one.name || one.agent), make('td', { 'data-label': 'Wants' }, one.wants), make('td', { 'data-label': 'Because' }, one.because)));
-  const head = make('thead', {}, make('tr', {}, ...['When', 'Agent', 'Wants', 'Because'].map((name) => make('th', { scope: 'col' }, name))));
+  const head = make('thead', {}, make('tr', {}, ...['When', 'Agent', 'Wants', "Because (in the agent's time)"].map((name) => make('th', { scope: 'col' }, name))));
   byId('trial-result')?.replaceChildren(figures, hours(replayed.by_hour, really.by_hour),
     ...(unknown.length ? [make('details', {}, make('summary', {}, 'What history cannot tell'), make('ul', {}, ...unknown.map((/** @type {string} */ line) => make('li', {}, line))))] : []),
     ...(listed.length ? [make('h3', {}, 'What it would have done'), make('table', { class: 'list' }, head, make('tbody', {}, ...listed))] : [make('p', { class: 'empty' }, 'It would have done nothing in these days.')]));

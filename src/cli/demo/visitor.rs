@@ -1,0 +1,64 @@
+//! How whoever tries the demo gets in: the console by a link and a password, the command line by a configuration with a token.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::app::App;
+use crate::clock::{Random as _, SystemRandom};
+use crate::domain::rights::{Role, WantedReach};
+use crate::domain::secret::Secret;
+use crate::engine::accounts::{By, NewAccount, NewToken};
+
+/// Who uses the console of the demo, and the name of the command line's token.
+pub(super) const NAME: &str = "demo";
+
+/// How long the link that is printed at the start is good, in real time.
+const LINK_LASTS: Duration = Duration::from_secs(3600);
+
+/// The ways in.
+pub(super) struct Visitor {
+    /// The path of a page that signs in once.
+    pub(super) link: String,
+    /// For the times after it.
+    pub(super) password: String,
+    /// The configuration of the command line.
+    pub(super) client: PathBuf,
+}
+
+/// Somebody who may do everything.
+pub(super) async fn admit(app: &App, folder: &Path, listen: SocketAddr) -> anyhow::Result<Visitor> {
+    let (accounts, by) = (app.accounts(), By::command("demo", None));
+    let everywhere = || WantedReach { everywhere: true, tenants: Vec::new() };
+    let password = SystemRandom.opaque_id().simple().to_string();
+    let account = NewAccount {
+        id: NAME.into(),
+        name: "Demo".into(),
+        role: Role::Admin,
+        reach: everywhere(),
+        password: Some(Secret::new(password.as_str())),
+    };
+    accounts.add_account(account, &by).await.context("the demo's account")?;
+    let code = accounts.make_link(NAME, LINK_LASTS, &by).await.context("the demo's link")?;
+    let token = NewToken {
+        id: NAME.into(),
+        role: Some(Role::Admin),
+        may: [].into(),
+        account: None,
+        reach: everywhere(),
+        expires_in_days: None,
+    };
+    let (_, token) = accounts.add_token(token, &by).await.context("the demo's token")?;
+    let kept = folder.join("client.token");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&kept)?;
+    file.write_all(token.expose().as_bytes())?;
+    let client = folder.join("client.toml");
+    let text = format!("[client]\nurl = \"http://{listen}\"\ntoken = {{ file = {:?} }}\n", kept.display().to_string());
+    std::fs::write(&client, text).with_context(|| format!("{} cannot be written", client.display()))?;
+    Ok(Visitor { link: format!("/sign-in/once/{}", code.expose()), password, client })
+}
