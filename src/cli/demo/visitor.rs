@@ -15,8 +15,11 @@ use crate::domain::rights::{Role, WantedReach};
 use crate::domain::secret::Secret;
 use crate::engine::accounts::{By, NewAccount, NewToken};
 
-/// Who uses the console of the demo, and the name of the command line's token.
+/// Who uses the console of the demo.
 pub(super) const NAME: &str = "demo";
+
+/// What the command line's token is called.
+const TOKEN: &str = "demo-commands";
 
 /// How long the link that is printed at the start is good, in real time.
 const LINK_LASTS: Duration = Duration::from_secs(3600);
@@ -46,7 +49,7 @@ pub(super) async fn admit(app: &App, folder: &Path, listen: SocketAddr) -> anyho
     accounts.add_account(account, &by).await.context("the demo's account")?;
     let code = accounts.make_link(NAME, LINK_LASTS, &by).await.context("the demo's link")?;
     let token = NewToken {
-        id: NAME.into(),
+        id: TOKEN.into(),
         role: Some(Role::Admin),
         may: [].into(),
         account: None,

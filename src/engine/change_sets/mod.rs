@@ -332,8 +332,12 @@ impl ChangeSets {
     /// One set as it stands.
     pub async fn show(&self, tenant: &TenantId, id: ChangeSetId, who: &Who, agents: bool) -> Result<SetView, SetError> {
         let set = self.find(tenant, id, who).await?;
-        let agents = if agents { Some(view::agents(&self.reader, &set).await?) } else { None };
-        view::of(&self.reader, &set, agents, self.now(tenant)?).await
+        let mut view = view::of(&self.reader, &set, None, self.now(tenant)?).await?;
+        if agents {
+            // After the counts, so that a set that is done has nobody who is under way.
+            view.agents = view::agents(&self.reader, &set).await?;
+        }
+        Ok(view)
     }
 
     /// Sets, newest first, without their agents; at most `limit`. The second is where the next page begins.
