@@ -332,7 +332,7 @@ impl ChangeSets {
     /// One set as it stands.
     pub async fn show(&self, tenant: &TenantId, id: ChangeSetId, who: &Who, agents: bool) -> Result<SetView, SetError> {
         let set = self.find(tenant, id, who).await?;
-        let mut view = view::of(&self.reader, &set, None, self.now(tenant)?).await?;
+        let mut view = view::of(&self.reader, &set, self.now(tenant)?).await?;
         if agents {
             // After the counts, so that a set that is done has nobody who is under way.
             view.agents = view::agents(&self.reader, &set).await?;
@@ -353,7 +353,7 @@ impl ChangeSets {
         let next = rows.last().filter(|_| rows.len() >= limit as usize).map(|row| row.id);
         let mut views = Vec::with_capacity(rows.len());
         for row in rows.iter().filter(|row| may_see(row, &who.teams)) {
-            views.push(view::of(&self.reader, row, None, now).await?);
+            views.push(view::of(&self.reader, row, now).await?);
         }
         Ok((views, next))
     }

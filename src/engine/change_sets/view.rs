@@ -212,13 +212,8 @@ pub(super) async fn agents(reader: &Reader, set: &ChangeSetRow) -> Result<Vec<Se
     Ok(stored.into_iter().map(view).collect())
 }
 
-/// A set as it stands.
-pub(super) async fn of(
-    reader: &Reader,
-    set: &ChangeSetRow,
-    agents: Option<Vec<SetAgentView>>,
-    now: UtcMicros,
-) -> Result<SetView, SetError> {
+/// A set as it stands, without its agents.
+pub(super) async fn of(reader: &Reader, set: &ChangeSetRow, now: UtcMicros) -> Result<SetView, SetError> {
     let body = body_of(set)?;
     let counts = reader.change_set_counts(&set.tenant, set.id).await?;
     let undone_by = match &set.started {
@@ -264,7 +259,7 @@ pub(super) async fn of(
         finish_at_latest: body.cost.finish_at_latest,
         counts: counts.into(),
         floors: body.floors,
-        agents: agents.unwrap_or_default(),
+        agents: Vec::new(),
     })
 }
 
