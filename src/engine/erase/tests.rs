@@ -58,7 +58,7 @@ const NOBODY: [&str; 20] = [
 ];
 
 /// Columns that hold words of ours, of the platform or of the configuration, or the ids of what is no agent.
-const NO_WORDS: [&str; 85] = [
+const NO_WORDS: [&str; 87] = [
     "agent_counters.local_day",
     "analytics_rows.run",
     "analytics_runs.query",
@@ -70,6 +70,8 @@ const NO_WORDS: [&str; 85] = [
     // A watched series is of a skill, a queue, a team, everyone or a group of analytics that is no agent's.
     "anomalies.series",
     "anomalies.source",
+    "series_judged.series",
+    "series_judged.source",
     "anomalies.kind",
     "anomalies.baseline",
     "anomalies.value",
