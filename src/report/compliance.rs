@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::domain::ids::{AgentId, RuleId, TenantId, TransitionId};
 use crate::domain::policy::Violation;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Status;
+use crate::domain::transition::{Status, Transition};
 use crate::store::{ComplianceFigures, PAGE_LIMIT, ReadError, Reader, StoredTransition, TransitionFilter};
 
 pub use sections::{Again, SECTIONS, definitions, write};
@@ -152,25 +152,22 @@ impl From<&StoredTransition> for LogLine {
             },
             latency_ms: it.latency_ms,
             policy_violation: it.violation,
-            error_message: error_message(&it.status),
+            error_message: error_message(it),
         }
     }
 }
 
-fn error_message(status: &Status) -> Option<String> {
-    match status {
+fn error_message(transition: &Transition) -> Option<String> {
+    match &transition.status {
         Status::Requested | Status::Sending { .. } | Status::Accepted { .. } | Status::Confirmed { .. } => None,
         Status::Waiting { why, .. } => Some(format!("waits for {}", why.words())),
         Status::InDoubt { .. } => Some("sent, and not known whether it took effect".to_owned()),
         Status::Unconfirmed { .. } => Some("accepted, and no snapshot showed it".to_owned()),
-        Status::Refused { violation } => Some(violation.code().to_owned()),
-        Status::Failed { error } => Some(error.clone()),
-        Status::Cancelled { by } => Some(format!("called off: {by}")),
-        Status::Superseded { by } => Some(format!("superseded by {by}")),
-        Status::Expired { waiting_for } => Some(match waiting_for {
-            Some(why) => format!("its deadline passed while it waited for {}", why.words()),
-            None => "its deadline passed".to_owned(),
-        }),
+        Status::Refused { .. }
+        | Status::Failed { .. }
+        | Status::Cancelled { .. }
+        | Status::Superseded { .. }
+        | Status::Expired { .. } => transition.outcome(),
     }
 }
 

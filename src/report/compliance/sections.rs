@@ -209,7 +209,7 @@ fn row(stored: &StoredTransition) -> [Cell; LOGS.columns.len()] {
         Cell::text(if line.success { "true" } else { "false" }),
         it.latency_ms.map_or(Cell::Empty("never answered"), Cell::count),
         it.violation.map_or(Cell::Empty("policy allowed it"), |violation| Cell::text(violation.code())),
-        error_message(&it.status).map_or(Cell::Empty("nothing did"), Cell::text),
+        error_message(it).map_or(Cell::Empty("nothing did"), Cell::text),
         Cell::text(it.status.name()),
         Cell::text(it.priority.name()),
         stored.finished_at.map_or(Cell::Empty("it is still open"), Cell::Instant),
