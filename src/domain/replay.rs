@@ -2,8 +2,9 @@
 //!
 //! Who feeds it (`engine::trials`) hands in what the agents were in, in order, and says when to look. Besides, an agent is looked at
 //! just before what was recorded of it next, so that nothing is missed that held to the end of a state: what a rule really changed
-//! then would otherwise hide what it changed it for. A change that a rule asks for takes effect at once, and lasts until the next change that was recorded of the agent: what the agent would have done instead
-//! nobody knows. A change during a contact waits for its end, as it does live. Known states count as freshly seen.
+//! then would otherwise hide what it changed it for. A change that a rule asks for takes effect at once, and lasts until the next
+//! change that was recorded of the agent: what the agent would have done instead nobody knows. A change during a contact waits for its
+//! end, as it does live. Known states count as freshly seen.
 //!
 //! Not replayed, since the record does not have it: how old a sight was, figures of skills and queues, what the platform said of
 //! schedules and breaks, transitions of people that were open, and whether an agent would have taken a change back.
@@ -173,8 +174,8 @@ impl Replay {
         self.roster.iter().map(|(index, slot)| (index, slot.id().clone())).collect()
     }
 
-    /// What was recorded of an agent next; once it has been looked for the first time, the rules are asked about the instant before. An
-    /// agent whom the roster does not have is passed over.
+    /// What was recorded of an agent next. After the first look the rules are also asked about the instant before it. An agent whom the
+    /// roster does not have is passed over.
     pub fn observe(&mut self, agent: &AgentId, observed: Observed) {
         let Some(index) = self.roster.find(agent.as_str()) else { return };
         let at = observed.entered_at;

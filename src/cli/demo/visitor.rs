@@ -58,8 +58,9 @@ pub(super) async fn admit(app: &App, folder: &Path, listen: SocketAddr) -> anyho
     };
     let (_, token) = accounts.add_token(token, &by).await.context("the demo's token")?;
     let kept = folder.join("client.token");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&kept)?;
-    file.write_all(token.expose().as_bytes())?;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&kept);
+    file.and_then(|mut file| file.write_all(token.expose().as_bytes()))
+        .with_context(|| format!("{} cannot be written", kept.display()))?;
     let client = folder.join("client.toml");
     let text = format!("[client]\nurl = \"http://{listen}\"\ntoken = {{ file = {:?} }}\n", kept.display().to_string());
     std::fs::write(&client, text).with_context(|| format!("{} cannot be written", client.display()))?;

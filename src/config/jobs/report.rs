@@ -21,12 +21,12 @@ const REPORTS: &[(&str, Report)] = &[
 
 /// Those that this build writes.
 const FORMATS: &[(&str, Format)] = &[
-    ("csv", Format::Csv),
-    ("json", Format::Json),
-    ("xlsx", Format::Xlsx),
-    ("html", Format::Html),
+    (Format::Csv.name(), Format::Csv),
+    (Format::Json.name(), Format::Json),
+    (Format::Xlsx.name(), Format::Xlsx),
+    (Format::Html.name(), Format::Html),
     #[cfg(feature = "parquet")]
-    ("parquet", Format::Parquet),
+    (Format::Parquet.name(), Format::Parquet),
 ];
 
 const SPANS: &[(&str, ReportSpan)] =

@@ -197,8 +197,8 @@ impl From<AnalyticsRefused> for Problem {
 
 /// The queries that the configuration names
 ///
-/// Each with what a run of now would ask for, when the calendar asks it, and its newest run. The results of all tenant's teams are in them: who is bound to teams has no look at any
-/// of this.
+/// Each with what a run of now would ask for, when the calendar asks it, and its newest run. The results of all tenant's teams are in
+/// them: who is bound to teams has no look at any of this.
 #[utoipa::path(
     get,
     path = "/api/v1/analytics/queries",

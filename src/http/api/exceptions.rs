@@ -335,8 +335,8 @@ pub(in crate::http) struct EndBody {
 
 /// End an exception now, or take it back
 ///
-/// What it excused until now stays excused, unless it is taken back whole; one that has not begun never does. Whoever is bound to teams ends what is about their
-/// agents alone.
+/// What it excused until now stays excused, unless it is taken back whole; one that has not begun never does. Whoever is bound to
+/// teams ends what is about their agents alone.
 #[utoipa::path(
     post,
     path = "/api/v1/exceptions/{id}/end",
