@@ -62,7 +62,7 @@ pub use tables::analytics::ROWS_PAGE_LIMIT;
 pub use tables::anomalies::AnomalyFilter;
 pub use tables::audit::{EntryColumns, StoredEntry};
 pub use tables::audit_heads::StoredHead;
-pub use tables::audit_reading::{AUDIT_STRETCH, AuditFilter, AuditPage, KnownSubject};
+pub use tables::audit_reading::{AUDIT_STRETCH, AuditFilter, AuditPage, KnownSubject, MOST_SUBJECTS};
 pub use tables::change_sets::{SetCounts, StoredSetAgent};
 pub use tables::delivery_reading::{Backlog, DeliveryFilter, DueDelivery, StoredDelivery, StoredEndpoint};
 pub use tables::events::StoredEvent;

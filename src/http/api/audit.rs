@@ -1,5 +1,7 @@
 //! The audit chain: read a page at a time, checked, and written out whole.
 
+mod narrowed;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -16,47 +18,31 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::clock::Stopwatch;
 use crate::domain::audit::{AuditBody, BadEntry, Hash};
-use crate::domain::ids::{AgentId, SubjectId, TenantId};
+use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
-use crate::store::{AuditFilter, BadHead, ChainTrust, KnownSubject, PAGE_LIMIT, ReadError, Reader, StoredEntry};
+use crate::store::{BadHead, ChainTrust, KnownSubject, PAGE_LIMIT, ReadError, Reader, StoredEntry};
 
-/// The longest name of an action that is looked for.
-const LONGEST_ACTION: usize = 100;
+pub(in crate::http) use narrowed::{About, AuditQuery};
+
+use narrowed::Narrowed;
 
 /// Subjects that are remembered while a chain is written out.
 const MOST_NAMES: usize = 20_000;
 
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::http) struct AuditQuery {
-    /// Whose chain.
-    tenant: TenantId,
-    /// What was done: exactly, or what it begins with where that ends in a dot (`transition.`).
-    action: Option<String>,
-    /// About this agent.
-    agent: Option<AgentId>,
-    /// At this instant or later.
-    from: Option<UtcMicros>,
-    /// Before this instant.
-    to: Option<UtcMicros>,
-    /// How many; 100 without it, at most 500.
-    limit: Option<u32>,
-    /// The `next` of the page before.
-    cursor: Option<u64>,
-}
-
 /// A page of the chain.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct AuditEntries {
-    /// The newest first. One request looks through 20,000 entries at most: there may be few here and more behind `next`.
+    /// The newest first. One request looks through 100,000 entries at most, of all or of the person who is named: there may be few
+    /// here and more behind `next`.
     entries: Vec<EntryShown>,
-    /// The `cursor` of the next page; null when all was looked through.
+    /// The `cursor` of the next page, down to which all was looked through; null when all was looked through.
     next: Option<u64>,
+    /// The agents that `agent` stands for; empty where it is not given, and where nobody is called so.
+    about: Vec<About>,
     /// The end of the chain.
     last: ChainEnd,
 }
@@ -121,54 +107,23 @@ pub(in crate::http) async fn list(
     caller: Caller,
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<AuditEntries>, Problem> {
-    let tenant = &query.tenant;
+    let tenant = &query.tenant.clone();
     caller.check_whole(&state, Right::Audit, tenant)?;
     let reader = &state.reader;
     let last = reader.chain_head(tenant).await?;
     let last = ChainEnd { seq: last.seq, hash: last.hash.to_string() };
-    let Some(filter) = query.filter(reader).await? else {
-        return Ok(Json(AuditEntries { entries: Vec::new(), next: None, last }));
-    };
     let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let Narrowed { filter, about } = query.narrowed(reader).await?;
+    let Some(filter) = filter else {
+        return Ok(Json(AuditEntries { entries: Vec::new(), next: None, about, last }));
+    };
     let page = reader.audit_page(tenant, &filter, limit).await?;
     let mut names = Names::default();
     let mut entries = Vec::with_capacity(page.entries.len());
     for stored in page.entries {
         entries.push(EntryShown::of(reader, tenant, stored, &mut names).await?);
     }
-    Ok(Json(AuditEntries { entries, next: page.next, last }))
-}
-
-impl AuditQuery {
-    /// What is looked for; nothing of an agent whom nobody knows.
-    async fn filter(&self, reader: &Reader) -> Result<Option<AuditFilter>, Problem> {
-        let too_long = self.action.as_ref().is_some_and(|action| action.chars().count() > LONGEST_ACTION);
-        if too_long {
-            return Err(Problem::bad_request(format!("action: at most {LONGEST_ACTION} characters")));
-        }
-        let subject: Option<SubjectId> = match &self.agent {
-            None => None,
-            Some(agent) => match reader.agent(&self.tenant, agent).await? {
-                None => return Ok(None),
-                Some(known) => Some(known.subject),
-            },
-        };
-        let (prefix, exact) = parted(self.action.as_deref());
-        Ok(Some(AuditFilter {
-            action: exact,
-            action_prefix: prefix,
-            subject,
-            from: self.from,
-            to: self.to,
-            before: self.cursor,
-        }))
-    }
-}
-
-/// What an action begins with, where it ends in a dot, or what it is.
-fn parted(action: Option<&str>) -> (Option<String>, Option<String>) {
-    let action = action.filter(|action| !action.is_empty()).map(str::to_owned);
-    if action.as_ref().is_some_and(|action| action.ends_with('.')) { (action, None) } else { (None, action) }
+    Ok(Json(AuditEntries { entries, next: page.next, about, last }))
 }
 
 /// Whom subjects stand for, as far as they were asked.
@@ -407,22 +362,4 @@ fn rest_of(out: Out) -> impl stream::Stream<Item = Result<Bytes, ReadError>> + S
         let page = out.page().await?;
         Ok(Some((page, out)))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_action_with_a_dot_at_its_end_is_a_beginning() {
-        assert_eq!(parted(Some("transition.")), (Some("transition.".to_owned()), None));
-        assert_eq!(parted(Some("transition.accepted")), (None, Some("transition.accepted".to_owned())));
-        assert_eq!(parted(Some("")), (None, None));
-        assert_eq!(parted(None), (None, None));
-    }
-
-    #[test]
-    fn a_files_name_holds_nothing_that_a_header_cannot() {
-        assert_eq!(plain("ac\"me/ü\n1-a"), "ac_me___1-a");
-    }
 }

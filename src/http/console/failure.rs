@@ -33,6 +33,16 @@ impl From<ReadError> for Failure {
     }
 }
 
+impl Failure {
+    /// What is wrong with what a person asked for, where that is it.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub(super) fn of_what_was_asked(self) -> Result<String, Self> {
+        if self.0.status() == StatusCode::BAD_REQUEST { Ok(self.0.detail().to_owned()) } else { Err(self) }
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = self.0.status();

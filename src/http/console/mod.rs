@@ -21,6 +21,7 @@ mod cards;
 mod changes;
 mod drawing;
 mod exceptions;
+mod facts;
 mod failure;
 mod filter;
 mod line_chart;

@@ -90,6 +90,32 @@ impl Times {
         stamp(at, &self.zone_of(agent), "%-d %b %H:%M:%S")
     }
 
+    /// An instant as a field of local time has it, in the viewer's zone.
+    pub(super) fn field(&self, at: UtcMicros) -> String {
+        stamp(at, &self.viewer, "%Y-%m-%dT%H:%M:%S").text
+    }
+
+    /// What somebody typed or chose as an instant: RFC 3339, or a local time in the zone that is named, else in the viewer's. `None` for
+    /// nothing.
+    ///
+    /// # Errors
+    /// It is none, in words.
+    pub(super) fn instant(&self, text: &str, zone: Option<&str>) -> Result<Option<UtcMicros>, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if let Ok(at) = text.parse() {
+            return Ok(Some(at));
+        }
+        let zone = match zone {
+            None => self.viewer.clone(),
+            Some(name) => TimeZone::get(name).map_err(|_| format!("{name:?} is no time zone"))?,
+        };
+        let local: Result<jiff::civil::DateTime, _> = text.parse();
+        let at = local.and_then(|local| local.to_zoned(zone));
+        at.map(|at| Some(at.timestamp().into())).map_err(|_| format!("{text:?} is no day and time"))
+    }
+
     /// An instant in a zone that is given.
     pub(super) fn in_zone(at: UtcMicros, zone: &TimeZone) -> Stamp {
         stamp(at, zone, "%H:%M")
@@ -147,6 +173,25 @@ mod tests {
         {
             assert_eq!(Span(Duration::from_secs(seconds)).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_local_time_is_one_of_the_zone_that_is_named_or_of_the_viewers() {
+        let mut headers = HeaderMap::new();
+        headers.insert("cookie", axum::http::HeaderValue::from_static("shiftkeeper_tz=Europe%2FMadrid"));
+        let times = Times::of(&headers);
+        let read = |text: &str, zone| times.instant(text, zone).map(|at| at.map(|at| at.to_string()));
+        let tokyo = Some("Asia/Tokyo");
+        assert_eq!(read("2026-10-26T14:30", None), Ok(Some("2026-10-26T13:30:00Z".into())));
+        assert_eq!(read("2026-10-26T14:30:05", tokyo), Ok(Some("2026-10-26T05:30:05Z".into())));
+        assert_eq!(read("2026-10-26T14:30:05Z", tokyo), Ok(Some("2026-10-26T14:30:05Z".into())));
+        assert_eq!(read("2026-10-26", None), Ok(Some("2026-10-25T23:00:00Z".into())), "a day alone is its beginning");
+        assert_eq!(read("", tokyo), Ok(None));
+        assert_eq!(read("soon", None), Err("\"soon\" is no day and time".into()));
+        assert_eq!(read("2026-10-26T14:30", Some("No/Where")), Err("\"No/Where\" is no time zone".into()));
+        let at = "2026-10-26T13:30:00Z".parse().expect("an instant");
+        assert_eq!(times.field(at), "2026-10-26T14:30:00");
+        assert_eq!(read(&times.field(at), None), Ok(Some("2026-10-26T13:30:00Z".into())));
     }
 
     #[test]

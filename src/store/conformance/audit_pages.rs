@@ -5,7 +5,11 @@ use crate::domain::audit::AuditDraft;
 use crate::domain::ids::SubjectId;
 use crate::store::{AuditFilter, Commit, KnownSubject, Store};
 
-on_each_engine!(pages_go_backwards_and_are_narrowed, an_agent_and_a_subject_are_found);
+on_each_engine!(
+    pages_go_backwards_and_are_narrowed,
+    entries_are_found_by_who_made_them,
+    an_agent_and_a_subject_are_found
+);
 
 async fn filled(place: &Place) -> Store {
     let store = place.open().await;
@@ -37,13 +41,47 @@ async fn pages_go_backwards_and_are_narrowed(place: Place) {
     assert_eq!(seqs(accepted.clone(), 2).await, (vec![58, 55], Some(55)));
     let begins = AuditFilter { action_prefix: Some("transition.".into()), ..AuditFilter::default() };
     assert_eq!(seqs(begins, 2).await, (vec![58, 55], Some(55)));
-    let subject = Some(SubjectId(uuid::Uuid::from_u128(7)));
-    assert_eq!(seqs(AuditFilter { subject, ..accepted }, 500).await.0, [55, 49, 43, 37, 31, 25, 19, 13, 7, 1]);
+    let subjects = vec![SubjectId(uuid::Uuid::from_u128(8)), SubjectId(uuid::Uuid::from_u128(7))];
+    assert_eq!(seqs(AuditFilter { subjects, ..accepted }, 500).await.0, [55, 49, 43, 37, 31, 25, 19, 13, 7, 1]);
     let span = AuditFilter { from: Some(at(10)), to: Some(at(13)), ..AuditFilter::default() };
     assert_eq!(seqs(span, 500).await, (vec![13, 12, 11], None));
     let nothing = AuditFilter { action: Some("transition".into()), ..AuditFilter::default() };
     assert_eq!(seqs(nothing, 500).await, (vec![], None));
     assert_eq!(reader.audit_page(&"nobody".into(), &AuditFilter::default(), 5).await.expect("reads").entries, []);
+    store.close().await;
+}
+
+async fn entries_are_found_by_who_made_them(place: Place) {
+    let store = place.open().await;
+    let odd = "person:a\"b";
+    let names =
+        ["person:ann", "person:anna", "rule:back", odd, "person:a\\", "daemon", "person:zoë", "person:person:ann"];
+    let audit = (0..80_u32)
+        .map(|n| AuditDraft {
+            at: at(i64::from(n)),
+            actor: names[n as usize % names.len()].to_owned(),
+            action: if n % 3 == 0 { "transition.accepted" } else { "rule.changed" },
+            ..draft("x")
+        })
+        .collect();
+    store.writer().commit(Commit { audit, ..Commit::default() }).await.expect("commits");
+    let reader = store.reader();
+    let by = async |filter: AuditFilter, limit| {
+        let page = reader.audit_page(&acme(), &filter, limit).await.expect("reads");
+        (page.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), page.next)
+    };
+    let of = |actor: &str| AuditFilter { actor: Some(actor.to_owned()), ..AuditFilter::default() };
+    for (place, name) in names.iter().enumerate() {
+        let all: Vec<u64> = (0..10).rev().map(|round| round * 8 + place as u64 + 1).collect();
+        assert_eq!(by(of(name), 500).await, (all, None), "{name}");
+    }
+    assert_eq!(by(of("person:an"), 500).await, (vec![], None), "a part of a name is another's");
+    assert_eq!(by(of("person:ann"), 2).await, (vec![73, 65], Some(65)));
+    assert_eq!(by(AuditFilter { before: Some(65), ..of("person:ann") }, 2).await, (vec![57, 49], Some(49)));
+    let accepted = AuditFilter { action_prefix: Some("transition.".into()), ..of("person:ann") };
+    assert_eq!(by(accepted, 500).await, (vec![73, 49, 25, 1], None));
+    let span = AuditFilter { from: Some(at(8)), to: Some(at(24)), ..of("person:ann") };
+    assert_eq!(by(span, 500).await, (vec![17, 9], None));
     store.close().await;
 }
 

@@ -49,6 +49,8 @@ const SINGLE: &[&str] = &[
     audit::TENANTS,
     audit::NOTE,
     audit_reading::PAGE,
+    audit_reading::PAGE_OF_PERSON,
+    audit_reading::PERSON_BEYOND,
     audit_reading::INSTANT_OF,
     audit_reading::FIRST,
     audit_reading::AGENT_OF,
@@ -405,6 +407,22 @@ async fn no_statement_walks_a_table_that_grows() {
         }
     }
     assert!(walks.is_empty(), "{}", walks.join("\n"));
+    close_quietly(connection).await;
+}
+
+#[tokio::test]
+async fn a_person_s_entries_are_found_by_their_own_index() {
+    let place = Place::sqlite();
+    place.open().await.close().await;
+    let backend = Backend::from_url(&place.url).expect("a URL");
+    let mut connection = backend.connect(Access::Read).await.expect("connects");
+    for text in [audit_reading::PAGE_OF_PERSON, audit_reading::PERSON_BEYOND] {
+        let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
+        let steps = sqlx::query(explain).fetch_all(&mut connection).await.expect("a plan");
+        let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+        let by_index = |step: &String| step.contains("INDEX audit_entries_of_person ((tenant,person,seq)>");
+        assert!(steps.len() == 1 && steps.iter().all(by_index), "{steps:?}");
+    }
     close_quietly(connection).await;
 }
 

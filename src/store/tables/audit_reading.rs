@@ -14,12 +14,33 @@ use crate::store::cells::Cells;
 use crate::store::error::ReadError;
 use crate::store::reader::Reader;
 
-/// `$2` below this number, `$3` from this number on; `$4` the action or nothing, `$5` what it begins with, `$6` the subject or nothing,
-/// `$7` and `$8` the span of instants.
-pub(in crate::store) const PAGE: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries \
-     WHERE tenant = $1 AND seq < $2 AND seq >= $3 AND (CAST($4 AS TEXT) = '' OR action = $4) \
-     AND substr(action, 1, length(CAST($5 AS TEXT))) = $5 AND (CAST($6 AS TEXT) = '' OR subject = $6) \
-     AND at >= $7 AND at < $8 ORDER BY seq DESC LIMIT $9";
+macro_rules! page {
+    ($span:literal, $order:literal) => {
+        concat!(
+            "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries WHERE ",
+            $span,
+            " AND (CAST($4 AS TEXT) = '' OR action = $4) AND substr(action, 1, length(CAST($5 AS TEXT))) = $5 \
+             AND at >= $6 AND at < $7 AND substr(body, length(action) + 14, length(CAST($8 AS TEXT))) = $8 \
+             AND (CAST($10 AS TEXT) = '' OR subject IN ($10, $11, $12, $13, $14, $15, $16, $17, $18, $19)) ORDER BY ",
+            $order,
+            " LIMIT $9"
+        )
+    };
+}
+
+/// `$2` below this number, `$3` from this number on; `$4` the action or nothing, `$5` what it begins with, `$6` and `$7` the span of
+/// instants, `$8` the actor as the body writes it after its action or nothing, `$9` how many, `$10` to `$19` the subjects or nothing.
+pub(in crate::store) const PAGE: &str = page!("tenant = $1 AND seq < $2 AND seq >= $3", "seq DESC");
+/// The same of one person, `$20`. SQLite takes an index of some rows for three columns compared as one, and the primary key for any that
+/// is compared by itself.
+pub(in crate::store) const PAGE_OF_PERSON: &str = page!(
+    "person IS NOT NULL AND (tenant, person, seq) < ($1, $20, $2) AND (tenant, person, seq) >= ($1, $20, $3)",
+    "tenant DESC, person DESC, seq DESC"
+);
+/// The number of the entry of a person, `$2`, that is the first beyond a page which begins below `$3` and looks through `$4`.
+pub(in crate::store) const PERSON_BEYOND: &str = "SELECT tenant, seq FROM audit_entries WHERE person IS NOT NULL \
+     AND (tenant, person, seq) < ($1, $2, $3) AND (tenant, person, seq) >= ($1, $2, 0) \
+     ORDER BY tenant DESC, person DESC, seq DESC LIMIT 1 OFFSET $4";
 /// The instant of the last entry up to a number.
 pub(in crate::store) const INSTANT_OF: &str =
     "SELECT tenant, seq, at FROM audit_entries WHERE tenant = $1 AND seq <= $2 ORDER BY seq DESC LIMIT 1";
@@ -28,8 +49,17 @@ pub(in crate::store) const FIRST: &str =
 pub(in crate::store) const AGENT_OF: &str = "SELECT s.tenant, s.agent, a.name FROM subjects s LEFT JOIN agents a \
      ON a.tenant = s.tenant AND a.id = s.agent WHERE s.tenant = $1 AND s.subject = $2";
 
+/// How many entries one statement looks through at most.
+const STRETCH: u64 = 20_000;
+
+/// How many such stretches a page looks through for what few entries fit.
+const STRETCHES: u64 = 5;
+
 /// How many entries one page looks through at most.
-pub const AUDIT_STRETCH: u64 = 20_000;
+pub const AUDIT_STRETCH: u64 = STRETCH * STRETCHES;
+
+/// The most agents whose entries are looked for at once.
+pub const MOST_SUBJECTS: usize = 10;
 
 /// By how much instants may be out of the order of the numbers for a page to find them: as far as a clock is commonly set.
 const OUT_OF_ORDER_US: i64 = 24 * 3_600_000_000;
@@ -41,8 +71,10 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// What was done begins with this.
     pub action_prefix: Option<String>,
-    /// The agent concerned.
-    pub subject: Option<SubjectId>,
+    /// Who or what did it, as [`crate::domain::transition::Actor::label`] writes it.
+    pub actor: Option<String>,
+    /// The agents concerned, at most [`MOST_SUBJECTS`]; none for whomever.
+    pub subjects: Vec<SubjectId>,
     /// At this instant or later.
     pub from: Option<UtcMicros>,
     /// Before this instant.
@@ -69,9 +101,27 @@ pub struct KnownSubject {
     pub name: Option<String>,
 }
 
+/// An actor as bodies write it.
+#[derive(Debug, Default)]
+struct Written {
+    /// The key and its value, as they follow the action.
+    text: String,
+    /// The person as the column has it: up to the first quotation mark, before which there may be the backslash that escapes it.
+    person: Option<String>,
+}
+
+impl Written {
+    fn of(actor: &str) -> Self {
+        let quoted = serde_json::Value::from(actor).to_string();
+        let person = quoted.strip_prefix("\"person:").and_then(|rest| rest.split('"').next()).map(str::to_owned);
+        Self { text: format!("\"actor\":{quoted},"), person }
+    }
+}
+
 impl Reader {
     /// A page of a tenant's chain, newest first, at most `limit` entries (held to [`super::super::PAGE_LIMIT`]) out of at most
-    /// [`AUDIT_STRETCH`] that are looked through. Entries are as stored; nothing is checked.
+    /// [`AUDIT_STRETCH`] that are looked through: of one person's where a person is named, else of all. Entries are as stored; nothing
+    /// is checked.
     pub async fn audit_page(
         &self,
         tenant: &TenantId,
@@ -88,24 +138,66 @@ impl Reader {
             None => first,
             Some(from) => self.entry_from(tenant, (first, end), from.offset(-OUT_OF_ORDER_US)).await?,
         };
-        let below = filter.before.map_or(below, |before| before.min(below));
-        let bottom = below.saturating_sub(AUDIT_STRETCH).max(lowest);
+        let actor = filter.actor.as_deref().map(Written::of).unwrap_or_default();
+        let mut below = filter.before.map_or(below, |before| before.min(below));
+        let wanted = usize::try_from(super::super::page(limit)).unwrap_or(usize::MAX);
+        let mut entries = Vec::new();
+        for _ in 0..STRETCHES {
+            let bottom = match &actor.person {
+                None => below.saturating_sub(STRETCH),
+                Some(person) => self.beyond(tenant, person, below).await?,
+            };
+            let bottom = bottom.max(lowest);
+            let left = wanted - entries.len();
+            entries.extend(self.stretch(tenant, filter, &actor, (bottom, below), left).await?);
+            let last = entries.last().map(|entry: &StoredEntry| entry.seq);
+            below = if entries.len() >= wanted { last.unwrap_or(bottom) } else { bottom };
+            if below <= lowest || entries.len() >= wanted {
+                break;
+            }
+        }
+        Ok(AuditPage { entries, next: (below > lowest).then_some(below) })
+    }
+
+    /// The entries of a span of numbers that fit.
+    async fn stretch(
+        &self,
+        tenant: &TenantId,
+        filter: &AuditFilter,
+        actor: &Written,
+        (bottom, below): (u64, u64),
+        limit: usize,
+    ) -> Result<Vec<StoredEntry>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).count(below).count(bottom);
         values
             .text(filter.action.as_deref().unwrap_or_default())
             .text(filter.action_prefix.as_deref().unwrap_or_default());
-        values.text(filter.subject.map_or_else(String::new, |subject| subject.to_string()));
         values
             .int(filter.from.map_or(i64::MIN, UtcMicros::as_micros))
             .int(filter.to.map_or(i64::MAX, UtcMicros::as_micros));
-        values.int(super::super::page(limit));
-        let entries: Vec<_> =
-            self.all(PAGE, values).await?.iter().map(super::audit::entry).collect::<Result<_, _>>()?;
-        let last = entries.last().map(|entry| entry.seq);
-        let is_full = entries.len() >= usize::try_from(super::super::page(limit)).unwrap_or(usize::MAX);
-        let reached = if is_full { last.unwrap_or(bottom) } else { bottom };
-        Ok(AuditPage { entries, next: (reached > lowest).then_some(reached) })
+        values.text(&*actor.text).count(limit as u64);
+        for place in 0..MOST_SUBJECTS {
+            values.text(filter.subjects.get(place).map_or_else(String::new, ToString::to_string));
+        }
+        let statement = match &actor.person {
+            None => PAGE,
+            Some(person) => {
+                values.text(&**person);
+                PAGE_OF_PERSON
+            }
+        };
+        self.all(statement, values).await?.iter().map(super::audit::entry).collect()
+    }
+
+    /// From which number on one person's last entries below a number are no more than a stretch; 0 where all are.
+    async fn beyond(&self, tenant: &TenantId, person: &str, below: u64) -> Result<u64, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(person).count(below).count(STRETCH);
+        match self.optional(PERSON_BEYOND, values).await? {
+            None => Ok(0),
+            Some(row) => Ok(Cells::of("audit_entries", &row).number::<u64>("seq")? + 1),
+        }
     }
 
     /// The first entry of `first..end` that is not before an instant; `end` where all are.

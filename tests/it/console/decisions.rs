@@ -171,16 +171,73 @@ async fn the_chain_is_verified_by_a_button_and_narrowed_by_its_action() {
     let said = browser.until_text("#verified", |text| text.contains("The chain holds")).await;
     let number = |text: &str| text.split_whitespace().find_map(|word| word.parse::<u64>().ok());
     assert!(number(&said).is_some_and(|verified| verified > 0), "{said}");
-    browser.write("#action", "transition.").await;
+    // Entries that came since the page was drawn are said to have come, so that both numbers can be understood.
+    let seq = browser.run("return Number(document.querySelector('#last').dataset.seq)", &[]).await.as_u64();
+    let newer = said.split(" ms.").nth(1).and_then(number).unwrap_or_default();
+    assert_eq!(seq.map(|seq| seq + newer), number(&said), "{said}");
+    browser.choose("#action", "transition.").await;
     browser.click("form[role=search] button").await;
     browser.until_url(|url| url.contains("action=transition.")).await;
     browser.until_text("main tbody", |text| text.contains("transition.") && text.contains("Agent 1")).await;
-    assert_eq!(browser.count("main tbody tr td[data-label=Action]").await, browser.count("main tbody tr").await);
+    let rows = browser.count("main tbody tr:not(.more)").await;
+    assert_eq!(browser.count("main tbody td[data-label=Action] a[href*=\"action=transition.\"]").await, rows);
     // What went out as a file is what the chain holds.
     let script = "const done = arguments[0];
         fetch(document.querySelector('a[download]').href).then((answer) => answer.text()).then((text) => done(text.trim().split('\\n').length))";
     let lines = browser.run_later(script, &[]).await.as_u64().expect("a count");
     assert!(lines >= number(&said).expect("a count"), "{lines} lines");
+    browser.end().await;
+}
+
+/// Whether every entry that is shown has a text in one of its columns.
+async fn all_have(browser: &Browser, column: &str, text: &str) -> bool {
+    let script = "const cells = [...document.querySelectorAll(`main tbody td[data-label=${arguments[0]}]`)];
+        return cells.length > 0 && cells.every((cell) => cell.textContent.includes(arguments[1]))";
+    browser.run(script, &[json!(column), json!(text)]).await == json!(true)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_finds_entries_by_person_agent_and_time_with_scripts_and_without() {
+    let Some((scenario, browser)) = signed_in(floor(12), "auditor").await else { return };
+    let taken = scenario.change(&["u_0001", "u_0002"], "Ready").await;
+    scenario.until_all(&taken, "confirmed").await;
+    let (_, all) = scenario.get(&format!("/api/v1/audit?tenant={}&action=transition.requested", scenario.tenant)).await;
+    let person = all["entries"][0]["actor"].as_str().expect("an actor").to_owned();
+    browser.go(&scenario.page("/audit")).await;
+    // By the person, whom the entries of the page name.
+    browser.write("#actor", person.trim_start_matches("person:")).await;
+    browser.click("form[role=search] button").await;
+    browser.until_url(|url| url.contains("actor=")).await;
+    assert!(all_have(&browser, "Who", &person).await, "{}", browser.text("main tbody").await);
+    // And by a part of a name; who is meant is said.
+    browser.write("#agent", "agent 2").await;
+    browser.click("form[role=search] button").await;
+    browser.until_text("#about", |text| text == "About Agent 2 (u_0002)").await;
+    assert!(all_have(&browser, "Agent", "Agent 2").await && all_have(&browser, "Who", &person).await);
+    assert_eq!(browser.run("return document.querySelector('#actor').value", &[]).await, json!(person[7..]));
+    // The facts are terms and values, and what is stored stands behind them.
+    browser.click("main tbody .more summary").await;
+    browser.until_text("main tbody .more dl", |text| text.contains("Hash")).await;
+    super::picture(&browser, "journey-audit").await;
+    if let Some(axe) = super::browser::axe() {
+        assert_eq!(super::pages::violations(&browser, &axe).await, Vec::<String>::new());
+    }
+    // By the span: what is before the request is not after it.
+    let at = all["entries"][0]["at"].as_str().expect("an instant");
+    browser.go(&scenario.page(&format!("/audit?to={at}&actor={person}&action=transition."))).await;
+    browser.until_text("main .empty", |text| text == "There is no such entry.").await;
+    browser.scripts(false).await;
+    browser.go(&scenario.page(&format!("/audit?from={at}&actor={person}&agent=u_0001"))).await;
+    let page = browser.source().await;
+    assert!(page.contains("transition.requested") && !page.contains("Agent 2</a></td>"), "{page}");
+    // What cannot be looked for is said, with what was typed still there.
+    browser.go(&scenario.page("/audit?from=soon&actor=ann")).await;
+    let page = browser.source().await;
+    assert!(page.contains("is no day and time") && page.contains("value=\"ann\""), "{page}");
+    browser.go(&scenario.page("/audit?agent=agent")).await;
+    assert!(browser.source().await.contains("12 agents have"), "{}", browser.source().await);
+    browser.go(&scenario.page("/audit?agent=nobody")).await;
+    assert!(browser.source().await.contains("No agent is called so"));
     browser.end().await;
 }
 

@@ -3,17 +3,24 @@
 
 import { api, byId, carryOut, make, tenant } from './page.js';
 
+/** @param {number} count @param {string} one @param {string} many */
+const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
+
 const button = /** @type {HTMLButtonElement | null} */ (byId('verify'));
 button?.addEventListener('click', () => carryOut(button, async () => {
   const place = byId('verified');
   place?.replaceChildren(make('p', {}, 'Every entry is read and its hash computed anew…'));
   try {
     const { body } = await api('POST', '/api/v1/audit/verify', { tenant });
-    const good = !body.first_bad && body.bad_heads.length === 0;
-    const lines = [make('p', { class: `outcome ${good ? 'outcome-good' : 'outcome-bad'}` }, good ? `The chain holds: ${body.verified} of ${body.entries} entries verified in ${body.took_ms} ms.` : 'The chain does not hold.')];
+    const last = body.from + body.entries - 1;
+    // Entries go on being added: those since the page was drawn are counted, so that both numbers can be understood.
+    const since = last - Number(byId('last')?.dataset.seq || last);
+    const which = body.entries > 0 ? `, no. ${body.from} to no. ${last}` : '';
+    const later = since > 0 ? ` ${counted(since, 'of them is', 'of them are')} newer than this page.` : '';
+    const lines = [make('p', { class: `outcome ${body.verified ? 'outcome-good' : 'outcome-bad'}` }, body.verified ? `The chain holds: ${counted(body.entries, 'entry', 'entries')}${which}, checked in ${body.took_ms} ms.${later}` : 'The chain does not hold.')];
     if (body.first_bad) lines.push(make('p', {}, `First bad entry: no. ${body.first_bad.seq}, ${body.first_bad.reason}.`));
     for (const head of body.bad_heads) lines.push(make('p', {}, `Signed head of entry ${head.seq}: ${head.reason}.`));
-    lines.push(make('p', { class: 'sub' }, `${body.heads} signed heads, keys: ${body.keys.join(', ') || 'none'}.`));
+    lines.push(make('p', { class: 'sub' }, `${counted(body.heads, 'signed head', 'signed heads')}, keys: ${body.keys.join(', ') || 'none'}.`));
     place?.replaceChildren(...lines);
   } catch (error) {
     place?.replaceChildren();
