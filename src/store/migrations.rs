@@ -121,6 +121,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0018_series_judged.sql"),
         postgres: include_str!("../../migrations/postgres/0018_series_judged.sql"),
     },
+    Shipped {
+        version: 19,
+        name: "set by a person",
+        sqlite: include_str!("../../migrations/sqlite/0019_set_by_a_person.sql"),
+        postgres: include_str!("../../migrations/postgres/0019_set_by_a_person.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

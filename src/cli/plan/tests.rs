@@ -45,6 +45,7 @@ fn entered(agent: &str, time: &str, state: AgentState) -> HistoryWrite {
         queue: None,
         source: Source::Snapshot,
         transition: None,
+        by_person: false,
     })
 }
 
