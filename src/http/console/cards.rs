@@ -132,6 +132,7 @@ fn variant(within: Option<Duration>) -> String {
 }
 
 /// A service level as it is known.
+#[derive(Clone, Copy)]
 struct Level {
     ppm: Option<u64>,
     /// Nothing goes on: there are no contacts to be a share of.

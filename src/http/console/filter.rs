@@ -77,9 +77,10 @@ impl Filter {
         };
         let state = |name: &String| {
             let known = AgentState::KNOWN.into_iter().find(|state| state.name() == name);
-            match name.is_empty() {
-                true => words::no_state().label,
-                false => words::state_label(&known.unwrap_or_else(|| AgentState::Unknown(name.as_str().into()))),
+            if name.is_empty() {
+                words::no_state().label
+            } else {
+                words::state_label(&known.unwrap_or_else(|| AgentState::Unknown(name.as_str().into())))
             }
         };
         let search = (!self.search.is_empty()).then(|| format!("“{}”", self.search));

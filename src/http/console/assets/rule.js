@@ -151,7 +151,11 @@ async function followTrial() {
     const stop = button('trial-cancel');
     if (stop) stop.hidden = !open;
     if (!open) {
-      if (body.result) byId('trial-result')?.replaceChildren(...shown(body.result));
+      if (body.result) {
+        byId('trial-result')?.replaceChildren(...shown(body.result));
+        // The newest first, where not all days are in sight.
+        byId('trial-result')?.querySelector('.chart')?.scrollTo({ left: 1e6 });
+      }
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, 700));

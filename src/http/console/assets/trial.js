@@ -2,14 +2,14 @@
 // What came of a trial: the figures, the acts hour by hour as a drawing and as a table, and what it would have done.
 
 import { address, make } from './page.js';
-import { clock, day, second } from './time.js';
+import { day, second } from './time.js';
 
 /** @typedef {{ from: string, acts: number }} Hour */
 
-/** The drawing's own units: room for the words beside the axes, and the height of either side. */
-const [LEFT, RIGHT, MIDDLE, SIDE, BOTTOM] = [64, 944, 116, 96, 236];
+/** The drawing's own units: room for the words on both sides, since a part of it may be in sight, and the height up and down. */
+const [LEFT, RIGHT, MIDDLE, SIDE, BOTTOM] = [48, 912, 116, 96, 236];
 /** How wide a day's name is. */
-const NAME = 80;
+const NAME = 50;
 /** Acts that are listed at most. */
 const MOST_LISTED = 100;
 
@@ -54,7 +54,7 @@ function byHour(replayed, really) {
   const most = Math.max(1, ...replayed.map((hour) => hour.acts), ...really.map((hour) => hour.acts));
   const rows = replayed.map((hour, index) => ({ hour, fact: really[index]?.acts || 0 })).filter(({ hour, fact }) => hour.acts || fact);
   const table = make('table', {}, head('Hour from', 'This text', 'Really'), make('tbody', {},
-    ...rows.map(({ hour, fact }) => make('tr', {}, make('td', {}, `${day(hour.from)} ${clock(hour.from)}`), make('td', { class: 'num' }, String(hour.acts)), make('td', { class: 'num' }, String(fact))))));
+    ...rows.map(({ hour, fact }) => make('tr', {}, make('td', {}, second(hour.from)), make('td', { class: 'num' }, String(hour.acts)), make('td', { class: 'num' }, String(fact))))));
   const key = (/** @type {string} */ name, /** @type {string} */ text) => {
     const sample = svg('svg', { width: 14, height: 14, 'aria-hidden': 'true' });
     sample.append(svg('rect', { class: name, width: 14, height: 14 }));
@@ -84,14 +84,17 @@ function drawing(replayed, really, most) {
   const x = (/** @type {number} */ index) => LEFT + index * step;
   for (const acts of [most, 0, -most]) {
     const y = MIDDLE - (acts / most) * SIDE;
-    picture.append(svg('line', { class: 'grid', x1: LEFT, x2: RIGHT, y1: y, y2: y }), svg('text', { class: 'beside', x: LEFT - 6, y, dy: 4 }, String(Math.abs(acts))));
+    const number = String(Math.abs(acts));
+    picture.append(svg('line', { class: 'grid', x1: LEFT, x2: RIGHT, y1: y, y2: y }),
+      svg('text', { class: 'beside', x: LEFT - 6, y, dy: 4 }, number), svg('text', { x: RIGHT + 6, y, dy: 4 }, number));
   }
   const days = replayed.map((hour, index) => ({ index, name: day(hour.from) })).filter(({ name }, index, all) => name !== all[index - 1]?.name);
   days.forEach(({ index, name }, place) => {
     picture.append(svg('line', { class: 'grid', x1: x(index), x2: x(index), y1: MIDDLE - SIDE, y2: MIDDLE + SIDE }));
-    // Of a day that is cut there is less than its name takes.
-    const width = x(days[place + 1]?.index ?? replayed.length) - x(index);
-    if (width >= NAME) picture.append(svg('text', { x: x(index), dx: 3, y: BOTTOM }, name));
+    // A day that is cut may be narrower than its name: the last one's is put before the end, the first one has none.
+    const next = days[place + 1];
+    if (x(next?.index ?? replayed.length) - x(index) >= NAME) picture.append(svg('text', { x: x(index), dx: 3, y: BOTTOM }, name));
+    else if (!next) picture.append(svg('text', { class: 'beside', x: RIGHT, y: BOTTOM }, name));
   });
   replayed.forEach((hour, index) => {
     const [up, down] = [(hour.acts / most) * SIDE, ((really[index]?.acts || 0) / most) * SIDE];
