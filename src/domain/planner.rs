@@ -101,7 +101,7 @@ pub struct Intent {
     pub fact_key: u64,
 }
 
-/// `u_0007: back-from-break would set Ready (WORKING): planned work since 13:15, …`
+/// `u_0007: back-from-break would set Ready (WORKING): planned work since 13:15 UTC+1, …`
 impl fmt::Display for Intent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { agent, rule, action, facts, .. } = self;
