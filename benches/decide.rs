@@ -145,8 +145,17 @@ fn roster(now: UtcMicros) -> Roster {
         let entered_at = now.offset(-(draw(n, 4) % 900) * 1_000_000);
         let queue = Some("Support".into());
         let (platform_at, row_at, source) = (None, entered_at, Source::Snapshot);
-        let observed =
-            Observed { state, reason: None, queue, entered_at, platform_at, row_at, source, transition: None };
+        let observed = Observed {
+            state,
+            reason: None,
+            queue,
+            entered_at,
+            platform_at,
+            row_at,
+            source,
+            transition: None,
+            by_person: false,
+        };
         let rested_until = now.offset(-(draw(n, 5) % 240) * MINUTE);
         roster.note_past_rest(index, (rested_until.offset(-15 * MINUTE), rested_until));
         roster.observe(index, observed, now.offset(-5_000_000));

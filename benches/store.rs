@@ -101,6 +101,7 @@ fn change(random: &SeededRandom, n: u32) -> Commit {
             queue: None,
             source: Source::Snapshot,
             transition: None,
+            by_person: false,
         })],
         ..Commit::default()
     }

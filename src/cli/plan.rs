@@ -259,6 +259,7 @@ fn by(guard: Guard) -> String {
         Guard::Policy(violation) => format!("policy forbids it: {violation}"),
         Guard::OnContact => "the agent is with a contact".to_owned(),
         Guard::OpenTransition => "a transition is open".to_owned(),
+        Guard::SetByPerson => "a person set the state that the agent is in".to_owned(),
         Guard::LeftAlone => "the agent reversed a change and is left alone".to_owned(),
         Guard::Flapping => "the agent had as many automatic changes in the last hour as are allowed".to_owned(),
         Guard::SaidAlready => "it was said already".to_owned(),

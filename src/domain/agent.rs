@@ -54,6 +54,8 @@ pub struct Observed {
     pub source: Source,
     /// The transition of ours that brought it about, if one did.
     pub transition: Option<TransitionId>,
+    /// Whether a person asked for that transition.
+    pub by_person: bool,
 }
 
 impl Observed {

@@ -149,8 +149,17 @@ mod tests {
     fn enter(roster: &mut Roster, index: AgentIndex, state: AgentState, minute: i64) {
         let (entered_at, source) = (at(minute), Source::Snapshot);
         let (platform_at, row_at) = (None, entered_at);
-        let observed =
-            Observed { state, reason: None, queue: None, entered_at, platform_at, row_at, source, transition: None };
+        let observed = Observed {
+            state,
+            reason: None,
+            queue: None,
+            entered_at,
+            platform_at,
+            row_at,
+            source,
+            transition: None,
+            by_person: false,
+        };
         roster.observe(index, observed, at(minute));
     }
 

@@ -146,6 +146,19 @@ figures! {
 }
 
 impl SkillFigures {
+    /// Whether nothing goes on: nobody waits, no contact is active, nobody is staffed.
+    pub fn is_idle(&self) -> bool {
+        [self.contacts_queued, self.contacts_active, self.agents_staffed] == [Some(0); 3]
+    }
+
+    /// As the platform's row says, but without a service level where nothing goes on: a share of no contacts is none. Platforms
+    /// leave such a row out or give some share in it, from one answer to the next, and both are to be the same.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        let service_level_ppm = self.service_level_ppm.filter(|_| !self.is_idle());
+        Self { service_level_ppm, ..self }
+    }
+
     /// A skill that the platform left out because nothing goes on: nobody waits and nobody is there. It has no service level,
     /// since a share of no contacts is none; as zero it would look like the worst of all days.
     pub const fn idle(id: SkillId) -> Self {
@@ -162,6 +175,20 @@ impl SkillFigures {
             agents_in_acw: Some(0),
             estimated_wait_time_s: Some(0),
         }
+    }
+}
+
+impl QueueFigures {
+    /// Whether nothing goes on: nobody waits, nobody is busy, nobody is logged on.
+    pub fn is_idle(&self) -> bool {
+        [self.calls_waiting, self.agents_busy, self.agents_logged_on] == [Some(0); 3]
+    }
+
+    /// As the platform's row says, but without a service level where nothing goes on, as for skills.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        let service_level_ppm = self.service_level_ppm.filter(|_| !self.is_idle());
+        Self { service_level_ppm, ..self }
     }
 }
 
@@ -293,6 +320,27 @@ mod tests {
             let expected = if measure.unit == Unit::Ppm { None } else { Some(0) };
             assert_eq!(value, expected, "{}", measure.column);
         }
+    }
+
+    #[test]
+    fn where_nothing_goes_on_no_share_is_believed() {
+        let skill = |staffed| SkillFigures {
+            service_level_ppm: Some(PPM),
+            agents_staffed: staffed,
+            ..SkillFigures::idle("1".into())
+        };
+        assert_eq!(skill(Some(0)).settled(), SkillFigures::idle("1".into()), "as if the row were left out");
+        assert_eq!(skill(Some(1)).settled(), skill(Some(1)));
+        assert_eq!(skill(None).settled(), skill(None), "nobody says that nothing goes on");
+        let queue = |waiting| QueueFigures {
+            calls_waiting: waiting,
+            agents_busy: Some(0),
+            agents_logged_on: Some(0),
+            service_level_ppm: Some(PPM),
+            ..QueueFigures::unknown("q".into())
+        };
+        assert_eq!(queue(Some(0)).settled().service_level_ppm, None);
+        assert_eq!(queue(Some(2)).settled(), queue(Some(2)));
     }
 
     #[test]

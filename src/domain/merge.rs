@@ -97,6 +97,7 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
         row_at: entered_at,
         source: Source::Snapshot,
         transition: None,
+        by_person: false,
     };
     let Some(now) = known.now else { return Merged::Changed(seen(changed_at)) };
     if now.state.is_out_of_sight() {
@@ -164,7 +165,14 @@ fn is_stay_before(known: Known<'_>, sighted: &Sighted, changed_at: UtcMicros) ->
 
 fn same_state(known: Known<'_>, now: &Observed, sighted: &Sighted, seen: Observed) -> Merged {
     let close = seen.entered_at <= now.entered_at + SAME_CHANGE;
-    let settled = |seen| Merged::Settled(Observed { reason: now.reason.clone(), transition: now.transition, ..seen });
+    let settled = |seen| {
+        Merged::Settled(Observed {
+            reason: now.reason.clone(),
+            transition: now.transition,
+            by_person: now.by_person,
+            ..seen
+        })
+    };
     // An earlier stay in the same state says nothing of this one.
     let older = known.before.is_some_and(|before| {
         sighted.generated_at < before.entered_at || seen.entered_at + known.late_by < before.entered_at
@@ -199,6 +207,7 @@ pub fn merge_fed(known: Known<'_>, fed: &Fed) -> Merged {
         row_at: fed.began_at,
         source: Source::Feed,
         transition: None,
+        by_person: false,
     };
     let Some(now) = known.now else { return Merged::Changed(seen) };
     if now.state.is_out_of_sight() {
@@ -209,9 +218,12 @@ pub fn merge_fed(known: Known<'_>, fed: &Fed) -> Merged {
     if now.state == fed.state {
         return match now.source {
             _ if fed.began_at <= now.entered_at + late_by => Merged::Nothing,
-            Source::Post => {
-                Merged::Settled(Observed { reason: now.reason.clone(), transition: now.transition, ..seen })
-            }
+            Source::Post => Merged::Settled(Observed {
+                reason: now.reason.clone(),
+                transition: now.transition,
+                by_person: now.by_person,
+                ..seen
+            }),
             Source::Feed | Source::Snapshot => Merged::Changed(seen.following(Some(now))),
         };
     }
@@ -243,7 +255,17 @@ mod tests {
     fn known(state: AgentState, entered_at: i64, source: Source) -> Observed {
         let entered_at = at(entered_at);
         let (platform_at, row_at) = (None, entered_at);
-        Observed { state, reason: None, queue: None, entered_at, platform_at, row_at, source, transition: None }
+        Observed {
+            state,
+            reason: None,
+            queue: None,
+            entered_at,
+            platform_at,
+            row_at,
+            source,
+            transition: None,
+            by_person: false,
+        }
     }
 
     fn row(state: AgentState, changed_at: i64, generated_at: i64) -> Sighted {

@@ -101,7 +101,7 @@ pub struct Intent {
     pub fact_key: u64,
 }
 
-/// `u_0007: back-from-break would set Ready (WORKING): planned work since 13:15, …`
+/// `u_0007: back-from-break would set Ready (WORKING): planned work since 13:15 UTC+1, …`
 impl fmt::Display for Intent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { agent, rule, action, facts, .. } = self;
@@ -159,6 +159,8 @@ pub enum Guard {
     OnContact,
     /// The agent has an open transition of the same or a higher priority.
     OpenTransition,
+    /// A person set the state that the agent is in, and the planned activity is still the one of then.
+    SetByPerson,
     /// The agent reversed an automatic change lately.
     LeftAlone,
     /// The agent has had as many automatic changes in the last hour as are allowed.
@@ -186,6 +188,7 @@ impl Guard {
             Self::Policy(_) => "policy",
             Self::OnContact => "on_contact",
             Self::OpenTransition => "open_transition",
+            Self::SetByPerson => "set_by_person",
             Self::LeftAlone => "left_alone",
             Self::Flapping => "flapping",
             Self::SaidAlready => "said_already",
@@ -206,6 +209,7 @@ impl Guard {
             | Self::UnknownState
             | Self::Policy(_)
             | Self::OnContact
+            | Self::SetByPerson
             | Self::LeftAlone
             | Self::Flapping
             | Self::Cooldown

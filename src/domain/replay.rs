@@ -260,6 +260,7 @@ impl Replay {
             row_at: at,
             source: Source::Post,
             transition: None,
+            by_person: false,
         };
         self.roster.observe(index, observed, at);
     }

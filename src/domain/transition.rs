@@ -39,6 +39,11 @@ pub enum Actor {
 }
 
 impl Actor {
+    /// Whether it is a person, or a system in a person's place.
+    pub const fn is_person(&self) -> bool {
+        matches!(self, Self::Person { .. })
+    }
+
     /// `rule:back-from-break`, `person:anna`, `daemon`.
     pub fn label(&self) -> String {
         match self {

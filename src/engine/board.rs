@@ -349,6 +349,7 @@ mod tests {
             row_at: at(5),
             source: Source::Snapshot,
             transition: None,
+            by_person: false,
         };
         roster.observe(index, observed, at(9));
         let slot = roster.agent("u_1").expect("there");

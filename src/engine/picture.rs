@@ -197,5 +197,6 @@ pub fn observed(row: HistoryRow) -> Observed {
         row_at: row.entered_at,
         source: row.source,
         transition: row.transition,
+        by_person: row.by_person,
     }
 }

@@ -247,6 +247,8 @@ pub struct HistoryRow {
     pub source: Source,
     /// The transition of ours that brought it about.
     pub transition: Option<TransitionId>,
+    /// Whether a person asked for that transition.
+    pub by_person: bool,
 }
 
 /// One call to the platform: a row of the budget's log and, for a state POST, the attempt of a transition. Written before

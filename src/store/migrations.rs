@@ -123,9 +123,15 @@ const SHIPPED: &[Shipped] = &[
     },
     Shipped {
         version: 19,
+        name: "set by a person",
+        sqlite: include_str!("../../migrations/sqlite/0019_set_by_a_person.sql"),
+        postgres: include_str!("../../migrations/postgres/0019_set_by_a_person.sql"),
+    },
+    Shipped {
+        version: 20,
         name: "audit of people",
-        sqlite: include_str!("../../migrations/sqlite/0019_audit_of_people.sql"),
-        postgres: include_str!("../../migrations/postgres/0019_audit_of_people.sql"),
+        sqlite: include_str!("../../migrations/sqlite/0020_audit_of_people.sql"),
+        postgres: include_str!("../../migrations/postgres/0020_audit_of_people.sql"),
     },
 ];
 

@@ -217,6 +217,7 @@ fn entered(agent: &str, entered_at: UtcMicros, dice: &mut Dice) -> HistoryWrite 
         queue: None,
         source: Source::Snapshot,
         transition: None,
+        by_person: false,
     })
 }
 

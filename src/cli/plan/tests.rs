@@ -45,6 +45,7 @@ fn entered(agent: &str, time: &str, state: AgentState) -> HistoryWrite {
         queue: None,
         source: Source::Snapshot,
         transition: None,
+        by_person: false,
     })
 }
 
@@ -93,7 +94,7 @@ async fn an_intent_is_one_line_with_its_reasons() {
     let plan = plan_with(&[]).await;
     insta::assert_snapshot!(plan.text(), @r"
     acme at 2026-10-26T10:05:00Z: 2 agents, 1 intent
-    u_1: back will set Ready (WORKING): planned work since 09:00, state Paused for 5m (at least 2m)
+    u_1: back will set Ready (WORKING): planned work since 09:00 UTC, state Paused for 5m (at least 2m)
     ");
     assert_eq!(
         plan.caution().as_deref(),

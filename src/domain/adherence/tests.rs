@@ -10,7 +10,17 @@ fn at(minute: i64) -> UtcMicros {
 
 fn seen(state: AgentState, entered_at: UtcMicros) -> Observed {
     let (platform_at, row_at, source) = (None, entered_at, Source::Snapshot);
-    Observed { state, reason: None, queue: None, entered_at, platform_at, row_at, source, transition: None }
+    Observed {
+        state,
+        reason: None,
+        queue: None,
+        entered_at,
+        platform_at,
+        row_at,
+        source,
+        transition: None,
+        by_person: false,
+    }
 }
 
 /// The verdict on an agent for whom `activity` is planned since minute 60, just seen.

@@ -32,6 +32,7 @@ fn seen(state: &AgentState) -> Observed {
         row_at: at("11:00"),
         source: Source::Snapshot,
         transition: None,
+        by_person: false,
     }
 }
 

@@ -533,7 +533,7 @@ impl Details for ApprovalWaiting {
             rule_id: "back-from-break".into(),
             target_state: AgentState::Ready,
             reason_code: "WORKING".into(),
-            because: "planned work since 13:15, state Paused for 12m (at least 10m)".to_owned(),
+            because: "planned work since 13:15 UTC+1, state Paused for 12m (at least 10m)".to_owned(),
             expires_at: EXAMPLE_AT.offset(30 * MINUTE_US),
             sequence: 44,
         }

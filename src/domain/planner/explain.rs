@@ -155,6 +155,10 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
             let open = slot.busy().map_or("open", |open| open.priority.name());
             format!("a transition of priority {open} is open")
         }
+        Guard::SetByPerson => {
+            "a person set this state: it stands until the agent leaves it or the next planned activity begins"
+                .to_owned()
+        }
         Guard::LeftAlone => match slot.memory().and_then(AutomationMemory::left_alone_until) {
             Some(until) => format!("the agent reversed a change and is left alone until {until}"),
             None => "the agent is left alone".to_owned(),

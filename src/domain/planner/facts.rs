@@ -72,16 +72,27 @@ impl Facts {
         self.conditions.iter().find(|finding| finding.condition == condition).map(|finding| finding.wanted.as_str())
     }
 
-    /// Local time of day, or UTC with a `Z` where the zone is not known.
+    /// The agent's local time of day, or UTC where the zone is not known; it says which, since it is read far from the agent.
     fn clock(&self, instant: UtcMicros) -> String {
-        let seconds = instant.as_micros().div_euclid(1_000_000) + i64::from(self.utc_offset_s.unwrap_or(0));
+        let offset = self.utc_offset_s.unwrap_or(0);
+        let seconds = instant.as_micros().div_euclid(1_000_000) + i64::from(offset);
         let minute = seconds.div_euclid(60).rem_euclid(24 * 60);
-        let zone = if self.utc_offset_s.is_some() { "" } else { "Z" };
-        format!("{:02}:{:02}{zone}", minute / 60, minute % 60)
+        format!("{:02}:{:02} {}", minute / 60, minute % 60, zone(offset))
     }
 }
 
-/// `planned work since 13:15, state Paused for 4m (at least 2m), came after break`; times are the agent's local ones.
+/// `UTC`, `UTC+1`, `UTC-3:30`
+fn zone(offset_s: i32) -> String {
+    let sign = if offset_s < 0 { '-' } else { '+' };
+    let minutes = offset_s.unsigned_abs() / 60;
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => "UTC".to_owned(),
+        (hours, 0) => format!("UTC{sign}{hours}"),
+        (hours, minutes) => format!("UTC{sign}{hours}:{minutes:02}"),
+    }
+}
+
+/// `planned work since 13:15 UTC+1, state Paused for 4m (at least 2m), came after break`; times are the agent's local ones.
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "planned {}", self.planned)?;
@@ -139,4 +150,33 @@ pub(super) fn fact_key(view: &View<'_>, rule: (&RuleId, &str), guard: &str) -> u
         }
     }
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_day_says_in_which_zone_it_is() {
+        for (offset_s, said) in [
+            (Some(3600), "planned work since 14:15 UTC+1, never seen"),
+            (Some(-12_600), "planned work since 09:45 UTC-3:30, never seen"),
+            (Some(0), "planned work since 13:15 UTC, never seen"),
+            (None, "planned work since 13:15 UTC, never seen"),
+        ] {
+            let facts = Facts {
+                at: UtcMicros::from_micros(0),
+                planned: "work".to_owned(),
+                planned_since: Some("2026-10-26T13:15:00Z".parse().expect("an instant")),
+                planned_until: None,
+                mandatory: false,
+                state: None,
+                state_since: None,
+                seen_at: None,
+                utc_offset_s: offset_s,
+                conditions: Vec::new(),
+            };
+            assert_eq!(facts.to_string(), said);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 
 use crate::domain::ids::{AgentId, RuleId};
 use crate::domain::policy::{PolicyFacts, Ruling, Violation, rule_on};
+use crate::domain::priority::Priority;
 use crate::domain::roster::{AgentIndex, AgentSlot, Roster, TeamIndex};
 use crate::domain::rule::Mode;
 use crate::domain::rule::compile::{CompiledRule, RuleSet};
@@ -306,11 +307,22 @@ fn change_guard(rule: &CompiledRule, state: &AgentState, view: &View<'_>) -> Opt
         Ruling::Refuse(violation) => return Some(Guard::Policy(violation)),
         Ruling::SkipOnContact => return Some(Guard::OnContact),
     }
+    if rule.class.priority() < Priority::Urgent && is_set_by_person(view) {
+        return Some(Guard::SetByPerson);
+    }
     let memory = slot.memory()?;
     if memory.left_alone_until().is_some_and(|until| now < until) {
         return Some(Guard::LeftAlone);
     }
     (memory.changes_within(HOUR, now) >= settings.changes_per_hour).then_some(Guard::Flapping)
+}
+
+/// What a person set stands until the agent leaves it or the next planned activity begins.
+fn is_set_by_person(view: &View<'_>) -> bool {
+    let planned_since = view.standing.since();
+    view.slot
+        .observed()
+        .is_some_and(|observed| observed.by_person && planned_since.is_none_or(|since| since <= observed.known_from()))
 }
 
 fn quota(rule: &CompiledRule, roster: &Roster, now: UtcMicros) -> Quota {

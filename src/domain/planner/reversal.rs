@@ -52,6 +52,7 @@ mod tests {
             row_at: at(minute),
             source: Source::Snapshot,
             transition,
+            by_person: false,
         }
     }
 

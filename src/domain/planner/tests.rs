@@ -38,7 +38,7 @@ fn seen(state: &AgentState, since: &str) -> Observed {
     let (state, entered_at) = (state.clone(), at(since));
     let queue = Some("Support".into());
     let (platform_at, row_at, source) = (None, entered_at, Source::Snapshot);
-    Observed { state, reason: None, queue, entered_at, platform_at, row_at, source, transition: None }
+    Observed { state, reason: None, queue, entered_at, platform_at, row_at, source, transition: None, by_person: false }
 }
 
 fn add(roster: &mut Roster, id: &str, team: &str) -> AgentIndex {

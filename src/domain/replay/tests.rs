@@ -54,6 +54,7 @@ fn observed(state: AgentState, entered_at: UtcMicros) -> Observed {
         row_at: entered_at,
         source: Source::Snapshot,
         transition: None,
+        by_person: false,
     }
 }
 

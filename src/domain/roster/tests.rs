@@ -24,7 +24,17 @@ fn plan() -> Arc<AgentPlan> {
 fn seen(state: AgentState, minute: i64) -> Observed {
     let (entered_at, source) = (at(minute), Source::Snapshot);
     let (platform_at, row_at) = (None, entered_at);
-    Observed { state, reason: None, queue: None, entered_at, platform_at, row_at, source, transition: None }
+    Observed {
+        state,
+        reason: None,
+        queue: None,
+        entered_at,
+        platform_at,
+        row_at,
+        source,
+        transition: None,
+        by_person: false,
+    }
 }
 
 fn roster() -> Roster {

@@ -126,6 +126,7 @@ impl Keeper {
             row_at: at,
             source: Source::Post,
             transition: Some(id),
+            by_person: transition.actor.is_person(),
         };
         let now = now.following(known.as_ref());
         let file = &mut self.files[index.position()];
@@ -152,6 +153,7 @@ impl Keeper {
             row_at: at.max(known.row_at.offset(1)),
             source: Source::Post,
             transition: Some(transition.id),
+            by_person: transition.actor.is_person(),
             ..known.clone()
         };
         self.files[index.position()].before_estimate = Some(known.clone());
@@ -173,7 +175,8 @@ impl Keeper {
             return;
         }
         let (reason, seen_at) = (Some(transition.reason.clone()), self.roster.get(index).and_then(AgentSlot::seen_at));
-        let now = Observed { reason, transition: Some(transition.id), ..known.clone() };
+        let by_person = transition.actor.is_person();
+        let now = Observed { reason, transition: Some(transition.id), by_person, ..known.clone() };
         pass.commit.history.push(HistoryWrite::Enter(self.history_row(&transition.agent, &now)));
         self.roster.observe(index, now, seen_at.unwrap_or(UtcMicros::EPOCH));
         self.set_shown(transition.id);

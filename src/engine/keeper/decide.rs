@@ -130,7 +130,7 @@ impl Keeper {
     /// What policy or a flapping guard holds back is recorded once per change of its facts.
     fn note_held(&mut self, pass: &mut Pass, held: &Held) {
         let told = match held.guard {
-            Guard::Policy(_) | Guard::LeftAlone | Guard::Flapping => true,
+            Guard::Policy(_) | Guard::SetByPerson | Guard::LeftAlone | Guard::Flapping => true,
             Guard::Unless
             | Guard::Excused
             | Guard::NeverSeen

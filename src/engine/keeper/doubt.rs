@@ -75,6 +75,7 @@ mod tests {
             row_at: at(10),
             source: Source::Snapshot,
             transition: None,
+            by_person: false,
         });
         let (changed_at, generated_at) = (changed_at.map(at), at(generated));
         let row = Sighted { state: state.clone(), queue: None, changed_at, platform_at: changed_at, generated_at };

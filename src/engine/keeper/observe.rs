@@ -271,6 +271,7 @@ impl Keeper {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         if let Some(transition) = self.brought_about(&agent, &now) {
             (now.transition, now.reason) = (Some(transition.id), Some(transition.reason.clone()));
+            now.by_person = transition.actor.is_person();
             self.set_shown(transition.id);
         }
         if let Some(known) = known

@@ -294,6 +294,7 @@ impl Keeper {
             row_at: since,
             source: Source::Snapshot,
             transition: None,
+            by_person: false,
         }
         .following(before.as_ref());
         pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
@@ -328,6 +329,7 @@ impl Keeper {
             queue: observed.queue.clone(),
             source: observed.source,
             transition: observed.transition,
+            by_person: observed.by_person,
         }
     }
 

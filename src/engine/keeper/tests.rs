@@ -82,6 +82,29 @@ async fn a_disproved_estimate_is_taken_back_after_a_crash_as_without_one() {
 }
 
 #[tokio::test]
+async fn what_a_person_set_is_known_as_such_until_the_agent_leaves_it_also_after_a_crash() {
+    for crashes in [false, true] {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(99, &[("u_1", Ready, 98)]).await;
+        desk.go_to(100);
+        desk.ask_and_accept("u_1", NotReady).await;
+        if crashes {
+            desk.crash().await;
+        }
+        assert!(desk.is_by_person("u_1"), "by the answer, crashes: {crashes}");
+        desk.see(110, &[("u_1", NotReady, 101)]).await;
+        if crashes {
+            desk.crash().await;
+        }
+        assert!(desk.is_by_person("u_1"), "by the snapshot that settles it, crashes: {crashes}");
+        desk.see(120, &[("u_1", Ready, 115)]).await;
+        assert!(!desk.is_by_person("u_1"), "the agent went on");
+        let by_person: Vec<_> = desk.history("u_1").await.into_iter().map(|row| row.by_person).collect();
+        assert_eq!(by_person, [false, true, false]);
+    }
+}
+
+#[tokio::test]
 async fn a_doubt_after_a_crash_is_judged_by_what_the_agent_was_in_before_the_send() {
     let mut desk = Desk::of(&["u_1"]).await;
     desk.see(50, &[("u_1", NotReady, 0)]).await;

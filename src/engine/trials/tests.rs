@@ -84,6 +84,7 @@ impl Place {
             queue: None,
             source: Source::Snapshot,
             transition: None,
+            by_person: false,
         };
         let history = vec![HistoryWrite::Enter(row)];
         self.store.writer().commit(Commit { history, ..Commit::default() }).await.expect("commits");

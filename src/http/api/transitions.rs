@@ -229,6 +229,10 @@ pub(in crate::http) struct ListQuery {
     status: Option<String>,
     /// Wanted by this rule.
     rule: Option<crate::domain::ids::RuleId>,
+    /// Requested at or after.
+    from: Option<UtcMicros>,
+    /// Requested before.
+    to: Option<UtcMicros>,
     /// The `next` of the page before.
     cursor: Option<String>,
     /// How many; 100 without it, at most 500.
@@ -270,8 +274,9 @@ pub(in crate::http) async fn list(
         agent: query.agent,
         status: query.status,
         rule: query.rule,
+        from: query.from,
+        to: query.to,
         before,
-        ..TransitionFilter::default()
     };
     let mut rows = state.reader.transitions(&query.tenant, &filter, limit).await?;
     let full = rows.len() == limit as usize;

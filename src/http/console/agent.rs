@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::approvals::{self, Approval};
 use super::ask::Ask;
+use super::done::{Change, Changes};
 use super::failure::Failure;
 use super::picture::Picture;
 use super::read::{Want, read};
@@ -21,17 +22,13 @@ use super::words;
 use crate::domain::ids::AgentId;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Transition;
 use crate::http::ApiState;
-use crate::http::api::{course, transitions};
+use crate::http::api::course;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 
 /// Days of the week's drawing.
 const WEEK: i64 = 7;
-
-/// Changes of one page.
-const CHANGES: &str = "50";
 
 #[derive(Deserialize)]
 struct Planned {
@@ -90,41 +87,6 @@ struct Excused {
     to: UtcMicros,
     reason: String,
     made_by: String,
-}
-
-/// A change of the agent's state, with who or what and why.
-#[derive(Deserialize)]
-struct Change(Transition);
-
-#[derive(Deserialize)]
-struct Changes {
-    transitions: Vec<Change>,
-    next: Option<String>,
-}
-
-impl Change {
-    fn to(&self) -> String {
-        words::state_label(&self.0.target)
-    }
-
-    fn actor(&self) -> String {
-        self.0.actor.label()
-    }
-
-    /// The facts that led to it, or the person's own words.
-    fn because(&self) -> &str {
-        let facts = self.0.explanation.get("because").and_then(serde_json::Value::as_str);
-        self.0.note.as_deref().or(facts).unwrap_or_default()
-    }
-
-    /// Where it stands, and who or what decided that.
-    fn standing(&self) -> String {
-        let approved = self.0.explanation.get("approved_by").and_then(|approved| approved.get("by"));
-        let approved = approved.and_then(serde_json::Value::as_str).map(|by| format!("approved by {by}"));
-        let more: Vec<String> = self.0.outcome().into_iter().chain(approved).collect();
-        let name = self.0.status.name();
-        if more.is_empty() { name.to_owned() } else { format!("{name}: {}", more.join("; ")) }
-    }
 }
 
 #[derive(Template)]
@@ -228,9 +190,8 @@ pub(in crate::http) async fn show(
         let course = course_of(&state, &ask, &id, earlier, &zone).await?;
         week.push(drawn(format!("{}", earlier.strftime("%A, %-d %B")), &course));
     }
-    let query = [("agent", id.as_str()), ("limit", CHANGES), ("cursor", ask.value("cursor").unwrap_or_default())];
-    let want = Want { route: "/api/v1/transitions", id: None, query: &query };
-    let Changes { transitions: changes, next } = read(&state, &ask, want, transitions::list).await?;
+    let query = [("agent", id.as_str()), ("cursor", ask.value("cursor").unwrap_or_default())];
+    let Changes { changes, next } = Changes::read(&state, &ask, &query).await?;
     let at = picture.as_ref().map_or(ask.now, Picture::at);
     let row = seen
         .map_or_else(|| Row { id: id.clone(), name: id.clone(), ..Row::blank() }, |seen| Row::of(seen, &ask.times, at));

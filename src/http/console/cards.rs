@@ -49,6 +49,14 @@ pub(super) fn cards(picture: &Picture, times: &Times) -> Vec<Card> {
     skills.chain(queues).collect()
 }
 
+/// How many cards stand how, in words: what is to be done something about comes first.
+pub(super) fn standings(cards: &[Card]) -> String {
+    let words = [("poor", "act"), ("warning", "watch"), ("good", "good"), ("none", "without a figure")];
+    let count = |standing| cards.iter().filter(|card| card.standing == standing).count();
+    let parts = words.map(|(standing, word)| (count(standing), word)).into_iter().filter(|(count, _)| *count > 0);
+    parts.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+}
+
 impl Maker<'_> {
     fn skill(&self, taken: &Taken<SkillFigures>) -> Card {
         let Taken { at, figures } = taken;
@@ -62,7 +70,8 @@ impl Maker<'_> {
             variant: variant(self.thresholds.skills_answered_within),
             ..self.blank("skill", *at)
         };
-        self.named(card, (figures.id.as_str(), figures.name.as_deref()), figures.service_level_ppm)
+        let level = Level { ppm: figures.service_level_ppm, idle: figures.is_idle() };
+        self.named(card, (figures.id.as_str(), figures.name.as_deref()), level)
     }
 
     fn queue(&self, taken: &Taken<QueueFigures>) -> Card {
@@ -77,10 +86,11 @@ impl Maker<'_> {
             variant: variant(self.thresholds.queues_answered_within),
             ..self.blank("queue", *at)
         };
-        self.named(card, (figures.id.as_str(), figures.name.as_deref()), figures.service_level_ppm)
+        let level = Level { ppm: figures.service_level_ppm, idle: figures.is_idle() };
+        self.named(card, (figures.id.as_str(), figures.name.as_deref()), level)
     }
 
-    fn named(&self, card: Card, (id, name): (&str, Option<&str>), level: Option<u64>) -> Card {
+    fn named(&self, card: Card, (id, name): (&str, Option<&str>), level: Level) -> Card {
         let (service_level, standing, word) = share(level, self.thresholds);
         Card { id: id.to_owned(), name: name.unwrap_or(id).to_owned(), service_level, standing, word, ..card }
     }
@@ -121,8 +131,18 @@ fn variant(within: Option<Duration>) -> String {
     }
 }
 
-fn share(level_ppm: Option<u64>, thresholds: &Thresholds) -> (String, &'static str, &'static str) {
-    let Some(level) = level_ppm else { return ("–".to_owned(), "none", "no figure") };
+/// A service level as it is known.
+#[derive(Clone, Copy)]
+struct Level {
+    ppm: Option<u64>,
+    /// Nothing goes on: there are no contacts to be a share of.
+    idle: bool,
+}
+
+fn share(level: Level, thresholds: &Thresholds) -> (String, &'static str, &'static str) {
+    let Some(level) = level.ppm else {
+        return ("–".to_owned(), "none", if level.idle { "no contacts offered" } else { "no figure" });
+    };
     let standing = thresholds.standing(level);
     let word = match standing {
         Standing::Good => "good",
@@ -146,9 +166,11 @@ mod tests {
             (Some(290_000), "29 %", "poor"),
             (None, "–", "none"),
         ] {
-            let (shown, class, _) = share(level, &thresholds);
+            let (shown, class, _) = share(Level { ppm: level, idle: false }, &thresholds);
             assert_eq!((shown.as_str(), class), (text, standing));
         }
+        let why = |idle| share(Level { ppm: None, idle }, &thresholds).2;
+        assert_eq!((why(true), why(false)), ("no contacts offered", "no figure"));
         assert_eq!(variant(Some(Duration::from_secs(20))), "Service level: answered within 20 s");
         assert!(variant(None).ends_with("as the platform counts"));
     }

@@ -3,6 +3,9 @@
 use url::form_urlencoded::Serializer;
 
 use super::rows::{Row, Sort};
+use super::words;
+use crate::domain::adherence::Verdict;
+use crate::domain::state::AgentState;
 
 /// Values of one key that are looked at; what is beyond narrows nothing.
 const MOST_VALUES: usize = 50;
@@ -17,13 +20,17 @@ pub(super) struct Filter {
     pub(super) queues: Vec<String>,
     pub(super) sort: Sort,
     pub(super) reversed: bool,
+    /// What lies open of what is folded on a narrow screen.
+    pub(super) open: Vec<String>,
 }
 
 impl Filter {
     /// Out of the pairs of a query.
     pub(super) fn of(query: &[(String, String)]) -> Self {
         let all = |wanted: &str| -> Vec<String> {
-            let values = query.iter().filter(|(key, value)| key == wanted && !value.is_empty());
+            // No name is a state too: of whom the platform has not shown yet.
+            let has_name = |value: &String| !value.is_empty() || wanted == "state";
+            let values = query.iter().filter(|(key, value)| key == wanted && has_name(value));
             values.map(|(_, value)| value.clone()).take(MOST_VALUES).collect()
         };
         let one = |wanted: &str| query.iter().find(|(key, _)| key == wanted).map_or("", |(_, value)| value.as_str());
@@ -36,6 +43,7 @@ impl Filter {
             queues: all("queue"),
             sort: Sort::of(sort.trim_start_matches('-')),
             reversed: sort.starts_with('-'),
+            open: all("open"),
         }
     }
 
@@ -49,6 +57,41 @@ impl Filter {
             && any(&self.teams, &row.team)
             && any(&self.queues, &row.queue)
             && (search.is_empty() || found())
+    }
+
+    /// The same without its verdicts: of those whom it leaves, the verdicts are counted.
+    pub(super) fn of_any_verdict(&self) -> Self {
+        Self { verdicts: Vec::new(), ..self.clone() }
+    }
+
+    /// The same without its states: of those whom it leaves, the states are counted.
+    pub(super) fn of_any_state(&self) -> Self {
+        Self { states: Vec::new(), ..self.clone() }
+    }
+
+    /// What it narrows to, as the page's heading and title say it; empty where it narrows nothing. The module `live.js` says
+    /// the same.
+    pub(super) fn in_words(&self) -> String {
+        let verdict = |name: &String| {
+            Verdict::from_name(name).map_or_else(|| name.clone(), |verdict| words::verdict(verdict).label)
+        };
+        let state = |name: &String| {
+            let known = AgentState::KNOWN.into_iter().find(|state| state.name() == name);
+            if name.is_empty() {
+                words::no_state().label
+            } else {
+                words::state_label(&known.unwrap_or_else(|| AgentState::Unknown(name.as_str().into())))
+            }
+        };
+        let search = (!self.search.is_empty()).then(|| format!("“{}”", self.search));
+        let teams = self.teams.iter().chain(&self.queues).cloned();
+        let parts = teams.chain(self.verdicts.iter().map(verdict)).chain(self.states.iter().map(state)).chain(search);
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether a fold lies open.
+    pub(super) fn shows(&self, fold: &str) -> bool {
+        self.open.iter().any(|open| open == fold)
     }
 
     /// Whether anything is narrowed at all.
@@ -77,6 +120,9 @@ impl Filter {
         if self.sort != Sort::Worst || self.reversed {
             let minus = if self.reversed { "-" } else { "" };
             query.append_pair("sort", &format!("{minus}{}", self.sort.name()));
+        }
+        for fold in &self.open {
+            query.append_pair("open", fold);
         }
         format!("/?{}", query.finish())
     }
@@ -120,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_filter_stays_in_the_address() {
-        let query = "tenant=acme&q=ann+%26&state=Ready&state=Paused&verdict=out&team=A%2FB&queue=Voice&sort=-time";
+        let query =
+            "tenant=acme&q=ann+%26&state=Ready&state=Paused&verdict=out&team=A%2FB&queue=Voice&sort=-time&open=filter";
         let read = filter(query);
         assert_eq!(read.address("acme"), format!("/?{query}"));
         assert_eq!(filter(&read.address("acme")[2..]), read);
@@ -137,6 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_says_what_it_narrows_to() {
+        for (query, said) in [
+            ("sort=name", ""),
+            ("team=Billing&state=LoggedOut", "Billing, Logged out"),
+            ("state=&team=&queue=", "Not seen yet"),
+            ("q=ann&verdict=out&verdict=odd&queue=Voice&state=Coffee", "Voice, Out of plan, odd, Coffee, “ann”"),
+        ] {
+            assert_eq!(filter(query).in_words(), said, "{query}");
+        }
+    }
+
+    #[test]
     fn a_row_passes_where_each_key_has_a_word_for_it() {
         let row = Row { name: "Ann Smith".into(), id: "u_1".into(), team: "Billing".into(), ..Row::blank() };
         for (query, passes) in [
@@ -148,6 +207,7 @@ mod tests {
             ("team=Billing&team=Care", true),
             ("team=Care", false),
             ("state=Ready", false),
+            ("state=", true),
             ("verdict=unknown", true),
             ("queue=Voice", false),
         ] {

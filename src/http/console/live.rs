@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::ask::Ask;
-use super::cards::{Card, cards};
+use super::cards::{Card, cards, standings};
 use super::failure::Failure;
 use super::filter::Filter;
 use super::picture::Picture;
@@ -51,6 +51,8 @@ struct Column {
 struct LivePage {
     shell: Shell,
     filter: Filter,
+    /// What the filter narrows to; empty where it narrows nothing.
+    narrowed: String,
     here: bool,
     seen: Option<Stamp>,
     age: String,
@@ -67,6 +69,7 @@ struct LivePage {
     teams: Vec<String>,
     queues: Vec<String>,
     cards: Vec<Card>,
+    standings: String,
     columns: Vec<Column>,
     clear: String,
     marks: Marks,
@@ -81,16 +84,21 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
     let agents = picture.iter().flat_map(Picture::agents);
     let all: Vec<Row> = agents.map(|agent| Row::of(agent, &ask.times, at)).collect();
     let tenant = ask.tenant.as_str();
-    let mut worst: Vec<Row> = all.iter().filter(|row| row.verdict.class == "out").cloned().collect();
+    let of_any_verdict = filter.of_any_verdict();
+    let is_out = |row: &&Row| row.verdict.class == "out" && of_any_verdict.passes(row);
+    let mut worst: Vec<Row> = all.iter().filter(is_out).cloned().collect();
     let out = worst.len();
     Sort::Worst.sort(&mut worst, false);
     worst.truncate(MOST_WORST);
+    let narrowed = filter.in_words();
+    let title = if narrowed.is_empty() { "Live".to_owned() } else { format!("Live: {narrowed}") };
     let mut rows: Vec<Row> = all.iter().filter(|row| filter.passes(row)).cloned().collect();
     let matching = rows.len();
     filter.sort.sort(&mut rows, filter.reversed);
     rows.truncate(MOST_ROWS);
     let seen = picture.as_ref().and_then(Picture::seen_at);
-    let nothing = Filter::of(&[]);
+    let nothing = Filter { open: filter.open.clone(), ..Filter::of(&[]) };
+    let cards = picture.as_ref().map(|picture| cards(picture, &ask.times)).unwrap_or_default();
     Ok(page(&LivePage {
         here: picture.is_some(),
         seen: seen.map(|seen| ask.times.second(seen)),
@@ -100,19 +108,21 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, ask: Ask) -> Re
         most: MOST_ROWS,
         worst,
         out,
-        out_address: Filter { verdicts: vec!["out".to_owned()], ..nothing.clone() }.address(tenant),
+        out_address: Filter { verdicts: vec!["out".to_owned()], ..filter.clone() }.address(tenant),
         states: states(&all, &filter, tenant),
         verdicts: verdicts(&all, &filter, tenant),
         teams: distinct(&all, |row| &row.team),
         queues: distinct(&all, |row| &row.queue),
-        cards: picture.as_ref().map(|picture| cards(picture, &ask.times)).unwrap_or_default(),
+        standings: standings(&cards),
+        cards,
         columns: columns(&filter, tenant),
         clear: Filter { sort: filter.sort, reversed: filter.reversed, ..nothing }.address(tenant),
         marks: Marks::of(picture.as_ref()),
         blank: Row::blank(),
         rows,
         filter,
-        shell: ask.shell(Place::Live, "Live"),
+        narrowed,
+        shell: ask.shell(Place::Live, title),
     }))
 }
 
@@ -121,11 +131,13 @@ fn distinct(rows: &[Row], of: impl Fn(&Row) -> &String) -> Vec<String> {
     values.into_iter().cloned().collect()
 }
 
-/// The states: those with a name of their own always, so that a chip stays in its place, and what else is there.
+/// The states: those with a name of their own always, so that a chip stays in its place, and what else is there. A chip counts
+/// whom one gets by it beside what else narrows; the module `floor.js` counts the same.
 fn states(rows: &[Row], filter: &Filter, tenant: &str) -> Vec<CountChip> {
+    let left = filter.of_any_state();
     let mut counts: BTreeMap<&str, (&Chip, usize)> = BTreeMap::new();
     for row in rows {
-        counts.entry(&row.state.key).or_insert((&row.state, 0)).1 += 1;
+        counts.entry(&row.state.key).or_insert((&row.state, 0)).1 += usize::from(left.passes(row));
     }
     let count = |key: &str| counts.get(key).map_or(0, |(_, count)| *count);
     let chip = |chip: Chip, count| CountChip {
@@ -142,10 +154,11 @@ fn states(rows: &[Row], filter: &Filter, tenant: &str) -> Vec<CountChip> {
 }
 
 fn verdicts(rows: &[Row], filter: &Filter, tenant: &str) -> Vec<CountChip> {
+    let left = filter.of_any_verdict();
     let chip = |verdict: Verdict| {
         let chip = words::verdict(verdict);
         CountChip {
-            count: rows.iter().filter(|row| row.verdict == chip).count(),
+            count: rows.iter().filter(|row| row.verdict == chip && left.passes(row)).count(),
             on: filter.verdicts.contains(&chip.key),
             address: filter.with_verdict(&chip.key, tenant),
             chip,

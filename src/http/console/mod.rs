@@ -19,6 +19,7 @@ mod assets;
 mod audit;
 mod cards;
 mod changes;
+mod done;
 mod drawing;
 mod exceptions;
 mod facts;

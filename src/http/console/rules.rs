@@ -1,12 +1,17 @@
 //! Rules: what each did and would have done, its text with a check and trials on history.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::ask::Ask;
+use super::done::{Change, Changes};
 use super::failure::Failure;
+use super::picture::Picture;
 use super::read::{Want, read};
 use super::shell::{Place, Shell, page};
 use super::times::{Stamp, Times};
@@ -15,6 +20,9 @@ use crate::http::ApiState;
 use crate::http::api::{rule_findings, rules};
 use crate::http::auth::Right;
 use crate::http::extract::Path;
+
+/// What a rule did is counted and listed so far back.
+const COUNTED: Duration = Duration::from_hours(24);
 
 /// A rule as the API shows it.
 #[derive(Deserialize)]
@@ -83,6 +91,16 @@ fn mode(name: &str) -> (&'static str, &str) {
         "approve" => ("outcome-wait", "asks a person"),
         "watch" => ("outcome-no", "watches only"),
         other => ("outcome-no", other),
+    }
+}
+
+/// What a class is, in words.
+fn class(name: &str) -> &str {
+    match name {
+        "mandatory_break" => "mandatory breaks: tried before all other rules, and ahead of people's changes",
+        "schedule" => "schedule: tried after mandatory breaks, and behind people's changes",
+        "housekeeping" => "housekeeping: tried after all other rules, and behind their changes",
+        other => other,
     }
 }
 
@@ -180,8 +198,38 @@ struct RulePage {
     rule: Rule,
     versions: Vec<Version>,
     findings: Vec<Finding>,
+    did: Did,
     may: bool,
     new: bool,
+}
+
+/// What a rule did in the time that is counted: a page of it.
+#[derive(Default)]
+struct Did {
+    changes: Vec<Change>,
+    /// The cursor of the next page.
+    older: Option<String>,
+    /// It is not the first page.
+    later: bool,
+    /// Names of agents, where they are known.
+    names: HashMap<String, String>,
+}
+
+impl Did {
+    async fn read(state: &ApiState, ask: &Ask, id: &str, (from, to): (&str, &str)) -> Result<Self, Failure> {
+        let cursor = ask.value("did").unwrap_or_default();
+        let query = [("rule", id), ("from", from), ("to", to), ("cursor", cursor)];
+        let Changes { changes, next: older } = Changes::read(state, ask, &query).await?;
+        let picture = ask.picture(state).await;
+        let named = picture.iter().flat_map(Picture::agents);
+        let names = named.filter_map(|agent| Some((agent.id.to_string(), agent.name.as_deref()?.to_owned()))).collect();
+        Ok(Self { changes, older, later: !cursor.is_empty(), names })
+    }
+
+    fn name<'a>(&'a self, change: &'a Change) -> &'a str {
+        let id = change.0.agent.as_str();
+        self.names.get(id).map_or(id, String::as_str)
+    }
 }
 
 impl RulePage {
@@ -225,8 +273,8 @@ fn blank() -> Rule {
 pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
     ask.check(&state, Right::EditRules)?;
     let shell = ask.shell(Place::Rules, "New rule");
-    let (rule, versions, findings) = (blank(), Vec::new(), Vec::new());
-    Ok(page(&RulePage { shell, times: ask.times, rule, versions, findings, may: true, new: true }))
+    let (rule, versions, findings, did) = (blank(), Vec::new(), Vec::new(), Did::default());
+    Ok(page(&RulePage { shell, times: ask.times, rule, versions, findings, did, may: true, new: true }))
 }
 
 /// `GET /rules/{id}`.
@@ -236,13 +284,16 @@ pub(in crate::http) async fn show(
     ask: Ask,
 ) -> Result<Response, Failure> {
     ask.check(&state, Right::Read)?;
-    let want = Want { route: "/api/v1/rules/{id}", id: Some(&id), query: &[] };
+    // Counted and listed over the same time.
+    let (from, to) = ((ask.now - COUNTED).to_string(), ask.now.to_string());
+    let want = Want { route: "/api/v1/rules/{id}", id: Some(&id), query: &[("from", &from), ("to", &to)] };
     let rule: Rule = read(&state, &ask, want, rules::show).await?;
     let want = Want { route: "/api/v1/rules/{id}/versions", id: Some(&id), query: &[] };
     let Versions { versions } = read(&state, &ask, want, rules::versions).await?;
     let query = [("rule", id.as_str()), ("limit", "50")];
     let want = Want { route: "/api/v1/rule-findings", id: None, query: &query };
     let Findings { findings } = read(&state, &ask, want, rule_findings::list).await?;
+    let did = Did::read(&state, &ask, &id, (&from, &to)).await?;
     let (shell, may) = (ask.shell(Place::Rules, format!("Rule {id}")), ask.has(Right::EditRules));
-    Ok(page(&RulePage { shell, times: ask.times, rule, versions, findings, may, new: false }))
+    Ok(page(&RulePage { shell, times: ask.times, rule, versions, findings, did, may, new: false }))
 }

@@ -62,6 +62,8 @@ pub(super) struct Timeline {
     pub(super) lanes: Vec<Lane>,
     pub(super) ticks: Vec<Tick>,
     pub(super) now: Option<String>,
+    /// Where the first that is planned begins: there the drawing is looked at first where it is wider than its place.
+    pub(super) begins: Option<String>,
     pub(super) height: u32,
     /// How long it is: not always 24 hours.
     pub(super) length: String,
@@ -157,6 +159,7 @@ pub(super) fn draw(
         bars: pieces.into_iter().filter(|piece| piece.to > piece.from).map(|piece| stretch.bar(piece)).collect(),
     };
     let second = TOP + LANE + 4;
+    let begins = planned.iter().map(|piece| piece.from).min().map(|first| percent(stretch.place(first)));
     let now = (stretch.from <= stretch.now && stretch.now < stretch.to).then(|| percent(stretch.place(stretch.now)));
     Timeline {
         title,
@@ -167,6 +170,7 @@ pub(super) fn draw(
         ],
         ticks: stretch.ticks(),
         now,
+        begins,
         height: second + LANE + AXIS,
         length: hours(stretch.to.since(stretch.from)),
     }
@@ -201,6 +205,7 @@ mod tests {
         assert_eq!((last[0].x.as_str(), last[0].width.as_str()), ("99.998%", "0.002%"));
         assert_eq!(drawn.now.as_deref(), Some("50.000%"));
         assert_eq!(drawn.ticks.len(), 12);
+        assert_eq!(drawn.begins.as_deref(), Some("0.000%"));
     }
 
     #[test]

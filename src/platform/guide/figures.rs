@@ -41,7 +41,7 @@ pub(super) fn skills(reply: &Reply, asked: &[SkillId], secrets: &[&str]) -> Resu
         .iter()
         .zip(found)
         .filter_map(|(id, found)| match found {
-            Some((name, values)) => Some(SkillFigures::of(id.clone(), name, values)),
+            Some((name, values)) => Some(SkillFigures::of(id.clone(), name, values).settled()),
             None => all_told.then(|| SkillFigures::idle(id.clone())),
         })
         .collect();
@@ -62,7 +62,7 @@ pub(super) fn queues(
     let measures = Measures { fields: &QUEUE_FIELDS, units: &QUEUE_MEASURES, share };
     let (found, _) = told(&mut read, rows, &ids, ("queueId", "name"), &measures);
     let shown = asked.iter().zip(found).filter_map(|(id, found)| Some((id, found?)));
-    read.figures = shown.map(|(id, (name, values))| QueueFigures::of(id.clone(), name, values)).collect();
+    read.figures = shown.map(|(id, (name, values))| QueueFigures::of(id.clone(), name, values).settled()).collect();
     Ok(read)
 }
 

@@ -146,6 +146,7 @@ pub(super) fn row(agent: &str, seconds: i64, state: AgentState) -> HistoryRow {
         queue: None,
         source: Source::Snapshot,
         transition: None,
+        by_person: seconds % 2 == 0,
     }
 }
 

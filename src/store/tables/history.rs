@@ -14,12 +14,12 @@ use crate::store::error::CommitError;
 use crate::store::tails::{Latest, LatestNews, Numbers};
 
 pub(in crate::store) const ENTER: ManyRows = ManyRows {
-    head: "INSERT INTO state_history (tenant, agent, entered_at, id, state, source, reason, queue, transition, platform_at) \
-           VALUES",
-    width: 10,
+    head: "INSERT INTO state_history (tenant, agent, entered_at, id, state, source, reason, queue, transition, platform_at, \
+           by_person) VALUES",
+    width: 11,
     tail: "ON CONFLICT (tenant, agent, entered_at) DO UPDATE SET id = excluded.id, state = excluded.state, \
            source = excluded.source, reason = excluded.reason, queue = excluded.queue, transition = excluded.transition, \
-           platform_at = excluded.platform_at",
+           platform_at = excluded.platform_at, by_person = excluded.by_person",
 };
 /// Rows: tenant, agent, from, to. Takes away what stands at `to`, but only for a row that is there to be moved.
 pub(in crate::store) const GIVE_WAY: ManyRows = ManyRows {
@@ -242,7 +242,8 @@ async fn flush(
             .text_or_null(row.reason.as_ref().map(ReasonCode::as_str))
             .text_or_null(row.queue.as_deref())
             .text_or_null(row.transition.map(|id| id.to_string()))
-            .int_or_null(row.platform_at.map(UtcMicros::as_micros));
+            .int_or_null(row.platform_at.map(UtcMicros::as_micros))
+            .int(i64::from(row.by_person));
     })
     .await?;
     retime(connection, script, &pending.retime, ids).await?;

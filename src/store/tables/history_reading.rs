@@ -29,7 +29,7 @@ pub(in crate::store) const AGENTS_BEFORE: &str = "WITH RECURSIVE a(agent) AS (SE
 pub(in crate::store) const LATEST: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
      FROM a WHERE a.agent IS NOT NULL) \
-     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at \
+     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at, h.by_person \
      FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at = \
      (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent) ORDER BY h.agent";
 /// The ended stays away from contacts that began since an instant and lasted long enough, an agent's strung together as
@@ -46,7 +46,7 @@ pub(in crate::store) const RESTS: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN
 pub(in crate::store) const JUST_BEFORE: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
      FROM a WHERE a.agent IS NOT NULL) \
-     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at \
+     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at, h.by_person \
      FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at = \
      (SELECT MAX(l.entered_at) FROM state_history l WHERE l.tenant = $1 AND l.agent = a.agent AND l.entered_at < $2) \
      ORDER BY h.agent";
@@ -54,16 +54,16 @@ pub(in crate::store) const JUST_BEFORE: &str = "WITH RECURSIVE a(agent) AS (SELE
 pub(in crate::store) const ENTERED_IN: &str = "WITH RECURSIVE a(agent) AS (SELECT MIN(agent) FROM state_history WHERE tenant = $1 \
      UNION ALL SELECT (SELECT MIN(h.agent) FROM state_history h WHERE h.tenant = $1 AND h.agent > a.agent) \
      FROM a WHERE a.agent IS NOT NULL) \
-     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at \
+     SELECT h.tenant, h.agent, h.entered_at, h.left_at, h.state, h.id, h.source, h.reason, h.queue, h.transition, h.platform_at, h.by_person \
      FROM a CROSS JOIN state_history h WHERE h.tenant = $1 AND h.agent = a.agent AND h.entered_at >= $2 AND h.entered_at < $3 \
      ORDER BY h.entered_at, h.agent";
-pub(in crate::store) const OF_AGENT: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at \
+pub(in crate::store) const OF_AGENT: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at, by_person \
      FROM state_history WHERE tenant = $1 AND agent = $2 AND entered_at > $3 AND entered_at < $5 \
      AND (left_at > $4 OR left_at IS NULL) ORDER BY entered_at LIMIT $6";
-pub(in crate::store) const SPAN: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at \
+pub(in crate::store) const SPAN: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at, by_person \
      FROM state_history WHERE tenant = $1 AND (agent, entered_at) > ($2, $3) AND entered_at < $5 \
      AND (left_at > $4 OR left_at IS NULL) ORDER BY agent, entered_at LIMIT $6";
-pub(in crate::store) const AFTER_ID: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at \
+pub(in crate::store) const AFTER_ID: &str = "SELECT tenant, agent, entered_at, left_at, state, id, source, reason, queue, transition, platform_at, by_person \
      FROM state_history WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3";
 
 /// A row of history as stored.
@@ -212,6 +212,7 @@ fn decode(row: &AnyRow) -> Result<StoredHistory, ReadError> {
             agent: AgentId::new(cells.text("agent")?),
             entered_at: cells.instant("entered_at")?,
             platform_at: cells.instant_or_null("platform_at")?,
+            by_person: cells.int("by_person")? != 0,
             state: AgentState::stored(cells.text("state")?),
             reason: cells.text_or_null("reason")?.map(ReasonCode::new),
             queue: cells.text_or_null("queue")?.map(Arc::from),

@@ -18,9 +18,10 @@ use crate::harness::{PATIENCE, until};
 /// The name of an element in the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// Flags of the browser: no window, no sandbox (tests may run as root), nothing of its own on the network.
-const FLAGS: [&str; 10] = [
+/// Flags of the browser: no window and yet a desk's size, no sandbox (tests may run as root), nothing of its own on the network.
+const FLAGS: [&str; 11] = [
     "--headless=new",
+    "--window-size=1280,900",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",

@@ -1,10 +1,12 @@
 //! What people do on the pages, from the first look to the last.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shiftkeeper::sim::SimState;
 
-use super::pages::PAGES;
+use super::browser::{Browser, axe};
+use super::pages::{PAGES, violations};
 use super::{floor, row, signed_in};
+use crate::harness::{PATIENCE, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_live_page_follows_the_floor_and_keeps_its_filter_in_the_address() {
@@ -24,6 +26,145 @@ async fn the_live_page_follows_the_floor_and_keeps_its_filter_in_the_address() {
     browser.until_text("#matching", |text| text == "40").await;
     browser.write("#q", "u_0012").await;
     browser.until_text("#matching", |text| text == "1").await;
+    browser.end().await;
+}
+
+/// Counts of chips that are not nought, what is out of plan, and whom the table has.
+async fn counted(browser: &Browser) -> Value {
+    let script = "const number = (css) => document.querySelector(css).textContent;
+        const chips = [...document.querySelectorAll('#chips .count-chip')];
+        const counts = chips.map((chip) => [chip.dataset.value, chip.querySelector('.count').textContent]);
+        return [number('h1'), document.title.split(' · ')[0], Object.fromEntries(counts.filter(([, count]) => count !== '0')),
+            number('#worst-count'), number('#matching')]";
+    browser.run(script, &[]).await
+}
+
+/// Waits until the page counts so; with what the server draws of the same address.
+async fn until_counted(browser: &Browser, wanted: &Value) {
+    let look = || async { Ok::<_, String>(counted(browser).await) };
+    let same = |found: Value| if found == *wanted { Ok(()) } else { Err(found.to_string()) };
+    until("the page counts whom the filter leaves", PATIENCE, || async { look().await.and_then(same) }).await;
+    browser.scripts(false).await;
+    browser.reload().await;
+    assert_eq!(counted(browser).await, *wanted, "the server counts otherwise");
+    browser.scripts(true).await;
+    browser.reload().await;
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    assert_eq!(counted(browser).await, *wanted, "the stream changes the counts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_count_is_of_whom_the_filter_leaves_and_the_heading_says_whom() {
+    let Some((scenario, browser)) = signed_in(floor(40), "supervisor").await else { return };
+    // Every fourth of them is in team 3.
+    for agent in ["u_0001", "u_0004", "u_0011"] {
+        scenario.put(agent, SimState::Available);
+        browser.until_text(&format!("{} [data-f=state]", row(agent)), |text| text == "Ready").await;
+    }
+    let all = json!({"NotReady": "37", "Ready": "3", "in": "3", "out": "37"});
+    until_counted(&browser, &json!(["Live", "Live", all, "37", "40"])).await;
+    browser.choose("#team", "Team 3").await;
+    let team = json!({"NotReady": "9", "Ready": "1", "in": "1", "out": "9"});
+    until_counted(&browser, &json!(["Live: Team 3", "Live: Team 3", team, "9", "10"])).await;
+    // A chip's number is what one gets by it.
+    browser.click("#chips a[data-value=Ready]").await;
+    let ready = json!({"NotReady": "9", "Ready": "1", "in": "1"});
+    let said = "Live: Team 3, Ready";
+    until_counted(&browser, &json!([said, said, ready, "0", "1"])).await;
+    browser.run("document.querySelector('#chips a[data-value=Ready]').click()", &[]).await;
+    browser.run("document.querySelector('#chips a[data-value=NotReady]').click()", &[]).await;
+    browser.until_text("#matching", |text| text == "9").await;
+    // And it is still while the floor changes.
+    scenario.put("u_0008", SimState::Available);
+    let said = "Live: Team 3, Not ready";
+    let fewer = json!({"NotReady": "8", "Ready": "2", "out": "8"});
+    until_counted(&browser, &json!([said, said, fewer, "8", "8"])).await;
+    browser.click("#clear").await;
+    browser.until_text("h1", |text| text == "Live").await;
+    browser.end().await;
+}
+
+/// What cannot be seen of the first agent on the first screen, in pixels.
+async fn below_the_screen(browser: &Browser) -> i64 {
+    let script = "return Math.round(document.querySelector('#rows tr').getBoundingClientRect().bottom - innerHeight)";
+    browser.run(script, &[]).await.as_i64().expect("pixels")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_phone_the_first_agent_is_in_sight_and_what_is_folded_stays_open_in_the_address() {
+    let Some((scenario, browser)) = signed_in(floor(40), "admin").await else { return };
+    browser.resize(390, 844).await;
+    for scripts in [true, false] {
+        browser.scripts(scripts).await;
+        browser.go(&scenario.page("/?team=Team+3")).await;
+        assert!(below_the_screen(&browser).await <= 0, "scripts: {scripts}");
+        assert!(browser.run("return document.querySelector('#q').checkVisibility()", &[]).await == json!(false));
+    }
+    // Without scripts a fold opens too; with them it is open in the address.
+    browser.click("details[data-fold=filter] summary").await;
+    assert!(browser.run("return document.querySelector('#q').checkVisibility()", &[]).await == json!(true));
+    browser.scripts(true).await;
+    browser.reload().await;
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.press("/").await;
+    browser.until_url(|url| url.contains("open=filter")).await;
+    assert_eq!(browser.run("return document.activeElement.id", &[]).await, json!("q"));
+    browser.reload().await;
+    assert!(browser.run("return document.querySelector('#q').checkVisibility()", &[]).await == json!(true));
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.click("#clear").await;
+    browser.until_text("#matching", |text| text == "40").await;
+    assert!(browser.url().await.ends_with("&open=filter"), "{}", browser.url().await);
+    // Where there is room, all lies open.
+    browser.resize(1280, 900).await;
+    browser.go(&scenario.page("/")).await;
+    for place in ["#cards", "#worst", "#q", "#chips a", ".top nav a[href^='/system']"] {
+        let seen = browser.run("return document.querySelector(arguments[0]).checkVisibility()", &[json!(place)]).await;
+        assert_eq!(seen, json!(true), "{place}");
+    }
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_phone_an_agents_day_is_looked_at_where_it_is_now() {
+    let Some((scenario, browser)) = signed_in(floor(5), "viewer").await else { return };
+    browser.resize(390, 844).await;
+    browser.go(&scenario.page("/agents/u_0002")).await;
+    let place = "const [day] = document.querySelectorAll('.timeline');
+        const [own, now] = [day, day.querySelector('line.now')].map((one) => one.getBoundingClientRect());
+        return [day.scrollWidth > day.clientWidth, own.left <= now.left && now.right <= own.right]";
+    until("now is in sight", PATIENCE, || async {
+        let found = browser.run(place, &[]).await;
+        if found == json!([true, true]) { Ok(()) } else { Err(found.to_string()) }
+    })
+    .await;
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_phone_every_page_is_reached_from_the_menu_by_hand_and_by_keys() {
+    let Some((scenario, browser)) = signed_in(floor(4), "admin").await else { return };
+    browser.resize(390, 844).await;
+    browser.go(&scenario.page("/")).await;
+    assert_eq!(browser.text(".pages-menu summary").await, "Menu: Live");
+    browser.click(".pages-menu summary").await;
+    assert_eq!(browser.count(".top nav a").await, 12);
+    if let Some(axe) = axe() {
+        assert_eq!(violations(&browser, &axe).await, Vec::<String>::new());
+    }
+    super::picture(&browser, "live-menu-390").await;
+    // The twelfth of twelve.
+    browser.click(".top nav a[href^='/system']").await;
+    browser.until_text("h1", |text| text == "System").await;
+    browser.run("document.querySelector('.pages-menu summary').focus()", &[]).await;
+    browser.press("\u{e007}").await;
+    browser.find(".pages-menu[open]").await;
+    browser.press("\u{e00c}").await;
+    browser.find(".pages-menu:not([open])").await;
+    browser.press("\u{e007}").await;
+    browser.find(".pages-menu[open]").await;
+    browser.press("\u{e004}\u{e004}\u{e007}").await;
+    browser.until_url(|url| url.contains("/wallboard")).await;
     browser.end().await;
 }
 

@@ -42,14 +42,14 @@ pub(super) async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
     found.as_array().into_iter().flatten().map(Value::to_string).collect()
 }
 
-/// Whether the tab of the page that one is on is in sight, and every tab where there is room.
-async fn tab_in_sight(browser: &Browser) -> bool {
-    let script = "const here = document.querySelector('.top nav [aria-current]');
-        if (!here) return true;
-        const [own, all] = [here.getBoundingClientRect(), here.closest('nav').getBoundingClientRect()];
-        const nav = here.closest('nav');
-        if (innerWidth >= 1280 && nav.scrollWidth > nav.clientWidth) return false;
-        return own.left >= all.left - 1 && own.right <= all.right + 1";
+/// Whether all tabs are in sight in one row where there is room, and else a menu that names the page that one is on.
+async fn tabs_in_sight(browser: &Browser) -> bool {
+    let script = "const nav = document.querySelector('.top nav');
+        const shown = (element) => element.checkVisibility() && element.getBoundingClientRect().right <= innerWidth;
+        const [menu, tabs] = [nav.querySelector('summary'), [...nav.querySelectorAll('a')]];
+        if (innerWidth >= 1280) return tabs.every(shown) && nav.clientHeight < 48 && !shown(menu);
+        const here = nav.querySelector('[aria-current]')?.textContent || 'Your account';
+        return shown(menu) && menu.textContent === `Menu: ${here}`";
     browser.run(script, &[]).await.as_bool().expect("yes or no")
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn wrong_with(
             if let Some(axe) = axe {
                 wrong.extend(violations(browser, axe).await.into_iter().map(|one| format!("{shown}: {one}")));
             }
-            if !tab_in_sight(browser).await {
+            if !tabs_in_sight(browser).await {
                 wrong.push(format!("{shown}: its tab is out of sight"));
             }
             let over = overhang(browser).await;

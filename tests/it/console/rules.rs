@@ -1,8 +1,9 @@
 //! Rules in the browser: written, checked, tried on history, saved; and two people who edit the same one.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::browser::Browser;
+use super::browser::{Browser, axe};
+use super::pages::violations;
 use super::{NAME, floor, sign_in, signed_in};
 use crate::harness::{Scenario, Setup};
 
@@ -15,6 +16,9 @@ then = { set_state = "Ready", reason = "WORKING" }
 mode = "watch"
 cooldown = "5m"
 "#;
+
+/// What is written beside the drawing of a trial.
+const AXES: &str = "return [...document.querySelectorAll('#trial-result .chart text')].map((text) => text.textContent)";
 
 async fn text_of(browser: &Browser) -> String {
     let text = browser.run("return document.querySelector('#text').value", &[]).await;
@@ -71,7 +75,24 @@ async fn a_rule_is_edited_checked_tried_on_the_last_days_compared_and_saved() {
     }
     let acts = browser.text("#trial-result dl dd").await;
     assert!(acts.parse::<u64>().is_ok_and(|acts| acts >= 8), "everyone was not ready while work was planned: {acts}");
-    assert!(browser.count("#trial-result tbody tr").await >= 8);
+    assert!(browser.count("#trial-result table.list tbody tr").await >= 8);
+    // The drawing has words on its axes, and the same is a table; who would be acted on is one click away.
+    let axes = browser.run(AXES, &[]).await;
+    assert_eq!((&axes[0], &axes[1]), (&axes[4], &axes[5]), "as far up as down: {axes}");
+    assert!(axes[2] == json!("0") && axes[0].as_str().is_some_and(|most| most.parse::<u64>().is_ok()), "{axes}");
+    let days = axes.as_array().into_iter().flatten().skip(6).filter_map(Value::as_str);
+    assert!(days.clone().count() >= 7 && days.clone().all(|day| day.split(' ').count() == 2), "{axes}");
+    assert!(browser.count("#trial-result details table tbody tr").await >= 1);
+    let legend = browser.text("#trial-result .chart-legend").await;
+    assert!(legend.contains("Up: this text would act") && legend.contains("Down: what really happened"), "{legend}");
+    let agent =
+        browser.run("return document.querySelector('#trial-result table.list a').getAttribute('href')", &[]).await;
+    assert!(agent.as_str().is_some_and(|to| to.starts_with("/agents/u_")), "{agent}");
+    let told = browser.text("[aria-labelledby=now]").await;
+    assert!(told.contains("texts given out to people") && told.contains("Class schedule: tried after"), "{told}");
+    if let Some(axe) = axe() {
+        assert_eq!(violations(&browser, &axe).await, Vec::<String>::new());
+    }
     super::picture(&browser, "journey-trial").await;
 
     browser.write("#why", "two minutes are enough").await;
@@ -107,17 +128,26 @@ async fn of_two_who_edit_one_rule_the_second_is_told_and_loses_nothing() {
     other.click("#save").await;
     let told = other.until_text("#lost:not([hidden])", |text| text.contains("Somebody changed this rule")).await;
     assert!(told.contains("supervisor") && told.contains("version 2") && told.contains("slower"), "{told}");
-    assert!(other.text("#lost pre").await.contains("6m"), "theirs is shown");
+    let differs =
+        json!([["◀ only yours", "7m"], ["▶ only theirs", "6m"], ["◀ only yours", "7m"], ["▶ only theirs", "6m"]]);
+    let shown = "return [...document.querySelectorAll('#lost .diff tbody tr:not(.both)')].map((row) =>
+        [row.cells[0].textContent, row.cells[1].textContent.match(/[0-9]m/)[0]])";
+    assert_eq!(other.run(shown, &[]).await, differs, "it is marked where both are apart");
+    assert!(other.count("#lost .diff tr.both").await >= 5, "and what both have is there too");
+    if let Some(axe) = axe() {
+        assert_eq!(violations(&other, &axe).await, Vec::<String>::new());
+    }
     let kept =
         other.run("return [document.querySelector('#text').value, document.querySelector('#why').value]", &[]).await;
     assert_eq!(kept, json!([mine, "slower still"]), "nothing that was typed is lost");
     super::picture(&other, "journey-lost-race").await;
     // Saved again without a decision, it is refused again: the older version is still the one that was read.
-    other.run("document.querySelector('#lost pre').id = 'read'", &[]).await;
+    other.run("document.querySelector('#lost .diff').id = 'read'", &[]).await;
     other.click("#save").await;
-    other.until_text("#lost:not([hidden]) pre:not(#read)", |text| text.contains("6m")).await;
+    other.until_text("#lost:not([hidden]) .diff:not(#read)", |text| text.contains("6m")).await;
     assert_eq!(text_of(&other).await, mine);
     other.click("#keep-mine").await;
+    version(&other, 2).await;
     other.click("#save").await;
     version(&other, 3).await;
     assert!(text_of(&other).await.contains("7m"));
@@ -126,7 +156,45 @@ async fn of_two_who_edit_one_rule_the_second_is_told_and_loses_nothing() {
     rewrite(&browser, "6m", "8m").await;
     browser.click("#save").await;
     browser.click("#take-theirs").await;
+    version(&browser, 3).await;
     assert!(text_of(&browser).await.contains("7m"));
+    assert!(browser.text("[aria-labelledby=now]").await.contains("slower still"), "all of the page is theirs");
     browser.end().await;
     other.end().await;
+}
+
+/// A rule of the configuration that acts.
+const ACTS: &str = r#"
+[[rules]]
+id = "back"
+when = { planned = "work", state = ["NotReady", "Paused"], for = "1m" }
+then = { set_state = "Ready", reason = "WORKING" }
+mode = "enforce"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_did_is_listed_page_by_page_with_its_agents() {
+    let Some((scenario, browser)) = signed_in(Setup { rules: ACTS, ..floor(60) }, "viewer").await else { return };
+    scenario
+        .until("the rule acts on everyone", || async {
+            let (_, rule) = scenario.get(&format!("/api/v1/rules/back?tenant={}", scenario.tenant)).await;
+            if rule["counts"]["transitions"]["total"] == 60 { Ok(()) } else { Err(rule["counts"].to_string()) }
+        })
+        .await;
+    browser.go(&scenario.page("/rules/back")).await;
+    browser.until_text("[aria-labelledby=now] a[href='#did']", |text| text == "60").await;
+    assert_eq!(browser.count("#did tbody tr").await, 50);
+    let because = browser.text("#did td[data-label=Because]").await;
+    assert!(
+        because.starts_with("planned work since ") && because.contains(" UTC"),
+        "its time says its zone: {because}"
+    );
+    browser.click("#did a[href*='did=']").await;
+    browser.until_url(|url| url.contains("did=")).await;
+    assert_eq!(browser.count("#did tbody tr").await, 10);
+    super::picture(&browser, "rule-did").await;
+    browser.click("#did tbody a").await;
+    browser.until_url(|url| url.contains("/agents/u_")).await;
+    browser.until_text("[aria-labelledby=changes-heading]", |text| text.contains("rule:back")).await;
+    browser.end().await;
 }

@@ -100,7 +100,7 @@ fn decisions_read_as_sentences_and_as_json() {
     );
     let settings = DecideSettings::default();
     let intent = decide(&roster, &rules, &settings, now).intents.remove(0);
-    let sentence = "a: back-from-break would set Ready (WORKING): planned work since 11:15, state Paused for 5m (at least 2m), \
+    let sentence = "a: back-from-break would set Ready (WORKING): planned work since 11:15 UTC+1, state Paused for 5m (at least 2m), \
                     came after break";
     assert_eq!(intent.to_string(), sentence);
     let explanation = explain(&roster, "a", &rules, &settings, now).expect("there");

@@ -127,6 +127,39 @@ fn an_open_transition_holds_what_is_not_more_urgent() {
     }
 }
 
+/// What a person set stands within one planned activity; what it is worth against a break that must be taken, a rule says itself.
+#[test]
+fn what_a_person_set_is_left_alone_until_the_next_planned_activity() {
+    let away = "when = { state = 'NotReady' }\nthen = { set_state = 'Ready' }";
+    let to_lunch = "priority = 'mandatory_break'\nwhen = { state = 'NotReady' }\nthen = { set_state = 'Paused' }";
+    let tells = "when = { state = 'NotReady' }\nthen = { tell = 'x' }";
+    let held = Some(Guard::SetByPerson);
+    for (body, by_person, since, now, expected) in [
+        (away, true, "09:10", "09:59:59", held),
+        (away, false, "09:10", "09:59:59", None),
+        (away, true, "10:15", "11:59", held),
+        (away, true, "09:59:59", "10:20", None),
+        (to_lunch, true, "12:01", "12:10", None),
+        (tells, true, "09:10", "09:30", None),
+        (away, true, "17:00", "18:00", Some(Guard::Policy(Violation::AgentNotScheduled))),
+    ] {
+        let now = at(now);
+        let mut roster = Roster::new(TenantId::new("acme"));
+        let a = add(&mut roster, "a", "Blue");
+        roster.observe(a, Observed { by_person, ..seen(&NotReady, since) }, now);
+        assert_eq!(guard_of(&roster, &rule(body), now), expected, "{body}: {by_person} since {since} at {now}");
+    }
+    let mut unplanned = Roster::new(TenantId::new("acme"));
+    let a = unplanned.upsert(Agent { id: "a".into(), name: None, team: Some("Blue".into()), zone: None });
+    unplanned.observe(a, Observed { by_person: true, ..seen(&NotReady, "01:00") }, at("09:00"));
+    let to_idle = "when = { state = 'NotReady' }\nthen = { set_state = 'Paused' }";
+    assert_eq!(
+        guard_of(&unplanned, &rule(to_idle), at("09:00")),
+        held,
+        "where nothing is planned, until the agent leaves it"
+    );
+}
+
 #[test]
 fn an_agent_who_reversed_a_change_is_left_alone_until_the_time_is_over() {
     let now = at("09:30");

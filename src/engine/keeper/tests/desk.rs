@@ -228,6 +228,11 @@ impl Desk {
         (entered_at.as_micros() - at(0).offset(self.off_us).as_micros()) / 1_000_000
     }
 
+    /// Whether a person set the state that an agent is in, by the picture.
+    pub(super) fn is_by_person(&self, agent: &str) -> bool {
+        self.keeper.roster.agent(agent).and_then(|slot| slot.observed()).expect("seen").by_person
+    }
+
     /// A pass in which nothing arrives.
     pub(super) async fn pass(&mut self) {
         self.keeper.pass(Vec::new()).await.expect("a pass");

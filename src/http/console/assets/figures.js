@@ -8,6 +8,14 @@ import { span, time } from './time.js';
 /** @param {Element} card @param {string} field */
 const part = (card, field) => card.querySelector(`[data-f="${field}"]`);
 
+const WORDS = /** @type {Record<string, string>} */ ({ poor: 'act', warning: 'watch', good: 'good', none: 'without a figure' });
+
+/** How many cards stand how, in words, as the server says it. */
+export function standings() {
+  const count = (/** @type {string} */ stands) => document.querySelectorAll(`.figures.standing-${stands}`).length;
+  return Object.keys(WORDS).filter(count).map((stands) => `${count(stands)} ${WORDS[stands]}`).join(', ');
+}
+
 /** Puts newer figures on their card. @param {import('./line.js').Thing} one */
 export function putCard(one) {
   const card = document.querySelector(`.figures[data-kind="${one.kind}"][data-id="${CSS.escape(one.id)}"]`);
@@ -16,9 +24,12 @@ export function putCard(one) {
   const figure = (/** @type {number | null | undefined} */ value) => (value === null || value === undefined ? '–' : String(value));
   const share = one.service_level;
   const stands = standing(share);
-  for (const known of ['good', 'warning', 'poor', 'none']) card.classList.toggle(`standing-${known}`, known === stands);
+  for (const known of Object.keys(WORDS)) card.classList.toggle(`standing-${known}`, known === stands);
   put(part(card, 'level'), stands === 'none' ? '–' : `${Math.floor(Math.round(share * 1e6) / 1e4)} %`);
-  put(part(card, 'word')?.querySelector('span'), { good: 'good', warning: 'watch', poor: 'act', none: 'no figure' }[stands]);
+  // A share of no contacts is none.
+  const goingOn = skill ? [one.contacts_queued, one.contacts_active, one.agents_staffed] : [one.calls_waiting, one.agents_busy, one.agents_logged_on];
+  const none = goingOn.every((value) => value === 0) ? 'no contacts offered' : 'no figure';
+  put(part(card, 'word')?.querySelector('span'), stands === 'none' ? none : WORDS[stands]);
   put(part(card, 'waiting'), figure(skill ? one.contacts_queued : one.calls_waiting));
   const wait = skill ? one.longest_queue_duration_s : one.average_wait_time_ms;
   put(part(card, 'wait'), wait === null || wait === undefined ? '–' : span(skill ? wait * 1000 : wait));

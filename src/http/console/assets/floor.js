@@ -5,7 +5,7 @@ import { level } from './thresholds.js';
 import { now } from './time.js';
 
 /** @typedef {import('./line.js').Thing} Agent */
-/** @typedef {{ q: string, state: string[], verdict: string[], team: string[], queue: string[], sort: string }} Wanted */
+/** @typedef {{ q: string, state: string[], verdict: string[], team: string[], queue: string[], sort: string, open: string[] }} Wanted */
 /** An agent with what orders ask for again and again: instants in milliseconds (0 for none), the place among all names, and
  * how bad it is.
  * @typedef {{ id: string, agent: Agent, name: string, state: string, verdict: string, team: string, queue: string, activity: string, entered: number, judged: number, place: number, rank: number, over: number }} Known */
@@ -98,22 +98,29 @@ export class Floor {
     }
   }
 
-  /** How many there are of each state and verdict. */
-  counts() {
+  /** How many there are of each state and verdict, each counted of those whom the rest of the filter leaves; and who of them is
+   * out of plan, in no order. @param {Wanted} wanted */
+  counts(wanted) {
     /** @type {Map<string, number>} */
     const sums = new Map();
+    /** @type {Known[]} */
+    const out = [];
     const add = (/** @type {string} */ key) => sums.set(key, (sums.get(key) || 0) + 1);
-    for (const { state, verdict } of this.agents.values()) {
-      add(`state ${state}`);
-      add(`verdict ${verdict}`);
+    const passes = passing({ ...wanted, state: [], verdict: [] });
+    for (const known of this.agents.values()) {
+      const { state, verdict } = known;
+      const [byState, byVerdict] = [any(wanted.state, state), any(wanted.verdict, verdict)];
+      if (!(byState || byVerdict) || !passes(known)) continue;
+      if (byVerdict) add(`state ${state}`);
+      if (byState) add(`verdict ${verdict}`);
+      if (byState && verdict === 'out') out.push(known);
     }
-    return sums;
+    return { sums, out };
   }
 
-  /** Who is out of plan, the longest first. @param {number} most */
-  worst(most) {
+  /** The longest of those who are out of plan, the longest first. @param {Known[]} out @param {number} most */
+  worst(out, most) {
     this.putNames();
-    const out = [...this.agents.values()].filter(({ verdict }) => verdict === 'out');
     return out.sort((one, other) => one.judged - other.judged || one.place - other.place).slice(0, most);
   }
 }
@@ -126,9 +133,11 @@ function rankOf(known) {
   known.over = since ? at - since : 0;
 }
 
+/** @param {string[]} values @param {string} value */
+const any = (values, value) => values.length === 0 || values.includes(value);
+
 /** @param {Wanted} wanted @returns {(known: Known) => boolean} */
 function passing({ q, state, verdict, team, queue }) {
-  const any = (/** @type {string[]} */ values, /** @type {string} */ value) => values.length === 0 || values.includes(value);
   const part = q.toLowerCase();
   return (known) => any(state, known.state) && any(verdict, known.verdict) && any(team, known.team) && any(queue, known.queue)
     && (!part || [known.name, known.id, known.team].some((text) => text.toLowerCase().includes(part)));

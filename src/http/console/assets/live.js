@@ -1,11 +1,11 @@
 // @ts-check
 // The Live page: rows filled in place, never moved under the pointer; the filter in the address; the selection.
 
-import { putCard } from './figures.js';
+import { putCard, standings } from './figures.js';
 import { Floor, staying } from './floor.js';
 import { follow } from './follow.js';
 import { address, byId, goOn, keysAreOn, make, put, tell, tenant } from './page.js';
-import { Row, activityWord, stateWord } from './row.js';
+import { Row, activityWord, stateWord, verdictLabel } from './row.js';
 import { stands } from './standing.js';
 import { now, span } from './time.js';
 
@@ -36,18 +36,19 @@ const selected = new Set();
 /** @returns {Wanted} */
 function fromAddress() {
   const query = new URLSearchParams(location.search);
-  const all = (/** @type {string} */ key) => query.getAll(key).filter(Boolean);
-  return { q: (query.get('q') || '').trim(), state: all('state'), verdict: all('verdict'), team: all('team'), queue: all('queue'), sort: query.get('sort') || 'worst' };
+  const all = (/** @type {string} */ key) => query.getAll(key).filter((value) => value || key === 'state');
+  return { q: (query.get('q') || '').trim(), state: all('state'), verdict: all('verdict'), team: all('team'), queue: all('queue'), sort: query.get('sort') || 'worst', open: all('open') };
 }
 
 let wanted = fromAddress();
 
 /** @param {Wanted} wanted */
-function toAddress({ q, state, verdict, team, queue, sort }) {
+function toAddress({ q, state, verdict, team, queue, sort, open }) {
   const query = new URLSearchParams({ tenant });
   if (q) query.set('q', q);
   for (const [key, values] of Object.entries({ state, verdict, team, queue })) for (const value of values) query.append(key, value);
   if (sort !== 'worst') query.set('sort', sort);
+  for (const fold of open) query.append('open', fold);
   return `/?${query}`;
 }
 
@@ -178,24 +179,23 @@ byId('resort')?.addEventListener('click', arrange);
 // ---- counts, and who is out
 
 function counts() {
-  const sums = floor.counts();
+  const { sums, out } = floor.counts(wanted);
   for (const chip of document.querySelectorAll('#chips .count-chip')) {
     const { key, value } = /** @type {HTMLElement} */ (chip).dataset;
     put(chip.querySelector('.count'), String(sums.get(`${key} ${value}`) || 0));
   }
   put(byId('total'), String(floor.agents.size));
-  const out = sums.get('verdict out') || 0;
   drawWorst(out);
-  announce(out);
+  announce(out.length);
 }
 
 const MOST_WORST = 6;
-/** @param {number} out */
+/** @param {Known[]} out */
 function drawWorst(out) {
   const list = byId('worst');
   if (!list || list.contains(document.activeElement)) return;
-  put(byId('worst-count'), String(out));
-  const worst = floor.worst(MOST_WORST);
+  for (const id of ['worst-count', 'worst-sum']) put(byId(id), String(out.length));
+  const worst = floor.worst(out, MOST_WORST);
   const key = JSON.stringify(worst.map((known) => [known.id, known.name, known.state, known.judged, known.activity]));
   if (list.dataset.key !== key) {
     list.dataset.key = key;
@@ -209,8 +209,8 @@ function drawWorst(out) {
     }));
     goOn(list);
   }
-  hide('no-worst', out > 0);
-  hide('all-worst', out <= worst.length);
+  hide('no-worst', out.length > 0);
+  hide('all-worst', out.length <= worst.length);
 }
 
 let announced = { out: -1, at: 0 };
@@ -241,7 +241,9 @@ function take(news) {
     catchUp(agent.id);
   }
   for (const id of news.gone) floor.remove(id);
-  for (const one of [...news.skills, ...news.queues]) putCard(one);
+  const figures = [...news.skills, ...news.queues];
+  figures.forEach(putCard);
+  if (figures.length) put(byId('standings'), standings());
   if (!frame && (news.kind === 'picture' || news.agents.length || news.gone.length)) frame = requestAnimationFrame(paint);
 }
 
@@ -273,6 +275,24 @@ follow(tenant, take);
 
 // ---- the filter by hand
 
+/** What the filter narrows to, as the server says it. */
+function sayFilter() {
+  const { q, state, verdict, team, queue } = wanted;
+  const said = [...team, ...queue, ...verdict.map(verdictLabel), ...state.map((name) => stateWord(name).label), ...(q ? [`“${q}”`] : [])].join(', ');
+  put(byId('narrowed'), said && `: ${said}`);
+  document.title = `${said ? `Live: ${said}` : 'Live'} · ${tenant} · Shiftkeeper`;
+  hide('queues-whole', !said);
+  hide('clear', !said);
+  byId('to-out')?.setAttribute('href', toAddress({ ...wanted, verdict: ['out'] }));
+}
+
+/** The filter with a chip's word, or without where it is there. @param {Element} chip @returns {Partial<Wanted>} */
+function toggled(chip) {
+  const { key, value = '' } = /** @type {HTMLElement} */ (chip).dataset;
+  const values = wanted[/** @type {'state' | 'verdict'} */ (key)];
+  return { [key || '']: values.includes(value) ? values.filter((one) => one !== value) : [...values, value] };
+}
+
 /** @param {Partial<Wanted>} change */
 function want(change) {
   wanted = { ...wanted, ...change };
@@ -282,8 +302,9 @@ function want(change) {
     const on = wanted[/** @type {'state' | 'verdict'} */ (key)].includes(value || '');
     if (on) chip.setAttribute('aria-current', 'true');
     else chip.removeAttribute('aria-current');
+    chip.setAttribute('href', toAddress({ ...wanted, ...toggled(chip) }));
   }
-  hide('clear', !(wanted.q || wanted.state.length || wanted.verdict.length || wanted.team.length || wanted.queue.length));
+  sayFilter();
   const key = wanted.sort.replace(/^-/, '');
   for (const head of document.querySelectorAll('#agents th[data-sort]')) {
     const own = /** @type {HTMLElement} */ (head).dataset.sort;
@@ -291,8 +312,28 @@ function want(change) {
     if (own === key) head.setAttribute('aria-sort', wanted.sort.startsWith('-') === downwards ? 'ascending' : 'descending');
     else head.removeAttribute('aria-sort');
   }
-  if (drawn) arrange();
+  if (!drawn) return;
+  announced = { out: -1, at: 0 };
+  counts();
+  arrange();
 }
+
+// What is folded: where there is room all of it is open, else what the address says.
+const room = matchMedia('(min-width: 900.02px)');
+const folds = [...document.querySelectorAll('details.fold')].map((fold) => /** @type {HTMLDetailsElement} */ (fold));
+const nameOf = (/** @type {HTMLElement} */ fold) => fold.dataset.fold || '';
+function unfold() {
+  for (const fold of folds) fold.open = room.matches || wanted.open.includes(nameOf(fold));
+}
+for (const fold of folds) {
+  fold.addEventListener('toggle', () => {
+    if (room.matches) return;
+    wanted = { ...wanted, open: folds.filter(({ open }) => open).map(nameOf) };
+    history.replaceState(null, '', toAddress(wanted));
+  });
+}
+room.addEventListener('change', unfold);
+unfold();
 
 filterForm.addEventListener('submit', (event) => {
   if (!drawn) return;
@@ -308,19 +349,22 @@ function readForm() {
   const list = (/** @type {string} */ id) => (value(id) ? [value(id)] : []);
   want({ q: value('q').trim(), team: list('team'), queue: list('queue'), sort: value('sort') });
 }
+byId('clear')?.addEventListener('click', (event) => {
+  if (!drawn || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  clear();
+});
 byId('chips')?.addEventListener('click', (event) => {
   const chip = event.target instanceof Element ? event.target.closest('a') : null;
   if (!chip || !drawn || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  if (chip.id === 'clear') return clear();
-  const key = /** @type {'state' | 'verdict'} */ (chip.dataset.key);
-  const value = chip.dataset.value || '';
-  want({ [key]: wanted[key].includes(value) ? wanted[key].filter((one) => one !== value) : [...wanted[key], value] });
+  want(toggled(chip));
 });
 function clear() {
   for (const id of ['q', 'team', 'queue']) /** @type {HTMLInputElement} */ (byId(id)).value = '';
   want({ q: '', state: [], verdict: [], team: [], queue: [] });
-  byId('q')?.focus();
+  const search = byId('q');
+  (search?.checkVisibility() ? search : rows.querySelector('a'))?.focus();
 }
 byId('agents')?.querySelector('thead')?.addEventListener('click', (event) => {
   const head = event.target instanceof Element && event.target.closest('a') ? event.target.closest('th') : null;

@@ -30,18 +30,10 @@ byId('tenant')?.addEventListener('change', () => {
   /** @type {HTMLFormElement | null} */ (byId('tenant-form'))?.submit();
 });
 
-// Where the row of pages is wider than the window, the page that one is on is in its middle. Nothing else is moved.
-const here = document.querySelector('.top nav [aria-current]');
-const pages = here?.closest('nav');
-if (here && pages) {
-  const [own, all] = [here.getBoundingClientRect(), pages.getBoundingClientRect()];
-  pages.scrollLeft += own.left + own.width / 2 - (all.left + all.width / 2);
-}
-
-// The menu closes on Escape and on a click elsewhere.
-const menu = /** @type {HTMLDetailsElement | null} */ (document.querySelector('details.menu'));
-document.addEventListener('click', (event) => {
-  if (menu?.open && event.target instanceof Node && !menu.contains(event.target)) menu.open = false;
+// A menu closes on Escape and on a click elsewhere.
+const menus = [...document.querySelectorAll('details.menu, details.pages-menu')].map((menu) => /** @type {HTMLDetailsElement} */ (menu));
+document.addEventListener('click', ({ target }) => {
+  for (const menu of menus) if (menu.open && target instanceof Node && !menu.contains(target)) menu.open = false;
 });
 
 /** Says something to who cannot see the page: what everybody else sees anyway. @param {string} text */
@@ -224,7 +216,8 @@ export function keysAreOn(event) {
 }
 
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && menu?.open) {
+  const menu = event.key === 'Escape' && menus.find(({ open }) => open);
+  if (menu) {
     menu.open = false;
     menu.querySelector('summary')?.focus();
   }
@@ -238,6 +231,8 @@ document.addEventListener('keydown', (event) => {
     const search = document.querySelector('input[type="search"]');
     if (search instanceof HTMLElement) {
       event.preventDefault();
+      const fold = search.closest('details');
+      if (fold) fold.open = true;
       search.focus();
     }
   } else if (event.key === '?') {

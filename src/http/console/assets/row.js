@@ -20,6 +20,8 @@ const ODD = /** @type {Record<string, string>} */ ({ Unseen: 'Out of sight', Off
 
 /** @param {string | null | undefined} state */
 export const stateWord = (state) => words.get(`state ${state || ''}`) || { label: state ? ODD[state] || state : 'Not seen yet', className: 'chip state-unknown' };
+/** @param {string} verdict */
+export const verdictLabel = (verdict) => words.get(`verdict ${verdict}`)?.label || verdict;
 /** @param {string} activity */
 export const activityWord = (activity) => ACTIVITIES[activity] || activity;
 

@@ -1,8 +1,10 @@
 // @ts-check
 // One rule: checked, saved under the version that was read, tried on history.
 
-import { address, api, byId, carryOut, make, Refused, say, sure, tenant } from './page.js';
+import { diff } from './diff.js';
+import { address, api, byId, carryOut, make, put, Refused, say, sure, tenant } from './page.js';
 import { now, second } from './time.js';
+import { shown } from './trial.js';
 
 const form = /** @type {HTMLFormElement} */ (byId('edit'));
 const text = /** @type {HTMLTextAreaElement} */ (byId('text'));
@@ -58,28 +60,40 @@ form.addEventListener('submit', (event) => {
   });
 });
 
-/** Somebody else was first: both texts are shown, and the person decides. */
+/** Where two texts are apart, line by line. @param {string} mine @param {string} theirs */
+function differences(mine, theirs) {
+  const lines = diff(mine, theirs);
+  const count = (/** @type {string} */ whose) => lines.filter((line) => line.whose === whose).length;
+  const words = { both: '', mine: '◀ only yours', theirs: '▶ only theirs' };
+  const rows = lines.map(({ whose, line }) => make('tr', { class: whose }, make('td', {}, words[whose]), make('td', {}, make('code', {}, line))));
+  const table = make('table', { class: 'diff' }, make('thead', {}, make('tr', {}, make('th', { scope: 'col' }, 'Whose'), make('th', { scope: 'col' }, 'Line'))), make('tbody', {}, ...rows));
+  const said = (/** @type {number} */ number) => (number === 1 ? '1 line' : `${number} lines`);
+  return [
+    make('p', {}, `${said(count('mine'))} only in yours, ${said(count('theirs'))} only in theirs:`),
+    make('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Yours and theirs, line by line' }, table),
+  ];
+}
+
+/** Somebody else was first: it is shown where both texts are apart, and the person decides. */
 async function lost() {
   const place = byId('lost');
   if (!place) return;
   const { body } = await api('GET', `${path()}?${new URLSearchParams({ tenant })}`);
   const mine = text.value;
   const take = make('button', { type: 'button', id: 'take-theirs' }, 'Take theirs, lose mine');
-  take.addEventListener('click', () => {
-    text.value = body.text;
-    form.dataset.version = body.version;
-    place.hidden = true;
-  });
+  // The whole page is theirs then, its heading and its figures too.
+  take.addEventListener('click', () => location.assign(address(`/rules/${encodeURIComponent(idOf())}`)));
   const over = make('button', { type: 'button', id: 'keep-mine' }, 'Keep mine; I have read theirs');
   over.addEventListener('click', () => {
     form.dataset.version = body.version;
+    put(byId('version'), String(body.version));
     text.value = mine;
     place.hidden = true;
     say('Your text is still here. Save again to put it over theirs.');
   });
   place.replaceChildren(
     make('p', {}, make('strong', {}, 'Somebody changed this rule while you did. '), `${body.changed_by || 'Somebody'} saved version ${body.version}${body.changed_at ? ` at ${second(body.changed_at)}` : ''}${body.why ? `: ${body.why}` : ''}. Nothing of yours was saved.`),
-    make('p', {}, 'Theirs:'), make('pre', {}, body.text), make('p', { class: 'buttons' }, take, over));
+    ...differences(mine, body.text), make('p', { class: 'buttons' }, take, over));
   place.hidden = false;
   place.scrollIntoView({ block: 'center' });
   /** @type {HTMLElement} */ (take).focus();
@@ -137,48 +151,13 @@ async function followTrial() {
     const stop = button('trial-cancel');
     if (stop) stop.hidden = !open;
     if (!open) {
-      if (body.result) showResult(body.result);
+      if (body.result) {
+        byId('trial-result')?.replaceChildren(...shown(body.result));
+        // The newest first, where not all days are in sight.
+        byId('trial-result')?.querySelector('.chart')?.scrollTo({ left: 1e6 });
+      }
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, 700));
   }
-}
-
-/** @param {any} result */
-function showResult(result) {
-  const { replayed, present, really, compared, cannot_know: unknown } = result;
-  const figure = (/** @type {string} */ name, /** @type {number} */ value, /** @type {string} */ more) => make('div', {}, make('dt', {}, name), make('dd', {}, String(value)), make('dd', { class: 'sub' }, more));
-  const figures = make('dl', { class: 'figure-row' },
-    figure('This text would act', replayed.acts, `on ${replayed.agents} agents`),
-    ...(present ? [figure('The rule in force would', present.acts, `on ${present.agents} agents`)] : []),
-    figure('It really acted', really.acts, `on ${really.agents} agents, as it was then`),
-    figure('Both', compared.both, 'this text and what really happened'),
-    figure('Only this text', compared.only_replayed, 'would act, and nothing did'),
-    figure('Only in fact', compared.only_really, 'acted, and this text would not'));
-  const listed = replayed.listed.slice(0, 100).map((/** @type {any} */ one) => make('tr', {}, make('th', { scope: 'row' }, second(one.at)), make('td', { 'data-label': 'Agent' }, one.name || one.agent), make('td', { 'data-label': 'Wants' }, one.wants), make('td', { 'data-label': 'Because' }, one.because)));
-  const head = make('thead', {}, make('tr', {}, ...['When', 'Agent', 'Wants', "Because (in the agent's time)"].map((name) => make('th', { scope: 'col' }, name))));
-  byId('trial-result')?.replaceChildren(figures, hours(replayed.by_hour, really.by_hour),
-    ...(unknown.length ? [make('details', {}, make('summary', {}, 'What history cannot tell'), make('ul', {}, ...unknown.map((/** @type {string} */ line) => make('li', {}, line))))] : []),
-    ...(listed.length ? [make('h3', {}, 'What it would have done'), make('table', { class: 'list' }, head, make('tbody', {}, ...listed))] : [make('p', { class: 'empty' }, 'It would have done nothing in these days.')]));
-}
-
-const SVG = 'http://www.w3.org/2000/svg';
-/** Acts by hour: replayed above the line, real ones below it. @param {any[]} replayed @param {any[]} really */
-function hours(replayed, really) {
-  const most = Math.max(1, ...replayed.map((hour) => hour.acts), ...really.map((hour) => hour.acts));
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('viewBox', `0 0 ${Math.max(1, replayed.length) * 4} 84`);
-  svg.setAttribute('preserveAspectRatio', 'none');
-  svg.setAttribute('class', 'hours');
-  svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-label', `Acts by hour, at most ${most} in one. Above the line this text, below it what really happened.`);
-  const bar = (/** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ height, /** @type {string} */ name) => {
-    const rect = document.createElementNS(SVG, 'rect');
-    for (const [key, value] of Object.entries({ x, y, width: 3, height, class: name })) rect.setAttribute(key, String(value));
-    svg.append(rect);
-  };
-  const high = (/** @type {number} */ acts) => (acts / most) * 40;
-  replayed.forEach((hour, index) => bar(index * 4, 41 - high(hour.acts), high(hour.acts), 't-oncontact'));
-  really.forEach((hour, index) => bar(index * 4, 43, high(hour.acts), 't-notready'));
-  return svg;
 }

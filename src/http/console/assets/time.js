@@ -52,6 +52,11 @@ export function clock(at, zone) {
   return format(zone, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(new Date(at));
 }
 
+/** The day of the week and of the month. @param {string | number} at @param {string | null} [zone] */
+export function day(at, zone) {
+  return format(zone, { weekday: 'short', day: 'numeric' }).format(new Date(at)).replace(',', '');
+}
+
 /** The second of the day. @param {string | number} at */
 export function time(at) {
   return format(null, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(new Date(at));

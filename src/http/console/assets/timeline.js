@@ -39,5 +39,24 @@ document.addEventListener('keydown', (event) => {
   next.focus();
 });
 
-document.addEventListener('refreshed', firstStops);
-firstStops();
+/** Drawings that were looked at: whoever has moved one since keeps it there. @type {WeakSet<Element>} */
+const looked = new WeakSet();
+
+/** A drawing that is wider than its place is looked at from the shift on, and with now in sight where that is today. */
+function lookAtShift() {
+  for (const found of document.querySelectorAll('.timeline')) {
+    const place = /** @type {HTMLElement} */ (found);
+    if (looked.has(place)) continue;
+    looked.add(place);
+    const [whole, shown] = [place.scrollWidth, place.clientWidth];
+    const at = (/** @type {string | undefined} */ share) => (share ? (parseFloat(share) / 100) * whole : NaN);
+    const [begins, now] = [at(place.dataset.begins), at(place.dataset.now)];
+    const left = (begins || 0) - shown * 0.05;
+    place.scrollLeft = now > left + shown * 0.9 ? now - shown * 0.75 : left;
+  }
+}
+
+for (const look of [firstStops, lookAtShift]) {
+  document.addEventListener('refreshed', look);
+  look();
+}

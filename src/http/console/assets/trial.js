@@ -1,0 +1,106 @@
+// @ts-check
+// What came of a trial: the figures, the acts hour by hour as a drawing and as a table, and what it would have done.
+
+import { address, make } from './page.js';
+import { day, second } from './time.js';
+
+/** @typedef {{ from: string, acts: number }} Hour */
+
+/** The drawing's own units: room for the words on both sides, since a part of it may be in sight, and the height up and down. */
+const [LEFT, RIGHT, MIDDLE, SIDE, BOTTOM] = [48, 912, 116, 96, 236];
+/** How wide a day's name is. */
+const NAME = 50;
+/** Acts that are listed at most. */
+const MOST_LISTED = 100;
+
+/** @param {any} result @returns {(Node | string)[]} */
+export function shown(result) {
+  const { replayed, present, really, compared, cannot_know: unknown } = result;
+  const figure = (/** @type {string} */ name, /** @type {number} */ value, /** @type {string} */ more) => make('div', {}, make('dt', {}, name), make('dd', {}, String(value)), make('dd', { class: 'sub' }, more));
+  const figures = make('dl', { class: 'figure-row' },
+    figure('This text would act', replayed.acts, `on ${replayed.agents} agents`),
+    ...(present ? [figure('The rule in force would', present.acts, `on ${present.agents} agents`)] : []),
+    figure('It really acted', really.acts, `on ${really.agents} agents, as it was then`),
+    figure('Both', compared.both, 'this text and what really happened'),
+    figure('Only this text', compared.only_replayed, 'would act, and nothing did'),
+    figure('Only in fact', compared.only_really, 'acted, and this text would not'));
+  return [figures, ...byHour(replayed.by_hour, really.by_hour), ...limits(unknown), ...acts(replayed)];
+}
+
+/** @param {string[]} unknown */
+function limits(unknown) {
+  if (!unknown.length) return [];
+  return [make('details', {}, make('summary', {}, 'What history cannot tell'), make('ul', {}, ...unknown.map((line) => make('li', {}, line))))];
+}
+
+/** @param {{ acts: number, listed: any[] }} replayed */
+function acts({ acts: all, listed }) {
+  if (!listed.length) return [make('p', { class: 'empty' }, 'It would have done nothing in these days.')];
+  const drawn = listed.slice(0, MOST_LISTED);
+  const rows = drawn.map((one) => make('tr', {},
+    make('th', { scope: 'row' }, second(one.at)),
+    make('td', { 'data-label': 'Agent' }, make('a', { href: address(`/agents/${encodeURIComponent(one.agent)}`) }, one.name || one.agent)),
+    make('td', { 'data-label': 'Wants' }, one.wants),
+    make('td', { 'data-label': 'Because' }, one.because)));
+  const more = all > drawn.length ? [make('p', { class: 'sub' }, `The first ${drawn.length} of ${all}.`)] : [];
+  return [make('h3', {}, 'What it would have done'), ...more, make('table', { class: 'list' }, head('When', 'Agent', 'Wants', 'Because'), make('tbody', {}, ...rows))];
+}
+
+/** @param {string[]} names */
+const head = (...names) => make('thead', {}, make('tr', {}, ...names.map((name) => make('th', { scope: 'col' }, name))));
+
+/** @param {Hour[]} replayed @param {Hour[]} really */
+function byHour(replayed, really) {
+  const most = Math.max(1, ...replayed.map((hour) => hour.acts), ...really.map((hour) => hour.acts));
+  const rows = replayed.map((hour, index) => ({ hour, fact: really[index]?.acts || 0 })).filter(({ hour, fact }) => hour.acts || fact);
+  const table = make('table', {}, head('Hour from', 'This text', 'Really'), make('tbody', {},
+    ...rows.map(({ hour, fact }) => make('tr', {}, make('td', {}, second(hour.from)), make('td', { class: 'num' }, String(hour.acts)), make('td', { class: 'num' }, String(fact))))));
+  const key = (/** @type {string} */ name, /** @type {string} */ text) => {
+    const sample = svg('svg', { width: 14, height: 14, 'aria-hidden': 'true' });
+    sample.append(svg('rect', { class: name, width: 14, height: 14 }));
+    return make('li', {}, sample, text);
+  };
+  return [
+    make('h3', { id: 'by-hour' }, 'Acts in each hour'),
+    make('div', { class: 'chart', tabindex: '0', role: 'group', 'aria-labelledby': 'by-hour' }, drawing(replayed, really, most)),
+    make('ul', { class: 'legend chart-legend', 'aria-label': 'What the bars mean' }, key('t-oncontact', 'Up: this text would act'), key('t-notready', 'Down: what really happened')),
+    make('details', {}, make('summary', {}, 'Hours as a table'), make('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Hours as a table' }, table)),
+  ];
+}
+
+/** @param {string} name @param {Record<string, string | number>} attributes @param {string} [text] */
+function svg(name, attributes, text = '') {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
+  if (text) element.textContent = text;
+  return element;
+}
+
+/** Acts by hour: of the text above the line, real ones below it. @param {Hour[]} replayed @param {Hour[]} really @param {number} most */
+function drawing(replayed, really, most) {
+  const label = `Acts in each hour, at most ${most}. Above the line this text, below it what really happened. The table below has the same.`;
+  const picture = svg('svg', { viewBox: '0 0 960 256', role: 'img', 'aria-label': label });
+  const step = (RIGHT - LEFT) / Math.max(1, replayed.length);
+  const x = (/** @type {number} */ index) => LEFT + index * step;
+  for (const acts of [most, 0, -most]) {
+    const y = MIDDLE - (acts / most) * SIDE;
+    const number = String(Math.abs(acts));
+    picture.append(svg('line', { class: 'grid', x1: LEFT, x2: RIGHT, y1: y, y2: y }),
+      svg('text', { class: 'beside', x: LEFT - 6, y, dy: 4 }, number), svg('text', { x: RIGHT + 6, y, dy: 4 }, number));
+  }
+  const days = replayed.map((hour, index) => ({ index, name: day(hour.from) })).filter(({ name }, index, all) => name !== all[index - 1]?.name);
+  days.forEach(({ index, name }, place) => {
+    picture.append(svg('line', { class: 'grid', x1: x(index), x2: x(index), y1: MIDDLE - SIDE, y2: MIDDLE + SIDE }));
+    // A day that is cut may be narrower than its name: the last one's is put before the end, the first one has none.
+    const next = days[place + 1];
+    if (x(next?.index ?? replayed.length) - x(index) >= NAME) picture.append(svg('text', { x: x(index), dx: 3, y: BOTTOM }, name));
+    else if (!next) picture.append(svg('text', { class: 'beside', x: RIGHT, y: BOTTOM }, name));
+  });
+  replayed.forEach((hour, index) => {
+    const [up, down] = [(hour.acts / most) * SIDE, ((really[index]?.acts || 0) / most) * SIDE];
+    const at = { x: x(index), width: Math.max(1, step - 1) };
+    if (up) picture.append(svg('rect', { ...at, class: 't-oncontact', y: MIDDLE - up, height: up }));
+    if (down) picture.append(svg('rect', { ...at, class: 't-notready', y: MIDDLE, height: down }));
+  });
+  return picture;
+}
