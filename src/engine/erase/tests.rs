@@ -58,7 +58,7 @@ const NOBODY: [&str; 20] = [
 ];
 
 /// Columns that hold words of ours, of the platform or of the configuration, or the ids of what is no agent.
-const NO_WORDS: [&str; 87] = [
+const NO_WORDS: [&str; 89] = [
     "agent_counters.local_day",
     "analytics_rows.run",
     "analytics_runs.query",
@@ -91,6 +91,9 @@ const NO_WORDS: [&str; 87] = [
     "change_set_agents.outcome",
     "change_set_agents.skills",
     "change_set_agents.left_out",
+    // Of an activity.
+    "change_set_agents.planned",
+    "change_set_agents.would_be",
     "change_sets.id",
     "change_sets.made_by",
     "change_sets.undoes",
