@@ -174,6 +174,7 @@ fn shaped() -> BTreeMap<&'static str, String> {
         ("change_set_agents.left_out", "stale".to_owned()),
         ("change_sets.undoes", SET.to_owned()),
         ("change_set_agents.outcome", "change".to_owned()),
+        ("change_set_agents.would_be", "out".to_owned()),
         ("change_set_agents.skills", "[]".to_owned()),
         ("exceptions.id", EXCEPTION.to_owned()),
         ("exceptions.scope", "agents".to_owned()),
