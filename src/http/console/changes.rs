@@ -298,9 +298,18 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Re
 struct NewChangePage {
     shell: Shell,
     agents: Vec<String>,
+    /// How many are within the viewer's reach.
+    all: Option<usize>,
     teams: Vec<String>,
     states: Vec<Chip>,
     settable: Vec<Chip>,
+}
+
+impl NewChangePage {
+    /// Whom no choice at all would take.
+    fn everyone(&self) -> Option<String> {
+        self.all.map(|all| count(all, "agent"))
+    }
 }
 
 /// `GET /changes/new`: who, to what, and why.
@@ -312,6 +321,7 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Res
     Ok(page(&NewChangePage {
         shell: ask.shell(Place::Changes, "New change"),
         agents,
+        all: picture.as_ref().map(|picture| picture.agents().count()),
         teams: picture.map(|picture| picture.teams()).unwrap_or_default(),
         states: AgentState::KNOWN.iter().map(words::state).collect(),
         settable: settable.iter().map(words::state).collect(),
