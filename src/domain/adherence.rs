@@ -352,6 +352,12 @@ impl AdherenceSettings {
         (why, Some(since))
     }
 
+    /// The verdict on a state that goes on for longer than any tolerance, while this is planned.
+    pub fn judge_lasting(&self, kind: PlanKind, activity: Option<&Activity>, state: &AgentState) -> Verdict {
+        let planned = PlannedNow { kind, activity: || activity, since: None };
+        self.weigh(planned, (state, UtcMicros::EPOCH), UtcMicros::MAX).0.verdict()
+    }
+
     /// The longest tolerance of any activity: a stay that goes on beyond a span by more than this cannot change a verdict in it.
     pub fn longest_tolerance(&self) -> Duration {
         self.known.iter().chain(self.named.values()).map(|allowed| allowed.tolerance).max().unwrap_or_default()

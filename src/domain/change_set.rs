@@ -16,10 +16,12 @@ use utoipa::ToSchema;
 
 pub use preview::{Picture, Policy, Preview, Selection, preview, selected};
 
+use super::adherence::Verdict;
 use super::audit::Hash;
 use super::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TenantId, TransitionId};
 use super::policy::OnContact;
 use super::state::AgentState;
+use super::time::UtcMicros;
 
 /// The most agents of one set.
 pub const MOST_AGENTS_PER_SET: usize = 10_000;
@@ -180,6 +182,19 @@ pub struct Previewed {
     pub why: Option<String>,
     /// In [`Outcome::BelowFloor`]: the skills that would fall below.
     pub skills: Vec<SkillId>,
+    /// What was planned when it was shown; none of an agent who is not known.
+    pub against: Option<AgainstPlan>,
+}
+
+/// A wish beside what is planned for the agent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgainstPlan {
+    /// The activity's name; `off` and `uncovered` as in [`PlanKind`](super::sets::PlanKind).
+    pub planned: Arc<str>,
+    /// When something else is planned, where that is known.
+    pub until: Option<UtcMicros>,
+    /// The verdict on the agent in the wanted state, once that has lasted for longer than the tolerance.
+    pub would_be: Verdict,
 }
 
 /// How a set would leave a skill that has a floor.
@@ -231,6 +246,7 @@ pub struct ShownAgent<'a> {
     reason: Option<&'a ReasonCode>,
     outcome: Outcome,
     skills: &'a [SkillId],
+    would_be: Option<Verdict>,
 }
 
 impl<'a> From<&'a Previewed> for ShownAgent<'a> {
@@ -242,6 +258,7 @@ impl<'a> From<&'a Previewed> for ShownAgent<'a> {
             reason: shown.reason.as_ref(),
             outcome: shown.outcome,
             skills: &shown.skills,
+            would_be: shown.against.as_ref().map(|against| against.would_be),
         }
     }
 }

@@ -221,7 +221,7 @@ impl Source {
         }
         match self {
             Self::Skill(..) | Self::Queue(..) | Self::Analytics(_) => None,
-            Self::Adherence(..) => Variant::InOfScheduled.of(times).share(),
+            Self::Adherence(..) => Variant::default().of(times).share(),
             Self::NotReady(..) => {
                 Ratio(times.not_ready_us, times.not_ready_us + times.waiting_us + times.handling_us).share()
             }

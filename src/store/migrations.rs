@@ -133,6 +133,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0020_audit_of_people.sql"),
         postgres: include_str!("../../migrations/postgres/0020_audit_of_people.sql"),
     },
+    Shipped {
+        version: 21,
+        name: "against the plan",
+        sqlite: include_str!("../../migrations/sqlite/0021_against_the_plan.sql"),
+        postgres: include_str!("../../migrations/postgres/0021_against_the_plan.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

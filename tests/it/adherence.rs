@@ -486,19 +486,21 @@ async fn a_day_is_the_agents_own() {
     assert_ne!(days_of("ned")[0], days_of("una")[0]);
 }
 
-/// Seconds in, scheduled and unknown within shifts.
+/// Time in, scheduled (neutral and not) and unknown within shifts.
 #[derive(Clone, Copy, Default)]
 struct Shares {
     r#in: i64,
     scheduled: i64,
+    neutral: i64,
     unknown: i64,
 }
 
 impl Shares {
     fn adherence(self) -> Option<f64> {
-        let known = self.scheduled > 0 && self.unknown <= self.scheduled;
+        let judged = self.scheduled - self.neutral;
+        let known = judged > 0 && self.unknown <= self.scheduled;
         #[expect(clippy::cast_precision_loss, reason = "microseconds of some days")]
-        known.then(|| self.r#in as f64 / self.scheduled as f64)
+        known.then(|| self.r#in as f64 / judged as f64)
     }
 }
 
@@ -519,6 +521,9 @@ fn by_the_quarter(segments: &Rows, is_meant: impl Fn(&str) -> bool) -> BTreeMap<
             match verdict.as_ref() {
                 "unknown" => shares.unknown += end - at,
                 "in" => (shares.r#in, shares.scheduled) = (shares.r#in + end - at, shares.scheduled + end - at),
+                "neutral" => {
+                    (shares.neutral, shares.scheduled) = (shares.neutral + end - at, shares.scheduled + end - at)
+                }
                 _ => shares.scheduled += end - at,
             }
             at = end;
@@ -571,6 +576,7 @@ async fn series_of_agents_equal_a_recount_of_the_segments() {
             let shares = by_day.entry(day).or_default();
             shares.r#in += seconds("inSeconds");
             shares.scheduled += seconds("scheduledSeconds");
+            shares.neutral += seconds("neutralSeconds");
             shares.unknown += seconds("unknownSeconds");
         }
         let read = samples(&scene, "adherence").await;

@@ -2,18 +2,22 @@
 
 use comfy_table::{Table, presets};
 
+use crate::domain::adherence::Verdict;
 use crate::domain::words::count;
 use crate::engine::change_sets::view::{SetAgentView, SetStatus, SetView};
 
 /// The agents of a set: what was shown before its start, how it went after.
 pub(super) fn shown(set: &SetView) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["AGENT", "TEAM", "STATE", "TO", "OUTCOME", "STATUS", "WHY"]);
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["AGENT", "TEAM", "STATE", "PLANNED", "TO", "OUTCOME", "STATUS", "WHY"]);
     for agent in &set.agents {
         table.add_row([
             agent.agent.to_string(),
             agent.team.as_ref().map_or("-".to_owned(), ToString::to_string),
             agent.state.as_ref().map_or("-".to_owned(), ToString::to_string),
+            agent.planned.as_deref().unwrap_or("-").to_owned(),
             match &agent.reason {
                 Some(reason) => format!("{} ({reason})", agent.to),
                 None => agent.to.to_string(),
@@ -27,7 +31,14 @@ pub(super) fn shown(set: &SetView) -> String {
 }
 
 fn why(agent: &SetAgentView) -> String {
-    agent.error.clone().or_else(|| agent.why.clone()).unwrap_or_default()
+    let out = would_be_out(agent).then(|| "out of plan after it".to_owned());
+    let words = agent.error.clone().or_else(|| agent.why.clone()).into_iter().chain(out);
+    words.collect::<Vec<_>>().join("; ")
+}
+
+/// It is changed, and to something that its plan does not have now.
+fn would_be_out(agent: &SetAgentView) -> bool {
+    agent.outcome.changes() && agent.would_be == Some(Verdict::Out)
 }
 
 /// What there is to say of a set as a whole.
@@ -49,6 +60,13 @@ pub(super) fn lines(set: &SetView) -> String {
             lines.push(format!("done at {at}{latest}, {} before it", count(set.ahead as u64, "call")));
         }
         (Some(_) | None, false) => {}
+    }
+    let out = set.agents.iter().filter(|agent| would_be_out(agent)).count();
+    if out > 0 {
+        lines.push(format!(
+            "{} out of plan after it, which counts against adherence unless excused",
+            count(out, "agent")
+        ));
     }
     for floor in &set.floors {
         let name = floor.name.as_deref().unwrap_or(floor.skill.as_str());

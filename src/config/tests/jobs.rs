@@ -106,7 +106,10 @@ fn a_report_job_names_a_report_and_a_variant_that_there_are() {
         load(&job(lines)).unwrap_or_else(|refused| panic!("{lines}: {refused}"));
     }
     for (lines, says) in [
-        ("report = \"adherence\"\nvariant = \"usual\"", "there is no \"usual\"; there are in-of-scheduled, exceptions"),
+        (
+            "report = \"adherence\"\nvariant = \"usual\"",
+            "there is no \"usual\"; there are neutral-out, in-of-scheduled, exceptions",
+        ),
         ("variant = \"exceptions\"", "compliance has one formula; leave it out"),
         ("report = \"trend\"", "\"compliance\", \"adherence\", \"segments\", \"not-ready\", \"breaks\""),
     ] {

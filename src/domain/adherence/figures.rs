@@ -26,27 +26,27 @@ pub fn basis(settings: &AdherenceSettings, zone: &str, team: Option<&TeamName>) 
 /// Which adherence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Variant {
-    /// In ÷ scheduled.
+    /// In ÷ (scheduled − neutral), as the console has it: excused time counts neither way.
     #[default]
+    NeutralOut,
+    /// In ÷ scheduled.
     InOfScheduled,
     /// 1 − exceptions ÷ scheduled, floor 0; the exceptions are what is out.
     Exceptions,
     /// The same with work outside of shifts in both parts.
     ExceptionsOutside,
-    /// In ÷ (scheduled − neutral).
-    NeutralOut,
 }
 
 impl Variant {
     /// All of them, the usual one first.
-    pub const ALL: [Self; 4] = [Self::InOfScheduled, Self::Exceptions, Self::ExceptionsOutside, Self::NeutralOut];
+    pub const ALL: [Self; 4] = [Self::NeutralOut, Self::InOfScheduled, Self::Exceptions, Self::ExceptionsOutside];
 
     /// Their names and formulas, in that order.
     pub const NAMES: &[(&'static str, &'static str)] = &[
+        (Self::NeutralOut.name(), Self::NeutralOut.formula()),
         (Self::InOfScheduled.name(), Self::InOfScheduled.formula()),
         (Self::Exceptions.name(), Self::Exceptions.formula()),
         (Self::ExceptionsOutside.name(), Self::ExceptionsOutside.formula()),
-        (Self::NeutralOut.name(), Self::NeutralOut.formula()),
     ];
 
     /// The name in commands and files.

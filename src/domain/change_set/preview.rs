@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FloorShown, Outcome, Previewed, Wanted, WantedOf};
-use crate::domain::adherence::Verdict;
+use super::{AgainstPlan, FloorShown, Outcome, Previewed, Wanted, WantedOf};
+use crate::domain::adherence::{AdherenceSettings, Verdict};
 use crate::domain::ids::{AgentId, SkillId, TeamName};
 use crate::domain::policy::{OnContact, PolicyFacts, Ruling, UnscheduledForbids, rule_on};
 use crate::domain::priority::Priority;
 use crate::domain::roster::{AgentSlot, Roster};
+use crate::domain::schedule::Activity;
 use crate::domain::skill::{Skill, is_available, staffing};
 use crate::domain::state::AgentState;
 use crate::domain::time::{UtcMicros, rough_duration_text};
@@ -27,6 +28,8 @@ pub struct Picture<'a> {
     pub waiting: &'a dyn Fn(&AgentSlot) -> Option<Priority>,
     /// What policy forbids, and when a sight is too old.
     pub policy: Policy,
+    /// Which states agree with what is planned.
+    pub adherence: &'a AdherenceSettings,
     /// Now.
     pub now: UtcMicros,
 }
@@ -124,6 +127,7 @@ pub fn preview(picture: Picture<'_>, wanted: &Wanted) -> Preview {
             outcome: ruled.outcome,
             why: ruled.why,
             skills: Vec::new(),
+            against: slot.map(|slot| against_plan(picture, slot, &one.to)),
         };
         if let Some(slot) = slot.filter(|_| shown.outcome.changes()) {
             floors.take(picture, wanted, slot, &mut shown);
@@ -141,6 +145,19 @@ pub fn preview(picture: Picture<'_>, wanted: &Wanted) -> Preview {
 /// Whether an agent is within the reach of somebody who is bound to teams.
 fn is_of_teams(slot: &AgentSlot, teams: Option<&BTreeSet<TeamName>>) -> bool {
     teams.is_none_or(|teams| slot.agent().team.as_ref().is_some_and(|team| teams.contains(team)))
+}
+
+/// What is planned for the agent now, and how the wanted state would agree with it.
+fn against_plan(picture: Picture<'_>, slot: &AgentSlot, to: &AgentState) -> AgainstPlan {
+    let standing = slot.standing(picture.now);
+    let activity = standing.activity(slot.plan());
+    let verdict = picture.adherence.judge_lasting(standing.kind(), activity, to);
+    let is_excused = matches!(verdict, Verdict::In | Verdict::Out) && slot.excused(picture.now).is_some();
+    AgainstPlan {
+        planned: activity.map_or_else(|| standing.kind().name(), Activity::name).into(),
+        until: Some(standing.until()).filter(|until| *until != UtcMicros::MAX),
+        would_be: if is_excused { Verdict::Neutral } else { verdict },
+    }
 }
 
 /// What one agent's own facts say, before the floors.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::finish::{Load, Slots, cost};
 use super::*;
-use crate::domain::adherence::Verdict;
+use crate::domain::adherence::{AdherenceSettings, Verdict};
 use crate::domain::agent::{Agent, Observed, Source};
 use crate::domain::policy::UnscheduledForbids;
 use crate::domain::priority::Priority;
@@ -74,7 +74,8 @@ impl Floor {
         let leaves = |slot: &AgentSlot| self.leaves.contains(slot.id());
         let waiting = |slot: &AgentSlot| self.waiting.iter().find(|(id, _)| id == slot.id()).map(|(_, class)| *class);
         let policy = Policy { unscheduled_forbids: UnscheduledForbids::Ready, stale_after: Duration::from_secs(30) };
-        preview(Picture { roster: &self.roster, leaves: &leaves, waiting: &waiting, policy, now: self.now }, wanted)
+        let (roster, adherence, now) = (&self.roster, &AdherenceSettings::default(), self.now);
+        preview(Picture { roster, leaves: &leaves, waiting: &waiting, policy, adherence, now }, wanted)
     }
 }
 
@@ -139,6 +140,33 @@ fn every_agent_gets_what_would_happen_or_why_nothing_would() {
     let of_all = floor.preview(&Wanted { teams: None, ..wanted });
     assert_eq!((of_all.agents[5].outcome, of_all.agents[9].outcome), (Outcome::Unseen, Outcome::Change));
     assert!(of_all.teamless && of_all.teams.len() == 2);
+}
+
+#[test]
+fn what_is_planned_is_shown_with_how_the_wanted_state_agrees() {
+    use AgentState::{NotReady, Ready};
+    let against = |now: &str, id: &str, excused: bool, to: &AgentState| {
+        let mut floor = Floor::at(now);
+        let index = floor.add("a", "Blue", &AgentState::Paused);
+        if excused {
+            floor.roster.set_excused(index, vec![Coverage { start: at("11:00"), end: at("14:00") }]);
+        }
+        let shown = floor.preview(&wish(&[id], to)).agents.remove(0).against;
+        shown.map(|shown| (shown.planned.to_string(), shown.until, shown.would_be))
+    };
+    let shown = |planned: &str, until: &str, verdict| Some((planned.to_owned(), Some(at(until)), verdict));
+    assert_eq!(against("12:00", "a", false, &Ready), shown("work", "12:30", Verdict::In));
+    assert_eq!(against("12:00", "a", false, &NotReady), shown("work", "12:30", Verdict::Out));
+    assert_eq!(against("12:00", "a", true, &NotReady), shown("work", "12:30", Verdict::Neutral));
+    assert_eq!(against("12:29", "a", false, &NotReady), shown("work", "12:30", Verdict::Out), "no tolerance is begun");
+    assert_eq!(against("12:30", "a", false, &NotReady), shown("lunch", "13:00", Verdict::In));
+    assert_eq!(against("12:45", "a", false, &Ready), shown("lunch", "13:00", Verdict::Out));
+    assert_eq!(against("08:00", "a", true, &Ready), shown("off", "09:00", Verdict::Unscheduled));
+    assert_eq!(
+        against("23:30", "a", false, &Ready).map(|(planned, _, verdict)| (planned, verdict)),
+        Some(("uncovered".to_owned(), Verdict::Unknown))
+    );
+    assert_eq!(against("12:00", "nobody", false, &Ready), None);
 }
 
 #[test]

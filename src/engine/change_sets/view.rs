@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::body::{SetBody, SlotsShown};
 use super::{SetError, UNDO_WITHIN};
+use crate::domain::adherence::Verdict;
 use crate::domain::change_set::{FloorShown, Outcome};
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TenantId, TransitionId};
 use crate::domain::policy::OnContact;
@@ -151,6 +152,16 @@ pub struct SetAgentView {
     pub why: Option<String>,
     /// In `below_floor`: the skills that would fall below.
     pub skills: Vec<SkillId>,
+    /// What was planned when it was shown: an activity, `off` or `uncovered`; null of an agent who is not known.
+    #[schema(value_type = Option<String>)]
+    #[serde(default)]
+    pub planned: Option<Arc<str>>,
+    /// When something else is planned, where that was known.
+    #[serde(default)]
+    pub planned_until: Option<UtcMicros>,
+    /// The verdict on the agent in the wanted state, once that has lasted for longer than the tolerance.
+    #[serde(default)]
+    pub would_be: Option<Verdict>,
     /// The transition, once it was started.
     pub transition: Option<TransitionId>,
     /// The transition's status; `left_out` where the agent was left out at the start.
@@ -204,6 +215,9 @@ pub(super) async fn agents(reader: &Reader, set: &ChangeSetRow) -> Result<Vec<Se
             outcome: shown.outcome,
             why: shown.why,
             skills: shown.skills,
+            planned_until: shown.against.as_ref().and_then(|against| against.until),
+            would_be: shown.against.as_ref().map(|against| against.would_be),
+            planned: shown.against.map(|against| against.planned),
             transition: transition.map(|transition| transition.id),
             status,
             error,

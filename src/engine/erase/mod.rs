@@ -169,6 +169,9 @@ pub async fn run(parts: EraseParts, soft: CancellationToken) -> anyhow::Result<(
 impl EraseParts {
     async fn erase_all(&self) -> anyhow::Result<()> {
         let link = &self.link;
+        // A run that was cut off may have handed the writer its last change a moment ago: what is read before that is stored would be
+        // written again over it.
+        link.writer.hail().await;
         for mut erasure in link.reader.open_erasures(&link.tenant).await? {
             if let Some(agent) = erasure.agent.clone() {
                 erasure = self.erase(erasure, agent).await?;
@@ -181,11 +184,7 @@ impl EraseParts {
     /// All but what the log of the database holds.
     async fn erase(&self, mut erasure: Erasure, agent: AgentId) -> anyhow::Result<Erasure> {
         let link = &self.link;
-        let Some(stored) = link.reader.agent(&link.tenant, &agent).await? else {
-            // What a run that was cut off had handed to the writer last may have come in since the erasures were read.
-            let now = link.reader.erasure(&link.tenant, erasure.id).await?.filter(|now| now.agent.is_none());
-            return now.context("the agent is not in the store");
-        };
+        let stored = link.reader.agent(&link.tenant, &agent).await?.context("the agent is not in the store")?;
         let wiper = Wiper::new(agent, stored.agent.name.clone(), erasure.stand_in.clone());
         self.make_stand_in(&stored, &erasure).await?;
         self.see_off(wiper.agent()).await?;

@@ -58,7 +58,7 @@ const NOBODY: [&str; 20] = [
 ];
 
 /// Columns that hold words of ours, of the platform or of the configuration, or the ids of what is no agent.
-const NO_WORDS: [&str; 87] = [
+const NO_WORDS: [&str; 89] = [
     "agent_counters.local_day",
     "analytics_rows.run",
     "analytics_runs.query",
@@ -91,6 +91,9 @@ const NO_WORDS: [&str; 87] = [
     "change_set_agents.outcome",
     "change_set_agents.skills",
     "change_set_agents.left_out",
+    // Of an activity.
+    "change_set_agents.planned",
+    "change_set_agents.would_be",
     "change_sets.id",
     "change_sets.made_by",
     "change_sets.undoes",
@@ -171,6 +174,7 @@ fn shaped() -> BTreeMap<&'static str, String> {
         ("change_set_agents.left_out", "stale".to_owned()),
         ("change_sets.undoes", SET.to_owned()),
         ("change_set_agents.outcome", "change".to_owned()),
+        ("change_set_agents.would_be", "out".to_owned()),
         ("change_set_agents.skills", "[]".to_owned()),
         ("exceptions.id", EXCEPTION.to_owned()),
         ("exceptions.scope", "agents".to_owned()),
@@ -439,4 +443,40 @@ async fn an_erasure_that_was_cut_off_anywhere_goes_on() {
     let json_name = NAME.replace('"', "\\\"");
     let left = bench.found(&[ID, NAME, &json_name, NOTE]);
     assert_eq!(left, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_a_run_that_was_cut_off_had_handed_over_is_waited_for() {
+    let bench = Bench::new().await;
+    let subject = bench.agents_and_wish().await;
+    let (link, writer) = (&bench.parts.link, &bench.parts.link.writer);
+    let erasure = link.reader.open_erasures(&link.tenant).await.expect("reads").pop().expect("the wish");
+    // The writer is held up in the middle of the change that ends the first run.
+    let blocker = Connection::open(bench.file()).expect("opens");
+    blocker.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    let wiper = Wiper::new(ID.into(), Some(NAME.into()), erasure.stand_in.clone());
+    {
+        let mut first = std::pin::pin!(bench.parts.finish(erasure, &wiper, subject));
+        std::future::poll_fn(|context| {
+            assert!(first.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    while !writer.is_idle() {
+        tokio::task::yield_now().await;
+    }
+
+    let mut second = JoinSet::new();
+    let parts = bench.parts.clone();
+    second.spawn(async move { parts.erase_all().await });
+    while writer.is_idle() {
+        tokio::task::yield_now().await;
+    }
+    blocker.execute_batch("ROLLBACK").expect("lets go");
+    second.join_next().await.expect("one").expect("ends").expect("erases");
+
+    let erased = "SELECT count(*) FROM audit_entries WHERE action = 'agent.erased'";
+    assert_eq!(blocker.query_row(erased, [], |row| row.get::<_, i64>(0)).expect("counts"), 1, "it is ended once");
+    assert!(link.reader.open_erasures(&link.tenant).await.expect("reads").is_empty());
 }

@@ -158,7 +158,8 @@ impl Keeper {
             unscheduled_forbids: self.settings.policy.unscheduled_forbids,
             stale_after: self.settings.decide.stale_after,
         };
-        preview(Picture { roster: &self.roster, leaves: &leaves, waiting: &waiting, policy, now }, wanted)
+        let (roster, adherence) = (&self.roster, &self.settings.decide.adherence);
+        preview(Picture { roster, leaves: &leaves, waiting: &waiting, policy, adherence, now }, wanted)
     }
 
     /// What is kept of a preview beside its agents, and the hash of all that is shown.

@@ -13,8 +13,12 @@ use super::read::{Want, read};
 use super::shell::{Place, Shell, page};
 use super::times::{Span, Stamp, Times};
 use super::words::{self, Chip};
+use crate::domain::adherence::Verdict;
+use crate::domain::change_set::Outcome;
+use crate::domain::sets::PlanKind;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
+use crate::domain::words::count;
 use crate::http::ApiState;
 use crate::http::api::change_sets;
 use crate::http::api::transitions::settable;
@@ -23,6 +27,20 @@ use crate::http::extract::Path;
 
 /// Agents of a set that are drawn; the counts are of all.
 const MOST_DRAWN: usize = 2500;
+
+/// Those of a set whose change takes them out of their plan.
+///
+/// # Errors
+/// As the API refuses to show the set.
+pub(super) async fn out_of_plan(state: &ApiState, ask: &Ask, id: &str) -> Result<Vec<String>, Failure> {
+    let set = set(state, ask, id).await?;
+    Ok(set.agents.into_iter().filter(Member::would_be_out).map(|member| member.agent).collect())
+}
+
+async fn set(state: &ApiState, ask: &Ask, id: &str) -> Result<Set, Failure> {
+    let want = Want { route: "/api/v1/change-sets/{id}", id: Some(id), query: &[] };
+    read(state, ask, want, change_sets::show).await
+}
 
 /// A change set as the API shows it.
 #[derive(Deserialize)]
@@ -106,6 +124,9 @@ struct Member {
     reason: Option<String>,
     outcome: String,
     why: Option<String>,
+    planned: Option<String>,
+    planned_until: Option<UtcMicros>,
+    would_be: Option<Verdict>,
     status: Option<String>,
     error: Option<String>,
 }
@@ -145,10 +166,26 @@ impl Member {
         }
     }
 
+    /// It is changed, and to something that its plan does not have now.
+    fn would_be_out(&self) -> bool {
+        will_change(&self.outcome) && self.would_be == Some(Verdict::Out)
+    }
+
+    /// It is changed, and has a break by its plan.
+    fn rests(&self) -> bool {
+        let is_rest = |planned| ["break", "lunch"].contains(&planned);
+        will_change(&self.outcome) && self.planned.as_deref().is_some_and(is_rest)
+    }
+
     /// Why, where it is not plain.
     fn because(&self) -> &str {
         self.error.as_deref().or(self.why.as_deref()).unwrap_or_default()
     }
+}
+
+/// Whether an outcome of a preview is a change.
+fn will_change(outcome: &str) -> bool {
+    Outcome::from_name(outcome).is_some_and(Outcome::changes)
 }
 
 /// An outcome of a preview.
@@ -205,6 +242,11 @@ fn status_words(status: &str) -> &str {
     }
 }
 
+/// So many agents, with the verb for what they have.
+fn so_many(agents: &usize) -> String {
+    format!("{} {}", count(*agents, "agent"), if *agents == 1 { "has" } else { "have" })
+}
+
 /// What a set does, as a heading.
 fn heading(set: &Set) -> String {
     let agents = set.counts.agents;
@@ -256,9 +298,18 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Re
 struct NewChangePage {
     shell: Shell,
     agents: Vec<String>,
+    /// How many are within the viewer's reach.
+    all: Option<usize>,
     teams: Vec<String>,
     states: Vec<Chip>,
     settable: Vec<Chip>,
+}
+
+impl NewChangePage {
+    /// Whom no choice at all would take.
+    fn everyone(&self) -> Option<String> {
+        self.all.map(|all| count(all, "agent"))
+    }
 }
 
 /// `GET /changes/new`: who, to what, and why.
@@ -270,6 +321,7 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Res
     Ok(page(&NewChangePage {
         shell: ask.shell(Place::Changes, "New change"),
         agents,
+        all: picture.as_ref().map(|picture| picture.agents().count()),
         teams: picture.map(|picture| picture.teams()).unwrap_or_default(),
         states: AgentState::KNOWN.iter().map(words::state).collect(),
         settable: settable.iter().map(words::state).collect(),
@@ -284,13 +336,36 @@ struct ChangePage {
     set: Set,
     now: UtcMicros,
     may: bool,
+    may_excuse: bool,
     drawn: usize,
     failed: Vec<String>,
+    /// How many are changed while their plan gives them a break.
+    resting: usize,
+    /// How many are changed to what their plan does not have now.
+    out_after: usize,
 }
 
 impl ChangePage {
     fn at(&self, at: &UtcMicros) -> Stamp {
         self.times.second(*at)
+    }
+
+    /// What an agent had planned, and until when.
+    fn planned(&self, member: &Member) -> String {
+        let Some(planned) = &member.planned else { return String::new() };
+        let label = words::activity_label(planned);
+        match &member.planned_until {
+            // Of the time outside of shifts the end may be days away.
+            Some(until) if *planned != *PlanKind::Off.name() && *planned != *PlanKind::Uncovered.name() => {
+                format!("{label} until {}", self.times.clock(*until, None).text)
+            }
+            _ => label.into_owned(),
+        }
+    }
+
+    /// The hour in which it could be taken back has passed.
+    fn is_past_undo(&self) -> bool {
+        self.set.undone_by.is_none() && !self.set.can_undo && self.set.can_undo_until.is_some()
     }
 
     /// How long until an instant, or `now` where it has passed.
@@ -306,28 +381,34 @@ pub(in crate::http) async fn show(
     ask: Ask,
 ) -> Result<Response, Failure> {
     ask.check(&state, Right::Read)?;
-    let want = Want { route: "/api/v1/change-sets/{id}", id: Some(&id), query: &[] };
-    let mut set: Set = read(&state, &ask, want, change_sets::show).await?;
+    let mut set = set(&state, &ask, &id).await?;
     let bad = |member: &&Member| {
         let status = member.status.as_deref().unwrap_or_default();
         ["failed", "unconfirmed", "refused", "expired"].contains(&status)
     };
     let failed = set.agents.iter().filter(bad).map(|member| member.agent.clone()).collect();
-    // What will not change comes first: it is what a person has to look at.
+    // What will not change comes first, then whose plan speaks against it: it is what a person has to look at.
     set.agents.sort_by_key(|member| match member.outcome().0 {
         "outcome-bad" => 0,
         "outcome-wait" => 1,
-        "outcome-good" => 2,
-        _ => 3,
+        "outcome-good" if member.rests() => 2,
+        "outcome-good" if member.would_be_out() => 3,
+        "outcome-good" => 4,
+        _ => 5,
     });
+    let resting = set.agents.iter().filter(|member| member.rests()).count();
+    let out_after = set.agents.iter().filter(|member| member.would_be_out()).count();
     set.agents.truncate(MOST_DRAWN);
     Ok(page(&ChangePage {
         shell: ask.shell(Place::Changes, heading(&set)),
         may: ask.has(Right::Change),
+        may_excuse: ask.has(Right::Excuse),
         now: ask.now,
         times: ask.times,
         drawn: set.agents.len(),
         failed,
+        resting,
+        out_after,
         set,
     }))
 }

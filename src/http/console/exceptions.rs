@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::ask::Ask;
+use super::changes;
 use super::failure::Failure;
 use super::read::{Want, read};
 use super::shell::{Place, Shell, page};
@@ -125,10 +126,14 @@ struct NewExceptionPage {
 pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
     ask.check(&state, Right::Excuse)?;
     let picture = ask.picture(&state).await;
-    let named = ask.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
+    let mut agents: Vec<String> =
+        ask.query.iter().filter(|(key, _)| key == "agent").map(|(_, agent)| agent.clone()).collect();
+    if let Some(set) = ask.value("set") {
+        agents.extend(changes::out_of_plan(&state, &ask, set).await?);
+    }
     Ok(page(&NewExceptionPage {
         shell: ask.shell(Place::Exceptions, "Excuse"),
-        agents: named,
+        agents,
         teams: picture.map(|picture| picture.teams()).unwrap_or_default(),
         // Who is bound to teams cannot excuse everyone.
         everyone: ask.sees_all_teams(),

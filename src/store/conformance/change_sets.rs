@@ -1,8 +1,9 @@
 //! Bulk changes and skills as the store keeps them.
 
 use super::*;
+use crate::domain::adherence::Verdict;
 use crate::domain::audit::Hash;
-use crate::domain::change_set::{Outcome, Previewed};
+use crate::domain::change_set::{AgainstPlan, Outcome, Previewed};
 use crate::domain::ids::ChangeSetId;
 use crate::domain::skill::Skill;
 
@@ -40,6 +41,11 @@ fn shown(agent: &str, outcome: Outcome) -> Previewed {
         outcome,
         why: (outcome == Outcome::BelowFloor).then(|| "Voice".to_owned()),
         skills: if outcome == Outcome::BelowFloor { vec!["4711".into()] } else { Vec::new() },
+        against: (outcome != Outcome::UnknownAgent).then(|| AgainstPlan {
+            planned: "lunch".into(),
+            until: (outcome == Outcome::Change).then(|| at(3600)),
+            would_be: Verdict::Out,
+        }),
     }
 }
 

@@ -6,7 +6,8 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::transitions::{StoredTransition, decode as transition};
-use crate::domain::change_set::{Outcome, Previewed};
+use crate::domain::adherence::Verdict;
+use crate::domain::change_set::{AgainstPlan, Outcome, Previewed};
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TeamName, TenantId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -24,8 +25,8 @@ pub(in crate::store) const ADD_SETS: ManyRows = ManyRows {
 };
 pub(in crate::store) const ADD_AGENTS: ManyRows = ManyRows {
     head: "INSERT INTO change_set_agents (tenant, change_set, place, agent, state, state_reason, target, reason, takes_back, \
-           outcome, why, skills) VALUES",
-    width: 12,
+           outcome, why, skills, planned, planned_until, would_be) VALUES",
+    width: 15,
     tail: "",
 };
 /// Rows: tenant, set, instant, by whom.
@@ -69,7 +70,7 @@ pub(in crate::store) const LIST: &str = selecting!(
      AND cancelled_at IS NULL)) ORDER BY id DESC LIMIT $5"
 );
 pub(in crate::store) const AGENTS: &str = "SELECT tenant, change_set, place, agent, state, state_reason, target, reason, takes_back, \
-     outcome, why, skills, left_out, left_why FROM change_set_agents WHERE tenant = $1 AND change_set = $2 ORDER BY place";
+     outcome, why, skills, planned, planned_until, would_be, left_out, left_why FROM change_set_agents WHERE tenant = $1 AND change_set = $2 ORDER BY place";
 pub(in crate::store) const COUNTS: &str = "SELECT outcome, left_out, COUNT(*) AS total FROM change_set_agents \
      WHERE tenant = $1 AND change_set = $2 GROUP BY outcome, left_out ORDER BY outcome, left_out";
 /// By way of the ids, which SQLite reads from the index; asked for the rows it walks all of the tenant's.
@@ -199,7 +200,10 @@ async fn add<'a>(
             .text_or_null(agent.takes_back.map(|id| id.to_string()))
             .text(agent.outcome.name())
             .text_or_null(agent.why.as_deref())
-            .text(&**skills);
+            .text(&**skills)
+            .text_or_null(agent.against.as_ref().map(|against| &*against.planned))
+            .int_or_null(agent.against.as_ref().and_then(|against| against.until).map(UtcMicros::as_micros))
+            .text_or_null(agent.against.as_ref().map(|against| against.would_be.name()));
     })
     .await
 }
@@ -347,6 +351,15 @@ fn agent(row: &AnyRow) -> Result<StoredSetAgent, ReadError> {
             Some((cells.word("left_out", Outcome::from_name)?, cells.text_or_null("left_why")?.map(str::to_owned)))
         }
     };
+    let against = match cells.text_or_null("planned")? {
+        // A set from before this was kept.
+        None => None,
+        Some(planned) => Some(AgainstPlan {
+            planned: planned.into(),
+            until: cells.instant_or_null("planned_until")?,
+            would_be: cells.word("would_be", Verdict::from_name)?,
+        }),
+    };
     Ok(StoredSetAgent {
         shown: Previewed {
             agent: AgentId::new(cells.text("agent")?),
@@ -358,6 +371,7 @@ fn agent(row: &AnyRow) -> Result<StoredSetAgent, ReadError> {
             outcome: cells.word("outcome", Outcome::from_name)?,
             why: cells.text_or_null("why")?.map(str::to_owned),
             skills: cells.json("skills")?,
+            against,
         },
         left_out,
     })

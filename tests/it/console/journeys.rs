@@ -294,6 +294,15 @@ async fn fifty_are_selected_previewed_changed_followed_and_taken_back() {
     assert_eq!(scenario.state_of(&first), SimState::Available);
     browser.click("#undo").await;
     browser.until_text("h1", |text| text.contains("back to where they were")).await;
+    // They are planned to work: being not ready counts against them unless somebody excuses it.
+    browser.until_text("#against-plan", |text| text.contains("50 out of plan after it")).await;
+    browser.until_text("#members td[data-label=Planned]", |text| text == "Work until 23:30").await;
+    super::picture(&browser, "journey-undo").await;
+    browser.click("#against-plan a").await;
+    browser.until_text("#agents-count", |text| text == "50").await;
+    browser.write("#exception-reason", "a false alarm").await;
+    browser.click("#excuse-save").await;
+    browser.until_text("h1", |text| text.contains("back to where they were")).await;
     browser.click("#start").await;
     browser.until_text("#standing", |text| text == "done").await;
     assert_eq!(scenario.state_of(&first), SimState::Unavailable);

@@ -10,7 +10,7 @@ use shiftkeeper::sim::SimState;
 
 use crate::faults::say;
 use crate::harness::ledger::state_posts;
-use crate::harness::{Scenario, Setup, agents, answer, full_size};
+use crate::harness::{Scenario, Setup, agents, answer, full_size, schedule};
 
 /// Asks for a preview.
 async fn ask(scenario: &Scenario, body: Value) -> (StatusCode, Value) {
@@ -479,5 +479,56 @@ async fn many_agents_finish_when_the_preview_says_with_a_call_each_and_no_429() 
     let off = shown.abs_diff(took);
     say(format!("{count} agents: {} calls, no 429; {shown:?} shown, {took:?} taken", posts.len()));
     assert!(off.as_secs_f64() <= took.as_secs_f64() * 0.05, "shown {shown:?}, took {took:?}");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_leaves_what_a_person_set_until_the_agent_goes_on() {
+    let mut setup = Setup::team(4);
+    setup.speed = 60;
+    setup.schedule = Some(schedule(agents(4), &[]));
+    setup.rules = r#"
+[[rules]]
+id = "back"
+when = { planned = "work", state = "NotReady", for = "3m" }
+then = { set_state = "Ready" }
+mode = "enforce"
+"#;
+    let scenario = Scenario::start(setup).await;
+    for agent in agents(4) {
+        scenario.put(&agent, SimState::Available);
+    }
+    let plan = scenario.setup.schedule.clone().expect("a schedule");
+    scenario.import(&plan).await;
+    scenario.until_in_sight().await;
+    let is_ready = |agent: &'static str| {
+        let scenario = &scenario;
+        scenario.until("the rule made the agent ready", move || async move {
+            let state = scenario.state_of(agent);
+            if state == SimState::Available { Ok(()) } else { Err(format!("{state:?} at {}", scenario.clock.now())) }
+        })
+    };
+
+    let set =
+        preview(&scenario, json!({"select": {"agents": ["u_0001"]}, "to": "NotReady", "reason": "MEETING"})).await;
+    assert_eq!((&of(&set, "u_0001")["planned"], &of(&set, "u_0001")["would_be"]), (&json!("work"), &json!("out")));
+    start(&scenario, &set).await;
+    until(&scenario, &set, "done").await;
+    scenario.put("u_0002", SimState::Unavailable);
+    // The rule acts on who is not ready for less long, and by himself.
+    is_ready("u_0002").await;
+    scenario.pass(Duration::from_secs(10 * 60)).await;
+    assert_eq!((scenario.state_of("u_0001"), scenario.posts_for("u_0001").len()), (SimState::Unavailable, 1));
+
+    scenario.put("u_0001", SimState::Available);
+    scenario
+        .until("that is seen", || async {
+            let now = agent(&scenario, "u_0001").await;
+            if now["state"] == "Ready" { Ok(()) } else { Err(now.to_string()) }
+        })
+        .await;
+    scenario.put("u_0001", SimState::Unavailable);
+    is_ready("u_0001").await;
+    assert_eq!(scenario.posts_for("u_0001").len(), 2, "what he does by himself is the rule's again");
     scenario.assert_nothing_left_over().await;
 }

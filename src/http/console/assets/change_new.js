@@ -30,8 +30,12 @@ function show() {
   /** @type {HTMLElement} */ (byId('filter-fields')).hidden = by !== 'filter';
   /** @type {HTMLElement} */ (byId('list-fields')).hidden = by !== 'list';
   /** @type {HTMLElement} */ (byId('below-field')).hidden = !input('below').checked;
+  const who = select();
+  const everyone = who.filter && Object.keys(who.filter).length === 0;
+  put(byId('preview'), everyone ? 'Show what would happen to everyone' : 'Show what would happen');
 }
 form.addEventListener('change', show);
+input('search').addEventListener('input', show);
 show();
 
 /** The first column of each line, quotes and a heading left aside. @param {string} text */

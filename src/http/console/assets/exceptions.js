@@ -25,9 +25,10 @@ document.addEventListener('click', (event) => {
 const form = /** @type {HTMLFormElement | null} */ (byId('new-exception'));
 if (form) {
   const input = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id));
+  const query = new URLSearchParams(location.search);
   /** @type {string[]} */
   let agents = [...document.querySelectorAll('.preselected')].map((one) => /** @type {HTMLInputElement} */ (one).value);
-  if (new URLSearchParams(location.search).has('selection')) {
+  if (query.has('selection')) {
     try {
       const kept = JSON.parse(sessionStorage.getItem(`selection ${tenant}`) || '[]');
       if (Array.isArray(kept) && kept.length) agents = kept.map(String);
@@ -64,7 +65,9 @@ if (form) {
       const who = /** @type {HTMLInputElement} */ (form.querySelector('input[name="who"]:checked')).value;
       const whom = who === 'agents' ? { agents } : who === 'team' ? { team: /** @type {HTMLSelectElement} */ (byId('exception-team')).value } : { everyone: true };
       await api('POST', '/api/v1/exceptions', { tenant, ...whom, from: instant(input('from').value), to: instant(input('to').value), reason: input('exception-reason').value.trim() });
-      location.assign(address('/exceptions'));
+      // Whoever came from a change goes back to it.
+      const set = query.get('set');
+      location.assign(address(set ? `/changes/${encodeURIComponent(set)}` : '/exceptions'));
     });
   });
 }
