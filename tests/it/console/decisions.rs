@@ -210,10 +210,10 @@ async fn an_auditor_finds_entries_by_person_agent_and_time_with_scripts_and_with
     browser.until_url(|url| url.contains("actor=")).await;
     assert!(all_have(&browser, "Who", &person).await, "{}", browser.text("main tbody").await);
     // And by a part of a name; who is meant is said.
-    browser.write("#agent", "agent 2").await;
+    browser.write("#agent", "agent 0").await;
     browser.click("form[role=search] button").await;
-    browser.until_text("#about", |text| text == "About Agent 2 (u_0002)").await;
-    assert!(all_have(&browser, "Agent", "Agent 2").await && all_have(&browser, "Who", &person).await);
+    browser.until_text("#about", |text| text == "About Agent 0 (u_0001)").await;
+    assert!(all_have(&browser, "Agent", "Agent 0").await && all_have(&browser, "Who", &person).await);
     assert_eq!(browser.run("return document.querySelector('#actor').value", &[]).await, json!(person[7..]));
     // The facts are terms and values, and what is stored stands behind them.
     browser.click("main tbody .more summary").await;
@@ -229,7 +229,7 @@ async fn an_auditor_finds_entries_by_person_agent_and_time_with_scripts_and_with
     browser.scripts(false).await;
     browser.go(&scenario.page(&format!("/audit?from={at}&actor={person}&agent=u_0001"))).await;
     let page = browser.source().await;
-    assert!(page.contains("transition.requested") && !page.contains("Agent 2</a></td>"), "{page}");
+    assert!(page.contains("transition.requested") && !page.contains("Agent 1</a></td>"), "{page}");
     // What cannot be looked for is said, with what was typed still there.
     browser.go(&scenario.page("/audit?from=soon&actor=ann")).await;
     let page = browser.source().await;
