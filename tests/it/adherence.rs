@@ -522,7 +522,7 @@ fn by_the_quarter(segments: &Rows, is_meant: impl Fn(&str) -> bool) -> BTreeMap<
                 "unknown" => shares.unknown += end - at,
                 "in" => (shares.r#in, shares.scheduled) = (shares.r#in + end - at, shares.scheduled + end - at),
                 "neutral" => {
-                    (shares.neutral, shares.scheduled) = (shares.neutral + end - at, shares.scheduled + end - at)
+                    (shares.neutral, shares.scheduled) = (shares.neutral + end - at, shares.scheduled + end - at);
                 }
                 _ => shares.scheduled += end - at,
             }

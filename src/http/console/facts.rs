@@ -83,7 +83,8 @@ fn is_nested(value: &Value) -> bool {
 /// A value that holds no named ones.
 fn in_words(value: &Value, times: &Times) -> String {
     match value {
-        Value::Null => "none".to_owned(),
+        // An object of names is listed by them: one that comes here has none.
+        Value::Null | Value::Object(_) => "none".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Number(number) => number.to_string(),
@@ -91,7 +92,6 @@ fn in_words(value: &Value, times: &Times) -> String {
         Value::String(text) => text.parse::<UtcMicros>().map_or_else(|_| text.clone(), |at| times.second(at).full),
         Value::Array(items) if items.is_empty() => "none".to_owned(),
         Value::Array(items) => items.iter().map(|item| in_words(item, times)).collect::<Vec<_>>().join(", "),
-        Value::Object(_) => "none".to_owned(),
     }
 }
 
