@@ -139,6 +139,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0021_against_the_plan.sql"),
         postgres: include_str!("../../migrations/postgres/0021_against_the_plan.sql"),
     },
+    Shipped {
+        version: 22,
+        name: "decisions of people",
+        sqlite: include_str!("../../migrations/sqlite/0022_decisions_of_people.sql"),
+        postgres: include_str!("../../migrations/postgres/0022_decisions_of_people.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

@@ -11,10 +11,7 @@ use super::sets::with_source;
 use crate::domain::audit::Hash;
 use crate::domain::rights::Asker;
 use crate::domain::transition::{Actor, Step, Transition, WaitReason};
-use crate::engine::approvals::{ApprovalError, Decision, DecisionMessage};
-
-/// Where in a transition's explanation it stands who approved it.
-const APPROVED_BY: &str = "approved_by";
+use crate::engine::approvals::{APPROVED_BY, ApprovalError, Decision, DecisionMessage};
 
 impl Keeper {
     /// Takes a decision in; answered after the commit, with the transition as this pass leaves it.
@@ -31,7 +28,7 @@ impl Keeper {
             return pass.answer(reply, Err(ApprovalError::NotFound(id)));
         };
         if transition.status.waits_for() != Some(WaitReason::Approval) {
-            return pass.answer(reply, Err(ApprovalError::TooLate { status: transition.status.name() }));
+            return pass.answer(reply, Err(ApprovalError::too_late(&transition)));
         }
         match decision {
             Decision::Accept { note } => {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{AgentId, TenantId, TransitionId};
-use crate::engine::approvals::{ApprovalError, ApprovalView, Approvals, Decided, Decision, Page};
+use crate::engine::approvals::{ApprovalError, ApprovalView, Approvals, Decided, Decision, DecisionView, Page};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Path, Query};
@@ -63,6 +63,60 @@ pub(in crate::http) async fn list(
     let page = Page { after, limit };
     let (approvals, next) = desk(&state).list(&query.tenant, &teams, query.agent.as_ref(), page).await?;
     Ok(Json(ApprovalPage { approvals, next }))
+}
+
+/// Which page of what was decided.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct DecidedQuery {
+    tenant: TenantId,
+    /// The `next` of the page before.
+    cursor: Option<u64>,
+    /// How many; 100 without it.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// A page of what was decided.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct DecisionPage {
+    /// The newest first. There may be few here and more behind `next` where the caller sees some teams alone.
+    decisions: Vec<DecisionView>,
+    /// The `cursor` of the next page; null on the last.
+    next: Option<u64>,
+}
+
+/// What people approved and denied, the newest first
+///
+/// As the audit chain has it, of the agents whom the caller sees now.
+#[utoipa::path(
+    get,
+    path = "/api/v1/approvals/decided",
+    tag = "approvals",
+    operation_id = "decided_approvals",
+    params(DecidedQuery),
+    responses((status = 200, description = "a page of them", body = DecisionPage))
+)]
+pub(in crate::http) async fn decided(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<DecidedQuery>,
+) -> Result<Json<DecisionPage>, Problem> {
+    caller.check(&state, Right::Read, &query.tenant)?;
+    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let teams = caller.teams(&query.tenant).cloned();
+    let (decisions, next) = desk(&state).decided(&query.tenant, &teams, query.cursor, limit).await?;
+    Ok(Json(DecisionPage { decisions, next }))
+}
+
+/// How many wait for the caller to decide; nothing where that is not the caller's, or the store cannot be read.
+pub(in crate::http) async fn waiting(state: &ApiState, caller: &Caller, tenant: &TenantId) -> Option<u64> {
+    if !caller.has(Right::Change) || !caller.reaches(tenant) {
+        return None;
+    }
+    let teams = caller.teams(tenant).cloned();
+    desk(state).count(tenant, &teams).await.inspect_err(|error| tracing::warn!(%error, "approvals not counted")).ok()
 }
 
 /// The body of a yes.

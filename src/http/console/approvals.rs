@@ -17,6 +17,9 @@ use crate::http::ApiState;
 use crate::http::api::approvals;
 use crate::http::auth::Right;
 
+/// Decisions of one page.
+const DECISIONS: &str = "20";
+
 /// A change that waits for a person, as the API shows it.
 #[derive(Deserialize)]
 pub(super) struct Approval {
@@ -53,6 +56,34 @@ struct Approvals {
     next: Option<String>,
 }
 
+/// What was decided, as the API shows it.
+#[derive(Deserialize)]
+struct Decision {
+    seq: u64,
+    at: UtcMicros,
+    by: String,
+    approved: bool,
+    note: Option<String>,
+    agent: Option<String>,
+    name: Option<String>,
+    rule: Option<String>,
+    because: Option<String>,
+    to: Option<String>,
+    status: Option<String>,
+}
+
+impl Decision {
+    fn label(&self) -> &str {
+        self.name.as_deref().or(self.agent.as_deref()).unwrap_or_default()
+    }
+}
+
+#[derive(Deserialize)]
+struct Decisions {
+    decisions: Vec<Decision>,
+    next: Option<u64>,
+}
+
 #[derive(Template)]
 #[template(path = "approvals.html")]
 struct ApprovalsPage {
@@ -61,6 +92,11 @@ struct ApprovalsPage {
     approvals: Vec<Approval>,
     more: bool,
     may: bool,
+    decisions: Vec<Decision>,
+    /// The address of the decisions before these.
+    older: Option<String>,
+    /// These are not the newest decisions.
+    is_further: bool,
 }
 
 impl ApprovalsPage {
@@ -76,11 +112,18 @@ pub(super) async fn of_agent(state: &ApiState, ask: &Ask, agent: &str) -> Result
     Ok(approvals)
 }
 
-/// `GET /approvals`.
+/// `GET /approvals?decided=`: what waits, and what was decided before an entry of the chain.
 pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Result<Response, Failure> {
     ask.check(&state, Right::Read)?;
     let want = Want { route: "/api/v1/approvals", id: None, query: &[] };
-    let Approvals { approvals, next } = read(&state, &ask, want, approvals::list).await?;
+    let Approvals { approvals, next: more } = read(&state, &ask, want, approvals::list).await?;
+    let cursor = ask.value("decided").unwrap_or_default();
+    let query = [("cursor", cursor), ("limit", DECISIONS)];
+    let want = Want { route: "/api/v1/approvals/decided", id: None, query: &query };
+    let Decisions { decisions, next } = read(&state, &ask, want, approvals::decided).await?;
+    let is_further = !cursor.is_empty();
     let (shell, may) = (ask.shell(Place::Approvals, "Approvals"), ask.has(Right::Change));
-    Ok(page(&ApprovalsPage { shell, times: ask.times, approvals, more: next.is_some(), may }))
+    let older = next.map(|next| format!("{}&decided={next}#decided", shell.to(Place::Approvals.path())));
+    let more = more.is_some();
+    Ok(page(&ApprovalsPage { shell, times: ask.times, approvals, more, may, decisions, older, is_further }))
 }

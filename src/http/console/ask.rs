@@ -12,6 +12,7 @@ use super::times::Times;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
+use crate::http::api::approvals;
 use crate::http::auth::{Caller, Right, Visitor};
 use crate::http::problem::{Code, Problem};
 
@@ -29,6 +30,8 @@ pub(in crate::http) struct Ask {
     theme: &'static str,
     /// Path and query, for the way back from a choice.
     here: String,
+    /// How many changes of rules wait for the caller to decide.
+    waiting: Option<u64>,
 }
 
 impl FromRequestParts<ApiState> for Ask {
@@ -49,7 +52,8 @@ impl FromRequestParts<ApiState> for Ask {
         let here = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
         let times = Times::of(&parts.headers);
         let theme = preferences::theme(&parts.headers);
-        Ok(Self { caller, tenant, tenants, times, query, now, speed, theme, here })
+        let waiting = approvals::waiting(state, &caller, &tenant).await;
+        Ok(Self { caller, tenant, tenants, times, query, now, speed, theme, here, waiting })
     }
 }
 
@@ -105,6 +109,7 @@ impl Ask {
             role: self.caller.role().map_or("", crate::domain::rights::Role::name),
             signs_out: self.caller.by_cookie(),
             places: Place::ALL.into_iter().filter(|place| self.caller.has(place.right())).collect(),
+            waiting: self.waiting,
             may_change: self.caller.has(Right::Change),
             now_ms: self.now.as_micros().div_euclid(1000),
             speed: self.speed,

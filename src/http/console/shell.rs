@@ -93,6 +93,25 @@ impl Place {
         }
     }
 
+    /// The key that goes to it, after a `g`.
+    pub(super) const fn key(self) -> &'static str {
+        match self {
+            Self::Live => "l",
+            Self::Wallboard => "w",
+            Self::Changes => "c",
+            Self::Rules => "r",
+            Self::Approvals => "p",
+            Self::Exceptions => "x",
+            Self::Reports => "e",
+            Self::Analytics => "y",
+            Self::Trends => "t",
+            Self::Audit => "a",
+            Self::Webhooks => "h",
+            Self::System => "s",
+            Self::Account => "",
+        }
+    }
+
     /// What it takes to see it.
     pub(super) const fn right(self) -> Right {
         match self {
@@ -130,6 +149,8 @@ pub(super) struct Shell {
     pub(super) role: &'static str,
     pub(super) signs_out: bool,
     pub(super) places: Vec<Place>,
+    /// How many changes of rules wait for the viewer; `None` where it is not for the viewer to decide.
+    pub(super) waiting: Option<u64>,
     pub(super) may_change: bool,
     /// The daemon's clock, in milliseconds, and how many times faster than real time it runs.
     pub(super) now_ms: i64,

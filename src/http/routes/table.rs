@@ -383,6 +383,7 @@ fn approvals() -> Vec<Row> {
     ];
     vec![
         Row::new(READ, routes!(api::approvals::list)).refusing(OF_TENANT),
+        Row::new(READ, routes!(api::approvals::decided)).refusing(OF_TENANT),
         Row::new(CHANGE, routes!(api::approvals::accept)).refusing(DECIDE),
         Row::new(CHANGE, routes!(api::approvals::deny)).refusing(DECIDE),
     ]

@@ -2,12 +2,13 @@
 
 use super::{Place, acme, at, draft, on_each_engine};
 use crate::domain::audit::AuditDraft;
-use crate::domain::ids::SubjectId;
+use crate::domain::ids::{SubjectId, TenantId};
 use crate::store::{AuditFilter, Commit, KnownSubject, Store};
 
 on_each_engine!(
     pages_go_backwards_and_are_narrowed,
     entries_are_found_by_who_made_them,
+    decisions_are_found_among_everything_else,
     an_agent_and_a_subject_are_found
 );
 
@@ -82,6 +83,27 @@ async fn entries_are_found_by_who_made_them(place: Place) {
     assert_eq!(by(accepted, 500).await, (vec![73, 49, 25, 1], None));
     let span = AuditFilter { from: Some(at(8)), to: Some(at(24)), ..of("person:ann") };
     assert_eq!(by(span, 500).await, (vec![17, 9], None));
+    store.close().await;
+}
+
+async fn decisions_are_found_among_everything_else(place: Place) {
+    let store = place.open().await;
+    let actions = ["transition.accepted", "transition.approved", "transition.denied", "rule.changed"];
+    let drafts = |tenant: &TenantId| {
+        let each = |n: usize| AuditDraft { tenant: tenant.clone(), action: actions[n % 4], ..draft("x") };
+        (0..12).map(each).collect::<Vec<_>>()
+    };
+    let audit = [drafts(&acme()), drafts(&"other".into())].concat();
+    store.writer().commit(Commit { audit, ..Commit::default() }).await.expect("commits");
+    let reader = store.reader();
+    let seqs = async |before, limit| {
+        let entries = reader.decisions(&acme(), before, limit).await.expect("reads");
+        entries.iter().map(|entry| entry.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(seqs(None, 500).await, [11, 10, 7, 6, 3, 2]);
+    assert_eq!(seqs(None, 2).await, [11, 10]);
+    assert_eq!(seqs(Some(10), 2).await, [7, 6]);
+    assert_eq!(seqs(Some(2), 2).await, Vec::<u64>::new());
     store.close().await;
 }
 

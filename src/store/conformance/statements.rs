@@ -51,6 +51,7 @@ const SINGLE: &[&str] = &[
     audit_reading::PAGE,
     audit_reading::PAGE_OF_PERSON,
     audit_reading::PERSON_BEYOND,
+    audit_reading::DECISIONS,
     audit_reading::INSTANT_OF,
     audit_reading::FIRST,
     audit_reading::AGENT_OF,
@@ -204,6 +205,7 @@ const SINGLE: &[&str] = &[
     time_in_state::SUMS,
     transition_reading::ONE,
     transition_reading::OPEN,
+    transition_reading::ASKING,
     transition_reading::OF_CHANGE_SET,
     transition_reading::LIST,
     transition_reading::LIST_OF_AGENT,
@@ -411,7 +413,7 @@ async fn no_statement_walks_a_table_that_grows() {
 }
 
 #[tokio::test]
-async fn a_person_s_entries_are_found_by_their_own_index() {
+async fn entries_of_a_person_and_decisions_are_found_by_their_own_indexes() {
     let place = Place::sqlite();
     place.open().await.close().await;
     let backend = Backend::from_url(&place.url).expect("a URL");
@@ -423,6 +425,9 @@ async fn a_person_s_entries_are_found_by_their_own_index() {
         let by_index = |step: &String| step.contains("INDEX audit_entries_of_person ((tenant,person,seq)>");
         assert!(steps.len() == 1 && steps.iter().all(by_index), "{steps:?}");
     }
+    let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", audit_reading::DECISIONS));
+    let step: String = sqlx::query(explain).fetch_one(&mut connection).await.expect("a plan").get("detail");
+    assert!(step.contains("INDEX audit_entries_of_decisions ("), "{step}");
     close_quietly(connection).await;
 }
 

@@ -41,6 +41,10 @@ pub(in crate::store) const PAGE_OF_PERSON: &str = page!(
 pub(in crate::store) const PERSON_BEYOND: &str = "SELECT tenant, seq FROM audit_entries WHERE person IS NOT NULL \
      AND (tenant, person, seq) < ($1, $2, $3) AND (tenant, person, seq) >= ($1, $2, 0) \
      ORDER BY tenant DESC, person DESC, seq DESC LIMIT 1 OFFSET $4";
+/// Decisions on what rules asked, below the number `$2`.
+pub(in crate::store) const DECISIONS: &str = "SELECT tenant, seq, at, action, subject, transition, body, hash FROM audit_entries \
+     WHERE action IN ('transition.approved', 'transition.denied') AND (tenant, seq) < ($1, $2) AND (tenant, seq) >= ($1, 0) \
+     ORDER BY tenant DESC, seq DESC LIMIT $3";
 /// The instant of the last entry up to a number.
 pub(in crate::store) const INSTANT_OF: &str =
     "SELECT tenant, seq, at FROM audit_entries WHERE tenant = $1 AND seq <= $2 ORDER BY seq DESC LIMIT 1";
@@ -157,6 +161,20 @@ impl Reader {
             }
         }
         Ok(AuditPage { entries, next: (below > lowest).then_some(below) })
+    }
+
+    /// What people said to rules that asked, newest first, below a number or from the newest on; at most `limit` (held to
+    /// [`super::super::PAGE_LIMIT`]).
+    pub async fn decisions(
+        &self,
+        tenant: &TenantId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<StoredEntry>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(before.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)));
+        values.int(super::super::page(limit));
+        self.all(DECISIONS, values).await?.iter().map(super::audit::entry).collect()
     }
 
     /// The entries of a span of numbers that fit.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::any::AnyRow;
 
 use super::transitions::{StoredTransition, decode};
-use crate::domain::ids::{AgentId, RuleId, TenantId, TransitionId};
+use crate::domain::ids::{AgentId, RuleId, TeamName, TenantId, TransitionId};
 use crate::domain::policy::Violation;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -44,6 +44,10 @@ pub(in crate::store) const LIST_OF_AGENT: &str = selecting!(
     "WHERE tenant = $1 AND (CAST($2 AS TEXT) IS NULL OR id < $2) AND (CAST($3 AS TEXT) IS NULL OR status = $3) AND (CAST($4 AS TEXT) IS NULL OR rule = $4) \
      AND (CAST($5 AS BIGINT) IS NULL OR requested_at >= $5) AND (CAST($6 AS BIGINT) IS NULL OR requested_at < $6) AND agent = $8 ORDER BY id DESC LIMIT $7"
 );
+/// How many of each team wait for a person. By way of the ids as well.
+pub(in crate::store) const ASKING: &str = "SELECT a.team, COUNT(*) AS total FROM transitions t LEFT JOIN agents a \
+     ON a.tenant = t.tenant AND a.id = t.agent WHERE t.tenant = $1 AND t.status = 'waiting' AND t.standing LIKE '%\"approval\"%' \
+     AND t.id IN (SELECT id FROM transitions WHERE tenant = $1 AND finished_at IS NULL) GROUP BY a.team";
 pub(in crate::store) const AUTOMATIC: &str = "SELECT tenant, id, agent, rule, target, accepted_at FROM transitions \
      WHERE tenant = $1 AND rule IS NOT NULL AND accepted_at IS NOT NULL AND accepted_at >= $2 ORDER BY accepted_at, id";
 pub(in crate::store) const FIGURES: &str = "SELECT status, rule, violation, COUNT(*) AS total, \
@@ -120,6 +124,17 @@ impl Reader {
         let mut values = Values::default();
         values.text(tenant.as_str());
         self.all(OPEN, values).await?.iter().map(decode).collect()
+    }
+
+    /// How many changes of rules wait for a person, by the team of the agent.
+    pub async fn approvals_waiting(&self, tenant: &TenantId) -> Result<Vec<(Option<TeamName>, u64)>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        let read = |row: &AnyRow| {
+            let cells = Cells::of("transitions", row);
+            Ok((cells.text_or_null("team")?.map(TeamName::new), cells.number("total")?))
+        };
+        self.all(ASKING, values).await?.iter().map(read).collect()
     }
 
     /// A page of transitions, newest first, at most `limit` (held to [`super::super::PAGE_LIMIT`]).

@@ -100,14 +100,67 @@ async fn what_a_rule_wants_is_approved_and_denied_on_the_page_of_all_and_on_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_what_waits() {
+    let Some((scenario, browser)) = signed_in(asking(4), "supervisor").await else { return };
+    until_asked(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
+    browser.go(&scenario.page("/rules")).await;
+    browser.until_text("#waiting .count", |text| text.starts_with('4')).await;
+    browser.go(&scenario.page("/approvals")).await;
+    // Two are chosen, and of one somebody else has decided before the button is pressed.
+    let script = "for (const agent of ['u_0001', 'u_0002']) document.querySelector(`tr:has(a[href*=\"${agent}\"]) input[name=chosen]`).click();
+        const other = document.querySelector('tr:has(a[href*=\"u_0002\"]) input[name=chosen]').value;
+        const request = new XMLHttpRequest();
+        request.open('POST', `/api/v1/approvals/${other}/deny`, false);
+        request.setRequestHeader('Content-Type', 'application/json');
+        request.setRequestHeader('Idempotency-Key', 'somebody-else');
+        request.send(JSON.stringify({ tenant: arguments[0], note: 'she is in a talk' }));
+        const counted = document.querySelector('#chosen-count').textContent;
+        document.querySelector('#chosen-accept').click();
+        return [request.status, counted]";
+    let told = browser.run(script, &[json!(scenario.tenant)]).await;
+    assert_eq!(told, json!([200, "2 chosen"]));
+    browser.until_text("#outcome-heading", |text| text == "1 of 2 approved").await;
+    let answers = browser.text("#outcome ul").await;
+    assert!(answers.contains("approved; it now is"), "{answers}");
+    assert!(answers.contains("not decided by you") && answers.contains("denied by person:supervisor"), "{answers}");
+    until_state(&scenario, "u_0001", SimState::Available).await;
+    browser.until_text("#waiting .count", |text| text.starts_with('2')).await;
+    // The rest is denied, with one reason for all.
+    browser.click("#choose-all").await;
+    browser.until_text("#chosen-count", |text| text == "2 chosen").await;
+    super::picture(&browser, "journey-approve-several").await;
+    browser.click("#chosen-deny").await;
+    browser.write("#sure-typed", "all of them are in a talk").await;
+    browser.click("#sure-yes").await;
+    browser.until_text("#outcome-heading", |text| text == "2 of 2 denied").await;
+    until_asked(&scenario, &[]).await;
+    // All of it is listed, and the menu counts nothing any more.
+    let decided = "[aria-labelledby=decided] tbody";
+    browser.until_text(decided, |text| text.matches("all of them are in a talk").count() == 2).await;
+    assert_eq!(browser.count(&format!("{decided} tr")).await, 4);
+    assert_eq!(browser.run("return document.querySelector('#waiting').hidden", &[]).await, json!(true));
+    super::picture(&browser, "journey-approve-decided").await;
+    if let Some(axe) = super::browser::axe() {
+        assert_eq!(super::pages::violations(&browser, &axe).await, Vec::<String>::new());
+    }
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_only_look_is_offered_no_decision() {
     let Some((scenario, browser)) = signed_in(asking(4), "viewer").await else { return };
     until_asked(&scenario, &["u_0001", "u_0002", "u_0003", "u_0004"]).await;
     for page in ["/approvals", "/agents/u_0001"] {
         browser.go(&scenario.page(page)).await;
         browser.until_text("#fresh", |text| text.contains("back")).await;
-        assert_eq!(browser.count("#fresh button").await, 0, "{page}");
+        assert_eq!(browser.count("#fresh button, #fresh input, #waiting").await, 0, "{page}");
     }
+    // Nor is a key to a page that is not theirs: the menu has neither Audit nor Reports.
+    let keys = "document.dispatchEvent(new KeyboardEvent('keydown', { key: '?', bubbles: true }));
+        return document.querySelector('dialog[open] dl').textContent";
+    let help = browser.run(keys, &[]).await;
+    let help = help.as_str().unwrap_or_default();
+    assert!(help.contains("g pApprovals") && !help.contains("g a") && !help.contains("Reports"), "{help}");
     browser.end().await;
 }
 

@@ -61,6 +61,31 @@ async fn each_was_told_of(scenario: &Scenario, first: &Value) {
     );
 }
 
+/// What was decided is listed, the newest first and a page at a time.
+async fn decided_are_listed(scenario: &Scenario, approved: &Value, denied: &Value) {
+    let page = async |more: &str| {
+        let (status, page) =
+            scenario.get(&format!("/api/v1/approvals/decided?tenant={}&limit=1{more}", scenario.tenant)).await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        (page["decisions"].as_array().expect("a list").clone(), page["next"].as_u64())
+    };
+    let (newest, next) = page("").await;
+    assert_eq!(newest.len(), 1, "{newest:?}");
+    let one = &newest[0];
+    assert_eq!((&one["transition"], &one["agent"]), (&denied["transition"], &json!("u_0002")));
+    assert_eq!(
+        (&one["approved"], &one["note"], &one["by"]),
+        (&json!(false), &json!("she is in a talk"), &json!("operator"))
+    );
+    assert_eq!((&one["rule"], &one["to"], &one["status"]), (&json!("back"), &json!("Ready"), &json!("cancelled")));
+    assert_eq!((&one["because"], &one["team"]), (&denied["because"], &denied["team"]));
+    let (older, next) = page(&format!("&cursor={}", next.expect("there is one more"))).await;
+    assert_eq!((&older[0]["transition"], &older[0]["approved"]), (&approved["transition"], &json!(true)), "{older:?}");
+    assert_eq!(older[0]["note"], "go on");
+    let (nothing, next) = page(&format!("&cursor={}", next.expect("as many as were asked for"))).await;
+    assert_eq!((nothing.len(), next), (0, None));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     let mut setup = Setup::team(4);
@@ -92,6 +117,10 @@ async fn a_person_lets_a_rules_change_go_or_refuses_it() {
     let (status, denied) = decide(&scenario, &second, "deny", Some("she is in a talk")).await;
     assert_eq!((status, &denied["status"]), (StatusCode::OK, &json!("cancelled")), "{denied}");
     assert_eq!(denied["error"], "called off: denied by person:operator");
+
+    decided_are_listed(&scenario, &first, &second).await;
+    let (_, late) = decide(&scenario, &second, "accept", None).await;
+    assert!(late["detail"].as_str().is_some_and(|detail| detail.contains("denied by person:operator")), "{late}");
 
     // The third goes elsewhere by himself: there is nothing left to decide.
     let third = of("u_0003");

@@ -75,8 +75,11 @@ async function again() {
     return;
   }
   if (!response.ok) return;
-  const fresh = new DOMParser().parseFromString(await response.text(), 'text/html').getElementById('fresh');
+  const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+  const fresh = page.getElementById('fresh');
   if (!fresh) return;
+  const [waiting, waitingNow] = [document.getElementById('waiting'), page.getElementById('waiting')];
+  if (waiting && waitingNow) patch(waiting, waitingNow);
   const focusAgain = focusIn(place);
   patch(place, fresh);
   focusAgain();
