@@ -93,25 +93,6 @@ impl Place {
         }
     }
 
-    /// The key that goes to it, after a `g`.
-    pub(super) const fn key(self) -> &'static str {
-        match self {
-            Self::Live => "l",
-            Self::Wallboard => "w",
-            Self::Changes => "c",
-            Self::Rules => "r",
-            Self::Approvals => "p",
-            Self::Exceptions => "x",
-            Self::Reports => "e",
-            Self::Analytics => "y",
-            Self::Trends => "t",
-            Self::Audit => "a",
-            Self::Webhooks => "h",
-            Self::System => "s",
-            Self::Account => "",
-        }
-    }
-
     /// What it takes to see it.
     pub(super) const fn right(self) -> Right {
         match self {

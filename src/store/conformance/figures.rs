@@ -1,6 +1,6 @@
 //! Lists, guards and figures over transitions and calls.
 
-use super::{Commit, Place, acme, at, on_each_engine, transition, uuid};
+use super::{Commit, Place, acme, agent_write, at, on_each_engine, transition, uuid};
 use crate::domain::ids::TransitionId;
 use crate::domain::policy::Violation;
 use crate::domain::transition::{Actor, Status, Transition, WaitReason};
@@ -9,6 +9,7 @@ use crate::store::{CallWrite, TransitionFilter};
 on_each_engine!(
     a_transition_keeps_what_was_asked_and_when_it_took_effect,
     transitions_are_listed_newest_first_by_filter_and_page,
+    what_waits_for_a_person_is_counted_by_team,
     figures_add_up,
     recent_calls_are_those_that_may_hold_a_slot,
 );
@@ -46,6 +47,25 @@ async fn a_transition_keeps_what_was_asked_and_when_it_took_effect(place: Place)
     store.writer().commit(Commit { transitions, ..Commit::default() }).await.expect("commits");
     let found = store.reader().transition(&acme(), TransitionId(uuid(2))).await.expect("reads").expect("is there");
     assert_eq!(found.accepted_at, Some(at(40)));
+    store.close().await;
+}
+
+async fn what_waits_for_a_person_is_counted_by_team(place: Place) {
+    let asks = || Status::Waiting { why: WaitReason::Approval, until: None };
+    let all = vec![
+        transition(1, "u_1", asks()),
+        transition(2, "u_2", asks()),
+        transition(3, "nobody", asks()),
+        transition(4, "u_1", waiting()),
+        transition(5, "u_1", Status::Confirmed { at: at(45) }),
+    ];
+    let store = stored(&place, all).await;
+    let agents = vec![agent_write("u_1", 7), agent_write("u_2", 8)];
+    store.writer().commit(Commit { agents, ..Commit::default() }).await.expect("commits");
+    let mut counted = store.reader().approvals_waiting(&acme()).await.expect("reads");
+    counted.sort();
+    assert_eq!(counted, [(None, 1), (Some("blue".into()), 2)]);
+    assert_eq!(store.reader().approvals_waiting(&"other".into()).await.expect("reads"), []);
     store.close().await;
 }
 

@@ -205,8 +205,7 @@ setInterval(() => {
 }, 1000);
 
 // Keys: `g` and a letter goes to a page, `/` to the search, `?` says which there are.
-// The pages are those of the menu, so that nobody is offered one that is not theirs.
-const PAGES = new Map([...document.querySelectorAll('nav a[data-go]')].map((link) => /** @type {HTMLAnchorElement} */ (link)).map((link) => [link.dataset.go || '', link]));
+const PAGES = /** @type {Record<string, string>} */ ({ l: '/', w: '/wallboard', c: '/changes', r: '/rules', p: '/approvals', x: '/exceptions', e: '/reports', a: '/audit', h: '/webhooks', s: '/system', t: '/trends', y: '/analytics' });
 let afterG = -Infinity;
 
 /** Whether a key is one of ours now: nobody types, no other key is held, and the person wants them. @param {KeyboardEvent} event */
@@ -225,9 +224,9 @@ document.addEventListener('keydown', (event) => {
   if (!keysAreOn(event)) return;
   if (event.key === 'g') {
     afterG = performance.now();
-  } else if (PAGES.has(event.key) && performance.now() - afterG < 1500) {
+  } else if (PAGES[event.key] && performance.now() - afterG < 1500) {
     event.preventDefault();
-    location.assign(PAGES.get(event.key)?.href || '/');
+    location.assign(address(PAGES[event.key]));
   } else if (event.key === '/') {
     const search = document.querySelector('input[type="search"]');
     if (search instanceof HTMLElement) {
@@ -244,7 +243,7 @@ document.addEventListener('keydown', (event) => {
 
 function keysHelp() {
   const dialog = /** @type {HTMLDialogElement} */ (make('dialog', { 'aria-labelledby': 'keys-heading' }));
-  const rows = [['/', 'to the search'], ...[...PAGES].map(([key, link]) => [`g ${key}`, link.querySelector('span')?.textContent || '']), ['j, k', 'Live: next and previous agent'], ['x', 'Live: select the agent'], ['Shift x', 'Live: select all from the one selected before'], ['r', 'Live: sort again'], ['c', 'Live: change the state of those selected']];
+  const rows = [['/', 'to the search'], ['g l', 'Live'], ['g w', 'Wallboard'], ['g c', 'Changes'], ['g r', 'Rules'], ['g p', 'Approvals'], ['g x', 'Exceptions'], ['g e', 'Reports'], ['g y', 'Analytics'], ['g t', 'Trends'], ['g a', 'Audit'], ['g h', 'Webhooks'], ['g s', 'System'], ['j, k', 'Live: next and previous agent'], ['x', 'Live: select the agent'], ['Shift x', 'Live: select all from the one selected before'], ['r', 'Live: sort again'], ['c', 'Live: change the state of those selected']];
   const list = make('dl', { class: 'pairs' }, ...rows.flatMap(([keys, what]) => [make('dt', {}, make('kbd', {}, keys)), make('dd', {}, what)]));
   const off = localStorage.getItem('keys') === 'off';
   const toggle = make('button', { type: 'button' }, 'Turn single keys off');
