@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
-use axum::http::{HeaderName, HeaderValue, Uri, header};
+use askama::Template;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use utoipa_swagger_ui::Config;
 
 use super::ApiState;
 use super::auth::COOKIE;
+use super::console;
 use super::problem::{Code, Problem, ProblemDocument};
 use super::routes::{Kind, Needs, described};
 use crate::domain::ids::{
@@ -236,23 +238,31 @@ pub(super) fn page() -> MethodRouter<ApiState> {
     get(file)
 }
 
-async fn file(uri: Uri) -> Result<Response, Problem> {
+/// The page around what Swagger UI draws.
+#[derive(Template)]
+#[template(path = "api.html")]
+struct Page {
+    theme: &'static str,
+}
+
+async fn file(uri: Uri, headers: HeaderMap) -> Result<Response, Problem> {
     // The page names its files beside it.
     let Some(name) = uri.path().strip_prefix("/api/docs/") else {
         return Ok(Redirect::permanent("/api/docs/").into_response());
     };
-    let config = Config::from(PLACE).validator_url("none");
+    let guards = [
+        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer")),
+    ];
+    if name.is_empty() {
+        return Ok((guards, console::page(&Page { theme: console::theme(&headers) })).into_response());
+    }
+    // The head of the standalone layout is for the address of another document.
+    let config = Config::from(PLACE).validator_url("none").use_base_layout();
     let found = utoipa_swagger_ui::serve(name, Arc::new(config)).ok().flatten();
     let found = found.ok_or_else(|| Problem::of(Code::NoSuchPlace, format!("nothing is served at {}", uri.path())))?;
-    let mut response = (
-        [
-            (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-            (HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer")),
-        ],
-        Bytes::from(found.bytes.into_owned()),
-    )
-        .into_response();
+    let mut response = (guards, Bytes::from(found.bytes.into_owned())).into_response();
     let headers = response.headers_mut();
     let kind = HeaderValue::from_str(&found.content_type);
     headers.insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
@@ -404,7 +414,7 @@ mod tests {
             ("/api/docs/swagger-initializer.js", "text/javascript", PLACE),
             ("/api/docs/swagger-ui.css", "text/css", ".swagger-ui"),
         ] {
-            let answer = file(path.parse().expect("a place")).await.expect("served");
+            let answer = file(path.parse().expect("a place"), HeaderMap::new()).await.expect("served");
             assert_eq!(answer.headers()[header::CONTENT_SECURITY_POLICY], PAGE_POLICY);
             let found = answer.headers()[header::CONTENT_TYPE].to_str().expect("text").to_owned();
             assert!(found.starts_with(kind), "{path}: {found}");
@@ -415,9 +425,10 @@ mod tests {
                 assert!(!text.contains("https://") && !text.contains("http://"), "{path} names an address: {text}");
             }
         }
-        let initializer = file("/api/docs/swagger-initializer.js".parse().expect("a place")).await.expect("served");
+        let initializer =
+            file("/api/docs/swagger-initializer.js".parse().expect("a place"), HeaderMap::new()).await.expect("served");
         let body = axum::body::to_bytes(initializer.into_body(), 1 << 20).await.expect("a body");
         assert!(String::from_utf8_lossy(&body).contains("\"validatorUrl\": \"none\""), "{body:?}");
-        assert!(file("/api/docs/nothing.js".parse().expect("a place")).await.is_err());
+        assert!(file("/api/docs/nothing.js".parse().expect("a place"), HeaderMap::new()).await.is_err());
     }
 }

@@ -52,6 +52,8 @@ use super::routes::{Kind, Needs, Row};
 pub use assets::asset;
 
 pub(super) use failure::no_such_page;
+pub(super) use preferences::theme;
+pub(super) use shell::page;
 
 /// The rows of the pages and files. What a page shows of a tenant, its handler checks.
 pub(super) fn rows() -> Vec<Row> {

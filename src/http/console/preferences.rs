@@ -29,7 +29,7 @@ pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 /// The chosen theme; empty where the system decides.
-pub(super) fn theme(headers: &HeaderMap) -> &'static str {
+pub(in crate::http) fn theme(headers: &HeaderMap) -> &'static str {
     match cookie(headers, THEME_COOKIE).as_deref() {
         Some("light") => "light",
         Some("dark") => "dark",

@@ -158,7 +158,7 @@ impl Shell {
 }
 
 /// A page as an answer.
-pub(super) fn page(template: &impl Template) -> Response {
+pub(in crate::http) fn page(template: &impl Template) -> Response {
     page_with(StatusCode::OK, template)
 }
 

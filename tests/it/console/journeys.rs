@@ -245,6 +245,12 @@ async fn the_table_and_the_pages_are_worked_by_keys_alone() {
     browser.press("gx").await;
     browser.until_text("#matching", |text| text == "0").await;
     browser.run("document.activeElement.blur()", &[]).await;
+    // Nobody is sent where he may not look.
+    browser.press("?").await;
+    let keys = browser.until_text("dialog[open] dl", |text| text.contains("Changes")).await;
+    assert!(!keys.contains("Audit"), "{keys}");
+    browser.press("\u{e00c}").await;
+    browser.press("ga").await;
     browser.press("gc").await;
     browser.until_text("h1", |text| text == "Changes").await;
     browser.end().await;

@@ -91,6 +91,39 @@ pub(super) async fn wrong_with(
     wrong
 }
 
+/// The routes of the page of the API that are in sight.
+async fn routes_in_sight(browser: &Browser) -> usize {
+    let script = "return [...document.querySelectorAll('.opblock')].filter((one) => one.checkVisibility()).length";
+    browser.run(script, &[]).await.as_u64().and_then(|count| usize::try_from(count).ok()).expect("a count")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_the_api_lists_every_route_finds_them_and_fits_a_telephone() {
+    let Some((scenario, browser)) = signed_in(floor(4), "viewer").await else { return };
+    let all = shiftkeeper::http::listed().iter().filter(|route| route.method.is_some()).count();
+    for (theme, dark) in [("system", true), ("light", false), ("dark", true)] {
+        browser.scheme("dark").await;
+        browser.go(&scenario.page(&format!("/preferences?theme={theme}&next=/api/docs/"))).await;
+        browser.until_text("#found", |text| text == format!("{all} routes")).await;
+        assert_eq!(routes_in_sight(&browser).await, all);
+        let is_dark = browser.run("return document.documentElement.classList.contains('dark-mode')", &[]).await;
+        assert_eq!(is_dark, Value::Bool(dark), "{theme}");
+        for (width, height) in SIZES {
+            browser.resize(width, height).await;
+            picture(&browser, &format!("api-{theme}-{width}")).await;
+            assert!(overhang(&browser).await <= 0, "{theme} {width}");
+        }
+    }
+    let smallest = "return Math.min(...[...document.querySelectorAll('.opblock-summary-path')].map((one) => parseFloat(getComputedStyle(one).fontSize) * visualViewport.width / innerWidth))";
+    assert!(browser.run(smallest, &[]).await.as_f64().expect("pixels") >= 12.0);
+    browser.press("/").await;
+    browser.press("post UNDO").await;
+    browser.until_text("#found", |text| text.starts_with("1 of ")).await;
+    assert_eq!(routes_in_sight(&browser).await, 1);
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_both_themes_and_at_both_widths() {
     let Some((scenario, browser)) = signed_in(floor(30), "admin").await else { return };

@@ -208,6 +208,9 @@ setInterval(() => {
 const PAGES = /** @type {Record<string, string>} */ ({ l: '/', w: '/wallboard', c: '/changes', r: '/rules', p: '/approvals', x: '/exceptions', e: '/reports', a: '/audit', h: '/webhooks', s: '/system', t: '/trends', y: '/analytics' });
 let afterG = -Infinity;
 
+/** The link of the menu to the page of a letter: who may not see a page has none. @param {string} letter */
+const placeOf = (letter) => /** @type {HTMLAnchorElement[]} */ ([...document.querySelectorAll('.top nav a')]).find(({ pathname }) => pathname === PAGES[letter]);
+
 /** Whether a key is one of ours now: nobody types, no other key is held, and the person wants them. @param {KeyboardEvent} event */
 export function keysAreOn(event) {
   const { target } = event;
@@ -224,9 +227,9 @@ document.addEventListener('keydown', (event) => {
   if (!keysAreOn(event)) return;
   if (event.key === 'g') {
     afterG = performance.now();
-  } else if (PAGES[event.key] && performance.now() - afterG < 1500) {
+  } else if (performance.now() - afterG < 1500 && placeOf(event.key)) {
     event.preventDefault();
-    location.assign(address(PAGES[event.key]));
+    location.assign(/** @type {HTMLAnchorElement} */ (placeOf(event.key)).href);
   } else if (event.key === '/') {
     const search = document.querySelector('input[type="search"]');
     if (search instanceof HTMLElement) {
@@ -243,7 +246,8 @@ document.addEventListener('keydown', (event) => {
 
 function keysHelp() {
   const dialog = /** @type {HTMLDialogElement} */ (make('dialog', { 'aria-labelledby': 'keys-heading' }));
-  const rows = [['/', 'to the search'], ['g l', 'Live'], ['g w', 'Wallboard'], ['g c', 'Changes'], ['g r', 'Rules'], ['g p', 'Approvals'], ['g x', 'Exceptions'], ['g e', 'Reports'], ['g y', 'Analytics'], ['g t', 'Trends'], ['g a', 'Audit'], ['g h', 'Webhooks'], ['g s', 'System'], ['j, k', 'Live: next and previous agent'], ['x', 'Live: select the agent'], ['Shift x', 'Live: select all from the one selected before'], ['r', 'Live: sort again'], ['c', 'Live: change the state of those selected']];
+  const pages = Object.keys(PAGES).flatMap((letter) => [placeOf(letter)].flatMap((link) => (link ? [[`g ${letter}`, link.textContent || '']] : [])));
+  const rows = [['/', 'to the search'], ...pages, ['j, k', 'Live: next and previous agent'], ['x', 'Live: select the agent'], ['Shift x', 'Live: select all from the one selected before'], ['r', 'Live: sort again'], ['c', 'Live: change the state of those selected']];
   const list = make('dl', { class: 'pairs' }, ...rows.flatMap(([keys, what]) => [make('dt', {}, make('kbd', {}, keys)), make('dd', {}, what)]));
   const off = localStorage.getItem('keys') === 'off';
   const toggle = make('button', { type: 'button' }, 'Turn single keys off');
