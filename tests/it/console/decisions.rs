@@ -129,6 +129,16 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
     browser.click("#choose-all").await;
     browser.until_text("#chosen-count", |text| text == "2 chosen").await;
     super::picture(&browser, "journey-approve-several").await;
+    browser.resize(390, 844).await;
+    browser.scheme("dark").await;
+    super::picture(&browser, "journey-approve-several-phone").await;
+    let sideways = "return document.documentElement.scrollWidth <= innerWidth";
+    assert_eq!(browser.run(sideways, &[]).await, json!(true));
+    if let Some(axe) = super::browser::axe() {
+        assert_eq!(super::pages::violations(&browser, &axe).await, Vec::<String>::new());
+    }
+    browser.resize(1280, 900).await;
+    browser.scheme("light").await;
     browser.click("#chosen-deny").await;
     browser.write("#sure-typed", "all of them are in a talk").await;
     browser.click("#sure-yes").await;

@@ -246,7 +246,7 @@ document.addEventListener('keydown', (event) => {
 
 function keysHelp() {
   const dialog = /** @type {HTMLDialogElement} */ (make('dialog', { 'aria-labelledby': 'keys-heading' }));
-  const pages = Object.keys(PAGES).flatMap((letter) => [placeOf(letter)].flatMap((link) => (link ? [[`g ${letter}`, link.textContent || '']] : [])));
+  const pages = Object.keys(PAGES).flatMap((letter) => [placeOf(letter)].flatMap((link) => (link ? [[`g ${letter}`, link.querySelector('span')?.textContent || '']] : [])));
   const rows = [['/', 'to the search'], ...pages, ['j, k', 'Live: next and previous agent'], ['x', 'Live: select the agent'], ['Shift x', 'Live: select all from the one selected before'], ['r', 'Live: sort again'], ['c', 'Live: change the state of those selected']];
   const list = make('dl', { class: 'pairs' }, ...rows.flatMap(([keys, what]) => [make('dt', {}, make('kbd', {}, keys)), make('dd', {}, what)]));
   const off = localStorage.getItem('keys') === 'off';
