@@ -148,7 +148,7 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
     let decided = "[aria-labelledby=decided] tbody";
     browser.until_text(decided, |text| text.matches("all of them are in a talk").count() == 2).await;
     assert_eq!(browser.count(&format!("{decided} tr")).await, 4);
-    assert_eq!(browser.run("return document.querySelector('#waiting').hidden", &[]).await, json!(true));
+    assert_eq!(browser.text("#waiting").await, "");
     super::picture(&browser, "journey-approve-decided").await;
     if let Some(axe) = super::browser::axe() {
         assert_eq!(super::pages::violations(&browser, &axe).await, Vec::<String>::new());
