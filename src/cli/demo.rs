@@ -122,12 +122,18 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     tokio::pin!(daemon);
     let limit = RealTime::sleep(args.for_.unwrap_or(Duration::MAX));
     tokio::pin!(limit);
+    let stop = || {
+        if !soft.is_cancelled() {
+            say("stopping: what is under way comes to its end, then the summary is made and the reports are written");
+            soft.cancel();
+        }
+    };
     let ended = loop {
         tokio::select! {
             ended = &mut daemon => break ended,
-            () = &mut limit, if !soft.is_cancelled() => soft.cancel(),
-            _ = interrupt.recv() => soft.cancel(),
-            _ = terminate.recv() => soft.cancel(),
+            () = &mut limit, if !soft.is_cancelled() => stop(),
+            _ = interrupt.recv() => stop(),
+            _ = terminate.recv() => stop(),
             () = RealTime::sleep(STATUS_EVERY), if !soft.is_cancelled() => lines.draw(&demo).await?,
         }
     };

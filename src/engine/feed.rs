@@ -273,7 +273,13 @@ impl Worker {
     async fn wait_for_next(&mut self, error: &CallError) {
         self.failures = self.failures.saturating_add(1);
         self.link.note_feed(|state| state.losses += 1);
-        tracing::warn!(tenant = %self.link.tenant, error = %error, failures = self.failures, "no live feed");
+        let tenant = &self.link.tenant;
+        if self.failures == 1 && self.is_live() {
+            // The platform ends each feed with its token: that is no trouble while the next one comes.
+            tracing::info!(%tenant, %error, "the live feed ended; the next one is opened");
+        } else {
+            tracing::warn!(%tenant, %error, failures = self.failures, "no live feed");
+        }
         self.link.readiness.degraded(&self.part(), format!("no live feed, snapshots alone: {error}"));
         let refused = matches!(error.failure, Failure::Unauthorized);
         // The next attempt has another token.

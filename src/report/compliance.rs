@@ -99,8 +99,8 @@ pub struct LogLine {
     pub user_id: AgentId,
     /// The wanted state.
     pub new_state: String,
-    /// The platform accepted it, and nothing spoke against it since: it is accepted or confirmed.
-    pub success: bool,
+    /// The platform accepted it, and nothing spoke against it since: it is accepted or confirmed. Null until it is known whether it did.
+    pub success: Option<bool>,
     /// Real milliseconds from the last attempt's send to its answer; null when none was answered.
     pub latency_ms: Option<u64>,
     /// The policy that refused or held it; null when none did.
@@ -121,7 +121,7 @@ impl LogLine {
             self.timestamp.to_string(),
             self.user_id.to_string(),
             self.new_state.clone(),
-            self.success.to_string(),
+            self.success.map(|success| success.to_string()).unwrap_or_default(),
             self.latency_ms.map(|ms| ms.to_string()).unwrap_or_default(),
             self.policy_violation.map(|violation| violation.to_string()).unwrap_or_default(),
             self.error_message.clone().unwrap_or_default(),
@@ -138,17 +138,14 @@ impl From<&StoredTransition> for LogLine {
             user_id: it.agent.clone(),
             new_state: it.target.name().to_owned(),
             success: match it.status {
-                Status::Accepted { .. } | Status::Confirmed { .. } => true,
-                Status::Requested
-                | Status::Waiting { .. }
-                | Status::Sending { .. }
-                | Status::InDoubt { .. }
-                | Status::Unconfirmed { .. }
+                Status::Accepted { .. } | Status::Confirmed { .. } => Some(true),
+                Status::Requested | Status::Waiting { .. } | Status::Sending { .. } | Status::InDoubt { .. } => None,
+                Status::Unconfirmed { .. }
                 | Status::Refused { .. }
                 | Status::Failed { .. }
                 | Status::Cancelled { .. }
                 | Status::Superseded { .. }
-                | Status::Expired { .. } => false,
+                | Status::Expired { .. } => Some(false),
             },
             latency_ms: it.latency_ms,
             policy_violation: it.violation,
@@ -284,12 +281,12 @@ mod tests {
             })
         );
         let confirmed = line(Status::Confirmed { at: UtcMicros::EPOCH }, None);
-        assert!(confirmed.success && confirmed.error_message.is_none());
+        assert!(confirmed.success == Some(true) && confirmed.error_message.is_none());
         let held = line(
             Status::Waiting { why: WaitReason::MandatoryBreak, until: None },
             Some(Violation::MandatoryBreakViolation),
         );
         assert_eq!(held.error_message.as_deref(), Some("waits for the mandatory break to end"));
-        assert!(!held.success);
+        assert_eq!((held.success, &*held.cells()[4]), (None, ""), "it may still be made");
     }
 }

@@ -139,7 +139,7 @@ const LOGS: Section = Section {
             "success",
             "Success",
             CellKind::Text,
-            "true where the platform accepted it and nothing spoke against it since",
+            "true where the platform accepted it and nothing spoke against it since; empty until it is known whether it did",
         ),
         column(
             "latencyMs",
@@ -206,7 +206,7 @@ fn row(stored: &StoredTransition) -> [Cell; LOGS.columns.len()] {
         Cell::Instant(it.requested_at),
         Cell::text(it.agent.as_str().to_owned()),
         Cell::text(line.new_state),
-        Cell::text(if line.success { "true" } else { "false" }),
+        line.success.map_or(Cell::Empty("it is still open"), |success| Cell::text(success.to_string())),
         it.latency_ms.map_or(Cell::Empty("never answered"), Cell::count),
         it.violation.map_or(Cell::Empty("policy allowed it"), |violation| Cell::text(violation.code())),
         error_message(it).map_or(Cell::Empty("nothing did"), Cell::text),
