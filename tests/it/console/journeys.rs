@@ -185,16 +185,23 @@ async fn a_row_that_has_the_focus_keeps_it_while_the_floor_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_says_loudly_that_it_no_longer_follows_and_comes_back_by_itself() {
-    let Some((mut scenario, browser)) = signed_in(floor(10), "viewer").await else { return };
+    let Some((mut scenario, browser)) = signed_in(floor(10), "supervisor").await else { return };
     browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.run("[...document.querySelectorAll('#rows input')].slice(0, 2).forEach((box) => box.click())", &[]).await;
     let port = scenario.address().port();
     scenario.stop_daemon().await;
     browser.until_text("#stale:not([hidden]) strong", |text| text.contains("stopped following")).await;
+    // What was selected is not lost to the browser's own page of errors.
+    browser.click("#selection button.primary").await;
+    browser.until_text("#said", |text| text.contains("cannot be reached")).await;
+    browser.until_text("#selected", |text| text == "2").await;
     scenario.setup.listen_port = Some(port);
     scenario.start_daemon().await;
     browser.until_text("#line-word", |text| text == "Following live").await;
     scenario.put("u_0003", SimState::Available);
     browser.until_text(&format!("{} [data-f=state]", row("u_0003")), |text| text == "Ready").await;
+    browser.click("#selection button.primary").await;
+    browser.until_text("#selection-count", |text| text == "2").await;
     browser.end().await;
 }
 

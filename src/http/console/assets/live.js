@@ -4,7 +4,7 @@
 import { putCard, standings } from './figures.js';
 import { Floor, staying } from './floor.js';
 import { follow } from './follow.js';
-import { address, byId, goOn, keysAreOn, make, put, tell, tenant } from './page.js';
+import { address, api, byId, carryOut, goOn, keysAreOn, make, put, tell, tenant } from './page.js';
 import { Row, activityWord, stateWord, verdictLabel } from './row.js';
 import { stands } from './standing.js';
 import { now, span } from './time.js';
@@ -415,16 +415,20 @@ byId('select-none')?.addEventListener('click', () => {
   rows.querySelector('input')?.focus();
 });
 
-/** The next page reads the selection from here: an address would not hold it. @param {string} path */
-function takeAlong(path) {
-  sessionStorage.setItem(`selection ${tenant}`, JSON.stringify([...selected]));
-  location.assign(address(path, { selection: '1' }));
+/** The next page reads the selection from here: an address would not hold it. While the daemon is away this page stays, with all that is
+ * selected. @param {string} path @param {Element | null} button */
+function takeAlong(path, button) {
+  carryOut(/** @type {HTMLButtonElement | null} */ (button), async () => {
+    await api('GET', '/healthz');
+    sessionStorage.setItem(`selection ${tenant}`, JSON.stringify([...selected]));
+    location.assign(address(path, { selection: '1' }));
+  });
 }
 selectionForm.addEventListener('submit', (event) => {
   event.preventDefault();
-  takeAlong('/changes/new');
+  takeAlong('/changes/new', selectionForm.querySelector('button.primary'));
 });
-byId('excuse')?.addEventListener('click', () => takeAlong('/exceptions/new'));
+byId('excuse')?.addEventListener('click', (event) => takeAlong('/exceptions/new', /** @type {Element} */ (event.currentTarget)));
 
 // What was ticked before scripts ran, or came back with the page.
 select([...rows.querySelectorAll('input')].filter((box) => box.checked).map((box) => box.value), true);
