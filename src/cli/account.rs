@@ -66,7 +66,7 @@ pub struct OneArgs {
 #[command(after_help = "The password is asked for, or read from standard input or a file.
 
 Examples:
-  shiftkeeper account add ann --role supervisor --tenant acme --team Billing --team Care
+  shiftkeeper account add ann --role supervisor --tenant acme --team 'Team A' --team 'Team B'
   shiftkeeper account add root --role admin --tenant '*' --password-file /run/secrets/root
   shiftkeeper account add bea --role analyst --no-password && shiftkeeper account link bea")]
 pub struct AddArgs {
@@ -105,7 +105,7 @@ pub struct ListArgs {
 #[command(after_help = "What is not named stays as it is. --tenant and --team replace the whole reach.
 
 Examples:
-  shiftkeeper account set ann --team Billing --team Care --team Sales --reason 'takes over Sales'
+  shiftkeeper account set ann --team 'Team A' --team 'Team B' --team 'Team C' --reason 'takes over Team C'
   shiftkeeper account set bea --role admin")]
 pub struct SetArgs {
     #[command(flatten)]

@@ -28,7 +28,7 @@ const PAGE: usize = 2000;
 Examples:
   shiftkeeper agents
   shiftkeeper agents --verdict out --sort worst
-  shiftkeeper agents --team Billing --state Paused --state NotReady --output json
+  shiftkeeper agents --team 'Team A' --state Paused --state NotReady --output json
   shiftkeeper agents --search smith --output json | jq -r '.agents[].id'
   shiftkeeper agents u_0001"
 )]

@@ -4,18 +4,20 @@ use std::path::PathBuf;
 
 use crate::config::{Config, ConfigRefused, Environment, Flag, Loaded};
 
+/// The variable that names the configuration file.
+const VARIABLE: &str = "SHIFTKEEPER_CONFIG";
+
+/// The file where nothing names one.
+const USUAL: &str = "shiftkeeper.toml";
+
 /// Where the configuration comes from.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ConfigArgs {
-    /// Configuration file; given more than once, later ones are laid over earlier ones.
-    #[arg(
-        long = "config",
-        short = 'c',
-        value_name = "FILE",
-        env = "SHIFTKEEPER_CONFIG",
-        default_value = "shiftkeeper.toml"
-    )]
-    pub files: Vec<PathBuf>,
+    /// Configuration file; given more than once, later ones are laid over earlier ones. Without it the one that the variable
+    /// `SHIFTKEEPER_CONFIG` names, else shiftkeeper.toml.
+    // Not clap's own `env`: its usage lines would show the option as one that has to be there.
+    #[arg(long = "config", short = 'c', value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// Sets one key over files and environment, as in `--set tenants.acme.mode=dry_run`.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_set)]
     pub set: Vec<Flag>,
@@ -32,9 +34,18 @@ impl ConfigArgs {
         self.load_in(&Environment::of_process().for_command())
     }
 
+    /// The files, in order.
+    pub fn files(&self) -> Vec<PathBuf> {
+        if !self.files.is_empty() {
+            return self.files.clone();
+        }
+        let named = std::env::var_os(VARIABLE).filter(|named| !named.is_empty());
+        vec![named.map_or_else(|| PathBuf::from(USUAL), PathBuf::from)]
+    }
+
     /// Loads it, with this environment.
     pub fn load_in(&self, environment: &Environment) -> Result<Loaded, ConfigRefused> {
-        Config::load(&self.files, environment, &self.set)
+        Config::load(&self.files(), environment, &self.set)
     }
 }
 

@@ -42,14 +42,14 @@ pub enum ReportCommand {
 
 Examples:
   shiftkeeper report segments --from 2026-10-26 --to 2026-10-27 --agent u_0001 --output json
-  shiftkeeper report segments --from 2026-10-26 --to 2026-11-02 --team Care --out segments.csv")]
+  shiftkeeper report segments --from 2026-10-26 --to 2026-11-02 --team 'Team B' --out segments.csv")]
     Segments(adherence::DocumentArgs),
     /// Not-ready time by state and reason code.
     #[command(after_help = "Not ready is time in NotReady, Paused or Idle.
 
 Examples:
   shiftkeeper report not-ready --from 2026-10-26 --to 2026-11-02
-  shiftkeeper report not-ready --from 2026-10-26 --to 2026-11-02 --team Care --format csv")]
+  shiftkeeper report not-ready --from 2026-10-26 --to 2026-11-02 --team 'Team B' --format csv")]
     NotReady(adherence::DocumentArgs),
     /// Mandatory breaks, planned against taken.
     #[command(after_help = "A break is taken in one go; its minutes are never rounded.
@@ -93,7 +93,7 @@ Examples:
   shiftkeeper report compliance
   shiftkeeper report compliance --tenant acme --from 2026-10-26 --to 2026-11-02 --output json
   shiftkeeper report compliance --from 2026-10-26T08:00:00Z --output csv > log.csv
-  shiftkeeper report compliance --from 2026-10-26 --to 2026-11-02 --zone Europe/Berlin --team Care --out care.xlsx
+  shiftkeeper report compliance --from 2026-10-26 --to 2026-11-02 --zone Europe/Berlin --team 'Team B' --out care.xlsx
   shiftkeeper report compliance --format html --folder reports"
 )]
 pub struct ComplianceArgs {

@@ -49,7 +49,7 @@ Ends with 0 at the end of --for or at Ctrl-C, with 69 when no daemon answers at 
 
 Examples:
   shiftkeeper watch
-  shiftkeeper watch --tenant acme --team Billing --team Sales
+  shiftkeeper watch --tenant acme --team 'Team A' --team 'Team C'
   shiftkeeper watch --output json --for 10s"
 )]
 pub struct WatchArgs {

@@ -65,7 +65,8 @@ pub use crate::domain::rights::Right;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use self::complaint::{Fault, nearest};
+use self::complaint::Fault;
+pub use self::complaint::nearest;
 use self::reader::Section;
 use self::webhooks::is_loopback;
 use crate::domain::ids::{RuleId, TenantId};

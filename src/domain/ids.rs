@@ -60,6 +60,11 @@ macro_rules! text_id {
     };
 }
 
+/// A text that is no id of the kind that the daemon gives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("an id is 32 hexadecimal digits, as in 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77")]
+pub struct NotAnId;
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -81,10 +86,10 @@ macro_rules! uuid_id {
         }
 
         impl std::str::FromStr for $name {
-            type Err = uuid::Error;
+            type Err = NotAnId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::parse_str(text).map(Self)
+                Uuid::parse_str(text).map(Self).map_err(|_| NotAnId)
             }
         }
     };

@@ -103,7 +103,9 @@ pub struct Edited {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum EditRefused {
     /// There is none.
-    #[error("there is no rule {0}; write one with PUT, or look at GET /api/v1/rules")]
+    #[error(
+        "there is no rule {0}; `shiftkeeper rules list`, the page Rules and GET /api/v1/rules have those that there are"
+    )]
     NoRule(RuleId),
     /// It is the configuration's alone.
     #[error("{0} is a rule of the configuration and not in the store: disable it, or take it out of the configuration")]

@@ -7,7 +7,7 @@ use crate::config::{Config, ConfigRefused};
 /// Loads it; gives it with whether the daemon's secrets are at hand, where it can be used.
 pub(super) fn look(args: &ConfigArgs) -> (Option<(Config, bool)>, Vec<Finding>) {
     let mut group = Group::new("configuration");
-    let files: Vec<_> = args.files.iter().map(|file| file.display().to_string()).collect();
+    let files: Vec<_> = args.files().iter().map(|file| file.display().to_string()).collect();
     let files = files.join(", ");
     let refused = match args.load() {
         Ok(loaded) => {

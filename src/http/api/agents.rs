@@ -7,6 +7,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::config::nearest;
 use crate::domain::adherence::Verdict;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::state::AgentState;
@@ -92,6 +93,7 @@ pub(in crate::http) async fn list(
     let board = state.boards.look(&wanted.tenant).await?;
     let reach: Vec<&AgentCard> =
         board.agents.iter().filter(|card| within_reach(&caller, &wanted.tenant, card)).collect();
+    wanted.check_states(&reach)?;
     Ok(Json(wanted.page(&board, &reach)))
 }
 
@@ -177,7 +179,9 @@ impl Wanted {
             match &*key {
                 "tenant" => tenant = Some(TenantId::from(value)),
                 "team" => wanted.teams.push(value),
-                "state" => wanted.states.push(value),
+                "state" => {
+                    wanted.states.push(AgentState::from_name(&value).map_or(value, |state| state.name().to_owned()))
+                }
                 "skill" => wanted.skills.push(value),
                 "verdict" => wanted.verdicts.push(Verdict::from_name(&value).ok_or_else(|| not_a_verdict(&value))?),
                 "search" => wanted.search = Some(value.to_lowercase()).filter(|text| !text.is_empty()),
@@ -212,6 +216,20 @@ impl Wanted {
             limit: USUAL,
             after: None,
         }
+    }
+
+    /// Refuses a state that is none of ours and that nobody is in: a platform may show others.
+    fn check_states(&self, reach: &[&AgentCard]) -> Result<(), Problem> {
+        let shown =
+            |state: &String| reach.iter().any(|card| card.state.as_ref().is_some_and(|now| now.name() == state));
+        let strange = |state: &&String| AgentState::from_name(state).is_none() && !shown(state);
+        let Some(strange) = self.states.iter().find(strange) else { return Ok(()) };
+        let known = AgentState::KNOWN.each_ref().map(AgentState::name);
+        let meant = nearest(strange, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        Err(Problem::bad_request(format!(
+            "state: {strange:?} is none of {}, and nobody is in it{meant}",
+            known.join(", ")
+        )))
     }
 
     fn takes(&self, card: &AgentCard) -> bool {

@@ -54,6 +54,11 @@ async fn agents_are_listed_narrowed_and_shown_one_by_one() {
     assert_eq!(refused(&scenario, "/api/v1/agents/u_9999?tenant=acme").await, (404, "no_such_agent".to_owned()));
     assert_eq!(refused(&scenario, "/api/v1/agents?tenant=nobody").await, (404, "no_such_tenant".to_owned()));
     assert_eq!(refused(&scenario, "/api/v1/agents?tenant=acme&colour=red").await, (400, "bad_request".to_owned()));
+    let (status, strange) = scenario.get("/api/v1/agents?tenant=acme&state=Redy").await;
+    assert_eq!((status, &strange["code"]), (StatusCode::BAD_REQUEST, &json!("bad_request")), "{strange}");
+    assert!(strange["detail"].as_str().expect("words").ends_with("did you mean Ready?"), "{strange}");
+    assert_eq!(ids(&good(&scenario, "/api/v1/agents?tenant=acme&state=ready").await), ["u_0003"]);
+    assert_eq!(ids(&good(&scenario, "/api/v1/agents?tenant=acme&state=Paused").await), Vec::<&str>::new());
     assert_eq!(refused(&scenario, "/api/v1/agents/%00?tenant=acme").await, (400, "bad_request".to_owned()));
 
     let tenants = good(&scenario, "/api/v1/tenants").await;
