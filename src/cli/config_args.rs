@@ -4,9 +4,6 @@ use std::path::PathBuf;
 
 use crate::config::{Config, ConfigRefused, Environment, Flag, Loaded};
 
-/// The variable that names the configuration file.
-const VARIABLE: &str = "SHIFTKEEPER_CONFIG";
-
 /// The file where nothing names one.
 const USUAL: &str = "shiftkeeper.toml";
 
@@ -35,17 +32,16 @@ impl ConfigArgs {
     }
 
     /// The files, in order.
-    pub fn files(&self) -> Vec<PathBuf> {
-        if !self.files.is_empty() {
-            return self.files.clone();
+    pub fn files_in(&self, environment: &Environment) -> Vec<PathBuf> {
+        if self.files.is_empty() {
+            return vec![environment.configuration_file().unwrap_or_else(|| PathBuf::from(USUAL))];
         }
-        let named = std::env::var_os(VARIABLE).filter(|named| !named.is_empty());
-        vec![named.map_or_else(|| PathBuf::from(USUAL), PathBuf::from)]
+        self.files.clone()
     }
 
     /// Loads it, with this environment.
     pub fn load_in(&self, environment: &Environment) -> Result<Loaded, ConfigRefused> {
-        Config::load(&self.files(), environment, &self.set)
+        Config::load(&self.files_in(environment), environment, &self.set)
     }
 }
 
@@ -53,4 +49,22 @@ fn parse_set(text: &str) -> Result<Flag, String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, as in server.listen=127.0.0.1:9000")?;
     let key = key.trim().to_owned();
     Ok(Flag { option: format!("--set {key}"), key, value: value.trim().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_go_before_the_variable_and_that_before_the_usual_file() {
+        let with = |files: &[&str], named: &[&str]| {
+            let args = ConfigArgs { files: files.iter().map(PathBuf::from).collect(), set: Vec::new() };
+            let variables = named.iter().map(|file| ("SHIFTKEEPER_CONFIG".to_owned(), (*file).to_owned()));
+            args.files_in(&variables.collect())
+        };
+        assert_eq!(with(&["a", "b"], &["c"]), [PathBuf::from("a"), PathBuf::from("b")]);
+        assert_eq!(with(&[], &["c"]), [PathBuf::from("c")]);
+        assert_eq!(with(&[], &[""]), [PathBuf::from("shiftkeeper.toml")]);
+        assert_eq!(with(&[], &[]), [PathBuf::from("shiftkeeper.toml")]);
+    }
 }

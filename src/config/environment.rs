@@ -2,10 +2,12 @@
 //! on the files' tree.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::complaint::{Complaint, Concern, Origin, nearest};
+use super::complaint::{Complaint, Concern, Origin};
 use super::tree::{Entry, Node, Value};
+use crate::domain::words::nearest;
 
 /// What a variable of the overlay begins with.
 const PREFIX: &str = "SHIFTKEEPER__";
@@ -40,6 +42,11 @@ impl Environment {
     /// Whether a service manager wants to be told how this process is (systemd's `NOTIFY_SOCKET`).
     pub fn names_service_manager(&self) -> bool {
         self.get("NOTIFY_SOCKET").is_some()
+    }
+
+    /// The configuration file that commands take where no option names one.
+    pub fn configuration_file(&self) -> Option<PathBuf> {
+        self.get("SHIFTKEEPER_CONFIG").filter(|named| !named.is_empty()).map(PathBuf::from)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

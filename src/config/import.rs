@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::complaint::{Fault, nearest};
+use super::complaint::Fault;
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
 use crate::domain::import::{COLUMNS, ImportOptions, LARGEST_FILE};
+use crate::domain::words::nearest;
 
 const DELIMITERS: &[(&str, Option<u8>)] =
     &[("auto", None), ("comma", Some(b',')), ("semicolon", Some(b';')), ("tab", Some(b'\t'))];

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::complaint::{Fault, nearest};
+use super::complaint::Fault;
 use super::tree::{Entry, Node, Value};
 use crate::domain::span;
 use crate::domain::state::AgentState;
 use crate::domain::time::{UtcMicros, duration_text};
+use crate::domain::words::nearest;
 
 type Parse<T> = Rc<dyn Fn(&Node) -> Result<T, Vec<Fault>>>;
 type Show<T> = Rc<dyn Fn(&T) -> String>;

@@ -66,7 +66,6 @@ pub use crate::domain::rights::Right;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use self::complaint::Fault;
-pub use self::complaint::nearest;
 use self::reader::Section;
 use self::webhooks::is_loopback;
 use crate::domain::ids::{RuleId, TenantId};
@@ -74,6 +73,7 @@ use crate::domain::import::ImportOptions;
 use crate::domain::rights::Reach;
 use crate::domain::rule::{Mode as RuleMode, Rule};
 use crate::domain::secret::Secret;
+use crate::domain::words::nearest;
 
 /// The whole configuration, valid as a whole.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::complaint::{Fault, nearest};
+use super::complaint::Fault;
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
 use crate::domain::cloud_event::WebhookFormat;
@@ -16,6 +16,7 @@ use crate::domain::secret::Secret;
 use crate::domain::signature::{KeyError, Keyring, SigningKey};
 use crate::domain::target::Target;
 use crate::domain::time::UtcMicros;
+use crate::domain::words::nearest;
 
 /// The way out for a secret that is no key.
 const KEY_ADVICE: &str = "make one with: echo whsec_$(openssl rand -base64 32)";

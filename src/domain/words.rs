@@ -28,9 +28,31 @@ pub fn names<T: Display>(all: &[T]) -> String {
     }
 }
 
+/// The known name that a misspelt one was most likely meant to be.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let folded = name.to_lowercase();
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&folded, &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness >= LIKE_ENOUGH)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Jaro-Winkler likeness from which two names are taken for the same word misspelt; below it, suggestions mislead.
+const LIKE_ENOUGH: f64 = 0.8;
+
 #[cfg(test)]
 mod tests {
-    use super::{count, names};
+    use super::{count, names, nearest};
+
+    #[test]
+    fn the_nearest_name_is_offered_and_a_far_one_is_not() {
+        let known = ["requests_per_minute", "urgent_reserve", "base_url"];
+        assert_eq!(nearest("request_per_minute", known), Some("requests_per_minute"));
+        assert_eq!(nearest("BASE_URI", known), Some("base_url"));
+        assert_eq!(nearest("colour", known), None);
+    }
 
     #[test]
     fn of_many_names_the_first_are_told_and_the_rest_counted() {

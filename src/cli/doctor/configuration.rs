@@ -2,12 +2,13 @@
 
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::finding::{Finding, Group};
-use crate::config::{Config, ConfigRefused};
+use crate::config::{Config, ConfigRefused, Environment};
 
 /// Loads it; gives it with whether the daemon's secrets are at hand, where it can be used.
 pub(super) fn look(args: &ConfigArgs) -> (Option<(Config, bool)>, Vec<Finding>) {
     let mut group = Group::new("configuration");
-    let files: Vec<_> = args.files().iter().map(|file| file.display().to_string()).collect();
+    let files: Vec<_> =
+        args.files_in(&Environment::of_process()).iter().map(|file| file.display().to_string()).collect();
     let files = files.join(", ");
     let refused = match args.load() {
         Ok(loaded) => {

@@ -7,11 +7,11 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::config::nearest;
 use crate::domain::adherence::Verdict;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
+use crate::domain::words::nearest;
 use crate::engine::board::{AgentCard, Board};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
@@ -180,7 +180,7 @@ impl Wanted {
                 "tenant" => tenant = Some(TenantId::from(value)),
                 "team" => wanted.teams.push(value),
                 "state" => {
-                    wanted.states.push(AgentState::from_name(&value).map_or(value, |state| state.name().to_owned()))
+                    wanted.states.push(AgentState::from_name(&value).map_or(value, |state| state.name().to_owned()));
                 }
                 "skill" => wanted.skills.push(value),
                 "verdict" => wanted.verdicts.push(Verdict::from_name(&value).ok_or_else(|| not_a_verdict(&value))?),
