@@ -93,7 +93,9 @@ pub(in crate::http) async fn list(
     let board = state.boards.look(&wanted.tenant).await?;
     let reach: Vec<&AgentCard> =
         board.agents.iter().filter(|card| within_reach(&caller, &wanted.tenant, card)).collect();
-    wanted.check_states(&reach)?;
+    if wanted.after.is_none() {
+        wanted.check_states(&reach)?;
+    }
     Ok(Json(wanted.page(&board, &reach)))
 }
 
@@ -218,18 +220,19 @@ impl Wanted {
         }
     }
 
-    /// Refuses a state that is none of ours and that nobody is in: a platform may show others.
+    /// Refuses a state that looks like one of ours misspelt. Other names pass: a platform may show states that no table knows, and a list
+    /// that somebody asks for again and again is no less right while nobody is in one.
     fn check_states(&self, reach: &[&AgentCard]) -> Result<(), Problem> {
-        let shown =
-            |state: &String| reach.iter().any(|card| card.state.as_ref().is_some_and(|now| now.name() == state));
-        let strange = |state: &&String| AgentState::from_name(state).is_none() && !shown(state);
-        let Some(strange) = self.states.iter().find(strange) else { return Ok(()) };
         let known = AgentState::KNOWN.each_ref().map(AgentState::name);
-        let meant = nearest(strange, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        Err(Problem::bad_request(format!(
-            "state: {strange:?} is none of {}, and nobody is in it{meant}",
-            known.join(", ")
-        )))
+        let shown = |name: &str| reach.iter().filter_map(|card| card.state.as_ref()).any(|state| state.name() == name);
+        for name in self.states.iter().filter(|name| !known.contains(&name.as_str()) && !shown(name)) {
+            if let Some(near) = nearest(name, known) {
+                let known = known.join(", ");
+                let detail = format!("state: {name:?} is none of {known}, and nobody is in it; did you mean {near}?");
+                return Err(Problem::bad_request(detail));
+            }
+        }
+        Ok(())
     }
 
     fn takes(&self, card: &AgentCard) -> bool {

@@ -12,6 +12,8 @@ use super::failure::Failure;
 use super::read::{Want, read};
 use super::shell::{Place, Shell, page};
 use super::times::{Stamp, Times};
+use super::words::state_label;
+use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::audit;
@@ -67,10 +69,13 @@ impl Entry {
 
     /// What became what.
     fn change(&self) -> String {
-        match (&self.before, &self.after) {
+        // States are called as everywhere in the console.
+        let called =
+            |text: &String| AgentState::from_name(text).map_or_else(|| text.clone(), |state| state_label(&state));
+        match (self.before.as_ref().map(called), self.after.as_ref().map(called)) {
             (Some(before), Some(after)) => format!("{before} → {after}"),
             (None, Some(after)) => format!("→ {after}"),
-            (Some(before), None) => before.clone(),
+            (Some(before), None) => before,
             (None, None) => String::new(),
         }
     }

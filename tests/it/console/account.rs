@@ -41,7 +41,12 @@ async fn people_see_where_they_are_signed_in_end_that_and_change_their_own_passw
     browser.until_text("#said", |text| text.starts_with("Your password is changed")).await;
     other.go(&scenario.page("/changes")).await;
     other.until_url(|url| url.contains("/sign-in?next=")).await;
+    // The old one does no longer; the name is still there for the next try.
     other.write("#name", NAME).await;
+    other.write("#password", PASSWORD).await;
+    other.click("main button").await;
+    other.until_text("main .banner", |text| text.contains("is wrong")).await;
+    assert_eq!(other.run("return document.querySelector('#name').value", &[]).await, NAME);
     other.write("#password", NEWER).await;
     other.click("main button").await;
     other.until_text("h1", |text| text == "Changes").await;
