@@ -121,7 +121,7 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
     assert_eq!(told, json!([200, "2 chosen"]));
     browser.until_text("#outcome-heading", |text| text == "1 of 2 approved").await;
     let answers = browser.text("#outcome ul").await;
-    assert!(answers.contains("approved; it now is"), "{answers}");
+    assert!(answers.contains("Agent 0 approved"), "{answers}");
     assert!(answers.contains("not decided by you") && answers.contains("denied by person:supervisor"), "{answers}");
     until_state(&scenario, "u_0001", SimState::Available).await;
     browser.until_text("#waiting .waits", |text| text.starts_with('2')).await;

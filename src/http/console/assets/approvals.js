@@ -40,7 +40,7 @@ async function decide(id, note) {
   try {
     const { body } = await api('POST', `/api/v1/approvals/${id}/${note === null ? 'accept' : 'deny'}`, note === null ? { tenant } : { tenant, note });
     if (note !== null) return { text: 'denied', went: true };
-    return { text: `approved; it now is ${body.status}${body.error ? `: ${body.error}` : ''}`, went: true };
+    return { text: body.error ? `approved, and held: ${body.error}` : 'approved', went: true };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     return { text: `not decided by you: ${error.message}`, went: false };
