@@ -1,6 +1,6 @@
 //! Change: the bulk changes, from the selection over the preview and the progress to the undo.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::extract::State;
@@ -39,7 +39,16 @@ pub(super) async fn out_of_plan(state: &ApiState, ask: &Ask, id: &str) -> Result
 
 async fn set(state: &ApiState, ask: &Ask, id: &str) -> Result<Set, Failure> {
     let want = Want { route: "/api/v1/change-sets/{id}", id: Some(id), query: &[] };
-    read(state, ask, want, change_sets::show).await
+    let mut set: Set = read(state, ask, want, change_sets::show).await?;
+    // Whoever was excused since it was shown is out of plan no longer.
+    if let Some(picture) = ask.picture(state).await {
+        let neutral = picture.agents().filter(|card| card.adherence.verdict == Verdict::Neutral);
+        let neutral: BTreeSet<&str> = neutral.map(|card| card.id.as_str()).collect();
+        for member in set.agents.iter_mut().filter(|member| neutral.contains(member.agent.as_str())) {
+            member.would_be = member.would_be.map(|_| Verdict::Neutral);
+        }
+    }
+    Ok(set)
 }
 
 /// A change set as the API shows it.

@@ -316,6 +316,7 @@ async fn fifty_are_selected_previewed_changed_followed_and_taken_back() {
     browser.write("#exception-reason", "a false alarm").await;
     browser.click("#excuse-save").await;
     browser.until_text("h1", |text| text.contains("back to where they were")).await;
+    browser.until_text("#against-plan", str::is_empty).await;
     browser.click("#start").await;
     browser.until_text("#standing", |text| text == "done").await;
     assert_eq!(scenario.state_of(&first), SimState::Unavailable);
