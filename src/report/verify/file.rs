@@ -1,12 +1,13 @@
 //! The rows of a file, as they stand in it.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::domain::time::UtcMicros;
 use crate::report::document::{Cell, CellKind, Column, Section};
@@ -180,17 +181,20 @@ impl FileRows {
             #[cfg(feature = "parquet")]
             Row::Cells(found) => found.iter().cloned().collect(),
             Row::Line(line) => {
-                let object: Value = serde_json::from_str(line).ok()?;
-                columns
-                    .iter()
-                    .map(|column| match object.get(column.name)? {
-                        Value::Null => Some(Cell::Empty("")),
-                        Value::String(text) => parse(column, text),
-                        other => parse(column, &other.to_string()),
-                    })
-                    .collect()
+                // A number as it is written: of a microsecond another writer makes `1e-6`.
+                let object: HashMap<String, &RawValue> = serde_json::from_str(line).ok()?;
+                columns.iter().map(|column| parse_json(column, object.get(column.name)?.get())).collect()
             }
         }
+    }
+}
+
+/// A cell out of a JSON value.
+fn parse_json(column: &Column, value: &str) -> Option<Cell> {
+    match value {
+        "null" => Some(Cell::Empty("")),
+        text if text.starts_with('"') => parse(column, &serde_json::from_str::<String>(text).ok()?),
+        number => parse(column, number),
     }
 }
 
@@ -225,7 +229,36 @@ fn micros(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::document::column;
     use crate::report::shown;
+
+    #[test]
+    fn a_line_of_json_reads_back_to_the_microsecond() {
+        static SECTION: Section = Section {
+            name: "spans",
+            title: "Spans",
+            columns: &[
+                column("agent", "Agent", CellKind::Text, "who"),
+                column("seconds", "Seconds", CellKind::Seconds, "how long"),
+                column("share", "Share", CellKind::Share, "of what"),
+                column("state", "State", CellKind::Text, "where"),
+            ],
+            written: None,
+            chart: None,
+        };
+        let file = BufReader::new(tempfile::tempfile().expect("a file"));
+        let rows =
+            FileRows { kind: Kind::Json(file), zone: TimeZone::UTC, only: None, section: Some(&SECTION), ended: false };
+        for seconds in [0, 1, -1, 10, 999_999, 1_000_001, 86_400_000_000_001] {
+            let cells =
+                [Cell::text("\"Zo\u{eb}\""), Cell::Seconds(seconds), Cell::Share(1e-7), Cell::Empty("it has none")];
+            let mut line = String::new();
+            json_rows::row(&SECTION, &cells, &TimeZone::UTC, &mut line);
+            let read = rows.cells(&Row::Line(line.clone())).unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(read[..3], cells[..3], "{line}");
+            assert!(matches!(read[3], Cell::Empty(_)), "{line}");
+        }
+    }
 
     #[test]
     fn seconds_read_back_as_they_were_written() {
