@@ -178,6 +178,8 @@ impl RunRequest {
 pub enum PartState {
     /// It is to be submitted.
     Waiting,
+    /// It is being submitted: the platform may have taken it.
+    Leaving,
     /// The platform took it and is not known to be done with it.
     Submitted,
     /// The platform is done with it, well or not, or has forgotten it.
@@ -198,6 +200,12 @@ pub struct RunPart {
     pub query_id: Option<QueryId>,
     /// How often the platform took it.
     pub submissions: u32,
+    /// How often it left and was not answered, so that the platform may have taken it.
+    #[serde(default)]
+    pub unanswered: u32,
+    /// Until when the platform may be at queries of this part that nobody follows any more; each takes one of the few places so long.
+    #[serde(default)]
+    pub holds: Vec<UtcMicros>,
     /// Rows that came, once it is whole.
     pub received: Option<u64>,
     /// Rows that were promised; null where the platform promised no count.
@@ -213,6 +221,8 @@ impl RunPart {
             state: PartState::Waiting,
             query_id: None,
             submissions: 0,
+            unanswered: 0,
+            holds: Vec::new(),
             received: None,
             promised: None,
         }
@@ -221,6 +231,11 @@ impl RunPart {
     /// Its span.
     pub const fn span(&self) -> QuerySpan {
         QuerySpan { from: self.from, to: self.to }
+    }
+
+    /// The platform may be working at it.
+    const fn is_at_work(&self) -> bool {
+        matches!(self.state, PartState::Leaving | PartState::Submitted)
     }
 }
 
@@ -240,7 +255,7 @@ pub struct RunResult {
 /// Why a run came to nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunFailure {
-    /// A short stable name: `platform_failed`, `forgotten`, `deadline`, `call_failed`, `request`, or the name of a
+    /// A short stable name: `platform_failed`, `forgotten`, `unanswered`, `deadline`, `call_failed`, `request`, or the name of a
     /// [`super::analytics::ResultFaultKind`].
     pub class: String,
     /// The same for people: the run, what happened and what to do.
@@ -268,12 +283,10 @@ pub struct AnalyticsRun {
     pub status: RunStatus,
     /// The queries that it is made of.
     pub parts: Vec<RunPart>,
-    /// When it was begun; its deadline counts from here, over restarts too.
+    /// When it was begun, the last time where it had to wait for a place once more; its deadline counts from here, over restarts too.
     pub started_at: Option<UtcMicros>,
     /// When it ended.
     pub ended_at: Option<UtcMicros>,
-    /// Until when the platform may still work at a query of a run that ended before it: so long it takes one of the few places.
-    pub holds_until: Option<UtcMicros>,
     /// What came of it.
     pub result: Option<RunResult>,
     /// Why it came to nothing.
@@ -281,9 +294,28 @@ pub struct AnalyticsRun {
 }
 
 impl AnalyticsRun {
-    /// The platform may be working at one of its queries.
-    pub fn is_at_work(&self) -> bool {
-        self.parts.iter().any(|part| part.state == PartState::Submitted)
+    /// Nobody follows its queries any more. Whatever the platform may be at takes its place until then, since a query cannot be stopped.
+    pub fn let_go_of_queries(&mut self, until: UtcMicros) {
+        for part in self.parts.iter_mut().filter(|part| part.is_at_work()) {
+            part.holds.push(until);
+        }
+    }
+
+    /// A part was submitted and nobody knows whether the platform took it: the run waits for another place, and what may have been taken
+    /// keeps this one as long as a run may take.
+    pub fn was_not_answered(&mut self, place: usize, now: UtcMicros) {
+        let until = now + self.request.deadline();
+        self.status = RunStatus::Waiting;
+        if let Some(part) = self.parts.get_mut(place) {
+            part.state = PartState::Waiting;
+            part.unanswered += 1;
+            part.holds.push(until);
+        }
+    }
+
+    /// Until when the last of the places is kept that queries have which nobody follows any more.
+    pub fn holds_until(&self) -> Option<UtcMicros> {
+        self.parts.iter().flat_map(|part| &part.holds).max().copied()
     }
 
     /// How long it took, or was at work when it came to nothing, by the daemon's clock; over a restart with the time in between.
@@ -352,9 +384,9 @@ mod tests {
     }
 
     #[test]
-    fn a_run_takes_a_place_from_its_submission_until_its_part_has_ended() {
-        let mut part = RunPart::new(QuerySpan { from: UtcMicros::EPOCH, to: at("1970-01-02T00:00:00Z") });
-        let run = |part: &RunPart| AnalyticsRun {
+    fn what_nobody_follows_keeps_its_place_where_the_platform_may_be_at_it() {
+        let part = RunPart::new(QuerySpan { from: UtcMicros::EPOCH, to: at("1970-01-02T00:00:00Z") });
+        let run = |state: PartState| AnalyticsRun {
             id: AnalyticsRunId(uuid::Uuid::nil()),
             tenant: "acme".into(),
             query: None,
@@ -363,19 +395,32 @@ mod tests {
             job: None,
             request: RunRequest::of(&query(), part.span(), 500, USUAL_DEADLINE),
             status: RunStatus::Running,
-            parts: vec![part.clone()],
+            parts: vec![RunPart { state, ..part.clone() }],
             started_at: Some(UtcMicros::EPOCH),
             ended_at: None,
-            holds_until: None,
             result: None,
             failure: None,
         };
-        assert!(!run(&part).is_at_work());
-        part.state = PartState::Submitted;
-        assert!(run(&part).is_at_work());
-        part.state = PartState::Ended;
-        assert!(!run(&part).is_at_work());
-        let ended = AnalyticsRun { ended_at: Some(at("1970-01-01T00:00:02Z")), ..run(&part) };
-        assert_eq!(ended.latency(), Some(Duration::from_secs(2)));
+        let (now, later) = (at("1970-01-01T00:00:02Z"), at("1970-01-01T01:00:00Z"));
+        for (state, is_kept) in [
+            (PartState::Waiting, false),
+            (PartState::Leaving, true),
+            (PartState::Submitted, true),
+            (PartState::Ended, false),
+        ] {
+            let mut run = run(state);
+            run.let_go_of_queries(now);
+            assert_eq!(run.holds_until(), is_kept.then_some(now), "{state:?}");
+        }
+        let mut lost = run(PartState::Leaving);
+        lost.was_not_answered(0, now);
+        assert_eq!((lost.status, lost.parts[0].state), (RunStatus::Waiting, PartState::Waiting));
+        assert_eq!((lost.parts[0].unanswered, lost.holds_until()), (1, Some(now + USUAL_DEADLINE)));
+        // Begun again and let go of: two places, of which the second is free earlier.
+        lost.parts[0].state = PartState::Submitted;
+        lost.let_go_of_queries(now);
+        assert_eq!((lost.parts[0].holds.len(), lost.holds_until()), (2, Some(now + USUAL_DEADLINE)));
+        let ended = AnalyticsRun { ended_at: Some(later), ..lost };
+        assert_eq!(ended.latency(), Some(Duration::from_secs(3600)));
     }
 }

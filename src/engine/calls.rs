@@ -106,6 +106,20 @@ where
     F: Future<Output = Result<Answer<T>, CallError>>,
 {
     let slot = HeldSlot::take(link, Purse::of(kind.name()), urgency).await;
+    within(slot, link, kind, agent, call).await
+}
+
+/// The same with a slot that is taken already.
+pub async fn within<T, F>(
+    slot: HeldSlot,
+    link: &Arc<Link>,
+    kind: CallKind,
+    agent: Option<&AgentId>,
+    call: F,
+) -> Result<Result<Answer<T>, CallError>, CommitError>
+where
+    F: Future<Output = Result<Answer<T>, CallError>>,
+{
     let mut row = call_row(link, kind, agent.cloned(), link.clock.now());
     let durable = link.writer.commit(Commit { calls: vec![row.clone()], ..Commit::default() }).await;
     if let Err(error) = durable {

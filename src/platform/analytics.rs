@@ -45,31 +45,34 @@ pub enum Again {
     No,
     /// The same call, after a wait.
     Same,
+    /// The same call, after a wait; but the platform may have taken this one, so that it counts as running there.
+    Unanswered,
     /// The query has to be submitted again: the platform has forgotten it.
     Anew,
 }
 
-/// After a query could not be submitted. It changes nothing on the platform, so that one whose answer was lost may be submitted again;
-/// the lost one takes one of the few places until it is done.
+/// After a query could not be submitted. It changes nothing on the platform, so that one whose answer was lost may be submitted again.
+/// An error of the platform's own (500, 503) is its answer that it did not take the query; a 502 or 504 is somebody's on the way.
 pub const fn after_submit(failure: &Failure) -> Again {
     match failure {
+        Failure::Server { status: 502 | 504, .. }
+        | Failure::Timeout
+        | Failure::Broken { .. }
+        | Failure::Nonsense { .. }
+        | Failure::TooLarge { .. } => Again::Unanswered,
         Failure::NotSent { .. }
         | Failure::Throttled { .. }
         | Failure::Unauthorized
         | Failure::TokenUnavailable { .. }
         | Failure::CircuitOpen { .. }
-        | Failure::Server { .. }
-        | Failure::Timeout
-        | Failure::Broken { .. }
-        | Failure::Nonsense { .. } => Again::Same,
+        | Failure::Server { .. } => Again::Same,
         Failure::TokenRefused { .. }
         | Failure::Forbidden { .. }
         | Failure::NotFound
         | Failure::Conflict { .. }
         | Failure::Rejected { .. }
         | Failure::DryRun
-        | Failure::Unsupported { .. }
-        | Failure::TooLarge { .. } => Again::No,
+        | Failure::Unsupported { .. } => Again::No,
     }
 }
 
@@ -77,6 +80,10 @@ pub const fn after_submit(failure: &Failure) -> Again {
 pub const fn after_page(failure: &Failure) -> Again {
     match failure {
         Failure::NotFound => Again::Anew,
-        other => after_submit(other),
+        Failure::TooLarge { .. } => Again::No,
+        other => match after_submit(other) {
+            Again::Unanswered => Again::Same,
+            again => again,
+        },
     }
 }

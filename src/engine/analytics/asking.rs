@@ -1,7 +1,8 @@
 //! One run: its queries are submitted one after the other, watched, and read in pages; then the result is put together.
 //!
 //! A call that fails is repeated by the class of its failure. A query that the platform has forgotten is submitted again at once, one
-//! that it could not answer after a wait, each a few times. Pages that do not hold together end the run: what the platform has
+//! that it could not answer after a wait, each a few times. A submission that was not answered may be at work on the platform: it
+//! keeps its place, and the run waits for another. Pages that do not hold together end the run: what the platform has
 //! settled on would come the same way again.
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::domain::analytics::{
 };
 use crate::domain::analytics_run::{AnalyticsRun, PartState, RunFailure, RunPart};
 use crate::domain::ids::QueryId;
-use crate::engine::calls::{CallKind, budgeted};
+use crate::engine::calls::{CallKind, HeldSlot, Purse, budgeted, within};
 use crate::engine::link::Link;
 use crate::platform::analytics::{Again, PageAsk, QueryState, after_page, after_submit};
 use crate::platform::budget::Urgency;
@@ -47,7 +48,7 @@ const LONGEST_ERROR: usize = 800;
 pub(super) enum Halt {
     /// It came to nothing.
     Failed(RunFailure),
-    /// Somebody else ended it.
+    /// Somebody else ended it, or it waits for another place.
     Over,
     /// The daemon cannot go on with it now: its store fails.
     Daemon(anyhow::Error),
@@ -122,6 +123,9 @@ impl Asking {
             let part = self.part_at(place);
             let id = match part.query_id {
                 Some(id) => id,
+                None if part.state == PartState::Leaving => {
+                    return Err(self.unanswered(place, "the daemon ended before an answer was written down").await);
+                }
                 None => self.submit(place).await?,
             };
             let (class, what) = match self.read(place, &id).await? {
@@ -152,11 +156,19 @@ impl Asking {
     }
 
     async fn submit(&mut self, place: usize) -> Result<QueryId, Halt> {
-        let (link, query, span) = (self.link.clone(), self.query.clone(), self.part_at(place).span());
+        let (link, query, part) = (self.link.clone(), self.query.clone(), self.part_at(place));
+        if part.unanswered > 0 {
+            link.clock.sleep(RetryCurve::default().delay(part.unanswered, None, &*link.random)).await;
+        }
         let mut failed = 0;
         loop {
-            let call = link.platform.submit_query(&query, span, self.run.request.page_rows);
-            match budgeted(&link, CallKind::AnalyticsSubmit, Urgency::Ordinary, None, call).await? {
+            let slot = HeldSlot::take(&link, Purse::Reporting, Urgency::Ordinary).await;
+            if let Err(halt) = self.note(place, |part| part.state = PartState::Leaving).await {
+                slot.release();
+                return Err(halt);
+            }
+            let call = link.platform.submit_query(&query, part.span(), self.run.request.page_rows);
+            match within(slot, &link, CallKind::AnalyticsSubmit, None, call).await? {
                 Ok(answer) => {
                     let id = answer.value;
                     let taken = |part: &mut RunPart| {
@@ -166,9 +178,38 @@ impl Asking {
                     self.note(place, taken).await?;
                     return Ok(id);
                 }
-                Err(error) => self.after(&error, after_submit(&error.failure), &mut failed).await?,
+                Err(error) => match after_submit(&error.failure) {
+                    Again::Unanswered => return Err(self.unanswered(place, &error).await),
+                    again => {
+                        self.note(place, |part| part.state = PartState::Waiting).await?;
+                        self.after(&error, again, &mut failed).await?;
+                    }
+                },
             }
         }
+    }
+
+    /// Whether the platform took a submission nobody knows: the run gives its place up to it, as often as it may.
+    async fn unanswered(&mut self, place: usize, why: &(impl std::fmt::Display + ?Sized)) -> Halt {
+        let now = self.link.clock.now();
+        let changed =
+            self.desk.change(&self.run.tenant, self.run.id, None, |run| run.was_not_answered(place, now)).await;
+        match changed {
+            Err(error) => return error.into(),
+            Ok(None) => return Halt::Over,
+            Ok(Some(run)) => self.run = run,
+        }
+        let times = self.part_at(place).unanswered;
+        tracing::warn!(tenant = %self.run.tenant, run = %self.run.id, times, "an analytics query was submitted and not answered: {why}");
+        if times < MOST_SUBMISSIONS {
+            return Halt::Over;
+        }
+        let span = self.part_at(place).span();
+        let what = format!(
+            "it was submitted {times} times without an answer that says whether the platform took it (part {span}): {why}; \
+             run it again when the platform answers"
+        );
+        Halt::Failed(failure(&self.run, "unanswered", what))
     }
 
     /// Watches a query of the platform until it is done, and reads its pages.
@@ -202,7 +243,7 @@ impl Asking {
                 }
                 Err(error) => match after_page(&error.failure) {
                     Again::Anew => return Ok(Came::Forgotten),
-                    again @ (Again::No | Again::Same) => self.after(&error, again, &mut failed).await?,
+                    again => self.after(&error, again, &mut failed).await?,
                 },
             }
         }

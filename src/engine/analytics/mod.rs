@@ -112,7 +112,6 @@ impl Analytics {
             parts: parts.into_iter().map(RunPart::new).collect(),
             started_at: None,
             ended_at: None,
-            holds_until: None,
             result: None,
             failure: None,
         };
@@ -136,8 +135,9 @@ impl Analytics {
     ) -> Result<Option<AnalyticsRun>, AnalyticsRefused> {
         let called_off = |run: &mut AnalyticsRun| {
             run.status = RunStatus::Cancelled;
-            let until = run.started_at.map(|started| started + run.request.deadline());
-            run.holds_until = until.filter(|_| run.is_at_work());
+            if let Some(started) = run.started_at {
+                run.let_go_of_queries(started + run.request.deadline());
+            }
         };
         match self.change(tenant, id, Some(actor), called_off).await? {
             Some(run) => Ok(Some(run)),

@@ -62,7 +62,7 @@ async fn whoever_comes_second_finds_a_run_ended() {
     let Bench { desk, store, _folder, .. } = bench().await;
     let run = desk.ask(asked(&desk)).await.expect("taken");
     let cancelled = desk.cancel(&run.tenant, run.id, "person:bea").await.expect("called off").expect("known");
-    assert_eq!((cancelled.status, cancelled.holds_until), (RunStatus::Cancelled, None), "it never left");
+    assert_eq!((cancelled.status, cancelled.holds_until()), (RunStatus::Cancelled, None), "it never left");
     let late = desk.change(&run.tenant, run.id, None, |run| run.status = RunStatus::Done).await.expect("reads");
     assert_eq!(late, None);
     assert_eq!(desk.end_of(&run.tenant, run.id).await.expect("there"), cancelled);

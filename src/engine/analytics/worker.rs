@@ -85,7 +85,7 @@ impl Work {
     }
 }
 
-/// One run to its end, or until somebody else ended it.
+/// One run to its end, or until it is nothing of ours any more: somebody else ended it, or it waits for another place.
 async fn carry_out(
     link: Arc<Link>,
     desk: Analytics,
@@ -141,7 +141,7 @@ fn end(run: &mut AnalyticsRun, outcome: Result<QueryResult, RunFailure>, now: Ut
             tracing::warn!(tenant = %run.tenant, run = %run.id, class = failure.class, "{}", failure.text);
             run.status = RunStatus::Failed;
             // How long the platform goes on with it nobody knows: as long again as it was given.
-            run.holds_until = run.is_at_work().then(|| now + run.request.deadline());
+            run.let_go_of_queries(now + run.request.deadline());
             run.failure = Some(failure);
         }
     }

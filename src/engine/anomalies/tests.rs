@@ -96,7 +96,6 @@ impl Place {
             parts: Vec::new(),
             started_at: Some(asked_at),
             ended_at: Some(asked_at),
-            holds_until: None,
             result: Some(RunResult { there: true, received, promised: Some(received), sha256: "ab".repeat(32) }),
             failure: None,
         };

@@ -140,7 +140,7 @@ pub struct AnalyticsRunShown {
     pub sha256: Option<String>,
     /// Its rows can be read; else there are none yet, or they were let go.
     pub has_rows: bool,
-    /// Of which kind the failure is: `deadline`, `platform_failed`, `forgotten`, `call_failed`, `request`, or the way in which the
+    /// Of which kind the failure is: `deadline`, `platform_failed`, `forgotten`, `unanswered`, `call_failed`, `request`, or the way in which the
     /// answer did not hold together (`gap`, `repeat`, `count`, `foreign`, `too_many`, `unreadable`, `torn`).
     pub failure: Option<String>,
     /// The same for people.

@@ -40,6 +40,8 @@ fn id(n: u32) -> AnalyticsRunId {
 fn run(n: u32, status: RunStatus) -> AnalyticsRun {
     let result = RunResult { there: true, received: 4, promised: Some(4), sha256: "ab".repeat(32) };
     let failure = RunFailure { class: "deadline".to_owned(), text: "it took longer".to_owned() };
+    let is_held = status == RunStatus::Cancelled;
+    let holds = if is_held { vec![at(100 + i64::from(n)), at(200), at(100)] } else { Vec::new() };
     AnalyticsRun {
         id: id(n),
         tenant: acme(),
@@ -49,10 +51,15 @@ fn run(n: u32, status: RunStatus) -> AnalyticsRun {
         job: n.is_multiple_of(2).then(|| "analytics:calls".into()),
         request: request(),
         status,
-        parts: vec![RunPart { query_id: Some("qry_1".into()), submissions: 1, ..RunPart::new(request().span()) }],
+        parts: vec![RunPart {
+            query_id: Some("qry_1".into()),
+            submissions: 1,
+            unanswered: 2,
+            holds,
+            ..RunPart::new(request().span())
+        }],
         started_at: Some(at(1)),
         ended_at: status.is_final().then(|| at(i64::from(n))),
-        holds_until: (status == RunStatus::Cancelled).then(|| at(100 + i64::from(n))),
         result: (status == RunStatus::Done).then_some(result),
         failure: (status == RunStatus::Failed).then_some(failure),
     }
@@ -100,8 +107,8 @@ async fn a_run_is_where_it_was_last_and_found_by_its_standing(place: Place) {
     let of_query = reader.analytics_runs(&acme(), Some(&calls()), Some(id(6)), 10).await.expect("reads");
     assert_eq!(of_query, [all[3].clone(), all[1].clone()]);
     assert_eq!(reader.open_analytics_runs(&acme()).await.expect("reads"), [all[2].clone(), all[3].clone()]);
-    assert_eq!(reader.analytics_holds(&acme(), at(104)).await.expect("reads"), [at(105)]);
-    assert!(reader.analytics_holds(&acme(), at(105)).await.expect("reads").is_empty());
+    assert_eq!(reader.analytics_holds(&acme(), at(104)).await.expect("reads"), [at(105), at(200)]);
+    assert!(reader.analytics_holds(&acme(), at(200)).await.expect("reads").is_empty());
     assert_eq!(reader.stored_analytics_runs(&acme(), None, 9).await.expect("reads"), [all[0].clone()]);
     assert_eq!(reader.last_analytics_run(&acme(), &calls()).await.expect("reads"), Some(all[5].clone()));
 

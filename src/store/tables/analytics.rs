@@ -6,7 +6,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::analytics::ResultRow;
-use crate::domain::analytics_run::{AnalyticsRun, RunFailure, RunResult};
+use crate::domain::analytics_run::{AnalyticsRun, RunFailure, RunPart, RunResult};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
 use crate::domain::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
@@ -59,7 +59,7 @@ pub(in crate::store) const STORED: &str = selecting!(
 );
 /// Later than `$2`.
 pub(in crate::store) const HOLDS: &str =
-    "SELECT holds_until FROM analytics_runs WHERE tenant = $1 AND holds_until > $2 ORDER BY holds_until LIMIT $3";
+    "SELECT parts FROM analytics_runs WHERE tenant = $1 AND holds_until > $2 ORDER BY holds_until LIMIT $3";
 /// From the place `$3` on.
 pub(in crate::store) const ROWS: &str = "SELECT tenant, run, place, body FROM analytics_rows WHERE tenant = $1 AND run = $2 \
      AND place >= $3 ORDER BY place LIMIT $4";
@@ -113,7 +113,7 @@ fn bind_run(run: &AnalyticsRun, values: &mut Values) {
         .text(json(serde_json::to_string(&run.parts)))
         .int_or_null(run.started_at.map(UtcMicros::as_micros))
         .int_or_null(run.ended_at.map(UtcMicros::as_micros))
-        .int_or_null(run.holds_until.map(UtcMicros::as_micros))
+        .int_or_null(run.holds_until().map(UtcMicros::as_micros))
         .int_or_null(result.map(|result| i64::from(result.there)))
         .int_or_null(result.map(|result| count(result.received)))
         .int_or_null(result.and_then(|result| result.promised).map(count))
@@ -163,12 +163,18 @@ impl Reader {
         self.all(OPEN, values).await?.iter().map(run).collect()
     }
 
-    /// Until when places are taken by runs that ended before their queries, later than `now`, rising.
+    /// Until when places are taken by queries that nobody follows any more, later than `now`, rising.
     pub async fn analytics_holds(&self, tenant: &TenantId, now: UtcMicros) -> Result<Vec<UtcMicros>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(now.as_micros()).int(super::super::page(u32::MAX));
         let rows = self.all(HOLDS, values).await?;
-        rows.iter().map(|row| Cells::of("analytics_runs", row).instant("holds_until")).collect()
+        let mut holds = Vec::new();
+        for row in &rows {
+            let parts: Vec<RunPart> = Cells::of("analytics_runs", row).json("parts")?;
+            holds.extend(parts.into_iter().flat_map(|part| part.holds).filter(|until| *until > now));
+        }
+        holds.sort_unstable();
+        Ok(holds)
     }
 
     /// The runs of a query of the configuration (or of none) whose rows are there, the newest first, at most `limit` (held to
@@ -269,7 +275,6 @@ fn run(row: &AnyRow) -> Result<AnalyticsRun, ReadError> {
         parts: cells.json("parts")?,
         started_at: cells.instant_or_null("started_at")?,
         ended_at: cells.instant_or_null("ended_at")?,
-        holds_until: cells.instant_or_null("holds_until")?,
         result,
         failure,
     })

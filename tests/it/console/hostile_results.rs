@@ -41,7 +41,6 @@ fn run(scenario: &Scenario, number: u32, query: Option<&str>, request: RunReques
         parts: Vec::new(),
         started_at: Some(start()),
         ended_at: Some(start()),
-        holds_until: None,
         result: Some(RunResult { there: true, received, promised: Some(received), sha256: "ab".repeat(32) }),
         failure: None,
     }

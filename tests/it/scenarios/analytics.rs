@@ -225,6 +225,7 @@ async fn every_way_in_which_the_platform_fails_ends_in_an_error_that_names_the_r
         ("status:on=analytics_query,code=400", "call_failed"),
         ("fail_query:on=analytics_query", "platform_failed"),
         ("never_finish:on=analytics_query", "deadline"),
+        ("lost_answer:on=analytics_query", "unanswered"),
     ] {
         scenario.fault(fault);
         let run = ask(&scenario, own(if class == "deadline" { 30 } else { 900 })).await;
@@ -308,6 +309,59 @@ async fn five_run_at_once_over_a_kill_too_and_go_on_where_they_were() {
     let after: BTreeSet<_> = look(&scenario).await.iter().map(|run| run["parts"][0]["query_id"].to_string()).collect();
     assert!(before.is_subset(&after), "taken up by the platform's ids");
     assert_eq!(submissions(&scenario), [Some(202); 8], "none too many at once, and none twice");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_without_an_answer_keeps_its_place_and_is_made_again() {
+    let scenario = Scenario::start(setup(Duration::from_secs(300))).await;
+    scenario.fault("lost_answer:on=analytics_query,count=2");
+    let mut runs = Vec::new();
+    for _ in 0..8 {
+        runs.push(ask(&scenario, own(7_200)).await);
+    }
+    let mut unanswered = 0;
+    for run in &runs {
+        let done = until(&scenario, run, "done").await;
+        let part = &done["parts"][0];
+        assert_eq!((&done["received"], &part["submissions"]), (&json!(42), &json!(1)), "{done}");
+        let (lost, holds) = (part["unanswered"].as_u64().expect("a count"), &part["holds"]);
+        assert_eq!(holds.as_array().map(Vec::len), usize::try_from(lost).ok(), "{done}");
+        unanswered += lost;
+    }
+    assert_eq!(unanswered, 2);
+    let sent = submissions(&scenario);
+    assert!(sent.len() == 10 && !sent.contains(&Some(429)), "never more than five at once: {sent:?}");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_that_a_kill_cut_off_counts_as_taken() {
+    let mut scenario = Scenario::start(setup(Duration::from_secs(300))).await;
+    scenario.fault("delay:on=analytics_query,ms=20000,count=5");
+    let mut runs = Vec::new();
+    for _ in 0..6 {
+        runs.push(ask(&scenario, own(1_200)).await);
+    }
+    scenario
+        .until("five have left", || async {
+            let sent = submissions(&scenario);
+            if sent.len() == 5 { Ok(()) } else { Err(format!("{sent:?}")) }
+        })
+        .await;
+    scenario.kill_daemon().await;
+    scenario.start_daemon().await;
+    let mut unanswered = 0;
+    for run in &runs {
+        let done = until(&scenario, run, "done").await;
+        let instant = |name: &str| done[name].as_str().expect("there").parse::<UtcMicros>().expect("an instant");
+        let waited = instant("started_at").since(instant("asked_at"));
+        assert!(waited >= Duration::from_secs(1_200), "the five places were kept: {done}");
+        unanswered += done["parts"][0]["unanswered"].as_u64().expect("a count");
+    }
+    assert_eq!(unanswered, 5);
+    let sent = submissions(&scenario);
+    assert!(sent.len() == 11 && !sent.contains(&Some(429)), "{sent:?}");
     scenario.assert_nothing_left_over().await;
 }
 

@@ -244,13 +244,17 @@ async fn a_page_without_end_is_not_read_to_its_end() {
 fn what_may_be_done_again_goes_by_the_class_of_the_failure() {
     let again = [
         (Failure::Throttled { retry_after: None }, Again::Same, Again::Same),
-        (Failure::Timeout, Again::Same, Again::Same),
+        (Failure::Timeout, Again::Unanswered, Again::Same),
+        (Failure::Broken { reason: String::new() }, Again::Unanswered, Again::Same),
+        (Failure::NotSent { reason: String::new() }, Again::Same, Again::Same),
+        (Failure::Server { status: 502, retry_after: None }, Again::Unanswered, Again::Same),
+        (Failure::Server { status: 504, retry_after: None }, Again::Unanswered, Again::Same),
         (Failure::Server { status: 503, retry_after: None }, Again::Same, Again::Same),
         (Failure::Unauthorized, Again::Same, Again::Same),
         (Failure::NotFound, Again::No, Again::Anew),
         (Failure::Forbidden { scope: None }, Again::No, Again::No),
         (Failure::Rejected { status: 400, excerpt: String::new() }, Again::No, Again::No),
-        (Failure::TooLarge { limit: 1 }, Again::No, Again::No),
+        (Failure::TooLarge { limit: 1 }, Again::Unanswered, Again::No),
     ];
     for (failure, submit, page) in again {
         assert_eq!((after_submit(&failure), after_page(&failure)), (submit, page), "{failure:?}");
