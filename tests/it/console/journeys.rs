@@ -6,7 +6,8 @@ use shiftkeeper::sim::SimState;
 use super::browser::{Browser, axe};
 use super::pages::{PAGES, violations};
 use super::{floor, row, signed_in};
-use crate::harness::{PATIENCE, until};
+use crate::harness::ledger::state_posts;
+use crate::harness::{PATIENCE, Setup, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_live_page_follows_the_floor_and_keeps_its_filter_in_the_address() {
@@ -288,7 +289,8 @@ async fn times_are_in_the_viewers_zone_or_in_the_agents_by_choice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_are_selected_previewed_changed_followed_and_taken_back() {
-    let Some((scenario, browser)) = signed_in(floor(60), "supervisor").await else { return };
+    // A preview can be started for ten minutes: of these, one of the browser's is left at this speed.
+    let Some((scenario, browser)) = signed_in(Setup { speed: 10, ..floor(60) }, "supervisor").await else { return };
     browser.until_text("#line-word", |text| text == "Following live").await;
     browser.run("[...document.querySelectorAll('#rows input')].slice(0, 50).forEach((box) => box.click())", &[]).await;
     browser.until_text("#selected", |text| text == "50").await;
@@ -324,5 +326,29 @@ async fn fifty_are_selected_previewed_changed_followed_and_taken_back() {
     browser.click("#start").await;
     browser.until_text("#standing", |text| text == "done").await;
     assert_eq!(scenario.state_of(&first), SimState::Unavailable);
+    browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_that_is_too_old_is_made_again_with_one_button() {
+    let Some((scenario, browser)) = signed_in(floor(5), "supervisor").await else { return };
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.run("[...document.querySelectorAll('#rows input')].slice(0, 3).forEach((box) => box.click())", &[]).await;
+    browser.until_text("#selected", |text| text == "3").await;
+    browser.click("#selection button.primary").await;
+    browser.until_url(|url| url.contains("/changes/new")).await;
+    browser.choose("#to", "Ready").await;
+    browser.write("#note", "all hands").await;
+    browser.click("#preview").await;
+    browser.until_text("h1", |text| text == "3 agents to Ready").await;
+    let first = browser.url().await;
+    // The page says by itself that the ten minutes are over.
+    browser.click("#again").await;
+    browser.until_url(|url| url.contains("/changes/") && url != first).await;
+    browser.until_text("h1", |text| text == "3 agents to Ready").await;
+    assert_eq!(browser.count("#members tr").await, 3);
+    let said = browser.run("return document.querySelector('dl.pairs').innerText", &[]).await;
+    assert!(said.as_str().is_some_and(|text| text.contains("all hands")), "{said}");
+    assert_eq!(state_posts(&scenario.log()).count(), 0, "nothing was changed");
     browser.end().await;
 }

@@ -9,6 +9,21 @@ const TYPED_FROM = 200;
 
 goOnRefreshing();
 
+/**
+ * Shows the same change anew, of these of its agents or of all, and goes there.
+ *
+ * @param {string} path @param {(string | undefined)[]} [these]
+ */
+async function previewOnceMore(path, these) {
+  const { body: set } = await api('GET', `${path}?tenant=${encodeURIComponent(tenant)}`);
+  const { to, reason, on_contact, urgent, below_floor, note } = set;
+  const agents = these || set.agents.map((/** @type {{agent: string}} */ member) => member.agent);
+  const { body } = set.undoes
+    ? await api('POST', `/api/v1/change-sets/${set.undoes}/undo`, { tenant, on_contact })
+    : await api('POST', '/api/v1/change-sets', { tenant, select: { agents }, to, reason, on_contact, urgent, below_floor, note });
+  location.assign(address(`/changes/${body.id}`));
+}
+
 document.addEventListener('click', (event) => {
   const button = event.target instanceof Element ? event.target.closest('#actions button') : null;
   const place = byId('actions');
@@ -36,11 +51,10 @@ document.addEventListener('click', (event) => {
       location.assign(address(`/changes/${body.id}`));
     },
     retry: async () => {
-      const agents = [...document.querySelectorAll('#members tr[data-failed]')].map((row) => /** @type {HTMLElement} */ (row).dataset.key);
-      const { to, reason, contact } = place.dataset;
-      const { body } = await api('POST', '/api/v1/change-sets', { tenant, select: { agents }, to, reason: reason || null, on_contact: contact });
-      location.assign(address(`/changes/${body.id}`));
+      const rows = [...document.querySelectorAll('#members tr[data-failed]')];
+      await previewOnceMore(path, rows.map((row) => /** @type {HTMLElement} */ (row).dataset.key));
     },
+    again: () => previewOnceMore(path),
   }[button.id];
   if (work) {
     carryOut(button, async () => {
