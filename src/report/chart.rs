@@ -25,6 +25,8 @@ const STEP: f64 = 22.0;
 pub struct Points {
     chart: Chart,
     labels: Vec<String>,
+    /// By row: what is odd about it.
+    marks: Vec<Option<String>>,
     /// By column of values, then by row; none where the cell is empty.
     values: Vec<Vec<Option<(f64, String)>>>,
     left_out: usize,
@@ -58,7 +60,18 @@ pub struct Line {
     pub stretches: Vec<String>,
 }
 
-/// A mark beside an axis.
+/// Where something is odd on the first line.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Mark {
+    /// Its middle.
+    pub x: f64,
+    /// Its middle, from above.
+    pub y: f64,
+    /// What is odd, and where.
+    pub text: String,
+}
+
+/// Words beside an axis.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Tick {
     /// Where, along the axis.
@@ -76,6 +89,10 @@ pub struct Drawing {
     pub bars: Vec<Bar>,
     /// Lines, where it has some.
     pub lines: Vec<Line>,
+    /// On the first line.
+    pub marks: Vec<Mark>,
+    /// What the marks are called.
+    pub marked: &'static str,
     /// Beside the upright axis of lines.
     pub upright: Vec<Tick>,
     /// Below the level axis of lines.
@@ -88,7 +105,8 @@ impl Points {
     /// Of a section that has a picture.
     pub fn of(section: &Section) -> Option<Self> {
         let chart = section.chart?;
-        Some(Self { chart, labels: Vec::new(), values: vec![Vec::new(); chart.values.len()], left_out: 0 })
+        let values = vec![Vec::new(); chart.values.len()];
+        Some(Self { chart, labels: Vec::new(), marks: Vec::new(), values, left_out: 0 })
     }
 
     /// Takes a row.
@@ -97,7 +115,12 @@ impl Points {
             self.left_out += 1;
             return;
         }
-        self.labels.push(shown::short(&cells[self.chart.label], zone));
+        let words = |column: &usize| match &cells[*column] {
+            Cell::Empty(_) => None,
+            cell => Some(shown::short(cell, zone)),
+        };
+        self.labels.push(self.chart.labels.iter().filter_map(words).collect::<Vec<_>>().join(", "));
+        self.marks.push(self.chart.mark.as_ref().and_then(words));
         for (values, column) in self.values.iter_mut().zip(self.chart.values) {
             let cell = &cells[*column];
             values.push(height(cell).map(|height| (height, shown::short(cell, zone))));
@@ -151,7 +174,14 @@ impl Points {
                 number,
                 stretches: stretches(values, x, y),
             })
+            .filter(|line| !line.stretches.is_empty())
             .collect();
+        let first = self.values.first().map(Vec::as_slice).unwrap_or_default();
+        let rows = self.marks.iter().zip(first).zip(&self.labels).enumerate();
+        let marks = rows.filter_map(|(place, ((mark, value), label))| {
+            let (mark, (height, value)) = (mark.as_ref()?, value.as_ref()?);
+            Some(Mark { x: x(place), y: y(height.max(0.0)), text: format!("{mark}: {value}, {label}") })
+        });
         let upright = [0.0, 1.0, 2.0, 3.0, 4.0]
             .map(|steps| Tick { at: y(step * steps), text: axis_number(step * steps) })
             .to_vec();
@@ -159,7 +189,9 @@ impl Points {
         let mut places = vec![0, last / 2, last];
         places.dedup();
         let level = places.into_iter().map(|place| Tick { at: x(place), text: self.labels[place].clone() }).collect();
-        Drawing { height: HEIGHT, lines, upright, level, left_out: self.left_out, ..Drawing::default() }
+        let marked = self.chart.mark.map(|column| section.columns[column].title).unwrap_or_default();
+        let marks = marks.collect();
+        Drawing { height: HEIGHT, lines, marks, marked, upright, level, left_out: self.left_out, ..Drawing::default() }
     }
 }
 
@@ -220,6 +252,7 @@ mod tests {
     const COLUMNS: &[Column] = &[
         Column { name: "day", title: "Day", kind: CellKind::Text, definition: "" },
         Column { name: "share", title: "Share", kind: CellKind::Share, definition: "" },
+        Column { name: "odd", title: "Odd", kind: CellKind::Text, definition: "" },
     ];
 
     const fn section(kind: ChartKind) -> Section {
@@ -228,7 +261,7 @@ mod tests {
             title: "Days",
             columns: COLUMNS,
             written: None,
-            chart: Some(Chart { kind, label: 0, values: &[1] }),
+            chart: Some(Chart { kind, labels: &[0, 2], values: &[1], mark: Some(2) }),
         }
     }
 
@@ -237,7 +270,8 @@ mod tests {
         let mut points = Points::of(&section).expect("it has a picture");
         for share in shares {
             let cell = share.map_or(Cell::Empty("nobody"), Cell::Share);
-            points.row(&[Cell::text("a day"), cell], &TimeZone::UTC);
+            let odd = if *share == Some(0.0) { Cell::text("DROP") } else { Cell::Empty("nothing is odd") };
+            points.row(&[Cell::text("a day"), cell, odd], &TimeZone::UTC);
         }
         points.draw(&section)
     }
@@ -250,6 +284,10 @@ mod tests {
         assert_eq!(bars[0].value, "50.0 %");
         let lines = drawn(ChartKind::Line, &[Some(1.0), Some(0.0), None, Some(0.5)]).expect("a picture");
         assert_eq!(lines.lines[0].stretches, ["60.0,10.0 276.7,210.0", "710.0,110.0"]);
+        let marks: Vec<_> = lines.marks.iter().map(|mark| (mark.x.round(), mark.y, mark.text.as_str())).collect();
+        assert_eq!((marks.as_slice(), lines.marked), (&[(277.0, 210.0, "DROP: 0.0 %, a day, DROP")][..], "Odd"));
+        let labels: Vec<_> = lines.level.iter().map(|tick| tick.text.as_str()).collect();
+        assert_eq!(labels, ["a day", "a day, DROP", "a day"], "what is empty is no part of a name");
     }
 
     #[test]

@@ -139,10 +139,12 @@ pub struct Section {
 pub struct Chart {
     /// Of which kind.
     pub kind: ChartKind,
-    /// The column of the labels (text, day or instant).
-    pub label: usize,
+    /// The columns that name a row together (text, day or instant).
+    pub labels: &'static [usize],
     /// The columns of the values (count, number, seconds or share, all of one kind).
     pub values: &'static [usize],
+    /// The column of text that says what is odd about a row; empty where nothing is. Marked on the first line.
+    pub mark: Option<usize>,
 }
 
 /// The most rows that a picture shows.

@@ -335,7 +335,13 @@ mod tests {
                 assert_eq!(names.len(), section.columns.len(), "{kind}: a column twice");
                 let inside = |place: &usize| *place < section.columns.len();
                 assert!(section.written.iter().all(inside));
-                assert!(section.chart.iter().all(|chart| inside(&chart.label) && chart.values.iter().all(inside)));
+                assert!(
+                    section
+                        .chart
+                        .iter()
+                        .all(|chart| chart.labels.iter().chain(&chart.mark).all(inside)
+                            && chart.values.iter().all(inside))
+                );
             }
         }
     }

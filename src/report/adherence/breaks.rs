@@ -27,7 +27,7 @@ const OUTCOMES: Section = Section {
         ),
     ],
     written: None,
-    chart: Some(Chart { kind: ChartKind::Bars, label: 0, values: &[1] }),
+    chart: Some(Chart { kind: ChartKind::Bars, labels: &[0], values: &[1], mark: None }),
 };
 
 #[rustfmt::skip]

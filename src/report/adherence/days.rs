@@ -42,14 +42,14 @@ const TEAMS: Section = Section {
     title: "By team",
     columns: &with::<2, { FIGURES + 2 }>([TEAM, AGENTS]),
     written: None,
-    chart: Some(Chart { kind: ChartKind::Bars, label: 0, values: &[2] }),
+    chart: Some(Chart { kind: ChartKind::Bars, labels: &[0], values: &[2], mark: None }),
 };
 const BY_AGENT: Section = Section {
     name: "agents",
     title: "By agent",
     columns: &with::<2, { FIGURES + 2 }>([AGENT, TEAM]),
     written: None,
-    chart: Some(Chart { kind: ChartKind::Bars, label: 0, values: &[2] }),
+    chart: Some(Chart { kind: ChartKind::Bars, labels: &[0], values: &[2], mark: None }),
 };
 const DAYS: Section = Section {
     name: "days",

@@ -31,7 +31,7 @@ const REASONS: Section = Section {
         column("share", "Share", CellKind::Share, "seconds / the seconds of all rows"),
     ],
     written: None,
-    chart: Some(Chart { kind: ChartKind::Bars, label: 1, values: &[2] }),
+    chart: Some(Chart { kind: ChartKind::Bars, labels: &[0, 1], values: &[2], mark: None }),
 };
 
 const BY_AGENT: Section = Section {

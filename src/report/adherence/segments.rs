@@ -23,7 +23,7 @@ const VERDICTS: Section = Section {
         column("segments", "Segments", CellKind::Count, "how many there are"),
     ],
     written: None,
-    chart: Some(Chart { kind: ChartKind::Bars, label: 0, values: &[1] }),
+    chart: Some(Chart { kind: ChartKind::Bars, labels: &[0], values: &[1], mark: None }),
 };
 
 #[rustfmt::skip]

@@ -79,7 +79,7 @@ const VIOLATIONS: Section = Section {
         column("share", "Share of all", CellKind::Share, "transitions divided by totalTransitions"),
     ],
     written: None,
-    chart: Some(Chart { kind: ChartKind::Bars, label: 0, values: &[1] }),
+    chart: Some(Chart { kind: ChartKind::Bars, labels: &[0], values: &[1], mark: None }),
 };
 
 const OUTCOMES: Section = Section {

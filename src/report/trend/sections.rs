@@ -69,7 +69,7 @@ const POINTS: Section = Section {
         column("baseline", "By", CellKind::Text, "season or window: what the anomaly was judged by"),
     ],
     written: None,
-    chart: Some(Chart { kind: ChartKind::Line, label: 0, values: &[1, 2] }),
+    chart: Some(Chart { kind: ChartKind::Line, labels: &[0], values: &[1, 2, 5], mark: Some(8) }),
 };
 
 /// The report's tables.

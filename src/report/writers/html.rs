@@ -22,8 +22,8 @@ pub const MOST_ROWS: usize = 2_000;
 /// Characters of a line of a printed page (A4, landscape), and what stands between two columns.
 const LINE: (usize, usize) = (138, 2);
 
-/// Words longer than this are broken between lines.
-const MOST_WIDE: usize = 30;
+/// Cells longer than this, which is the length of an id, are broken between lines.
+const MOST_WIDE: usize = 36;
 
 /// A cell as it is shown.
 struct Shown {
@@ -32,6 +32,12 @@ struct Shown {
     number: bool,
     /// Why it is empty; empty where it is not.
     why: &'static str,
+}
+
+impl Shown {
+    fn is_long(&self) -> bool {
+        self.text.chars().count() > MOST_WIDE
+    }
 }
 
 /// A section as it is shown.
