@@ -108,11 +108,6 @@ impl Server {
         kilobytes << 10
     }
 
-    /// How many files it has open, sockets among them.
-    pub fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
-    }
-
     /// Waits for its end; gives how it ended and after how long.
     pub async fn ended(mut self) -> (ExitStatus, Duration, String) {
         let watch = Stopwatch::start();
@@ -194,15 +189,5 @@ impl Desk {
         let mut command = shiftkeeper(self.folder.path(), arguments);
         command.env("SHIFTKEEPER_TOKEN", OPERATOR).env("ACME_CLIENT_SECRET", &self.secret);
         command
-    }
-}
-
-impl Scenario {
-    /// How many files the daemon's process has open.
-    pub fn open_files(&self) -> usize {
-        match &self.daemon().runs {
-            Runs::Apart(server) => server.open_files(),
-            Runs::Here(_) => panic!("the daemon runs in the test's process"),
-        }
     }
 }

@@ -92,6 +92,16 @@ async fn behind_us(scenario: &Scenario) -> i64 {
     nearest.1
 }
 
+/// Viewers that the daemon has now, and that it has let in.
+async fn viewers_of(scenario: &Scenario) -> [usize; 2] {
+    let page = scenario.request(Method::GET, "/metrics").send().await.expect("answered").text().await.expect("text");
+    ["shiftkeeper_viewers{} ", "shiftkeeper_viewers_seen_total{} "].map(|name| {
+        let value =
+            page.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}: {page}"));
+        value.parse().expect("a count")
+    })
+}
+
 async fn change_some(scenario: &Scenario, round: usize) {
     let state = if round.is_multiple_of(2) { SimState::Idle } else { SimState::Unavailable };
     for agent in 2..2 + CHANGING {
@@ -118,7 +128,7 @@ async fn viewers_who_stop_reading_are_gone_within_a_minute_and_the_others_see_ch
     setup.speed = SPEED;
     setup.binary = Some(Binary { path: env!("CARGO_BIN_EXE_shiftkeeper").into(), environment: Vec::new() });
     let scenario = Scenario::start_team(setup).await;
-    let (memory_before, files_before) = (scenario.peak_memory(), scenario.open_files());
+    let memory_before = scenario.peak_memory();
     let (behind_us, address) = (behind_us(&scenario).await, scenario.address());
     let mut reading = JoinSet::new();
     let mut seen = Vec::new();
@@ -135,14 +145,17 @@ async fn viewers_who_stop_reading_are_gone_within_a_minute_and_the_others_see_ch
     let watch = Stopwatch::start();
     scenario
         .until("all are there", || async {
-            let files = scenario.open_files();
-            if files >= files_before + viewers + stalled { Ok(()) } else { Err(files.to_string()) }
+            let [_, let_in] = viewers_of(&scenario).await;
+            if let_in == viewers + stalled { Ok(()) } else { Err(let_in.to_string()) }
         })
         .await;
     let mut round = 0;
-    // A connection of the API's own may be kept.
-    while scenario.open_files() > files_before + viewers + 2 {
-        assert!(watch.elapsed() < GONE_WITHIN, "{} of {files_before} and {viewers}", scenario.open_files());
+    loop {
+        let [now, _] = viewers_of(&scenario).await;
+        if now == viewers {
+            break;
+        }
+        assert!(watch.elapsed() < GONE_WITHIN, "{now} viewers, {viewers} of whom read");
         change_some(&scenario, round).await;
         round += 1;
     }
