@@ -50,14 +50,6 @@ const AGENTS: usize = 150;
 /// The rules that ship, all of them enforced here.
 const RULES: &str = include_str!("../../config/rules.toml");
 
-/// Where a tenant's secret comes from, by the tenant's number.
-fn secret_name(number: usize) -> String {
-    format!("SHIFTKEEPER_DEMO_CLIENT_SECRET_{number}")
-}
-
-/// Where the key comes from that the demo's deliveries are signed with.
-const HOOK_SECRET: &str = "SHIFTKEEPER_DEMO_WEBHOOK_SECRET";
-
 /// The demo's webhook receiver fails the first try of one delivery in so many.
 const FAIL_EVERY: u64 = 20;
 
@@ -108,14 +100,14 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let folder = folder(&args)?;
     let simulator = start_simulator(&args, clock.clone()).await?;
     let (receiver, hook_secret) = start_receiver(&args).await?;
-    let loaded = configuration(&args, &simulator, (&receiver, hook_secret), &folder)?;
+    let (loaded, text) = configuration(&args, &simulator, (&receiver, hook_secret), &folder)?;
     let soft = CancellationToken::new();
     let app = App::start(loaded.config.clone(), clock.clone(), soft.clone()).await?;
     let tenants = loaded.config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let store_url = loaded.config.store.connection_url().expose().to_owned();
     let demo = Demo { clock, tenants, start, store_url, simulator, receiver };
     import(&demo, &app).await?;
-    let visitor = visitor::admit(&app, &folder, app.listen).await?;
+    let visitor = visitor::admit(&app, &folder, &text, app.listen).await?;
     introduce(&demo, &folder, app.listen, args.speed, &visitor);
     let mut lines = status::StatusLines::open(&demo, app.status(), args.output).await?;
     let daemon = app.run();
@@ -150,8 +142,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         Output::Json => print_json(&summary)?,
         Output::Table => print(summary.to_string())?,
     }
-    let left = folder.join("reports");
-    say(format!("{} left in {}, each with its manifest", count(files, "report"), left.display()));
+    say_what_is_left(files, &folder.join("reports"), &visitor);
     Ok(if summary.audit.verified { Exit::Done } else { Exit::Problems }.into())
 }
 
@@ -201,51 +192,48 @@ async fn start_receiver(args: &DemoArgs) -> anyhow::Result<(Receiver, String)> {
     Ok((Receiver::start(options).await.context("the webhook receiver")?, secret))
 }
 
-/// The configuration of the demo: what an operator would write, with the rules enforced.
+/// The configuration of the demo, and its text: what an operator would write, with the rules enforced.
 fn configuration(
     args: &DemoArgs,
     simulator: &Simulator,
     (receiver, hook_secret): (&Receiver, String),
     folder: &std::path::Path,
-) -> anyhow::Result<Loaded> {
+) -> anyhow::Result<(Loaded, String)> {
+    let keep = |name: &str, secret: &str| anyhow::Ok(visitor::keep(folder, name, secret)?.display().to_string());
     let description = simulator.description();
     let mut text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nmetrics = \"open\"\n\
-         [clock]\nspeed = {speed}\n\
+         [clock]\nspeed = {speed}\nstart = \"{START}\"\n\
          [store]\nurl = {url:?}\n\
          [log]\nlevel = \"warn\"\n\
-         [[webhooks]]\nid = \"demo\"\nurl = {hooks:?}\nsecret = {{ env = \"{HOOK_SECRET}\" }}\nallow = [\"{target}\"]\n",
+         [[webhooks]]\nid = \"demo\"\nurl = {hooks:?}\nsecret = {{ file = {key:?} }}\nallow = [\"{target}\"]\n",
         speed = args.speed,
         url = format!("sqlite://{}", folder.join("shiftkeeper.db").display()),
         hooks = receiver.url(),
         target = receiver.address(),
+        key = keep("webhook.key", &hook_secret)?,
     );
-    let mut secrets = vec![(HOOK_SECRET.to_owned(), hook_secret)];
-    for (number, tenant) in description.tenants.iter().enumerate() {
+    for tenant in &description.tenants {
         let skills: Vec<String> = tenant.skills.iter().map(|skill| skill.id.to_string()).collect();
         let watched = skills.first().map_or_else(String::new, |id| {
             format!("[[tenants.series]]\nid = \"first-line\"\nof = \"skill:{id}:contacts_queued\"\n")
         });
         let _ = write!(
             text,
-            "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ env = {secret:?} }}\n\
+            "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ file = {secret:?} }}\n\
              skills = {skills:?}\n\
              [tenants.automation]\nenforce = [\"all\"]\n{watched}",
             id = tenant.id.as_str(),
             base = description.base_url,
             client = tenant.client_id,
-            secret = secret_name(number),
+            secret = keep(&format!("{}.secret", tenant.id), &tenant.client_secret)?,
         );
-        secrets.push((secret_name(number), tenant.client_secret.clone()));
     }
-    let environment: Environment = secrets.into_iter().collect();
-    let texts = [
-        ConfigText { file: PathBuf::from("demo.toml"), text },
-        ConfigText { file: PathBuf::from("rules.toml"), text: RULES.to_owned() },
-    ];
-    let loaded = Config::load_texts(&texts, &environment, &[])?;
+    text.push_str(RULES);
+    let texts = [ConfigText { file: folder.join(visitor::CONFIGURATION), text: text.clone() }];
+    let loaded = Config::load_texts(&texts, &Environment::default(), &[])?;
     let _ = super::run::start_log(loaded.config.log);
-    Ok(loaded)
+    Ok((loaded, text))
 }
 
 /// Each tenant has the sample schedule.
@@ -265,18 +253,28 @@ async fn import(demo: &Demo, app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn say_what_is_left(files: usize, folder: &std::path::Path, visitor: &Visitor) {
+    say(format!(
+        "{} left in {}, each with its manifest. One is recomputed with\nSHIFTKEEPER_CONFIG={} shiftkeeper report verify {}",
+        count(files, "report"),
+        folder.display(),
+        visitor.configuration.display(),
+        folder.join("adherence.csv").display(),
+    ));
+}
+
 fn introduce(demo: &Demo, folder: &std::path::Path, listen: std::net::SocketAddr, speed: u32, visitor: &Visitor) {
     say(format!(
         "Shiftkeeper demo: {centres} of {AGENTS} simulated agents each from {start}, {speed} times real speed.\n\
          Open http://{listen}{link} to sign in, once, within the hour; later as {name} with the password {password}.\n\
-         Commands reach it with SHIFTKEEPER_CONFIG={client}, as in `shiftkeeper agents --tenant acme`.\n\
+         Commands take SHIFTKEEPER_CONFIG={configuration}, as in `shiftkeeper agents --tenant acme`.\n\
          Database in {folder}; http://{listen}/readyz and /metrics say how it is. Ctrl-C stops it.",
         centres = count(demo.tenants.len(), "centre"),
         start = demo.start,
         link = visitor.link,
         name = visitor::NAME,
         password = visitor.password,
-        client = visitor.client.display(),
+        configuration = visitor.configuration.display(),
         folder = folder.display(),
     ));
 }

@@ -57,6 +57,11 @@ pub fn usage(text: String) -> anyhow::Error {
 fn known(config: &Config) -> String {
     let ids: Vec<_> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
     match ids.as_slice() {
+        [] if config.client.url.is_some() => {
+            "it names a daemon elsewhere and no tenant, but this command reads the daemon's store and \
+             takes the daemon's own configuration"
+                .to_owned()
+        }
         [] => "it has none".to_owned(),
         ids => format!("it has {}", ids.join(", ")),
     }

@@ -454,4 +454,17 @@ async fn the_demo_keeps_the_plan_and_reports_it() {
         let bytes = file.metadata().expect("a report").len();
         assert!(manifest["file"]["bytes"] == bytes && bytes > 0, "{format}: {manifest}");
     }
+    // What it left is enough to read on: its configuration names its store.
+    let command = |arguments: &[&str]| {
+        let mut command = shiftkeeper(folder.path(), arguments);
+        command.env("SHIFTKEEPER_CONFIG", Path::new(data).join("shiftkeeper.toml"));
+        run(command)
+    };
+    let file = Path::new(data).join("reports").join("adherence.csv");
+    let verified = command(&["report", "verify", file.to_str().expect("a plain path")]).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    let verified = command(&["audit", "verify"]).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    let report = command(&["report", "compliance", "--tenant", "bravo", "--output", "json"]).await;
+    assert!(report.code == Some(0) && report.json()["totalTransitions"].as_u64() > Some(0), "{report:?}");
 }

@@ -1,4 +1,5 @@
-//! How whoever tries the demo gets in: the console by a link and a password, the command line by a configuration with a token.
+//! How whoever tries the demo gets in: the console by a link and a password, the command line by the demo's configuration, with a
+//! token and the address where it listens.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -21,6 +22,9 @@ pub(super) const NAME: &str = "demo";
 /// What the command line's token is called.
 const TOKEN: &str = "demo-commands";
 
+/// The configuration as commands get it.
+pub(super) const CONFIGURATION: &str = "shiftkeeper.toml";
+
 /// How long the link that is printed at the start is good, in real time.
 const LINK_LASTS: Duration = Duration::from_secs(3600);
 
@@ -31,11 +35,20 @@ pub(super) struct Visitor {
     /// For the times after it.
     pub(super) password: String,
     /// The configuration of the command line.
-    pub(super) client: PathBuf,
+    pub(super) configuration: PathBuf,
 }
 
-/// Somebody who may do everything.
-pub(super) async fn admit(app: &App, folder: &Path, listen: SocketAddr) -> anyhow::Result<Visitor> {
+/// Keeps a secret in a file that its owner alone may read.
+pub(super) fn keep(folder: &Path, name: &str, secret: &str) -> anyhow::Result<PathBuf> {
+    let kept = folder.join(name);
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&kept);
+    file.and_then(|mut file| file.write_all(secret.as_bytes()))
+        .with_context(|| format!("{} cannot be written", kept.display()))?;
+    Ok(kept)
+}
+
+/// Somebody who may do everything, by a console and by commands, which get the demo's configuration: `text` with the way to it.
+pub(super) async fn admit(app: &App, folder: &Path, text: &str, listen: SocketAddr) -> anyhow::Result<Visitor> {
     let (accounts, by) = (app.accounts(), By::command("demo", None));
     let everywhere = || WantedReach { everywhere: true, tenants: Vec::new() };
     let password = SystemRandom.opaque_id().simple().to_string();
@@ -57,12 +70,10 @@ pub(super) async fn admit(app: &App, folder: &Path, listen: SocketAddr) -> anyho
         expires_in_days: None,
     };
     let (_, token) = accounts.add_token(token, &by).await.context("the demo's token")?;
-    let kept = folder.join("client.token");
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&kept);
-    file.and_then(|mut file| file.write_all(token.expose().as_bytes()))
-        .with_context(|| format!("{} cannot be written", kept.display()))?;
-    let client = folder.join("client.toml");
-    let text = format!("[client]\nurl = \"http://{listen}\"\ntoken = {{ file = {:?} }}\n", kept.display().to_string());
-    std::fs::write(&client, text).with_context(|| format!("{} cannot be written", client.display()))?;
-    Ok(Visitor { link: format!("/sign-in/once/{}", code.expose()), password, client })
+    let kept = keep(folder, "commands.token", token.expose())?;
+    let way = format!("[client]\nurl = \"http://{listen}\"\ntoken = {{ file = {:?} }}\n", kept.display().to_string());
+    let configuration = folder.join(CONFIGURATION);
+    std::fs::write(&configuration, [text, &way].concat())
+        .with_context(|| format!("{} cannot be written", configuration.display()))?;
+    Ok(Visitor { link: format!("/sign-in/once/{}", code.expose()), password, configuration })
 }

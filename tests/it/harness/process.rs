@@ -11,8 +11,7 @@ use shiftkeeper::clock::Stopwatch;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::daemon::Runs;
-use super::{OPERATOR, PATIENCE, Scenario, until};
+use super::{OPERATOR, PATIENCE, until};
 
 /// Lines of a process that are kept; a test that needs more is wrong.
 const MOST_LINES: usize = 100_000;

@@ -110,6 +110,27 @@ async fn change_some(scenario: &Scenario, round: usize) {
     scenario.pass(crate::harness::INTERVAL).await;
 }
 
+/// Changes some of the agents again and again; gives how often.
+async fn until_those_who_read_are_left(scenario: &Scenario, reading: usize, stalled: usize) -> usize {
+    scenario
+        .until("all are there", || async {
+            let [_, let_in] = viewers_of(scenario).await;
+            if let_in == reading + stalled { Ok(()) } else { Err(let_in.to_string()) }
+        })
+        .await;
+    let watch = Stopwatch::start();
+    let mut round = 0;
+    loop {
+        let [now, _] = viewers_of(scenario).await;
+        if now == reading {
+            return round;
+        }
+        assert!(watch.elapsed() < GONE_WITHIN, "{now} viewers, {reading} of whom read");
+        change_some(scenario, round).await;
+        round += 1;
+    }
+}
+
 /// What was sent before the end may still be read.
 async fn until_ended(streams: &mut [TcpStream]) {
     for stream in streams {
@@ -143,23 +164,9 @@ async fn viewers_who_stop_reading_are_gone_within_a_minute_and_the_others_see_ch
         silent.push(ask(address, WAYS[number % 2], Some(4096)).await);
     }
     let watch = Stopwatch::start();
-    scenario
-        .until("all are there", || async {
-            let [_, let_in] = viewers_of(&scenario).await;
-            if let_in == viewers + stalled { Ok(()) } else { Err(let_in.to_string()) }
-        })
-        .await;
-    let mut round = 0;
-    loop {
-        let [now, _] = viewers_of(&scenario).await;
-        if now == viewers {
-            break;
-        }
-        assert!(watch.elapsed() < GONE_WITHIN, "{now} viewers, {viewers} of whom read");
-        change_some(&scenario, round).await;
-        round += 1;
-    }
+    let round = until_those_who_read_are_left(&scenario, viewers, stalled).await;
     let gone_after = watch.elapsed();
+    assert!(gone_after < GONE_WITHIN, "gone after {gone_after:?}");
     until_ended(&mut silent).await;
     change_some(&scenario, round).await;
     scenario
