@@ -50,6 +50,17 @@ const AGENTS: usize = 150;
 /// The rules that ship, all of them enforced here.
 const RULES: &str = include_str!("../../config/rules.toml");
 
+/// A query of the platform's analytics for each centre: what a quarter of a year brought, asked anew each simulated hour.
+const QUERY: &str = r#"
+[[tenants.analytics]]
+id = "calls"
+metrics = ["sum count", "avg duration"]
+dimensions = ["channel"]
+bucket = "DAY"
+last = 90
+cron = "40 * * * *"
+"#;
+
 /// The demo's webhook receiver fails the first try of one delivery in so many.
 const FAIL_EVERY: u64 = 20;
 
@@ -222,7 +233,7 @@ fn configuration(
             text,
             "[[tenants]]\nid = {id:?}\nbase_url = {base:?}\nclient_id = {client:?}\nclient_secret = {{ file = {secret:?} }}\n\
              skills = {skills:?}\n\
-             [tenants.automation]\nenforce = [\"all\"]\n{watched}",
+             [tenants.automation]\nenforce = [\"all\"]\n{watched}{QUERY}",
             id = tenant.id.as_str(),
             base = description.base_url,
             client = tenant.client_id,

@@ -467,4 +467,12 @@ async fn the_demo_keeps_the_plan_and_reports_it() {
     assert_eq!(verified.code, Some(0), "{verified:?}");
     let report = command(&["report", "compliance", "--tenant", "bravo", "--output", "json"]).await;
     assert!(report.code == Some(0) && report.json()["totalTransitions"].as_u64() > Some(0), "{report:?}");
+    // Its query of the platform's analytics was asked by the calendar, and what it brought holds a planted spike.
+    let trend =
+        command(&["report", "trend", "--series", "analytics:calls:count", "--tenant", "acme", "--output", "json"])
+            .await;
+    let points = trend.json()["points"].as_array().expect("points").clone();
+    let odd =
+        |day: &str| points.iter().any(|point| point["at"] == format!("{day}T00:00:00Z") && !point["anomaly"].is_null());
+    assert!(odd("2026-10-13") && !odd("2026-10-12"), "{trend:?}");
 }
