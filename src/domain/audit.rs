@@ -31,6 +31,14 @@ impl Hash {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The hash of some JSON in its canonical form (RFC 8785).
+    ///
+    /// # Errors
+    /// It has no canonical form: a number that is not finite, or a map with keys that are not texts.
+    pub fn of_json(value: &impl Serialize) -> Result<Self, serde_json::Error> {
+        serde_jcs::to_vec(value).map(|text| Self::of(&text))
+    }
+
     /// From its 32 bytes; `None` for any other length.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)

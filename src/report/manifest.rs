@@ -10,6 +10,7 @@ use super::provenance::PROGRAM;
 use super::request::Request;
 use super::tally::SectionTally;
 use super::writers::Format;
+use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
 
 /// The version of the manifest's own shape.
@@ -39,6 +40,8 @@ pub struct Manifest {
     pub audit_head: AuditHead,
     /// What each section of the report held; a CSV holds the one that `file` names.
     pub sections: Vec<SectionTally>,
+    /// SHA-256 of the RFC 8785 JSON of everything else here, in hexadecimal digits.
+    pub manifest_sha256: String,
 }
 
 /// What is known of a file.
@@ -61,7 +64,7 @@ pub struct FileFacts {
 impl Manifest {
     /// Of a report with this heading.
     pub fn new(heading: Heading, sections: Vec<SectionTally>, file: FileFacts) -> Self {
-        Self {
+        let mut manifest = Self {
             manifest_version: VERSION,
             program: PROGRAM.to_owned(),
             file,
@@ -72,7 +75,20 @@ impl Manifest {
             data_until: heading.data_until,
             audit_head: heading.audit_head,
             sections,
+            manifest_sha256: String::new(),
+        };
+        manifest.manifest_sha256 = manifest.sum();
+        manifest
+    }
+
+    /// What `manifest_sha256` is to be.
+    pub fn sum(&self) -> String {
+        // Every part of it can be written as JSON, and no number in it is anything but finite.
+        let mut rest = serde_json::to_value(self).unwrap_or_default();
+        if let Some(rest) = rest.as_object_mut() {
+            rest.remove("manifestSha256");
         }
+        Hash::of_json(&rest).map(|hash| hash.to_string()).unwrap_or_default()
     }
 
     /// Rows in the file.

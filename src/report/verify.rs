@@ -34,7 +34,7 @@ pub enum Outcome {
 /// One check.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Check {
-    /// What was checked: `file`, `audit_head`, `rows`, `totals`.
+    /// What was checked: `manifest`, `file`, `audit_head`, `rows`, `totals`.
     pub what: &'static str,
     /// How it ended.
     pub outcome: Outcome,
@@ -103,9 +103,15 @@ pub async fn verify(reader: &Reader, path: &Path) -> Result<Verdict, VerifyError
     }
     let file = check_file(path, &manifest)?;
     let sound = file.outcome == Outcome::Holds;
-    let mut checks = vec![file, check_head(reader, &manifest).await?];
+    let mut checks = vec![check_manifest(&manifest), file, check_head(reader, &manifest).await?];
     checks.extend(check_rows(reader, path, &manifest, sound).await?);
     Ok(Verdict { holds: checks.iter().all(|check| check.outcome != Outcome::Differs), checks })
+}
+
+fn check_manifest(manifest: &Manifest) -> Check {
+    let (is, said) = (manifest.sum(), &manifest.manifest_sha256);
+    let wrong = (is != *said).then(|| format!("the SHA-256 of what it says is {is}, and it names {said}"));
+    Check::of("manifest", wrong.into_iter().collect(), "it says what it said when it was written")
 }
 
 fn check_file(path: &Path, manifest: &Manifest) -> Result<Check, VerifyError> {

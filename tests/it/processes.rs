@@ -153,6 +153,8 @@ fn rewrite(export: &Path, seq: u64) {
     let mut said: Value = serde_json::from_slice(&std::fs::read(&manifest).expect("a manifest")).expect("JSON");
     let sha256 = Hash::of(rewritten.as_bytes()).to_string();
     said["files"]["entries.jsonl"] = json!({"bytes": rewritten.len(), "sha256": sha256});
+    said.as_object_mut().expect("an object").remove("sha256");
+    said["sha256"] = json!(Hash::of_json(&said).expect("canonical").to_string());
     std::fs::write(manifest, said.to_string()).expect("written");
 }
 
@@ -205,6 +207,13 @@ async fn assert_an_auditor_finds_what_was_changed(desk: &Desk, at: &Path) {
         let said = String::from_utf8(output.stdout).expect("text");
         assert!(output.status.code() == Some(1) && said.contains(&format!("{file} is not the file")), "{said}");
     }
+    let restated = export("restated").await;
+    let manifest = std::fs::read_to_string(restated.join("manifest.json")).expect("a manifest");
+    let later = manifest.replacen("\"made_at\": \"2", "\"made_at\": \"3", 1);
+    assert_ne!(manifest, later);
+    std::fs::write(restated.join("manifest.json"), later).expect("written");
+    let (code, said) = judged(&restated, &key);
+    assert!(code == Some(1) && said.contains("manifest.json is not what was exported"), "{said}");
     let part = at.join("part");
     let part_text = part.to_str().expect("text");
     let ended = run(desk.command(&["audit", "export", "--from", "3", "--to", "4", "--folder", part_text])).await;

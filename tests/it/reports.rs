@@ -162,7 +162,12 @@ async fn a_changed_byte_in_file_manifest_or_store_is_found() {
         std::fs::write(&path, &sound).expect("written");
 
         let manifest = std::fs::read_to_string(beside(&path)).expect("a manifest");
-        for (from, to) in [("\"rows\": 30", "\"rows\": 31"), ("\"seq\": 0", "\"seq\": 7"), ("acme", "acmo")] {
+        for (from, to) in [
+            ("\"rows\": 30", "\"rows\": 31"),
+            ("\"seq\": 0", "\"seq\": 7"),
+            ("acme", "acmo"),
+            ("formula\": \"", "formula\": \"not "),
+        ] {
             let forged = manifest.replacen(from, to, 1);
             assert_ne!(forged, manifest, "{from}");
             std::fs::write(beside(&path), forged).expect("written");
@@ -196,6 +201,7 @@ async fn what_was_forged_with_its_hash_is_found_by_its_rows_and_totals() {
         let mut manifest = shiftkeeper::report::verify::manifest_of(&path).expect("a manifest");
         let (bytes, sha256) = shiftkeeper::report::export::sum(&path).expect("summed");
         (manifest.file.bytes, manifest.file.sha256) = (bytes, sha256.to_string());
+        manifest.manifest_sha256 = manifest.sum();
         std::fs::write(beside(&path), manifest.to_json()).expect("written");
         let verdict = scene.verdict(&path).await;
         assert_eq!(outcome(&verdict, "file"), Outcome::Holds, "the forger was careful");

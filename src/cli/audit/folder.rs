@@ -55,6 +55,9 @@ pub(super) struct Manifest {
     keys: Vec<String>,
     /// Size and SHA-256 by file.
     files: Map<String, serde_json::Value>,
+    /// Over the RFC 8785 JSON of everything else here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
 }
 
 /// Writes the folder, which must be new or empty. It holds either all of it or no manifest.
@@ -82,7 +85,7 @@ pub(super) async fn write(reader: &Reader, wanted: &Wanted<'_>, folder: &Path) -
     let mut script = Sum::create(folder, VERIFIER)?;
     script.write(SCRIPT.as_bytes())?;
     script.finish(&mut files)?;
-    let manifest = Manifest {
+    let mut manifest = Manifest {
         tenant: wanted.tenant.clone(),
         made_at: RealTime::now(),
         version: env!("CARGO_PKG_VERSION"),
@@ -91,7 +94,9 @@ pub(super) async fn write(reader: &Reader, wanted: &Wanted<'_>, folder: &Path) -
         heads,
         keys: wanted.keys.iter().map(ToString::to_string).collect(),
         files,
+        sha256: None,
     };
+    manifest.sha256 = Some(Hash::of_json(&manifest)?.to_string());
     let mut file = Sum::create(folder, MANIFEST)?;
     file.line(&serde_json::to_string_pretty(&manifest)?)?;
     file.finish(&mut Map::new())?;

@@ -9,7 +9,7 @@ believed, which proves less. It says what holds and what nothing vouches for.
 
 It shares no code with the daemon. What it goes by: an entry's hash is SHA-256 of its body; a body names the hash of the entry before it; a
 head is signed with ed25519 (RFC 8032) over its own JSON in the form of RFC 8785 without `signature`, and its marks are the first
-eight bytes of the hashes of the last entries up to its own.
+eight bytes of the hashes of the last entries up to its own; `sha256` in manifest.json is over the rest of it in the form of RFC 8785.
 
 Exit codes: 0 everything holds, 1 something does not, 2 wrong usage.
 """
@@ -97,6 +97,17 @@ def lines(path):
                 raise Bad(f"{path.name}, line {number}: {error}") from error
 
 
+def canonical(value):
+    """The RFC 8785 form of JSON whose numbers are whole and whose keys are ASCII."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def check_manifest(manifest):
+    rest = {name: value for name, value in manifest.items() if name != "sha256"}
+    if hashlib.sha256(canonical(rest)).hexdigest() != manifest["sha256"]:
+        raise Bad("manifest.json is not what was exported: its SHA-256 is another")
+
+
 def check_files(folder, manifest):
     for name, said in manifest["files"].items():
         digest, size = hashlib.sha256(), 0
@@ -115,14 +126,13 @@ def check_head(head, tenant, keys):
     seq = head["seq"]
     key = base64.b64decode(head["publicKey"], validate=True)
     claim = {name: value for name, value in head.items() if name != "signature"}
-    text = json.dumps(claim, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     if head["tenant"] != tenant or head["v"] != 1:
         raise Bad(f"the head of entry {seq} is of another tenant or version")
     if head["publicKey"] not in keys:
         raise Bad(f"the head of entry {seq} is signed with {head['publicKey']}, which is not one of the keys to be trusted")
     if hashlib.sha256(key).hexdigest()[:16] != head["keyId"]:
         raise Bad(f"the head of entry {seq} names another key than it bears")
-    if not is_signed(key, text.encode(), base64.b64decode(head["signature"], validate=True)):
+    if not is_signed(key, canonical(claim), base64.b64decode(head["signature"], validate=True)):
         raise Bad(f"the signature of the head of entry {seq} is not over what it says")
 
 
@@ -160,6 +170,7 @@ def check_marks(head, hashes):
 
 def check(folder, keys):
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    check_manifest(manifest)
     check_files(folder, manifest)
     tenant, own = manifest["tenant"], not keys
     keys = keys or manifest["keys"]
