@@ -1,6 +1,7 @@
 //! Holds a file, its manifest and the store against each other: is the file as it was written, does the audit chain still say what it said,
-//! does the store give the same rows again, and do the totals follow from the rows.
+//! does the store give the same rows and the same bytes again, and do the totals follow from the rows.
 
+mod again;
 mod file;
 mod rows;
 
@@ -13,11 +14,12 @@ use self::rows::Held;
 use super::document::{ReportError, Section};
 use super::export::sum;
 use super::manifest::{Manifest, beside};
+use super::provenance::PROGRAM;
 use super::tally::SectionTally;
 use super::writers::Format;
 use crate::domain::audit::Hash;
 use crate::domain::words::count;
-use crate::store::{ReadError, Reader, StoredEntry};
+use crate::store::{AuditFilter, ReadError, Reader, StoredEntry};
 
 /// How a check ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -34,7 +36,7 @@ pub enum Outcome {
 /// One check.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Check {
-    /// What was checked: `manifest`, `file`, `audit_head`, `rows`, `totals`.
+    /// What was checked: `manifest`, `file`, `audit_head`, `audit_entry`, `rows`, `totals`, `same_bytes`.
     pub what: &'static str,
     /// How it ended.
     pub outcome: Outcome,
@@ -82,14 +84,20 @@ pub enum VerifyError {
     Store(#[from] ReadError),
 }
 
+impl VerifyError {
+    fn file(path: &Path, why: String) -> Self {
+        Self::File { what: path.display().to_string(), why }
+    }
+}
+
 /// The manifest beside a file.
 pub fn manifest_of(path: &Path) -> Result<Manifest, VerifyError> {
-    let failed = |why: String| VerifyError::File { what: path.display().to_string(), why };
+    let failed = |why: String| VerifyError::file(path, why);
     if !std::fs::exists(path).map_err(|error| failed(error.to_string()))? {
         return Err(failed("there is no such file".to_owned()));
     }
     let place = beside(path);
-    let failed = |why: String| VerifyError::File { what: place.display().to_string(), why };
+    let failed = |why: String| VerifyError::file(&place, why);
     let text = std::fs::read_to_string(&place)
         .map_err(|error| failed(format!("{error}; keep the manifest in the folder of its file")))?;
     Manifest::from_json(&text).map_err(failed)
@@ -99,24 +107,31 @@ pub fn manifest_of(path: &Path) -> Result<Manifest, VerifyError> {
 pub async fn verify(reader: &Reader, path: &Path) -> Result<Verdict, VerifyError> {
     let manifest = manifest_of(path)?;
     if let Some(why) = manifest.file.format.missing() {
-        return Err(VerifyError::File { what: path.display().to_string(), why });
+        return Err(VerifyError::file(path, why));
     }
     let file = check_file(path, &manifest)?;
     let sound = file.outcome == Outcome::Holds;
     let mut checks = vec![check_manifest(&manifest), file, check_head(reader, &manifest).await?];
+    checks.push(check_entry(reader, path, &manifest).await?);
     checks.extend(check_rows(reader, path, &manifest, sound).await?);
     Ok(Verdict { holds: checks.iter().all(|check| check.outcome != Outcome::Differs), checks })
 }
 
 fn check_manifest(manifest: &Manifest) -> Check {
     let (is, said) = (manifest.sum(), &manifest.manifest_sha256);
-    let wrong = (is != *said).then(|| format!("the SHA-256 of what it says is {is}, and it names {said}"));
-    Check::of("manifest", wrong.into_iter().collect(), "it says what it said when it was written")
+    let mut wrong = Vec::new();
+    if is != *said {
+        wrong.push(format!("the SHA-256 of what it says is {is}, and it names {said}"));
+    }
+    let request = &manifest.request;
+    if manifest.program == PROGRAM && manifest.definitions != request.report.definitions(request) {
+        wrong.push(format!("its formulas are not those of {PROGRAM}, which it says wrote it"));
+    }
+    Check::of("manifest", wrong, "it says what it said when it was written")
 }
 
 fn check_file(path: &Path, manifest: &Manifest) -> Result<Check, VerifyError> {
-    let (bytes, sha256) =
-        sum(path).map_err(|error| VerifyError::File { what: path.display().to_string(), why: error.to_string() })?;
+    let (bytes, sha256) = sum(path).map_err(|error| VerifyError::file(path, error.to_string()))?;
     let mut wrong = Vec::new();
     if bytes != manifest.file.bytes {
         wrong.push(format!("it has {bytes} bytes, the manifest says {}", manifest.file.bytes));
@@ -160,6 +175,34 @@ async fn check_head(reader: &Reader, manifest: &Manifest) -> Result<Check, ReadE
     })
 }
 
+/// Whether the chain names the file. That it does not is no difference: only what the daemon makes is entered there.
+async fn check_entry(reader: &Reader, path: &Path, manifest: &Manifest) -> Result<Check, VerifyError> {
+    const WHAT: &str = "audit_entry";
+    let (_, sha256) = sum(path).map_err(|error| VerifyError::file(path, error.to_string()))?;
+    let mut filter = AuditFilter {
+        action: Some("report.completed".to_owned()),
+        from: Some(manifest.made_at),
+        ..AuditFilter::default()
+    };
+    loop {
+        let page = reader.audit_page(&manifest.request.tenant, &filter, u32::MAX).await?;
+        let names_it = |entry: &&StoredEntry| {
+            let why: Option<serde_json::Value> = serde_json::from_str(&entry.body).ok();
+            why.is_some_and(|body| body["why"]["sha256"] == sha256.to_string())
+        };
+        if let Some(entry) = page.entries.iter().find(names_it) {
+            let says = format!("entry {} of the audit chain names the file's SHA-256", entry.seq);
+            return Ok(Check::new(WHAT, Outcome::Holds, says));
+        }
+        if page.next.is_none() {
+            let says =
+                "no entry of the audit chain names the file's SHA-256; of files that the command line made none does";
+            return Ok(Check::new(WHAT, Outcome::Unknown, says));
+        }
+        filter.before = page.next;
+    }
+}
+
 async fn check_rows(reader: &Reader, path: &Path, manifest: &Manifest, sound: bool) -> Result<Vec<Check>, VerifyError> {
     let request = &manifest.request;
     if let Err(why) = request.check() {
@@ -176,11 +219,14 @@ async fn check_rows(reader: &Reader, path: &Path, manifest: &Manifest, sound: bo
         Format::Xlsx | Format::Html => false,
     };
     let opened = by_rows.then(|| FileRows::open(path, manifest)).transpose();
-    let file =
-        opened.map_err(|error| VerifyError::File { what: path.display().to_string(), why: error.to_string() })?;
+    let file = opened.map_err(|error| VerifyError::file(path, error.to_string()))?;
     let mut held = Held::new(file, manifest);
     match request.report.write(request, reader, &mut held).await {
-        Ok(()) => Ok(held.checks(manifest)),
+        Ok(()) => {
+            let mut checks = held.checks(manifest);
+            checks.push(again::check(reader, path, manifest).await?);
+            Ok(checks)
+        }
         Err(ReportError::Read(error)) => Err(error.into()),
         Err(error) => Ok(vec![Check::new("rows", Outcome::Differs, format!("it cannot be made again: {error}"))]),
     }

@@ -8,7 +8,7 @@ use crate::clock::{ManualClock, SystemRandom};
 use crate::config::{ConfigText, Environment};
 use crate::domain::report_run::Kind;
 use crate::domain::time::UtcMicros;
-use crate::report::verify::verify;
+use crate::report::verify::{Outcome, verify};
 use crate::store::{Role, Store};
 
 fn now() -> UtcMicros {
@@ -93,7 +93,7 @@ async fn a_run_leaves_a_file_that_holds_an_entry_and_an_event() {
     assert!(file.there && ended.status == RunStatus::Done && ended.attempts == 1, "{ended:?}");
     assert_eq!(scene.files(), 2, "the file and its manifest");
     let verdict = verify(scene.store.reader(), Path::new(&*ended.place)).await.expect("checked");
-    assert!(verdict.holds, "{verdict:?}");
+    assert!(verdict.checks.iter().all(|check| check.outcome == Outcome::Holds), "{verdict:?}");
     assert_eq!(scene.actions().await, [("report.completed".to_owned(), Some("done".to_owned()))]);
     let events = scene.store.reader().event_counts(&"acme".into()).await.expect("reads");
     assert_eq!(events.len(), 1);

@@ -146,7 +146,7 @@ impl FileRows {
             Row::Line(line) => {
                 let mut again = String::new();
                 json_rows::row(section, cells, &self.zone, &mut again);
-                (*line != again).then(|| format!("the file has {line}, the store gives {again}"))
+                (*line != again).then(|| lines_differ(section, line, &again))
             }
         }
     }
@@ -182,11 +182,29 @@ impl FileRows {
             Row::Cells(found) => found.iter().cloned().collect(),
             Row::Line(line) => {
                 // A number as it is written: of a microsecond another writer makes `1e-6`.
-                let object: HashMap<String, &RawValue> = serde_json::from_str(line).ok()?;
+                let object = object(line)?;
                 columns.iter().map(|column| parse_json(column, object.get(column.name)?.get())).collect()
             }
         }
     }
+}
+
+/// The values of a line of JSON as they are written.
+fn object(line: &str) -> Option<HashMap<String, &RawValue>> {
+    serde_json::from_str(line).ok()
+}
+
+/// The first column in which two lines differ that are not the same; the lines where no column tells.
+fn lines_differ(section: &Section, line: &str, again: &str) -> String {
+    let by_column = object(line).zip(object(again)).and_then(|(stands, is)| {
+        section.columns.iter().find_map(|Column { name, .. }| {
+            let value =
+                |of: &HashMap<String, &RawValue>| of.get(*name).map_or("nothing", |value| value.get()).to_owned();
+            let (stands, is) = (value(&stands), value(&is));
+            (stands != is).then(|| format!("{name}: the file has {stands}, the store gives {is}"))
+        })
+    });
+    by_column.unwrap_or_else(|| format!("the file has {line}, the store gives {again}"))
 }
 
 /// A cell out of a JSON value.

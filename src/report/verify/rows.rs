@@ -4,7 +4,7 @@ use super::file::{FileRows, Row};
 use super::{Check, Outcome, digests};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
-use crate::report::document::{Cell, MOST_TOLD, Recount, Section, Sink, WriteError};
+use crate::report::document::{Cell, Faults, Recount, Section, Sink, WriteError};
 use crate::report::manifest::Manifest;
 use crate::report::tally::{SectionTally, Tally};
 
@@ -15,8 +15,9 @@ pub(super) struct Held {
     recount: Option<Box<dyn Recount>>,
     current: Option<Current>,
     ended: Vec<(&'static Section, SectionTally, bool)>,
-    differences: Vec<Difference>,
-    differing: u64,
+    /// Of sections whose rows may go on, and of those that are added up from them.
+    differences: Faults,
+    following: Faults,
     /// Rows that are another now, and may be: they went on after the report was made.
     went_on: u64,
 }
@@ -30,11 +31,6 @@ struct Current {
     may_have_gone_on: bool,
 }
 
-struct Difference {
-    section: &'static Section,
-    says: String,
-}
-
 impl Held {
     pub(super) fn new(file: Option<FileRows>, manifest: &Manifest) -> Self {
         Self {
@@ -43,17 +39,15 @@ impl Held {
             recount: manifest.request.report.recount(),
             current: None,
             ended: Vec::new(),
-            differences: Vec::new(),
-            differing: 0,
+            differences: Faults::default(),
+            following: Faults::default(),
             went_on: 0,
         }
     }
 
     fn differs(&mut self, section: &'static Section, says: String) {
-        self.differing += 1;
-        if self.differences.len() < MOST_TOLD {
-            self.differences.push(Difference { section, says });
-        }
+        let faults = if section.written.is_some() { &mut self.differences } else { &mut self.following };
+        faults.tell(|| says);
     }
 
     /// Whether a row, as it is now, may have been another when the report was made.
@@ -112,10 +106,9 @@ impl Held {
             self.ended.iter().map(|(section, tally, may)| (*section, tally.clone(), *may && went_on)).collect();
         let mut wrong = digests(&sections, manifest, went_on);
         // Totals follow the rows: where rows went on they have to follow from the file's own rows, which the recount sees.
-        let real = self.differences.iter().filter(|one| !went_on || one.section.written.is_some());
-        wrong.extend(real.map(|one| one.says.clone()));
-        if self.differing > MOST_TOLD as u64 {
-            wrong.push(format!("{} differ in all", count(self.differing, "row")));
+        wrong.extend(self.differences.lines());
+        if !went_on {
+            wrong.extend(self.following.lines());
         }
         if manifest.request.report.may_go_on(&manifest.request, manifest.made_at) && !wrong.is_empty() {
             wrong.push(UNSETTLED.to_owned());

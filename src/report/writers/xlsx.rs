@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use jiff::tz::TimeZone;
-use rust_xlsxwriter::{Format, FormatBorder, Workbook, Worksheet, XlsxError};
+use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, FormatBorder, Workbook, Worksheet, XlsxError};
 
 use super::Writer;
 use crate::domain::time::UtcMicros;
@@ -103,6 +103,10 @@ impl<W: Write + Seek + Send> Xlsx<W> {
     pub fn new(heading: &Heading, out: W, folder: &Path) -> Result<Self, WriteError> {
         let (mut book, looks) = (Workbook::new(), Looks::new());
         book.set_tempdir(folder).map_err(failed)?;
+        // The report's instant instead of the clock's, so that the same report has the same bytes.
+        let made_at =
+            ExcelDateTime::from_timestamp(heading.made_at.as_micros().div_euclid(1_000_000)).map_err(failed)?;
+        book.set_properties(&DocProperties::new().set_creation_datetime(&made_at));
         for section in heading.request.report.sections() {
             let sheet = book.add_worksheet_with_constant_memory().map_err(failed)?;
             begin(sheet, section.name, section.columns, &looks).map_err(failed)?;
