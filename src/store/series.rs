@@ -80,7 +80,7 @@ pub struct SeriesValues {
 }
 
 impl Reader {
-    /// The values of a series from one instant up to another. Days are those of `zone` that lie in the span whole; buckets of an analytics
+    /// The values of a series from one instant up to another. Quarters, and days of `zone`, are those that lie in the span whole; buckets of an analytics
     /// query go by its own zone and count where they begin.
     ///
     /// # Errors
@@ -120,15 +120,15 @@ impl Reader {
 
     async fn figure_quarters(&self, tenant: &TenantId, source: &Source, span: Span) -> Result<Quarters, ReadError> {
         let mut quarters = Quarters::default();
-        let mut from = span.0;
+        let (mut from, to) = whole_quarters(span);
         loop {
             let read = match source {
                 Source::Skill(id, measure) => {
-                    let page = self.skill_series(tenant, id, (from, span.1), FIGURES_PAGE_LIMIT).await?;
+                    let page = self.skill_series(tenant, id, (from, to), FIGURES_PAGE_LIMIT).await?;
                     quarters.take(&page, place_of(&SKILL_MEASURES, measure))
                 }
                 Source::Queue(id, measure) => {
-                    let page = self.queue_series(tenant, id, (from, span.1), FIGURES_PAGE_LIMIT).await?;
+                    let page = self.queue_series(tenant, id, (from, to), FIGURES_PAGE_LIMIT).await?;
                     quarters.take(&page, place_of(&QUEUE_MEASURES, measure))
                 }
                 Source::Adherence(..) | Source::NotReady(..) | Source::Analytics(_) => None,
@@ -191,10 +191,9 @@ impl Reader {
         &self,
         tenant: &TenantId,
         whom: &Whom,
-        (from, to): Span,
+        span: Span,
     ) -> Result<Vec<(UtcMicros, Sums)>, SeriesError> {
-        // Whole quarters alone.
-        let (from, to) = (quarter_of(from.offset(QUARTER_US - 1)), quarter_of(to));
+        let (from, to) = whole_quarters(span);
         if from >= to {
             return Ok(Vec::new());
         }
@@ -255,6 +254,11 @@ fn trimmed(mut samples: Vec<Sample>) -> Vec<Sample> {
     samples.truncate(samples.iter().rposition(is_known).map_or(0, |last| last + 1));
     let first = samples.iter().position(is_known).unwrap_or_default();
     samples.split_off(first)
+}
+
+/// The quarters that lie in a span whole: one that goes on would be judged by a part of it, and otherwise when it has ended.
+const fn whole_quarters((from, to): Span) -> Span {
+    (quarter_of(from.offset(QUARTER_US - 1)), quarter_of(to))
 }
 
 const fn quarter_of(at: UtcMicros) -> UtcMicros {

@@ -3,6 +3,7 @@
 use super::{Commit, Place, acme, at, on_each_engine};
 use crate::domain::figures::{Figures, QueueFigures, SKILL_MEASURES, SkillFigures, Stat, Taken};
 use crate::domain::ids::TenantId;
+use crate::domain::series::Source;
 use crate::store::{FigurePoint, FiguresWrite, Pruned, SLICE_ROWS, Slice, Store};
 
 on_each_engine!(
@@ -11,6 +12,7 @@ on_each_engine!(
     rolling_up_again_counts_nothing_twice,
     many_skills_are_rolled_up_in_slices,
     quarters_go_with_their_time_and_other_tenants_stay,
+    a_quarter_that_is_not_whole_is_no_value_of_a_series,
 );
 
 /// The first second of a quarter of an hour.
@@ -171,5 +173,26 @@ async fn quarters_go_with_their_time_and_other_tenants_stay(place: Place) {
     assert_eq!(roll_up(&opened, "acme", Pruned::SkillQuarters, QUARTER + 900).await, [1]);
     assert_eq!(series(&opened, "acme", "1").await.len(), 1);
     assert_eq!(series(&opened, "bravo", "1").await.len(), 2);
+    opened.close().await;
+}
+
+async fn a_quarter_that_is_not_whole_is_no_value_of_a_series(place: Place) {
+    let opened = place.open().await;
+    let reads = [(0, 9), (300, 1), (600, 3), (900, 4), (1800, 50), (1830, 60)];
+    let skills = reads.map(|(after, queued)| skill("acme", "1", QUARTER + after, Some(queued)));
+    let queues = reads.map(|(after, waiting)| queue("q", QUARTER + after, waiting));
+    store(&opened, skills.into(), queues.into()).await;
+    for of in ["skill:1:contacts_queued", "queue:q:calls_waiting"] {
+        let source = of.parse::<Source>().expect("a series");
+        let values = async |from: i64, to: i64| {
+            let span = (at(QUARTER + from), at(QUARTER + to));
+            let read = opened.reader().samples(&acme(), &source, span, &jiff::tz::TimeZone::UTC).await.expect("reads");
+            read.samples.iter().map(|sample| sample.value).collect::<Vec<_>>()
+        };
+        assert_eq!(values(-10, 2700).await, [Some(13.0 / 3.0), Some(4.0), Some(55.0)], "{of}");
+        assert_eq!(values(0, 1831).await, [Some(13.0 / 3.0), Some(4.0)], "{of}: the last one goes on");
+        assert_eq!(values(1, 2699).await, [Some(4.0)], "{of}: nor the first");
+        assert_eq!(values(1801, 1831).await, [None; 0], "{of}");
+    }
     opened.close().await;
 }

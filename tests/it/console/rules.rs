@@ -106,6 +106,9 @@ async fn a_rule_is_edited_checked_tried_on_the_last_days_compared_and_saved() {
 /// A rule `my-rule`, made in the browser.
 async fn written(scenario: &Scenario, browser: &Browser) {
     browser.go(&scenario.page("/rules/new")).await;
+    let fits = "const id = document.querySelector('#id'), was = id.value; \
+                return ['two words', 'a/b', 'a-b_c.9', was].map((text) => { id.value = text; return id.checkValidity() })";
+    assert_eq!(browser.run(fits, &[]).await, json!([false, false, true, true]));
     browser.click("#save").await;
     browser.until_url(|url| url.contains("/rules/my-rule")).await;
     version(browser, 1).await;

@@ -58,12 +58,29 @@ function focusIn(place) {
 /** @type {Promise<void> | null} */
 let underWay = null;
 
-/** Draws `#fresh` anew. */
-export function refresh() {
+/** @type {number | undefined} */
+let timer;
+let goesOn = false;
+
+/** Draws `#fresh` anew, from what the server says after this call. */
+export async function refresh() {
+  await underWay?.catch(() => {});
   underWay ||= again().finally(() => {
     underWay = null;
+    next();
   });
   return underWay;
+}
+
+/** The next drawing: in as long as the part says now, which may be another time than it said before. */
+function next() {
+  if (!goesOn) return;
+  clearTimeout(timer);
+  const wait = Number(document.getElementById('fresh')?.dataset.refresh) || 0;
+  timer = setTimeout(() => {
+    if (wait && !document.hidden) refresh().catch(() => {});
+    else next();
+  }, wait || 5000);
 }
 
 async function again() {
@@ -89,12 +106,6 @@ async function again() {
 
 /** Goes on drawing `#fresh` anew, as often as it says itself. */
 export function goOnRefreshing() {
-  const next = () => {
-    const wait = Number(document.getElementById('fresh')?.dataset.refresh) || 0;
-    setTimeout(async () => {
-      if (wait && !document.hidden) await refresh().catch(() => {});
-      next();
-    }, wait || 5000);
-  };
+  goesOn = true;
   next();
 }
