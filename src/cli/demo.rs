@@ -67,11 +67,12 @@ const FAIL_EVERY: u64 = 20;
 /// How often the status lines are drawn, in real time.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
-/// Starts two simulated contact centres, 300 agents together, and the daemon on this machine, at 60 times real speed, and shows
+/// Starts two simulated contact centres, 300 agents together, and the daemon on this machine, faster than real time, and shows
 /// how it keeps them in their plan. Ctrl-C stops it and prints a summary.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   shiftkeeper demo
+  shiftkeeper demo --speed 60
   shiftkeeper demo --for 60s --output json")]
 pub struct DemoArgs {
     /// Stop after this long, as in 60s or 5m.
@@ -80,15 +81,21 @@ pub struct DemoArgs {
     /// How to print the summary.
     #[arg(long, short, value_enum, default_value_t)]
     output: Output,
-    /// How many times faster than real time.
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=600))]
-    speed: u32,
+    /// How many times faster than real time; 20 by default, at which a person can read along, and 60 with --for.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600))]
+    speed: Option<u32>,
     /// Decides the agents' lives.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// The folder for the database; a new one without it.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
+}
+
+impl DemoArgs {
+    fn speed(&self) -> u32 {
+        self.speed.unwrap_or(if self.for_.is_some() { 60 } else { 20 })
+    }
 }
 
 /// A demo that runs.
@@ -107,7 +114,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be listened to")?;
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be listened to")?;
     let start: UtcMicros = START.parse().context("the demo's start")?;
-    let clock: SharedClock = Arc::new(SystemClock::scaled(Some(start), args.speed));
+    let clock: SharedClock = Arc::new(SystemClock::scaled(Some(start), args.speed()));
     let folder = folder(&args)?;
     let simulator = start_simulator(&args, clock.clone()).await?;
     let (receiver, hook_secret) = start_receiver(&args).await?;
@@ -119,7 +126,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let demo = Demo { clock, tenants, start, store_url, simulator, receiver };
     import(&demo, &app).await?;
     let visitor = visitor::admit(&app, &folder, &text, app.listen).await?;
-    introduce(&demo, &folder, app.listen, args.speed, &visitor);
+    introduce(&demo, &folder, app.listen, args.speed(), &visitor);
     let mut lines = status::StatusLines::open(&demo, app.status(), args.output).await?;
     let daemon = app.run();
     tokio::pin!(daemon);
@@ -218,7 +225,7 @@ fn configuration(
          [store]\nurl = {url:?}\n\
          [log]\nlevel = \"warn\"\n\
          [[webhooks]]\nid = \"demo\"\nurl = {hooks:?}\nsecret = {{ file = {key:?} }}\nallow = [\"{target}\"]\n",
-        speed = args.speed,
+        speed = args.speed(),
         url = format!("sqlite://{}", folder.join("shiftkeeper.db").display()),
         hooks = receiver.url(),
         target = receiver.address(),
