@@ -218,18 +218,21 @@ async fn check_rows(reader: &Reader, path: &Path, manifest: &Manifest, sound: bo
         Format::Parquet => sound,
         Format::Xlsx | Format::Html => false,
     };
-    let opened = by_rows.then(|| FileRows::open(path, manifest)).transpose();
-    let file = opened.map_err(|error| VerifyError::file(path, error.to_string()))?;
-    let mut held = Held::new(file, manifest);
-    match request.report.write(request, reader, &mut held).await {
-        Ok(()) => {
-            let mut checks = held.checks(manifest);
-            checks.push(again::check(reader, path, manifest).await?);
-            Ok(checks)
+    let mut checks = match by_rows.then(|| FileRows::open(path, manifest)).transpose() {
+        Err(error) => vec![Check::new("rows", Outcome::Differs, format!("they cannot be read: {error}"))],
+        Ok(file) => {
+            let mut held = Held::new(file, manifest);
+            match request.report.write(request, reader, &mut held).await {
+                Ok(()) => held.checks(manifest),
+                Err(ReportError::Read(error)) => return Err(error.into()),
+                Err(error) => {
+                    vec![Check::new("rows", Outcome::Differs, format!("it cannot be read or made again: {error}"))]
+                }
+            }
         }
-        Err(ReportError::Read(error)) => Err(error.into()),
-        Err(error) => Ok(vec![Check::new("rows", Outcome::Differs, format!("it cannot be made again: {error}"))]),
-    }
+    };
+    checks.push(again::check(reader, path, manifest).await?);
+    Ok(checks)
 }
 
 /// What differs between the sections as they are now and as the manifest has them. What went on since is no difference.
