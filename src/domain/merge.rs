@@ -158,6 +158,19 @@ fn lies_between(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at:
     now.is_estimate() && !before.state.is_out_of_sight() && has_instant && follows && precedes
 }
 
+/// The stay that a row showed and that was not believed beside an estimate, where `settled`, a better instant of the estimate, leaves no
+/// doubt that it came between: a contact, say, that nobody had seen when a change of ours was accepted, and that the change waited for.
+pub fn between_settled(known: Known<'_>, settled: &Observed, doubted: &Sighted) -> Option<Observed> {
+    let (entered_at, row_at) = (settled.entered_at, settled.row_at);
+    let now = Observed { entered_at, row_at, ..known.now?.clone() };
+    // The platform's own instants jitter and are not late.
+    let late_by = if settled.is_estimate() { known.late_by } else { SAME_CHANGE };
+    match merge(Known { now: Some(&now), late_by, contradictions: 0, ..known }, doubted) {
+        Merged::Between(stay) => Some(stay),
+        Merged::Nothing | Merged::Queue(_) | Merged::Settled(_) | Merged::Changed(_) | Merged::Contradiction => None,
+    }
+}
+
 /// Whether a row shows the stay that the estimate followed.
 fn is_stay_before(known: Known<'_>, sighted: &Sighted, changed_at: UtcMicros) -> bool {
     known.before.is_some_and(|before| before.state == sighted.state && changed_at <= before.entered_at + SAME_CHANGE)

@@ -59,7 +59,9 @@ impl Keeper {
         }
         for index in self.roster.iter().map(|(index, _)| index).collect::<Vec<_>>() {
             self.move_stay(&mut pass, index, by_us, None).await?;
-            if let Some(row) = &mut self.files[index.position()].row {
+            let file = &mut self.files[index.position()];
+            file.doubted = None;
+            if let Some(row) = &mut file.row {
                 row.generated_at = row.generated_at.offset(by_us);
                 row.changed_at = row.changed_at.map(|at| at.offset(by_us));
             }

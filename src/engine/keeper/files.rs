@@ -33,6 +33,8 @@ pub(super) struct File {
     pub row: Option<Sighted>,
     /// Snapshots in a row that showed an older row of another state.
     pub contradictions: u8,
+    /// The last row that was not believed beside what the picture holds.
+    pub doubted: Option<Sighted>,
     /// The snapshots in a row that should have shown the agent and did not: when the first was generated, and how many.
     pub missed: Option<(UtcMicros, u8)>,
     /// What the picture held before what it holds now, where that is an estimate: an accepted POST of ours or a message of the feed
@@ -69,6 +71,7 @@ impl File {
             not_ready: Duration::ZERO,
             row: None,
             contradictions: 0,
+            doubted: None,
             missed: None,
             before_estimate: None,
             told_by_feed: false,

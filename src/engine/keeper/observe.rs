@@ -15,7 +15,7 @@ use super::rules::Found;
 use crate::domain::agent::{Agent, Observed, Source};
 use crate::domain::event::{AgentReversedChange, PictureStale, SnapshotOversize, SubscriptionNearExpiry};
 use crate::domain::ids::{AgentId, TransitionId};
-use crate::domain::merge::{CONTRADICTIONS_BELIEVED, Known, Merged, SAME_CHANGE, Sighted, merge};
+use crate::domain::merge::{CONTRADICTIONS_BELIEVED, Known, Merged, SAME_CHANGE, Sighted, between_settled, merge};
 use crate::domain::planner::is_reversal;
 use crate::domain::roster::{AgentIndex, AgentSlot};
 use crate::domain::state::AgentState;
@@ -147,11 +147,13 @@ impl Keeper {
             if known.is_some_and(|known| row.generated_at > known.entered_at) {
                 file.contradictions += 1;
             }
+            file.doubted = Some(row);
             return;
         }
         if let (Merged::Between(stay), Some(known)) = (&merged, &known) {
-            let stay = stay.clone();
-            self.fill_in(pass, index, &stay, known);
+            if let Some(before) = file.before_estimate.clone() {
+                self.fill_in(pass, index, &before, stay, known);
+            }
             return;
         }
         let disproved = file.contradictions + 1 >= CONTRADICTIONS_BELIEVED;
@@ -200,11 +202,13 @@ impl Keeper {
         seen_at: UtcMicros,
     ) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
+        let doubted = self.files[index.position()].doubted.take();
+        let between = doubted.and_then(|row| between_settled(self.known(index), &now, &row));
         let file = &mut self.files[index.position()];
         let before = if now.is_estimate() { file.before_estimate.clone() } else { file.before_estimate.take() };
         // An instant that jitters does not put a change before the one that it followed.
         let now = now.following(before.as_ref());
-        if let Some(before) = before.filter(|before| before.state.counts_as_not_ready()) {
+        if let Some(before) = before.as_ref().filter(|before| before.state.counts_as_not_ready()) {
             file.take_not_ready(before.entered_at, estimate.entered_at);
             file.add_not_ready(before.entered_at, now.entered_at);
             pass.count(index);
@@ -213,23 +217,26 @@ impl Keeper {
         if now.queue != estimate.queue {
             pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
         }
-        self.roster.observe(index, now, seen_at);
+        self.roster.observe(index, now.clone(), seen_at);
+        if let (Some(stay), Some(before)) = (between, before) {
+            self.fill_in(pass, index, &before, &stay, &now);
+        }
     }
 
     /// A stay that ended before the known one began goes into history between it and the one before.
-    fn fill_in(&mut self, pass: &mut Pass, index: AgentIndex, stay: &Observed, now: &Observed) {
+    fn fill_in(&mut self, pass: &mut Pass, index: AgentIndex, before: &Observed, stay: &Observed, now: &Observed) {
         let Some(agent) = self.roster.get(index).map(|slot| slot.id().clone()) else { return };
         // Where a clock was set in between, there may be no place.
         if stay.row_at >= now.row_at {
             return;
         }
         let file = &mut self.files[index.position()];
-        let Some(before) = file.before_estimate.replace(stay.clone()) else { return };
+        file.before_estimate = now.is_estimate().then(|| stay.clone());
         if before.state.counts_as_not_ready() {
             file.take_not_ready(before.entered_at, now.entered_at);
         }
         pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, stay)));
-        self.tell_change(pass, index, Some(&before), stay, None);
+        self.tell_change(pass, index, Some(before), stay, None);
         // The known one is the latest still, and whoever reads on from an id hears of it last.
         pass.commit.history.push(self.retiming(&agent, now.row_at, now));
         self.tell_change(pass, index, Some(stay), now, None);

@@ -275,8 +275,7 @@ impl Keeper {
         self.tell_change(pass, index, before.as_ref(), &now, latency_ms);
         if let Some(file) = self.files.get_mut(index.position()) {
             // What contradicted the state before says nothing against this one.
-            file.contradictions = 0;
-            file.missed = None;
+            (file.contradictions, file.doubted, file.missed) = (0, None, None);
         }
         self.roster.observe(index, now, seen_at);
     }
@@ -300,8 +299,8 @@ impl Keeper {
         pass.commit.history.push(HistoryWrite::Enter(self.history_row(&agent, &now)));
         self.tell_change(pass, index, before.as_ref(), &now, None);
         if let Some(file) = self.files.get_mut(index.position()) {
-            (file.contradictions, file.missed, file.before_estimate) = (0, None, None);
-            file.told_by_feed = false;
+            (file.contradictions, file.doubted, file.missed) = (0, None, None);
+            (file.before_estimate, file.told_by_feed) = (None, false);
         }
         self.roster.lose_sight(index, now);
     }

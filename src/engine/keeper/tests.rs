@@ -105,6 +105,41 @@ async fn what_a_person_set_is_known_as_such_until_the_agent_leaves_it_also_after
 }
 
 #[tokio::test]
+async fn a_contact_that_an_accepted_change_waited_for_is_in_history_though_nobody_had_seen_it_then() {
+    for (before, expected_s) in [(Ready, 22), (NotReady, 104 + 22)] {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(99, &[("u_1", before.clone(), 0)]).await;
+        desk.go_to(107);
+        let id = desk.ask_and_accept("u_1", Paused).await;
+        for second in [110, 120] {
+            desk.see(second, &[("u_1", OnContact, 104)]).await;
+            assert_eq!(told(&desk.history("u_1").await).len(), 2, "the change may have ended it");
+        }
+        desk.see(130, &[("u_1", Paused, 126)]).await;
+        assert_eq!(desk.status(id).await.name(), "confirmed");
+        let rows = desk.history("u_1").await;
+        assert_eq!(told(&rows), [(before.clone(), 0), (OnContact, 104_000_000), (Paused, 126_000_000)]);
+        assert_eq!(rows_of(&rows, id), [Paused]);
+        desk.see(148, &[("u_1", Ready, 148)]).await;
+        assert_eq!(not_ready_s(&desk).await, expected_s, "after {before}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_was_doubted_beside_an_accepted_change_is_no_stay_where_it_had_no_time() {
+    // It began within the jitter around the change; or it is the stay before.
+    for (doubted, took_effect) in [((OnContact, 104), 106), ((Ready, 50), 120)] {
+        let mut desk = Desk::of(&["u_1"]).await;
+        desk.see(99, &[("u_1", Ready, 50)]).await;
+        desk.go_to(107);
+        desk.ask_and_accept("u_1", Paused).await;
+        desk.see(110, &[("u_1", doubted.0.clone(), doubted.1)]).await;
+        desk.see(130, &[("u_1", Paused, took_effect)]).await;
+        assert_eq!(told(&desk.history("u_1").await), [(Ready, 50_000_000), (Paused, took_effect * 1_000_000)]);
+    }
+}
+
+#[tokio::test]
 async fn a_doubt_after_a_crash_is_judged_by_what_the_agent_was_in_before_the_send() {
     let mut desk = Desk::of(&["u_1"]).await;
     desk.see(50, &[("u_1", NotReady, 0)]).await;
