@@ -105,7 +105,7 @@ pub struct ListArgs {
 #[command(after_help = "What is not named stays as it is. --tenant and --team replace the whole reach.
 
 Examples:
-  shiftkeeper account set ann --team 'Team A' --team 'Team B' --team 'Team C' --reason 'takes over Team C'
+  shiftkeeper account set ann --team 'Team A' --team 'Team C' --reason 'takes over Team C'
   shiftkeeper account set bea --role admin")]
 pub struct SetArgs {
     #[command(flatten)]

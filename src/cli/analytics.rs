@@ -51,8 +51,8 @@ result is there, with 1 when the run came to nothing, and with 75 when it goes o
 
 Examples:
   shiftkeeper analytics run calls
-  shiftkeeper analytics run --metric \"avg duration\" --metric \"sum count\" --dimension channel --last 14
-  shiftkeeper analytics run --metric \"sum count\" --filter group.id=grp_001 --bucket HOUR --from 2026-10-26T00:00:00Z --output json"
+  shiftkeeper analytics run --metric \"avg duration\" --dimension channel --last 14
+  shiftkeeper analytics run --metric \"sum count\" --filter group.id=grp_001 --bucket HOUR --last 7"
 )]
 pub struct RunArgs {
     /// A query of the configuration; it says all the rest.

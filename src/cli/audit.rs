@@ -49,7 +49,7 @@ Examples:
   shiftkeeper audit export --from 1001 --to 2000
   shiftkeeper audit export | head -1 | jq -j .body | sha256sum
   shiftkeeper audit export --agents | jq -r '.agent'
-  shiftkeeper audit export --folder acme-2026-11       # and then: python3 acme-2026-11/verify.py --key PUBLIC"
+  shiftkeeper audit export --folder november   # then: python3 november/verify.py --key PUBLIC"
 )]
 pub struct ExportArgs {
     /// Where the configuration comes from.

@@ -37,7 +37,7 @@ use crate::engine::door::Taken;
 
 Examples:
   shiftkeeper change u_0001 --to Ready --wait 60s
-  shiftkeeper change u_0001 u_0002 --tenant acme --to NotReady --reason TRAINING --on-contact after --deadline 30m
+  shiftkeeper change u_0001 u_0002 --to NotReady --reason TRAINING --on-contact after --deadline 30m
   shiftkeeper change u_0001 --to Paused --note \"asked by phone\" --output json
   shiftkeeper change plan --team 'Team A' --to NotReady --reason MEETING --on-contact after"
 )]

@@ -17,7 +17,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   shiftkeeper healthcheck --config config/shiftkeeper.toml
-  HEALTHCHECK CMD [\"/shiftkeeper\", \"healthcheck\"]        in a Dockerfile, with SHIFTKEEPER_CONFIG set")]
+  HEALTHCHECK CMD [\"/shiftkeeper\", \"healthcheck\"]   in a Dockerfile with SHIFTKEEPER_CONFIG")]
 pub struct HealthcheckArgs {
     /// Where the configuration comes from.
     #[command(flatten)]

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use super::Cli;
@@ -33,7 +32,7 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<ExitCode> {
         _ => Shell::Bash,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "shiftkeeper", &mut script);
+    clap_complete::generate(shell, &mut Cli::described(), "shiftkeeper", &mut script);
     print(String::from_utf8(script).context("the script is no text")?)?;
     Ok(Exit::Done.into())
 }
@@ -55,7 +54,8 @@ pub struct ManArgs {
 pub fn man(args: &ManArgs) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
     fs::create_dir_all(&args.folder).with_context(|| format!("the folder {folder} cannot be made"))?;
-    clap_mangen::generate_to(Cli::command(), &args.folder).with_context(|| format!("{folder} cannot be written to"))?;
+    clap_mangen::generate_to(Cli::described(), &args.folder)
+        .with_context(|| format!("{folder} cannot be written to"))?;
     say(format!("a manual page for each command is in {folder}; begin with shiftkeeper.1"));
     Ok(Exit::Done.into())
 }
@@ -74,7 +74,7 @@ mod tests {
             }
         }
         let mut found = Vec::new();
-        walk(&Cli::command(), "shiftkeeper", &mut found);
+        walk(&Cli::described(), "shiftkeeper", &mut found);
         found
     }
 
@@ -89,10 +89,26 @@ mod tests {
         }
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "shiftkeeper", &mut script);
+            clap_complete::generate(shell, &mut Cli::described(), "shiftkeeper", &mut script);
             let script = String::from_utf8(script).expect("text");
             assert!(script.contains("healthcheck") && script.contains("verify"), "{shell}");
         }
+    }
+
+    #[test]
+    fn the_prose_of_help_is_broken_where_the_terminal_ends_and_nowhere_else() {
+        for (place, command) in commands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<&str> = help.lines().collect();
+            let is_prose = |line: &&str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+            let broken = lines.windows(2).find(|pair| pair.iter().all(is_prose));
+            assert_eq!(broken, None, "{place}");
+            // An example that is broken cannot be copied.
+            let long = lines.iter().find(|line| line.starts_with(' ') && line.chars().count() > 100);
+            assert_eq!(long, None, "{place}");
+        }
+        let written = "One.\nTwo:\n  a\n  b\n\nThree\nfour.\n\nExamples:\n  c\n";
+        assert_eq!(super::super::paragraphs(written), "One.\nTwo:\n  a\n  b\n\nThree four.\n\nExamples:\n  c");
     }
 
     #[test]
@@ -110,7 +126,7 @@ mod tests {
                 if words.iter().any(|word| word.contains(['\'', '"', '$'])) {
                     continue;
                 }
-                let parsed = Cli::command().try_get_matches_from(&words);
+                let parsed = Cli::described().try_get_matches_from(&words);
                 assert!(
                     parsed.is_ok(),
                     "{place}: {line}: {}",

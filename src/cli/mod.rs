@@ -36,7 +36,7 @@ pub mod webhooks;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 /// Keeps a contact centre's agents in the state that their shifts, breaks and rules call for, and proves what it did.
 #[derive(Parser, Debug)]
@@ -114,6 +114,17 @@ enum Command {
 }
 
 impl Cli {
+    /// What was asked for on the command line; ends the process where that is no command, or asks for help.
+    pub fn from_command_line() -> Self {
+        let matches = Self::described().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// All commands, with the prose of their help in paragraphs, which are as wide as the terminal.
+    fn described() -> clap::Command {
+        flowing(Self::command())
+    }
+
     /// Runs the command; errors come back as what to print and how to exit.
     pub async fn run(self) -> ExitCode {
         let result = match self.command {
@@ -147,4 +158,26 @@ impl Cli {
             talk::exit_of(&error).into()
         })
     }
+}
+
+fn flowing(command: clap::Command) -> clap::Command {
+    let command = match command.get_after_help().map(|help| paragraphs(&help.to_string())) {
+        Some(help) => command.after_help(help),
+        None => command,
+    };
+    command.mut_subcommands(flowing)
+}
+
+/// Joins the lines of each paragraph. Lines that are indented, and those that are in front of such lines, stay as they are.
+fn paragraphs(text: &str) -> String {
+    let mut joined = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        joined.push_str(line);
+        let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+        let goes_on = is_prose(line) && lines.peek().is_some_and(|next| is_prose(next));
+        joined.push(if goes_on { ' ' } else { '\n' });
+    }
+    joined.truncate(joined.trim_end().len());
+    joined
 }

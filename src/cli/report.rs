@@ -93,7 +93,7 @@ Examples:
   shiftkeeper report compliance
   shiftkeeper report compliance --tenant acme --from 2026-10-26 --to 2026-11-02 --output json
   shiftkeeper report compliance --from 2026-10-26T08:00:00Z --output csv > log.csv
-  shiftkeeper report compliance --from 2026-10-26 --to 2026-11-02 --zone Europe/Berlin --team 'Team B' --out care.xlsx
+  shiftkeeper report compliance --from 2026-10-26 --zone Europe/Rome --team 'Team B' --out care.xlsx
   shiftkeeper report compliance --format html --folder reports"
 )]
 pub struct ComplianceArgs {

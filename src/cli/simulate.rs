@@ -23,7 +23,8 @@ use crate::sim::{FaultSpec, ScheduleFile, SimOptions, Simulator};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   shiftkeeper simulate --agents 50 --speed 60
-  shiftkeeper simulate --schedule config/samples/schedule-300.csv --fault status:on=state,code=503,probability=0.1")]
+  shiftkeeper simulate --schedule config/samples/schedule-300.csv
+  shiftkeeper simulate --agents 50 --fault status:on=state,code=503,probability=0.1")]
 pub struct SimulateArgs {
     /// Where to listen; a loopback address, and port 0 for a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7070")]

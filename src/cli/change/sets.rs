@@ -71,7 +71,7 @@ start it within ten minutes. Ends with 0 when some agent would be changed, with 
 
 Examples:
   shiftkeeper change plan u_0001 u_0002 --to NotReady --reason MEETING
-  shiftkeeper change plan --team 'Team A' --state Ready --to NotReady --reason MEETING --on-contact after --save plan.json
+  shiftkeeper change plan --team 'Team A' --to NotReady --reason MEETING --save plan.json
   shiftkeeper change plan --file agents.txt --to Ready --urgent --note \"storm in queue Voice\""
 )]
 pub struct PlanArgs {

@@ -18,7 +18,7 @@ const LARGE_LOG: u64 = 256 << 20;
 
 Examples:
   shiftkeeper db check
-  shiftkeeper db check --output json --set store.url=sqlite://backups/shiftkeeper-20261122T023000Z.db"
+  shiftkeeper db check --output json --set store.url=sqlite://copies/20261122T023000Z.db"
 )]
 pub struct CheckArgs {
     #[command(flatten)]

@@ -16,7 +16,7 @@ stand in docs/reports.md, and in the file itself.
 
 Examples:
   shiftkeeper report adherence --from 2026-10-01 --to 2026-11-01 --zone Europe/Berlin --output json
-  shiftkeeper report adherence --from 2026-10-26 --to 2026-11-02 --variant exceptions-outside --by team --format csv
+  shiftkeeper report adherence --from 2026-10-26 --variant exceptions-outside --by team --format csv
   shiftkeeper report adherence --from 2026-10-26 --to 2026-11-02 --team 'Team B' --out care.xlsx"
 )]
 pub struct AdherenceArgs {

@@ -41,7 +41,7 @@ Examples:
   shiftkeeper report trend --series adherence:team:Care --zone Europe/Berlin
   shiftkeeper report trend --series not-ready-15m:agent:u_0001 --from 2026-10-26 --to 2026-10-30
   shiftkeeper report trend --series analytics:calls:count:channel=voice
-  shiftkeeper report trend --queue q_1001 --figure service_level --zone Europe/Berlin --from 2026-10-01 --to 2026-11-01
+  shiftkeeper report trend --queue q_1001 --figure service_level --from 2026-10-01 --to 2026-11-01
   shiftkeeper report trend --skill 1001 --figure agents_available --output csv > available.csv"
 )]
 pub struct TrendArgs {

@@ -36,7 +36,7 @@ with the present version of the rule. Without either, all rules are replayed as 
 
 Examples:
   shiftkeeper rules replay back-from-break
-  shiftkeeper rules replay --file new-rule.toml --from 2026-11-16T00:00:00Z --to 2026-11-23T00:00:00Z
+  shiftkeeper rules replay --file rule.toml --from 2026-11-16T00:00:00Z --to 2026-11-23T00:00:00Z
   shiftkeeper rules replay --tenant acme --output json")]
 pub struct ReplayArgs {
     /// A rule that there is.

@@ -42,7 +42,7 @@ pub struct ListArgs {
 #[command(after_help = "Examples:
   shiftkeeper webhooks show wfm --status parked
   shiftkeeper webhooks show wfm --since 2026-10-26T08:00:00Z --limit 500 --output json
-  shiftkeeper webhooks show wfm --event 01990000-0000-7000-8000-000000000001       with every attempt")]
+  shiftkeeper webhooks show wfm --event 01990000-0000-7000-8000-000000000001")]
 pub struct ShowArgs {
     /// The endpoint.
     #[arg(value_name = "ID")]
