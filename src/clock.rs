@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
+use tokio::time::Instant as RuntimeInstant;
 use uuid::Uuid;
 
 use crate::domain::time::UtcMicros;
@@ -259,14 +260,15 @@ impl Clock for ManualClock {
     }
 }
 
-/// Measures real elapsed time, whatever the speed of the clock: for latencies.
+/// Measures real elapsed time, whatever the speed of the clock: for latencies. Goes by the runtime's instants, as [`RealTime`] does,
+/// so that a simulated world, whose runtime stands still between its steps, measures simulated time.
 #[derive(Debug, Clone, Copy)]
-pub struct Stopwatch(Instant);
+pub struct Stopwatch(RuntimeInstant);
 
 impl Stopwatch {
     /// Starts now.
     pub fn start() -> Self {
-        Self(Instant::now())
+        Self(RuntimeInstant::now())
     }
 
     /// Real time since the start.

@@ -13,6 +13,7 @@ mod reports;
 pub mod rotation;
 mod service_manager;
 mod settings;
+mod surroundings;
 mod tenants;
 mod webhooks;
 
@@ -25,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock, SystemRandom};
+use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock};
 use crate::config::{Config, MetricsAccess};
 use crate::domain::import::ImportOptions;
 use crate::domain::time::UtcMicros;
@@ -46,6 +47,7 @@ use crate::engine::supervisor::{Ended, OnFailure, Supervisor};
 use crate::engine::tenants::Tenants;
 use crate::engine::trials::Trials;
 use crate::http::{self, ApiState, Certificate};
+use crate::platform::client::Transport;
 use crate::store::{Identity, Reader, Role, Store};
 
 use self::belongings::{Outside, Places};
@@ -63,6 +65,7 @@ pub use people::accounts_of;
 pub use reload::Reload;
 pub use service_manager::ServiceManager;
 pub use settings::{SettingsError, platform_of, tenant_settings};
+pub use surroundings::Surroundings;
 
 /// How long tasks may take to finish what they hold at a stop, in real time.
 const DRAIN_REAL: Duration = Duration::from_secs(7);
@@ -81,6 +84,7 @@ pub struct App {
     importer: Importer,
     status: StatusDesk,
     accounts: Accounts,
+    api: axum::Router,
     /// Where it listens.
     pub listen: SocketAddr,
     /// The live picture's hub.
@@ -92,6 +96,7 @@ struct Parts {
     store: Store,
     clock: SharedClock,
     random: SharedRandom,
+    transport: Option<Arc<dyn Transport>>,
     readiness: Readiness,
     outbox: Outbox,
     tenants: Tenants,
@@ -143,18 +148,23 @@ pub fn identity() -> Identity {
 impl App {
     /// Opens the store, binds the address, makes every worker. Nothing runs before [`App::run`].
     pub async fn start(config: Config, clock: SharedClock, soft: CancellationToken) -> anyhow::Result<Self> {
+        Self::start_in(Surroundings::system(clock), config, soft).await
+    }
+
+    /// The same in other surroundings than the system's.
+    pub async fn start_in(surroundings: Surroundings, config: Config, soft: CancellationToken) -> anyhow::Result<Self> {
+        let Surroundings { clock, random, transport, webhooks, gate } = surroundings;
         let url = config.store.connection_url();
-        let store = Store::open(url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
+        let store = Store::open_through(gate, url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
         let secured = people::certificate(&config.server)?;
         let (listener, listen) = bind(&config, &store).await?;
-        open_files::allow(config.server.viewers);
         let readiness = Readiness::new(clock.clone());
         readiness.ready(store_watch::PART);
         let mut supervisor = Supervisor::new(soft.clone(), readiness.clone());
         let live = Live::new(clock.clone(), store.reader().clone(), config.server.viewers);
         start_live(&mut supervisor, live.clone());
-        let parts = Parts::new(store, clock, readiness, live.clone());
-        let (webhooks, endpoints) = Webhooks::new(&config, parts.outbox.clone())?;
+        let parts = Parts::new(store, (clock, random), transport, readiness, live.clone());
+        let (webhooks, endpoints) = Webhooks::new(&config, parts.outbox.clone(), webhooks)?;
         // Before anything can happen, so that a new endpoint is told of it.
         let deliveries = parts.start_deliveries(&mut supervisor, endpoints).await?;
         let heads = parts.start_heads(&mut supervisor, &config)?;
@@ -196,11 +206,11 @@ impl App {
             analytics: parts.analytics.clone(),
             belongings: erasing.belongings,
         };
-        start_face(&mut supervisor, listener, secured, face);
+        let api = start_face(&mut supervisor, listener, secured, ApiState::new(face));
         parts.start_store_watch(&mut supervisor, &config);
         let reload =
             Reload::new(InForce { tenants, webhooks, access, import_options, places, jobs, job_tools, reloads });
-        Ok(Self { parts, reload_wanted, supervisor, soft, reload, importer, status, accounts, listen, live })
+        Ok(Self { parts, reload_wanted, supervisor, soft, reload, importer, status, accounts, api, listen, live })
     }
 
     /// Takes schedule files in.
@@ -211,6 +221,11 @@ impl App {
     /// Who may use it.
     pub fn accounts(&self) -> Accounts {
         self.accounts.clone()
+    }
+
+    /// Answers the requests of its HTTP face, for callers in this process; they come without an address of their own.
+    pub fn api(&self) -> axum::Router {
+        self.api.clone()
     }
 
     /// Looks at how the daemon is.
@@ -252,12 +267,17 @@ impl App {
 }
 
 impl Parts {
-    fn new(store: Store, clock: SharedClock, readiness: Readiness, live: Live) -> Self {
-        let random: SharedRandom = Arc::new(SystemRandom);
+    fn new(
+        store: Store,
+        (clock, random): (SharedClock, SharedRandom),
+        transport: Option<Arc<dyn Transport>>,
+        readiness: Readiness,
+        live: Live,
+    ) -> Self {
         let (writer, reader) = (store.writer().clone(), store.reader().clone());
         let analytics = Analytics::new(writer, reader, clock.clone(), random.clone());
         let (outbox, tenants) = (Outbox::default(), Tenants::default());
-        Self { store, clock, random, readiness, outbox, tenants, live, analytics }
+        Self { store, clock, random, transport, readiness, outbox, tenants, live, analytics }
     }
 
     async fn start_deliveries(
@@ -319,6 +339,7 @@ impl Parts {
             directory: self.tenants.clone(),
             live: self.live.clone(),
             analytics: self.analytics.clone(),
+            transport: self.transport.clone(),
         };
         let (list, wanted) = TenantList::new(config, tools)?;
         let parts = TenantParts { wanted, deliveries, heads, erasing };
@@ -454,23 +475,30 @@ async fn bind(config: &Config, store: &Store) -> anyhow::Result<(TcpListener, So
     let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
         format!("cannot listen on {}: free the address or change [server] listen", config.server.listen)
     })?;
+    open_files::allow(config.server.viewers);
     let listen = listener.local_addr().context("the bound address")?;
     store.writer().set_listen(&listen.to_string()).await?;
     Ok((listener, listen))
 }
 
-/// Starts the HTTP face, and follows its certificate where it has one.
-fn start_face(supervisor: &mut Supervisor, listener: TcpListener, secured: Option<Secured>, parts: http::ApiParts) {
+/// Starts the HTTP face, and follows its certificate where it has one; gives its routes.
+fn start_face(
+    supervisor: &mut Supervisor,
+    listener: TcpListener,
+    secured: Option<Secured>,
+    state: ApiState,
+) -> axum::Router {
     let certificate: Option<Certificate> = secured.map(|(files, certificate, in_force)| {
         supervisor.spawn("certificate", OnFailure::Restart, move |soft| {
             http::follow_files(files.clone(), in_force.clone(), soft)
         });
         certificate
     });
-    let (state, listener) = (ApiState::new(parts), Arc::new(listener));
+    let (listener, routes) = (Arc::new(listener), http::router(state.clone()));
     supervisor.spawn("http", OnFailure::Restart, move |soft| {
         http::serve(listener.clone(), state.clone(), certificate.clone(), soft)
     });
+    routes
 }
 
 /// What was committed is durable with or without the closing: a store that was left open is read as after a crash.

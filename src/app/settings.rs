@@ -19,7 +19,7 @@ use crate::engine::settings::{
     TenantSettings,
 };
 use crate::http::{Access, GroupRole, Proxy, Tokens};
-use crate::platform::client::{ClientError, ClientSettings};
+use crate::platform::client::{ClientError, ClientSettings, Transport};
 use crate::platform::dry_run::DryRun;
 use crate::platform::guide::{ANALYTICS_SCOPES, DEFAULT_SCOPE, Guide, GuideSettings, REPORTING_SCOPE, TokenStyle};
 use crate::platform::retry::RetryCurve;
@@ -121,6 +121,15 @@ fn capabilities(tenant: &Tenant) -> Capabilities {
 
 /// The adapter of a tenant's platform.
 pub fn platform_of(tenant: &Tenant, clock: SharedClock) -> Result<Arc<dyn Platform>, SettingsError> {
+    platform_over(None, tenant, clock)
+}
+
+/// The same over `transport` in place of sockets, where there is one.
+pub(super) fn platform_over(
+    transport: Option<Arc<dyn Transport>>,
+    tenant: &Tenant,
+    clock: SharedClock,
+) -> Result<Arc<dyn Platform>, SettingsError> {
     let style = match tenant.token.style {
         ConfiguredStyle::Body => TokenStyle::Body,
         ConfiguredStyle::Basic => TokenStyle::Basic,
@@ -144,7 +153,7 @@ pub fn platform_of(tenant: &Tenant, clock: SharedClock) -> Result<Arc<dyn Platfo
         },
         ..usual
     };
-    let guide = Guide::new(settings, clock.clone())
+    let guide = Guide::over(transport, settings, clock.clone())
         .map_err(|source| SettingsError::Client { tenant: tenant.id.to_string(), source })?;
     let live: Arc<dyn Platform> = Arc::new(guide);
     Ok(match tenant.mode {

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::budget;
-use super::settings::{SettingsError, platform_of, tenant_settings};
+use super::settings::{SettingsError, platform_over, tenant_settings};
 use crate::clock::{SharedClock, SharedRandom};
 use crate::config::{Config, Tenant};
 use crate::domain::analytics_run::StandingQuery;
@@ -42,6 +42,7 @@ use crate::engine::sight;
 use crate::engine::supervisor::{OnFailure, Supervisor};
 use crate::engine::tenants::Tenants;
 use crate::platform::budget::Budget;
+use crate::platform::client::Transport;
 use crate::store::{Commit, Reader, Writer};
 
 /// How long the workers of a tenant may take to finish what they hold, in real time: more than a keeper waits for answers, less
@@ -62,6 +63,7 @@ pub(super) struct TenantTools {
     pub(super) directory: Tenants,
     pub(super) live: Live,
     pub(super) analytics: Analytics,
+    pub(super) transport: Option<Arc<dyn Transport>>,
 }
 
 /// One tenant with its platform. It stays the same as long as its workers can go on; a reload that changes more makes another.
@@ -160,7 +162,7 @@ impl TenantList {
         let (inbox, arrivals) = mpsc::channel(INBOX);
         let link = Link {
             tenant: tenant.id.clone(),
-            platform: platform_of(tenant, tools.clock.clone())?,
+            platform: platform_over(tools.transport.clone(), tenant, tools.clock.clone())?,
             clock: tools.clock.clone(),
             random: tools.random.clone(),
             writer: tools.writer.clone(),

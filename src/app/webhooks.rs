@@ -27,11 +27,15 @@ pub(super) struct Webhooks {
 }
 
 impl Webhooks {
-    /// Those of a configuration, and where the workers see what becomes of them.
-    pub(super) fn new(config: &Config, outbox: Outbox) -> anyhow::Result<(Self, watch::Receiver<Endpoints>)> {
+    /// Those of a configuration, and where the workers see what becomes of them; over the system's network where no other is given.
+    pub(super) fn new(
+        config: &Config,
+        outbox: Outbox,
+        network: Option<Network>,
+    ) -> anyhow::Result<(Self, watch::Receiver<Endpoints>)> {
         let (endpoints, seen) = watch::channel(Endpoints::from([]));
         let files = watch::Sender::default();
-        let mut webhooks = Self { made: Vec::new(), endpoints, outbox, files, network: None };
+        let mut webhooks = Self { made: Vec::new(), endpoints, outbox, files, network };
         webhooks.take(config)?;
         Ok((webhooks, seen))
     }

@@ -67,11 +67,13 @@ impl Observed {
         }
     }
 
-    /// From when on it is known: where a change of ours brought a reason alone, its acceptance; the stay began before.
-    pub fn known_from(&self) -> UtcMicros {
+    /// From when on it is known, `now` being our clock: where a change of ours brought a reason alone, its acceptance; the stay began
+    /// before. A row that lies ahead of the clock only keeps its place behind rows of a clock that was set back, and says nothing of
+    /// when.
+    pub fn known_from(&self, now: UtcMicros) -> UtcMicros {
         match self.source {
-            Source::Post => self.entered_at.max(self.row_at),
-            Source::Feed | Source::Snapshot => self.entered_at,
+            Source::Post if self.row_at <= now => self.entered_at.max(self.row_at),
+            Source::Post | Source::Feed | Source::Snapshot => self.entered_at,
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Known<'a> {
     pub contradictions: u8,
     /// How late an estimate may be; at least [`SAME_CHANGE`].
     pub late_by: Duration,
+    /// Our clock.
+    pub at: UtcMicros,
 }
 
 /// One agent's row in a snapshot, its instants converted to our clock.
@@ -109,6 +111,10 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
         };
         return Merged::Changed(again.following(Some(now)));
     }
+    // An instant ahead of our clock is of one that was set back since: what is seen now is later, whatever the instants say.
+    let behind = (now.entered_at > known.at)
+        .then(|| Observed { entered_at: now.entered_at.min(changed_at.offset(-1)), ..now.clone() });
+    let now = behind.as_ref().unwrap_or(now);
     if now.state == sighted.state {
         // Without an instant that can be, a state that is known already is no news.
         return if sound { same_state(known, now, sighted, seen(changed_at)) } else { same_stay(now, sighted) };
@@ -120,7 +126,7 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
         return Merged::Between(seen(changed_at).following(known.before));
     }
     // A snapshot from before the change it contradicts says nothing, however many went before it.
-    if known.contradictions + 1 >= CONTRADICTIONS_BELIEVED && sighted.generated_at > now.known_from() {
+    if known.contradictions + 1 >= CONTRADICTIONS_BELIEVED && sighted.generated_at > now.known_from(known.at) {
         // The instant that the platform says is the one that was not believed.
         let believed = Observed { platform_at: None, ..seen(sighted.generated_at) };
         return Merged::Changed(believed.following(Some(now)));
@@ -135,7 +141,7 @@ pub fn merge(known: Known<'_>, sighted: &Sighted) -> Merged {
 fn is_newer(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at: UtcMicros) -> bool {
     match now.source {
         Source::Snapshot => changed_at + SAME_CHANGE >= now.entered_at,
-        Source::Post => changed_at > now.known_from(),
+        Source::Post => changed_at > now.known_from(known.at),
         Source::Feed => {
             let close = changed_at + known.late_by >= now.entered_at && sighted.generated_at > now.entered_at;
             changed_at > now.entered_at || (close && !is_stay_before(known, sighted, changed_at))
@@ -154,7 +160,8 @@ fn lies_between(known: Known<'_>, now: &Observed, sighted: &Sighted, changed_at:
         changed_at + SAME_CHANGE > before.entered_at
     };
     let has_instant = sighted.changed_at.is_some_and(|at| at == changed_at);
-    let precedes = changed_at + known.late_by < now.known_from() && sighted.generated_at < now.known_from();
+    let known_from = now.known_from(known.at);
+    let precedes = changed_at + known.late_by < known_from && sighted.generated_at < known_from;
     now.is_estimate() && !before.state.is_out_of_sight() && has_instant && follows && precedes
 }
 
@@ -262,7 +269,7 @@ mod tests {
 
     /// Merges a row into a state that followed nothing.
     fn merge(now: Option<&Observed>, sighted: &Sighted, contradictions: u8) -> Merged {
-        super::merge(Known { now, contradictions, late_by: LATE_BY, ..Known::default() }, sighted)
+        super::merge(Known { now, contradictions, late_by: LATE_BY, at: at(1_000), ..Known::default() }, sighted)
     }
 
     fn known(state: AgentState, entered_at: i64, source: Source) -> Observed {
@@ -366,7 +373,10 @@ mod tests {
         let reason = Observed { entered_at: at(0), row_at: at(100), ..known(AgentState::Paused, 100, Source::Post) };
         let merged = |sighted: &Sighted, contradictions| {
             let before = Some(&stay);
-            super::merge(Known { now: Some(&reason), before, contradictions, late_by: LATE_BY, told: false }, sighted)
+            super::merge(
+                Known { now: Some(&reason), before, contradictions, late_by: LATE_BY, told: false, at: at(1_000) },
+                sighted,
+            )
         };
         let left = merged(&row(AgentState::Ready, 60, 90), 0);
         assert!(matches!(left, Merged::Between(_)), "the agent had left the state, and nobody had seen it: {left:?}");
@@ -394,7 +404,14 @@ mod tests {
             (&seen, &known(OnContact, 100, Source::Snapshot), row(Paused, 60, 90), false, "snapshots come in order"),
         ] {
             let merged = super::merge(
-                Known { now: Some(now), before: Some(before), told: true, contradictions: 0, late_by: LATE_BY },
+                Known {
+                    now: Some(now),
+                    before: Some(before),
+                    told: true,
+                    contradictions: 0,
+                    late_by: LATE_BY,
+                    at: at(1_000),
+                },
                 &sighted,
             );
             assert_eq!(matches!(merged, Merged::Between(_)), between, "{why}: {merged:?}");

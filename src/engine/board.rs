@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 use super::door::DoorError;
 use super::message::Message;
 use super::tenants::Tenants;
-use crate::clock::Stopwatch;
 use crate::domain::adherence::{AdherenceSettings, LiveVerdict, Verdict};
 use crate::domain::agent::Source;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TenantId, TransitionId};
@@ -254,14 +253,13 @@ pub struct Board {
     pub adherence: AdherenceSettings,
     /// The agents, in no order.
     pub agents: Vec<AgentCard>,
-    taken: Stopwatch,
 }
 
 impl Board {
     /// With these agents, judged by these settings.
     pub fn new(at: UtcMicros, seen_at: Option<UtcMicros>, settings: &DecideSettings, agents: Vec<AgentCard>) -> Self {
         let (stale_after, adherence) = (settings.stale_after, settings.adherence.clone());
-        Self { at, seen_at, stale_after, adherence, agents, taken: Stopwatch::start() }
+        Self { at, seen_at, stale_after, adherence, agents }
     }
 
     /// The agent of this id.
@@ -270,8 +268,8 @@ impl Board {
     }
 }
 
-/// A board that several share, and who waits for it.
-type Shared = Arc<tokio::sync::Mutex<Option<Arc<Board>>>>;
+/// A board that several share with when it was taken, and who waits for it.
+type Shared = Arc<tokio::sync::Mutex<Option<(Duration, Arc<Board>)>>>;
 
 /// Asks keepers for boards. Cheap to clone; clones share them.
 #[derive(Clone, Debug)]
@@ -294,13 +292,16 @@ impl Boards {
         let link = self.tenants.link(tenant).ok_or_else(|| DoorError::NoTenant(tenant.clone()))?;
         let shared = self.of(tenant);
         let mut shared = shared.lock().await;
-        if let Some(known) = shared.as_ref().filter(|known| known.taken.elapsed() < SHARED_REAL) {
+        // Counts a sleep of the host: a board from before it is old.
+        let now = link.clock.steady().unwrap_or_else(|| link.clock.monotonic());
+        let good_for = link.clock.span_of_real(SHARED_REAL);
+        if let Some((_, known)) = shared.as_ref().filter(|(taken, _)| now.saturating_sub(*taken) < good_for) {
             return Ok(known.clone());
         }
         let (reply, answer) = oneshot::channel();
         link.inbox.send(Message::Board { reply }).await.map_err(|_| DoorError::Unavailable)?;
         let board = Arc::new(answer.await.map_err(|_| DoorError::Unavailable)?);
-        *shared = Some(board.clone());
+        *shared = Some((now, board.clone()));
         Ok(board)
     }
 

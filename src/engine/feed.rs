@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::link::Link;
 use super::message::Message;
 use super::settings::{FeedSettings, TenantSettings};
-use crate::clock::{BoxFuture, RealTime};
+use crate::clock::{BoxFuture, RealTime, SharedClock, Stopwatch};
 use crate::domain::ids::{AgentId, SkillId};
-use crate::domain::merge::Fed;
+use crate::domain::merge::{Fed, SAME_CHANGE};
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::platform::error::CallSite;
 use crate::platform::retry::RetryCurve;
@@ -30,6 +30,15 @@ const MOST_AT_ONCE: usize = 512;
 
 /// How long the other side may take to end a connection that we end, in real time.
 const CLOSE_REAL: Duration = Duration::from_secs(1);
+
+/// While nothing is said the worker wakes this often, in real time, to know that it could have read.
+const AWAKE_EVERY: Duration = Duration::from_secs(1);
+
+/// Who has not been awake for longer than this, in real time, was stopped or asleep with the host.
+const STOOD_STILL: Duration = Duration::from_millis(2_500);
+
+/// A heartbeat may be so much later than the ones before it, in real time.
+const LATE_BEAT: Duration = Duration::from_secs(2);
 
 /// How a tenant's feed is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -187,6 +196,7 @@ impl Worker {
     async fn listen(&mut self, wanted: &Wanted) -> anyhow::Result<CallError> {
         let clock = self.link.clock.clone();
         let mut heard_at = clock.monotonic();
+        let mut wakefulness = Wakefulness::new(clock.clone());
         // When there was last nothing left to read: what is there to be read at once has come since then.
         let mut empty_at = heard_at;
         loop {
@@ -199,14 +209,23 @@ impl Worker {
                         empty_at = clock.monotonic();
                     }
                     self.hand_over().await?;
+                    // Nobody could listen meanwhile; what waited says for how long.
+                    (wakefulness.awake, heard_at) = (Stopwatch::start(), clock.monotonic());
                     continue;
                 }
                 None => {
                     let silence = clock.monotonic().saturating_sub(heard_at);
                     let quiet = clock.sleep(wanted.settings.silent_after.saturating_sub(silence));
-                    (next_or_ping(&mut **feed, quiet, wanted).await, Duration::ZERO)
+                    wakefulness.awake = Stopwatch::start();
+                    (next_or_ping(&mut **feed, quiet, wanted, &mut wakefulness).await, Duration::ZERO)
                 }
             };
+            if let (Some(why), Ok(message)) = (wakefulness.stood_still(&message, heard_at), &message) {
+                // What waited on its way says nothing of now, and nobody knows of when: the next connection has nothing that waited.
+                tracing::debug!(tenant = %self.link.tenant, ?message, "passed over");
+                self.hand_over().await?;
+                return Ok(lost(why.to_owned()));
+            }
             let taken = match message {
                 Ok(FeedMessage::LineLives) => continue,
                 Ok(message) => self.take(message, waited).await,
@@ -312,13 +331,67 @@ impl Worker {
     }
 }
 
+/// Whether the worker, its host and the connection were there all the time: else messages may have waited, and claim to be of now.
+struct Wakefulness {
+    clock: SharedClock,
+    /// Since the worker last knew that there was nothing to read, or was busy by itself.
+    awake: Stopwatch,
+    /// How long the host has slept.
+    slept: Duration,
+    /// When the last heartbeat came, by monotonic time.
+    last_beat: Option<Duration>,
+    /// The shortest time between two heartbeats so far, but for those that came together.
+    beat: Option<Duration>,
+}
+
+impl Wakefulness {
+    fn new(clock: SharedClock) -> Self {
+        let slept = slept(&clock);
+        Self { clock, awake: Stopwatch::start(), slept, last_beat: None, beat: None }
+    }
+
+    /// Why a message that was just read may have waited, if so.
+    fn stood_still(&mut self, message: &Result<FeedMessage, CallError>, heard_at: Duration) -> Option<&'static str> {
+        let (slept, now) = (slept(&self.clock), self.clock.monotonic());
+        let napped = slept.saturating_sub(std::mem::replace(&mut self.slept, slept));
+        let silence = now.saturating_sub(heard_at);
+        let late = self.beat.is_some_and(|beat| silence > beat + beat / 4 + self.clock.span_of_real(LATE_BEAT));
+        if matches!(message, Ok(FeedMessage::Heartbeat)) {
+            let since = self.last_beat.replace(now).map(|last| now.saturating_sub(last));
+            self.beat = since.filter(|since| *since >= SAME_CHANGE).into_iter().chain(self.beat).min();
+        }
+        if napped >= self.clock.span_of_real(STOOD_STILL) {
+            Some("the host slept while it was open")
+        } else if self.awake.elapsed() >= STOOD_STILL {
+            Some("the daemon was stopped while it was open")
+        } else if late {
+            Some("it stood still for longer than its heartbeats allow")
+        } else {
+            None
+        }
+    }
+}
+
+/// How long the host has slept, and more.
+fn slept(clock: &SharedClock) -> Duration {
+    clock.steady().map_or(Duration::ZERO, |steady| steady.saturating_sub(clock.monotonic()))
+}
+
 /// The next message; after `quiet` a ping, and what that brings within the time limit of an answer. That the line lives is no
 /// life of the feed.
-async fn next_or_ping(feed: &mut dyn Feed, quiet: BoxFuture<()>, wanted: &Wanted) -> Result<FeedMessage, CallError> {
-    tokio::select! {
-        biased;
-        message = feed.next() => return message,
-        () = quiet => {}
+async fn next_or_ping(
+    feed: &mut dyn Feed,
+    mut quiet: BoxFuture<()>,
+    wanted: &Wanted,
+    wakefulness: &mut Wakefulness,
+) -> Result<FeedMessage, CallError> {
+    loop {
+        tokio::select! {
+            biased;
+            message = feed.next() => return message,
+            () = &mut quiet => break,
+            () = RealTime::sleep(AWAKE_EVERY) => wakefulness.awake = Stopwatch::start(),
+        }
     }
     feed.tell(Command::Ping).await?;
     let mut answered = false;
@@ -330,6 +403,7 @@ async fn next_or_ping(feed: &mut dyn Feed, quiet: BoxFuture<()>, wanted: &Wanted
                 Ok(FeedMessage::LineLives) => answered = true,
                 other => return other,
             },
+            () = RealTime::sleep(AWAKE_EVERY) => wakefulness.awake = Stopwatch::start(),
             () = &mut limit => {
                 let silent = duration_text(wanted.settings.silent_after);
                 let ping = if answered { "although the line answers a ping" } else { "and no ping is answered" };

@@ -62,7 +62,7 @@ pub use api::webhooks::{AttemptShown, DeliveryShown, EndpointShown};
 pub use auth::{Access, GroupRole, Proxy, Right, Tokens};
 pub use problem::Code;
 pub use role_table::role_table;
-pub use routes::{IMPORTED_WITHIN, Listed, Needs, listed};
+pub use routes::{IMPORTED_WITHIN, Listed, Needs, listed, router};
 pub use serve::serve;
 pub use tls::{Certificate, CertificateError, TlsFiles, follow_files};
 

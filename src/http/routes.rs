@@ -109,7 +109,7 @@ impl Row {
 }
 
 /// The router of the table.
-pub(super) fn router(state: ApiState) -> Router {
+pub fn router(state: ApiState) -> Router {
     let (routes, _) = put_together(table(), Some(&state));
     routes
         .fallback(console::no_such_page)

@@ -5,15 +5,16 @@
 //! here are real time, whatever the clock's speed.
 
 use std::error::Error as _;
-use std::sync::OnceLock;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{Client, Proxy, RequestBuilder, Response, StatusCode, Upgraded, redirect, retry};
+use reqwest::{Client, Method, Proxy, Request, RequestBuilder, Response, StatusCode, Upgraded, Url, redirect, retry};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::clock::{SharedClock, Stopwatch};
+use crate::clock::{BoxFuture, SharedClock, Stopwatch};
 use crate::domain::secret::Secret;
 use crate::domain::time::UtcMicros;
 
@@ -175,33 +176,77 @@ fn http_date(text: &str) -> Option<UtcMicros> {
     jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp().into())
 }
 
-/// Sends a request once and reads its answer, of a success at most `limit` bytes. Every status is an answer here; a failure
-/// means that there was none, or not a whole one.
-pub async fn exchange(request: RequestBuilder, clock: &SharedClock, limit: usize) -> Result<Reply, Failure> {
-    let (asked_at, watch) = (clock.now(), Stopwatch::start());
-    let mut response = request.send().await.map_err(|error| failure_of(&error))?;
-    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-    let body = if status.is_success() {
-        read_body(response, limit).await?
-    } else {
-        // The status says what there is to know; a body that breaks or does not end changes nothing about it.
-        read_start(response, ERROR_BODY_LIMIT).await
-    };
-    Ok(Reply { status, body, latency: watch.elapsed(), asked_at, answered_at: clock.now(), headers })
+/// Carries requests to a server in place of sockets: the seam for a simulated network.
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// Sends a request once and gives the head of its answer, with the body still to be read. Keeps to the time limits of
+    /// `settings` by itself; an answer of 101 brings the connection to go on with.
+    fn send(&self, request: Request, settings: &ClientSettings) -> BoxFuture<Result<Response, Failure>>;
 }
 
-/// Sends a request to go on in another protocol once. With the answer comes the connection where the server agreed (101), which no
-/// time limit of the request binds any more; every other status is an answer as it is for [`exchange`].
-pub async fn switch(request: RequestBuilder, clock: &SharedClock) -> Result<(Reply, Option<Upgraded>), Failure> {
-    let (asked_at, watch) = (clock.now(), Stopwatch::start());
-    let response = request.send().await.map_err(|error| failure_of(&error))?;
-    let (status, headers) = (response.status(), response.headers().clone());
-    let reply = |body| Reply { status, body, latency: watch.elapsed(), asked_at, answered_at: clock.now(), headers };
-    if status != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok((reply(read_start(response, ERROR_BODY_LIMIT).await), None));
+/// Sends requests, each once.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    client: Client,
+    settings: ClientSettings,
+    /// Instead of sockets.
+    transport: Option<Arc<dyn Transport>>,
+}
+
+impl Caller {
+    /// Over `transport`, or over sockets where there is none.
+    pub fn new(settings: ClientSettings, transport: Option<Arc<dyn Transport>>) -> Result<Self, ClientError> {
+        Ok(Self { client: build(&settings)?, settings, transport })
     }
-    let connection = response.upgrade().await.map_err(|error| failure_of(&error))?;
-    Ok((reply(Vec::new()), Some(connection)))
+
+    /// A request to be filled in and sent with [`Caller::exchange`] or [`Caller::switch`].
+    pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// Sends a request once and reads its answer, of a success at most `limit` bytes. Every status is an answer here; a failure
+    /// means that there was none, or not a whole one.
+    pub async fn exchange(&self, request: RequestBuilder, clock: &SharedClock, limit: usize) -> Result<Reply, Failure> {
+        let (asked_at, watch) = (clock.now(), Stopwatch::start());
+        let mut response = self.send(request).await?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let body = if status.is_success() {
+            read_body(response, limit).await?
+        } else {
+            // The status says what there is to know; a body that breaks or does not end changes nothing about it.
+            read_start(response, ERROR_BODY_LIMIT).await
+        };
+        Ok(Reply { status, body, latency: watch.elapsed(), asked_at, answered_at: clock.now(), headers })
+    }
+
+    /// Sends a request to go on in another protocol once. With the answer comes the connection where the server agreed (101), which
+    /// no time limit of the request binds any more; every other status is an answer as it is for [`Caller::exchange`].
+    pub async fn switch(
+        &self,
+        request: RequestBuilder,
+        clock: &SharedClock,
+    ) -> Result<(Reply, Option<Upgraded>), Failure> {
+        let (asked_at, watch) = (clock.now(), Stopwatch::start());
+        let response = self.send(request).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let reply =
+            |body| Reply { status, body, latency: watch.elapsed(), asked_at, answered_at: clock.now(), headers };
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok((reply(read_start(response, ERROR_BODY_LIMIT).await), None));
+        }
+        let connection = response.upgrade().await.map_err(|error| failure_of(&error))?;
+        Ok((reply(Vec::new()), Some(connection)))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let sent = match &self.transport {
+            None => request.send().await,
+            Some(transport) => match request.build() {
+                Ok(request) => return transport.send(request, &self.settings).await,
+                Err(error) => Err(error),
+            },
+        };
+        sent.map_err(|error| failure_of(&error))
+    }
 }
 
 async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Failure> {

@@ -11,14 +11,15 @@ mod request;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use reqwest::Url;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Url};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::SharedClock;
 use crate::domain::secret::Secret;
 
+use super::client::Caller;
 use super::error::Failure;
 use super::vitals::TokenVitals;
 
@@ -79,7 +80,7 @@ pub struct TokenSource {
 
 #[derive(Debug)]
 struct Shared {
-    client: Client,
+    caller: Caller,
     clock: SharedClock,
     settings: TokenSettings,
     state: Mutex<State>,
@@ -104,9 +105,9 @@ struct State {
 }
 
 impl TokenSource {
-    /// Asks with this client, when first asked.
-    pub fn new(client: Client, clock: SharedClock, settings: TokenSettings) -> Self {
-        let shared = Shared { client, clock, settings, state: Mutex::default(), ended: watch::Sender::new(0) };
+    /// Asks with this caller, when first asked.
+    pub fn new(caller: Caller, clock: SharedClock, settings: TokenSettings) -> Self {
+        let shared = Shared { caller, clock, settings, state: Mutex::default(), ended: watch::Sender::new(0) };
         Self { shared: Arc::new(shared), flights: Mutex::default() }
     }
 
@@ -206,7 +207,7 @@ impl TokenSource {
         let mut flight = Flight { shared: Arc::clone(&self.shared), outcome: Err(no_answer()) };
         flights.spawn(async move {
             let shared = Arc::clone(&flight.shared);
-            flight.outcome = request::ask(&shared.client, &shared.clock, &shared.settings).await;
+            flight.outcome = request::ask(&shared.caller, &shared.clock, &shared.settings).await;
             drop(flight);
         });
     }

@@ -46,6 +46,7 @@ mod wire;
 mod world;
 
 pub use agent::Cause;
+pub use face::line::Stream;
 pub use faults::{Endpoint, FaultError, FaultSpec, Kind, On};
 pub use feed::{FeedEnd, FeedEvent};
 pub use journal::{ChangeEntry, FeedEntry, LogPage, RequestEntry};
@@ -54,6 +55,6 @@ pub use options::{ScheduleFile, SimOptions};
 pub use receiver::{Conduct, Receipt, Receiver, ReceiverCounts, ReceiverOptions};
 pub use roster::{FEWEST_AGENTS, FEWEST_SKILLS, MOST_AGENTS, MOST_SKILLS, MOST_TENANTS};
 pub use shifts::ScheduleError;
-pub use simulator::{Description, Restart, SimError, Simulator, SkillDescription, TenantDescription};
+pub use simulator::{Description, Port, Restart, SimError, Simulator, SkillDescription, TenantDescription};
 pub use stage::{AgentScript, AgentView, Counts, ScriptError, WorldView};
 pub use state::SimState;

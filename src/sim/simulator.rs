@@ -9,11 +9,11 @@ use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::face::line::{FAREWELL, Line, Socket};
+use super::face::line::{FAREWELL, Line, Socket, Stream};
 use super::face::{self, Lobby};
 use super::faults::{FaultError, FaultSpec};
 use super::journal::LogPage;
@@ -258,6 +258,11 @@ impl Simulator {
         self.listen_again().await
     }
 
+    /// Serves connections that whoever calls brings, as if they had come over its socket.
+    pub fn port(&self) -> Port {
+        Port { router: face::router(self.lobby.clone()), stop: self.stop.clone() }
+    }
+
     /// Ends it in order.
     pub async fn stop(mut self) {
         self.stop_listening().await;
@@ -267,6 +272,20 @@ impl Simulator {
         self.stop = CancellationToken::new();
         self.tasks.spawn(accept(listener, face::router(self.lobby.clone()), self.stop.clone()));
         self.tasks.spawn(tick(self.lobby.clone(), self.stop.clone()));
+    }
+}
+
+/// Where connections arrive that are none of the system's.
+#[derive(Clone)]
+pub struct Port {
+    router: Router,
+    stop: CancellationToken,
+}
+
+impl Port {
+    /// Serves one connection to its end.
+    pub fn serve(&self, stream: Box<dyn Stream>) -> impl Future<Output = ()> + Send + use<> {
+        converse(stream, self.router.clone(), self.stop.clone())
     }
 }
 
@@ -304,7 +323,9 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if !full => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(stream, router.clone(), stop.clone()));
+                    // Answers are short and written whole; waiting for more of them to send would only delay them.
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(converse(Box::new(stream), router.clone(), stop.clone()));
                 }
                 Err(_) => RealTime::sleep(ACCEPT_PAUSE).await,
             },
@@ -315,9 +336,7 @@ async fn accept(listener: TcpListener, router: Router, stop: CancellationToken) 
 }
 
 /// Serves one connection until either side, a fault or the stop ends it.
-async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
-    // Answers are short and written whole; waiting for more of them to send would only delay them.
-    let _ = stream.set_nodelay(true);
+async fn converse(stream: Box<dyn Stream>, router: Router, stop: CancellationToken) {
     let (line, closed) = (Line { stop: stop.clone(), ..Line::default() }, CancellationToken::new());
     // A feed lives in a task of its own and ends with this one.
     let _end = line.close.clone().drop_guard();

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use super::backend::{Access, Backend, close_quietly};
 use super::control;
 use super::error::OpenError;
+use super::gate::{EngineGate, EngineWork, Gate};
 use super::import;
 use super::lock::{self, FileLock};
 use super::migrations::{self, Seen};
@@ -61,18 +62,35 @@ impl Store {
     /// Takes the store for writing, makes it if there is none, and brings it up to date. The version and the lock are
     /// checked before anything is written.
     pub async fn open(url: &str, role: Role, clock: SharedClock, identity: &Identity) -> Result<Self, OpenError> {
+        // Opening is rare, and its future is large.
+        Box::pin(Self::open_through(None, url, role, clock, identity)).await
+    }
+
+    /// The same with `gate`, where there is one, between the store and its engine.
+    pub async fn open_through(
+        gate: Option<Arc<dyn EngineGate>>,
+        url: &str,
+        role: Role,
+        clock: SharedClock,
+        identity: &Identity,
+    ) -> Result<Self, OpenError> {
+        let gate = Gate::new(gate);
         let backend = Backend::from_url(url)?;
-        backend.check_writable()?;
-        if backend.is_there() {
-            look(&backend).await?;
-        }
-        let lock = lock::take_file(&backend)?;
-        if lock.is_none() && matches!(backend, Backend::Sqlite { .. }) {
-            return Err(held(&backend).await);
-        }
-        let (task, writer) = start(&backend, lock, role, &clock, identity).await?;
-        let pool = backend.readers().await.map_err(|error| backend.open_error(error))?;
-        let reader = Reader::new(pool, backend);
+        let open = async {
+            backend.check_writable()?;
+            if backend.is_there() {
+                look(&backend).await?;
+            }
+            let lock = lock::take_file(&backend)?;
+            if lock.is_none() && matches!(backend, Backend::Sqlite { .. }) {
+                return Err(held(&backend).await);
+            }
+            let (task, writer) = start(&backend, lock, role, &clock, identity, gate.clone()).await?;
+            let pool = backend.readers().await.map_err(|error| backend.open_error(error))?;
+            Ok((task, writer, pool))
+        };
+        let (task, writer, pool) = gate.pass(EngineWork::Open, |error| backend.open_error(error), open).await?;
+        let reader = Reader::new(pool, backend).behind(gate);
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run());
         Ok(Self { writer, reader, task: tasks })
@@ -152,6 +170,7 @@ async fn start(
     role: Role,
     clock: &SharedClock,
     identity: &Identity,
+    gate: Gate,
 ) -> Result<(WriterTask, Writer), OpenError> {
     let failed = |error| backend.open_error(error);
     backend.make_private()?;
@@ -170,5 +189,5 @@ async fn start(
     import::clear_all_staged(&mut connection)
         .await
         .map_err(|error| OpenError::Unreachable { place: backend.place(), cause: Arc::new(error) })?;
-    Ok(WriterTask::new(backend.clone(), lock, connection, epoch, Arc::clone(clock)))
+    Ok(WriterTask::new(backend.clone(), lock, connection, epoch, Arc::clone(clock), gate))
 }

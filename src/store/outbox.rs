@@ -17,6 +17,8 @@ pub struct OutboxChange {
     pub releases: Vec<Release>,
     /// What was parked and is wanted again.
     pub recoveries: Vec<Recovery>,
+    /// Endpoints whose deliveries wait by another clock from now on.
+    pub clock_set: Vec<ClockSet>,
     /// Events that have served their time.
     pub forgotten: Vec<Forgotten>,
 }
@@ -24,12 +26,13 @@ pub struct OutboxChange {
 impl OutboxChange {
     /// Nothing would be written.
     pub fn is_empty(&self) -> bool {
-        let Self { endpoints, deliveries, attempts, releases, recoveries, forgotten } = self;
+        let Self { endpoints, deliveries, attempts, releases, recoveries, clock_set, forgotten } = self;
         endpoints.is_empty()
             && deliveries.is_empty()
             && attempts.is_empty()
             && releases.is_empty()
             && recoveries.is_empty()
+            && clock_set.is_empty()
             && forgotten.is_empty()
     }
 }
@@ -138,6 +141,17 @@ pub struct Recovery {
     pub from_number: u64,
     /// Due from when on.
     pub at: UtcMicros,
+}
+
+/// The wall clock was set: what waits goes on waiting as long as it would have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockSet {
+    /// Whose.
+    pub tenant: TenantId,
+    /// To where.
+    pub endpoint: EndpointId,
+    /// By how many microseconds, forward or back.
+    pub by_us: i64,
 }
 
 /// Events up to a number, with their deliveries and attempts, go. The tenant's last event stays, since numbers go on from it.

@@ -9,17 +9,24 @@ use super::backend::Backend;
 use super::batch::Values;
 use super::control::{self, DaemonRow};
 use super::error::ReadError;
+use super::gate::{EngineWork, Gate};
 
 /// Reads what has been committed. May be cloned; clones share the pool.
 #[derive(Clone, Debug)]
 pub struct Reader {
     pool: AnyPool,
     backend: Backend,
+    gate: Gate,
 }
 
 impl Reader {
-    pub(super) const fn new(pool: AnyPool, backend: Backend) -> Self {
-        Self { pool, backend }
+    pub(super) fn new(pool: AnyPool, backend: Backend) -> Self {
+        Self { pool, backend, gate: Gate::default() }
+    }
+
+    /// The same behind a gate.
+    pub(super) fn behind(self, gate: Gate) -> Self {
+        Self { gate, ..self }
     }
 
     pub(super) const fn backend(&self) -> &Backend {
@@ -27,11 +34,15 @@ impl Reader {
     }
 
     pub(super) async fn all(&self, statement: &'static str, values: Values) -> Result<Vec<AnyRow>, ReadError> {
-        Ok(sqlx::query_with(statement, values.into_arguments()?).fetch_all(&self.pool).await?)
+        let query = sqlx::query_with(statement, values.into_arguments()?);
+        let read = async { Ok(query.fetch_all(&self.pool).await?) };
+        self.gate.pass(EngineWork::Read, ReadError::from, read).await
     }
 
     pub(super) async fn optional(&self, statement: &'static str, values: Values) -> Result<Option<AnyRow>, ReadError> {
-        Ok(sqlx::query_with(statement, values.into_arguments()?).fetch_optional(&self.pool).await?)
+        let query = sqlx::query_with(statement, values.into_arguments()?);
+        let read = async { Ok(query.fetch_optional(&self.pool).await?) };
+        self.gate.pass(EngineWork::Read, ReadError::from, read).await
     }
 
     /// Hands over row by row as they come: a row takes many times the memory of what is read out of it.
@@ -41,21 +52,33 @@ impl Reader {
         values: Values,
         mut take: impl FnMut(&AnyRow) -> Result<(), ReadError> + Send,
     ) -> Result<(), ReadError> {
-        let mut rows = sqlx::query_with(statement, values.into_arguments()?).fetch(&self.pool);
-        while let Some(row) = rows.try_next().await? {
-            take(&row)?;
-        }
-        Ok(())
+        let query = sqlx::query_with(statement, values.into_arguments()?);
+        let read = async {
+            let mut rows = query.fetch(&self.pool);
+            while let Some(row) = rows.try_next().await? {
+                take(&row)?;
+            }
+            Ok(())
+        };
+        self.gate.pass(EngineWork::Read, ReadError::from, read).await
     }
 
     /// Which process has the store, or had it last.
     pub async fn daemon(&self) -> Result<Option<DaemonRow>, ReadError> {
-        let mut connection = self.pool.acquire().await?;
-        control::read(&mut connection).await
+        let read = async {
+            let mut connection = self.pool.acquire().await?;
+            control::read(&mut connection).await
+        };
+        self.gate.pass(EngineWork::Read, ReadError::from, read).await
     }
 
     /// Lets the connections go; readings under way end first.
     pub async fn close(&self) {
-        self.pool.close().await;
+        let closed = async {
+            self.pool.close().await;
+            Ok(())
+        };
+        // Nothing in it fails.
+        let _ = self.gate.pass(EngineWork::Fold, ReadError::from, closed).await;
     }
 }

@@ -3,6 +3,8 @@
 //! There is no timer: an idle writer commits a single change at once. A group is tried whole; only when a change in it is at
 //! fault is it repeated change by change.
 
+mod closing;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use super::change::{AgentSchedule, Commit, Committed, Imported, ScheduleImport};
 use super::checkpoint::{self, Checkpointed};
 use super::control;
 use super::error::{CommitError, Fault, fault_of};
+use super::gate::{EngineWork, Gate};
 use super::import;
 use super::lock::{self, FileLock};
 use super::tables::retention::{self, Slice};
@@ -25,7 +28,6 @@ use super::tables::{
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;
 use super::vitals::{Transactions, WriterVitals};
-use super::whole;
 use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
@@ -186,6 +188,7 @@ pub(super) struct WriterTask {
     trouble: watch::Sender<Trouble>,
     appended: watch::Sender<u64>,
     transactions: Arc<Transactions>,
+    gate: Gate,
 }
 
 impl WriterTask {
@@ -195,6 +198,7 @@ impl WriterTask {
         connection: AnyConnection,
         epoch: i64,
         clock: SharedClock,
+        gate: Gate,
     ) -> (Self, Writer) {
         let (sender, queue) = mpsc::channel(QUEUE_LENGTH);
         let script = Script::new(backend.placeholders());
@@ -216,6 +220,7 @@ impl WriterTask {
             trouble,
             appended,
             transactions: transactions.clone(),
+            gate,
         };
         let event_news = task.event_news.clone();
         (task, Writer { queue: sender, trouble: told, event_news, appended: heard, transactions })
@@ -235,7 +240,9 @@ impl WriterTask {
                     let _ = answer.send(result);
                 }
                 Some(Job::SetListen(address, answer)) => {
-                    let result = self.set_listen(&address).await;
+                    let gate = self.gate.clone();
+                    let set = self.set_listen(&address);
+                    let result = gate.pass(EngineWork::Write, CommitError::from_engine, set).await;
                     let _ = answer.send(result);
                 }
                 Some(Job::Prune(slice, answer)) => {
@@ -244,7 +251,8 @@ impl WriterTask {
                     let _ = answer.send(result);
                 }
                 Some(Job::Checkpoint(answer)) => {
-                    let result = self.checkpoint().await;
+                    let gate = self.gate.clone();
+                    let result = gate.pass(EngineWork::Fold, CommitError::from_engine, self.checkpoint()).await;
                     let _ = answer.send(result);
                 }
                 Some(Job::Probe(answer)) => {
@@ -253,7 +261,8 @@ impl WriterTask {
                 }
                 Some(Job::Hail(answer)) => drop(answer.send(())),
                 Some(Job::Fold(answer)) => {
-                    let result = self.fold().await;
+                    let gate = self.gate.clone();
+                    let result = gate.pass(EngineWork::Fold, CommitError::from_engine, self.fold()).await;
                     self.trouble.send_if_modified(|trouble| Trouble::note(&mut trouble.fold, result.as_ref().err()));
                     let _ = answer.send(result);
                 }
@@ -266,12 +275,12 @@ impl WriterTask {
                 }
                 Some(Job::Close(answer)) => {
                     self.queue.close();
-                    self.let_go().await;
+                    self.close().await;
                     let _ = answer.send(());
                     return;
                 }
                 None => {
-                    self.let_go().await;
+                    self.close().await;
                     return;
                 }
             }
@@ -329,7 +338,8 @@ impl WriterTask {
         // A change that writes nothing succeeds on a full disk as well: only a probe tells that the trouble is over.
         let tells_of_health = matches!(work, Work::Probe);
         let watch = Stopwatch::start();
-        let result = self.try_transact(work).await;
+        let gate = self.gate.clone();
+        let result = gate.pass(EngineWork::Write, CommitError::from_engine, self.try_transact(work)).await;
         self.transactions.note(watch.elapsed(), result.is_err());
         if result.is_err() || tells_of_health {
             self.trouble.send_if_modified(|trouble| Trouble::note(&mut trouble.commit, result.as_ref().err()));
@@ -389,12 +399,12 @@ impl WriterTask {
     }
 
     async fn import(&mut self, import: &ScheduleImport) -> Result<Imported, CommitError> {
-        self.connect().await?;
-        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
-        if let Some(version) = import::unchanged_version(connection, import).await? {
+        let gate = self.gate.clone();
+        let (unchanged, current) =
+            gate.pass(EngineWork::Read, CommitError::from_engine, self.versions_before(import)).await?;
+        if let Some(version) = unchanged {
             return Ok(Imported::Unchanged { version });
         }
-        let current = import::current_version(connection, &import.tenant).await?;
         let staged = self.stage_and_switch(import, current).await;
         if let Err(error) = staged {
             // What cannot be cleared now is cleared before the next import.
@@ -408,6 +418,14 @@ impl WriterTask {
             agents: import.agents.len(),
             shifts: import.shifts(),
         })
+    }
+
+    /// The version in force where the import changes nothing, and the version in force.
+    async fn versions_before(&mut self, import: &ScheduleImport) -> Result<(Option<u64>, i64), CommitError> {
+        self.connect().await?;
+        let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
+        let unchanged = import::unchanged_version(connection, import).await?;
+        Ok((unchanged, import::current_version(connection, &import.tenant).await?))
     }
 
     async fn stage_and_switch(&mut self, import: &ScheduleImport, current: i64) -> Result<(), CommitError> {
@@ -456,40 +474,6 @@ impl WriterTask {
         self.connect().await?;
         let Some(connection) = self.connection.as_mut() else { return Err(CommitError::Closed) };
         checkpoint::fold(&self.backend, connection).await
-    }
-
-    async fn let_go(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
-            let mut values = Values::default();
-            values.int(self.clock.now().as_micros()).int(self.epoch);
-            if let Ok(arguments) = values.into_arguments()
-                && let Err(error) = sqlx::query_with(control::STOP, arguments).execute(&mut connection).await
-            {
-                tracing::warn!(%error, "the stop could not be recorded in the store");
-            }
-            if self.mark_at_rest(&mut connection).await
-                && let Some(lock) = &self.lock
-                && let Err(error) = lock.note(whole::LET_GO_NOTE)
-            {
-                tracing::warn!(%error, "the file of the store's lock cannot be written");
-            }
-            if let Backend::Sqlite { .. } = self.backend
-                && let Err(error) = sqlx::raw_sql(checkpoint::CHECKPOINT).execute(&mut connection).await
-            {
-                tracing::warn!(%error, "the write-ahead log could not be folded into the file");
-            }
-            close_quietly(connection).await;
-        }
-        self.lock = None;
-    }
-
-    /// Says in the file that nobody has it. A full disk may leave no room in the log until it is folded.
-    async fn mark_at_rest(&mut self, connection: &mut AnyConnection) -> bool {
-        if whole::mark_at_rest(&self.backend, connection).await.is_ok() {
-            return true;
-        }
-        let folded = sqlx::raw_sql(checkpoint::CHECKPOINT).execute(&mut *connection).await;
-        folded.is_ok() && whole::mark_at_rest(&self.backend, connection).await.is_ok()
     }
 }
 

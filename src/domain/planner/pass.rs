@@ -320,9 +320,9 @@ fn change_guard(rule: &CompiledRule, state: &AgentState, view: &View<'_>) -> Opt
 /// What a person set stands until the agent leaves it or the next planned activity begins.
 fn is_set_by_person(view: &View<'_>) -> bool {
     let planned_since = view.standing.since();
-    view.slot
-        .observed()
-        .is_some_and(|observed| observed.by_person && planned_since.is_none_or(|since| since <= observed.known_from()))
+    view.slot.observed().is_some_and(|observed| {
+        observed.by_person && planned_since.is_none_or(|since| since <= observed.known_from(view.now()))
+    })
 }
 
 fn quota(rule: &CompiledRule, roster: &Roster, now: UtcMicros) -> Quota {

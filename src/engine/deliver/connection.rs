@@ -18,11 +18,10 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::guard::Guard;
+use super::guard::{Guard, Socket};
 use crate::clock::Stopwatch;
 
 /// The most that is held of an answer at a time, its head included.
@@ -39,8 +38,8 @@ pub(super) struct Tls {
 }
 
 enum Wire {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// A wire that breaks when more has come than an answer may have.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use url::Host;
@@ -38,10 +39,18 @@ impl Resolve for SystemResolver {
     }
 }
 
+/// A connection's two directions of bytes.
+pub trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Stream for S {}
+
+/// A connection, whatever carries it.
+pub type Socket = Box<dyn Stream>;
+
 /// Opens sockets.
 pub trait Dial: fmt::Debug + Send + Sync {
     /// A connection to exactly this address.
-    fn dial(&self, address: SocketAddr) -> BoxFuture<io::Result<TcpStream>>;
+    fn dial(&self, address: SocketAddr) -> BoxFuture<io::Result<Socket>>;
 }
 
 /// The system's sockets.
@@ -49,12 +58,12 @@ pub trait Dial: fmt::Debug + Send + Sync {
 pub struct SystemDial;
 
 impl Dial for SystemDial {
-    fn dial(&self, address: SocketAddr) -> BoxFuture<io::Result<TcpStream>> {
+    fn dial(&self, address: SocketAddr) -> BoxFuture<io::Result<Socket>> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
             // A request is written whole; waiting for more of it would only delay it.
             stream.set_nodelay(true)?;
-            Ok(stream)
+            Ok(Box::new(stream) as Socket)
         })
     }
 }
@@ -108,7 +117,7 @@ impl Guard {
     }
 
     /// Opens a socket to the target, if one of its addresses is permitted.
-    pub async fn connect(&self) -> Result<TcpStream, NoConnection> {
+    pub async fn connect(&self) -> Result<Socket, NoConnection> {
         let mut last = None;
         for address in self.permitted().await? {
             match tokio::time::timeout(CONNECT_WITHIN, self.dial.dial(address)).await {

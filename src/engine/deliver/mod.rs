@@ -4,6 +4,7 @@
 //! the store does not have: a restart, a reload and a crash go the same way. The daemon's epoch is the lease of what is under
 //! way. This room classifies nothing by itself ([`crate::domain::delivery`] does) and knows nothing of HTTP ([`send`]).
 
+mod clock_set;
 mod connection;
 pub mod guard;
 mod line;

@@ -134,6 +134,8 @@ pub(super) struct Stream {
     pub(super) disabled: Option<(UtcMicros, DisabledFor)>,
     /// When the oldest event happened that a recovery would try again; looked up while the endpoint is disabled.
     oldest_open: Option<UtcMicros>,
+    /// How far the wall clock is ahead of steady time, as far as it was taken in.
+    pub(super) ahead_of_steady_us: Option<i64>,
 }
 
 /// Runs until `soft` is cancelled, or until something fails that only a fresh start can mend.
@@ -145,6 +147,7 @@ pub(super) async fn run(parts: Arc<StreamParts>, soft: CancellationToken) -> any
     // Set when the daemon stops: what is left then goes on for a little.
     let mut until: Option<UtcMicros> = None;
     loop {
+        stream.watch_clock().await?;
         stream.start_commit();
         stream.fill();
         if until.is_some_and(|until| leaving.rest_ended.is_cancelled() && !stream.has_work_before(until)) {
@@ -236,15 +239,13 @@ impl Stream {
             last_error: stored.last_error,
             disabled: stored.disabled,
             oldest_open: None,
+            ahead_of_steady_us: shared.clock.ahead_of_steady(),
             parts,
         };
+        stream.look_back().await?;
         stream.tell_readiness();
         stream.look_what_is_open().await?;
         Ok(stream)
-    }
-
-    fn now(&self) -> UtcMicros {
-        self.parts.shared.clock.now()
     }
 
     fn sleep_until_due(&self) -> BoxFuture<()> {

@@ -201,6 +201,49 @@ async fn a_failure_holds_its_agent_up_and_nobody_else_and_the_order_is_kept() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_leaves_each_wait_as_long_as_it_was() {
+    for by_s in [-86_400, 86_400] {
+        let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
+        let receiver = Receiver::answering(|_, tries| if tries < 2 { refused(503) } else { Receiver::ok() });
+        let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
+        world.tell(1, 1, 1).await;
+        world.until_attempts(1, 1).await;
+        clock.advance(Duration::from_secs(7));
+        world.until_attempts(1, 2).await;
+        clock.step_to(clock.now().offset(by_s * 1_000_000));
+        until("the wait is moved", async || {
+            let next_at = world.until_attempts(1, 2).await.next_at.expect("it waits");
+            next_at > clock.now() && next_at.since(clock.now()) < Duration::from_secs(361)
+        })
+        .await;
+        clock.advance(Duration::from_secs(361));
+        world.until_delivered(&[1]).await;
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_between_two_runs_holds_nothing_up_for_long() {
+    let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
+    let receiver = Receiver::answering(|_, tries| if tries < 2 { refused(503) } else { Receiver::ok() });
+    let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
+    world.tell(1, 1, 1).await;
+    world.until_attempts(1, 1).await;
+    clock.advance(Duration::from_secs(7));
+    world.until_attempts(1, 2).await;
+    world.stop().await;
+    clock.step_to(clock.now().offset(-86_400_000_000));
+    let world = World::start(&folder, Arc::new(clock.clone()), vec![endpoint("wfm", &receiver)]).await;
+    until("the wait is moved", async || {
+        world.until_attempts(1, 2).await.next_at.is_some_and(|at| at.since(clock.now()) < Duration::from_secs(361))
+    })
+    .await;
+    clock.advance(Duration::from_secs(361));
+    world.until_delivered(&[1]).await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_wrong_request_is_parked_after_three_tries_and_the_next_goes_on() {
     let (folder, clock) = (tempfile::tempdir().expect("a folder"), manual());
     let receiver = Receiver::answering(|number, _| if number == 1 { refused(404) } else { Receiver::ok() });

@@ -379,3 +379,44 @@ async fn what_waits_for_a_busy_keeper_says_how_long_it_may_have_waited() {
     }
     assert_eq!(waited, [0, 0, 0, 0, 0, 60]);
 }
+
+#[tokio::test]
+async fn nothing_that_waited_while_the_host_slept_is_handed_on() {
+    let mut stage = Stage::new(&["1"], [Ok(()), Ok(())]).await;
+    let line = stage.line().await;
+    line.say(ready("u_1", 0));
+    settle().await;
+    stage.clock.suspend(Duration::from_secs(40));
+    line.say(ready("u_2", 0));
+    line.say(ready("u_3", 0));
+    settle().await;
+    stage.advance_until(Duration::from_secs(1), || stage.attempts().len() == 2).await;
+    stage.line().await.say(ready("u_4", 0));
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let Some(Message::Fed(fed)) = stage.inbox.recv().await else { panic!("no messages") };
+        told.extend(fed.into_iter().map(|(agent, _)| agent.to_string()));
+    }
+    assert_eq!(told, ["u_1", "u_4"], "another connection tells of what comes after");
+}
+
+#[tokio::test]
+async fn nothing_that_comes_after_missing_heartbeats_is_handed_on() {
+    let mut stage = Stage::new(&["1"], [Ok(()), Ok(())]).await;
+    let line = stage.line().await;
+    for _ in 0..3 {
+        line.say(FeedMessage::Heartbeat);
+        settle().await;
+        stage.clock.advance(Duration::from_secs(30));
+        settle().await;
+    }
+    line.say(ready("u_1", 0));
+    settle().await;
+    stage.clock.advance(Duration::from_secs(60));
+    line.say(ready("u_2", 0));
+    settle().await;
+    stage.advance_until(Duration::from_secs(1), || stage.attempts().len() == 2).await;
+    let Some(Message::Fed(told)) = stage.inbox.recv().await else { panic!("no messages") };
+    assert_eq!(told.iter().map(|(agent, _)| agent.as_str()).collect::<Vec<_>>(), ["u_1"]);
+    assert!(stage.inbox.try_recv().is_err(), "what the link held back is not of now");
+}

@@ -184,6 +184,7 @@ impl Keeper {
             told: file.told_by_feed,
             contradictions: file.contradictions,
             late_by: self.late_by(),
+            at: self.link.clock.now(),
         }
     }
 
@@ -254,7 +255,7 @@ impl Keeper {
             file.take_not_ready(before.entered_at, posted.entered_at);
             pass.count(index);
         }
-        let before_it = Known { now: before.as_ref(), late_by: SAME_CHANGE, ..Known::default() };
+        let before_it = Known { now: before.as_ref(), late_by: SAME_CHANGE, at: pass.now, ..Known::default() };
         match (merge(before_it, row), before) {
             (Merged::Changed(now), before) => self.enter(pass, index, before.as_ref(), now, row.generated_at),
             (_, Some(before)) => {

@@ -361,6 +361,56 @@ async fn a_stay_is_one_row_and_as_long_as_before_when_the_clock_is_set() {
     }
 }
 
+/// What is seen wins within three snapshots, whatever the clock was set to.
+#[tokio::test]
+async fn an_accepted_change_that_waits_when_the_clock_is_set_holds_no_later_sight_back() {
+    use AgentState::{NotReady, OnContact, Paused, Ready};
+    for by_us in SETTINGS_US {
+        for crashes in [false, true] {
+            let mut desk = Desk::of(&["u_1"]).await;
+            desk.see(10, &[("u_1", NotReady, 0)]).await;
+            desk.see(20, &[("u_1", Paused, 15)]).await;
+            desk.go_to(22);
+            desk.ask_and_accept("u_1", Ready).await;
+            desk.set_clock(by_us);
+            if crashes {
+                desk.crash().await;
+            } else {
+                desk.pass().await;
+            }
+            desk.see(30, &[("u_1", Paused, 15)]).await;
+            for (second, state, since) in [(40, OnContact, 32), (50, NotReady, 45), (60, Paused, 55)] {
+                desk.see(second, &[("u_1", state.clone(), since)]).await;
+                let now = desk.keeper.roster.agent("u_1").and_then(|slot| slot.observed()).expect("seen");
+                assert_eq!(now.state, state, "set by {by_us}, crashes: {crashes}, at {second}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_change_that_never_comes_is_disproved_whatever_the_clock_is_set_to() {
+    use AgentState::{NotReady, Paused, Ready};
+    for by_us in SETTINGS_US {
+        for crashes in [false, true] {
+            let mut desk = Desk::of(&["u_1"]).await;
+            desk.see(10, &[("u_1", NotReady, 0)]).await;
+            desk.see(20, &[("u_1", Paused, 15)]).await;
+            desk.go_to(22);
+            desk.ask_and_accept("u_1", Ready).await;
+            desk.set_clock(by_us);
+            if crashes {
+                desk.crash().await;
+            }
+            for second in [30, 40, 50] {
+                desk.see(second, &[("u_1", Paused, 15)]).await;
+            }
+            let now = desk.keeper.roster.agent("u_1").and_then(|slot| slot.observed()).expect("seen");
+            assert_eq!(now.state, Paused, "set by {by_us}, crashes: {crashes}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_platform_s_clock_that_was_set_before_a_start_moves_no_stay() {
     // Calls of this start of the host reach back no further.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use reqwest::Upgraded;
 use reqwest::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use reqwest::{Method, Upgraded};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_tungstenite::WebSocketStream;
@@ -25,7 +25,6 @@ use crate::domain::secret::Secret;
 use crate::domain::state::StateNames;
 use crate::domain::time::UtcMicros;
 use crate::platform::address::below;
-use crate::platform::client::switch;
 use crate::platform::error::{CallError, CallSite, Failure, excerpt};
 use crate::platform::{Answer, Command, Feed, FeedCall, FeedMessage};
 
@@ -53,14 +52,14 @@ impl Guide {
         url.query_pairs_mut().append_pair("access_token", token.text().expose());
         let key = generate_key();
         let request = self
-            .client
-            .get(url)
+            .caller
+            .request(Method::GET, url)
             .header(CONNECTION, "Upgrade")
             .header(UPGRADE, "websocket")
             .header(SEC_WEBSOCKET_VERSION, "13")
             .header(SEC_WEBSOCKET_KEY, &key);
         *asked_at = Some(self.clock.now());
-        let (reply, connection) = switch(request, &self.clock).await?;
+        let (reply, connection) = self.caller.switch(request, &self.clock).await?;
         let secrets = [token.text().expose(), self.tokens.client_secret().expose()];
         let Some(connection) = connection else {
             self.judge(&reply, &token, Some("Real-Time Reporting"), &secrets)?;

@@ -13,7 +13,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, Method, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url};
 
 use crate::clock::{SharedClock, Stopwatch};
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
@@ -24,7 +24,7 @@ use crate::domain::state::{AgentState, StateNames};
 use crate::domain::time::UtcMicros;
 
 use super::address::below;
-use super::client::{self, ClientError, ClientSettings, Reply, exchange};
+use super::client::{Caller, ClientError, ClientSettings, Reply, Transport};
 use super::error::{CallError, CallSite, Failure, excerpt};
 use super::token::{Token, TokenSettings, TokenSource};
 use super::vitals::CallCounts;
@@ -131,7 +131,7 @@ pub const SKILL_FIGURES_PATH: &str = "/InContactAPI/services/v18.0/real-time-dat
 /// The guide dialect for one tenant.
 #[derive(Debug)]
 pub struct Guide {
-    client: Client,
+    caller: Caller,
     clock: SharedClock,
     tokens: TokenSource,
     api_path: String,
@@ -182,9 +182,19 @@ impl<'a> Question<'a> {
 }
 
 impl Guide {
-    /// Sends nothing yet.
+    /// Over sockets. Sends nothing yet.
     pub fn new(settings: GuideSettings, clock: SharedClock) -> Result<Self, ClientError> {
-        let client = client::build(&settings.client)?;
+        Self::over(None, settings, clock)
+    }
+
+    /// The same over `transport`, where there is one.
+    pub fn over(
+        transport: Option<Arc<dyn Transport>>,
+        settings: GuideSettings,
+        clock: SharedClock,
+    ) -> Result<Self, ClientError> {
+        let request_timeout = settings.client.request_timeout;
+        let caller = Caller::new(settings.client, transport)?;
         let path = settings.token_path.unwrap_or_else(|| settings.token_style.usual_path().to_owned());
         let tokens = TokenSettings {
             style: settings.token_style,
@@ -196,13 +206,13 @@ impl Guide {
             tenant_id: settings.tenant_id,
         };
         Ok(Self {
-            tokens: TokenSource::new(client.clone(), Arc::clone(&clock), tokens),
-            client,
+            tokens: TokenSource::new(caller.clone(), Arc::clone(&clock), tokens),
+            caller,
             clock,
             api_path: settings.api_path,
             feed_base_url: settings.feed_base_url,
             feed_path: settings.feed_path,
-            request_timeout: settings.client.request_timeout,
+            request_timeout,
             state_names: Arc::new(settings.state_names),
             snapshot_limit: settings.snapshot_limit,
             skill_figures_path: settings.skill_figures_path,
@@ -238,7 +248,7 @@ impl Guide {
         let token = self.tokens.current().await?;
         let mut url = below(token.base(), question.path.unwrap_or(&self.api_path), question.segments)?;
         url.set_query(question.query.as_deref());
-        let mut request = self.client.request(question.method, url);
+        let mut request = self.caller.request(question.method, url);
         request = request.header(reqwest::header::AUTHORIZATION, token.header());
         if let Some(body) = question.body {
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
@@ -247,7 +257,7 @@ impl Guide {
             request = request.header(reqwest::header::RANGE, range);
         }
         *asked_at = Some(self.clock.now());
-        let mut reply = exchange(request, &self.clock, question.limit).await?;
+        let mut reply = self.caller.exchange(request, &self.clock, question.limit).await?;
         let secrets = [token.text().expose(), self.tokens.client_secret().expose()];
         self.judge(&reply, &token, question.scope, &secrets)?;
         let value = read(&mut reply, &secrets)?;

@@ -4,13 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::clock::SharedClock;
 use crate::domain::secret::Secret;
 use crate::platform::address::below;
-use crate::platform::client::{Reply, exchange};
+use crate::platform::client::{Caller, Reply};
 use crate::platform::error::{Failure, excerpt};
 
 /// A token answer is small; more than this is something else. In bytes.
@@ -104,11 +104,11 @@ impl Seconds {
 }
 
 /// Asks once.
-pub(super) async fn ask(client: &Client, clock: &SharedClock, settings: &TokenSettings) -> Result<Grant, Failure> {
+pub(super) async fn ask(caller: &Caller, clock: &SharedClock, settings: &TokenSettings) -> Result<Grant, Failure> {
     let asked_at = clock.monotonic();
     let url = below(&settings.base_url, &settings.path, &[])?;
     let mut form = vec![("grant_type", "client_credentials")];
-    let mut request = client.post(url);
+    let mut request = caller.request(Method::POST, url);
     match settings.style {
         TokenStyle::Body | TokenStyle::Legacy => {
             form.push(("client_id", &settings.client_id));
@@ -122,7 +122,8 @@ pub(super) async fn ask(client: &Client, clock: &SharedClock, settings: &TokenSe
     if !settings.scope.is_empty() {
         form.push(("scope", &settings.scope));
     }
-    let reply = exchange(request.form(&form), clock, ANSWER_LIMIT).await.map_err(|failure| unavailable(&failure))?;
+    let reply = caller.exchange(request.form(&form), clock, ANSWER_LIMIT).await;
+    let reply = reply.map_err(|failure| unavailable(&failure))?;
     let most = settings.client_secret.expose();
     match reply.status {
         StatusCode::TOO_MANY_REQUESTS => Err(Failure::TokenUnavailable {

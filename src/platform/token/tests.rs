@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::domain::time::UtcMicros;
-use crate::platform::client::{self, ClientSettings};
+use crate::platform::client::{Caller, ClientSettings};
 use crate::platform::loopback::{self, RawServer, Seen, Server};
 
 const SECRET: &str = "s3cr3t";
@@ -28,7 +28,7 @@ fn source(style: TokenStyle, url: &Url, clock: SharedClock) -> TokenSource {
         scope: "users:read breaks:view".to_owned(),
         tenant_id: Some("t-1".to_owned()),
     };
-    TokenSource::new(client::build(&ClientSettings::default()).expect("a client"), clock, settings)
+    TokenSource::new(Caller::new(ClientSettings::default(), None).expect("a client"), clock, settings)
 }
 
 fn grant(token: &str) -> Value {

@@ -10,7 +10,6 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::RealTime;
@@ -37,19 +36,30 @@ pub(in crate::sim) struct Line {
     pub(in crate::sim) stop: CancellationToken,
 }
 
+/// What carries a connection.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Its end is to be a reset, where it can be.
+    fn reset_on_close(&self);
+}
+
+impl Stream for tokio::net::TcpStream {
+    fn reset_on_close(&self) {
+        let _ = self.set_zero_linger();
+    }
+}
+
 /// The socket of a connection. Whoever has it last (a feed takes it over from HTTP) ends it by dropping it: with a reset where
 /// its line says so.
-#[derive(Debug)]
 pub(in crate::sim) struct Socket {
     // Dropped in this order: it is closed before anyone hears that it is.
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     _closed: DropGuard,
     reset: CancellationToken,
 }
 
 impl Socket {
     /// A stream under its line; `closed` is cancelled when it is closed.
-    pub(in crate::sim) fn new(stream: TcpStream, line: &Line, closed: &CancellationToken) -> Self {
+    pub(in crate::sim) fn new(stream: Box<dyn Stream>, line: &Line, closed: &CancellationToken) -> Self {
         Self { stream, _closed: closed.clone().drop_guard(), reset: line.reset.clone() }
     }
 }
@@ -58,7 +68,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         if self.reset.is_cancelled() {
             // The system resets a connection that is closed while it may not linger.
-            let _ = self.stream.set_zero_linger();
+            self.stream.reset_on_close();
         }
     }
 }

@@ -69,6 +69,13 @@ pub(in crate::store) const HURRY: ManyRows = ManyRows {
     tail: ") AS v WHERE deliveries.tenant = v.column1 AND deliveries.endpoint = v.column2 AND deliveries.status = 'waiting' \
            AND deliveries.status <> 'delivered'",
 };
+/// Rows: tenant, endpoint, microseconds.
+pub(in crate::store) const MOVE_DUE: ManyRows = ManyRows {
+    head: "UPDATE deliveries SET next_at = next_at + v.column3 FROM (VALUES",
+    width: 3,
+    tail: ") AS v WHERE deliveries.tenant = v.column1 AND deliveries.endpoint = v.column2 AND deliveries.next_at IS NOT NULL \
+           AND deliveries.status <> 'delivered'",
+};
 /// Rows: tenant, number.
 pub(in crate::store) const FORGET_ATTEMPTS: ManyRows = ManyRows {
     head: "DELETE FROM delivery_attempts WHERE (tenant, endpoint, event_number) IN \
@@ -114,6 +121,11 @@ pub(in crate::store) async fn write(
     });
     batch::run(connection, script, &RELEASE, &releases, |row, values| {
         values.text(row.tenant.as_str()).text(row.endpoint.as_str()).text(row.agent.as_str()).int(row.at.as_micros());
+    })
+    .await?;
+    let clock_set: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.clock_set).collect();
+    batch::run(connection, script, &MOVE_DUE, &clock_set, |row, values| {
+        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).int(row.by_us);
     })
     .await?;
     forget(connection, script, commits).await

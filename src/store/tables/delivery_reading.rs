@@ -28,6 +28,10 @@ pub(in crate::store) const DUE: &str = "SELECT e.tenant, e.number, e.id, e.at, e
      ORDER BY d.next_at, d.event_number LIMIT $4";
 pub(in crate::store) const NEXT_DUE: &str = "SELECT next_at FROM deliveries WHERE tenant = $1 AND endpoint = $2 AND next_at IS NOT NULL \
      AND next_at > $3 ORDER BY next_at LIMIT 1";
+/// Only those deliveries that wait by the clock: they are few, and have an index.
+pub(in crate::store) const LATEST_ATTEMPT: &str = "SELECT a.sent_at FROM deliveries d JOIN delivery_attempts a \
+     ON a.tenant = d.tenant AND a.endpoint = d.endpoint AND a.event_number = d.event_number \
+     WHERE d.tenant = $1 AND d.endpoint = $2 AND d.next_at IS NOT NULL ORDER BY a.sent_at DESC LIMIT 1";
 /// What waits and what is parked, and how many events lie past the cursor.
 pub(in crate::store) const BACKLOG: &str = "SELECT \
      (SELECT COUNT(*) FROM deliveries d WHERE d.tenant = n.tenant AND d.endpoint = n.id AND d.status = 'waiting' \
@@ -242,6 +246,16 @@ impl Reader {
         values.int(after.as_micros());
         let row = self.optional(NEXT_DUE, values).await?;
         row.map(|row| Cells::of("deliveries", &row).instant("next_at")).transpose()
+    }
+
+    /// When the latest attempt left of those deliveries that wait at an endpoint.
+    pub async fn latest_attempt_of_waiting(
+        &self,
+        tenant: &TenantId,
+        endpoint: &EndpointId,
+    ) -> Result<Option<UtcMicros>, ReadError> {
+        let row = self.optional(LATEST_ATTEMPT, of_endpoint(tenant, endpoint)).await?;
+        row.map(|row| Cells::of("delivery_attempts", &row).instant("sent_at")).transpose()
     }
 
     /// What an endpoint has before it; nothing for one that is not known.

@@ -214,7 +214,7 @@ impl DialTo {
 }
 
 impl Dial for DialTo {
-    fn dial(&self, address: SocketAddr) -> BoxFuture<io::Result<TcpStream>> {
+    fn dial(&self, address: SocketAddr) -> BoxFuture<io::Result<crate::engine::deliver::guard::Socket>> {
         self.dialled.lock().expect("log").push(address);
         if self.dead.contains(&address) {
             return Box::pin(std::future::ready(Err(io::ErrorKind::ConnectionRefused.into())));

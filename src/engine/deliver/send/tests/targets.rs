@@ -21,7 +21,7 @@ impl Counted {
 }
 
 impl Dial for Counted {
-    fn dial(&self, address: std::net::SocketAddr) -> BoxFuture<std::io::Result<tokio::net::TcpStream>> {
+    fn dial(&self, address: std::net::SocketAddr) -> BoxFuture<std::io::Result<crate::engine::deliver::guard::Socket>> {
         self.0.lock().expect("log").push(address);
         SystemDial.dial(address)
     }

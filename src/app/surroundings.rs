@@ -1,0 +1,31 @@
+//! What a daemon finds around it: time, chance, the network and the disk. The system's own in the product; a simulated world
+//! brings its own.
+
+use std::sync::Arc;
+
+use crate::clock::{SharedClock, SharedRandom, SystemRandom};
+use crate::engine::deliver::send::Network;
+use crate::platform::client::Transport;
+use crate::store::EngineGate;
+
+/// What a daemon runs on.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Instants and sleeps.
+    pub clock: SharedClock,
+    /// Ids and jitter.
+    pub random: SharedRandom,
+    /// What carries requests to platforms; sockets where there is none.
+    pub transport: Option<Arc<dyn Transport>>,
+    /// What carries webhooks; the system's network where there is none.
+    pub webhooks: Option<Network>,
+    /// What stands between the store and its engine; nothing where there is none.
+    pub gate: Option<Arc<dyn EngineGate>>,
+}
+
+impl Surroundings {
+    /// The system's, by this clock.
+    pub fn system(clock: SharedClock) -> Self {
+        Self { clock, random: Arc::new(SystemRandom), transport: None, webhooks: None, gate: None }
+    }
+}

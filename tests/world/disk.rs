@@ -1,0 +1,114 @@
+//! The disk under the daemon's database: slow, full or failing on order. The engine itself is the real one, on threads of its own; while
+//! it works the world stands still, so that what it does is one step.
+
+use std::fmt;
+use std::future::ready;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use fastrand::Rng;
+use shiftkeeper::clock::{BoxFuture, Clock as _};
+use shiftkeeper::store::{EngineGate, EngineWork};
+use tokio::runtime::Runtime;
+
+use crate::host::Host;
+
+/// What a disk does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Health {
+    #[default]
+    Well,
+    /// Writing fails with this error.
+    Fails(io::ErrorKind),
+    /// Everything takes up to so many milliseconds more.
+    Slow(u64),
+}
+
+#[derive(Clone)]
+pub struct Disk(Arc<Inner>);
+
+struct Inner {
+    clock: Host,
+    state: Mutex<State>,
+    /// Where the engine's own tasks run.
+    engine: Runtime,
+}
+
+struct State {
+    health: Health,
+    rng: Rng,
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
+impl Disk {
+    pub fn new(seed: u64, clock: Host) -> Self {
+        let engine = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let state = State { health: Health::Well, rng: Rng::with_seed(seed) };
+        Self(Arc::new(Inner { clock, state: Mutex::new(state), engine: engine.expect("a runtime") }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("a lock")
+    }
+
+    pub fn becomes(&self, health: Health) {
+        self.state().health = health;
+    }
+
+    fn pause(&self) -> Duration {
+        let mut state = self.state();
+        if let Health::Slow(most_ms) = state.health {
+            return Duration::from_millis(state.rng.u64(0..=most_ms));
+        }
+        // Most work is done at once; some lets others come between.
+        if state.rng.u8(0..8) > 0 { Duration::ZERO } else { Duration::from_micros(state.rng.u64(0..3_000)) }
+    }
+
+    fn wait(&self) -> BoxFuture<()> {
+        let pause = self.pause();
+        if pause.is_zero() { Box::pin(ready(())) } else { self.0.clock.sleep(pause) }
+    }
+}
+
+impl EngineGate for Disk {
+    fn enter(&self, work: EngineWork) -> BoxFuture<io::Result<()>> {
+        let (disk, wait) = (self.clone(), self.wait());
+        Box::pin(async move {
+            wait.await;
+            match disk.state().health {
+                Health::Fails(kind) if matches!(work, EngineWork::Write | EngineWork::Fold) => Err(kind.into()),
+                Health::Well | Health::Fails(_) | Health::Slow(_) => Ok(()),
+            }
+        })
+    }
+
+    fn drive(&self, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
+        let _engine = self.0.engine.enter();
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        while poll(&mut context).is_pending() {
+            thread::park();
+        }
+    }
+
+    fn leave(&self, work: EngineWork) -> BoxFuture<()> {
+        // Between a commit and its answer: where a crash leaves what is durable unknown.
+        if work == EngineWork::Write { self.wait() } else { Box::pin(ready(())) }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,570 @@
+//! What must hold in every world, judged from the simulator's own account, the receiver's, and the database's bare rows. Nothing here asks
+//! the code that it judges.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use shiftkeeper::clock::Clock as _;
+use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::sim::{Kind, LogPage, RequestEntry, SimState};
+
+use crate::daemon::{Said, Slot};
+use crate::network::Route;
+use crate::plan::Happening;
+use crate::stage::{INTERVAL, World};
+
+/// The span of the request budget.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Clocks drift by 300 millionths at most in either direction.
+const DRIFT: Duration = Duration::from_millis(50);
+
+/// A state that the platform has shown for so long must be what the daemon shows, or it must say that something is wrong.
+const SEEN_WITHIN: Duration = Duration::from_secs(50);
+
+/// So much longer while the platform's snapshots are faulty.
+const FAULTY_SNAPSHOTS: Duration = Duration::from_secs(40);
+
+/// A row that says that it is older than three intervals calls itself old.
+const OLD_MS: u64 = 30_000;
+
+/// What a look at the daemon brings, once it is answered.
+#[derive(Debug)]
+pub struct Watched {
+    pub at: Duration,
+    pub platform_now: UtcMicros,
+    /// What each agent was doing then, and since when.
+    pub truth: BTreeMap<String, (SimState, UtcMicros)>,
+    pub agents: Slot<Said>,
+    pub ready: Slot<Said>,
+}
+
+#[derive(Default)]
+pub struct Laws {
+    looks: u64,
+    ready: u64,
+    read_log: LogPage,
+    /// What was shown of each agent at the last look, and since when.
+    shown: BTreeMap<String, (String, Duration)>,
+}
+
+/// What the daemon calls a state of the platform.
+pub fn name_of(state: SimState) -> &'static str {
+    match state {
+        SimState::Available => "Ready",
+        SimState::Unavailable => "NotReady",
+        SimState::Paused => "Paused",
+        SimState::Idle => "Idle",
+        SimState::OnContact => "OnContact",
+        SimState::Acw => "AfterContactWork",
+        SimState::LoggedOut => "LoggedOut",
+    }
+}
+
+type Judged = Result<(), String>;
+
+impl Laws {
+    /// Judges what was seen at the look before, and what the platform saw since.
+    pub fn look(&mut self, world: &World, watched: &[Watched]) -> Judged {
+        self.read(world);
+        within_budget(world, &self.read_log)?;
+        for look in watched {
+            let (agents, ready) = (taken(&look.agents), taken(&look.ready));
+            let (Some(agents), Some(ready)) = (agents, ready) else { continue };
+            self.looks += 1;
+            if ready.body["status"] != "ready" || agents.status != 200 {
+                self.shown.clear();
+                continue;
+            }
+            self.ready += 1;
+            self.fresh_is_right(look, &agents.body)?;
+        }
+        Ok(())
+    }
+
+    /// Ten minutes after the last fault nothing is under way, everything is delivered, and the picture is right.
+    pub fn settled(&self, world: &World) -> Judged {
+        if !world.serving() {
+            return Err("ten minutes after the last fault the daemon does not serve".to_owned());
+        }
+        if self.ready == 0 {
+            return Err("the daemon was never ready".to_owned());
+        }
+        let database = open(world);
+        let under_way: Vec<String> = texts(
+            &database,
+            "SELECT agent || ' ' || target || ' ' || status FROM transitions WHERE status IN ('requested', 'sending', 'in_doubt')
+             AND requested_at < (SELECT MAX(requested_at) FROM transitions) - 120000000",
+        );
+        if !under_way.is_empty() {
+            return Err(format!("still under way ten minutes after the last fault: {under_way:?}"));
+        }
+        deliveries_are_not_late(world, &database)
+    }
+
+    /// Judges what is left when the daemon has stopped in order; gives the hash of the whole story.
+    pub fn at_the_end(world: &World) -> Result<(String, Vec<String>), String> {
+        let log = world.log();
+        let database = open(world);
+        within_budget(world, &log)?;
+        not_twice(world, &log)?;
+        each_post_was_durable(&database, &log)?;
+        chain_holds(&database)?;
+        outcomes_are_audited(&database)?;
+        events_arrived(world, &database)?;
+        later_wishes_win(world, &database)?;
+        history_is_true(world, &database, &log)?;
+        let lines = trace(world, &database, &log);
+        Ok((hash(&lines), lines))
+    }
+
+    /// How often what was met.
+    pub fn covered(&self, world: &World) -> BTreeMap<String, u64> {
+        let database = open(world);
+        let mut covered =
+            BTreeMap::from([("looks".to_owned(), self.looks), ("looks when ready".to_owned(), self.ready)]);
+        for action in texts(&database, "SELECT action FROM audit_entries") {
+            *covered.entry(format!("audit {action}")).or_default() += 1;
+        }
+        for (_, what) in &world.plan.happenings {
+            *covered.entry(format!("met {}", what.kind())).or_default() += 1;
+        }
+        for request in world.log().requests {
+            if let Some(kind) = request.fault {
+                *covered.entry(format!("fault {kind:?}")).or_default() += 1;
+            }
+        }
+        covered
+    }
+
+    /// For how long the daemon has shown an agent in this state: what it takes from an accepted change it may show for a while.
+    fn shown_for(&mut self, at: Duration, agent: &str, state: &str) -> Duration {
+        match self.shown.get(agent) {
+            Some((before, since)) if before == state => at.saturating_sub(*since),
+            Some(_) | None => {
+                self.shown.insert(agent.to_owned(), (state.to_owned(), at));
+                Duration::ZERO
+            }
+        }
+    }
+
+    fn read(&mut self, world: &World) {
+        let page = world.sim.log(self.read_log.next, usize::MAX);
+        self.read_log.next = page.next;
+        self.read_log.requests.extend(page.requests);
+        let minutes_ago = world.platform_clock_now() - MINUTE * 3;
+        self.read_log.requests.retain(|request| request.at > minutes_ago);
+    }
+
+    /// A picture that is called fresh shows each state that the platform has had for a while.
+    fn fresh_is_right(&mut self, look: &Watched, body: &Value) -> Judged {
+        let faulty = self.read_log.requests.iter().any(|request| {
+            is_poll(request) && request.fault.is_some() && look.platform_now.since(request.at) < MINUTE * 2
+        });
+        let within = if faulty { SEEN_WITHIN + FAULTY_SNAPSHOTS } else { SEEN_WITHIN };
+        let rows = body["agents"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for row in rows {
+            let (Some(id), Some(shown)) = (row["id"].as_str(), row["state"].as_str()) else { continue };
+            let Some((state, since)) = look.truth.get(id) else { continue };
+            let stay = format!("{shown} since {}", row["entered_at"]);
+            let shown_for = self.shown_for(look.at, id, &stay);
+            let held = look.platform_now.since(*since).min(shown_for);
+            let called_old = row["age_ms"].as_u64().is_none_or(|age_ms| age_ms > OLD_MS);
+            if shown != name_of(*state) && held > within && !called_old {
+                return Err(format!(
+                    "{id} is {} for {:.0} s, and the daemon, which says that it is ready, shows {shown} ({row})",
+                    name_of(*state),
+                    held.as_secs_f64()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn taken(slot: &Slot<Said>) -> Option<Said> {
+    slot.lock().expect("a lock").clone()
+}
+
+fn is_poll(request: &RequestEntry) -> bool {
+    request.method == "GET" && request.path.contains("/realtime/subscription/")
+}
+
+fn is_good_poll(request: &RequestEntry) -> bool {
+    is_poll(request)
+        && request.status == Some(200)
+        && matches!(
+            request.fault,
+            None | Some(Kind::ClockSkew | Kind::TimestampJitter | Kind::OtherZones | Kind::Repeat)
+        )
+}
+
+fn is_state_post(request: &RequestEntry) -> bool {
+    request.method == "POST" && request.path.ends_with("/state")
+}
+
+fn is_budgeted(request: &RequestEntry) -> bool {
+    request.agent.is_some() || (request.method == "POST" && request.path.ends_with("/subscription"))
+}
+
+/// Requests that were held up on the way arrive together with later ones, which no sender can prevent.
+fn may_arrive_together(world: &World) -> bool {
+    world
+        .plan
+        .happenings
+        .iter()
+        .any(|(_, what)| matches!(what, Happening::Stall(Route::Platform, _) | Happening::Slow(Route::Platform, ..)))
+}
+
+fn within_budget(world: &World, log: &LogPage) -> Judged {
+    if may_arrive_together(world) {
+        return Ok(());
+    }
+    let calls: Vec<&RequestEntry> = log.requests.iter().filter(|request| is_budgeted(request)).collect();
+    let budget = usize::try_from(world.plan.requests_per_minute).expect("small");
+    for (first, call) in calls.iter().enumerate() {
+        let within = calls[first..].iter().take_while(|later| later.at.since(call.at) + DRIFT < MINUTE).count();
+        if within > budget {
+            return Err(format!("{within} calls within a minute of {}, and {budget} are allowed", call.at));
+        }
+    }
+    let throttled = calls.iter().find(|call| call.status == Some(429) && call.fault.is_none());
+    throttled.map_or(Ok(()), |call| Err(format!("{} was answered 429 at {}", call.path, call.at)))
+}
+
+/// Between a state POST whose effect the sender may not know and the same again, the platform was looked at.
+fn not_twice(world: &World, log: &LogPage) -> Judged {
+    for agent in &world.agents {
+        let posts: Vec<&RequestEntry> =
+            log.requests.iter().filter(|post| is_state_post(post) && post.agent.as_ref() == Some(agent)).collect();
+        for pair in posts.windows(2) {
+            let [before, again] = pair else { continue };
+            let definite = matches!(before.status, Some(400..=499)) && before.fault != Some(Kind::ResetBefore);
+            if definite || wanted(before) != wanted(again) || wished_between(world, agent.as_str(), before.at, again.at)
+            {
+                continue;
+            }
+            let looked = log.requests.iter().any(|poll| {
+                is_good_poll(poll)
+                    && poll.seq > before.seq
+                    && poll.seq < again.seq
+                    && poll.generated.is_some_and(|generated| generated >= before.at)
+            });
+            if !looked {
+                return Err(format!(
+                    "{agent} was asked for {} at {} and again at {} without a look between",
+                    wanted(before),
+                    before.at,
+                    again.at
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn wanted(post: &RequestEntry) -> String {
+    let body: Value = post.body.as_ref().and_then(|body| serde_json::from_str(body.get()).ok()).unwrap_or_default();
+    body["state"].as_str().unwrap_or("?").to_owned()
+}
+
+fn wished_between(world: &World, agent: &str, from: UtcMicros, to: UtcMicros) -> bool {
+    let margin = Duration::from_secs(60);
+    world.wishes.iter().any(|wish| {
+        let at = World::true_time(wish.asked_at);
+        wish.agent == agent && at + margin > from && at < to + margin
+    })
+}
+
+/// No state POST left before its attempt was durable.
+fn each_post_was_durable(database: &Connection, log: &LogPage) -> Judged {
+    let mut arrived: BTreeMap<String, i64> = BTreeMap::new();
+    for post in log.requests.iter().filter(|request| is_state_post(request)) {
+        let agent = post.agent.as_ref().map(ToString::to_string).unwrap_or_default();
+        *arrived.entry(agent).or_default() += 1;
+    }
+    for (agent, posts) in arrived {
+        let attempts: i64 = database
+            .query_row("SELECT COUNT(*) FROM platform_calls WHERE kind = 'state' AND agent = ?1", [&agent], |row| {
+                row.get(0)
+            })
+            .expect("readable");
+        if attempts < posts {
+            return Err(format!("{posts} state POSTs for {agent} arrived, and the store has {attempts} attempts"));
+        }
+    }
+    Ok(())
+}
+
+/// Each entry's hash is that of its body, and each body holds the hash before.
+fn chain_holds(database: &Connection) -> Judged {
+    let mut statement = database.prepare("SELECT seq, body, hash FROM audit_entries ORDER BY seq").expect("readable");
+    let mut rows = statement.query([]).expect("readable");
+    let (mut last, mut number) = ("0".repeat(64), 0);
+    while let Some(row) = rows.next().expect("readable") {
+        let (seq, body): (i64, String) = (row.get(0).expect("a number"), row.get(1).expect("a text"));
+        let hash: Vec<u8> = row.get(2).expect("bytes");
+        number += 1;
+        let value: Value = serde_json::from_str(&body).map_err(|_| format!("entry {seq} is no JSON"))?;
+        if seq != number || value["prev"] != last {
+            return Err(format!("the audit chain breaks at entry {seq}"));
+        }
+        let own = Sha256::digest(body.as_bytes());
+        if own.as_slice() != hash {
+            return Err(format!("the hash of audit entry {seq} is another's"));
+        }
+        last = hex(&hash);
+    }
+    Ok(())
+}
+
+/// Each transition has the entry of its request and of its end, and no other end.
+fn outcomes_are_audited(database: &Connection) -> Judged {
+    let wrong = texts(
+        database,
+        "SELECT t.id || ' ' || t.status FROM transitions t
+         WHERE (SELECT COUNT(*) FROM audit_entries a WHERE a.transition = t.id AND a.action = 'transition.requested') <> 1
+            OR (t.status IN ('confirmed', 'unconfirmed', 'refused', 'failed', 'cancelled', 'superseded', 'expired')
+                AND (SELECT COUNT(*) FROM audit_entries a WHERE a.transition = t.id
+                     AND a.action = 'transition.' || t.status) <> 1)",
+    );
+    if wrong.is_empty() { Ok(()) } else { Err(format!("not audited as they stand: {wrong:?}")) }
+}
+
+/// Every event was taken, each agent's in order, and nothing came that is no event.
+fn events_arrived(world: &World, database: &Connection) -> Judged {
+    let mut statement =
+        database.prepare("SELECT number, id, agent, sequence FROM events ORDER BY number").expect("readable");
+    let rows = statement.query_map([], |row| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, String>(1)?,
+            row.get::<_, Option<String>>(2)?,
+            row.get::<_, Option<i64>>(3)?.map(i64::unsigned_abs),
+        ))
+    });
+    let events: Vec<_> = rows.expect("readable").map(|row| row.expect("readable")).collect();
+    let mut sequences: BTreeMap<String, u64> = BTreeMap::new();
+    for (place, (number, id, agent, sequence)) in events.iter().enumerate() {
+        if *number != i64::try_from(place).expect("few") + 1 {
+            return Err(format!("event {id} has the number {number}, and is number {}", place + 1));
+        }
+        if let (Some(agent), Some(sequence)) = (agent, sequence) {
+            let last = sequences.entry(agent.clone()).or_default();
+            if *sequence != *last + 1 {
+                return Err(format!("event {sequence} of {agent} follows event {last}"));
+            }
+            *last = *sequence;
+        }
+    }
+    let inbox = world.inbox.lock().expect("a lock");
+    let known: BTreeSet<&str> = events.iter().map(|(_, id, ..)| id.as_str()).collect();
+    let mut taken: BTreeSet<&str> = BTreeSet::new();
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    for receipt in inbox.receipts.iter().filter(|receipt| receipt.taken) {
+        if !known.contains(receipt.id.as_str()) {
+            return Err(format!("the receiver got {}, which is no event of the store", receipt.id));
+        }
+        let (Some(agent), Some(sequence)) = (&receipt.agent, receipt.sequence) else {
+            taken.insert(&receipt.id);
+            continue;
+        };
+        let before = last.get(agent.as_str()).copied().unwrap_or(0);
+        if taken.insert(&receipt.id) {
+            if sequence != before + 1 {
+                return Err(format!("event {sequence} of {agent} arrived after event {before}"));
+            }
+            last.insert(agent, sequence);
+        } else if sequence != before {
+            return Err(format!("event {sequence} of {agent} came again after event {before}"));
+        }
+    }
+    let missing: Vec<i64> =
+        events.iter().filter(|(_, id, ..)| !taken.contains(id.as_str())).map(|(number, ..)| *number).collect();
+    let open: BTreeSet<i64> = numbers(database, "SELECT event_number FROM deliveries WHERE status <> 'delivered'");
+    let read: i64 =
+        database.query_row("SELECT MAX(sent_through) FROM endpoints", [], |row| row.get(0)).expect("readable");
+    match missing.iter().find(|number| !open.contains(number) && **number <= read) {
+        None => Ok(()),
+        Some(lost) => Err(format!("event {lost} never arrived, and nothing waits to deliver it")),
+    }
+}
+
+/// A delivery that failed waits no longer than the documented pause before its next try.
+fn deliveries_are_not_late(world: &World, database: &Connection) -> Judged {
+    const PAUSES_S: [i64; 10] = [0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400];
+    let now = world.clock().now().as_micros();
+    let mut statement = database
+        .prepare("SELECT event_number, attempts, next_at FROM deliveries WHERE next_at IS NOT NULL")
+        .expect("readable");
+    let rows = statement
+        .query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
+        .expect("readable");
+    for (event, attempts, next_at) in rows.map(|row| row.expect("readable")) {
+        let pause = PAUSES_S.get(usize::try_from(attempts).unwrap_or(usize::MAX)).copied().unwrap_or(86_400);
+        if next_at < now - 30_000_000 || next_at > now + pause * 1_200_000 + 30_000_000 {
+            let in_s = (next_at - now) / 1_000_000;
+            return Err(format!("event {event} is to be tried again in {in_s} s after {attempts} tries"));
+        }
+    }
+    Ok(())
+}
+
+fn numbers(database: &Connection, statement: &str) -> BTreeSet<i64> {
+    let mut statement = database.prepare(statement).expect("a statement");
+    let rows = statement.query_map([], |row| row.get(0)).expect("readable");
+    rows.map(|row| row.expect("a number")).collect()
+}
+
+/// Of two wishes of a person for one agent, nothing is asked of the platform for the earlier once the later was asked for.
+fn later_wishes_win(world: &World, database: &Connection) -> Judged {
+    if world.clock_was_set {
+        return Ok(());
+    }
+    let mut last: BTreeMap<&str, (String, &str)> = BTreeMap::new();
+    for wish in &world.wishes {
+        let Some(said) = taken(&wish.answer).filter(|said| said.status == 202) else { continue };
+        let Some(id) = said.body["transitions"][0]["id"].as_str().map(str::to_owned) else { continue };
+        if let Some((earlier, to)) = last.insert(&wish.agent, (id.clone(), wish.to)) {
+            let first: Option<i64> =
+                scalar(database, "SELECT MIN(sent_at) FROM platform_calls WHERE transition = ?1", &id);
+            let late: Option<i64> =
+                scalar(database, "SELECT MAX(sent_at) FROM platform_calls WHERE transition = ?1", &earlier);
+            if let (Some(first), Some(late)) = (first, late)
+                && late > first
+            {
+                return Err(format!("{}: {to} was sent after the later wish for {}", wish.agent, wish.to));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// History ends with what is, and holds nothing that never was.
+fn history_is_true(world: &World, database: &Connection, log: &LogPage) -> Judged {
+    let skewed = world
+        .plan
+        .happenings
+        .iter()
+        .any(|(_, what)| matches!(what, Happening::Platform(text) if text.contains("clock_skew")));
+    // A link that holds back for less than a heartbeat cannot be told from one on which nothing is said.
+    let held_back = may_arrive_together(world);
+    let about = match (skewed, held_back) {
+        (true, _) => Duration::from_secs(120),
+        (false, true) => Duration::from_secs(50),
+        (false, false) => Duration::from_secs(20),
+    };
+    for agent in &world.agents {
+        let changes: Vec<_> = log.changes.iter().filter(|change| change.agent == *agent).collect();
+        let mut statement = database
+            .prepare(
+                "SELECT state, entered_at, left_at, source FROM state_history WHERE agent = ?1 ORDER BY entered_at",
+            )
+            .expect("readable");
+        let rows = statement.query_map([agent.as_str()], |row| {
+            let (entered, left) = (row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?);
+            Ok((row.get::<_, String>(0)?, entered, left, row.get::<_, String>(3)?))
+        });
+        let rows: Vec<_> = rows.expect("readable").map(|row| row.expect("readable")).collect();
+        let now = world.state_of(agent);
+        let since = changes.last().map_or(UtcMicros::EPOCH, |change| change.at);
+        let held = world.platform_clock_now().since(since);
+        let Some((last, ..)) = rows.last() else { return Err(format!("nothing is known of {agent}")) };
+        if last != name_of(now) && held > SEEN_WITHIN + INTERVAL {
+            return Err(format!("history ends with {last} for {agent}, who is {} for {held:?}", name_of(now)));
+        }
+        if world.clock_was_set {
+            continue;
+        }
+        for (state, entered, left, source) in &rows {
+            let entered = UtcMicros::from_micros(*entered) - about;
+            let left = left.map_or(UtcMicros::MAX, |left| UtcMicros::from_micros(left) + about);
+            // What was accepted and overtaken before anybody saw it keeps its row, though the platform may never have done it.
+            let accepted = source == "post"
+                && log.requests.iter().any(|post| {
+                    is_state_post(post)
+                        && post.agent.as_ref() == Some(agent)
+                        && post.status == Some(200)
+                        && post.at >= entered
+                        && post.at <= entered + about * 2
+                });
+            if !KNOWN.contains(&state.as_str()) || accepted {
+                continue;
+            }
+            let was = |from: UtcMicros, to: UtcMicros, name: &str| name == state && from <= left && to >= entered;
+            let first = changes.first().map(|change| (UtcMicros::EPOCH, change.at, name_of(change.from)));
+            let spans = changes.iter().enumerate().map(|(place, change)| {
+                (change.at, changes.get(place + 1).map_or(UtcMicros::MAX, |next| next.at), name_of(change.to))
+            });
+            let mut all = first.into_iter().chain(spans).peekable();
+            let unchanged = all.peek().is_none() && state == name_of(now);
+            if !unchanged && !all.any(|(from, to, name)| was(from, to, name)) {
+                return Err(format!("history has {agent} in {state} at {entered}, which never was"));
+            }
+        }
+    }
+    Ok(())
+}
+
+const KNOWN: [&str; 7] = ["Ready", "NotReady", "Paused", "Idle", "OnContact", "AfterContactWork", "LoggedOut"];
+
+/// The whole story, line by line: what the platform and the receiver saw, and what the store holds.
+fn trace(world: &World, database: &Connection, log: &LogPage) -> Vec<String> {
+    let mut lines: Vec<(u64, String)> = Vec::new();
+    for request in &log.requests {
+        // A subscription's id is the platform's own draw.
+        let path = request.path.split("/subscription/").next().unwrap_or_default();
+        let RequestEntry { seq, at, method, status, fault, .. } = request;
+        lines.push((*seq, format!("{seq} {at} {method} {path} {status:?} {fault:?}")));
+    }
+    for change in &log.changes {
+        let line = format!("{} {} {} {:?} {:?}", change.seq, change.at, change.agent, change.to, change.cause);
+        lines.push((change.seq, line));
+    }
+    lines.sort();
+    let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+    lines.extend(world.inbox.lock().expect("a lock").receipts.iter().map(|receipt| format!("{receipt:?}")));
+    for statement in [
+        "SELECT body FROM audit_entries ORDER BY seq",
+        "SELECT id || body FROM events ORDER BY number",
+        "SELECT agent || ' ' || entered_at || ' ' || state || ' ' || id FROM state_history ORDER BY agent, entered_at",
+    ] {
+        lines.extend(texts(database, statement));
+    }
+    lines
+}
+
+/// The whole story in one number.
+fn hash(lines: &[String]) -> String {
+    let mut sha = Sha256::new();
+    for line in lines {
+        sha.update(line);
+        sha.update("\n");
+    }
+    hex(&sha.finalize()[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn open(world: &World) -> Connection {
+    Connection::open_with_flags(world.database(), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a database")
+}
+
+fn texts(database: &Connection, statement: &str) -> Vec<String> {
+    let mut statement = database.prepare(statement).expect("a statement");
+    let rows = statement.query_map([], |row| row.get(0)).expect("readable");
+    rows.map(|row| row.expect("a text")).collect()
+}
+
+fn scalar(database: &Connection, statement: &str, value: &str) -> Option<i64> {
+    database.query_row(statement, [value], |row| row.get(0)).expect("readable")
+}

@@ -1,0 +1,15 @@
+//! A whole daemon in one seed: the real workers, store and adapter against the simulator's rules, under simulated time, with
+//! everything that can go wrong drawn from the seed. See `docs/testing.md`.
+
+#![expect(clippy::expect_used, reason = "a world that cannot be built is a failed test")]
+
+mod daemon;
+mod disk;
+mod host;
+mod laws;
+mod network;
+mod plan;
+mod runtime;
+mod stage;
+mod story;
+mod supervise;

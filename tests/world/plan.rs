@@ -1,0 +1,268 @@
+//! What goes wrong in a world, and when: drawn from the seed, told as a story, taken apart by the shrinker.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::disk::Health;
+use crate::host::Stillness;
+use crate::network::Route;
+
+/// Trouble begins after this, so that there is something to trouble.
+const FROM: Duration = Duration::from_secs(60);
+
+/// Trouble begins before this; the longest lasts two minutes.
+const UNTIL: Duration = Duration::from_secs(8 * 60);
+
+/// After this nothing is wrong any more.
+pub const CALM: Duration = Duration::from_secs(11 * 60);
+
+/// By then everything must have settled: ten minutes after the last fault.
+pub const END: Duration = Duration::from_secs(21 * 60);
+
+/// How a webhook receiver fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduct {
+    Takes,
+    Refuses(u16),
+    /// Takes it and never answers.
+    Silent,
+    /// Takes it and breaks the connection.
+    Breaks,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// A person asks for a state.
+    Ask {
+        agent: usize,
+        to: &'static str,
+    },
+    /// A fault of the platform, in the simulator's own short form.
+    Platform(String),
+    /// The platform's faults end.
+    PlatformHeals,
+    /// The daemon's wall clock is set by so many seconds.
+    SetClock(i64),
+    /// Clocks drift, in millionths: the daemon's, the platform's.
+    Drift(i64, i64),
+    /// The daemon's host stands still.
+    Still(Stillness, Duration),
+    Cut(Option<Route>),
+    Stall(Route, Duration),
+    Refuse(Route, Duration),
+    /// Pieces take up to so long from now on, for a while.
+    Slow(Route, Duration, Duration),
+    Disk(Health, Duration),
+    Receiver(Conduct, Duration),
+    /// The daemon is killed, and started again after a while.
+    Kill(Duration),
+    /// The daemon is stopped in order, and started again after a while.
+    Restart(Duration),
+}
+
+impl Happening {
+    /// The kind, for the count of what was covered.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Ask { .. } => "ask".to_owned(),
+            Self::Platform(text) => format!("platform {}", text.split(',').next().unwrap_or(text)),
+            Self::PlatformHeals => "platform heals".to_owned(),
+            Self::SetClock(_) => "clock set".to_owned(),
+            Self::Drift(..) => "drift".to_owned(),
+            Self::Still(Stillness::Asleep, _) => "host asleep".to_owned(),
+            Self::Still(Stillness::Stopped, _) => "process stopped".to_owned(),
+            Self::Cut(_) => "network cut".to_owned(),
+            Self::Stall(..) => "network stalled".to_owned(),
+            Self::Refuse(..) => "network refused".to_owned(),
+            Self::Slow(..) => "network slow".to_owned(),
+            Self::Disk(Health::Fails(kind), _) => format!("disk {kind}"),
+            Self::Disk(..) => "disk slow".to_owned(),
+            Self::Receiver(conduct, _) => format!("receiver {conduct:?}"),
+            Self::Kill(_) => "kill".to_owned(),
+            Self::Restart(_) => "restart".to_owned(),
+        }
+    }
+}
+
+fn secs(span: &Duration) -> f64 {
+    span.as_secs_f64()
+}
+
+impl fmt::Display for Happening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ask { agent, to } => write!(f, "a person asks for {to} for u_{:04}", agent + 1),
+            Self::Platform(text) => write!(f, "the platform: {text}"),
+            Self::PlatformHeals => f.write_str("the platform's faults end"),
+            Self::SetClock(by) => write!(f, "the daemon's wall clock is set by {by} s"),
+            Self::Drift(daemon, platform) => {
+                write!(f, "clocks drift: the daemon's {daemon} ppm, the platform's {platform} ppm")
+            }
+            Self::Still(Stillness::Asleep, span) => write!(f, "the daemon's host sleeps for {:.1} s", secs(span)),
+            Self::Still(Stillness::Stopped, span) => {
+                write!(f, "the daemon's process is stopped for {:.1} s", secs(span))
+            }
+            Self::Cut(None) => f.write_str("every connection breaks"),
+            Self::Cut(Some(route)) => write!(f, "every connection to the {route:?} breaks"),
+            Self::Stall(route, span) => {
+                write!(f, "nothing gets through to or from the {route:?} for {:.1} s", secs(span))
+            }
+            Self::Refuse(route, span) => write!(f, "the {route:?} refuses connections for {:.1} s", secs(span)),
+            Self::Slow(route, most, span) => {
+                write!(f, "the way to the {route:?} takes up to {:.2} s, for {:.1} s", secs(most), secs(span))
+            }
+            Self::Disk(Health::Fails(kind), span) => write!(f, "the disk fails ({kind}) for {:.1} s", secs(span)),
+            Self::Disk(Health::Slow(ms), span) => write!(f, "the disk takes up to {ms} ms, for {:.1} s", secs(span)),
+            Self::Disk(Health::Well, _) => f.write_str("the disk is well"),
+            Self::Receiver(conduct, span) => write!(f, "the receiver: {conduct:?} for {:.1} s", secs(span)),
+            Self::Kill(down) => write!(f, "the daemon is killed, and started again after {:.1} s", secs(down)),
+            Self::Restart(down) => {
+                write!(f, "the daemon is stopped in order, and started again after {:.1} s", secs(down))
+            }
+        }
+    }
+}
+
+/// What is drawn for a world.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub agents: usize,
+    pub requests_per_minute: u32,
+    pub feed: bool,
+    pub token_lifetime: Duration,
+    /// Each agent's break: from when, for how long, whether mandatory.
+    pub breaks: Vec<(Duration, Duration, bool)>,
+    pub happenings: Vec<(Duration, Happening)>,
+}
+
+/// The platform's faults that a world may meet; those without a count last until it heals.
+const FAULTS: &[&str] = &[
+    "lost_answer:on=state,count=2",
+    "reset_before:on=state,count=2",
+    "reset_mid:on=state,count=2",
+    "truncated:on=state,count=1",
+    "html:on=state,count=1",
+    "status:on=state,code=503,count=3",
+    "status:on=state,code=503,count=2,applied=true",
+    "status:on=state,code=409,count=2",
+    "status:on=state,code=429,count=2,retry_after=7",
+    "late:on=state,ms=9000,count=2",
+    "late:on=state,ms=45000,count=1",
+    "delay:on=state,ms=1500,count=2",
+    "stop_answering:on=state,ms=30000,count=1",
+    "status:on=snapshot,code=500,count=3",
+    "status:on=snapshot,code=404,count=1",
+    "truncated:on=snapshot,count=2",
+    "missing_rows:on=snapshot,count=2",
+    "repeat:on=snapshot,count=2",
+    "old_times:on=snapshot,count=2",
+    "wrong_types:on=snapshot,count=2",
+    "nonsense:on=snapshot,count=1",
+    "other_zones:on=snapshot,count=3",
+    "delay:on=snapshot,ms=4000,count=3",
+    "lost_answer:on=snapshot,count=2",
+    "timestamp_jitter:on=snapshot,ms=900",
+    "clock_skew:ms=-20000",
+    "clock_skew:ms=45000",
+    "status:on=token,code=500,count=2",
+    "status:on=token,code=401,count=1",
+    "revoke_tokens",
+    "expire_subscriptions",
+    "drop_feeds",
+    "close_feeds",
+    "silent:on=feed_message,count=15",
+    "repeat:on=feed_message,count=5",
+    "wrong_types:on=feed_message,count=3",
+    "status:on=feed,code=503,count=3",
+    "status:on=subscribe,code=500,count=2",
+    "status:code=503,probability=0.3",
+    "status:code=503",
+];
+
+impl Plan {
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed ^ 0x5eed);
+        let agents = rng.usize(4..=7);
+        let breaks = (0..agents)
+            .map(|_| (Duration::from_secs(rng.u64(120..900)), Duration::from_secs(rng.u64(120..420)), rng.bool()))
+            .collect();
+        let mut plan = Self {
+            seed,
+            agents,
+            requests_per_minute: [6, 12, 20, 60][rng.usize(0..4)],
+            feed: rng.u8(0..4) > 0,
+            token_lifetime: Duration::from_secs([600, 1200, 3600][rng.usize(0..3)]),
+            breaks,
+            happenings: Vec::new(),
+        };
+        // Some worlds meet much, some little, so that what needs quiet is met too.
+        let troubles = [2, 4, 8, 14][rng.usize(0..4)];
+        for _ in 0..troubles {
+            let at = between(&mut rng, FROM, UNTIL);
+            let what = trouble(&mut rng);
+            plan.happenings.push((at, what));
+        }
+        for _ in 0..rng.usize(2..10) {
+            let to = ["Ready", "NotReady", "Paused", "Idle"][rng.usize(0..4)];
+            let ask = Happening::Ask { agent: rng.usize(0..agents), to };
+            plan.happenings.push((between(&mut rng, FROM / 2, UNTIL + FROM), ask));
+        }
+        if rng.bool() {
+            plan.happenings.push((between(&mut rng, FROM, UNTIL), Happening::PlatformHeals));
+        }
+        plan.happenings.sort_by_key(|(at, _)| *at);
+        plan
+    }
+
+    /// The same with only some of its happenings.
+    pub fn keep(&self, kept: &[usize]) -> Self {
+        let happenings = kept.iter().filter_map(|index| self.happenings.get(*index).cloned()).collect();
+        Self { happenings, ..self.clone() }
+    }
+}
+
+fn between(rng: &mut Rng, least: Duration, most: Duration) -> Duration {
+    let us = |span: Duration| u64::try_from(span.as_micros()).expect("short");
+    Duration::from_micros(rng.u64(us(least)..us(most)))
+}
+
+fn span(rng: &mut Rng, most_s: u64) -> Duration {
+    // Short ones more often than long ones.
+    let share = rng.f64();
+    Duration::from_millis(200) + Duration::from_secs(most_s).mul_f64(share * share)
+}
+
+fn trouble(rng: &mut Rng) -> Happening {
+    let route = if rng.u8(0..4) > 0 { Route::Platform } else { Route::Receiver };
+    match rng.u8(0..22) {
+        0..7 => Happening::Platform(FAULTS[rng.usize(0..FAULTS.len())].to_owned()),
+        7 => {
+            let by = [5, 30, 90, 600, 3600, 86_400][rng.usize(0..6)];
+            Happening::SetClock(if rng.bool() { by } else { -by })
+        }
+        8 => Happening::Drift(rng.i64(-300..=300), rng.i64(-300..=300)),
+        9 | 10 => Happening::Still(Stillness::Asleep, span(rng, 120)),
+        11 => Happening::Still(Stillness::Stopped, span(rng, 120)),
+        12 => Happening::Cut(if rng.bool() { None } else { Some(route) }),
+        13 | 14 => Happening::Stall(route, span(rng, 120)),
+        15 => Happening::Refuse(route, span(rng, 120)),
+        16 => Happening::Slow(route, span(rng, 4), span(rng, 120)),
+        17 => {
+            let kind = if rng.bool() { ErrorKind::StorageFull } else { ErrorKind::Other };
+            Happening::Disk(Health::Fails(kind), span(rng, 90))
+        }
+        18 => Happening::Disk(Health::Slow(rng.u64(5..800)), span(rng, 90)),
+        19 => {
+            let conduct =
+                [Conduct::Refuses(503), Conduct::Refuses(500), Conduct::Silent, Conduct::Breaks][rng.usize(0..4)];
+            Happening::Receiver(conduct, span(rng, 120))
+        }
+        20 => Happening::Kill(span(rng, 30)),
+        _ => Happening::Restart(span(rng, 30)),
+    }
+}

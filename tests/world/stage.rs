@@ -1,0 +1,714 @@
+//! The world itself: who is in it, and how its time goes on.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::Method;
+use bytes::Bytes;
+use fastrand::Rng;
+use http_body_util::{BodyExt as _, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use shiftkeeper::clock::Clock as _;
+use shiftkeeper::domain::ids::{AgentId, TenantId};
+use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::sim::{LogPage, ScheduleFile, SimOptions, SimState, Simulator};
+use tempfile::TempDir;
+
+use crate::daemon::{Daemon, Ground, HOOK_KEY, OPERATOR, Said, Slot, text};
+use crate::disk::{Disk, Health};
+use crate::host::{Host, Stillness};
+use crate::laws::{Laws, Watched};
+use crate::network::{Network, Route};
+use crate::plan::{CALM, Conduct, END, Happening, Plan};
+use crate::runtime::Stepped;
+
+/// Where simulated time starts: a Monday afternoon.
+pub const START: &str = "2026-10-26T13:30:00Z";
+
+/// How long an answer of the platform may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// From one snapshot to the next.
+pub const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The longest step: timers of the runtimes' own are late by as much at most.
+const STEP: Duration = Duration::from_millis(250);
+
+/// The daemon is killed a few times, and starts every two seconds while its disk fails.
+const MOST_LIVES: usize = 80;
+
+/// A usual world takes some ten thousand.
+const MOST_STEPS: u64 = 1_000_000;
+
+/// From one look at the daemon to the next.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Rules that act on minutes, so that a short world sees them act.
+const RULES: &str = r#"
+[[rules]]
+id = "break-due"
+when = { planned = "break", mandatory = true, break = "due" }
+unless = { on_contact = true }
+then = { set_state = "NotReady", reason = "BREAK" }
+mode = "enforce"
+priority = "mandatory_break"
+cooldown = "1m"
+
+[[rules]]
+id = "start-of-break"
+when = { planned = "break", mandatory = false, state = "Ready", planned_for = "30s" }
+then = { set_state = "NotReady", reason = "BREAK" }
+mode = "enforce"
+
+[[rules]]
+id = "back"
+when = { planned = "work", state = ["NotReady", "Paused", "Idle"], for = "90s" }
+then = { set_state = "Ready" }
+mode = "enforce"
+cooldown = "1m"
+"#;
+
+/// A delivery as the receiver saw it.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "part of the trace, by its `Debug`")]
+pub struct Receipt {
+    pub at: Duration,
+    pub id: String,
+    pub agent: Option<String>,
+    pub sequence: Option<u64>,
+    pub taken: bool,
+    pub answered: bool,
+}
+
+/// What the receiver does, and what it saw.
+#[derive(Debug)]
+pub struct Inbox {
+    pub conduct: Conduct,
+    pub receipts: Vec<Receipt>,
+}
+
+/// A wish of a person, as the API answered it.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub agent: String,
+    pub to: &'static str,
+    pub asked_at: Duration,
+    pub answer: Slot<Said>,
+}
+
+pub struct World {
+    pub plan: Plan,
+    pub now: Duration,
+    pub folder: TempDir,
+    pub tenant: TenantId,
+    pub agents: Vec<AgentId>,
+    pub sim: Simulator,
+    pub platform_clock: Host,
+    pub network: Network,
+    pub disk: Disk,
+    pub inbox: Arc<Mutex<Inbox>>,
+    pub wishes: Vec<Wish>,
+    pub told: Vec<(Duration, String)>,
+    /// When the daemon's clock was put elsewhere than true time, if ever.
+    pub clock_was_set: bool,
+    others: Stepped,
+    /// For the daemon's lives to come.
+    runtimes: Vec<Stepped>,
+    daemon: Option<Daemon>,
+    ground: Ground,
+    rng: Rng,
+    lives: u64,
+    ends: BTreeMap<(Duration, u64), End>,
+    next_end: u64,
+    laws: Laws,
+    watched: Vec<Watched>,
+    next_look: Duration,
+    pub steps: u64,
+    /// What passed for the runtime's own timers while the process was stopped.
+    stopped_for: Duration,
+}
+
+/// What comes to its end later.
+#[derive(Clone, Debug)]
+enum End {
+    Still,
+    Slow(Route),
+    Disk,
+    Receiver,
+    Start,
+}
+
+impl World {
+    pub fn new(plan: Plan) -> Self {
+        let seed = plan.seed;
+        let start: UtcMicros = START.parse().expect("an instant");
+        let (clock, platform_clock) = (Host::at(start), Host::at(start));
+        let network = Network::new(seed.wrapping_add(1));
+        let others = Stepped::new();
+        // All of them before there is any other thread: what a runtime draws of chance follows from how many were made before.
+        let runtimes = (0..MOST_LIVES).map(|_| Stepped::new()).collect();
+        let disk = Disk::new(seed.wrapping_add(2), clock.clone());
+        let sim = simulator(&others, &plan, &platform_clock);
+        let tenant = sim.description().tenants.remove(0);
+        serve_platform(&others, &network, &sim);
+        let inbox = Arc::new(Mutex::new(Inbox { conduct: Conduct::Takes, receipts: Vec::new() }));
+        let folder = folder();
+        let (texts, environment) = configuration(&plan, &sim, &folder);
+        let ground = Ground { clock, network: network.clone(), disk: disk.clone(), texts, environment };
+        let mut world = Self {
+            now: Duration::ZERO,
+            tenant: tenant.id.clone(),
+            agents: tenant.agents.clone(),
+            folder,
+            sim,
+            platform_clock,
+            network,
+            disk,
+            inbox,
+            wishes: Vec::new(),
+            told: Vec::new(),
+            clock_was_set: false,
+            others,
+            runtimes,
+            daemon: None,
+            ground,
+            rng: Rng::with_seed(seed.wrapping_add(3)),
+            lives: 0,
+            ends: BTreeMap::new(),
+            next_end: 0,
+            laws: Laws::default(),
+            watched: Vec::new(),
+            next_look: LOOK,
+            plan,
+            steps: 0,
+            stopped_for: Duration::ZERO,
+        };
+        world.serve_receiver();
+        world.start_daemon();
+        world
+    }
+
+    /// Lives the whole plan; the first law that is broken ends it.
+    pub fn live(mut self) -> Result<Lived, Broken> {
+        let happenings = self.plan.happenings.clone();
+        self.until(Duration::from_secs(1))?;
+        self.give_shifts()?;
+        for (at, what) in &happenings {
+            self.until(*at)?;
+            self.tell(what.to_string());
+            self.happens(what.clone());
+        }
+        self.until(CALM)?;
+        self.calm();
+        self.until(END)?;
+        self.finish()
+    }
+
+    pub fn tell(&mut self, what: impl Into<String>) {
+        self.told.push((self.now, what.into()));
+    }
+
+    pub fn clock(&self) -> &Host {
+        &self.ground.clock
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("world.db")
+    }
+
+    pub fn log(&self) -> LogPage {
+        self.sim.log(0, usize::MAX)
+    }
+
+    pub fn state_of(&self, agent: &AgentId) -> SimState {
+        let worlds = self.sim.world();
+        worlds[0].agents.iter().find(|view| view.id == *agent).expect("an agent").state
+    }
+
+    fn broken(&self, law: impl Into<String>) -> Broken {
+        Broken { law: law.into(), at: self.now, told: self.told.clone() }
+    }
+
+    fn start_daemon(&mut self) {
+        self.lives += 1;
+        let runtime = self.runtimes.pop().expect("no world has so many lives");
+        let seed = self.plan.seed.wrapping_mul(31).wrapping_add(self.lives);
+        self.daemon = Some(Daemon::start(runtime, &self.ground, seed));
+    }
+
+    /// Gives each agent its day by the API.
+    fn give_shifts(&mut self) -> Result<(), Broken> {
+        self.wait_for("the daemon serves", |world| world.daemon.as_ref().is_some_and(Daemon::serves))?;
+        for (index, agent) in self.agents.clone().into_iter().enumerate() {
+            let (from, long, mandatory) = self.plan.breaks[index];
+            let start: UtcMicros = START.parse().expect("an instant");
+            let shifts = json!([{
+                "start": (start - Duration::from_secs(3 * 3600)).to_string(),
+                "end": (start + Duration::from_secs(3 * 3600)).to_string(),
+                "activities": [{
+                    "activity": "break",
+                    "start": (start + from).to_string(),
+                    "end": (start + from + long).to_string(),
+                    "mandatory": mandatory,
+                }],
+            }]);
+            let path = format!("/api/v1/agents/{agent}/shifts/2026-10-26");
+            let got = self.ask(Method::GET, &format!("{path}?tenant={}", self.tenant), None, None)?;
+            let body = json!({"tenant": self.tenant, "shifts": shifts});
+            let said = self.ask(Method::PUT, &path, Some(&body), got.body["version"].as_str())?;
+            if said.status != 200 {
+                return Err(self.broken(format!("the shifts of {agent} are refused: {said:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the API and waits for the answer.
+    fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+        if_match: Option<&str>,
+    ) -> Result<Said, Broken> {
+        let slot = self.daemon.as_ref().expect("a daemon").ask(method, path, body, if_match);
+        let asked = Arc::clone(&slot);
+        self.wait_for(path, move |_| asked.lock().expect("a lock").is_some())?;
+        let said = slot.lock().expect("a lock").clone().expect("answered");
+        Ok(said)
+    }
+
+    fn wait_for(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Result<(), Broken> {
+        let limit = self.now + Duration::from_secs(30);
+        while !done(self) {
+            if self.now > limit {
+                return Err(self.broken(format!("not within 30 s: {what}")));
+            }
+            self.step(limit)?;
+        }
+        Ok(())
+    }
+
+    fn until(&mut self, at: Duration) -> Result<(), Broken> {
+        while self.now < at {
+            self.step(at)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on to whatever comes next, at most to `at`.
+    fn step(&mut self, at: Duration) -> Result<(), Broken> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            let due = (self.network.next_due(), self.platform_clock.next_due(), self.ground.clock.next_due());
+            return Err(self.broken(format!("something spins: next is due {due:?} (network, platform, daemon)")));
+        }
+        let still = self.ground.clock.stillness();
+        let next = [
+            self.network.next_due(),
+            self.platform_clock.next_due(),
+            self.ground.clock.next_due().filter(|_| self.daemon.is_some()),
+            self.ends.keys().next().map(|(due, _)| due.saturating_sub(self.now)),
+            Some(self.next_look.saturating_sub(self.now)),
+            Some(at.saturating_sub(self.now).max(Duration::from_micros(1))),
+        ];
+        let time = next.into_iter().flatten().min().unwrap_or(STEP).clamp(Duration::from_micros(1), STEP);
+        self.now += time;
+        self.platform_clock.pass(time);
+        self.ground.clock.pass(time);
+        let mut due = self.network.pass(time);
+        due.extend(self.platform_clock.due());
+        if still.is_none() {
+            due.extend(self.ground.clock.due());
+        }
+        // Who is woken first at one instant is chance.
+        self.rng.shuffle(&mut due);
+        due.into_iter().for_each(std::task::Waker::wake);
+        self.others.step(time);
+        self.run_daemon(time, still)?;
+        while let Some((&(due, id), _)) = self.ends.first_key_value() {
+            if due > self.now {
+                break;
+            }
+            let end = self.ends.remove(&(due, id)).expect("it is there");
+            self.ends_now(&end);
+        }
+        if self.now >= self.next_look {
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    fn run_daemon(&mut self, time: Duration, still: Option<Stillness>) -> Result<(), Broken> {
+        let Some(daemon) = &self.daemon else { return Ok(()) };
+        match still {
+            None => daemon.runtime.step(time + std::mem::take(&mut self.stopped_for)),
+            Some(Stillness::Stopped) => self.stopped_for += time,
+            Some(Stillness::Asleep) => {}
+        }
+        let Some(ended) = daemon.ended() else { return Ok(()) };
+        self.daemon = None;
+        self.tell(format!("the daemon has ended: {ended}"));
+        // A start on a failing disk may fail; a service manager tries again.
+        let may_end = self.ends.values().any(|end| matches!(end, End::Start | End::Disk));
+        if !may_end {
+            return Err(self.broken(format!("the daemon ended by itself: {ended}")));
+        }
+        if !self.ends.values().any(|end| matches!(end, End::Start)) {
+            self.later(Duration::from_secs(2), End::Start);
+        }
+        Ok(())
+    }
+
+    fn later(&mut self, span: Duration, end: End) {
+        self.next_end += 1;
+        self.ends.insert((self.now + span, self.next_end), end);
+    }
+
+    fn forget(&mut self, is: impl Fn(&End) -> bool) {
+        self.ends.retain(|_, end| !is(end));
+    }
+
+    fn happens(&mut self, what: Happening) {
+        match what {
+            Happening::Ask { agent, to } => self.wish(agent, to),
+            Happening::Platform(text) => {
+                // A fault too many is none.
+                let _ = self.sim.add_fault(text.parse().expect("a fault"));
+            }
+            Happening::PlatformHeals => self.sim.clear_faults(),
+            Happening::SetClock(by) => {
+                self.clock_was_set = true;
+                self.ground.clock.set_by(by * 1_000_000);
+            }
+            Happening::Drift(daemon, platform) => {
+                self.ground.clock.drift(daemon);
+                self.platform_clock.drift(platform);
+            }
+            Happening::Still(how, span) => {
+                if self.ground.clock.stillness().is_none() {
+                    self.ground.clock.stand_still(how);
+                    self.network.daemon_stands_still(true);
+                    self.later(span, End::Still);
+                }
+            }
+            Happening::Cut(route) => self.network.cut(route),
+            Happening::Stall(route, span) => self.network.stall(route, span),
+            Happening::Refuse(route, span) => self.network.refuse(route, span),
+            Happening::Slow(route, most, span) => {
+                self.network.latency(route, Duration::from_millis(1), most);
+                self.forget(|end| matches!(end, End::Slow(of) if *of == route));
+                self.later(span, End::Slow(route));
+            }
+            Happening::Disk(health, span) => {
+                self.disk.becomes(health);
+                self.forget(|end| matches!(end, End::Disk));
+                self.later(span, End::Disk);
+            }
+            Happening::Receiver(conduct, span) => {
+                self.inbox.lock().expect("a lock").conduct = conduct;
+                self.forget(|end| matches!(end, End::Receiver));
+                self.later(span, End::Receiver);
+            }
+            Happening::Kill(down) => {
+                if self.daemon.take().is_some() {
+                    self.wake_host();
+                    self.later(down, End::Start);
+                }
+            }
+            Happening::Restart(down) => {
+                if let Some(daemon) = &self.daemon {
+                    daemon.stop();
+                    self.later(down + Duration::from_secs(12), End::Start);
+                }
+            }
+        }
+    }
+
+    fn ends_now(&mut self, end: &End) {
+        match end {
+            End::Still => self.wake_host(),
+            End::Slow(route) => self.network.latency(*route, Duration::from_millis(1), Duration::from_millis(5)),
+            End::Disk => self.disk.becomes(Health::Well),
+            End::Receiver => self.inbox.lock().expect("a lock").conduct = Conduct::Takes,
+            End::Start => {
+                if self.daemon.is_none() {
+                    self.tell("the daemon is started");
+                    self.start_daemon();
+                } else {
+                    self.later(Duration::from_secs(1), End::Start);
+                }
+            }
+        }
+    }
+
+    fn wake_host(&mut self) {
+        self.forget(|end| matches!(end, End::Still));
+        self.ground.clock.go_on();
+        self.network.daemon_stands_still(false);
+        self.tell("the daemon's host goes on");
+    }
+
+    /// Ends what is wrong. A wall clock that was set is put right, as an operator or NTP would.
+    fn calm(&mut self) {
+        self.tell("all faults end");
+        self.sim.clear_faults();
+        self.disk.becomes(Health::Well);
+        self.inbox.lock().expect("a lock").conduct = Conduct::Takes;
+        self.forget(|end| matches!(end, End::Disk | End::Receiver));
+        self.ground.clock.drift(0);
+        self.platform_clock.drift(0);
+        if self.daemon.is_none() && !self.ends.values().any(|end| matches!(end, End::Start)) {
+            self.later(Duration::ZERO, End::Start);
+        }
+    }
+
+    fn wish(&mut self, agent: usize, to: &'static str) {
+        let Some(daemon) = self.daemon.as_ref().filter(|daemon| daemon.serves()) else { return };
+        let agent = self.agents[agent].to_string();
+        let body = json!({"tenant": self.tenant, "agents": [&agent], "to": to});
+        let answer = daemon.ask(Method::POST, "/api/v1/transitions", Some(&body), None);
+        self.wishes.push(Wish { agent, to, asked_at: self.now, answer });
+    }
+
+    /// Looks at what the daemon shows, and at what it showed at the look before.
+    fn look(&mut self) -> Result<(), Broken> {
+        self.next_look = self.now + LOOK;
+        let watched = std::mem::take(&mut self.watched);
+        let mut laws = std::mem::take(&mut self.laws);
+        let judged = laws.look(self, &watched);
+        self.laws = laws;
+        judged.map_err(|law| self.broken(law))?;
+        if let Some(daemon) = self.daemon.as_ref().filter(|daemon| daemon.serves()) {
+            let path = format!("/api/v1/agents?tenant={}&limit=100", self.tenant);
+            let agents = daemon.ask(Method::GET, &path, None, None);
+            let ready = daemon.ask(Method::GET, "/readyz", None, None);
+            let truth = self.sim.world().remove(0).agents;
+            let truth = truth.into_iter().map(|view| (view.id.to_string(), (view.state, view.since))).collect();
+            let platform_now = self.platform_clock.now();
+            self.watched.push(Watched { at: self.now, platform_now, truth, agents, ready });
+        }
+        Ok(())
+    }
+
+    /// Stops the daemon in order, and judges what is left.
+    fn finish(mut self) -> Result<Lived, Broken> {
+        let laws = std::mem::take(&mut self.laws);
+        laws.settled(&self).map_err(|law| self.broken(law))?;
+        if let Some(daemon) = &self.daemon {
+            daemon.stop();
+        }
+        self.later(Duration::from_secs(60), End::Start);
+        let limit = self.now + Duration::from_secs(30);
+        while self.daemon.is_some() {
+            if self.now > limit {
+                return Err(self.broken("the daemon does not stop within 30 s"));
+            }
+            self.step(limit)?;
+        }
+        let (hash, trace) = Laws::at_the_end(&self).map_err(|law| self.broken(law))?;
+        Ok(Lived { hash, trace, steps: self.steps, covered: laws.covered(&self) })
+    }
+
+    pub fn platform_clock_now(&self) -> UtcMicros {
+        self.platform_clock.now()
+    }
+
+    /// The instant of the world, by a clock that nobody sets.
+    pub fn true_time(at: Duration) -> UtcMicros {
+        START.parse::<UtcMicros>().expect("an instant") + at
+    }
+
+    pub fn serving(&self) -> bool {
+        self.daemon.as_ref().is_some_and(Daemon::serves)
+    }
+
+    fn serve_receiver(&self) {
+        let (mut arrivals, inbox) = (self.network.arrivals(Route::Receiver), Arc::clone(&self.inbox));
+        let clock = self.platform_clock.clone();
+        self.others.spawn(async move {
+            while let Some(end) = arrivals.recv().await {
+                let (inbox, clock) = (Arc::clone(&inbox), clock.clone());
+                let service = service_fn(move |request| receive(request, Arc::clone(&inbox), clock.clone()));
+                #[expect(clippy::disallowed_methods, reason = "a server of the world's own")]
+                tokio::spawn(async move {
+                    // Its end shows in the receipts.
+                    let _ =
+                        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(end), service).await;
+                });
+            }
+        });
+    }
+}
+
+/// A world that kept every law.
+#[derive(Debug, Clone)]
+pub struct Lived {
+    pub hash: String,
+    /// Every line that the hash is of.
+    pub trace: Vec<String>,
+    pub steps: u64,
+    pub covered: BTreeMap<String, u64>,
+}
+
+/// A law that was broken.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    pub law: String,
+    pub at: Duration,
+    pub told: Vec<(Duration, String)>,
+}
+
+fn folder() -> TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a folder")
+}
+
+fn simulator(others: &Stepped, plan: &Plan, clock: &Host) -> Simulator {
+    let mut csv = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n".to_owned();
+    let start: UtcMicros = START.parse().expect("an instant");
+    for (index, (from, long, mandatory)) in plan.breaks.iter().enumerate() {
+        let who = format!("u_{:04},Agent {index},Team {},UTC", index + 1, index % 2);
+        let minute = |at: UtcMicros| at.to_string().chars().take(16).collect::<String>();
+        let _ = writeln!(csv, "{who},shift,2026-10-26T10:30,2026-10-26T16:30,false");
+        let (from, to) = (minute(start + *from), minute(start + *from + *long + Duration::from_secs(60)));
+        let _ = writeln!(csv, "{who},break,{from},{to},{mandatory}");
+    }
+    let options = SimOptions {
+        agents: plan.agents,
+        schedule: Some(ScheduleFile { name: "schedule.csv".to_owned(), bytes: csv.into_bytes() }),
+        seed: plan.seed,
+        requests_per_minute: plan.requests_per_minute,
+        skills: 2,
+        token_lifetime: plan.token_lifetime,
+        reversal: 0.1,
+        special_users: false,
+        ..SimOptions::default()
+    };
+    let (slot, clock) = (Slot::<Simulator>::default(), clock.clone());
+    let started = Arc::clone(&slot);
+    others.spawn(async move {
+        let simulator = Simulator::start(options, Arc::new(clock)).await.expect("a simulator");
+        *started.lock().expect("a lock") = Some(simulator);
+    });
+    others.step(Duration::ZERO);
+    let simulator = slot.lock().expect("a lock").take();
+    simulator.expect("it starts at once")
+}
+
+fn serve_platform(others: &Stepped, network: &Network, sim: &Simulator) {
+    let (mut arrivals, port) = (network.arrivals(Route::Platform), sim.port());
+    others.spawn(async move {
+        while let Some(end) = arrivals.recv().await {
+            #[expect(clippy::disallowed_methods, reason = "a server of the world's own")]
+            tokio::spawn(port.serve(Box::new(end)));
+        }
+    });
+}
+
+async fn receive(
+    request: hyper::Request<hyper::body::Incoming>,
+    inbox: Arc<Mutex<Inbox>>,
+    clock: Host,
+) -> Result<hyper::Response<Full<Bytes>>, std::io::Error> {
+    let id = request.headers().get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+    let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let event: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let conduct = inbox.lock().expect("a lock").conduct;
+    let (taken, answered) = match conduct {
+        Conduct::Takes => (true, true),
+        Conduct::Refuses(_) => (false, true),
+        Conduct::Silent | Conduct::Breaks => (true, false),
+    };
+    let receipt = Receipt {
+        at: clock.steady().expect("always told"),
+        id,
+        agent: event["data"]["userId"].as_str().map(str::to_owned),
+        sequence: event["data"]["sequence"].as_u64(),
+        taken,
+        answered,
+    };
+    inbox.lock().expect("a lock").receipts.push(receipt);
+    match conduct {
+        Conduct::Takes => Ok(answer(204)),
+        Conduct::Refuses(status) => Ok(answer(status)),
+        Conduct::Breaks => Err(std::io::ErrorKind::ConnectionReset.into()),
+        Conduct::Silent => {
+            let never: Infallible = std::future::pending().await;
+            match never {}
+        }
+    }
+}
+
+fn answer(status: u16) -> hyper::Response<Full<Bytes>> {
+    hyper::Response::builder().status(status).body(Full::default()).expect("an answer")
+}
+
+fn configuration(
+    plan: &Plan,
+    sim: &Simulator,
+    folder: &TempDir,
+) -> (Vec<shiftkeeper::config::ConfigText>, Vec<(String, String)>) {
+    let description = sim.description();
+    let tenant = &description.tenants[0];
+    let skills: Vec<String> = tenant.skills.iter().map(|skill| skill.id.to_string()).collect();
+    let main = format!(
+        r#"
+[server]
+listen = "127.0.0.1:0"
+[[server.tokens]]
+id = "operator"
+token = {{ env = "OPERATOR" }}
+may = ["read", "change", "import", "excuse", "edit_rules", "audit"]
+[store]
+url = "sqlite://{database}"
+[log]
+level = "error"
+# Reports are written by a thread of their own, which the world does not hold still.
+[[jobs]]
+id = "report"
+enabled = false
+[[webhooks]]
+id = "receiver"
+url = "http://127.0.0.1:9/hook"
+secret = {{ env = "HOOK" }}
+allow = ["127.0.0.1:9"]
+[[tenants]]
+id = "{id}"
+base_url = "{base}"
+client_id = "{client}"
+client_secret = {{ env = "SECRET" }}
+request_timeout = "{timeout}ms"
+requests_per_minute = {budget}
+urgent_reserve = 1
+agents = {agents}
+skills = {skills}
+[tenants.feed]
+enabled = {feed}
+[tenants.automation]
+max_changes_per_agent_hour = 30
+leave_alone = "3m"
+"#,
+        database = folder.path().join("world.db").display(),
+        id = tenant.id,
+        base = description.base_url,
+        client = tenant.client_id,
+        timeout = REQUEST_TIMEOUT.as_millis(),
+        budget = plan.requests_per_minute,
+        agents = json!(tenant.agents),
+        skills = json!(skills),
+        feed = plan.feed,
+    );
+    let environment = vec![
+        ("OPERATOR".to_owned(), OPERATOR.to_owned()),
+        ("HOOK".to_owned(), HOOK_KEY.to_owned()),
+        ("SECRET".to_owned(), tenant.client_secret.clone()),
+    ];
+    (vec![text("world.toml", main), text("rules.toml", RULES.to_owned())], environment)
+}

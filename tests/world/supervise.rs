@@ -1,0 +1,181 @@
+//! Worlds as processes of their own: nothing of one seed is left for the next, and chance is the same in each.
+
+#![expect(clippy::disallowed_methods, reason = "a test's own switches, and threads that wait for processes")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Instant;
+
+use crate::plan::{END, Plan};
+use crate::stage::World;
+use crate::story::{Outcome, shrink, tell};
+
+const CHILD: &str = "SHIFTKEEPER_WORLD_CHILD";
+const SEED: &str = "SHIFTKEEPER_WORLD_SEED";
+const SEEDS: &str = "SHIFTKEEPER_WORLD_SEEDS";
+const KEEP: &str = "SHIFTKEEPER_WORLD_KEEP";
+const TRACE: &str = "SHIFTKEEPER_WORLD_TRACE";
+const ANSWER: &str = "world: ";
+
+/// Seeds of a usual run.
+const USUAL_SEEDS: u64 = 200;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn kept() -> Option<Vec<usize>> {
+    let text = std::env::var(KEEP).ok()?;
+    Some(text.split(',').filter(|part| !part.is_empty()).map(|part| part.parse().expect("a number")).collect())
+}
+
+/// Lives one world in this process and says how it ended.
+fn live_here(seed: u64, keep: Option<&[usize]>) -> Outcome {
+    let drawn = Plan::draw(seed);
+    let plan = keep.map_or_else(|| drawn.clone(), |kept| drawn.keep(kept));
+    match World::new(plan).live() {
+        Ok(lived) => {
+            if let Some(file) = std::env::var_os(TRACE) {
+                std::fs::write(file, lived.trace.join("\n")).expect("written");
+            }
+            Outcome::Kept { hash: lived.hash, steps: lived.steps, covered: lived.covered }
+        }
+        Err(broken) => broken.into(),
+    }
+}
+
+/// Lives one world in a process of its own.
+fn live(seed: u64, keep: Option<&[usize]>) -> Outcome {
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    child.args(["--exact", "supervise::one_seed", "--nocapture", "--test-threads=1"]);
+    child.env(CHILD, "1").env(SEED, seed.to_string()).env("LD_PRELOAD", still()).stdin(Stdio::null());
+    if let Some(kept) = keep {
+        child.env(KEEP, kept.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+    } else {
+        child.env_remove(KEEP);
+    }
+    let done = child.output().expect("it runs");
+    let said = String::from_utf8_lossy(&done.stdout);
+    let answer = said.lines().find_map(|line| line.split_once(ANSWER)).map(|(_, answer)| serde_json::from_str(answer));
+    match answer {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(_)) | None => Outcome::Broken {
+            law: format!("the world's process ended with {}: {}", done.status, String::from_utf8_lossy(&done.stderr)),
+            at_ms: 0,
+            told: Vec::new(),
+        },
+    }
+}
+
+/// What makes chance the same in each process, built once.
+fn still() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let into = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("still-{}.so", std::process::id()));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/still.c");
+        let built = Command::new("cc")
+            .args(["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
+            .args([&into, &source])
+            .output()
+            .expect("a C compiler (`cc`) is needed");
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        into
+    })
+}
+
+fn told_of(seed: u64, keep: Option<&[usize]>, broken: Outcome) -> String {
+    let plan = Plan::draw(seed);
+    if let Some(kept) = keep {
+        return tell(&plan, kept, &broken);
+    }
+    let (kept, outcome) = shrink(&plan, broken, |kept| live(seed, Some(kept)));
+    tell(&plan, &kept, &outcome)
+}
+
+/// One seed, as a story where it breaks a law: `SHIFTKEEPER_WORLD_SEED=7 cargo nextest run --test world one_seed --no-capture`.
+#[test]
+fn one_seed() {
+    let seed = number(SEED).unwrap_or(1);
+    let keep = kept();
+    if std::env::var_os(CHILD).is_some() {
+        let outcome = live_here(seed, keep.as_deref());
+        println!("{ANSWER}{}", serde_json::to_string(&outcome).expect("JSON"));
+        return;
+    }
+    let outcome = live(seed, keep.as_deref());
+    match &outcome {
+        Outcome::Kept { hash, steps, .. } => println!("seed {seed}: every law was kept in {steps} steps; trace {hash}"),
+        Outcome::Broken { .. } => panic!("{}", told_of(seed, keep.as_deref(), outcome)),
+    }
+}
+
+/// Many seeds: 200, or as many as `SHIFTKEEPER_WORLD_SEEDS` says.
+#[test]
+fn many_seeds() {
+    let seeds = number(SEEDS).unwrap_or(USUAL_SEEDS);
+    let first = number(SEED).unwrap_or(1);
+    let (next, found) = (AtomicU64::new(first), Mutex::new(Vec::new()));
+    let covered = Mutex::new(BTreeMap::<String, u64>::new());
+    let steps = AtomicU64::new(0);
+    let began = Instant::now();
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds || found.lock().expect("a lock").len() >= 5 {
+                        return;
+                    }
+                    match live(seed, None) {
+                        Outcome::Kept { steps: own, covered: own_covered, .. } => {
+                            steps.fetch_add(own, Ordering::Relaxed);
+                            let mut covered = covered.lock().expect("a lock");
+                            for (what, times) in own_covered {
+                                *covered.entry(what).or_default() += times;
+                            }
+                        }
+                        broken @ Outcome::Broken { .. } => found.lock().expect("a lock").push((seed, broken)),
+                    }
+                }
+            });
+        }
+    });
+    let took = began.elapsed();
+    for (what, times) in covered.lock().expect("a lock").iter() {
+        println!("{times:>9}  {what}");
+    }
+    let days = END.as_secs() * seeds / 8640;
+    println!(
+        "{seeds} seeds, {}.{} simulated days, {} steps in {:.0} s",
+        days / 10,
+        days % 10,
+        steps.into_inner(),
+        took.as_secs_f64()
+    );
+    let found = found.into_inner().expect("a lock");
+    let stories: Vec<String> = found.into_iter().map(|(seed, broken)| told_of(seed, None, broken)).collect();
+    assert!(stories.is_empty(), "{}", stories.join("\n\n"));
+}
+
+/// The same seed is the same story, whichever else runs.
+#[test]
+fn a_seed_is_one_story() {
+    for seed in [3, 17] {
+        let (once, again) = (live(seed, None), live(seed, None));
+        assert_eq!(once, again, "seed {seed}");
+    }
+}
+
+/// What a seed draws, without living it.
+#[test]
+fn a_plan_can_be_read() {
+    let plan = Plan::draw(number(SEED).unwrap_or(1));
+    for (index, (at, what)) in plan.happenings.iter().enumerate() {
+        println!("{index:>3}  {:>8.3} s  {what}", at.as_secs_f64());
+    }
+    assert!(!plan.happenings.is_empty());
+}
