@@ -10,9 +10,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use shiftkeeper::app::{App, Surroundings};
+use shiftkeeper::app::{App, Reload, Surroundings};
 use shiftkeeper::clock::{BoxFuture, Clock as _, SeededRandom};
-use shiftkeeper::config::{Config, ConfigText, Environment};
+use shiftkeeper::config::{Config, ConfigText, Environment, Loaded};
 use shiftkeeper::engine::deliver::guard::{Dial, Socket, SystemResolver};
 use shiftkeeper::engine::deliver::send;
 use shiftkeeper::platform::Failure;
@@ -55,22 +55,69 @@ pub type Slot<T> = Arc<Mutex<Option<T>>>;
 pub struct Daemon {
     pub runtime: Stepped,
     api: Slot<axum::Router>,
+    reload: Slot<Reload>,
+    running: Arc<Mutex<Loaded>>,
     soft: CancellationToken,
     ended: Slot<String>,
+}
+
+/// A person at the API: what they ask goes through the daemon's own routes.
+#[derive(Clone)]
+pub struct Person(axum::Router);
+
+/// What goes with a request beside its path.
+#[derive(Default)]
+pub struct With<'a> {
+    pub body: Option<Body>,
+    pub content_type: Option<&'a str>,
+    pub if_match: Option<&'a str>,
+    pub idempotency_key: Option<&'a str>,
+}
+
+impl With<'_> {
+    pub fn json(body: &Value) -> Self {
+        Self { body: Some(Body::from(body.to_string())), ..Self::default() }
+    }
+}
+
+impl Person {
+    /// Sends a request and waits for the answer.
+    pub async fn ask(&self, method: Method, path: &str, with: With<'_>) -> Said {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "127.0.0.1")
+            .header(header::AUTHORIZATION, format!("Bearer {OPERATOR}"))
+            .header(header::CONTENT_TYPE, with.content_type.unwrap_or("application/json"));
+        if let Some(version) = with.if_match {
+            request = request.header(header::IF_MATCH, format!("\"{version}\""));
+        }
+        if let Some(key) = with.idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        let request = request.body(with.body.unwrap_or_else(Body::empty)).expect("a request");
+        let Ok(response) = self.0.clone().oneshot(request).await;
+        let status = response.status().as_u16();
+        let bytes = to_bytes(response.into_body(), 1 << 24).await.unwrap_or_default();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Said { status, body }
+    }
 }
 
 impl Daemon {
     pub fn start(runtime: Stepped, ground: &Ground, seed: u64) -> Self {
         let (api, ended, soft) = (Slot::default(), Slot::default(), CancellationToken::new());
         let environment: Environment = ground.environment.iter().cloned().collect();
-        let config = Config::load_texts(&ground.texts, &environment, &[])
-            .unwrap_or_else(|refused| panic!("the world's configuration:\n{refused}"))
-            .config;
+        let running = load(&ground.texts, &environment);
+        let config = running.config.clone();
         let surroundings = surroundings(ground, seed);
+        let reload = Slot::default();
         let (shown, end, stop) = (Arc::clone(&api), Arc::clone(&ended), soft.clone());
+        let reloading = Arc::clone(&reload);
         runtime.spawn(async move {
             let outcome = match App::start_in(surroundings, config, stop).await {
                 Ok(app) => {
+                    *reloading.lock().expect("a lock") = Some(app.reload());
                     *shown.lock().expect("a lock") = Some(app.api());
                     format!("{:?}", app.run().await)
                 }
@@ -78,7 +125,25 @@ impl Daemon {
             };
             *end.lock().expect("a lock") = Some(outcome);
         });
-        Self { runtime, api, soft, ended }
+        Self { runtime, api, reload, running: Arc::new(Mutex::new(running)), soft, ended }
+    }
+
+    /// Puts another configuration in force, as a SIGHUP would.
+    pub fn reload(&self, ground: &Ground) {
+        let environment: Environment = ground.environment.iter().cloned().collect();
+        let newer = load(&ground.texts, &environment);
+        let Some(reload) = self.reload.lock().expect("a lock").clone() else { return };
+        let running = Arc::clone(&self.running);
+        self.runtime.spawn(async move {
+            // A refusal leaves everything as it was.
+            let _ = reload.apply(&mut running.lock().expect("a lock"), newer);
+        });
+    }
+
+    /// Someone who uses the API, once it is served.
+    pub fn person(&self) -> Option<Person> {
+        let api = self.api.lock().expect("a lock").clone()?;
+        self.serves().then_some(Person(api))
     }
 
     /// Asks it to end in order.
@@ -100,28 +165,19 @@ impl Daemon {
     pub fn ask(&self, method: Method, path: &str, body: Option<&Value>, if_match: Option<&str>) -> Slot<Said> {
         let answer = Slot::default();
         let Some(api) = self.api.lock().expect("a lock").clone() else { return answer };
-        let mut request = Request::builder();
-        if let Some(version) = if_match {
-            request = request.header(header::IF_MATCH, format!("\"{version}\""));
-        }
-        let request = request
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "127.0.0.1")
-            .header(header::AUTHORIZATION, format!("Bearer {OPERATOR}"))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())))
-            .expect("a request");
-        let slot = Arc::clone(&answer);
+        let body = body.map(|body| Body::from(body.to_string()));
+        let (path, if_match, slot) = (path.to_owned(), if_match.map(str::to_owned), Arc::clone(&answer));
         self.runtime.spawn(async move {
-            let Ok(response) = api.oneshot(request).await;
-            let status = response.status().as_u16();
-            let bytes = to_bytes(response.into_body(), 1 << 24).await.unwrap_or_default();
-            let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            *slot.lock().expect("a lock") = Some(Said { status, body });
+            let with = With { body, if_match: if_match.as_deref(), ..With::default() };
+            let said = Person(api).ask(method, &path, with).await;
+            *slot.lock().expect("a lock") = Some(said);
         });
         answer
     }
+}
+
+fn load(texts: &[ConfigText], environment: &Environment) -> Loaded {
+    Config::load_texts(texts, environment, &[]).unwrap_or_else(|refused| panic!("the world's configuration:\n{refused}"))
 }
 
 fn surroundings(ground: &Ground, seed: u64) -> Surroundings {

@@ -1,6 +1,9 @@
 //! What must hold in every world, judged from the simulator's own account, the receiver's, and the database's bare rows. Nothing here asks
 //! the code that it judges.
 
+mod calls;
+mod records;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -15,7 +18,7 @@ use shiftkeeper::sim::{Kind, LogPage, RequestEntry, SimState};
 use crate::daemon::{Said, Slot};
 use crate::network::Route;
 use crate::plan::Happening;
-use crate::stage::{INTERVAL, World};
+use crate::stage::{INTERVAL, REQUEST_TIMEOUT, World};
 
 /// The span of the request budget.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -28,6 +31,13 @@ const SEEN_WITHIN: Duration = Duration::from_secs(50);
 
 /// So much longer while the platform's snapshots are faulty.
 const FAULTY_SNAPSHOTS: Duration = Duration::from_secs(40);
+
+/// What a change that may have been made is read back by: a snapshot made after its time limit and an interval, as near as
+/// clocks and networks tell.
+const FENCE: Duration = Duration::from_millis(14_500);
+
+/// A feed ends with its token, and is there again with the next.
+const READY_AGAIN_WITHIN: Duration = Duration::from_secs(30);
 
 /// A row that says that it is older than three intervals calls itself old.
 const OLD_MS: u64 = 30_000;
@@ -47,6 +57,8 @@ pub struct Watched {
 pub struct Laws {
     looks: u64,
     ready: u64,
+    /// Since when the daemon says that it is not ready, and what it complained of last.
+    complains: Option<(Duration, String)>,
     read_log: LogPage,
     /// What was shown of each agent at the last look, and since when.
     shown: BTreeMap<String, (String, Duration)>,
@@ -67,6 +79,8 @@ pub fn name_of(state: SimState) -> &'static str {
 
 type Judged = Result<(), String>;
 
+const _: () = assert!(FENCE.as_millis() + 500 == REQUEST_TIMEOUT.as_millis() + INTERVAL.as_millis());
+
 impl Laws {
     /// Judges what was seen at the look before, and what the platform saw since.
     pub fn look(&mut self, world: &World, watched: &[Watched]) -> Judged {
@@ -76,6 +90,8 @@ impl Laws {
             let (agents, ready) = (taken(&look.agents), taken(&look.ready));
             let (Some(agents), Some(ready)) = (agents, ready) else { continue };
             self.looks += 1;
+            let since = self.complains.as_ref().map_or(look.at, |(since, _)| *since);
+            self.complains = complaints(&ready.body).map(|complaints| (since, complaints));
             if ready.body["status"] != "ready" || agents.status != 200 {
                 self.shown.clear();
                 continue;
@@ -91,8 +107,10 @@ impl Laws {
         if !world.serving() {
             return Err("ten minutes after the last fault the daemon does not serve".to_owned());
         }
-        if self.ready == 0 {
-            return Err("the daemon was never ready".to_owned());
+        if let Some((since, complaints)) = &self.complains
+            && world.now.saturating_sub(*since) > READY_AGAIN_WITHIN
+        {
+            return Err(format!("ten minutes after the last fault the daemon is not ready: {complaints}"));
         }
         let database = open(world);
         let under_way: Vec<String> = texts(
@@ -102,6 +120,16 @@ impl Laws {
         );
         if !under_way.is_empty() {
             return Err(format!("still under way ten minutes after the last fault: {under_way:?}"));
+        }
+        let now = world.clock().now().as_micros();
+        let accepted = texts(
+            &database,
+            &format!(
+                "SELECT agent || ' ' || target FROM transitions WHERE status = 'accepted' AND accepted_at < {now} - 60000000"
+            ),
+        );
+        if !accepted.is_empty() {
+            return Err(format!("accepted a minute ago, and nobody knows what became of it: {accepted:?}"));
         }
         deliveries_are_not_late(world, &database)
     }
@@ -116,6 +144,14 @@ impl Laws {
         chain_holds(&database)?;
         outcomes_are_audited(&database)?;
         events_arrived(world, &database)?;
+        records::history_was_told(&database)?;
+        records::keys_answer_once(world)?;
+        records::nobody_is_lost_too_soon(&database, &log)?;
+        records::instants_are_ours(world, &database, &log)?;
+        calls::pauses_are_kept(world, &log)?;
+        calls::breaks_are_kept(world, &log)?;
+        calls::subscriptions_are_needed(world, &log)?;
+        calls::people_do_not_wait(world, &database, &log)?;
         later_wishes_win(world, &database)?;
         history_is_true(world, &database, &log)?;
         let lines = trace(world, &database, &log);
@@ -127,6 +163,7 @@ impl Laws {
         let database = open(world);
         let mut covered =
             BTreeMap::from([("looks".to_owned(), self.looks), ("looks when ready".to_owned(), self.ready)]);
+        covered.insert("people's longer work that succeeded".to_owned(), world.people.memory.done());
         for action in texts(&database, "SELECT action FROM audit_entries") {
             *covered.entry(format!("audit {action}")).or_default() += 1;
         }
@@ -184,6 +221,13 @@ impl Laws {
         }
         Ok(())
     }
+}
+
+fn complaints(report: &Value) -> Option<String> {
+    let parts = report["parts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of_part = |part: &Value| format!("{}: {}", part["name"], part["detail"]);
+    let complaints: Vec<String> = parts.iter().filter(|part| part["ready"] != true).map(of_part).collect();
+    (report["status"] != "ready").then(|| complaints.join("; "))
 }
 
 fn taken(slot: &Slot<Said>) -> Option<Said> {
@@ -248,10 +292,14 @@ fn not_twice(world: &World, log: &LogPage) -> Judged {
             {
                 continue;
             }
+            // Where the platform's own answer was good, only the network can have kept it from the sender.
+            let answered = before.status == Some(200) && before.fault.is_none();
+            let fence = if answered || may_arrive_together(world) { Duration::ZERO } else { FENCE };
             let looked = log.requests.iter().any(|poll| {
                 is_good_poll(poll)
                     && poll.seq > before.seq
                     && poll.seq < again.seq
+                    && poll.at >= before.at + fence
                     && poll.generated.is_some_and(|generated| generated >= before.at)
             });
             if !looked {
@@ -274,9 +322,11 @@ fn wanted(post: &RequestEntry) -> String {
 
 fn wished_between(world: &World, agent: &str, from: UtcMicros, to: UtcMicros) -> bool {
     let margin = Duration::from_secs(60);
-    world.wishes.iter().any(|wish| {
-        let at = World::true_time(wish.asked_at);
-        wish.agent == agent && at + margin > from && at < to + margin
+    let singles = world.wishes.iter().map(|wish| (&wish.agent, wish.asked_at));
+    let others = world.touched.iter().map(|(agent, at)| (agent, *at));
+    singles.chain(others).any(|(wished_for, at)| {
+        let at = World::true_time(at);
+        wished_for == agent && at + margin > from && at < to + margin
     })
 }
 
@@ -425,10 +475,19 @@ fn later_wishes_win(world: &World, database: &Connection) -> Judged {
     if world.clock_was_set {
         return Ok(());
     }
+    let overtaken = texts(
+        database,
+        "SELECT t.agent || ': the wish for ' || t.target FROM transitions t
+         JOIN transitions o ON o.id = json_extract(t.standing, '$.by')
+         WHERE t.status = 'superseded' AND t.priority = o.priority AND o.requested_at < t.requested_at",
+    );
+    if !overtaken.is_empty() {
+        return Err(format!("gave way to an earlier one: {overtaken:?}"));
+    }
     let mut last: BTreeMap<&str, (String, &str)> = BTreeMap::new();
     for wish in &world.wishes {
         let Some(said) = taken(&wish.answer).filter(|said| said.status == 202) else { continue };
-        let Some(id) = said.body["transitions"][0]["id"].as_str().map(str::to_owned) else { continue };
+        let Some(id) = crate::people::transitions(&said).first().copied().map(str::to_owned) else { continue };
         if let Some((earlier, to)) = last.insert(&wish.agent, (id.clone(), wish.to)) {
             let first: Option<i64> =
                 scalar(database, "SELECT MIN(sent_at) FROM platform_calls WHERE transition = ?1", &id);

@@ -8,6 +8,7 @@ mod disk;
 mod host;
 mod laws;
 mod network;
+mod people;
 mod plan;
 mod runtime;
 mod stage;

@@ -22,6 +22,9 @@ pub const CALM: Duration = Duration::from_secs(11 * 60);
 /// By then everything must have settled: ten minutes after the last fault.
 pub const END: Duration = Duration::from_secs(21 * 60);
 
+/// In a crowded world the rules have spent their share of the budget by then.
+const CROWDED_AFTER: Duration = Duration::from_secs(32);
+
 /// How a webhook receiver fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduct {
@@ -41,6 +44,30 @@ pub enum Happening {
         agent: usize,
         to: &'static str,
     },
+    /// A client sends the same request again, under the same idempotency key: the first time or a later one.
+    AskUnderKey {
+        agent: usize,
+        to: &'static str,
+        key: u64,
+    },
+    /// A supervisor previews and starts a change of several agents.
+    ChangeSet {
+        agents: Vec<usize>,
+        to: &'static str,
+    },
+    /// A supervisor undoes the last change set.
+    Undo,
+    /// An analyst adds a rule, or removes the one added before.
+    EditRule,
+    /// A supervisor excuses an agent for a while.
+    Excuse {
+        agent: usize,
+        span: Duration,
+    },
+    /// An analyst imports a schedule with other breaks.
+    Import(Vec<Break>),
+    /// An operator edits the configuration and reloads it.
+    Reload,
     /// A fault of the platform, in the simulator's own short form.
     Platform(String),
     /// The platform's faults end.
@@ -69,6 +96,13 @@ impl Happening {
     pub fn kind(&self) -> String {
         match self {
             Self::Ask { .. } => "ask".to_owned(),
+            Self::AskUnderKey { .. } => "ask under a key".to_owned(),
+            Self::ChangeSet { .. } => "change set".to_owned(),
+            Self::Undo => "undo".to_owned(),
+            Self::EditRule => "rule edited".to_owned(),
+            Self::Excuse { .. } => "exception".to_owned(),
+            Self::Import(_) => "import".to_owned(),
+            Self::Reload => "reload".to_owned(),
             Self::Platform(text) => format!("platform {}", text.split(',').next().unwrap_or(text)),
             Self::PlatformHeals => "platform heals".to_owned(),
             Self::SetClock(_) => "clock set".to_owned(),
@@ -88,6 +122,35 @@ impl Happening {
     }
 }
 
+impl Happening {
+    /// Whether it is somebody's everyday work, and no trouble.
+    pub fn is_work(&self) -> bool {
+        match self {
+            Self::Ask { .. }
+            | Self::AskUnderKey { .. }
+            | Self::ChangeSet { .. }
+            | Self::Undo
+            | Self::EditRule
+            | Self::Excuse { .. }
+            | Self::Import(_)
+            | Self::Reload => true,
+            Self::Platform(_)
+            | Self::PlatformHeals
+            | Self::SetClock(_)
+            | Self::Drift(..)
+            | Self::Still(..)
+            | Self::Cut(_)
+            | Self::Stall(..)
+            | Self::Refuse(..)
+            | Self::Slow(..)
+            | Self::Disk(..)
+            | Self::Receiver(..)
+            | Self::Kill(_)
+            | Self::Restart(_) => false,
+        }
+    }
+}
+
 fn secs(span: &Duration) -> f64 {
     span.as_secs_f64()
 }
@@ -96,6 +159,19 @@ impl fmt::Display for Happening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ask { agent, to } => write!(f, "a person asks for {to} for u_{:04}", agent + 1),
+            Self::AskUnderKey { agent, to, key } => {
+                write!(f, "a client asks for {to} for u_{:04} under the idempotency key {key}", agent + 1)
+            }
+            Self::ChangeSet { agents, to } => {
+                write!(f, "a supervisor previews and starts a change of {} agents to {to}", agents.len())
+            }
+            Self::Undo => f.write_str("a supervisor undoes the last change set"),
+            Self::EditRule => f.write_str("an analyst adds a rule, or removes the one added before"),
+            Self::Excuse { agent, span } => {
+                write!(f, "a supervisor excuses u_{:04} for {:.0} s", agent + 1, secs(span))
+            }
+            Self::Import(_) => f.write_str("an analyst imports a schedule with other breaks"),
+            Self::Reload => f.write_str("an operator edits the configuration and reloads it"),
             Self::Platform(text) => write!(f, "the platform: {text}"),
             Self::PlatformHeals => f.write_str("the platform's faults end"),
             Self::SetClock(by) => write!(f, "the daemon's wall clock is set by {by} s"),
@@ -127,6 +203,9 @@ impl fmt::Display for Happening {
     }
 }
 
+/// An agent's break: when it begins, how long it is, and whether it is mandatory.
+pub type Break = (Duration, Duration, bool);
+
 /// What is drawn for a world.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -135,8 +214,8 @@ pub struct Plan {
     pub requests_per_minute: u32,
     pub feed: bool,
     pub token_lifetime: Duration,
-    /// Each agent's break: from when, for how long, whether mandatory.
-    pub breaks: Vec<(Duration, Duration, bool)>,
+    /// Each agent's break.
+    pub breaks: Vec<Break>,
     pub happenings: Vec<(Duration, Happening)>,
 }
 
@@ -188,18 +267,22 @@ impl Plan {
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x5eed);
         let agents = rng.usize(4..=7);
-        let breaks = (0..agents)
-            .map(|_| (Duration::from_secs(rng.u64(120..900)), Duration::from_secs(rng.u64(120..420)), rng.bool()))
-            .collect();
+        // In some worlds everybody goes on the same break, so that rules want the whole budget at once.
+        let crowded = rng.u8(0..4) == 0;
+        let breaks = if crowded { crowd(&mut rng, agents) } else { breaks(&mut rng, agents) };
         let mut plan = Self {
             seed,
             agents,
-            requests_per_minute: [6, 12, 20, 60][rng.usize(0..4)],
+            requests_per_minute: if crowded { 6 } else { [6, 12, 20, 60][rng.usize(0..4)] },
             feed: rng.u8(0..4) > 0,
             token_lifetime: Duration::from_secs([600, 1200, 3600][rng.usize(0..3)]),
             breaks,
             happenings: Vec::new(),
         };
+        if crowded {
+            let at = plan.breaks[0].0 + CROWDED_AFTER + between(&mut rng, Duration::ZERO, FROM / 2);
+            plan.happenings.push((at, ask(&mut rng, agents)));
+        }
         // Some worlds meet much, some little, so that what needs quiet is met too.
         let troubles = [2, 4, 8, 14][rng.usize(0..4)];
         for _ in 0..troubles {
@@ -208,9 +291,11 @@ impl Plan {
             plan.happenings.push((at, what));
         }
         for _ in 0..rng.usize(2..10) {
-            let to = ["Ready", "NotReady", "Paused", "Idle"][rng.usize(0..4)];
-            let ask = Happening::Ask { agent: rng.usize(0..agents), to };
+            let ask = ask(&mut rng, agents);
             plan.happenings.push((between(&mut rng, FROM / 2, UNTIL + FROM), ask));
+        }
+        for _ in 0..rng.usize(0..5) {
+            plan.people(&mut rng);
         }
         if rng.bool() {
             plan.happenings.push((between(&mut rng, FROM, UNTIL), Happening::PlatformHeals));
@@ -219,11 +304,57 @@ impl Plan {
         plan
     }
 
+    /// What people do beside asking for single states.
+    fn people(&mut self, rng: &mut Rng) {
+        let at = between(rng, FROM / 2, UNTIL + FROM);
+        let agents = self.agents;
+        let what = match rng.u8(0..7) {
+            0 | 1 => {
+                let (agent, to, key) = (rng.usize(0..agents), state(rng), rng.u64(..));
+                // The client does not hear the answer, or does not wait for it, and asks again.
+                let again = at + span(rng, 40);
+                self.happenings.push((again, Happening::AskUnderKey { agent, to, key }));
+                Happening::AskUnderKey { agent, to, key }
+            }
+            2 => {
+                let chosen = (0..agents).filter(|_| rng.bool()).collect();
+                self.happenings.push((at + span(rng, 120), Happening::Undo));
+                Happening::ChangeSet { agents: chosen, to: state(rng) }
+            }
+            3 => Happening::EditRule,
+            4 => Happening::Excuse { agent: rng.usize(0..agents), span: span(rng, 300) },
+            5 => Happening::Import(breaks(rng, agents)),
+            _ => Happening::Reload,
+        };
+        self.happenings.push((at, what));
+    }
+
     /// The same with only some of its happenings.
     pub fn keep(&self, kept: &[usize]) -> Self {
         let happenings = kept.iter().filter_map(|index| self.happenings.get(*index).cloned()).collect();
         Self { happenings, ..self.clone() }
     }
+}
+
+fn state(rng: &mut Rng) -> &'static str {
+    ["Ready", "NotReady", "Paused", "Idle"][rng.usize(0..4)]
+}
+
+fn ask(rng: &mut Rng, agents: usize) -> Happening {
+    let to = state(rng);
+    Happening::Ask { agent: rng.usize(0..agents), to }
+}
+
+/// Breaks at different times.
+fn breaks(rng: &mut Rng, agents: usize) -> Vec<Break> {
+    (0..agents)
+        .map(|_| (Duration::from_secs(rng.u64(120..900)), Duration::from_secs(rng.u64(120..420)), rng.bool()))
+        .collect()
+}
+
+/// The same break for everybody; not mandatory, so that the rule that acts on it has no priority.
+fn crowd(rng: &mut Rng, agents: usize) -> Vec<Break> {
+    vec![(Duration::from_secs(rng.u64(40..200)), Duration::from_secs(rng.u64(240..420)), false); agents]
 }
 
 fn between(rng: &mut Rng, least: Duration, most: Duration) -> Duration {

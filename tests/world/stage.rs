@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +24,8 @@ use crate::disk::{Disk, Health};
 use crate::host::{Host, Stillness};
 use crate::laws::{Laws, Watched};
 use crate::network::{Network, Route};
-use crate::plan::{CALM, Conduct, END, Happening, Plan};
+use crate::people::{Memory, People, in_minutes, schedule};
+use crate::plan::{Break, CALM, Conduct, END, Happening, Plan};
 use crate::runtime::Stepped;
 
 /// Where simulated time starts: a Monday afternoon.
@@ -114,6 +114,11 @@ pub struct World {
     pub disk: Disk,
     pub inbox: Arc<Mutex<Inbox>>,
     pub wishes: Vec<Wish>,
+    pub people: People,
+    /// Agents whom something other than a single wish may have changed, and when.
+    pub touched: Vec<(String, Duration)>,
+    /// The plans that may be in force, with when each was given.
+    pub plans: Vec<(Duration, Vec<Break>)>,
     pub told: Vec<(Duration, String)>,
     /// When the daemon's clock was put elsewhere than true time, if ever.
     pub clock_was_set: bool,
@@ -130,6 +135,7 @@ pub struct World {
     watched: Vec<Watched>,
     next_look: Duration,
     pub steps: u64,
+    reloads: u32,
     /// What passed for the runtime's own timers while the process was stopped.
     stopped_for: Duration,
 }
@@ -172,6 +178,9 @@ impl World {
             disk,
             inbox,
             wishes: Vec::new(),
+            people: People { tenant: tenant.id.clone(), memory: Memory::default() },
+            touched: Vec::new(),
+            plans: vec![(Duration::ZERO, plan.breaks.clone())],
             told: Vec::new(),
             clock_was_set: false,
             others,
@@ -187,6 +196,7 @@ impl World {
             next_look: LOOK,
             plan,
             steps: 0,
+            reloads: 0,
             stopped_for: Duration::ZERO,
         };
         world.serve_receiver();
@@ -246,15 +256,16 @@ impl World {
     fn give_shifts(&mut self) -> Result<(), Broken> {
         self.wait_for("the daemon serves", |world| world.daemon.as_ref().is_some_and(Daemon::serves))?;
         for (index, agent) in self.agents.clone().into_iter().enumerate() {
-            let (from, long, mandatory) = self.plan.breaks[index];
+            let (from, to) = in_minutes(self.plan.breaks[index]);
+            let mandatory = self.plan.breaks[index].2;
             let start: UtcMicros = START.parse().expect("an instant");
             let shifts = json!([{
                 "start": (start - Duration::from_secs(3 * 3600)).to_string(),
                 "end": (start + Duration::from_secs(3 * 3600)).to_string(),
                 "activities": [{
                     "activity": "break",
-                    "start": (start + from).to_string(),
-                    "end": (start + from + long).to_string(),
+                    "start": from.to_string(),
+                    "end": to.to_string(),
                     "mandatory": mandatory,
                 }],
             }]);
@@ -378,6 +389,13 @@ impl World {
     fn happens(&mut self, what: Happening) {
         match what {
             Happening::Ask { agent, to } => self.wish(agent, to),
+            Happening::AskUnderKey { .. }
+            | Happening::ChangeSet { .. }
+            | Happening::Undo
+            | Happening::EditRule
+            | Happening::Excuse { .. }
+            | Happening::Import(_)
+            | Happening::Reload => self.people_work(what),
             Happening::Platform(text) => {
                 // A fault too many is none.
                 let _ = self.sim.add_fault(text.parse().expect("a fault"));
@@ -428,6 +446,43 @@ impl World {
                     self.later(down + Duration::from_secs(12), End::Start);
                 }
             }
+        }
+    }
+
+    fn people_work(&mut self, what: Happening) {
+        let Some(daemon) = self.daemon.as_ref().filter(|daemon| daemon.serves()) else { return };
+        let id = |agent: usize| self.agents[agent].to_string();
+        match what {
+            Happening::AskUnderKey { agent, to, key } => {
+                self.touched.push((id(agent), self.now));
+                self.people.ask_under_key(daemon, &id(agent), to, key);
+            }
+            Happening::ChangeSet { agents, to } => {
+                self.touched.extend(agents.iter().map(|agent| (id(*agent), self.now)));
+                let chosen: Vec<&AgentId> = agents.iter().map(|agent| &self.agents[*agent]).collect();
+                self.people.change_set(daemon, &chosen, to);
+            }
+            Happening::Undo => {
+                self.touched.extend(self.agents.iter().map(|agent| (agent.to_string(), self.now)));
+                self.people.undo(daemon);
+            }
+            Happening::EditRule => self.people.edit_rule(daemon),
+            Happening::Excuse { agent, span } => {
+                self.people.excuse(daemon, &id(agent), self.ground.clock.now(), span);
+            }
+            Happening::Import(breaks) => {
+                self.people.import(daemon, &breaks);
+                self.plans.push((self.now, breaks));
+            }
+            Happening::Reload => {
+                self.reloads += 1;
+                let main = self.ground.texts.first_mut().expect("the main text");
+                // Another time limit makes another client: the tenant's workers stop in order and start anew.
+                let (now, then) = if self.reloads % 2 == 1 { (5000, 4000) } else { (4000, 5000) };
+                main.text = main.text.replace(&format!("\"{now}ms\""), &format!("\"{then}ms\""));
+                daemon.reload(&self.ground);
+            }
+            _ => {}
         }
     }
 
@@ -571,18 +626,12 @@ fn folder() -> TempDir {
 }
 
 fn simulator(others: &Stepped, plan: &Plan, clock: &Host) -> Simulator {
-    let mut csv = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n".to_owned();
-    let start: UtcMicros = START.parse().expect("an instant");
-    for (index, (from, long, mandatory)) in plan.breaks.iter().enumerate() {
-        let who = format!("u_{:04},Agent {index},Team {},UTC", index + 1, index % 2);
-        let minute = |at: UtcMicros| at.to_string().chars().take(16).collect::<String>();
-        let _ = writeln!(csv, "{who},shift,2026-10-26T10:30,2026-10-26T16:30,false");
-        let (from, to) = (minute(start + *from), minute(start + *from + *long + Duration::from_secs(60)));
-        let _ = writeln!(csv, "{who},break,{from},{to},{mandatory}");
-    }
     let options = SimOptions {
         agents: plan.agents,
-        schedule: Some(ScheduleFile { name: "schedule.csv".to_owned(), bytes: csv.into_bytes() }),
+        schedule: Some(ScheduleFile {
+            name: "schedule.csv".to_owned(),
+            bytes: schedule(&plan.breaks).into_bytes(),
+        }),
         seed: plan.seed,
         requests_per_minute: plan.requests_per_minute,
         skills: 2,
