@@ -10,6 +10,7 @@ mod laws;
 mod network;
 mod people;
 mod plan;
+mod planted;
 mod runtime;
 mod stage;
 mod story;

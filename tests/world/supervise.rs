@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::plan::{END, Plan};
 use crate::stage::World;
@@ -18,6 +18,8 @@ const SEED: &str = "SHIFTKEEPER_WORLD_SEED";
 const SEEDS: &str = "SHIFTKEEPER_WORLD_SEEDS";
 const KEEP: &str = "SHIFTKEEPER_WORLD_KEEP";
 const TRACE: &str = "SHIFTKEEPER_WORLD_TRACE";
+const TIMES: &str = "SHIFTKEEPER_WORLD_TIMES";
+const FAULT: &str = "SHIFTKEEPER_WORLD_FAULT";
 const ANSWER: &str = "world: ";
 
 /// Seeds of a usual run.
@@ -47,11 +49,15 @@ fn live_here(seed: u64, keep: Option<&[usize]>) -> Outcome {
     }
 }
 
-/// Lives one world in a process of its own.
-fn live(seed: u64, keep: Option<&[usize]>) -> Outcome {
-    let mut child = Command::new(std::env::current_exe().expect("this program"));
+/// Lives one world in a process of its own, by this program or another one.
+fn live(search: &Search, seed: u64, keep: Option<&[usize]>) -> Outcome {
+    let mut child = Command::new(&search.program);
     child.args(["--exact", "supervise::one_seed", "--nocapture", "--test-threads=1"]);
     child.env(CHILD, "1").env(SEED, seed.to_string()).env("LD_PRELOAD", still()).stdin(Stdio::null());
+    match &search.fault {
+        Some(name) => child.env(FAULT, name),
+        None => child.env_remove(FAULT),
+    };
     if let Some(kept) = keep {
         child.env(KEEP, kept.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
     } else {
@@ -86,40 +92,53 @@ fn still() -> &'static Path {
     })
 }
 
-fn told_of(seed: u64, keep: Option<&[usize]>, broken: Outcome) -> String {
+fn told_of(search: &Search, seed: u64, keep: Option<&[usize]>, broken: Outcome, whole: bool) -> String {
     let plan = Plan::draw(seed);
     if let Some(kept) = keep {
         return tell(&plan, kept, &broken);
     }
-    let (kept, outcome) = shrink(&plan, broken, |kept| live(seed, Some(kept)));
+    if !whole {
+        return tell(&plan, &[], &broken).lines().last().unwrap_or_default().to_owned();
+    }
+    let (kept, outcome) = shrink(&plan, broken, |kept| live(search, seed, Some(kept)));
     tell(&plan, &kept, &outcome)
 }
 
-/// One seed, as a story where it breaks a law: `SHIFTKEEPER_WORLD_SEED=7 cargo nextest run --test world one_seed --no-capture`.
-#[test]
-fn one_seed() {
-    let seed = number(SEED).unwrap_or(1);
-    let keep = kept();
-    if std::env::var_os(CHILD).is_some() {
-        let outcome = live_here(seed, keep.as_deref());
-        println!("{ANSWER}{}", serde_json::to_string(&outcome).expect("JSON"));
-        return;
-    }
-    let outcome = live(seed, keep.as_deref());
-    match &outcome {
-        Outcome::Kept { hash, steps, .. } => println!("seed {seed}: every law was kept in {steps} steps; trace {hash}"),
-        Outcome::Broken { .. } => panic!("{}", told_of(seed, keep.as_deref(), outcome)),
+/// A search for worlds that break a law.
+pub struct Search {
+    /// This program, or that of a copy with faults in it.
+    pub program: PathBuf,
+    /// The fault that is switched on in the copy.
+    pub fault: Option<String>,
+    pub first: u64,
+    pub seeds: u64,
+    /// Ends after so many were found.
+    pub most: usize,
+}
+
+impl Search {
+    fn here(first: u64, seeds: u64) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        Self { program, fault: None, first, seeds, most: 5 }
     }
 }
 
-/// Many seeds: 200, or as many as `SHIFTKEEPER_WORLD_SEEDS` says.
-#[test]
-fn many_seeds() {
-    let seeds = number(SEEDS).unwrap_or(USUAL_SEEDS);
-    let first = number(SEED).unwrap_or(1);
-    let (next, found) = (AtomicU64::new(first), Mutex::new(Vec::new()));
+/// What a search found.
+pub struct Found {
+    /// One for each world that broke a law.
+    pub stories: Vec<String>,
+    /// How many worlds were lived.
+    pub lived: u64,
+    covered: BTreeMap<String, u64>,
+    steps: u64,
+    took: Duration,
+}
+
+/// Lives worlds, one for each processor at a time; `whole` stories are taken apart to the fewest happenings.
+pub fn search(search: &Search, whole: bool) -> Found {
+    let (next, found) = (AtomicU64::new(search.first), Mutex::new(Vec::new()));
     let covered = Mutex::new(BTreeMap::<String, u64>::new());
-    let steps = AtomicU64::new(0);
+    let (steps, lived) = (AtomicU64::new(0), AtomicU64::new(0));
     let began = Instant::now();
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
@@ -127,10 +146,12 @@ fn many_seeds() {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds || found.lock().expect("a lock").len() >= 5 {
+                    if seed >= search.first + search.seeds || found.lock().expect("a lock").len() >= search.most {
                         return;
                     }
-                    match live(seed, None) {
+                    let outcome = live(search, seed, None);
+                    lived.fetch_add(1, Ordering::Relaxed);
+                    match outcome {
                         Outcome::Kept { steps: own, covered: own_covered, .. } => {
                             steps.fetch_add(own, Ordering::Relaxed);
                             let mut covered = covered.lock().expect("a lock");
@@ -145,28 +166,66 @@ fn many_seeds() {
         }
     });
     let took = began.elapsed();
-    for (what, times) in covered.lock().expect("a lock").iter() {
-        println!("{times:>9}  {what}");
+    let mut found = found.into_inner().expect("a lock");
+    found.truncate(search.most);
+    let stories = found.into_iter().map(|(seed, broken)| told_of(search, seed, None, broken, whole)).collect();
+    Found {
+        stories,
+        lived: lived.into_inner(),
+        covered: covered.into_inner().expect("a lock"),
+        steps: steps.into_inner(),
+        took,
     }
-    let days = END.as_secs() * seeds / 8640;
-    println!(
-        "{seeds} seeds, {}.{} simulated days, {} steps in {:.0} s",
-        days / 10,
-        days % 10,
-        steps.into_inner(),
-        took.as_secs_f64()
-    );
-    let found = found.into_inner().expect("a lock");
-    let stories: Vec<String> = found.into_iter().map(|(seed, broken)| told_of(seed, None, broken)).collect();
-    assert!(stories.is_empty(), "{}", stories.join("\n\n"));
 }
 
-/// The same seed is the same story, whichever else runs.
+/// One seed, as a story where it breaks a law: `SHIFTKEEPER_WORLD_SEED=7 cargo nextest run --test world one_seed --no-capture`.
+#[test]
+fn one_seed() {
+    let seed = number(SEED).unwrap_or(1);
+    let keep = kept();
+    if std::env::var_os(CHILD).is_some() {
+        let outcome = live_here(seed, keep.as_deref());
+        println!("{ANSWER}{}", serde_json::to_string(&outcome).expect("JSON"));
+        return;
+    }
+    let search = Search::here(seed, 1);
+    let outcome = live(&search, seed, keep.as_deref());
+    match &outcome {
+        Outcome::Kept { hash, steps, .. } => println!("seed {seed}: every law was kept in {steps} steps; trace {hash}"),
+        Outcome::Broken { .. } => panic!("{}", told_of(&search, seed, keep.as_deref(), outcome, true)),
+    }
+}
+
+/// Many seeds: 200, or as many as `SHIFTKEEPER_WORLD_SEEDS` says.
+#[test]
+fn many_seeds() {
+    let seeds = number(SEEDS).unwrap_or(USUAL_SEEDS);
+    let found = search(&Search::here(number(SEED).unwrap_or(1), seeds), true);
+    for (what, times) in &found.covered {
+        println!("{times:>9}  {what}");
+    }
+    let days = END.as_secs() * found.lived / 8640;
+    println!(
+        "{} seeds, {}.{} simulated days, {} steps in {:.0} s",
+        found.lived,
+        days / 10,
+        days % 10,
+        found.steps,
+        found.took.as_secs_f64()
+    );
+    assert!(found.stories.is_empty(), "{}", found.stories.join("\n\n"));
+}
+
+/// The same seed is the same story, whichever else runs: three times each, or as often as `SHIFTKEEPER_WORLD_TIMES` says.
 #[test]
 fn a_seed_is_one_story() {
+    let times = number(TIMES).unwrap_or(3);
     for seed in [3, 17] {
-        let (once, again) = (live(seed, None), live(seed, None));
-        assert_eq!(once, again, "seed {seed}");
+        let search = Search::here(seed, 1);
+        let once = live(&search, seed, None);
+        for _ in 1..times {
+            assert_eq!(once, live(&search, seed, None), "seed {seed}");
+        }
     }
 }
 
