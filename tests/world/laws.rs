@@ -264,6 +264,16 @@ fn may_arrive_together(world: &World) -> bool {
         .any(|(_, what)| matches!(what, Happening::Stall(Route::Platform, _) | Happening::Slow(Route::Platform, ..)))
 }
 
+/// Whether the way to the platform was held up at some time between two instants.
+fn held_up(world: &World, from: UtcMicros, to: UtcMicros) -> bool {
+    world.plan.happenings.iter().any(|(at, what)| {
+        let (Happening::Stall(Route::Platform, span) | Happening::Slow(Route::Platform, _, span)) = what else {
+            return false;
+        };
+        World::true_time(*at) <= to && from <= World::true_time(*at + *span) + REQUEST_TIMEOUT
+    })
+}
+
 fn within_budget(world: &World, log: &LogPage) -> Judged {
     if may_arrive_together(world) {
         return Ok(());
@@ -294,7 +304,7 @@ fn not_twice(world: &World, log: &LogPage) -> Judged {
             }
             // Where the platform's own answer was good, only the network can have kept it from the sender.
             let answered = before.status == Some(200) && before.fault.is_none();
-            let fence = if answered || may_arrive_together(world) { Duration::ZERO } else { FENCE };
+            let fence = if answered || held_up(world, before.at, again.at) { Duration::ZERO } else { FENCE };
             let looked = log.requests.iter().any(|poll| {
                 is_good_poll(poll)
                     && poll.seq > before.seq

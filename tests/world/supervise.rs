@@ -98,7 +98,8 @@ fn told_of(search: &Search, seed: u64, keep: Option<&[usize]>, broken: Outcome, 
         return tell(&plan, kept, &broken);
     }
     if !whole {
-        return tell(&plan, &[], &broken).lines().last().unwrap_or_default().to_owned();
+        let story = tell(&plan, &[], &broken);
+        return story.lines().find(|line| line.contains("BROKEN")).unwrap_or_default().trim().to_owned();
     }
     let (kept, outcome) = shrink(&plan, broken, |kept| live(search, seed, Some(kept)));
     tell(&plan, &kept, &outcome)

@@ -6,11 +6,11 @@ use rusqlite::Connection;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{Kind, LogPage, RequestEntry};
 
-use super::{Judged, is_poll, is_state_post, may_arrive_together, wanted, wished_between};
+use super::{Judged, held_up, is_poll, is_state_post, wanted, wished_between};
 use crate::network::Route;
 use crate::people::in_minutes;
 use crate::plan::Happening;
-use crate::stage::World;
+use crate::stage::{REQUEST_TIMEOUT, World};
 
 /// What the faults of the plan say in `Retry-After`.
 const RETRY_AFTER: Duration = Duration::from_secs(7);
@@ -55,7 +55,7 @@ pub(super) fn pauses_are_kept(world: &World, log: &LogPage) -> Judged {
 
 /// Nobody is made ready in a break that must be taken, by every plan that may be in force.
 pub(super) fn breaks_are_kept(world: &World, log: &LogPage) -> Judged {
-    if world.clock_was_set || may_arrive_together(world) {
+    if world.clock_was_set {
         return Ok(());
     }
     for (index, agent) in world.agents.iter().enumerate() {
@@ -65,7 +65,7 @@ pub(super) fn breaks_are_kept(world: &World, log: &LogPage) -> Judged {
                 let (from, to) = in_minutes(breaks[index]);
                 breaks[index].2 && from + SLACK <= post.at && post.at + SLACK <= to
             });
-            if forbids {
+            if forbids && !held_up(world, post.at - REQUEST_TIMEOUT, post.at) {
                 return Err(format!("{agent} was made ready at {} in a mandatory break", post.at));
             }
         }
