@@ -19,6 +19,7 @@ pub mod finding;
 pub mod healthcheck;
 pub mod import;
 pub mod jobs;
+mod log;
 pub mod manual;
 pub mod output;
 mod password;
