@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use shiftkeeper::cli::{Cli, talk};
 
 fn main() -> ExitCode {
-    let cli = Cli::from_command_line();
+    let cli = match Cli::from_command_line() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(cli.run()),
         Err(error) => {

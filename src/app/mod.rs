@@ -38,6 +38,7 @@ use crate::engine::erase::EraseTools;
 use crate::engine::heads::{self, HeadParts, HeadSettings};
 use crate::engine::jobs::{self as calendar, JobParts, JobSpecs, Jobs};
 use crate::engine::live::Live;
+use crate::engine::log::{self, Log};
 use crate::engine::probe::Probes;
 use crate::engine::readiness::Readiness;
 use crate::engine::repeats::Repeats;
@@ -153,7 +154,7 @@ impl App {
 
     /// The same in other surroundings than the system's.
     pub async fn start_in(surroundings: Surroundings, config: Config, soft: CancellationToken) -> anyhow::Result<Self> {
-        let Surroundings { clock, random, transport, webhooks, gate } = surroundings;
+        let Surroundings { clock, random, transport, webhooks, gate, log } = surroundings;
         let url = config.store.connection_url();
         let store = Store::open_through(gate, url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
         let secured = people::certificate(&config.server)?;
@@ -163,6 +164,7 @@ impl App {
         let mut supervisor = Supervisor::new(soft.clone(), readiness.clone());
         let live = Live::new(clock.clone(), store.reader().clone(), config.server.viewers);
         start_live(&mut supervisor, live.clone());
+        start_log_watch(&mut supervisor, log.clone(), &readiness);
         let parts = Parts::new(store, (clock, random), transport, readiness, live.clone());
         let (webhooks, endpoints) = Webhooks::new(&config, parts.outbox.clone(), webhooks)?;
         // Before anything can happen, so that a new endpoint is told of it.
@@ -182,7 +184,7 @@ impl App {
         let jobs = watch::Sender::new(job_specs(&config, &job_tools));
         let jobs_door = parts.start_jobs(&mut supervisor, jobs.subscribe());
         let reloads = Reloads::new(parts.clock.now());
-        let status = parts.status_desk(jobs_door.clone(), reloads.clone());
+        let status = parts.status_desk(jobs_door.clone(), reloads.clone(), log);
         let reload_wanted = Arc::new(Notify::new());
         let rotations = parts.key_files(webhooks.files(), reloads.clone(), reload_wanted.clone());
         let face = http::ApiParts {
@@ -441,7 +443,7 @@ impl Parts {
         desk
     }
 
-    fn status_desk(&self, jobs: Jobs, reloads: Reloads) -> StatusDesk {
+    fn status_desk(&self, jobs: Jobs, reloads: Reloads, log: Option<Log>) -> StatusDesk {
         StatusDesk::new(StatusParts {
             tenants: self.tenants.clone(),
             reader: self.store.reader().clone(),
@@ -452,6 +454,7 @@ impl Parts {
             live: self.live.clone(),
             analytics: self.analytics.clone(),
             reloads,
+            log,
             clock: self.clock.clone(),
             started_at: self.clock.now(),
         })
@@ -464,6 +467,12 @@ impl Parts {
             store_watch::run(writer.clone(), clock.clone(), readiness.clone(), place.clone(), soft)
         });
     }
+}
+
+fn start_log_watch(supervisor: &mut Supervisor, log: Option<Log>, readiness: &Readiness) {
+    let Some(log) = log else { return };
+    let readiness = readiness.clone();
+    supervisor.spawn("log watch", OnFailure::Restart, move |soft| log::run(log.clone(), readiness.clone(), soft));
 }
 
 fn start_live(supervisor: &mut Supervisor, hub: Live) {

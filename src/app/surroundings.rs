@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::{SharedClock, SharedRandom, SystemRandom};
 use crate::engine::deliver::send::Network;
+use crate::engine::log::Log;
 use crate::platform::client::Transport;
 use crate::store::EngineGate;
 
@@ -21,11 +22,13 @@ pub struct Surroundings {
     pub webhooks: Option<Network>,
     /// What stands between the store and its engine; nothing where there is none.
     pub gate: Option<Arc<dyn EngineGate>>,
+    /// The log, where the daemon is to say how it is.
+    pub log: Option<Log>,
 }
 
 impl Surroundings {
     /// The system's, by this clock.
     pub fn system(clock: SharedClock) -> Self {
-        Self { clock, random: Arc::new(SystemRandom), transport: None, webhooks: None, gate: None }
+        Self { clock, random: Arc::new(SystemRandom), transport: None, webhooks: None, gate: None, log: None }
     }
 }

@@ -274,7 +274,7 @@ async fn rows(caller: &Caller, id: AnalyticsRunId) -> Result<Vec<crate::http::An
 fn told(run: &AnalyticsRunShown, output: Output) -> anyhow::Result<()> {
     match output {
         Output::Json => print_json(&json!({ "run": run })),
-        Output::Table => Ok(print(sentence(run))?),
+        Output::Table => print(sentence(run)),
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
+use super::output::{Audience, audience};
 use super::scope::{one_tenant, open_reader, usage};
 use super::talk::say;
 use crate::config::Config;
@@ -147,7 +148,8 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     loop {
         let page = reader.audit_entries(tenant, after, PAGE_LIMIT).await?;
         let Some(newest) = page.last().map(|entry| entry.seq) else { break };
-        if !write_page(page.iter().filter(|entry| entry.seq <= last), names.as_ref())? || newest >= last {
+        let audience = write_page(page.iter().filter(|entry| entry.seq <= last), names.as_ref())?;
+        if audience == Audience::Gone || newest >= last {
             break;
         }
         after = newest;
@@ -159,17 +161,13 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
 /// Agents by their subjects.
 type Names = HashMap<String, AgentId>;
 
-/// False when the reader of the output has gone away.
-fn write_page<'a>(entries: impl Iterator<Item = &'a StoredEntry>, names: Option<&Names>) -> io::Result<bool> {
+fn write_page<'a>(entries: impl Iterator<Item = &'a StoredEntry>, names: Option<&Names>) -> anyhow::Result<Audience> {
     let mut text = String::new();
     for entry in entries {
         text.push_str(&line(entry, names));
         text.push('\n');
     }
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        other => other.map(|()| true),
-    }
+    audience(io::stdout().lock().write_all(text.as_bytes()))
 }
 
 fn line(entry: &StoredEntry, names: Option<&Names>) -> String {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
+use super::output::print;
 use crate::config::{Complaint, Concern, Config, ConfigRefused, Environment, Loaded, Origin, Tenant, reference};
 use crate::domain::rule::Mode as RuleMode;
 use crate::domain::words::count;
@@ -52,14 +53,16 @@ pub enum CheckOutput {
 /// Checks, prints to standard output, and says how it went: 0, 4 where only rules are wrong, 78 where the configuration is.
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     if args.reference {
-        io::stdout().lock().write_all(reference().as_bytes())?;
+        print(reference())?;
         return Ok(Exit::Done.into());
     }
     if args.routes {
-        io::stdout().lock().write_all(role_table().as_bytes())?;
+        print(role_table())?;
         return Ok(Exit::Done.into());
     }
-    let exit = check(args, &Environment::of_process(), &mut io::stdout().lock())?;
+    let mut said = Vec::new();
+    let exit = check(args, &Environment::of_process(), &mut said)?;
+    print(String::from_utf8_lossy(&said))?;
     Ok(exit.into())
 }
 

@@ -21,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::visitor::Visitor;
 use super::exit::Exit;
+use super::log;
 use super::output::{Output, print, print_json};
 use super::talk::say;
-use crate::app::{App, Importer};
+use crate::app::{App, Importer, Surroundings};
 use crate::clock::{Random as _, RealTime, SharedClock, Stopwatch, SystemClock, SystemRandom};
 use crate::config::{Config, ConfigText, Environment, Loaded};
 use crate::domain::ids::TenantId;
@@ -120,7 +121,9 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let (receiver, hook_secret) = start_receiver(&args).await?;
     let (loaded, text) = configuration(&args, &simulator, (&receiver, hook_secret), &folder)?;
     let soft = CancellationToken::new();
-    let app = App::start(loaded.config.clone(), clock.clone(), soft.clone()).await?;
+    let log = log::start(loaded.config.log).log;
+    let surroundings = Surroundings { log: Some(log), ..Surroundings::system(clock.clone()) };
+    let app = App::start_in(surroundings, loaded.config.clone(), soft.clone()).await?;
     let tenants = loaded.config.tenants.iter().map(|tenant| tenant.id.clone()).collect();
     let store_url = loaded.config.store.connection_url().expose().to_owned();
     let demo = Demo { clock, tenants, start, store_url, simulator, receiver };
@@ -250,7 +253,6 @@ fn configuration(
     text.push_str(RULES);
     let texts = [ConfigText { file: folder.join(visitor::CONFIGURATION), text: text.clone() }];
     let loaded = Config::load_texts(&texts, &Environment::default(), &[])?;
-    let _ = super::run::start_log(loaded.config.log);
     Ok((loaded, text))
 }
 

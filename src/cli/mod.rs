@@ -19,6 +19,7 @@ pub mod finding;
 pub mod healthcheck;
 pub mod import;
 pub mod jobs;
+mod log;
 pub mod manual;
 pub mod output;
 mod password;
@@ -38,6 +39,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use self::exit::Exit;
+
 /// Keeps a contact centre's agents in the state that their shifts, breaks and rules call for, and proves what it did.
 #[derive(Parser, Debug)]
 #[command(name = "shiftkeeper", version, propagate_version = true, arg_required_else_help = true)]
@@ -47,7 +50,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
   shiftkeeper run --config config/shiftkeeper.toml
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part, 4 a check found problems, \
-                       69 not reachable, 75 try later, 77 not permitted, 78 bad configuration.")]
+                       69 not reachable, 75 try later, 77 not permitted, 78 bad configuration.
+A reader of the output that goes away early (as `head` does) is no error.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -114,10 +118,10 @@ enum Command {
 }
 
 impl Cli {
-    /// What was asked for on the command line; ends the process where that is no command, or asks for help.
-    pub fn from_command_line() -> Self {
-        let matches = Self::described().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    /// What was asked for on the command line; how the process ends where that is no command, or asks for help.
+    pub fn from_command_line() -> Result<Self, ExitCode> {
+        let matches = Self::described().try_get_matches();
+        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(|told| print_told(&told))
     }
 
     /// All commands, with the prose of their help in paragraphs, which are as wide as the terminal.
@@ -157,6 +161,19 @@ impl Cli {
             talk::complain(&error);
             talk::exit_of(&error).into()
         })
+    }
+}
+
+/// Prints help, the version, or what is wrong with a command line.
+fn print_told(told: &clap::Error) -> ExitCode {
+    let usual = u8::try_from(told.exit_code()).unwrap_or(Exit::Usage.code());
+    match output::audience(told.print()) {
+        // Nobody can be told that standard error cannot be written.
+        Err(error) if !told.use_stderr() => {
+            talk::complain(&error);
+            Exit::Failed.into()
+        }
+        Ok(_) | Err(_) => usual.into(),
     }
 }
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use self::files::{Subject, Target, When, Whose};
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
-use super::output::Output;
+use super::output::{Output, audience};
 use super::scope::{one_tenant, open_reader, usage};
 use crate::app::clock_of;
 use crate::domain::ids::TenantId;
@@ -186,11 +186,12 @@ fn check_order(span: Span, now: UtcMicros) -> anyhow::Result<()> {
     }
 }
 
+/// What came of printing a report.
 fn ended(written: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
-    match written {
-        // Whoever reads the output has had enough.
-        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {}
-        other => other?,
+    match written.map_err(anyhow::Error::downcast::<io::Error>) {
+        Ok(()) => {}
+        Err(Ok(error)) => drop(audience(Err(error))?),
+        Err(Err(other)) => return Err(other),
     }
     Ok(Exit::Done.into())
 }

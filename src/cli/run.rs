@@ -1,6 +1,5 @@
 //! `shiftkeeper run`: the daemon, until it is told to stop.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -8,14 +7,14 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
+use super::log;
 use super::output::print_json;
 use super::talk::say;
-use crate::app::{App, Reload, ServiceManager, clock_of};
-use crate::config::{Environment, Loaded, Log, LogFormat, LogLevel};
+use crate::app::{App, Reload, ServiceManager, Surroundings, clock_of};
+use crate::config::{Environment, Loaded};
 use crate::engine::supervisor::Ended;
 
 /// Runs the daemon. Prints one line of JSON on standard output when it serves: {"ready": true, "listen": "IP:PORT"}.
@@ -34,7 +33,7 @@ pub struct RunArgs {
 /// Runs until a signal comes or a task fails for good.
 pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut loaded = args.config.load()?;
-    let log = start_log(loaded.config.log);
+    let log = log::start(loaded.config.log);
     for warning in &loaded.warnings {
         say(format!("warning: {warning}"));
     }
@@ -42,11 +41,14 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     // Asked for before anything runs, so that a stop that comes early is not lost.
     let mut signals = Signals::new()?;
     let clock = clock_of(&loaded.config).await;
-    let mut app = App::start(loaded.config.clone(), clock, soft.clone()).await?;
+    let surroundings = Surroundings { log: Some(log.log.clone()), ..Surroundings::system(clock) };
+    let mut app = App::start_in(surroundings, loaded.config.clone(), soft.clone()).await?;
     let manager = ServiceManager::of(&Environment::of_process(), app.listen);
     manager.ready();
     app.tell(manager);
-    print_json(&json!({"ready": true, "listen": app.listen.to_string()}))?;
+    if let Err(error) = print_json(&json!({"ready": true, "listen": app.listen.to_string()})) {
+        tracing::warn!("the line that says that the daemon serves is lost, and it serves all the same: {error:#}");
+    }
     tracing::info!(listen = %app.listen, version = env!("CARGO_PKG_VERSION"), "serving");
     let (reload, wanted) = (app.reload(), app.reload_wanted());
     let daemon = app.run();
@@ -62,7 +64,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
                 Signal::Reload => {
                     manager.reloading();
                     reload_configuration(&args.config, &mut loaded, &reload);
-                    log.set(loaded.config.log.level);
+                    log.set_level(loaded.config.log.level);
                     manager.ready();
                 }
             },
@@ -122,38 +124,4 @@ fn reload_configuration(args: &ConfigArgs, running: &mut Loaded, reload: &Reload
         tracing::error!("the configuration was not reloaded: {error}");
     }
     reload.note(applied.is_ok());
-}
-
-/// Where the least level that is logged can be changed.
-pub(super) struct LevelSwitch(Box<dyn Fn(EnvFilter) + Send>);
-
-impl LevelSwitch {
-    fn set(&self, level: LogLevel) {
-        self.0(least(level));
-    }
-}
-
-fn least(level: LogLevel) -> EnvFilter {
-    EnvFilter::new(format!("warn,shiftkeeper={}", level.name()))
-}
-
-/// Logs go to standard error, as the configuration says.
-pub(super) fn start_log(log: Log) -> LevelSwitch {
-    let builder = tracing_subscriber::fmt().with_env_filter(least(log.level)).with_writer(std::io::stderr);
-    let ansi = std::io::stderr().is_terminal();
-    // A log that is there already (a test's) stays, and then there is nothing to change.
-    match log.format {
-        LogFormat::Text => {
-            let builder = builder.with_ansi(ansi).with_target(false).with_filter_reloading();
-            let handle = builder.reload_handle();
-            let _ = builder.try_init();
-            LevelSwitch(Box::new(move |filter| drop(handle.reload(filter))))
-        }
-        LogFormat::Json => {
-            let builder = builder.json().flatten_event(true).with_filter_reloading();
-            let handle = builder.reload_handle();
-            let _ = builder.try_init();
-            LevelSwitch(Box::new(move |filter| drop(handle.reload(filter))))
-        }
-    }
 }

@@ -11,6 +11,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::change::parse_span;
+use super::output::print_json;
 use crate::clock::{SharedClock, SystemClock};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
@@ -81,10 +82,7 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let simulator = Simulator::start(options, clock).await?;
     say(&simulator);
-    let mut line = serde_json::to_string(&simulator.description())?;
-    line.push('\n');
-    let mut out = std::io::stdout();
-    out.write_all(line.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")?;
+    print_json(&simulator.description())?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

@@ -17,7 +17,7 @@ use self::picture::{Picture, change_line};
 use super::config_args::ConfigArgs;
 use super::daemon::{Ask, Daemon, DaemonError};
 use super::exit::Exit;
-use super::output::{Output, print};
+use super::output::{Audience, Output, audience, look_for_audience, print_on};
 use super::scope;
 use super::talk::say;
 use crate::clock::{RealTime, Stopwatch};
@@ -95,7 +95,7 @@ pub async fn run(args: WatchArgs) -> anyhow::Result<ExitCode> {
     ended.map(|()| Exit::Done.into())
 }
 
-/// Follows the daemon until something goes wrong that no return mends.
+/// Follows the daemon until nobody reads what is shown, or something goes wrong that no return mends.
 async fn follow(args: &WatchArgs, config: &Config, shown: &mut Shown) -> anyhow::Result<()> {
     let mut last_id: Option<String> = None;
     let mut pause = FIRST_PAUSE_REAL;
@@ -116,8 +116,10 @@ async fn follow(args: &WatchArgs, config: &Config, shown: &mut Shown) -> anyhow:
                 say(format!("the line stands again, from {}", last_id.as_deref().unwrap_or("a new picture")));
             }
             pause = FIRST_PAUSE_REAL;
-            let why = read(response, &mut last_id, shown).await?;
-            say(format!("the line to the daemon broke ({why}); coming back"));
+            match read(response, &mut last_id, shown).await? {
+                Ended::Broken(why) => say(format!("the line to the daemon broke ({why}); coming back")),
+                Ended::NobodyReads => return Ok(()),
+            }
         }
         RealTime::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE_REAL);
@@ -147,22 +149,32 @@ async fn open(
         .await
 }
 
-/// Reads a line to its end; gives why it ended.
-async fn read(mut response: Response, last_id: &mut Option<String>, shown: &mut Shown) -> anyhow::Result<String> {
+/// How the following of a line ended.
+enum Ended {
+    /// It broke, for this reason.
+    Broken(String),
+    /// Nobody reads what is shown.
+    NobodyReads,
+}
+
+/// Reads a line to its end.
+async fn read(mut response: Response, last_id: &mut Option<String>, shown: &mut Shown) -> anyhow::Result<Ended> {
     let mut events = Events::default();
     loop {
         let chunk = tokio::select! {
             chunk = response.chunk() => chunk,
-            () = RealTime::sleep(SILENT_REAL) => return Ok("it says nothing".to_owned()),
+            () = RealTime::sleep(SILENT_REAL) => return Ok(Ended::Broken("it says nothing".to_owned())),
             () = shown.due() => {
-                shown.draw()?;
+                if shown.draw()? == Audience::Gone {
+                    return Ok(Ended::NobodyReads);
+                }
                 continue;
             }
         };
         let chunk = match chunk {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => return Ok("it ended".to_owned()),
-            Err(error) => return Ok(error.without_url().to_string()),
+            Ok(None) => return Ok(Ended::Broken("it ended".to_owned())),
+            Err(error) => return Ok(Ended::Broken(error.without_url().to_string())),
         };
         for event in events.take(&chunk)? {
             if let Some(id) = event.id {
@@ -170,9 +182,12 @@ async fn read(mut response: Response, last_id: &mut Option<String>, shown: &mut 
             }
             let Some(data) = event.data else { continue };
             let message: Value = serde_json::from_str(&data)?;
-            shown.take(&data, &message)?;
+            if shown.take(&data, &message)? == Audience::Gone {
+                return Ok(Ended::NobodyReads);
+            }
             if message["type"] == "end" {
-                return Ok(message["reason"].as_str().unwrap_or("no reason was given").replace('_', " "));
+                let why = message["reason"].as_str().unwrap_or("no reason was given").replace('_', " ");
+                return Ok(Ended::Broken(why));
             }
         }
     }
@@ -206,23 +221,24 @@ impl Shown {
         Self { how, picture: Picture::default(), dirty: false, drawn: None }
     }
 
-    fn take(&mut self, data: &str, message: &Value) -> anyhow::Result<()> {
+    fn take(&mut self, data: &str, message: &Value) -> anyhow::Result<Audience> {
         match self.how {
-            How::Messages => print(data)?,
+            How::Messages => return print_on(data),
             How::Lines => {
-                if let Some(line) = change_line(message) {
-                    print(line)?;
-                }
+                return match change_line(message) {
+                    Some(line) => print_on(line),
+                    None => Ok(look_for_audience()),
+                };
             }
             How::Table => {
                 self.picture.take(message);
                 self.dirty = true;
                 if self.drawn.as_ref().is_none_or(|drawn| drawn.elapsed() >= DRAW_EVERY_REAL) {
-                    self.draw()?;
+                    return self.draw();
                 }
             }
         }
-        Ok(())
+        Ok(Audience::Reads)
     }
 
     /// When the table is to be drawn, where something changed since it was.
@@ -233,20 +249,21 @@ impl Shown {
         }
     }
 
-    fn draw(&mut self) -> anyhow::Result<()> {
+    fn draw(&mut self) -> anyhow::Result<Audience> {
         let size = terminal_size::terminal_size();
         let (width, height) = size.map_or((100, 40), |(width, height)| (width.0, usize::from(height.0)));
         let text = self.picture.table(width, height.saturating_sub(1));
-        let mut out = std::io::stdout().lock();
         // Home, each line cleared to its end, and what is below.
-        write!(out, "\x1b[H")?;
+        let mut drawn = "\x1b[H".to_owned();
         for line in text.lines() {
-            write!(out, "{line}\x1b[K\r\n")?;
+            drawn.push_str(line);
+            drawn.push_str("\x1b[K\r\n");
         }
-        write!(out, "\x1b[J")?;
-        out.flush()?;
+        drawn.push_str("\x1b[J");
+        let mut out = std::io::stdout().lock();
+        let audience = audience(out.write_all(drawn.as_bytes()).and_then(|()| out.flush()))?;
         (self.dirty, self.drawn) = (false, Some(Stopwatch::start()));
-        Ok(())
+        Ok(audience)
     }
 
     fn leave(&mut self) {

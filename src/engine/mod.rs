@@ -23,6 +23,7 @@ pub mod jobs;
 pub mod keeper;
 pub mod link;
 pub mod live;
+pub mod log;
 pub mod message;
 pub mod meter;
 pub mod picture;

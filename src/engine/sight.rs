@@ -17,10 +17,11 @@ use crate::clock::BoxFuture;
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, SubscriptionId};
 use crate::domain::time::UtcMicros;
+use crate::domain::words::{count, names};
 use crate::platform::budget::Urgency;
 use crate::platform::poll::PollGrid;
 use crate::platform::retry::RetryCurve;
-use crate::platform::{CallError, ClockOffset, Detail, Failure, SnapshotReader, SubscriptionRequest};
+use crate::platform::{CallError, ClockOffset, Detail, Failure, SnapshotReader, SubscriptionRequest, UnreadableRows};
 use crate::store::{Commit, CommitError, SubscriptionRow, SubscriptionWrite};
 
 /// The worker of one tenant: one loop per subscription, made anew when the roster changes.
@@ -151,6 +152,8 @@ struct Slice {
     detail: Detail,
     /// When the last snapshot was generated, by our clock.
     generated_at: Option<UtcMicros>,
+    /// The rows of the last snapshot that could not be read.
+    unreadable: UnreadableRows,
 }
 
 /// A subscription, or why there is none; an error where the store did not take the call.
@@ -164,6 +167,19 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
 
 fn part(link: &Link, slice: u32) -> String {
     link.part(&format!("subscription {slice}"))
+}
+
+/// Whom nobody sees because of rows that cannot be read, for the readiness report.
+fn unseen(rows: &UnreadableRows) -> Option<String> {
+    let agents = (!rows.agents.is_empty()).then(|| format!("of {}", names(&rows.agents)));
+    let nameless = (rows.nameless > 0).then(|| format!("{} of no known agent", count(rows.nameless, "row")));
+    let whose: Vec<String> = agents.into_iter().chain(nameless).collect();
+    (!whose.is_empty()).then(|| {
+        let whose = whose.join(", ");
+        format!(
+            "the snapshot has rows that cannot be read ({whose}), and their agents are not seen; the log has each fault"
+        )
+    })
 }
 
 impl Slice {
@@ -193,6 +209,7 @@ impl Slice {
             told_oversize: false,
             detail: Detail::Full,
             generated_at: None,
+            unreadable: UnreadableRows::default(),
         }
     }
 
@@ -215,7 +232,11 @@ impl Slice {
                 let polled = self.poll_newest(&live).await?;
                 if polled.is_ok() {
                     (self.failures, self.gone) = (0, false);
-                    self.link.readiness.restored(&part(&self.link, self.number));
+                    let part = part(&self.link, self.number);
+                    match unseen(&self.unreadable) {
+                        None => self.link.readiness.restored(&part),
+                        Some(detail) => self.link.readiness.degraded(&part, detail),
+                    }
                 }
                 polled
             }
@@ -370,6 +391,7 @@ impl Slice {
         for complaint in &delta.complaints {
             tracing::warn!(tenant = %self.link.tenant, slice = self.number, ?complaint, "a row of the snapshot is odd");
         }
+        self.unreadable = delta.unreadable;
         let offset = self.link.offset();
         // The same snapshot again is no newer because the offset is known better meanwhile.
         // Nor may it be from after now because our clock was set back.

@@ -19,6 +19,7 @@ use crate::domain::secret::Secret;
 use crate::domain::time::UtcMicros;
 
 use super::error::{Failure, excerpt};
+use super::text;
 use super::trust::Trust;
 
 /// How long an unused connection is kept.
@@ -141,10 +142,11 @@ impl Reply {
         declared || self.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<')
     }
 
-    /// The body as an object of JSON. An array is none, although serde would fill a struct from it, field by field.
+    /// The body as an object of JSON. An array is none, although serde would fill a struct from it, field by field. Texts in it
+    /// that are no Unicode are mended.
     pub fn object<T: DeserializeOwned>(&self) -> Option<T> {
         let body = self.body.trim_ascii_start();
-        if body.starts_with(b"{") { serde_json::from_slice(body).ok() } else { None }
+        if body.starts_with(b"{") { text::read(body) } else { None }
     }
 
     /// An answer that is not what it should be; `expected` says what that was. Only a page is shown: anything else may be an

@@ -21,6 +21,7 @@ pub mod poll;
 pub mod retry;
 pub mod share;
 pub mod snapshot;
+pub mod text;
 pub mod token;
 pub mod trust;
 pub mod vitals;
@@ -41,7 +42,7 @@ pub use error::{CallError, Effect, Failure, Trouble};
 pub use feed::{Command, Feed, FeedCall, FeedMessage};
 pub use figures::{FigureComplaint, FiguresRead, ListedQueue, MOST_IN_ONE_READ, ShareUnit};
 pub use offset::ClockOffset;
-pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader};
+pub use snapshot::{Complaint, Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader, UnreadableRows};
 pub use vitals::{CallKind, Vitals};
 
 /// A call under way.

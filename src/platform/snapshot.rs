@@ -62,10 +62,21 @@ pub struct SnapshotDelta {
     pub absent: Arc<[AgentId]>,
     /// Those of them whom the snapshot leaves out: no row that could not be read, or names a stranger, can be theirs.
     pub missing: Arc<[AgentId]>,
+    /// Rows that could not be read.
+    pub unreadable: UnreadableRows,
     /// What is wrong with the snapshot, at most [`MAX_COMPLAINTS`].
     pub complaints: Vec<Complaint>,
     /// How many more complaints there were.
     pub more_complaints: usize,
+}
+
+/// The rows of a snapshot that could not be read.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UnreadableRows {
+    /// Agents who have such a row, and no good one.
+    pub agents: Arc<[AgentId]>,
+    /// How many such rows name no agent of the slice.
+    pub nameless: usize,
 }
 
 /// How many complaints one snapshot's delta holds.
@@ -115,7 +126,7 @@ pub struct Complaint {
 /// What is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// The row is not an object with an agent's id and a state; it is left out.
+    /// The row is not an object with an agent's id (of a length that one can have) and a state; it is left out.
     Unreadable,
     /// An optional field has the wrong type; it is taken as missing.
     BadField(&'static str),

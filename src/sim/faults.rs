@@ -62,6 +62,8 @@ pub enum Kind {
     OtherZones,
     /// A snapshot of two and a half megabytes.
     Bulky,
+    /// The texts of a snapshot's rows have half a surrogate pair, a NUL, or 20,000 characters.
+    OddTexts,
     /// A page of a query's result, but the first, leaves out the row that it should begin with.
     SkipRows,
     /// Nothing of a query's result beyond its first half is sent, though all of it is promised.
@@ -97,9 +99,12 @@ impl Kind {
             Self::Late => matches!(on, Endpoint::State | Endpoint::AnalyticsQuery),
             Self::NeverFinish | Self::FailQuery => on == Endpoint::AnalyticsQuery,
             Self::SkipRows | Self::StopShort => on == Endpoint::AnalyticsResult,
-            Self::TimestampJitter | Self::MissingRows | Self::OldTimes | Self::OtherZones | Self::Bulky => {
-                on == Endpoint::Snapshot
-            }
+            Self::TimestampJitter
+            | Self::MissingRows
+            | Self::OldTimes
+            | Self::OtherZones
+            | Self::Bulky
+            | Self::OddTexts => on == Endpoint::Snapshot,
             Self::Silent => on == Endpoint::FeedMessage,
             Self::Repeat => matches!(on, Endpoint::Snapshot | Endpoint::AnalyticsResult | Endpoint::FeedMessage),
             Self::WrongTypes | Self::Nonsense => {

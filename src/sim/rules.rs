@@ -359,6 +359,7 @@ impl Stage {
                 | Kind::OldTimes
                 | Kind::OtherZones
                 | Kind::Bulky
+                | Kind::OddTexts
                 | Kind::SkipRows
                 | Kind::StopShort
                 | Kind::NeverFinish

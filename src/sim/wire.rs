@@ -19,11 +19,24 @@ use super::world::Look;
 use crate::domain::time::UtcMicros;
 
 /// The faults that spoil a snapshot's rows.
-const SPOIL_ROWS: [Kind; 7] =
-    [Kind::WrongTypes, Kind::Nonsense, Kind::Repeat, Kind::MissingRows, Kind::OldTimes, Kind::OtherZones, Kind::Bulky];
+const SPOIL_ROWS: [Kind; 8] = [
+    Kind::WrongTypes,
+    Kind::Nonsense,
+    Kind::Repeat,
+    Kind::MissingRows,
+    Kind::OldTimes,
+    Kind::OtherZones,
+    Kind::Bulky,
+    Kind::OddTexts,
+];
 const HOUR_MS: i64 = 3_600_000;
 /// What a bulky snapshot holds beside its rows, in bytes.
 const BULK: usize = 2_500_000;
+
+/// Stands for half a surrogate pair until a snapshot is written out: no string can hold one.
+const HALF_A_PAIR: char = '\u{e000}';
+/// The length of an odd text, in characters.
+const LONG: usize = 20_000;
 
 /// The most skills or queues that one request may name (guide 001).
 const MOST_IDS: usize = 100;
@@ -317,6 +330,7 @@ fn render(snapshot: &Snapshot, ambience: Ambience, spoilt: Option<Kind>, dice: &
             match spoilt {
                 Some(Kind::WrongTypes) => mistype(&mut row, at),
                 Some(Kind::Nonsense) => befuddle(&mut row, at),
+                Some(Kind::OddTexts) => garble(&mut row, at),
                 Some(Kind::OtherZones) => rezone(&mut row, look.since, moved, at),
                 Some(Kind::Bulky) => {
                     row.insert("comment".to_owned(), "-".repeat(BULK / snapshot.looks.len().max(1)).into());
@@ -339,7 +353,8 @@ fn render(snapshot: &Snapshot, ambience: Ambience, spoilt: Option<Kind>, dice: &
         last_updated_timestamp: instant(snapshot.generated, ambience.skew_ms),
         data,
     };
-    serde_json::to_vec(&body).unwrap_or_default().into()
+    let text = serde_json::to_string(&body).unwrap_or_default();
+    if spoilt == Some(Kind::OddTexts) { text.replace(HALF_A_PAIR, r"\ud800").into() } else { text.into() }
 }
 
 fn row(snapshot: &Snapshot, look: &Look, moved_ms: i64) -> serde_json::Map<String, Value> {
@@ -375,6 +390,17 @@ fn mistype(row: &mut serde_json::Map<String, Value>, at: usize) {
         _ => ("agentState", Value::Null),
     };
     row.insert(key.to_owned(), value);
+}
+
+/// Gives a row texts that no program should trip over; which ones depends on its place.
+fn garble(row: &mut serde_json::Map<String, Value>, at: usize) {
+    let (key, value) = match at % 4 {
+        0 => ("userName", format!("Ada{HALF_A_PAIR}")),
+        1 => ("teamName", format!("{HALF_A_PAIR}Care")),
+        2 => ("userName", "Ada\0".to_owned()),
+        _ => ("userName", "é".repeat(LONG)),
+    };
+    row.insert(key.to_owned(), value.into());
 }
 
 /// Gives a row values that cannot be true; which ones depends on its place.

@@ -13,6 +13,7 @@ mod harness;
 mod jobs;
 mod judges;
 mod operations;
+mod outputs;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod processes;

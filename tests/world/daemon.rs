@@ -191,6 +191,7 @@ fn surroundings(ground: &Ground, seed: u64) -> Surroundings {
         transport: Some(Arc::new(wire.clone())),
         webhooks: Some(send::Network::new(Arc::new(SystemResolver), Arc::new(wire), no_certificates)),
         gate: Some(Arc::new(ground.disk.clone())),
+        log: None,
     }
 }
 

@@ -289,7 +289,7 @@ impl Desk {
     fn print_set(&self, set: &SetView) -> anyhow::Result<()> {
         match self.output {
             Output::Json => print_json(set),
-            Output::Table => Ok(print(format!("{}\n{}", shown(set), lines(set)))?),
+            Output::Table => print(format!("{}\n{}", shown(set), lines(set))),
         }
     }
 

@@ -245,17 +245,17 @@ pub async fn make(
     let made = match place {
         Some((format, target)) => {
             let wanted = Wanted { request, format, section, target, most_bytes: MOST_BYTES };
-            to_file(&reader, &wanted, now).await
+            to_file(&reader, &wanted, now).await.map(|()| Exit::Done.into())
         }
-        None => to_output(&reader, request, format, section.as_deref(), now).await,
+        None => ended(to_output(&reader, request, format, section.as_deref(), now).await),
     };
     reader.close().await;
-    ended(made)
+    made
 }
 
 async fn to_file(reader: &Reader, wanted: &Wanted, now: UtcMicros) -> anyhow::Result<()> {
     let manifest = export(reader, wanted, now, &Progress::default()).await.map_err(not_made)?;
-    Ok(print(told(&wanted.target, &manifest))?)
+    print(told(&wanted.target, &manifest))
 }
 
 /// A line about a file that was made.

@@ -117,6 +117,6 @@ pub async fn test(args: TestArgs) -> anyhow::Result<ExitCode> {
 fn say(common: &Common, answer: &Value, words: impl FnOnce() -> String) -> anyhow::Result<()> {
     match common.output {
         Output::Json => print_json(answer),
-        Output::Table => Ok(print(words())?),
+        Output::Table => print(words()),
     }
 }

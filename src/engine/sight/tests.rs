@@ -47,6 +47,8 @@ struct Puppet {
     /// Subscribing does not end before this is false.
     hangs: Mutex<bool>,
     bytes: Mutex<usize>,
+    /// What the reader finds in every snapshot.
+    unreadable: Arc<Mutex<UnreadableRows>>,
 }
 
 impl Puppet {
@@ -111,23 +113,27 @@ impl Platform for Puppet {
     }
 
     fn reader(&self, _: &[AgentId]) -> Box<dyn SnapshotReader> {
-        Box::new(Blank(self.clock.clone()))
+        Box::new(Blank { clock: self.clock.clone(), unreadable: self.unreadable.clone() })
     }
 }
 
-/// Reads nothing out of anything.
+/// Reads nothing out of anything but what it is told to.
 #[derive(Debug)]
-struct Blank(SharedClock);
+struct Blank {
+    clock: SharedClock,
+    unreadable: Arc<Mutex<UnreadableRows>>,
+}
 
 impl SnapshotReader for Blank {
     fn read(&mut self, _: &SubscriptionId, _: SnapshotBody) -> Result<SnapshotDelta, CallError> {
         Ok(SnapshotDelta {
-            generated_at: self.0.now(),
+            generated_at: self.clock.now(),
             repeated: false,
             changed: Vec::new(),
             rows: 0,
             absent: Arc::from([]),
             missing: Arc::from([]),
+            unreadable: self.unreadable.lock().expect("a lock").clone(),
             complaints: Vec::new(),
             more_complaints: 0,
         })
@@ -159,6 +165,7 @@ impl Bench {
             fails: Mutex::default(),
             hangs: Mutex::new(false),
             bytes: Mutex::new(2),
+            unreadable: Arc::default(),
         });
         let (inbox, arrivals) = mpsc::channel(64);
         let link = Arc::new(ground.link(puppet.clone(), inbox));
@@ -333,6 +340,25 @@ async fn a_snapshot_that_is_too_large_is_told_once_and_the_subscription_asks_for
     assert_eq!((seen.len(), seen[0].bytes, seen[0].interval, seen[0].agents), (1, LARGE, INTERVAL, 1));
     assert_eq!(seen[0].generated_at, bench.clock.now());
     assert!(bench.clock.now().since(seen[0].created_at) < HOUR);
+}
+
+#[tokio::test]
+async fn whoever_has_a_row_that_cannot_be_read_is_named_in_readiness_until_it_can_be() {
+    let mut bench = Bench::new().await;
+    let part = |bench: &Bench| {
+        let parts = bench.link.readiness.report().parts;
+        parts.into_iter().find(|part| part.name == "tenant acme: subscription 0").expect("a part")
+    };
+    assert!(part(&bench).ready);
+    let rows = UnreadableRows { agents: Arc::from(["u_1".into(), "u_2".into()]), nameless: 1 };
+    *bench.puppet.unreadable.lock().expect("a lock") = rows;
+    bench.cycle().await;
+    let told = part(&bench);
+    assert!(!told.ready && !told.own, "{told:?}");
+    assert!(told.detail.contains("(of u_1 and u_2, 1 row of no known agent)"), "{told:?}");
+    *bench.puppet.unreadable.lock().expect("a lock") = UnreadableRows::default();
+    bench.cycle().await;
+    assert!(part(&bench).ready);
 }
 
 #[tokio::test]

@@ -129,7 +129,8 @@ impl Desk {
         };
         status.ok = status.has_nothing_wrong();
         let tenants = seen.iter().map(|link| self.meters(link)).collect();
-        Look { status, tenants, writer, viewers: self.parts.live.viewers() }
+        let log_lines_lost = self.parts.log.as_ref().map_or(0, |log| log.state().borrow().lines_lost);
+        Look { status, tenants, writer, viewers: self.parts.live.viewers(), log_lines_lost }
     }
 
     fn store(&self, stored: Option<&Stored>, queued: usize) -> StoreStatus {

@@ -14,6 +14,7 @@ use super::analytics::Analytics;
 use super::deliver::Outbox;
 use super::jobs::Jobs;
 use super::live::{Live, Viewers};
+use super::log::Log;
 use super::readiness::Readiness;
 use super::tenants::Tenants;
 use crate::clock::SharedClock;
@@ -48,6 +49,8 @@ pub struct StatusParts {
     pub analytics: Analytics,
     /// How reloads of the configuration went.
     pub reloads: Reloads,
+    /// The log, where it is watched.
+    pub log: Option<Log>,
     /// The daemon's clock.
     pub clock: SharedClock,
     /// When the daemon was started, by its clock.
@@ -65,6 +68,8 @@ pub struct Look {
     pub writer: WriterVitals,
     /// Who watches live.
     pub viewers: Viewers,
+    /// How many lines of the log were lost.
+    pub log_lines_lost: u64,
 }
 
 /// Takes looks. Cheap to clone.

@@ -93,6 +93,11 @@ impl Families {
             "Parts of /readyz that stay as they are until a person does something",
             [(ALONE, status.parts.iter().filter(|part| part.needs_person).count() as u64)],
         )?;
+        page.counter(
+            "shiftkeeper_log_lines_lost",
+            "Lines of the log that could not be written",
+            [(ALONE, self.0.log_lines_lost)],
+        )?;
         page.gauge(
             "shiftkeeper_config_last_reload_successful",
             "Whether the last reload of the configuration went well",

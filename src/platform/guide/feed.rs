@@ -26,6 +26,7 @@ use crate::domain::state::StateNames;
 use crate::domain::time::UtcMicros;
 use crate::platform::address::below;
 use crate::platform::error::{CallError, CallSite, Failure, excerpt};
+use crate::platform::text;
 use crate::platform::{Answer, Command, Feed, FeedCall, FeedMessage};
 
 /// The most of one message, in bytes; the guide's have some hundred.
@@ -157,7 +158,7 @@ impl GuideFeed {
     fn read(&self, text: &str) -> FeedMessage {
         let text = text.trim_start();
         // Serde would fill a struct from an array as well, field by field.
-        let wire = text.starts_with('{').then(|| serde_json::from_str::<Wire>(text).ok()).flatten();
+        let wire = text.starts_with('{').then(|| text::read::<Wire>(text.as_bytes())).flatten();
         let Some(Wire { kind: Value::String(kind), agent_id, state, state_duration, skill_id }) = wire else {
             return FeedMessage::Odd(format!("{} bytes that are no JSON object with a type", text.len()));
         };
@@ -167,7 +168,8 @@ impl GuideFeed {
                 let Some(agent) = id(&agent_id) else { return lacks("agentId") };
                 let Some(state) = state.as_str().filter(|name| !name.is_empty()) else { return lacks("state") };
                 let Some(lasted) = seconds(&state_duration) else { return lacks("stateDuration") };
-                FeedMessage::AgentState { agent: AgentId::from(agent), state: self.state_names.state(state), lasted }
+                let state = self.state_names.state(&text::kept(state));
+                FeedMessage::AgentState { agent: AgentId::from(agent), state, lasted }
             }
             "contactQueued" => {
                 id(&skill_id).map_or_else(|| lacks("skillId"), |id| FeedMessage::ContactQueued(id.into()))
@@ -203,7 +205,7 @@ struct Wire {
 /// An id, which is text or a whole number.
 fn id(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::String(text) if text::is_id(text) => Some(text.clone()),
         Value::Number(number) if !number.is_f64() => Some(number.to_string()),
         Value::String(_) | Value::Number(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }

@@ -11,6 +11,7 @@ use crate::platform::client::Reply;
 use crate::platform::error::Failure;
 use crate::platform::figures::{FiguresRead, ListedQueue, ShareUnit};
 use crate::platform::snapshot::Fault;
+use crate::platform::text::{is_id, kept};
 
 /// The platform's names of [`SKILL_MEASURES`], in their order (source: guide 000).
 const SKILL_FIELDS: [&str; SKILL_MEASURES.len()] = [
@@ -132,14 +133,14 @@ fn told<T, const N: usize>(
 /// The platform counts skills in numbers and names queues in text; either is the same id.
 fn id_of(row: &Value, key: &str) -> Option<String> {
     match row.get(key)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::String(text) if is_id(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
 fn name_of(row: &Value, key: &str) -> Option<Arc<str>> {
-    row.get(key).and_then(Value::as_str).filter(|name| !name.is_empty()).map(Arc::from)
+    row.get(key).and_then(Value::as_str).filter(|name| !name.is_empty()).map(|name| Arc::from(kept(name)))
 }
 
 /// A value that the figure cannot have.

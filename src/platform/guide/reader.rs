@@ -16,11 +16,12 @@ use crate::domain::state::{AgentState, StateNames};
 use crate::domain::time::UtcMicros;
 use crate::platform::error::{CallError, CallSite, Failure, excerpt};
 use crate::platform::snapshot::{
-    Complaint, Fault, MAX_COMPLAINTS, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader,
+    Complaint, Fault, MAX_COMPLAINTS, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader, UnreadableRows,
 };
+use crate::platform::text::{LONGEST_TEXT, is_id, kept};
 
 use super::instant::InstantReader;
-use super::rows::{BrokenAt, Field, Row, Walk};
+use super::rows::{BrokenAt, Field, Read, Row, Walk};
 
 /// The reader of one slice of the roster.
 #[derive(Debug)]
@@ -41,6 +42,9 @@ pub struct GuideReader {
 /// The most words of a kind that are kept: more than a contact centre has queues or teams.
 const MOST_WORDS: usize = 512;
 
+/// A word of more bytes is not kept.
+const LONGEST_WORD: usize = 4 * LONGEST_TEXT;
+
 /// What the words of a column mean: a few that nearly every row repeats.
 #[derive(Debug)]
 struct Words<T>(HashMap<Box<str>, T, RandomState>);
@@ -57,7 +61,7 @@ impl<T: Clone> Words<T> {
             return known.clone();
         }
         let meaning = of(word);
-        if self.0.len() < MOST_WORDS {
+        if self.0.len() < MOST_WORDS && word.len() <= LONGEST_WORD {
             self.0.insert(word.into(), meaning.clone());
         }
         meaning
@@ -71,6 +75,7 @@ struct Last {
     row_count: usize,
     absent: Arc<[AgentId]>,
     missing: Arc<[AgentId]>,
+    unreadable: UnreadableRows,
     layout: Layout,
 }
 
@@ -131,6 +136,7 @@ impl GuideReader {
             rows: last.row_count,
             absent: Arc::clone(&last.absent),
             missing: Arc::clone(&last.missing),
+            unreadable: last.unreadable.clone(),
             complaints: Vec::new(),
             more_complaints: 0,
         })
@@ -202,6 +208,8 @@ struct Reading<'r> {
     duplicates: bool,
     /// Agents with a row that could not be read.
     unreadable: Vec<usize>,
+    /// Rows that could not be read and name no agent of the slice.
+    nameless: usize,
     /// A row names nobody, or nobody of the slice: whose it is cannot be told.
     anonymous: bool,
 }
@@ -231,6 +239,7 @@ impl<'r> Reading<'r> {
             more_complaints: 0,
             duplicates: false,
             unreadable: Vec::new(),
+            nameless: 0,
             anonymous: false,
         }
     }
@@ -241,18 +250,18 @@ impl<'r> Reading<'r> {
         walk.expect(b'{')?;
         let mut more = !walk.take(b'}');
         while more {
-            let key: std::borrow::Cow<'_, str> = walk.value()?;
+            let key = walk.key()?;
             walk.expect(b':')?;
             match &*key {
                 "data" => {
                     self.rows(&mut walk)?;
                     data = true;
                 }
-                "subscriptionId" => head.subscription = text_of(walk.value()?),
-                "status" => head.status = text_of(walk.value()?),
+                "subscriptionId" => head.subscription = text_of(walk.field()?),
+                "status" => head.status = text_of(walk.field()?),
                 "lastUpdatedTimestamp" => {
                     let instants = &mut self.reader.instants;
-                    head.generated_at = text_of(walk.value()?).and_then(|text| instants.read(&text));
+                    head.generated_at = text_of(walk.field()?).and_then(|text| instants.read(&text));
                 }
                 _ => walk.skip_value()?,
             }
@@ -271,11 +280,9 @@ impl<'r> Reading<'r> {
             if !self.step_over_known(walk) {
                 walk.skip_space();
                 let start = walk.at();
-                if let Some(row) = walk.row() {
-                    self.row(&row, start..walk.at());
-                } else {
-                    walk.skip_value()?;
-                    self.unreadable(None);
+                match walk.row()? {
+                    Read::Row(row) => self.row(&row, start..walk.at()),
+                    Read::Unreadable { user_id } => self.unreadable(user_id.as_deref()),
                 }
             }
             self.row_count += 1;
@@ -308,6 +315,9 @@ impl<'r> Reading<'r> {
             return self.unreadable(row.user_id.text());
         };
         let Some(agent) = self.reader.position(id, self.next_agent) else {
+            if !is_id(id) {
+                return self.unreadable(Some(id));
+            }
             self.anonymous = true;
             return self.complain(Some(self.row_count), Some(AgentId::new(id)), Fault::Stranger);
         };
@@ -336,10 +346,11 @@ impl<'r> Reading<'r> {
     }
 
     fn unreadable(&mut self, id: Option<&str>) {
-        match id {
-            Some(id) => self.unreadable.extend(self.reader.position(id, self.next_agent)),
-            None => self.anonymous = true,
-        }
+        let id = id.filter(|id| is_id(id));
+        let agent = id.and_then(|id| self.reader.position(id, self.next_agent));
+        self.unreadable.extend(agent);
+        self.nameless += usize::from(agent.is_none());
+        self.anonymous |= id.is_none();
         self.complain(Some(self.row_count), id.map(AgentId::new), Fault::Unreadable);
     }
 
@@ -372,11 +383,11 @@ impl<'r> Reading<'r> {
         let GuideReader { agents, names, states, queues, teams, .. } = &mut *self.reader;
         Sighting {
             agent: agents[agent].clone(),
-            state: states.meaning(row.agent_state.text().unwrap_or_default(), |word| names.state(word)),
-            queue: row.queue_name.text().map(|word| queues.meaning(word, |word| Arc::from(word))),
+            state: states.meaning(row.agent_state.text().unwrap_or_default(), |word| names.state(&kept(word))),
+            queue: row.queue_name.text().map(|word| queues.meaning(word, |word| Arc::from(kept(word)))),
             changed_at,
-            team: row.team_name.text().map(|word| teams.meaning(word, |word| TeamName::new(word))),
-            name: row.user_name.text().map(Arc::from),
+            team: row.team_name.text().map(|word| teams.meaning(word, |word| TeamName::new(kept(word)))),
+            name: row.user_name.text().map(|name| Arc::from(kept(name))),
         }
     }
 
@@ -405,17 +416,27 @@ impl<'r> Reading<'r> {
         let unmet: Vec<usize> = (0..met.len()).filter(|agent| met[*agent] == Met::Not).collect();
         let named = |agents: &[usize]| agents.iter().map(|agent| reader.agents[*agent].clone()).collect();
         let absent: Arc<[AgentId]> = named(&unmet);
-        let mut unreadable = self.unreadable;
-        unreadable.sort_unstable();
-        let missing = match &unreadable[..] {
+        let mut with_bad_row = self.unreadable;
+        with_bad_row.sort_unstable();
+        let (bad, left_out): (Vec<_>, Vec<_>) =
+            unmet.into_iter().partition(|agent| with_bad_row.binary_search(agent).is_ok());
+        let missing = match &bad[..] {
             _ if self.anonymous => Arc::from([]),
             [] => Arc::clone(&absent),
-            rows => named(&unmet.into_iter().filter(|agent| rows.binary_search(agent).is_err()).collect::<Vec<_>>()),
+            [..] => named(&left_out),
         };
+        let unreadable = UnreadableRows { agents: named(&bad), nameless: self.nameless };
         // Two rows of one agent must be read again next time, to see which of them went away.
         let layout = if self.duplicates { Layout::default() } else { layout };
-        let last = (Arc::clone(&absent), Arc::clone(&missing));
-        reader.last = Some(Last { body, generated_at, row_count, absent: last.0, missing: last.1, layout });
+        reader.last = Some(Last {
+            body,
+            generated_at,
+            row_count,
+            absent: Arc::clone(&absent),
+            missing: Arc::clone(&missing),
+            unreadable: unreadable.clone(),
+            layout,
+        });
         SnapshotDelta {
             generated_at,
             repeated: false,
@@ -423,6 +444,7 @@ impl<'r> Reading<'r> {
             rows: row_count,
             absent,
             missing,
+            unreadable,
             complaints: self.complaints,
             more_complaints: self.more_complaints,
         }

@@ -10,6 +10,8 @@ use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::platform::text::mended;
+
 /// Where the text stops being a snapshot, in bytes from its start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct BrokenAt(pub(super) usize);
@@ -72,20 +74,62 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Reads one row; leaves the place where it is when there is none that fits. An array is none, although serde would fill
-    /// a struct from it, field by field.
-    pub(super) fn row(&mut self) -> Option<Row<'a>> {
+    /// Reads a key. One that is no Unicode is mended.
+    pub(super) fn key(&mut self) -> Result<Cow<'a, str>, BrokenAt> {
+        self.skip_space();
+        if self.text.get(self.at) != Some(&b'"') {
+            return Err(BrokenAt(self.at));
+        }
+        Ok(match self.field()? {
+            Field::Text(text) => text,
+            Field::Absent | Field::Wrong => Cow::Borrowed(""),
+        })
+    }
+
+    /// Reads a text, or whatever stands in its place. One that is no Unicode is mended.
+    pub(super) fn field(&mut self) -> Result<Field<'a>, BrokenAt> {
+        if let Ok(field) = self.value() {
+            return Ok(field);
+        }
+        let written = self.written()?;
+        let mended = mended(written);
+        let field = mended.as_deref().and_then(|text| serde_json::from_str::<Field<'_>>(text).ok());
+        Ok(field.map_or(Field::Wrong, Field::into_owned))
+    }
+
+    /// Reads what should be a row. An array is none, although serde would fill a struct from it, field by field.
+    pub(super) fn row(&mut self) -> Result<Read<'a>, BrokenAt> {
         self.skip_space();
         if self.text.get(self.at) != Some(&b'{') {
-            return None;
+            self.skip_value()?;
+            return Ok(Read::Unreadable { user_id: None });
         }
         let start = self.at;
-        let row = self.plain_row();
-        if row.is_none() {
-            self.at = start;
-            return self.value().ok();
+        if let Some(row) = self.plain_row() {
+            return Ok(Read::Row(row));
         }
-        row
+        self.at = start;
+        if let Ok(row) = self.value() {
+            return Ok(Read::Row(row));
+        }
+        let written = self.written()?;
+        let mended = mended(written);
+        if let Some(row) = mended.as_deref().and_then(|text| serde_json::from_str::<Row<'_>>(text).ok()) {
+            return Ok(Read::Row(row.into_owned()));
+        }
+        let named: Option<Named> = match &mended {
+            Some(text) => serde_json::from_str(text).ok(),
+            None => serde_json::from_slice(written).ok(),
+        };
+        Ok(Read::Unreadable { user_id: named.and_then(|named| named.0) })
+    }
+
+    /// Steps over one value of any kind; gives it as it is written.
+    fn written(&mut self) -> Result<&'a [u8], BrokenAt> {
+        self.skip_space();
+        let start = self.at;
+        self.skip_value()?;
+        Ok(&self.text[start..self.at])
     }
 
     /// Reads an object that begins here: its fields, if all of them are texts without escapes, or null. What is odd in any way
@@ -203,6 +247,50 @@ fn plain_length(text: &[u8]) -> Option<usize> {
     (text[at] == b'"').then_some(at)
 }
 
+/// What stands where a row should.
+#[derive(Debug)]
+pub(super) enum Read<'a> {
+    /// One that can be read.
+    Row(Row<'a>),
+    /// One that cannot, with the agent whom it names.
+    Unreadable {
+        /// The agent's id, where it names one agent.
+        user_id: Option<String>,
+    },
+}
+
+/// Whom an object names, whatever else is wrong with it; nobody where it names an agent twice.
+struct Named(Option<String>);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(NamedVisitor)
+    }
+}
+
+struct NamedVisitor;
+
+impl<'de> Visitor<'de> for NamedVisitor {
+    type Value = Named;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Named, A::Error> {
+        let mut ids = Vec::new();
+        while let Some(key) = entries.next_key::<Cow<'_, str>>()? {
+            if key == "userId" {
+                ids.push(entries.next_value::<Field<'_>>()?.text().map(str::to_owned));
+            } else {
+                entries.next_value::<IgnoredAny>()?;
+            }
+        }
+        let only = ids.pop().flatten();
+        Ok(Named(only.filter(|_| ids.is_empty())))
+    }
+}
+
 /// The place of a key's field in [`Row`]; none for a key that is not read.
 #[derive(Clone, Copy, Debug)]
 struct Place(Option<usize>);
@@ -244,6 +332,20 @@ pub(super) struct Row<'a> {
     pub(super) team_name: Field<'a>,
 }
 
+impl Row<'_> {
+    fn into_owned(self) -> Row<'static> {
+        let Row { user_id, user_name, agent_state, queue_name, status_changed_timestamp, team_name } = self;
+        Row {
+            user_id: user_id.into_owned(),
+            user_name: user_name.into_owned(),
+            agent_state: agent_state.into_owned(),
+            queue_name: queue_name.into_owned(),
+            status_changed_timestamp: status_changed_timestamp.into_owned(),
+            team_name: team_name.into_owned(),
+        }
+    }
+}
+
 /// A field that should be text or null. Anything else is remembered as wrong, and does not spoil the row.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) enum Field<'a> {
@@ -257,6 +359,14 @@ pub(super) enum Field<'a> {
 }
 
 impl Field<'_> {
+    fn into_owned(self) -> Field<'static> {
+        match self {
+            Self::Text(text) => Field::Text(Cow::Owned(text.into_owned())),
+            Self::Absent => Field::Absent,
+            Self::Wrong => Field::Wrong,
+        }
+    }
+
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),

@@ -13,6 +13,7 @@ use crate::domain::ids::{AgentId, QueueId, ReasonCode, SkillId, SubscriptionId};
 use crate::platform::client::Reply;
 use crate::platform::error::{Failure, excerpt};
 use crate::platform::snapshot::SnapshotBody;
+use crate::platform::text;
 
 /// What a row says when everything is wanted (source: guide 004).
 const ALL_METRICS: [&str; 7] =
@@ -102,7 +103,7 @@ pub(super) fn subscription(reply: &mut Reply, secrets: &[&str]) -> Result<(Subsc
     let expected = "a subscription with its subscriptionId";
     let made: Made = parsed(reply, expected, secrets)?;
     let id = match made.id {
-        Value::String(text) if !text.is_empty() => text,
+        Value::String(text) if text::is_id(&text) => text,
         Value::Number(number) => number.to_string(),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
             return Err(reply.nonsense(expected, secrets));
@@ -121,7 +122,7 @@ pub(super) fn snapshot(reply: &mut Reply, secrets: &[&str]) -> Result<SnapshotBo
 
 /// The platform's name for the policy that stands against a change, cut to what an audit entry can hold.
 pub(super) fn conflict_code(body: &[u8], secrets: &[&str]) -> Option<String> {
-    let answer: Value = serde_json::from_slice(body).ok()?;
+    let answer: Value = text::read(body)?;
     let code =
         ["/code", "/errorCode", "/error", "/error/code"].into_iter().find_map(|at| answer.pointer(at)?.as_str())?;
     Some(excerpt(code.as_bytes(), secrets)).filter(|code| !code.is_empty())

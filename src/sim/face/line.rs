@@ -147,6 +147,7 @@ pub(super) async fn deliver(answer: Option<(Response, Bytes)>, fault: Option<&Fa
             | Kind::OldTimes
             | Kind::OtherZones
             | Kind::Bulky
+            | Kind::OddTexts
             | Kind::SkipRows
             | Kind::StopShort
             | Kind::NeverFinish

@@ -289,6 +289,7 @@ fn is_unanswered(post: &RequestEntry, attempt: &CallWrite, kills: &[UtcMicros]) 
             | Kind::OldTimes
             | Kind::OtherZones
             | Kind::Bulky
+            | Kind::OddTexts
             | Kind::SkipRows
             | Kind::StopShort
             | Kind::NeverFinish

@@ -64,14 +64,22 @@ impl Server {
     }
 
     /// Starts it and waits for its line, or for its end.
-    pub async fn start_or_end(mut command: Command) -> Result<Self, Ended> {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    pub async fn start_or_end(command: Command) -> Result<Self, Ended> {
+        Self::start_with_log(command, Stdio::piped()).await
+    }
+
+    /// Starts it with standard error going elsewhere, of which nothing is kept then.
+    pub async fn start_with_log(mut command: Command, log: impl Into<Stdio>) -> Result<Self, Ended> {
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the binary starts");
+        // It holds its end of a pipe, which must be nobody's once the process has ended.
+        drop(command);
         let (stdout, stderr) = (Lines::default(), Lines::default());
         let mut readers = JoinSet::new();
         let (from, to) = (child.stdout.take().expect("piped"), stdout.clone());
         readers.spawn_blocking(move || keep_lines(from, &to));
-        let (from, to) = (child.stderr.take().expect("piped"), stderr.clone());
-        readers.spawn_blocking(move || keep_lines(from, &to));
+        if let (Some(from), to) = (child.stderr.take(), stderr.clone()) {
+            readers.spawn_blocking(move || keep_lines(from, &to));
+        }
         let seen = until("the server says that it is ready", PATIENCE, || {
             let first = stdout.lock().expect("a lock").first().cloned();
             let ended = if first.is_none() { child.try_wait().expect("a child of ours") } else { None };

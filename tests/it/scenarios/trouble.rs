@@ -123,6 +123,36 @@ async fn a_token_endpoint_that_refuses_is_named_and_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_no_unicode_or_too_long_are_mended_and_cut_and_everybody_is_seen() {
+    let mut scenario = Scenario::without_daemon(Setup::team(4)).await;
+    scenario.fault("odd_texts:on=snapshot");
+    for agent in agents(4) {
+        scenario.put(&agent, SimState::Unavailable);
+    }
+    scenario.start_daemon().await;
+    // Names that a schedule has would go before those of the platform.
+    let shifts =
+        agents(4).into_iter().map(|agent| format!("{agent},,,UTC,shift,2026-10-26T00:30,2026-10-26T23:30,false\n"));
+    let header = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n".to_owned();
+    scenario.import(&shifts.fold(header, |csv, line| csv + &line)).await;
+    scenario.until_in_sight().await;
+    let cut = format!("{}…", "é".repeat(255));
+    let path = format!("/api/v1/agents?tenant={}", scenario.tenant);
+    scenario
+        .until("the names are shown as far as they can be", || async {
+            let (_, page) = scenario.get(&path).await;
+            let shown = |field: &str, text: &str| {
+                let agents = page["agents"].as_array().map_or(&[][..], Vec::as_slice);
+                agents.iter().filter(|agent| agent[field] == text).count()
+            };
+            let seen = (shown("name", "Ada\u{fffd}"), shown("name", &cut), shown("team", "\u{fffd}Care"));
+            if seen == (2, 1, 1) { Ok(()) } else { Err(page.to_string()) }
+        })
+        .await;
+    heals(scenario, "u_0001").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_expired_subscription_is_made_anew_at_once() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let subscribed = || scenario.log().requests.iter().filter(|call| call.path.ends_with("/subscription")).count();

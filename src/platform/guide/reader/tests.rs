@@ -1,5 +1,6 @@
 //! Tests of the snapshot reader.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -159,6 +160,66 @@ fn who_has_a_row_that_cannot_be_read_is_without_a_good_one_and_not_missing() {
 }
 
 #[test]
+fn rows_that_cannot_be_read_are_told_with_the_agents_whom_they_name() {
+    let mut reader = reader(4);
+    let rows = [
+        row(0, "available").to_string(),
+        r#"{"userId":"u_1","agentState":"idle","teamName":"a","teamName":"b"}"#.to_owned(),
+        r#"{"userId":"u_2","agentState":1e999}"#.to_owned(),
+        r#"{"userId":"u_2","userId":"u_3","agentState":"idle"}"#.to_owned(),
+        json!({ "userId": "u_0", "agentState": null }).to_string(),
+        json!({ "userId": "x".repeat(200_000), "agentState": "idle" }).to_string(),
+    ];
+    let text = document(0, &[]).to_string().replace("[]", &format!("[{}]", rows.join(",")));
+    for text in [text.as_str(), ""] {
+        let delta = read(&mut reader, text).expect("a snapshot");
+        assert_eq!(&*delta.unreadable.agents, [AgentId::new("u_1"), AgentId::new("u_2")], "u_0 has a good row as well");
+        assert_eq!(delta.unreadable.nameless, 2);
+        assert!(
+            delta.complaints.iter().all(|complaint| format!("{complaint:?}").len() < 200),
+            "{:?}",
+            delta.complaints
+        );
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_in_a_text_costs_that_character_alone() {
+    let mut reader = reader(2);
+    let odd = row(0, "available").to_string().replace("Ada", r"\ud83d\ud83d\ude00").replace("Care", r"Care\udfff");
+    let odd = odd.replace("\"Support\"", "\"\\uD800\"").replace('}', r#","\udc00":"\ud800"}"#);
+    let text = document(0, &[]).to_string().replace("[]", &format!("[{odd},{}]", row(1, "idle")));
+    let text = text.replacen('{', r#"{"\ud800":7,"#, 1);
+    for second in [0, 10] {
+        let delta = read(&mut reader, text.replace("30:00.", &format!("30:{second:02}."))).expect("a snapshot");
+        assert_eq!((delta.rows, delta.absent.len(), &delta.complaints[..]), (2, 0, &[][..]));
+        if second == 0 {
+            let seen = &delta.changed[0];
+            assert_eq!(seen.name.as_deref(), Some("\u{fffd}\u{1f600} Lovelace"));
+            assert_eq!(seen.team, Some(TeamName::new("Care\u{fffd}")));
+            assert_eq!(seen.queue.as_deref(), Some("\u{fffd}"));
+        } else {
+            assert_eq!(changed(&delta), [("", ""); 0]);
+        }
+    }
+}
+
+#[test]
+fn names_are_kept_up_to_a_limit() {
+    let mut reader = reader(1);
+    let long = "ß".repeat(200_000);
+    let mut odd = row(0, &long);
+    for field in ["userName", "queueName", "teamName"] {
+        odd[field] = json!(long);
+    }
+    let delta = read_rows(&mut reader, 0, &[odd]);
+    let seen = &delta.changed[0];
+    let kept = format!("{}…", "ß".repeat(LONGEST_TEXT - 1));
+    assert_eq!((seen.name.as_deref(), seen.queue.as_deref()), (Some(&*kept), Some(&*kept)));
+    assert_eq!((seen.team.as_ref().map(TeamName::as_str), seen.state.name()), (Some(&*kept), &*kept));
+}
+
+#[test]
 fn of_two_rows_of_an_agent_the_last_counts_whichever_goes_away_later() {
     let twice = [row(0, "idle"), row(1, "idle"), row(0, "paused")];
     let mut first = reader(2);
@@ -227,6 +288,36 @@ fn what_was_forgotten_is_yielded_again() {
 }
 
 proptest::proptest! {
+    /// Whatever escapes the texts of a row have, nobody goes unseen.
+    #[test]
+    fn no_escape_in_a_text_costs_a_row(
+        texts in proptest::collection::vec(
+            proptest::collection::vec(
+                prop_oneof![
+                    "[0-9a-fA-F]{4}".prop_map(|digits| format!(r"\u{digits}")),
+                    "[dD][89a-fA-F][0-9a-f]{2}".prop_map(|digits| format!(r"\u{digits}")),
+                    r#"\\["\\/bfnrt]"#,
+                    "[a-z €]{0,300}",
+                ],
+                0..6,
+            ),
+            4,
+        ),
+    ) {
+        let text = |place: usize| texts[place].concat();
+        let odd = format!(
+            r#"{{"userName":"{}","queueName":"{}","{}":"x","userId":"u_0","agentState":"idle","teamName":"{}"}}"#,
+            text(0), text(1), text(2), text(3),
+        );
+        let text = document(0, &[]).to_string().replace("[]", &format!("[{odd},{}]", row(1, "idle")));
+        let delta = read(&mut reader(2), &text).expect("a snapshot");
+        prop_assert_eq!((changed(&delta).len(), delta.complaints.len()), (2, 0), "{}", odd);
+        let names = delta.changed.iter().flat_map(|seen| [seen.name.as_deref(), seen.queue.as_deref()]);
+        for name in names.flatten() {
+            prop_assert!(name.chars().count() <= LONGEST_TEXT && !name.contains('\0'));
+        }
+    }
+
     /// Whatever the order, gaps and spacing, following the deltas gives the same picture as reading each snapshot afresh.
     #[test]
     fn following_the_deltas_gives_the_whole_picture(
