@@ -186,8 +186,7 @@ async fn a_state_change_without_a_reason_gets_the_default_of_its_state() {
     let bench = Bench::new(quiet()).await;
     let token = bench.token(0, "").await;
     bench.script(json!({ "agent": "u_0001", "scheduled": true, "mandatory_break": false }));
-    for (state, reason) in
-        [("READY", "WORKING"), ("NOT_READY", "BREAK"), ("PAUSED", "ADHOC"), ("IDLE", "SYSTEM_IDLE")]
+    for (state, reason) in [("READY", "WORKING"), ("NOT_READY", "BREAK"), ("PAUSED", "ADHOC"), ("IDLE", "SYSTEM_IDLE")]
     {
         for body in [json!({ "state": state }), json!({ "state": state, "reasonCode": null })] {
             let (status, accepted) = answer(bench.post("/api/v2/users/u_0001/state", &token, &body)).await;
