@@ -181,6 +181,7 @@ fn request(agents: Vec<AgentId>) -> ChangeRequest {
         agents,
         target: AgentState::Paused,
         reason: None,
+        even_if_in_state: false,
         on_contact: None,
         deadline: Some(Duration::from_secs(3600)),
         note: None,

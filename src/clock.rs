@@ -76,6 +76,64 @@ pub trait Clock: fmt::Debug + Send + Sync {
 /// The clock as it is handed around.
 pub type SharedClock = Arc<dyn Clock>;
 
+/// An instant by the wall clock and by the host's steady time, as it can be stored: its age is known also after the wall clock
+/// was set, and after a restart of the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moment {
+    /// By the wall clock.
+    pub wall: UtcMicros,
+    /// By [`Clock::steady`].
+    pub steady: Option<Duration>,
+    /// The start of the host that steady time counts from.
+    pub host_start: Option<i64>,
+}
+
+impl Moment {
+    /// This moment.
+    pub fn now(clock: &dyn Clock) -> Self {
+        Self { wall: clock.now(), steady: clock.steady(), host_start: clock.host_start() }
+    }
+
+    /// How long before `now` it was. Steady time tells it exactly within one start of the host. Another start, or another host,
+    /// leaves the wall clock alone; where nobody knows which start it was, the younger of both counts. None where only the wall
+    /// clock can tell, and says that it is still to come.
+    pub fn age_at(&self, now: Self) -> Option<Duration> {
+        let by_wall = (self.wall <= now.wall).then(|| now.wall.since(self.wall));
+        // A later steady time is of another start of the host, and says nothing.
+        let by_steady = now.steady.zip(self.steady).and_then(|(now, then)| now.checked_sub(then));
+        let same_start = self.host_start.zip(now.host_start).map(|(then, now)| then == now);
+        match (by_steady, same_start) {
+            (Some(by_steady), Some(true)) => Some(by_steady),
+            (Some(by_steady), None) => by_wall.map(|by_wall| by_wall.min(by_steady)),
+            (Some(_), Some(false)) | (None, _) => by_wall,
+        }
+    }
+}
+
+/// An age that grows with the host's steady time, whatever the wall clock is set to while the process runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Age {
+    known: Duration,
+    known_at: Duration,
+}
+
+impl Age {
+    /// So old now.
+    pub fn of(known: Duration, clock: &dyn Clock) -> Self {
+        Self { known, known_at: unset_time(clock) }
+    }
+
+    /// The age now.
+    pub fn now(&self, clock: &dyn Clock) -> Duration {
+        self.known.saturating_add(unset_time(clock).saturating_sub(self.known_at))
+    }
+}
+
+/// Time that no setting of the wall clock moves, within one process; the host's sleep is counted where the system tells.
+fn unset_time(clock: &dyn Clock) -> Duration {
+    clock.steady().unwrap_or_else(|| clock.monotonic())
+}
+
 /// The system's clock, at its own speed or faster from a chosen instant on.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
@@ -404,6 +462,39 @@ mod tests {
         assert_eq!(clock.monotonic(), Duration::from_secs(60), "which stands still while the host sleeps");
         clock.step_to(clock.now() - Duration::from_secs(3600));
         assert_eq!(clock.ahead_of_steady(), before.map(|ahead| ahead - 3_600_000_000));
+    }
+
+    #[test]
+    fn an_age_is_exact_within_a_start_of_the_host_and_goes_by_the_wall_clock_otherwise() {
+        let moment = |wall_s: i64, steady_s: Option<u64>, host_start| Moment {
+            wall: UtcMicros::from_micros(wall_s * 1_000_000),
+            steady: steady_s.map(Duration::from_secs),
+            host_start,
+        };
+        let (this, another) = (Some(1), Some(2));
+        let now = moment(10_000, Some(500), this);
+        for (then, expected, why) in [
+            (moment(9_960, Some(460), this), Some(40), "nothing was set"),
+            (moment(6_360, Some(460), this), Some(40), "the clock was set forward by an hour"),
+            (moment(13_560, Some(460), this), Some(40), "and back by an hour"),
+            (moment(9_960, Some(480), another), Some(40), "the host started anew"),
+            (moment(13_560, Some(480), another), None, "and its clock is behind: nobody knows"),
+            (moment(9_960, None, None), Some(40), "there was no steady time"),
+            (moment(9_960, Some(480), None), Some(20), "nobody knows which start it was: the younger of both"),
+            (moment(9_960, Some(600), None), Some(40), "a steady time that is still to come is of another start"),
+        ] {
+            assert_eq!(then.age_at(now), expected.map(Duration::from_secs), "{why}");
+        }
+    }
+
+    #[test]
+    fn an_age_goes_on_growing_while_the_wall_clock_is_set_and_the_host_sleeps() {
+        let clock = ManualClock::at(UtcMicros::from_micros(7));
+        let age = Age::of(Duration::from_secs(60), &clock);
+        clock.advance(Duration::from_secs(1));
+        clock.step_to(clock.now() + Duration::from_secs(86_400));
+        clock.suspend(Duration::from_secs(2));
+        assert_eq!(age.now(&clock), Duration::from_secs(63));
     }
 
     #[cfg(target_os = "linux")]

@@ -8,9 +8,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::clock::SharedClock;
+use crate::clock::{Moment, SharedClock};
 use crate::domain::ids::TenantId;
-use crate::domain::time::UtcMicros;
 use crate::engine::calls::Purse;
 use crate::engine::settings::TenantSettings;
 use crate::platform::budget::{Budget, LONGEST_CALL};
@@ -37,21 +36,20 @@ pub(super) async fn restored(
         ordinary: Budget::new(ordinary, BUDGET_WINDOW, settings.budget.urgent_reserve),
         reporting: Budget::new(reporting, BUDGET_WINDOW, 0),
     };
-    let (now, steady) = (clock.now(), clock.steady());
+    let now = Moment::now(&**clock);
     // A call that was sent before the window may have been answered within it.
     let answer_span = clock.span_of_real(settings.budget.request_timeout_real) * 2;
     let mut calls: BTreeMap<_, CallWrite> = BTreeMap::new();
-    for call in reader.recent_calls(tenant, now - BUDGET_WINDOW - answer_span).await? {
+    for call in reader.recent_calls(tenant, now.wall - BUDGET_WINDOW - answer_span).await? {
         calls.insert(call.id, call);
     }
-    if let Some(steady) = steady {
+    if let Some(steady) = now.steady {
         let span = (micros(steady.saturating_sub(BUDGET_WINDOW)), micros(steady));
         // More than both limits need not be known: so many fill the budgets.
         for call in reader.steady_calls(tenant, span, ordinary + reporting).await? {
             calls.insert(call.id, call);
         }
     }
-    let now = Now { wall: now, steady, host_start: clock.host_start() };
     for (purse, budget) in [(Purse::Ordinary, &mut budgets.ordinary), (Purse::Reporting, &mut budgets.reporting)] {
         let its_own = calls.values().filter(|call| Purse::of(&call.kind) == purse);
         budget.restore(clock.monotonic(), its_own.map(|call| age(call, now)));
@@ -59,26 +57,14 @@ pub(super) async fn restored(
     Ok(budgets)
 }
 
-/// The instant of the restart.
-#[derive(Clone, Copy)]
-struct Now {
-    wall: UtcMicros,
-    steady: Option<Duration>,
-    host_start: Option<i64>,
-}
-
 /// The time since a call's answer; none where it has to be taken as answered now.
-fn age(call: &CallWrite, now: Now) -> Option<Duration> {
-    let by_wall = now.wall.since(call.answered_at.unwrap_or(call.sent_at));
-    let steady_then = call.steady_us.map(Duration::from_micros);
-    // A later one is of another start of the host, and says nothing.
-    let by_steady = now.steady.zip(steady_then).and_then(|(now, then)| now.checked_sub(then));
-    let same_start = call.host_start.zip(now.host_start).map(|(then, now)| then == now);
-    let age = match (by_steady, same_start) {
-        (Some(by_steady), Some(true)) => by_steady,
-        (Some(by_steady), None) => by_steady.min(by_wall),
-        (Some(_), Some(false)) | (None, _) => by_wall,
+fn age(call: &CallWrite, now: Moment) -> Option<Duration> {
+    let then = Moment {
+        wall: call.answered_at.unwrap_or(call.sent_at),
+        steady: call.steady_us.map(Duration::from_micros),
+        host_start: call.host_start,
     };
+    let age = then.age_at(now).unwrap_or_default();
     match call.answered_at {
         Some(_) => Some(age),
         None => age.checked_sub(LONGEST_CALL),
@@ -92,6 +78,7 @@ fn micros(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::UtcMicros;
 
     const NOW: UtcMicros = UtcMicros::from_micros(1_000_000_000_000);
     const UP: Duration = Duration::from_secs(50_000);
@@ -132,11 +119,11 @@ mod tests {
             (false, 40, Some(9_000), another, None, "nor by what another host says"),
             (false, 9_000, Some(9_000), this, Some(9_000 - 3_600), "a call without an answer does not count for ever"),
         ] {
-            let now = Now { wall: NOW, steady: Some(UP), host_start: this };
+            let now = Moment { wall: NOW, steady: Some(UP), host_start: this };
             let age = age(&call(answered, wall_ago, steady_ago, start), now);
             assert_eq!(age.map(|age| age.as_secs()), expected, "{why}");
         }
-        let unknown = Now { wall: NOW, steady: None, host_start: None };
+        let unknown = Moment { wall: NOW, steady: None, host_start: None };
         assert_eq!(age(&call(true, 40, Some(40), this), unknown), Some(Duration::from_secs(40)), "no steady time");
     }
 }

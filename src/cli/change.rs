@@ -6,6 +6,7 @@ mod sets;
 mod table;
 mod words;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::config::Right;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::policy::OnContact;
 use crate::domain::state::AgentState;
+use crate::domain::words::names;
 use crate::engine::door::Taken;
 
 /// Options of `change`.
@@ -66,6 +68,9 @@ pub struct SendArgs {
     /// The reason code; the state's own without it.
     #[arg(long, value_name = "CODE")]
     pub reason: Option<ReasonCode>,
+    /// Sets the reason also of agents who are in the state already, with a call each; they are left alone without it.
+    #[arg(long, requires = "reason")]
+    pub even_if_in_state: bool,
     /// What to do while an agent is on a contact; the tenant's setting without it.
     #[arg(long, value_name = "WHEN", value_enum)]
     pub on_contact: Option<WhenOnContact>,
@@ -137,6 +142,9 @@ async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
     let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
     let asked: Result<Answer, DaemonError> = caller.post(Right::Change, "/api/v1/transitions", body(&args)).await;
     let taken = asked.map_err(DaemonError::into_failure)?.transitions;
+    for said in left_alone(&taken) {
+        say(said);
+    }
     let mut rows: Vec<Row> = taken.into_iter().map(Row::of_taken).collect();
     let mut lost = None;
     let exit = match args.wait {
@@ -168,6 +176,18 @@ fn not_known(rows: &[Row], error: &DaemonError) -> String {
     format!("{changes} taken; how {they} ended is not known, as {why}: {error}")
 }
 
+/// Of whom nothing is sent, since they are in the state already, with how to ask for it.
+fn left_alone(taken: &[Taken]) -> Vec<String> {
+    let mut notes: BTreeMap<&str, Vec<AgentId>> = BTreeMap::new();
+    for one in taken {
+        if let Some(note) = &one.note {
+            notes.entry(note).or_default().push(one.agent.clone());
+        }
+    }
+    let option = |note: &str| note.replace("even_if_in_state", "--even-if-in-state");
+    notes.into_iter().map(|(note, agents)| format!("{}: {}", names(&agents), option(note))).collect()
+}
+
 /// What the daemon says to it.
 #[derive(Deserialize)]
 struct Answer {
@@ -175,14 +195,23 @@ struct Answer {
 }
 
 fn body(args: &SendArgs) -> Value {
-    json!({
+    let body = json!({
         "agents": args.agents,
         "to": args.to,
         "reason": args.reason,
         "on_contact": args.on_contact.map(OnContact::from),
         "deadline_s": args.deadline.map(whole_seconds),
         "note": args.note,
-    })
+    });
+    with_choice(body, args.even_if_in_state)
+}
+
+/// A daemon that is older than this command does not know the choice: it is not named where it is not made.
+fn with_choice(mut body: Value, even_if_in_state: bool) -> Value {
+    if let Some(fields) = body.as_object_mut().filter(|_| even_if_in_state) {
+        fields.insert("even_if_in_state".to_owned(), json!(true));
+    }
+    body
 }
 
 /// A span in seconds, rounded up.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use preview::{Picture, Policy, Preview, Selection, preview, selected};
+pub use preview::{ONLY_THE_REASON, Picture, Policy, Preview, Selection, preview, selected};
 
 use super::adherence::Verdict;
 use super::audit::Hash;
@@ -34,6 +34,8 @@ pub enum Outcome {
     Change,
     /// Changed when the contact is over.
     AfterContact,
+    /// In the state already, and changed all the same, since the reason is to be set too.
+    ChangeReason,
     /// The last sight shows the agent there.
     AlreadyThere,
     /// No shift now, and policy forbids the state without one.
@@ -66,9 +68,10 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Change,
         Self::AfterContact,
+        Self::ChangeReason,
         Self::AlreadyThere,
         Self::NotScheduled,
         Self::MandatoryBreak,
@@ -90,6 +93,7 @@ impl Outcome {
         match self {
             Self::Change => "change",
             Self::AfterContact => "after_contact",
+            Self::ChangeReason => "change_reason",
             Self::AlreadyThere => "already_there",
             Self::NotScheduled => "not_scheduled",
             Self::MandatoryBreak => "mandatory_break",
@@ -114,7 +118,7 @@ impl Outcome {
 
     /// Whether the agent is changed.
     pub const fn changes(self) -> bool {
-        matches!(self, Self::Change | Self::AfterContact)
+        matches!(self, Self::Change | Self::AfterContact | Self::ChangeReason)
     }
 }
 
@@ -131,7 +135,7 @@ pub struct WantedOf {
     pub agent: AgentId,
     /// The wanted state.
     pub to: AgentState,
-    /// With this reason; the state's default where none is named, and then any that the agent has will do.
+    /// With this reason; the state's default where none is named.
     pub reason: Option<ReasonCode>,
     /// The agent must still be in the state that this transition brought about.
     pub takes_back: Option<TransitionId>,
@@ -155,6 +159,8 @@ pub struct Wanted {
     pub on_contact: OnContact,
     /// Ahead of what other people asked for.
     pub urgent: bool,
+    /// Whoever is in the state already gets the named reason too.
+    pub even_if_in_state: bool,
     /// Why skills may fall below their floors, where they may.
     pub below_floor: Option<String>,
     /// The teams of whoever asks, where that is bound to some: others' agents are not known.
@@ -227,6 +233,8 @@ pub struct Shown<'a> {
     pub on_contact: OnContact,
     /// Ahead of what other people asked for.
     pub urgent: bool,
+    /// Whoever is in the state already gets the reason too.
+    pub even_if_in_state: bool,
     /// Why skills may fall below their floors.
     pub below_floor: Option<&'a str>,
     /// The set that is taken back.

@@ -546,6 +546,14 @@ impl Transition {
         self.before.as_ref() == Some(&self.target)
     }
 
+    /// Where the explanation says that the agent gets the reason even if he is in the state already.
+    pub const EVEN_IF_IN_STATE: &'static str = "even_if_in_state";
+
+    /// Whether the agent gets the reason even if he is in the state already. Otherwise to be there is enough, whatever the reason.
+    pub fn is_wanted_even_if_in_state(&self) -> bool {
+        self.explanation.get(Self::EVEN_IF_IN_STATE).and_then(serde_json::Value::as_bool).unwrap_or_default()
+    }
+
     /// Whose word the refusal rests on, where policy refused it.
     pub fn refused_by(&self) -> Option<RefusedBy> {
         let by = self.explanation.get(RefusedBy::FIELD).filter(|_| matches!(self.status, Status::Refused { .. }))?;

@@ -27,6 +27,8 @@ pub struct ChangeRequest {
     pub target: AgentState,
     /// With this reason; the state's default when none is named.
     pub reason: Option<ReasonCode>,
+    /// Whoever is in the state already gets the named reason too.
+    pub even_if_in_state: bool,
     /// What to do when an agent is on a contact; the tenant's setting when it does not say.
     pub on_contact: Option<OnContact>,
     /// How long the change may wait; the tenant's setting when it does not say.
@@ -63,6 +65,9 @@ pub struct Taken {
     /// Whose word a refusal by policy rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_by: Option<RefusedBy>,
+    /// That nothing is sent where the agent is in the state already, and how to ask for the reason alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Why a request was not taken in at all.

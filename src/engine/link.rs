@@ -12,7 +12,7 @@ use super::live::Topic;
 use super::message::Message;
 use super::meter::Meter;
 use super::readiness::Readiness;
-use crate::clock::{SharedClock, SharedRandom};
+use crate::clock::{Age, SharedClock, SharedRandom};
 use crate::domain::analytics_run::StandingQuery;
 use crate::domain::anomaly::{Anomalies, Watched};
 use crate::domain::figures::Figures;
@@ -79,8 +79,8 @@ pub struct SubscriptionNow {
     pub agents: usize,
     /// From one snapshot to the next, as the platform says.
     pub interval: Duration,
-    /// When it was made.
-    pub created_at: UtcMicros,
+    /// How long ago it was made.
+    pub age: Age,
     /// When its newest snapshot was generated, by our clock.
     pub generated_at: UtcMicros,
     /// The size of that snapshot.

@@ -13,7 +13,7 @@ use super::calls::{CallKind, budgeted, real_millis};
 use super::link::{Link, SubscriptionNow};
 use super::message::{Message, Sight, SliceNotice};
 use super::settings::TenantSettings;
-use crate::clock::BoxFuture;
+use crate::clock::{Age, BoxFuture, Moment};
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, SubscriptionId};
 use crate::domain::time::UtcMicros;
@@ -71,13 +71,8 @@ async fn start_slices(
     forget_beyond(link, &stored, agents.len().div_ceil(per_slice)).await?;
     for (number, agents) in (0_u32..).zip(agents.chunks(per_slice)) {
         let hash = asked_hash(agents, interval);
-        let live = stored.iter().find(|row| row.slice == number && row.agents_hash == hash).map(|row| Live {
-            id: row.id.clone(),
-            created_at: row.created_at,
-            interval: Duration::from_millis(row.interval_ms),
-            detail: Detail::Full,
-        });
-        slices.spawn(Slice::new(link, settings, number, agents, live).run(soft.clone()));
+        let adopted = stored.iter().find(|row| row.slice == number && row.agents_hash == hash);
+        slices.spawn(Slice::new(link, settings, number, agents, adopted).run(soft.clone()));
     }
     Ok(slices)
 }
@@ -94,14 +89,6 @@ async fn forget_beyond(link: &Link, stored: &[SubscriptionRow], count: usize) ->
         link.writer.commit(Commit { subscriptions, ..Commit::default() }).await?;
     }
     Ok(())
-}
-
-/// When a subscription that the process before may have polled a moment ago is polled next: one interval from now, since
-/// polling faster than the interval is refused.
-fn first_grid(link: &Link, adopted: Option<&Live>, interval: Duration) -> PollGrid {
-    let now = link.clock.monotonic();
-    let first = adopted.map_or(now, |live| now + live.interval);
-    PollGrid::new(first, adopted.map_or(interval, |live| live.interval))
 }
 
 /// When a snapshot was generated, by our clock. It cannot have been after its receipt: an instant that says so would keep an
@@ -125,7 +112,10 @@ fn asked_hash(agents: &[AgentId], interval: Duration) -> Hash {
 #[derive(Clone, Debug)]
 struct Live {
     id: SubscriptionId,
-    created_at: UtcMicros,
+    /// What it was asked for, by [`asked_hash`].
+    asked: Hash,
+    created: Moment,
+    age: Age,
     interval: Duration,
     detail: Detail,
 }
@@ -142,6 +132,8 @@ struct Slice {
     /// Made, and taken over by the next poll, which it answers or is dropped.
     successor: Option<Live>,
     grid: PollGrid,
+    /// When the last poll was sent, also by the process before; none where nobody knows.
+    polled: Option<Moment>,
     failures: u32,
     /// The last subscription was gone before it gave a snapshot: the next one is not made in haste.
     gone: bool,
@@ -189,9 +181,32 @@ impl Slice {
         settings: &watch::Receiver<Arc<TenantSettings>>,
         number: u32,
         agents: &[AgentId],
-        live: Option<Live>,
+        adopted: Option<&SubscriptionRow>,
     ) -> Self {
-        let grid = first_grid(link, live.as_ref(), settings.borrow().sight.interval);
+        let (interval, renew_after) = {
+            let sight = &settings.borrow().sight;
+            (sight.interval, sight.renew_after)
+        };
+        let (clock, now) = (&*link.clock, Moment::now(&*link.clock));
+        let age = adopted.and_then(|row| row.created.age_at(now));
+        let live = adopted.map(|row| Live {
+            id: row.id.clone(),
+            asked: row.agents_hash,
+            created: row.created,
+            // Nobody knows how old it is: it is replaced like an old one.
+            age: Age::of(age.unwrap_or(renew_after), clock),
+            interval: Duration::from_millis(row.interval_ms),
+            detail: Detail::Full,
+        });
+        let polled = adopted.and_then(|row| row.polled);
+        let grid = match &live {
+            None => PollGrid::new(clock.monotonic(), interval),
+            Some(live) => {
+                // Where nobody knows when it was polled last, that may have been a moment ago.
+                let since_last = polled.and_then(|polled| polled.age_at(now)).unwrap_or_default();
+                PollGrid::resumed(clock.monotonic(), since_last, live.interval)
+            }
+        };
         Self {
             link: link.clone(),
             settings: settings.clone(),
@@ -202,10 +217,12 @@ impl Slice {
             renewal: JoinSet::new(),
             successor: None,
             grid,
+            polled,
             failures: 0,
             gone: false,
             next_renewal: Duration::ZERO,
-            told_near_expiry: false,
+            // That nobody knows its age is no reason to warn of its end.
+            told_near_expiry: adopted.is_some() && age.is_none(),
             told_oversize: false,
             detail: Detail::Full,
             generated_at: None,
@@ -280,8 +297,10 @@ impl Slice {
             // Sight is what every decision rests on: it does not queue behind the changes it is needed for.
             let made = budgeted(&link, CallKind::Subscribe, Urgency::Urgent, None, call).await?;
             Ok(made.map(|answer| {
-                let made = answer.value;
-                let live = Live { id: made.id, created_at: link.clock.now(), interval: made.interval, detail };
+                let (made, clock) = (answer.value, &*link.clock);
+                let asked = asked_hash(&agents, interval);
+                let (created, age) = (Moment::now(clock), Age::of(Duration::ZERO, clock));
+                let live = Live { id: made.id, asked, created, age, interval: made.interval, detail };
                 tracing::info!(tenant = %link.tenant, slice = number, subscription = %live.id,
                     agents = agents.len(), interval_ms = live.interval.as_millis(), "subscribed");
                 live
@@ -291,17 +310,52 @@ impl Slice {
 
     /// From now on this is the slice's subscription, also for the next process.
     async fn go_on_with(&mut self, live: Live) -> anyhow::Result<()> {
+        self.store(&live).await?;
+        (self.live, self.told_near_expiry) = (Some(live), false);
+        Ok(())
+    }
+
+    /// Stores the slice's subscription, with when it was polled last.
+    async fn store(&self, live: &Live) -> Result<(), CommitError> {
         let row = SubscriptionRow {
             tenant: self.link.tenant.clone(),
             slice: self.number,
             id: live.id.clone(),
-            created_at: live.created_at,
+            created: live.created,
+            polled: self.polled,
             interval_ms: real_millis(live.interval),
-            agents_hash: asked_hash(&self.agents, self.settings.borrow().sight.interval),
+            agents_hash: live.asked,
         };
         let subscriptions = vec![SubscriptionWrite::Set(row)];
-        self.link.writer.commit(Commit { subscriptions, ..Commit::default() }).await?;
-        (self.live, self.told_near_expiry) = (Some(live), false);
+        self.link.writer.commit(Commit { subscriptions, ..Commit::default() }).await.map(drop)
+    }
+
+    /// Stores that the slice is polled now, before it is: whoever starts after a crash at any instant then knows when the platform may be
+    /// polled next. A store that cannot take it costs no sight; a start may then be told to slow down.
+    async fn note_poll(&mut self) -> Result<(), CommitError> {
+        let Some(live) = self.live.clone() else { return Ok(()) };
+        // Where the commit took longer than a poll may be late by, the instant is told anew.
+        for _ in 0..2 {
+            let began = self.link.clock.monotonic();
+            self.polled = Some(Moment::now(&*self.link.clock));
+            match self.store(&live).await {
+                Ok(()) => {}
+                Err(error @ (CommitError::LostEpoch { .. } | CommitError::Closed)) => return Err(error),
+                Err(
+                    error @ (CommitError::Full
+                    | CommitError::ReadOnly
+                    | CommitError::Refused(_)
+                    | CommitError::Broken(_)
+                    | CommitError::Unknown(_)),
+                ) => {
+                    tracing::debug!(tenant = %self.link.tenant, slice = self.number, %error, "a poll is not stored");
+                    return Ok(());
+                }
+            }
+            if self.link.clock.monotonic().saturating_sub(began) <= self.grid.slack() {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -321,15 +375,14 @@ impl Slice {
             let settings = self.settings.borrow();
             (settings.sight.renew_after, settings.sight.near_expiry_after)
         };
-        let now = self.link.clock.now();
-        // Made after now, by a clock that was set back since: nobody knows how old it is, so it is old.
-        let age = if live.created_at > now { renew_after } else { now.since(live.created_at) };
+        let age = live.age.now(&*self.link.clock);
         if self.successor.is_some() {
             return Ok(());
         }
         if age >= alert_after && !self.told_near_expiry {
             self.told_near_expiry = true;
-            let notice = SliceNotice::NearExpiry { slice: self.number, created_at: live.created_at };
+            let created_at = self.link.clock.now() - age;
+            let notice = SliceNotice::NearExpiry { slice: self.number, created_at };
             self.link.inbox.send(Message::SliceNotice(notice)).await?;
         }
         // A subscription that asks for more than it should is replaced like one that is old.
@@ -368,6 +421,7 @@ impl Slice {
     }
 
     async fn poll(&mut self, target: &Live) -> anyhow::Result<Result<(), CallError>> {
+        self.note_poll().await?;
         self.grid.sent(self.link.clock.monotonic());
         let answer = match self.link.platform.snapshot(&target.id).await {
             Ok(answer) => answer,
@@ -402,7 +456,7 @@ impl Slice {
             slice: self.number,
             agents: self.agents.len(),
             interval: target.interval,
-            created_at: target.created_at,
+            age: target.age,
             generated_at,
             bytes,
         });

@@ -24,9 +24,21 @@ impl PollGrid {
         Self { start, interval: interval.max(Duration::from_millis(1)), last_sent: None }
     }
 
+    /// Goes on with the polls of another process, whose last one was sent so long before `now`: the next is due when it would have
+    /// been due there, or at once.
+    pub fn resumed(now: Duration, since_last: Duration, interval: Duration) -> Self {
+        let grid = Self::new(now, interval);
+        Self { start: now + grid.step().saturating_sub(since_last), ..grid }
+    }
+
     /// The distance of two due times: the interval and its slack.
     pub fn step(&self) -> Duration {
-        self.interval + self.interval / SLACK_DIVISOR
+        self.interval + self.slack()
+    }
+
+    /// How late a poll may be without moving the next one.
+    pub fn slack(&self) -> Duration {
+        self.interval / SLACK_DIVISOR
     }
 
     /// When the next poll may be sent. Due times that went by while the last poll was late are left out.
@@ -79,6 +91,15 @@ mod tests {
         let seconds: Vec<f64> = sent.iter().map(Duration::as_secs_f64).collect();
         // Due at 3 + n × 10.2: the second at 13.2 went out at 48.2; 23.4, 33.6 and 43.8 are gone, 54 would be too close.
         assert_eq!(seconds, [3.0, 48.2, 58.2, 68.2]);
+    }
+
+    #[test]
+    fn another_process_is_gone_on_from_where_it_was_or_at_once() {
+        let now = Duration::from_secs(3);
+        for (since_ms, wait_ms) in [(0, 10_200), (2_600, 7_600), (10_200, 0), (3_600_000, 0)] {
+            let grid = PollGrid::resumed(now, Duration::from_millis(since_ms), INTERVAL);
+            assert_eq!(grid.due(), now + Duration::from_millis(wait_ms), "{since_ms} ms after its last poll");
+        }
     }
 
     proptest! {

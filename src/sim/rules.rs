@@ -454,7 +454,10 @@ impl Tenant {
             }
             Ask::Subscribe => {
                 let asked = wire::subscription(&call.body, least_interval)?;
-                let positions = self.world.positions(asked.users.iter().map(String::as_str));
+                let positions = match &asked.users {
+                    Some(users) => self.world.positions(users.iter().map(String::as_str)),
+                    None => (0..self.world.roster().len()).collect(),
+                };
                 let view = View { interval: asked.interval, positions, metrics: asked.metrics };
                 let full = || Problem::new(400, "TOO_MANY_SUBSCRIPTIONS", "the tenant has too many subscriptions");
                 let id = self.subscriptions.create(view, &self.world).ok_or_else(full)?;

@@ -34,6 +34,17 @@ impl SimState {
         }
     }
 
+    /// The reason code of a state change that names none (guide 003).
+    pub fn default_reason(self) -> &'static str {
+        match self {
+            Self::Available => "WORKING",
+            Self::Unavailable => "BREAK",
+            Self::Paused => "ADHOC",
+            Self::Idle => "SYSTEM_IDLE",
+            Self::OnContact | Self::Acw | Self::LoggedOut => "GENERAL",
+        }
+    }
+
     /// True while the agent is taking contacts: waiting for one, with one, or wrapping one up.
     pub fn takes_contacts(self) -> bool {
         match self {

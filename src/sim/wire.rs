@@ -99,8 +99,7 @@ pub(super) struct TokenForm {
 #[serde(rename_all = "camelCase")]
 struct StateBody {
     state: String,
-    #[serde(default)]
-    reason_code: String,
+    reason_code: Option<String>,
 }
 
 /// A state change as asked for.
@@ -117,10 +116,11 @@ pub(super) fn state_change(body: &[u8]) -> Result<StateChange, Problem> {
     let read: StateBody = serde_json::from_slice(body).map_err(|error| Problem::bad(error.to_string()))?;
     let state =
         SimState::settable(&read.state).ok_or_else(|| Problem::bad(format!("unknown state {:?}", read.state)))?;
-    if read.reason_code.trim().is_empty() {
-        return Err(Problem::bad("reasonCode is missing"));
+    let reason = read.reason_code.unwrap_or_else(|| state.default_reason().to_owned());
+    if reason.trim().is_empty() {
+        return Err(Problem::bad("reasonCode is empty"));
     }
-    Ok(StateChange { state, name: read.state, reason: read.reason_code })
+    Ok(StateChange { state, name: read.state, reason })
 }
 
 #[derive(Deserialize)]
@@ -142,15 +142,15 @@ struct ViewBody {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FilterBody {
-    #[serde(default)]
-    user_id: BTreeSet<String>,
+    user_id: Option<BTreeSet<String>>,
 }
 
 /// A subscription as asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SubscriptionAsk {
     pub(super) interval: Duration,
-    pub(super) users: BTreeSet<String>,
+    /// None where the request has no filter: then the subscription shows every user of the tenant (guide 004).
+    pub(super) users: Option<BTreeSet<String>>,
     pub(super) metrics: Vec<Metric>,
 }
 
@@ -167,8 +167,8 @@ pub(super) fn subscription(body: &[u8], least: Duration) -> Result<SubscriptionA
     if read.view.id != "users" {
         return Err(Problem::bad(format!("unknown view {:?}", read.view.id)));
     }
-    let users = read.view.filter.map(|filter| filter.user_id).unwrap_or_default();
-    if users.is_empty() {
+    let users = read.view.filter.and_then(|filter| filter.user_id);
+    if users.as_ref().is_some_and(BTreeSet::is_empty) {
         return Err(Problem::bad("view.filter.userId is empty"));
     }
     Ok(SubscriptionAsk { interval, users, metrics: metrics(&read.view.metrics)? })

@@ -14,6 +14,7 @@ pub use self::sets::{AgentSkillsWrite, ChangeSetRow, ChangeSetWrite, LeftOut, Sk
 use super::access::AccessChange;
 use super::erasing::ErasingChange;
 use super::outbox::OutboxChange;
+use crate::clock::Moment;
 use crate::domain::agent::{Agent, Source};
 use crate::domain::analytics_run::AnalyticsRun;
 use crate::domain::anomaly::AnomalyRecord;
@@ -352,7 +353,9 @@ pub struct SubscriptionRow {
     /// The platform's id.
     pub id: SubscriptionId,
     /// When it was made.
-    pub created_at: UtcMicros,
+    pub created: Moment,
+    /// When the slice was last polled; none where that is not known.
+    pub polled: Option<Moment>,
     /// How often the platform makes a snapshot, in milliseconds.
     pub interval_ms: u64,
     /// A hash of the agents it is for, to see whether it still fits.

@@ -145,6 +145,12 @@ const SHIPPED: &[Shipped] = &[
         sqlite: include_str!("../../migrations/sqlite/0022_decisions_of_people.sql"),
         postgres: include_str!("../../migrations/postgres/0022_decisions_of_people.sql"),
     },
+    Shipped {
+        version: 23,
+        name: "ages of subscriptions",
+        sqlite: include_str!("../../migrations/sqlite/0023_ages_of_subscriptions.sql"),
+        postgres: include_str!("../../migrations/postgres/0023_ages_of_subscriptions.sql"),
+    },
 ];
 
 const SQLITE_TABLE: &str = "SELECT name FROM sqlite_schema WHERE name = '_sqlx_migrations'";

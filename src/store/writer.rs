@@ -160,7 +160,7 @@ impl Writer {
 
     /// Changes a setting of the writer's connection, to bring about what a full disk brings about.
     #[cfg(test)]
-    pub(super) async fn set(&self, pragma: &'static str) {
+    pub(crate) async fn set(&self, pragma: &'static str) {
         let (answer, answered) = oneshot::channel();
         assert!(self.queue.send(Job::Set(pragma, answer)).await.is_ok() && answered.await.is_ok());
     }

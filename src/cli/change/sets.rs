@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::table::{lines, listed, shown};
-use super::{WhenOnContact, parse_span, parse_state, whole_seconds};
+use super::{WhenOnContact, parse_span, parse_state, whole_seconds, with_choice};
 use crate::cli::caller::Caller;
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::daemon::DaemonError;
@@ -107,6 +107,9 @@ pub struct PlanArgs {
     /// The reason code; the state's own without it.
     #[arg(long, value_name = "CODE")]
     reason: Option<ReasonCode>,
+    /// Sets the reason also of agents who are in the state already, with a call each; they are left alone without it.
+    #[arg(long, requires = "reason")]
+    even_if_in_state: bool,
     /// How long a change may wait before it leaves, such as 30m; long enough for the finish that is shown without it.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     deadline: Option<Duration>,
@@ -323,6 +326,12 @@ impl Desk {
 async fn plan(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let select = selection(&args)?;
     let desk = Desk::of(&args.common).await?;
+    let body = plan_body(&args, &select);
+    let plan = desk.post("/api/v1/change-sets", body).await?;
+    Ok(desk.print_plan(&plan, args.save.as_deref())?.into())
+}
+
+fn plan_body(args: &PlanArgs, select: &Value) -> Value {
     let body = json!({
         "select": select,
         "to": args.to,
@@ -333,8 +342,7 @@ async fn plan(args: PlanArgs) -> anyhow::Result<ExitCode> {
         "deadline_s": args.deadline.map(whole_seconds),
         "note": args.how.note,
     });
-    let plan = desk.post("/api/v1/change-sets", body).await?;
-    Ok(desk.print_plan(&plan, args.save.as_deref())?.into())
+    with_choice(body, args.even_if_in_state)
 }
 
 /// Whom the options mean, as the API takes it.
@@ -469,6 +477,23 @@ mod tests {
     struct Command {
         #[command(subcommand)]
         command: SetCommand,
+    }
+
+    #[test]
+    fn the_choice_to_change_the_reason_of_everybody_is_sent_where_it_is_made() {
+        let body = |options: &[&str]| {
+            let words = ["change", "plan", "u_1", "--to", "Ready"].into_iter().chain(options.iter().copied());
+            match Command::try_parse_from(words)?.command {
+                SetCommand::Plan(args) => Ok::<_, clap::Error>(plan_body(&args, &json!({"agents": ["u_1"]}))),
+                _ => unreachable!("a plan was asked for"),
+            }
+        };
+        let plain = body(&["--reason", "WORKING"]).expect("known options");
+        assert_eq!((&plain["reason"], plain.get("even_if_in_state")), (&json!("WORKING"), None));
+        let chosen = body(&["--reason", "WORKING", "--even-if-in-state"]).expect("known options");
+        assert_eq!(chosen["even_if_in_state"], json!(true));
+        let refused = body(&["--even-if-in-state"]).expect_err("no reason").to_string();
+        assert!(refused.contains("--reason"), "{refused}");
     }
 
     fn planned(options: &[&str]) -> anyhow::Result<Value> {

@@ -52,6 +52,13 @@ pub(super) fn lines(set: &SetView) -> String {
         counts.left_out + counts.left_out_at_start,
         count(set.calls as u64, "call"),
     ));
+    if counts.reason_only > 0 {
+        lines.push(format!(
+            "of these {} in the state already: only the reason changes, for {}",
+            count(counts.reason_only, "agent"),
+            count(set.reason_calls as u64, "call"),
+        ));
+    }
     match (set.finish_at, set.halted) {
         (_, true) => lines.push("automation is halted: nobody knows when it is done".to_owned()),
         (Some(at), false) if set.status == SetStatus::Previewed => {

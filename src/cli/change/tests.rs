@@ -114,6 +114,7 @@ fn what_was_refused_at_once_is_said_in_the_same_words() {
             status: status.into(),
             error: error.map(str::to_owned),
             refused_by: None,
+            note: None,
         })
     };
     let id = Some(TransitionId(uuid::Uuid::nil()));
@@ -188,6 +189,52 @@ fn options_become_the_body_that_the_daemon_takes() {
         "deadline_s": 2, "note": "x",
     });
     assert_eq!(body(&args), expected);
+}
+
+#[test]
+fn the_reason_of_whoever_is_in_the_state_already_is_changed_where_that_is_asked_for_with_a_reason() {
+    let args = parse(&["u_1", "--to", "Ready", "--reason", "WORKING", "--even-if-in-state"]).expect("known options");
+    assert_eq!((&body(&args)["even_if_in_state"], &body(&args)["reason"]), (&json!(true), &json!("WORKING")));
+    let refused = parse(&["u_1", "--to", "Ready", "--even-if-in-state"]).expect_err("no reason").to_string();
+    assert!(refused.contains("--reason"), "{refused}");
+}
+
+#[test]
+fn it_is_said_who_is_in_the_state_already_and_which_option_changes_the_reason() {
+    let taken = |agent: &str, note: Option<&str>| Taken {
+        id: None,
+        agent: agent.into(),
+        status: "waiting".into(),
+        error: None,
+        refused_by: None,
+        note: note.map(str::to_owned),
+    };
+    let note = "already Ready: only the reason would change; even_if_in_state asks for that";
+    let said = left_alone(&[taken("u_1", Some(note)), taken("u_2", None), taken("u_3", Some(note))]);
+    assert_eq!(said, ["u_1 and u_3: already Ready: only the reason would change; --even-if-in-state asks for that"]);
+}
+
+#[test]
+fn a_plan_says_how_many_change_only_their_reason_and_what_that_costs() {
+    let lines = |even_if_in_state: bool| {
+        let (all, reasons) = if even_if_in_state { (12, 6) } else { (6, 0) };
+        let set = json!({
+            "id": uuid::Uuid::nil(), "tenant": "acme", "status": "previewed", "hash": "5f", "made_by": "anna",
+            "made_at": "2026-10-26T13:30:00Z", "expires_at": "2026-10-26T13:40:00Z", "can_undo": false, "to": "Ready",
+            "reason": "WORKING", "on_contact": "after", "urgent": false, "even_if_in_state": even_if_in_state,
+            "deadline_s": 1800, "calls": all, "questions": 0, "reason_calls": reasons, "ahead": 0,
+            "slots": {"per_minute": 100, "free": 60}, "halted": false,
+            "counts": {"agents": 12, "will_change": all, "reason_only": reasons, "left_out": 12 - all,
+                "left_out_at_start": 0, "outcomes": {}, "statuses": {}, "open": 0, "confirmed": 0, "failed": 0},
+            "floors": [], "agents": [],
+        });
+        table::lines(&serde_json::from_value(set).expect("the API's shape"))
+    };
+    let of_reason = "of these 6 agents in the state already: only the reason changes, for 6 calls";
+    let chosen = lines(true);
+    assert!(chosen.contains("12 of 12 agents to be changed, 0 left out; 12 calls") && chosen.contains(of_reason));
+    let plain = lines(false);
+    assert!(plain.contains("6 of 12 agents to be changed, 6 left out; 6 calls") && !plain.contains("reason"));
 }
 
 #[test]

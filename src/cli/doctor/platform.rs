@@ -12,7 +12,7 @@ use super::daemon::Running;
 use crate::app::{clock_of, platform_of};
 use crate::cli::daemon::Ask;
 use crate::cli::finding::{Finding, Group};
-use crate::clock::SharedClock;
+use crate::clock::{Moment, SharedClock};
 use crate::config::{Right, Tenant};
 use crate::domain::ids::AgentId;
 use crate::domain::words::count;
@@ -195,8 +195,8 @@ async fn subscription(
         Some(reader) => reader.subscriptions(&tenant.id).await.unwrap_or_default(),
         None => Vec::new(),
     };
-    let now = clock.now();
-    if let Some(row) = stored.iter().find(|row| now.since(row.created_at) < life) {
+    let now = Moment::now(&**clock);
+    if let Some(row) = stored.iter().find(|row| row.created.age_at(now).is_some_and(|age| age < life)) {
         let result = platform.snapshot(&row.id).await;
         // It may have ended before its time; the daemon makes a new one.
         if result.as_ref().err().is_none_or(|error| error.failure.class() != "not_found") {

@@ -50,8 +50,10 @@ pub struct Preview {
     pub agents: Vec<Previewed>,
     /// The skills with floors that these agents carry, by id.
     pub floors: Vec<FloorShown>,
-    /// State changes that are sent.
+    /// State changes that are sent, those for the reason's sake included.
     pub posts: usize,
+    /// Calls for agents who are in the state already, questions included.
+    pub reason_calls: usize,
     /// Questions that the platform is asked before.
     pub questions: usize,
     /// The teams of the agents.
@@ -101,6 +103,7 @@ pub fn preview(picture: Picture<'_>, wanted: &Wanted) -> Preview {
         agents: Vec::with_capacity(wanted.agents.len()),
         floors: Vec::new(),
         posts: 0,
+        reason_calls: 0,
         questions: 0,
         teams: BTreeSet::new(),
         teamless: false,
@@ -135,6 +138,9 @@ pub fn preview(picture: Picture<'_>, wanted: &Wanted) -> Preview {
         if shown.outcome.changes() {
             preview.posts += 1;
             preview.questions += ruled.questions;
+            if shown.outcome == Outcome::ChangeReason {
+                preview.reason_calls += 1 + ruled.questions;
+            }
         }
         preview.agents.push(shown);
     }
@@ -185,7 +191,7 @@ fn rule(picture: Picture<'_>, wanted: &Wanted, one: &WantedOf, slot: &AgentSlot)
     if let Some((outcome, why)) = &one.aside {
         return Ruled { outcome: *outcome, why: why.clone(), questions: 0 };
     }
-    if let Some(ruled) = rule_on_sight(picture, one, slot) {
+    if let Some(ruled) = rule_on_sight(picture, wanted, one, slot) {
         return ruled;
     }
     match (picture.waiting)(slot) {
@@ -193,11 +199,19 @@ fn rule(picture: Picture<'_>, wanted: &Wanted, one: &WantedOf, slot: &AgentSlot)
         Some(Priority::Urgent) if !wanted.urgent => return Ruled::plain(Outcome::UrgentUnderWay),
         Some(Priority::Housekeeping | Priority::Schedule | Priority::Person | Priority::Urgent) | None => {}
     }
-    rule_by_policy(picture, wanted.on_contact, one, slot)
+    let ruled = rule_by_policy(picture, wanted.on_contact, one, slot);
+    let in_state = slot.observed().is_some_and(|seen| seen.state == one.to);
+    if in_state && ruled.outcome == Outcome::Change {
+        return Ruled { outcome: Outcome::ChangeReason, ..ruled };
+    }
+    ruled
 }
 
+/// Why nothing is sent for an agent of whom only the reason would change.
+pub const ONLY_THE_REASON: &str = "only the reason would change; even_if_in_state asks for that";
+
 /// What can be told of the agent at all.
-fn rule_on_sight(picture: Picture<'_>, one: &WantedOf, slot: &AgentSlot) -> Option<Ruled> {
+fn rule_on_sight(picture: Picture<'_>, wanted: &Wanted, one: &WantedOf, slot: &AgentSlot) -> Option<Ruled> {
     let seen = match (slot.observed(), slot.seen_at()) {
         (None, _) | (_, None) => return Some(Ruled::plain(Outcome::Unseen)),
         (Some(seen), Some(_)) if seen.state.is_out_of_sight() => return Some(Ruled::plain(Outcome::Unseen)),
@@ -216,10 +230,14 @@ fn rule_on_sight(picture: Picture<'_>, one: &WantedOf, slot: &AgentSlot) -> Opti
             format!("is {}{reason} since {:.0}", seen.state, seen.entered_at),
         ));
     }
-    // No snapshot shows which reason a state has: one that is named and not known to be there is sent.
-    let there = seen.state == one.to && one.reason.as_ref().is_none_or(|named| seen.reason.as_ref() == Some(named));
-    if there {
-        return Some(Ruled::plain(Outcome::AlreadyThere));
+    if seen.state == one.to {
+        // No snapshot shows which reason a state has. A change back was asked for with the reason.
+        let other_reason = one.reason.as_ref().is_some_and(|named| seen.reason.as_ref() != Some(named));
+        return match (other_reason, wanted.even_if_in_state || one.takes_back.is_some()) {
+            (false, _) => Some(Ruled::plain(Outcome::AlreadyThere)),
+            (true, true) => None,
+            (true, false) => Some(Ruled::because(Outcome::AlreadyThere, ONLY_THE_REASON)),
+        };
     }
     (seen.state == AgentState::LoggedOut).then(|| Ruled::plain(Outcome::LoggedOut))
 }

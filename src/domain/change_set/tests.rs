@@ -84,6 +84,7 @@ fn wish(agents: &[&str], to: &AgentState) -> Wanted {
         agents: agents.iter().map(|agent| WantedOf::plain((*agent).into(), to.clone(), None)).collect(),
         on_contact: OnContact::After,
         urgent: false,
+        even_if_in_state: false,
         below_floor: None,
         teams: None,
     }
@@ -193,15 +194,54 @@ fn policy_and_the_choice_for_contacts_decide_who_goes() {
 }
 
 #[test]
-fn a_named_reason_is_sent_unless_it_is_known_to_be_there() {
+fn whoever_is_in_the_state_already_is_left_alone_unless_the_reason_is_asked_for() {
+    use AgentState::{NotReady, Ready};
     let mut floor = Floor::at("12:00");
-    let index = floor.add("a", "Blue", &AgentState::NotReady);
-    let mut wanted = wish(&["a"], &AgentState::NotReady);
-    wanted.agents[0].reason = Some("MEETING".into());
-    assert_eq!(outcomes(&floor.preview(&wanted)), [Outcome::Change]);
-    let known = Observed { reason: Some("MEETING".into()), ..seen(&AgentState::NotReady) };
+    let index = floor.add("there", "Blue", &Ready);
+    floor.add("away", "Blue", &NotReady);
+    let mut wanted = wish(&["there", "away"], &Ready);
+    wanted.agents.iter_mut().for_each(|one| one.reason = Some("WORKING".into()));
+    let shown = floor.preview(&wanted);
+    assert_eq!(outcomes(&shown), [Outcome::AlreadyThere, Outcome::Change]);
+    assert_eq!((shown.posts, shown.reason_calls), (1, 0));
+    assert_eq!(shown.agents[0].why.as_deref(), Some(ONLY_THE_REASON));
+
+    let all = Wanted { even_if_in_state: true, ..wanted.clone() };
+    let shown = floor.preview(&all);
+    assert_eq!(outcomes(&shown), [Outcome::ChangeReason, Outcome::Change]);
+    assert_eq!((shown.posts, shown.reason_calls), (2, 1));
+
+    let known = Observed { reason: Some("WORKING".into()), ..seen(&Ready) };
     floor.roster.observe(index, known, floor.now);
-    assert_eq!(outcomes(&floor.preview(&wanted)), [Outcome::AlreadyThere]);
+    for wanted in [&wanted, &all] {
+        let shown = floor.preview(wanted);
+        assert_eq!(outcomes(&shown), [Outcome::AlreadyThere, Outcome::Change], "the reason is there too");
+        assert_eq!(shown.agents[0].why, None);
+    }
+}
+
+#[test]
+fn questions_about_agents_in_the_state_already_are_calls_for_the_reason() {
+    let mut floor = Floor::at("23:30");
+    floor.add("there", "Blue", &AgentState::Ready);
+    let mut wanted = Wanted { even_if_in_state: true, ..wish(&["there"], &AgentState::Ready) };
+    wanted.agents[0].reason = Some("WORKING".into());
+    let shown = floor.preview(&wanted);
+    assert_eq!((outcomes(&shown), shown.posts, shown.questions), (vec![Outcome::ChangeReason], 1, 2));
+    assert_eq!(shown.reason_calls, 3);
+}
+
+#[test]
+fn a_reason_alone_is_taken_back_without_being_asked_for_again() {
+    let mut floor = Floor::at("12:00");
+    let ours = TransitionId(Uuid::from_u128(7));
+    let index = floor.add("a", "Blue", &AgentState::NotReady);
+    let set = Observed { transition: Some(ours), reason: Some("MEETING".into()), ..seen(&AgentState::NotReady) };
+    floor.roster.observe(index, set, floor.now);
+    let back =
+        WantedOf { takes_back: Some(ours), ..WantedOf::plain("a".into(), AgentState::NotReady, Some("BREAK".into())) };
+    let shown = floor.preview(&Wanted { agents: vec![back], ..wish(&[], &AgentState::NotReady) });
+    assert_eq!((outcomes(&shown), shown.reason_calls), (vec![Outcome::ChangeReason], 1));
 }
 
 #[test]
@@ -263,6 +303,7 @@ fn the_hash_is_of_what_was_shown_and_of_nothing_else() {
             reason: None,
             on_contact,
             urgent,
+            even_if_in_state: false,
             below_floor: None,
             undoes: None,
             floors,

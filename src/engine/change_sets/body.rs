@@ -20,6 +20,9 @@ pub struct SetBody {
     pub on_contact: OnContact,
     /// Ahead of what other people asked for.
     pub urgent: bool,
+    /// Whoever is in the state already gets the reason too.
+    #[serde(default)]
+    pub even_if_in_state: bool,
     /// Why skills may fall below their floors, where they may.
     pub below_floor: Option<String>,
     /// A person's words.
@@ -28,6 +31,9 @@ pub struct SetBody {
     pub deadline_s: u64,
     /// What it costs and when it is done.
     pub cost: Cost,
+    /// Of its calls those for agents who are in the state already.
+    #[serde(default)]
+    pub reason_calls: usize,
     /// The budget when it was shown.
     pub slots: SlotsShown,
     /// Automation was halted when it was shown: nobody knows when it is done.

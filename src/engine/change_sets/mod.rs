@@ -59,6 +59,8 @@ pub struct NewSet {
     pub on_contact: Option<OnContact>,
     /// Ahead of what other people asked for.
     pub urgent: bool,
+    /// Whoever is in the state already gets the named reason too.
+    pub even_if_in_state: bool,
     /// Why skills may fall below their floors, where they may.
     pub below_floor: Option<String>,
     /// How long a change may wait before it leaves; else long enough for the finish that is shown.

@@ -48,6 +48,7 @@ pub(super) async fn wanted(
         reason: None,
         on_contact: Some(options.on_contact.unwrap_or(body.on_contact)),
         urgent: options.urgent,
+        even_if_in_state: false,
         below_floor: options.below_floor,
         deadline: None,
         note: options.note,

@@ -35,6 +35,7 @@ pub enum SetStatus {
 
 /// A set.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the API by itself")]
 pub struct SetView {
     /// Its id.
     pub id: ChangeSetId,
@@ -79,6 +80,9 @@ pub struct SetView {
     pub on_contact: OnContact,
     /// Ahead of what other people asked for.
     pub urgent: bool,
+    /// Whoever is in the state already gets the reason too.
+    #[serde(default)]
+    pub even_if_in_state: bool,
     /// Why skills may fall below their floors, where they may.
     pub below_floor: Option<String>,
     /// A person's words.
@@ -89,6 +93,9 @@ pub struct SetView {
     pub calls: usize,
     /// Questions alone.
     pub questions: usize,
+    /// Of the calls those for agents who are in the state already and get only the reason, questions included.
+    #[serde(default)]
+    pub reason_calls: usize,
     /// Calls that go first.
     pub ahead: usize,
     /// The budget when it was shown.
@@ -114,6 +121,9 @@ pub struct CountsView {
     pub agents: u64,
     /// Shown as changed.
     pub will_change: u64,
+    /// Of these, agents who are in the state already and get only the reason.
+    #[serde(default)]
+    pub reason_only: u64,
     /// Shown as left out.
     pub left_out: u64,
     /// Shown as changed, and left out at the start.
@@ -261,11 +271,13 @@ pub(super) async fn of(reader: &Reader, set: &ChangeSetRow, now: UtcMicros) -> R
         reason: body.reason,
         on_contact: body.on_contact,
         urgent: body.urgent,
+        even_if_in_state: body.even_if_in_state,
         below_floor: body.below_floor,
         note: body.note,
         deadline_s: body.deadline_s,
         calls: body.cost.calls,
         questions: body.cost.questions,
+        reason_calls: body.reason_calls,
         ahead: body.cost.ahead,
         slots: body.slots,
         halted: body.halted,
@@ -297,6 +309,7 @@ impl From<SetCounts> for CountsView {
         Self {
             agents,
             will_change,
+            reason_only: counts.outcomes.get(&Outcome::ChangeReason).copied().unwrap_or_default(),
             left_out: agents - will_change,
             left_out_at_start: counts.left_out,
             outcomes: counts.outcomes.iter().map(|(outcome, count)| (outcome.name().to_owned(), *count)).collect(),

@@ -92,9 +92,9 @@ impl Keeper {
     /// The platform accepted: history knows the change from now on, as an estimate that the next snapshot settles.
     fn accepted(&mut self, pass: &mut Pass, id: TransitionId, sent_at: UtcMicros, at: UtcMicros) {
         self.step(pass, id, Step::Accept { at });
-        let Some((transition, shown, any_reason)) = self.book.get_mut(id).map(|open| {
+        let Some((transition, shown)) = self.book.get_mut(id).map(|open| {
             open.failures = 0;
-            (open.transition.clone(), open.shown, open.any_reason)
+            (open.transition.clone(), open.shown)
         }) else {
             return;
         };
@@ -108,7 +108,8 @@ impl Keeper {
             return;
         }
         if let Some(known) = known.as_ref().filter(|known| known.state == transition.target) {
-            let of_reason_alone = transition.is_of_reason_alone() && !any_reason && known.entered_at < sent_at;
+            let wanted_alone = transition.is_of_reason_alone() && transition.is_wanted_even_if_in_state();
+            let of_reason_alone = wanted_alone && known.entered_at < sent_at;
             if of_reason_alone && known.reason.as_ref() != Some(&transition.reason) {
                 self.give_reason(pass, index, known, &transition, at);
             } else {

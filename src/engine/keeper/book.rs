@@ -25,15 +25,13 @@ pub(super) struct Open {
     pub unsent: u32,
     /// Snapshots that could have shown it and did not: since the acceptance, or since the doubt became readable.
     pub unshown: u32,
-    /// Whoever asked named no reason code: any that the agent has will do.
-    pub any_reason: bool,
     /// A row of history holds the change already: what follows is the agent's own doing.
     pub shown: bool,
 }
 
 impl Open {
     pub(super) fn new(transition: Transition) -> Self {
-        Self { transition, baseline: None, failures: 0, unsent: 0, unshown: 0, any_reason: false, shown: false }
+        Self { transition, baseline: None, failures: 0, unsent: 0, unshown: 0, shown: false }
     }
 
     /// One that the store remembers. Which of its attempts reached the platform is not in its row: they count anew, and the

@@ -49,7 +49,6 @@ impl Keeper {
                 let wish = Wish {
                     target: state.clone(),
                     reason: reason.clone(),
-                    any_reason: true,
                     priority: intent.priority,
                     actor,
                     note: None,
@@ -64,7 +63,6 @@ impl Keeper {
                 let wish = Wish {
                     target: AgentState::LoggedOut,
                     reason: AgentState::LoggedOut.default_reason(),
-                    any_reason: true,
                     priority: intent.priority,
                     actor,
                     note: None,

@@ -53,8 +53,8 @@ impl Keeper {
         }
     }
 
-    /// When a fresh snapshot was generated that shows the agent where the change leads. No snapshot shows a reason code, so one
-    /// that was asked for is sent. Where policy has something to say it says it, and while another change of the agent is under
+    /// When a fresh snapshot was generated that shows the agent where the change leads. No snapshot shows a reason code: where the
+    /// reason was asked for by itself, that settles nothing. Where policy has something to say it says it, and while another change of the agent is under
     /// way, what is shown is about to change.
     pub(super) fn shown_there(&self, open: &Open, now: UtcMicros) -> Option<UtcMicros> {
         let transition = &open.transition;
@@ -71,7 +71,7 @@ impl Keeper {
             Ruling::Allow | Ruling::AskPlatform => true,
             Ruling::HoldForBreak(_) | Ruling::HoldForContact | Ruling::Refuse(_) | Ruling::SkipOnContact => false,
         };
-        (fresh && there && open.any_reason && alone && free).then_some(row.generated_at)
+        (fresh && there && !transition.is_wanted_even_if_in_state() && alone && free).then_some(row.generated_at)
     }
 
     /// What is left of agents who leave: no snapshot will show what became of it. Who has nothing left goes with this commit.

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::Keeper;
 use super::book::Open;
 use super::record::Pass;
+use crate::domain::change_set::ONLY_THE_REASON;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TransitionId};
 use crate::domain::policy::OnContact;
 use crate::domain::priority::Priority;
@@ -25,8 +26,6 @@ type Reply = oneshot::Sender<Result<Vec<Taken>, DoorError>>;
 pub(super) struct Wish {
     pub target: AgentState,
     pub reason: ReasonCode,
-    /// Whoever asked named no reason code.
-    pub any_reason: bool,
     pub priority: Priority,
     pub actor: Actor,
     pub note: Option<String>,
@@ -66,6 +65,10 @@ impl Keeper {
         let deadline = pass.now + request.deadline.unwrap_or(policy.deadline);
         let on_contact = request.on_contact.unwrap_or(policy.on_contact);
         let mut taken = Vec::with_capacity(request.agents.len());
+        let mut explanation = json!({"asked_by": &*request.actor});
+        if request.even_if_in_state {
+            explanation[Transition::EVEN_IF_IN_STATE] = json!(true);
+        }
         for agent in &request.agents {
             let Some(index) = self.roster.find(agent.as_str()) else {
                 taken.push(unknown(agent, self.link.tenant.as_str()));
@@ -74,15 +77,15 @@ impl Keeper {
             let wish = Wish {
                 target: request.target.clone(),
                 reason: request.reason.clone().unwrap_or_else(|| request.target.default_reason()),
-                any_reason: request.reason.is_none(),
                 priority: Priority::Person,
                 actor: Actor::Person { id: request.actor.clone() },
                 note: request.note.clone(),
                 on_contact,
                 deadline,
-                explanation: json!({"asked_by": &*request.actor}),
+                explanation: explanation.clone(),
                 change_set: None,
             };
+            let note = self.what_is_left_alone(index, request);
             let id = self.open(pass, index, wish);
             taken.push(Taken {
                 id: Some(id),
@@ -90,9 +93,18 @@ impl Keeper {
                 status: String::new(),
                 error: None,
                 refused_by: None,
+                note,
             });
         }
         taken
+    }
+
+    /// What is said to somebody who names a reason for an agent who is in the state already: to be there is enough.
+    fn what_is_left_alone(&self, index: AgentIndex, request: &ChangeRequest) -> Option<String> {
+        let named = request.reason.as_ref().filter(|_| !request.even_if_in_state)?;
+        let seen = self.roster.get(index)?.observed()?;
+        let is_other = seen.state == request.target && seen.reason.as_ref() != Some(named);
+        is_other.then(|| format!("already {}: {ONLY_THE_REASON}", seen.state))
     }
 
     /// Makes a transition, and settles which of the agent's waiting ones stays: one transition in flight per agent, and of
@@ -124,7 +136,7 @@ impl Keeper {
         let waiting = self.book.waiting(&agent).map(|open| (open.transition.id, open.transition.priority));
         self.record_request(pass, &transition);
         let priority = transition.priority;
-        self.book.insert(Open { any_reason: wish.any_reason, ..Open::new(transition) });
+        self.book.insert(Open::new(transition));
         self.mark_busy(&agent);
         if let Some((other, its_priority)) = waiting {
             let (loser, winner) = if priority >= its_priority { (other, id) } else { (id, other) };
@@ -198,5 +210,6 @@ fn unknown(agent: &AgentId, tenant: &str) -> Taken {
             "{tenant} has no agent {agent}: import a schedule that names the agent, or list it in the tenant's `agents`"
         )),
         refused_by: None,
+        note: None,
     }
 }

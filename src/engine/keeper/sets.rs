@@ -24,7 +24,7 @@ use crate::domain::roster::AgentSlot;
 use crate::domain::rule::Mode;
 use crate::domain::rule::compile::CompiledRule;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Step, WaitReason};
+use crate::domain::transition::{Actor, Step, Transition, WaitReason};
 use crate::engine::change_sets::body::{SetBody, SlotsShown};
 use crate::engine::change_sets::{MOST_PREVIEWS, NewSet, PREVIEW_KEPT, Select, SetError, SetMessage, StartSet};
 use crate::engine::door::DoorError;
@@ -137,6 +137,7 @@ impl Keeper {
             agents,
             on_contact: new.on_contact.unwrap_or(self.settings.policy.on_contact),
             urgent: new.urgent,
+            even_if_in_state: new.even_if_in_state,
             below_floor: new.below_floor.clone(),
             teams: new.teams.clone(),
         }
@@ -181,6 +182,7 @@ impl Keeper {
             reason: new.reason.as_ref(),
             on_contact: wanted.on_contact,
             urgent: wanted.urgent,
+            even_if_in_state: wanted.even_if_in_state,
             below_floor: wanted.below_floor.as_deref(),
             undoes: new.undoes,
             floors: &shown.floors,
@@ -193,10 +195,12 @@ impl Keeper {
             reason: new.reason.clone(),
             on_contact: wanted.on_contact,
             urgent: wanted.urgent,
+            even_if_in_state: wanted.even_if_in_state,
             below_floor: wanted.below_floor.clone(),
             note: new.note.clone(),
             deadline_s: deadline.as_secs(),
             cost,
+            reason_calls: shown.reason_calls,
             slots: {
                 let budget = self.link.budget();
                 SlotsShown { per_minute: budget.limit(), free: budget.free(self.link.clock.monotonic()) }
@@ -289,17 +293,11 @@ impl Keeper {
             Ok(body) => body,
             Err(error) => return Ok(Err(SetError::NotWritable(error.to_string()))),
         };
-        let again = |shown: &Previewed| WantedOf {
-            agent: shown.agent.clone(),
-            to: shown.to.clone(),
-            reason: shown.reason.clone(),
-            takes_back: shown.takes_back,
-            aside: None,
-        };
         let wanted = Wanted {
             agents: start.agents.iter().map(|(_, shown)| again(shown)).collect(),
             on_contact: body.on_contact,
             urgent: body.urgent,
+            even_if_in_state: body.even_if_in_state,
             below_floor: body.below_floor.clone(),
             teams: start.teams.clone(),
         };
@@ -321,7 +319,8 @@ impl Keeper {
         let note = self.keep_note(pass, body.note.as_deref());
         let facts = json!({
             "change_set": start.id, "hash": set.hash.to_string(), "undoes": set.undoes, "to": body.to, "reason": body.reason,
-            "on_contact": body.on_contact, "urgent": body.urgent, "below_floor": below_floor.map(|hash| hash.to_string()),
+            "on_contact": body.on_contact, "urgent": body.urgent, "even_if_in_state": body.even_if_in_state,
+            "below_floor": below_floor.map(|hash| hash.to_string()),
             "changes": sent, "left_out": left_out.len(),
         });
         self.audit_person(pass, &start.asker, "change_set.started", facts, note);
@@ -343,16 +342,19 @@ impl Keeper {
         found: &Previewed,
     ) -> Option<TransitionId> {
         let index = self.roster.find(found.agent.as_str())?;
+        let mut explanation = json!({"asked_by": &*start.asker.id, "change_set": start.id});
+        if body.even_if_in_state || found.takes_back.is_some() {
+            explanation[Transition::EVEN_IF_IN_STATE] = json!(true);
+        }
         let wish = Wish {
             target: found.to.clone(),
             reason: found.reason.clone().unwrap_or_else(|| found.to.default_reason()),
-            any_reason: found.reason.is_none(),
             priority: if body.urgent { Priority::Urgent } else { Priority::Person },
             actor: Actor::Person { id: start.asker.id.clone() },
             note: None,
             on_contact: body.on_contact,
             deadline: pass.now + Duration::from_secs(body.deadline_s),
-            explanation: json!({"asked_by": &*start.asker.id, "change_set": start.id}),
+            explanation,
             change_set: Some(start.id),
         };
         Some(self.open(pass, index, wish))
@@ -434,6 +436,14 @@ pub(super) fn with_source(mut facts: Value, asker: &Asker) -> Value {
         fields.insert("source".to_owned(), json!(source.to_string()));
     }
     facts
+}
+
+/// What was shown of an agent, wanted once more.
+fn again(shown: &Previewed) -> WantedOf {
+    WantedOf {
+        takes_back: shown.takes_back,
+        ..WantedOf::plain(shown.agent.clone(), shown.to.clone(), shown.reason.clone())
+    }
 }
 
 /// Whether a set can be started now, by its row.

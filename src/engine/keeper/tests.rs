@@ -5,6 +5,7 @@ mod fed;
 mod in_sight;
 mod interleavings;
 mod out_of_sight;
+mod reasons;
 mod show;
 
 use std::time::Duration;

@@ -149,7 +149,7 @@ struct Bench {
     store: Store,
     slice: Slice,
     arrivals: mpsc::Receiver<Message>,
-    _settings: watch::Sender<Arc<TenantSettings>>,
+    settings: watch::Sender<Arc<TenantSettings>>,
     _folder: TempDir,
 }
 
@@ -169,13 +169,27 @@ impl Bench {
         });
         let (inbox, arrivals) = mpsc::channel(64);
         let link = Arc::new(ground.link(puppet.clone(), inbox));
-        let (sender, settings) = watch::channel(Arc::new(settings()));
-        let slice = Slice::new(&link, &settings, 0, &["u_1".into()], None);
+        let settings = watch::Sender::new(Arc::new(settings()));
+        let slice = Slice::new(&link, &settings.subscribe(), 0, &["u_1".into()], None);
         let Ground { clock, store, folder, .. } = ground;
-        let mut bench = Self { clock, puppet, link, store, slice, arrivals, _settings: sender, _folder: folder };
+        let mut bench = Self { clock, puppet, link, store, slice, arrivals, settings, _folder: folder };
         bench.turn().await;
         bench.turn().await;
         bench
+    }
+
+    /// Another process takes over, by what the store has.
+    async fn restart(&mut self) {
+        let rows = self.store.reader().subscriptions(&"acme".into()).await.expect("readable");
+        self.slice = Slice::new(&self.link, &self.settings.subscribe(), 0, &["u_1".into()], rows.first());
+    }
+
+    fn polls(&self) -> Vec<(SubscriptionId, Duration)> {
+        self.puppet.polls.lock().expect("a lock").clone()
+    }
+
+    fn asked(&self) -> usize {
+        self.puppet.asked.lock().expect("a lock").len()
     }
 
     async fn turn(&mut self) {
@@ -273,6 +287,109 @@ async fn a_subscription_is_renewed_beside_its_polls_and_swapped_in_one_of_them()
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_is_set_neither_ages_a_subscription_nor_hides_that_it_ends() {
+    for (by_hours, restarts) in [-24, -1, 1, 24].into_iter().flat_map(|by| [(by, false), (by, true)]) {
+        let mut bench = Bench::new().await;
+        bench.clock.step_to(bench.clock.now().offset(by_hours * 3_600_000_000));
+        if restarts {
+            bench.restart().await;
+        }
+        for _ in 0..3 {
+            assert_eq!(bench.cycle().await, ["sub_1"], "set by {by_hours} h");
+            assert_eq!(bench.notices(), [""; 0], "set by {by_hours} h");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(bench.asked(), 1, "set by {by_hours} h: no other was made");
+        bench.clock.advance(18 * HOUR);
+        bench.clock.step_to(bench.clock.now().offset(-by_hours * 3_600_000_000));
+        bench.cycle().await;
+        assert_eq!(bench.notices(), ["near expiry"], "set by {by_hours} h and back");
+        bench.clock.advance(5 * HOUR);
+        bench.clock.step_to(bench.clock.now().offset(by_hours * 3_600_000_000));
+        assert_eq!(bench.until_not("sub_1").await, ["sub_2"], "set by {by_hours} h once more");
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_of_unknown_age_is_replaced_without_a_warning() {
+    let mut bench = Bench::new().await;
+    let mut row = bench.store.reader().subscriptions(&"acme".into()).await.expect("readable").remove(0);
+    // By another start of the host, whose clock was ahead.
+    row.created = Moment { wall: bench.clock.now() + HOUR, steady: None, host_start: Some(2) };
+    let subscriptions = vec![SubscriptionWrite::Set(row)];
+    bench.store.writer().commit(Commit { subscriptions, ..Commit::default() }).await.expect("commits");
+    bench.restart().await;
+    for _ in 0..100 {
+        let polled = bench.cycle().await;
+        assert_eq!(bench.notices(), [""; 0]);
+        if polled == ["sub_2"] {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.stored().await, ["sub_2"]);
+}
+
+#[tokio::test]
+async fn a_start_polls_when_the_process_before_would_have_or_at_once() {
+    let step = PollGrid::new(Duration::ZERO, INTERVAL).step();
+    for (down, wait) in [
+        (Duration::ZERO, step),
+        (Duration::from_secs(3), Duration::from_millis(7_200)),
+        (step, Duration::ZERO),
+        (HOUR, Duration::ZERO),
+    ] {
+        let mut bench = Bench::new().await;
+        bench.clock.advance(down);
+        bench.restart().await;
+        let due = bench.slice.grid.due().saturating_sub(bench.clock.monotonic());
+        assert_eq!(due, wait, "{down:?} after the last poll");
+    }
+    let mut bench = Bench::new().await;
+    bench.store.writer().set("UPDATE subscriptions SET polled_at = NULL").await;
+    bench.clock.advance(HOUR);
+    bench.restart().await;
+    let due = bench.slice.grid.due().saturating_sub(bench.clock.monotonic());
+    assert_eq!(due, step, "nobody knows when the last poll was: that may have been now");
+}
+
+#[tokio::test]
+async fn kills_in_quick_succession_leave_about_one_poll_an_interval_and_never_two() {
+    let mut bench = Bench::new().await;
+    for _ in 0..45 {
+        bench.clock.advance(Duration::from_millis(2600));
+        bench.restart().await;
+        if bench.slice.grid.due() <= bench.clock.monotonic() {
+            bench.turn().await;
+        }
+    }
+    let polls = bench.polls();
+    assert!(polls.windows(2).all(|two| two[1].1.saturating_sub(two[0].1) >= INTERVAL), "{polls:?}");
+    assert!(polls.len() > 10, "in 117 s: {polls:?}");
+    assert_eq!(bench.asked(), 1, "one subscription for all");
+}
+
+#[tokio::test]
+async fn a_poll_after_a_reload_does_not_store_the_subscription_as_one_of_the_new_interval() {
+    let mut bench = Bench::new().await;
+    let mut newer = settings();
+    newer.sight.interval = 2 * INTERVAL;
+    bench.settings.send_replace(Arc::new(newer));
+    assert_eq!(bench.cycle().await, ["sub_1"]);
+    let row = bench.store.reader().subscriptions(&"acme".into()).await.expect("readable").remove(0);
+    assert_eq!(row.agents_hash, asked_hash(&["u_1".into()], INTERVAL), "it was made for the old one");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_costs_no_poll() {
+    let mut bench = Bench::new().await;
+    bench.store.writer().set("PRAGMA query_only = 1").await;
+    for _ in 0..3 {
+        assert_eq!(bench.cycle().await, ["sub_1"]);
+    }
+}
+
+#[tokio::test]
 async fn a_successor_that_gives_no_snapshot_is_dropped_and_the_running_one_polled_in_the_same_cycle() {
     for failure in [Failure::NotFound, Failure::NotSent { reason: "refused".to_owned() }] {
         let mut bench = Bench::new().await;
@@ -339,7 +456,7 @@ async fn a_snapshot_that_is_too_large_is_told_once_and_the_subscription_asks_for
     let seen = bench.link.subscriptions();
     assert_eq!((seen.len(), seen[0].bytes, seen[0].interval, seen[0].agents), (1, LARGE, INTERVAL, 1));
     assert_eq!(seen[0].generated_at, bench.clock.now());
-    assert!(bench.clock.now().since(seen[0].created_at) < HOUR);
+    assert!(seen[0].age.now(&bench.clock) < HOUR);
 }
 
 #[tokio::test]
@@ -368,7 +485,8 @@ async fn of_a_smaller_roster_no_subscription_is_left_behind() {
         tenant: "acme".into(),
         slice,
         id: SubscriptionId::new(format!("sub_of_{slice}")),
-        created_at: bench.clock.now(),
+        created: Moment::now(&bench.clock),
+        polled: None,
         interval_ms: 10_000,
         agents_hash: asked_hash(&[], INTERVAL),
     };

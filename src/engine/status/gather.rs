@@ -327,11 +327,11 @@ fn words(counts: Option<&Counts>) -> BTreeMap<String, u64> {
 
 fn subscriptions(link: &Link, facts: Option<&KeeperFacts>, now: UtcMicros) -> Vec<SubscriptionStatus> {
     let one = |of: SubscriptionNow| {
-        let age = now.since(of.created_at);
+        let age = of.age.now(&*link.clock);
         SubscriptionStatus {
             ok: facts.is_none_or(|facts| of.bytes <= facts.oversize_bytes),
             slice: of.slice,
-            created_at: of.created_at,
+            created_at: now - age,
             age_ms: real_millis(age),
             interval_ms: real_millis(of.interval),
             agents: of.agents,

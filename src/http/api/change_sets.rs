@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
-use super::transitions::wanted_state;
+use super::transitions::{check_reason, wanted_state};
 use crate::domain::audit::Hash;
 use crate::domain::change_set::{MOST_AGENTS_PER_SET, Selection};
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
@@ -49,6 +49,9 @@ pub(in crate::http) struct NewChangeSet {
     /// Ahead of everything but mandatory breaks.
     #[serde(default)]
     urgent: bool,
+    /// Whoever is in the state already gets the `reason` too, with a call each. Without it they are left alone.
+    #[serde(default)]
+    even_if_in_state: bool,
     /// Why skills may fall below their floors. Without it they may not.
     #[serde(default)]
     #[schema(max_length = 1000)]
@@ -106,6 +109,7 @@ fn new_set(state: &ApiState, body: NewChangeSet, who: Who) -> Result<NewSet, Pro
     if body.below_floor.as_deref().is_some_and(|why| why.trim().is_empty()) {
         return Err(Problem::bad_request("below_floor: say why the skills may fall below their floors"));
     }
+    check_reason(body.even_if_in_state, body.reason.as_ref())?;
     let select = match body.select {
         Choice::Agents(agents) => Select::Agents(each_once(agents)?),
         Choice::Filter(filter) => {
@@ -123,6 +127,7 @@ fn new_set(state: &ApiState, body: NewChangeSet, who: Who) -> Result<NewSet, Pro
         reason: body.reason,
         on_contact: body.on_contact,
         urgent: body.urgent,
+        even_if_in_state: body.even_if_in_state,
         below_floor: body.below_floor,
         deadline: body.deadline_s.map(Duration::from_secs),
         note: body.note,

@@ -41,6 +41,9 @@ pub(in crate::http) struct NewTransitions {
     /// The reason code; the state's default without it.
     #[serde(default)]
     reason: Option<ReasonCode>,
+    /// Whoever is in the state already gets the `reason` too, with a call each. Without it they are left alone.
+    #[serde(default)]
+    even_if_in_state: bool,
     /// What to do with an agent who is on a contact; the tenant's setting without it.
     #[serde(default)]
     on_contact: Option<OnContact>,
@@ -85,6 +88,15 @@ pub(in crate::http) async fn create(
     once(&state, &caller, Some(&tenant), key, work).await
 }
 
+/// Whoever asks for the reason's sake names the reason.
+pub(super) fn check_reason(even_if_in_state: bool, reason: Option<&ReasonCode>) -> Result<(), Problem> {
+    if even_if_in_state && reason.is_none() {
+        let what = "even_if_in_state: name the reason that agents who are in the state already are to get";
+        return Err(Problem::bad_request(what));
+    }
+    Ok(())
+}
+
 /// The states that the platform of a tenant can set.
 pub(in crate::http) fn settable(state: &ApiState, tenant: &TenantId) -> Vec<AgentState> {
     state.door.tenants().link(tenant).map(|link| link.platform.capabilities().settable).unwrap_or_default()
@@ -114,6 +126,7 @@ fn request_of(
     if too_long(body.note.as_deref()) || too_long(body.reason.as_ref().map(ReasonCode::as_str)) {
         return Err(Problem::bad_request(format!("note and reason hold at most {LONGEST_TEXT} characters")));
     }
+    check_reason(body.even_if_in_state, body.reason.as_ref())?;
     let mut agents = body.agents.clone();
     let mut seen = std::collections::HashSet::new();
     agents.retain(|agent| seen.insert(agent.clone()));
@@ -121,6 +134,7 @@ fn request_of(
         agents,
         target,
         reason: body.reason.clone(),
+        even_if_in_state: body.even_if_in_state,
         on_contact: body.on_contact,
         deadline: body.deadline_s.map(Duration::from_secs),
         note: body.note.clone(),

@@ -14,7 +14,7 @@ use super::shell::{Place, Shell, page};
 use super::times::{Span, Stamp, Times};
 use super::words::{self, Chip};
 use crate::domain::adherence::Verdict;
-use crate::domain::change_set::Outcome;
+use crate::domain::change_set::{ONLY_THE_REASON, Outcome};
 use crate::domain::sets::PlanKind;
 use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
@@ -72,9 +72,11 @@ struct Set {
     reason: Option<String>,
     on_contact: String,
     urgent: bool,
+    even_if_in_state: bool,
     below_floor: Option<String>,
     note: Option<String>,
     calls: u64,
+    reason_calls: u64,
     ahead: u64,
     slots: Slots,
     finish_at: Option<UtcMicros>,
@@ -94,6 +96,7 @@ struct Slots {
 struct Counts {
     agents: u64,
     will_change: u64,
+    reason_only: u64,
     left_out: u64,
     left_out_at_start: u64,
     outcomes: BTreeMap<String, u64>,
@@ -180,6 +183,11 @@ impl Member {
         will_change(&self.outcome) && self.would_be == Some(Verdict::Out)
     }
 
+    /// It is in the state already, and its reason is not the one that was named.
+    fn has_other_reason(&self) -> bool {
+        self.outcome == Outcome::AlreadyThere.name() && self.why.as_deref() == Some(ONLY_THE_REASON)
+    }
+
     /// It is changed, and has a break by its plan.
     fn rests(&self) -> bool {
         let is_rest = |planned| ["break", "lunch"].contains(&planned);
@@ -202,6 +210,7 @@ fn outcome(name: &str) -> (&'static str, String) {
     let (class, text) = match name {
         "change" => ("outcome-good", "will change"),
         "after_contact" => ("outcome-wait", "after the contact"),
+        "change_reason" => ("outcome-good", "only the reason will change"),
         "already_there" => ("outcome-no", "is there already"),
         "not_scheduled" => ("outcome-bad", "left out: not scheduled"),
         "mandatory_break" => ("outcome-bad", "left out: mandatory break"),
@@ -254,6 +263,11 @@ fn status_words(status: &str) -> &str {
 /// So many agents, with the verb for what they have.
 fn so_many(agents: &usize) -> String {
     format!("{} {}", count(*agents, "agent"), if *agents == 1 { "has" } else { "have" })
+}
+
+/// So many calls.
+fn calls(calls: &usize) -> String {
+    count(*calls, "call")
 }
 
 /// What a set does, as a heading.
@@ -352,6 +366,8 @@ struct ChangePage {
     resting: usize,
     /// How many are changed to what their plan does not have now.
     out_after: usize,
+    /// How many are left alone in the state already, with another reason or one that nobody knows.
+    other_reason: usize,
 }
 
 impl ChangePage {
@@ -407,6 +423,7 @@ pub(in crate::http) async fn show(
     });
     let resting = set.agents.iter().filter(|member| member.rests()).count();
     let out_after = set.agents.iter().filter(|member| member.would_be_out()).count();
+    let other_reason = set.agents.iter().filter(|member| member.has_other_reason()).count();
     set.agents.truncate(MOST_DRAWN);
     Ok(page(&ChangePage {
         shell: ask.shell(Place::Changes, heading(&set)),
@@ -418,19 +435,95 @@ pub(in crate::http) async fn show(
         failed,
         resting,
         out_after,
+        other_reason,
         set,
     }))
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderMap;
+    use serde_json::json;
+
     use super::*;
+
+    fn shell() -> Shell {
+        Shell {
+            title: "2 agents to Ready".to_owned(),
+            place: Place::Changes,
+            tenant: "acme".to_owned(),
+            tenants: vec!["acme".to_owned()],
+            theme: "",
+            by_agent: false,
+            zone: "UTC".to_owned(),
+            told_zone: String::new(),
+            here: "/changes/1".to_owned(),
+            who: "Sam".to_owned(),
+            role: "supervisor",
+            signs_out: true,
+            places: vec![Place::Changes],
+            waiting: None,
+            may_change: true,
+            now_ms: 0,
+            speed: 1,
+        }
+    }
+
+    /// The page of a preview of two agents, one of whom is in the state already.
+    fn drawn(even_if_in_state: bool) -> String {
+        let at = "2026-10-26T13:30:00Z";
+        let member = |agent: &str, state: &str, outcome: &str, why: Option<&str>| {
+            json!({"agent": agent, "name": null, "team": null, "state": state, "to": "Ready", "reason": "WORKING",
+                "outcome": outcome, "why": why, "planned": null, "planned_until": null, "would_be": null, "status": null,
+                "error": null})
+        };
+        let (other, why, will_change) =
+            if even_if_in_state { ("change_reason", None, 2) } else { ("already_there", Some(ONLY_THE_REASON), 1) };
+        let reasons = will_change - 1;
+        let set = json!({
+            "id": "1", "status": "previewed", "hash": "5f", "made_by": "sam", "made_at": at, "expires_at": at,
+            "can_undo": false, "to": "Ready", "reason": "WORKING", "on_contact": "after", "urgent": false,
+            "even_if_in_state": even_if_in_state, "calls": will_change, "reason_calls": reasons, "ahead": 0,
+            "slots": {"per_minute": 100, "free": 60}, "floors": [],
+            "counts": {"agents": 2, "will_change": will_change, "reason_only": reasons, "left_out": 2 - will_change,
+                "left_out_at_start": 0, "outcomes": {"change": 1, other: 1}, "open": 0, "confirmed": 0, "failed": 0},
+            "agents": [member("u_1", "NotReady", "change", None), member("u_2", "Ready", other, why)],
+        });
+        let set: Set = serde_json::from_value(set).expect("the API's shape");
+        let other_reason = set.agents.iter().filter(|member| member.has_other_reason()).count();
+        let page = ChangePage {
+            shell: shell(),
+            times: Times::of(&HeaderMap::new()),
+            now: at.parse().expect("an instant"),
+            may: true,
+            may_excuse: false,
+            drawn: 2,
+            failed: Vec::new(),
+            resting: 0,
+            out_after: 0,
+            other_reason,
+            set,
+        };
+        page.render().expect("drawn")
+    }
+
+    #[test]
+    fn a_preview_offers_to_set_the_reason_of_those_who_are_in_the_state_already_and_names_the_price() {
+        let plain = drawn(false);
+        assert!(plain.contains("1 already there") && plain.contains("costs 1 call more"), "{plain}");
+        assert!(plain.contains("id=\"reasons\"") && !plain.contains("id=\"reason-only\""), "{plain}");
+        let chosen = drawn(true);
+        assert!(chosen.contains("1 their state, 1 only their reason"), "{chosen}");
+        assert!(chosen.contains("1 of them only for the reason"), "{chosen}");
+        assert!(chosen.contains("only the reason will change") && !chosen.contains("id=\"reasons\""), "{chosen}");
+    }
 
     #[test]
     fn every_outcome_and_status_has_words_of_its_own() {
         let outcomes = [
             "change",
             "after_contact",
+            "change_reason",
             "already_there",
             "not_scheduled",
             "mandatory_break",

@@ -70,7 +70,12 @@ fn body(lobby: &Lobby, ask: Ask, call: &Call, served: &Served, reply: &Reply) ->
         }
         Reply::Problem(problem) => problem.body(matches!(ask, Ask::Token(_))),
         Reply::Token { token, expires_in, scopes, style, tenant } => {
-            let mut value = json!({ "access_token": token, "token_type": "bearer", "expires_in": expires_in });
+            // Guides 000 and 002 spell the type differently; a client has to take either.
+            let token_type = match style {
+                TokenStyle::Body | TokenStyle::Legacy => "bearer",
+                TokenStyle::Basic => "Bearer",
+            };
+            let mut value = json!({ "access_token": token, "token_type": token_type, "expires_in": expires_in });
             match style {
                 TokenStyle::Body => {}
                 TokenStyle::Basic => {

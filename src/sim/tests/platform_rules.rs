@@ -37,6 +37,7 @@ async fn the_three_token_styles_give_tokens_that_work_where_they_should() {
     let basic = bench.http.post(format!("{}/oauth/token", bench.base)).basic_auth(&client_id, Some(&client_secret));
     let (_, basic) = answer(basic.form(&[("grant_type", "client_credentials"), ("scope", "schedules:view")])).await;
     assert_eq!((&basic["scope"], &basic["expires_in"]), (&json!("schedules:view"), &json!(3600)));
+    assert_eq!(basic["token_type"], "Bearer", "as guide 002 writes it");
     let form = [
         ("grant_type", "client_credentials"),
         ("client_id", client_id.as_str()),
@@ -44,6 +45,7 @@ async fn the_three_token_styles_give_tokens_that_work_where_they_should() {
     ];
     let legacy = bench.http.post(format!("{}/InContactAuthorizationServer/Token", bench.base)).form(&form);
     let (_, legacy) = answer(legacy).await;
+    assert_eq!(legacy["token_type"], "bearer", "as guide 000 writes it");
     let base = legacy["resource_server_base_uri"].as_str().expect("a base").trim_end_matches('/').to_owned();
     assert!(base.starts_with(&bench.base) && base != bench.base);
     let legacy = legacy["access_token"].as_str().expect("a token").to_owned();
@@ -160,11 +162,11 @@ async fn a_body_that_is_wrong_is_refused() {
     let state = "/api/v2/users/u_0001/state";
     let bodies = [
         (state, json!({ "state": "SLEEPING", "reasonCode": "X" })),
-        (state, json!({ "state": "READY" })),
+        (state, json!({ "state": "READY", "reasonCode": " " })),
+        (state, json!({ "state": "READY", "reasonCode": 7 })),
         (state, json!({ "state": 7, "reasonCode": "X" })),
         (SUBSCRIPTION, subscription(&["u_0001"], 9_999)),
         (SUBSCRIPTION, subscription(&[], 10_000)),
-        (SUBSCRIPTION, json!({ "name": "n", "interval": 10_000, "view": { "id": "users", "metrics": [] } })),
         (
             SUBSCRIPTION,
             json!({ "name": "n", "interval": 10_000, "view": { "id": "moons", "filter": { "userId": ["u"] } } }),
@@ -177,6 +179,38 @@ async fn a_body_that_is_wrong_is_refused() {
     assert_eq!(answer(broken).await.0, 400);
     let huge = bench.http.post(format!("{}{state}", bench.base)).bearer_auth(&token).body(vec![b' '; 1024 * 1024 + 1]);
     assert_eq!(answer(huge).await.0, 413);
+}
+
+#[tokio::test]
+async fn a_state_change_without_a_reason_gets_the_default_of_its_state() {
+    let bench = Bench::new(quiet()).await;
+    let token = bench.token(0, "").await;
+    bench.script(json!({ "agent": "u_0001", "scheduled": true, "mandatory_break": false }));
+    for (state, reason) in [("READY", "WORKING"), ("NOT_READY", "BREAK"), ("PAUSED", "ADHOC"), ("IDLE", "SYSTEM_IDLE")]
+    {
+        for body in [json!({ "state": state }), json!({ "state": state, "reasonCode": null })] {
+            let (status, accepted) = answer(bench.post("/api/v2/users/u_0001/state", &token, &body)).await;
+            assert_eq!((status.as_u16(), &accepted["reasonCode"]), (200, &json!(reason)), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_without_a_filter_shows_everybody_and_ends_in_an_oversize_snapshot() {
+    let bench = Bench::new(SimOptions { agents: 3000, lively: false, ..SimOptions::default() }).await;
+    let token = bench.token(0, "").await;
+    let everybody = bench.tenants[0].agents.len();
+    for view in [json!({ "id": "users" }), json!({ "id": "users", "filter": {} })] {
+        let body = json!({ "name": "n", "interval": 10_000, "view": view });
+        let (status, made) = answer(bench.post(SUBSCRIPTION, &token, &body)).await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        let id = made["subscriptionId"].as_str().expect("an id");
+        let snapshot = bench.get(&format!("{SUBSCRIPTION}/{id}"), &token).send().await.expect("answered");
+        let bytes = snapshot.bytes().await.expect("a body");
+        let rows: Value = serde_json::from_slice(&bytes).expect("JSON");
+        assert_eq!(rows["data"].as_array().expect("rows").len(), everybody);
+        assert!(bytes.len() > 500_000, "{} bytes, while guide 004 warns of 500 KB", bytes.len());
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Changes: whole or not at all, in order, through groups, cancellations, foreign hands and restarts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -8,6 +9,7 @@ use super::{
     Commit, CommitError, HistoryWrite, Place, acme, agent_write, at, change, draft, event, on_each_engine, row,
     transition, uuid, verified_length,
 };
+use crate::clock::Moment;
 use crate::domain::audit::{Hash, note_hash};
 use crate::domain::ids::{TenantId, TransitionId};
 use crate::domain::job::{JobKey, JobOutcome};
@@ -72,7 +74,8 @@ pub(super) fn full_change() -> Commit {
         tenant: acme(),
         slice: 0,
         id: "sub-1".into(),
-        created_at: at(1),
+        created: Moment { wall: at(1), steady: Some(Duration::from_secs(7)), host_start: Some(-3) },
+        polled: Some(Moment { wall: at(2), steady: Some(Duration::from_secs(8)), host_start: Some(i64::MAX) }),
         interval_ms: 5000,
         agents_hash: Hash::of(b"agents"),
     };

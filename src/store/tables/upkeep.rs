@@ -2,9 +2,11 @@
 //! and whether automation is halted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::AnyConnection;
 
+use crate::clock::Moment;
 use crate::domain::ids::{AgentId, RuleId, SubscriptionId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script, Values};
@@ -22,10 +24,14 @@ pub(in crate::store) const SET_COUNTERS: ManyRows = ManyRows {
            violations = excluded.violations, not_ready_us = excluded.not_ready_us",
 };
 pub(in crate::store) const SET_SUBSCRIPTIONS: ManyRows = ManyRows {
-    head: "INSERT INTO subscriptions (tenant, slice, id, created_at, interval_ms, agents_hash) VALUES",
-    width: 6,
+    head: "INSERT INTO subscriptions (tenant, slice, id, created_at, created_steady_us, created_host_start, polled_at, \
+           polled_steady_us, polled_host_start, interval_ms, agents_hash) VALUES",
+    width: 11,
     tail: "ON CONFLICT (tenant, slice) DO UPDATE SET id = excluded.id, created_at = excluded.created_at, \
-           interval_ms = excluded.interval_ms, agents_hash = excluded.agents_hash",
+           created_steady_us = excluded.created_steady_us, created_host_start = excluded.created_host_start, \
+           polled_at = excluded.polled_at, polled_steady_us = excluded.polled_steady_us, \
+           polled_host_start = excluded.polled_host_start, interval_ms = excluded.interval_ms, \
+           agents_hash = excluded.agents_hash",
 };
 pub(in crate::store) const DROP_SUBSCRIPTIONS: ManyRows =
     ManyRows { head: "DELETE FROM subscriptions WHERE (tenant, slice) IN (VALUES", width: 2, tail: ")" };
@@ -46,8 +52,8 @@ pub(in crate::store) const SET_STATUS: ManyRows = ManyRows {
 };
 pub(in crate::store) const COUNTERS: &str = "SELECT tenant, agent, sequence, local_day, violations, not_ready_us FROM agent_counters \
      WHERE tenant = $1 ORDER BY agent";
-pub(in crate::store) const SUBSCRIPTIONS: &str = "SELECT tenant, slice, id, created_at, interval_ms, agents_hash FROM subscriptions \
-     WHERE tenant = $1 ORDER BY slice";
+pub(in crate::store) const SUBSCRIPTIONS: &str = "SELECT tenant, slice, id, created_at, created_steady_us, created_host_start, polled_at, \
+     polled_steady_us, polled_host_start, interval_ms, agents_hash FROM subscriptions WHERE tenant = $1 ORDER BY slice";
 pub(in crate::store) const IDEMPOTENCY: &str = "SELECT tenant, token, request_key, request_hash, status, answer, at FROM idempotency_keys \
      WHERE tenant = $1 AND token = $2 AND request_key = $3";
 pub(in crate::store) const RULES: &str = "SELECT tenant, rule, version, body, first_seen_at FROM rule_versions WHERE tenant = $1 \
@@ -129,11 +135,21 @@ async fn write_subscriptions(
             .text(row.tenant.as_str())
             .int(i64::from(row.slice))
             .text(row.id.as_str())
-            .int(row.created_at.as_micros())
+            .int(row.created.wall.as_micros())
+            .int_or_null(steady_us(Some(row.created)))
+            .int_or_null(row.created.host_start)
+            .int_or_null(row.polled.map(|polled| polled.wall.as_micros()))
+            .int_or_null(steady_us(row.polled))
+            .int_or_null(row.polled.and_then(|polled| polled.host_start))
             .count(row.interval_ms)
             .bytes(&row.agents_hash.0);
     })
     .await
+}
+
+/// A moment by the host's steady time, as it is stored.
+fn steady_us(moment: Option<Moment>) -> Option<i64> {
+    moment?.steady.map(|steady| i64::try_from(steady.as_micros()).unwrap_or(i64::MAX))
 }
 
 impl Reader {
@@ -165,7 +181,19 @@ impl Reader {
                     tenant: tenant.clone(),
                     slice: cells.number("slice")?,
                     id: SubscriptionId::new(cells.text("id")?),
-                    created_at: cells.instant("created_at")?,
+                    created: Moment {
+                        wall: cells.instant("created_at")?,
+                        steady: cells.number_or_null("created_steady_us")?.map(Duration::from_micros),
+                        host_start: cells.int_or_null("created_host_start")?,
+                    },
+                    polled: match cells.instant_or_null("polled_at")? {
+                        None => None,
+                        Some(wall) => Some(Moment {
+                            wall,
+                            steady: cells.number_or_null("polled_steady_us")?.map(Duration::from_micros),
+                            host_start: cells.int_or_null("polled_host_start")?,
+                        }),
+                    },
                     interval_ms: cells.number("interval_ms")?,
                     agents_hash: cells.hash("agents_hash")?,
                 })

@@ -354,3 +354,29 @@ async fn a_preview_that_is_too_old_is_made_again_with_one_button() {
     assert_eq!(state_posts(&scenario.log()).count(), 0, "nothing was changed");
     browser.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_in_the_state_already_gets_the_reason_by_a_button_that_names_the_price() {
+    let Some((scenario, browser)) = signed_in(Setup { speed: 10, ..floor(5) }, "supervisor").await else { return };
+    scenario.put("u_0005", SimState::Available);
+    browser.until_text("#line-word", |text| text == "Following live").await;
+    browser.until_text(&row("u_0005"), |text| text.contains("Ready") && !text.contains("Not ready")).await;
+    browser.go(&scenario.page("/changes/new")).await;
+    browser.choose("#to", "Ready").await;
+    browser.click("#even_if_in_state").await;
+    browser.click("#preview").await;
+    browser.until_text("#problem", |text| text.contains("Name the reason")).await;
+    browser.click("#even_if_in_state").await;
+    browser.write("#reason", "WORKING").await;
+    browser.click("#preview").await;
+    browser.until_text("#other-reason", |text| text.contains("1 already there") && text.contains("1 call more")).await;
+    browser.until_text("#start", |text| text == "Start: change 4").await;
+    browser.click("#reasons").await;
+    browser.until_text("#reason-only", |text| text == "4 their state, 1 only their reason").await;
+    browser.until_text("#start", |text| text == "Start: change 5").await;
+    browser.run("for (let id = setTimeout(() => {}); id > 0; id -= 1) clearTimeout(id)", &[]).await;
+    browser.click("#start").await;
+    browser.until_text("#standing", |text| text == "done").await;
+    assert_eq!((state_posts(&scenario.log()).count(), scenario.posts_for("u_0005").len()), (5, 1));
+    browser.end().await;
+}

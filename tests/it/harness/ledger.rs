@@ -118,6 +118,20 @@ impl Scenario {
             .collect()
     }
 
+    /// When each subscription was polled, by its first poll. No poll may be refused, and one that has no answer yet is left out.
+    pub fn polls(&self) -> Vec<(String, Vec<UtcMicros>)> {
+        let mut polls: BTreeMap<String, Vec<UtcMicros>> = BTreeMap::new();
+        for entry in self.log().requests {
+            let Some((_, id)) = entry.path.split_once("/realtime/subscription/") else { continue };
+            let Some(status) = entry.status else { continue };
+            assert_eq!(status, 200, "a poll of a dead subscription, or one too fast: {entry:?}");
+            polls.entry(id.to_owned()).or_default().push(entry.at);
+        }
+        let mut polls: Vec<_> = polls.into_iter().collect();
+        polls.sort_by_key(|(_, at)| at[0]);
+        polls
+    }
+
     /// Every audit entry, checked against the chain.
     pub async fn audit(&self, reader: &Reader) -> Vec<shiftkeeper::domain::audit::AuditBody> {
         let mut check = ChainCheck::from(self.tenant.clone(), ChainHead::default());

@@ -154,12 +154,11 @@ async fn agent_with(scenario: &Scenario, id: &str, reason: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reason_alone_is_shown_and_taken_back_where_the_agent_has_no_newer_one_also_after_a_restart() {
     let mut scenario = Scenario::start_team(Setup::team(4)).await;
-    let with =
-        |agents: &[&str], reason: &str| json!({"select": {"agents": agents}, "to": "NotReady", "reason": reason});
+    let with = |agents: &[&str], reason: &str| json!({"select": {"agents": agents}, "to": "NotReady", "reason": reason, "even_if_in_state": true});
     let before = agent(&scenario, "u_0001").await;
     assert_eq!((&before["state"], &before["reason"]), (&json!("NotReady"), &Value::Null));
     let set = preview(&scenario, with(&["u_0001", "u_0002"], "MEETING")).await;
-    assert_eq!(set["counts"]["will_change"], 2, "{set}");
+    assert_eq!((&set["counts"]["will_change"], &set["counts"]["reason_only"]), (&json!(2), &json!(2)), "{set}");
     start(&scenario, &set).await;
     until(&scenario, &set, "done").await;
     let after = agent_with(&scenario, "u_0001", "MEETING").await;
@@ -181,7 +180,7 @@ async fn a_reason_alone_is_shown_and_taken_back_where_the_agent_has_no_newer_one
             scenario.until(&format!("{agent} is shown as {outcome}"), seen).await
         }
     };
-    let back = undo(set.clone(), "u_0001", "change").await;
+    let back = undo(set.clone(), "u_0001", "change_reason").await;
     assert_eq!((&of(&back, "u_0001")["to"], &of(&back, "u_0001")["reason"]), (&json!("NotReady"), &json!("BREAK")));
     assert_eq!(of(&back, "u_0002")["outcome"], "moved_on", "{back}");
     assert!(of(&back, "u_0002")["why"].as_str().is_some_and(|why| why.contains("(TRAINING)")), "{back}");
@@ -194,11 +193,73 @@ async fn a_reason_alone_is_shown_and_taken_back_where_the_agent_has_no_newer_one
     assert_eq!((&sent["state"], &sent["reasonCode"]), (&json!("NOT_READY"), &json!("BREAK")));
     agent_with(&scenario, "u_0001", "BREAK").await;
     // The reason before is known where it was set from here.
-    let back = undo(other.clone(), "u_0002", "change").await;
+    let back = undo(other.clone(), "u_0002", "change_reason").await;
     assert_eq!(of(&back, "u_0002")["reason"], "MEETING", "{back}");
     // Whoever moves by himself is left there.
     scenario.put("u_0002", SimState::Paused);
     undo(other, "u_0002", "moved_on").await;
+    scenario.assert_nothing_left_over().await;
+}
+
+/// Twelve agents of whom the second half is ready and seen to be.
+async fn half_of_twelve_ready() -> Scenario {
+    let scenario = Scenario::start_team(Setup::team(12)).await;
+    for agent in &agents(12)[6..] {
+        scenario.put(agent, SimState::Available);
+    }
+    scenario
+        .until("six are seen ready", || async {
+            let set = preview(&scenario, json!({"select": {"agents": agents(12)}, "to": "Ready"})).await;
+            if set["counts"]["outcomes"]["already_there"] == 6 { Ok(()) } else { Err(set["counts"].to_string()) }
+        })
+        .await;
+    scenario
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_in_the_state_already_costs_no_call_also_where_the_default_reason_is_named() {
+    let scenario = half_of_twelve_ready().await;
+    let body = json!({"select": {"agents": agents(12)}, "to": "Ready", "reason": "WORKING"});
+    let set = preview(&scenario, body).await;
+    let counts = &set["counts"];
+    assert_eq!((&set["calls"], &set["reason_calls"], &set["even_if_in_state"]), (&json!(6), &json!(0), &json!(false)));
+    assert_eq!(
+        (&counts["will_change"], &counts["reason_only"], &counts["left_out"]),
+        (&json!(6), &json!(0), &json!(6))
+    );
+    let why = of(&set, "u_0012")["why"].as_str().expect("words").to_owned();
+    assert!(why.contains("even_if_in_state"), "{why}");
+    start(&scenario, &set).await;
+    until(&scenario, &set, "done").await;
+    assert_eq!(state_posts(&scenario.log()).count(), 6, "a call for each who changes, and none for the others");
+    // Nobody is left who would be changed: the answer says how the reason could be.
+    let (_, again) =
+        ask(&scenario, json!({"select": {"agents": ["u_0012"]}, "to": "Ready", "reason": "WORKING"})).await;
+    let (status, refused) = with_set(&scenario, &again, "start", json!({"hash": again["hash"]})).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("nothing_to_change")), "{refused}");
+    assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("even_if_in_state")), "{refused}");
+    scenario.assert_nothing_left_over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reason_of_whoever_is_in_the_state_already_is_sent_by_choice_at_the_price_that_was_shown() {
+    let scenario = half_of_twelve_ready().await;
+    let body = json!({"select": {"agents": agents(12)}, "to": "Ready", "even_if_in_state": true});
+    let (status, refused) = ask(&scenario, body.clone()).await;
+    assert_eq!((status, &refused["code"]), (StatusCode::BAD_REQUEST, &json!("bad_request")), "{refused}");
+    let mut body = body;
+    body["reason"] = json!("WORKING");
+    let set = preview(&scenario, body).await;
+    let counts = &set["counts"];
+    assert_eq!((&set["calls"], &set["reason_calls"], &set["even_if_in_state"]), (&json!(12), &json!(6), &json!(true)));
+    assert_eq!(
+        (&counts["will_change"], &counts["reason_only"], &counts["left_out"]),
+        (&json!(12), &json!(6), &json!(0))
+    );
+    start(&scenario, &set).await;
+    let done = until(&scenario, &set, "done").await;
+    assert_eq!(done["counts"]["confirmed"], 12, "{done}");
+    assert_eq!(state_posts(&scenario.log()).count(), 12);
     scenario.assert_nothing_left_over().await;
 }
 

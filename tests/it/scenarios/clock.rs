@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::sim::SimState;
 
 use crate::harness::{INTERVAL, Scenario, Setup, agents};
@@ -110,6 +111,34 @@ async fn what_is_in_doubt_survives_a_restart_on_another_clock() {
         assert_eq!(said_set(&scenario).await, 1);
         scenario.assert_nothing_left_over().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_brings_no_warning_about_a_subscription_and_no_new_one() {
+    let mut scenario = Scenario::start_team(team(4)).await;
+    let polls = |scenario: &Scenario| scenario.polls().iter().map(|(_, at)| at.len()).sum::<usize>();
+    for (by, seen) in [-3600, 3600, DAY, -DAY].into_iter().flat_map(|by| [(by, true), (by, false)]) {
+        if seen {
+            scenario.times.set_by(by);
+        } else {
+            scenario.kill_daemon().await;
+            scenario.times.set_by(by);
+            scenario.start_daemon().await;
+        }
+        let before = polls(&scenario);
+        scenario
+            .until("the subscription is polled again", || async {
+                let found = polls(&scenario);
+                if found >= before + 3 { Ok(()) } else { Err(format!("{found} polls, {before} before")) }
+            })
+            .await;
+        let reader = scenario.reader().await;
+        let warned = scenario.events(&reader).await.iter().any(|event| event.kind == EventKind::SubscriptionNearExpiry);
+        assert!(!warned, "set by {by} s (seen: {seen}): a false warning");
+        let made: Vec<_> = scenario.polls().into_iter().map(|(id, _)| id).collect();
+        assert_eq!(made.len(), 1, "set by {by} s (seen: {seen}): {made:?}");
+    }
+    scenario.assert_nothing_left_over().await;
 }
 
 /// Who is not ready for two minutes while work is planned is made ready.

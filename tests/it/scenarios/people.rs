@@ -164,7 +164,7 @@ async fn what_the_platform_refuses_for_a_reason_of_its_own_is_not_repeated_befor
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_there_already_costs_no_call_unless_a_reason_is_asked_for() {
+async fn who_is_there_already_costs_no_call_unless_the_reason_is_asked_for_by_itself() {
     let scenario = Scenario::start_team(Setup::team(4)).await;
     let reader = scenario.reader().await;
     let rows = scenario.history(&reader, &"u_0001".into()).await;
@@ -177,11 +177,19 @@ async fn who_is_there_already_costs_no_call_unless_a_reason_is_asked_for() {
     let told = entries.iter().find(|entry| entry.action == "transition.confirmed").expect("an entry");
     assert!(told.outcome.as_deref().is_some_and(|outcome| outcome.contains("already")), "{told:?}");
 
-    // Which reason code a state has is not in a snapshot: one that is asked for is sent.
-    let body = json!({"tenant": scenario.tenant, "agents": ["u_0001"], "to": "NotReady", "reason": "BREAK"});
+    // To be there is enough, whatever the reason, unless the reason is asked for by itself.
+    let mut body = json!({"tenant": scenario.tenant, "agents": ["u_0001"], "to": "NotReady", "reason": "BREAK"});
     let (_, taken) = answer(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
+    let taken = &taken["transitions"][0];
+    let note = taken["note"].as_str().expect("a note");
+    assert!(note.contains("already NotReady") && note.contains("even_if_in_state"), "{taken}");
+    let left = scenario.until_status(taken, "confirmed").await;
+    assert_eq!((&left["attempts"], scenario.posts_for("u_0001").len()), (&json!(0), 0), "{left}");
+    body["even_if_in_state"] = json!(true);
+    let (_, taken) = answer(scenario.request(Method::POST, "/api/v1/transitions").json(&body)).await;
+    assert!(taken["transitions"][0].get("note").is_none(), "{taken}");
     let sent = scenario.until_status(&taken["transitions"][0], "confirmed").await;
-    assert_eq!(sent["attempts"], 1, "{sent}");
+    assert_eq!((&sent["attempts"], scenario.posts_for("u_0001").len()), (&json!(1), 1), "{sent}");
     // Without fresh sight nobody knows: it is sent.
     scenario.fault("status:on=snapshot,code=500");
     scenario.pass(std::time::Duration::from_secs(400)).await;

@@ -10,6 +10,7 @@ use crate::harness::{Scenario, Setup};
 
 fn request(agent: &str) -> ChangeRequest {
     ChangeRequest {
+        even_if_in_state: false,
         agents: vec![agent.into()],
         target: AgentState::Ready,
         reason: None,

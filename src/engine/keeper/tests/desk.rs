@@ -176,7 +176,7 @@ impl Desk {
         self.let_all_be_scheduled();
     }
 
-    fn let_all_be_scheduled(&mut self) {
+    pub(super) fn let_all_be_scheduled(&mut self) {
         let says = PlatformSays { scheduled: Some(true), break_required: Some(false) };
         for agent in &self.agents {
             let index = self.keeper.roster.find(agent.as_str()).expect("known");
@@ -245,10 +245,22 @@ impl Desk {
 
     /// A person asks for a change.
     pub(super) async fn ask(&mut self, agent: &str, target: AgentState) -> Taken {
+        self.ask_with(agent, target, None, false).await
+    }
+
+    /// The same with a reason, which is wanted by itself or not.
+    pub(super) async fn ask_with(
+        &mut self,
+        agent: &str,
+        target: AgentState,
+        reason: Option<&str>,
+        even_if_in_state: bool,
+    ) -> Taken {
         let request = ChangeRequest {
             agents: vec![agent.into()],
             target,
-            reason: None,
+            reason: reason.map(ReasonCode::new),
+            even_if_in_state,
             on_contact: None,
             deadline: None,
             note: None,

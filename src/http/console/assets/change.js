@@ -10,22 +10,22 @@ const TYPED_FROM = 200;
 goOnRefreshing();
 
 /**
- * Shows the same change anew, of these of its agents or of all, and goes there.
+ * Shows the same change anew, of these of its agents or of all, and goes there. `choice` is what is asked for otherwise.
  *
- * @param {string} path @param {(string | undefined)[]} [these]
+ * @param {string} path @param {(string | undefined)[]} [these] @param {{even_if_in_state?: boolean}} [choice]
  */
-async function previewOnceMore(path, these) {
+async function previewOnceMore(path, these, choice) {
   const { body: set } = await api('GET', `${path}?tenant=${encodeURIComponent(tenant)}`);
-  const { to, reason, on_contact, urgent, below_floor, note } = set;
+  const { to, reason, on_contact, urgent, even_if_in_state, below_floor, note } = { ...set, ...choice };
   const agents = these || set.agents.map((/** @type {{agent: string}} */ member) => member.agent);
   const { body } = set.undoes
     ? await api('POST', `/api/v1/change-sets/${set.undoes}/undo`, { tenant, on_contact })
-    : await api('POST', '/api/v1/change-sets', { tenant, select: { agents }, to, reason, on_contact, urgent, below_floor, note });
+    : await api('POST', '/api/v1/change-sets', { tenant, select: { agents }, to, reason, on_contact, urgent, even_if_in_state, below_floor, note });
   location.assign(address(`/changes/${body.id}`));
 }
 
 document.addEventListener('click', (event) => {
-  const button = event.target instanceof Element ? event.target.closest('#actions button') : null;
+  const button = event.target instanceof Element ? event.target.closest('#actions button, #reasons') : null;
   const place = byId('actions');
   if (!(button instanceof HTMLButtonElement) || !place) return;
   const { id, hash, count } = place.dataset;
@@ -55,6 +55,7 @@ document.addEventListener('click', (event) => {
       await previewOnceMore(path, rows.map((row) => /** @type {HTMLElement} */ (row).dataset.key));
     },
     again: () => previewOnceMore(path),
+    reasons: () => previewOnceMore(path, undefined, { even_if_in_state: true }),
   }[button.id];
   if (work) {
     carryOut(button, async () => {

@@ -79,6 +79,8 @@ form.addEventListener('submit', (event) => {
   };
   const who = select();
   if (who.agents && who.agents.length === 0) return complain('Name at least one agent.');
+  const evenIfInState = input('even_if_in_state').checked;
+  if (evenIfInState && !input('reason').value.trim()) return complain('Name the reason that agents who are in the state already are to get.');
   const below = input('below').checked;
   if (below && !input('below_floor').value.trim()) return complain('Say why the floors may be broken.');
   carryOut(/** @type {HTMLButtonElement} */ (byId('preview')), async () => {
@@ -89,6 +91,7 @@ form.addEventListener('submit', (event) => {
       reason: input('reason').value.trim() || null,
       on_contact: chosen('on_contact'),
       urgent: input('urgent').checked,
+      even_if_in_state: evenIfInState,
       below_floor: below ? input('below_floor').value.trim() : null,
       note: input('note').value.trim() || null,
     }).catch((error) => {
