@@ -1,7 +1,8 @@
 //! The shift change of 500 agents under 100 requests a minute, judged by the simulator's log (design: numbers to meet).
 //!
-//! Two runs. In the first a person changes all of them at once: how long until the last POST, how many 429, none lost. In the
-//! second the rules do it, and a person's change comes in the middle: how long until it leaves. The clock runs
+//! Three runs. In the first a person changes all of them at once: how long until the last POST, how many 429, none lost. In the
+//! second the rules do it, and nobody asks for anything: how many have left when. In the third the rules do it, and a person's
+//! change comes in the middle: how long until it leaves. The clock runs
 //! `SHIFTKEEPER_BENCH_SPEED` times as fast as real time, 20 without it; the window of the budget scales with it, the network's
 //! latency does not.
 
@@ -54,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         let speed = speed();
         println!("shift change of {AGENTS} agents, 100 requests/min, clock at {speed} times real time");
         by_a_person(speed).await?;
+        by_rules(speed).await?;
         by_rules_with_an_urgent_change(speed).await
     })
 }
@@ -80,6 +82,25 @@ async fn by_a_person(speed: u32) -> anyhow::Result<()> {
         counts.state_posts,
         counts.applied_changes,
         counts.throttled
+    );
+    stop(bench.soft, daemon, bench.simulator).await
+}
+
+async fn by_rules(speed: u32) -> anyhow::Result<()> {
+    let bench = start(speed, RULE).await?;
+    let daemon = run(bench.app);
+    let posts = wait_for(&bench.clock, &bench.simulator, &bench.tenant, AGENTS as u64).await?;
+    let mut left: Vec<UtcMicros> = posts.iter().map(|(at, _)| *at).collect();
+    left.sort_unstable();
+    let first = *left.first().context("a POST")?;
+    let left_by = |seconds| left.partition_point(|at| at.since(first) <= Duration::from_secs(seconds));
+    println!(
+        "  by rules, and nobody asks: {} of {AGENTS} POSTs within 240 s, {} within 255 s, the last after {:.1} s (limit 298 s); \
+         {} answers 429",
+        left_by(240),
+        left_by(255),
+        left.last().context("a POST")?.since(first).as_secs_f64(),
+        bench.simulator.counts(&bench.tenant).throttled
     );
     stop(bench.soft, daemon, bench.simulator).await
 }

@@ -98,6 +98,19 @@ impl Backend {
         }
     }
 
+    /// How a writing transaction begins where its first statements go to the engine in the same text, so that there is no answer
+    /// to read in between: a statement that takes our epoch for its one value, and breaks a constraint where the store has another.
+    /// None where each statement goes by itself.
+    pub(super) const fn begin_if_ours(&self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite { .. } => Some(
+                "BEGIN IMMEDIATE; INSERT INTO daemon (only_row, epoch) SELECT 1, NULL \
+                 WHERE NOT EXISTS (SELECT 1 FROM daemon WHERE only_row = 1 AND epoch = ?)",
+            ),
+            Self::Postgres { .. } => None,
+        }
+    }
+
     /// How statements over many rows write their values.
     pub(super) const fn placeholders(&self) -> Placeholders {
         match self {

@@ -91,6 +91,8 @@ pub(super) struct Script {
     waiting: String,
     /// The tables that what waits writes to.
     waiting_tables: Vec<&'static str>,
+    /// The beginning of the transaction is part of what waits.
+    is_begun_late: bool,
     values: Values,
 }
 
@@ -101,8 +103,17 @@ impl Script {
             made: HashMap::new(),
             waiting: String::new(),
             waiting_tables: Vec::new(),
+            is_begun_late: false,
             values: Values::default(),
         }
+    }
+
+    /// Begins a transaction together with its first statements: only these, [`run`] and [`run_returning`], may use the
+    /// connection until then. See [`super::backend::Backend::begin_if_ours`].
+    pub(super) fn begin_late(&mut self, begin: &'static str, epoch: i64) {
+        self.waiting.push_str(begin);
+        self.values.int(epoch);
+        self.is_begun_late = true;
     }
 
     fn text(&mut self, statement: &ManyRows, rows: usize) -> Arc<str> {
@@ -114,6 +125,7 @@ impl Script {
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.waiting_tables.clear();
+        self.is_begun_late = false;
         self.values = Values::default();
     }
 
@@ -124,6 +136,7 @@ impl Script {
         }
         let text = std::mem::take(&mut self.waiting);
         self.waiting_tables.clear();
+        self.is_begun_late = false;
         let arguments = std::mem::take(&mut self.values).into_arguments()?;
         sqlx::query_with(AssertSqlSafe(text), arguments).execute(connection).await.map(|_| ())
     }
@@ -137,24 +150,25 @@ impl Script {
         self.flush(connection).await
     }
 
-    /// Lets a small round wait, if it may.
-    fn defer<R>(&mut self, statement: &ManyRows, rows: &[R], bind: &impl Fn(&R, &mut Values)) -> bool {
-        let may_wait = match self.placeholders {
-            Placeholders::Bare => rows.len() <= MOST_ROWS_THAT_WAIT && self.waiting.len() < LONGEST_WAITING_TEXT,
+    /// Whether a round of so many rows may wait for others.
+    fn may_wait(&self, rows: usize) -> bool {
+        match self.placeholders {
+            Placeholders::Bare => rows <= MOST_ROWS_THAT_WAIT && self.waiting.len() < LONGEST_WAITING_TEXT,
             Placeholders::Numbered => false,
-        };
-        if may_wait {
-            let text = self.text(statement, rows.len());
-            if !self.waiting.is_empty() {
-                self.waiting.push_str("; ");
-            }
-            self.waiting.push_str(&text);
-            self.waiting_tables.push(statement.table());
-            for row in rows {
-                bind(row, &mut self.values);
-            }
         }
-        may_wait
+    }
+
+    /// Adds a round to what waits.
+    fn add<R>(&mut self, statement: &ManyRows, rows: &[R], bind: &impl Fn(&R, &mut Values)) {
+        let text = self.text(statement, rows.len());
+        if !self.waiting.is_empty() {
+            self.waiting.push_str("; ");
+        }
+        self.waiting.push_str(&text);
+        self.waiting_tables.push(statement.table());
+        for row in rows {
+            bind(row, &mut self.values);
+        }
     }
 }
 
@@ -229,7 +243,12 @@ pub(super) async fn run<R>(
     bind: impl Fn(&R, &mut Values),
 ) -> Result<(), CommitError> {
     for round in Rounds(rows) {
-        if !script.defer(statement, round, &bind) {
+        if script.may_wait(round.len()) {
+            script.add(statement, round, &bind);
+        } else if script.is_begun_late {
+            script.add(statement, round, &bind);
+            script.flush(connection).await.map_err(CommitError::from_engine)?;
+        } else {
             if script.waiting_tables.contains(&statement.table()) {
                 script.flush(connection).await.map_err(CommitError::from_engine)?;
             }

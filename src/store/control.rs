@@ -13,6 +13,7 @@ pub(super) const TAKE_OVER: &str = "INSERT INTO daemon (only_row, epoch, role, h
      host = excluded.host, pid = excluded.pid, started_at = excluded.started_at, version = excluded.version, \
      listen = NULL, stopped_at = NULL RETURNING epoch";
 pub(super) const SET_LISTEN: &str = "UPDATE daemon SET listen = $1 WHERE only_row = 1 AND epoch = $2";
+pub(super) const EPOCH: &str = "SELECT epoch FROM daemon WHERE only_row = 1";
 pub(super) const STOP: &str = "UPDATE daemon SET listen = NULL, stopped_at = $1 WHERE only_row = 1 AND epoch = $2";
 /// Given 1 and then -1, it makes pages to write and leaves the row as it was; an update to the same values would write nothing.
 pub(super) const PROBE: &str = "UPDATE daemon SET started_at = started_at + $1 WHERE only_row = 1";
@@ -73,6 +74,14 @@ pub(super) async fn begin(connection: &mut AnyConnection, begin: &'static str, o
         Some(row) => row.try_get(0).map_err(CommitError::from_engine)?,
     };
     if theirs == ours { Ok(()) } else { Err(CommitError::LostEpoch { ours, theirs }) }
+}
+
+/// The epoch of the process that has the store; 0 where there is none.
+pub(super) async fn epoch(connection: &mut AnyConnection) -> Result<i64, sqlx::Error> {
+    match sqlx::query(EPOCH).fetch_optional(connection).await? {
+        None => Ok(0),
+        Some(row) => row.try_get(0),
+    }
 }
 
 /// Writes within a transaction, and takes it back.

@@ -38,6 +38,11 @@ pub(super) struct Tails {
 }
 
 impl Tails {
+    /// Whether [`Tails::load`] would read nothing.
+    pub(super) fn know_all<'a>(&self, mut tenants: impl Iterator<Item = &'a TenantId>) -> bool {
+        tenants.all(|tenant| self.heads.contains_key(tenant))
+    }
+
     /// Reads the tails of those tenants that are not known yet.
     pub(super) async fn load<'a>(
         &mut self,

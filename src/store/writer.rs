@@ -355,11 +355,14 @@ impl WriterTask {
         let mut memory = Memory { script: &mut self.script, tails: &mut tails, latest: &self.latest, news: &mut news };
         let now = self.clock.now();
         let written = async {
-            control::begin(connection, self.backend.begin(), self.epoch).await?;
+            match self.backend.begin_if_ours().filter(|_| work.reads_nothing(memory.tails)) {
+                Some(begin) => memory.script.begin_late(begin, self.epoch),
+                None => control::begin(connection, self.backend.begin(), self.epoch).await?,
+            }
             work.apply(connection, &mut memory, now).await
         }
         .await;
-        match written {
+        let failed = match written {
             Ok(done) => match self.script.commit(connection).await {
                 Ok(()) => {
                     self.event_news.tell(&tails.events);
@@ -369,17 +372,23 @@ impl WriterTask {
                     if entries > 0 {
                         self.appended.send_modify(|count| *count += entries as u64);
                     }
-                    Ok(done)
+                    return Ok(done);
                 }
-                Err(error) => {
-                    self.roll_back().await;
-                    Err(CommitError::of_commit(error))
-                }
+                Err(error) => CommitError::of_commit(error),
             },
-            Err(error) => {
-                self.roll_back().await;
-                Err(error)
-            }
+            Err(error) => error,
+        };
+        self.roll_back().await;
+        Err(self.unless_taken_over(failed).await)
+    }
+
+    /// A transaction that was begun together with its statements is refused alike where one of them is at fault and where the
+    /// store is another's by now.
+    async fn unless_taken_over(&mut self, error: CommitError) -> CommitError {
+        let (CommitError::Refused(_), Some(connection)) = (&error, self.connection.as_mut()) else { return error };
+        match control::epoch(connection).await {
+            Ok(theirs) if theirs != self.epoch => CommitError::LostEpoch { ours: self.epoch, theirs },
+            Ok(_) | Err(_) => error,
         }
     }
 
@@ -504,6 +513,14 @@ enum Work<'a> {
 }
 
 impl Work<'_> {
+    /// Everything in it goes to the engine through the script, without a look at what is stored.
+    fn reads_nothing(&self, tails: &Tails) -> bool {
+        match self {
+            Self::Changes(group) => tails.know_all(group.iter().flat_map(|commit| numbered_tenants(commit))),
+            Self::Probe | Self::ClearStaged(..) | Self::Stage(..) | Self::Prune(..) | Self::Switch(..) => false,
+        }
+    }
+
     async fn apply(
         self,
         connection: &mut AnyConnection,

@@ -241,12 +241,26 @@ async fn entries_cannot_be_changed_and_deleted_only_below_a_checkpoint(place: Pl
 }
 
 async fn a_writer_that_lost_its_epoch_writes_nothing_more(place: Place) {
+    const OURS_AGAIN: &str = "INSERT INTO daemon (only_row, epoch, role, host, pid, started_at, version) \
+         VALUES (1, 1, 'daemon', 'desk-7', 1, 1, '1') ON CONFLICT (only_row) DO UPDATE SET epoch = 1";
     let store = place.open().await;
-    store.writer().commit(change(1)).await.expect("commits");
-    place.by_hand("UPDATE daemon SET epoch = epoch + 1").await.expect("another daemon");
-    let lost = store.writer().commit(change(2)).await;
-    assert!(matches!(lost, Err(CommitError::LostEpoch { ours: 1, theirs: 2 })), "{lost:?}");
-    assert_eq!(verified_length(store.reader()).await, 1);
+    // The first change after a start or a failure asks for the epoch by itself; later ones bring it along with their statements,
+    // which are few or many.
+    let many = || Commit { events: (100..130).map(event).collect(), ..change(2) };
+    let mut kept = 0;
+    for (taken, theirs) in [("UPDATE daemon SET epoch = 2", 2), ("DELETE FROM daemon", 0)] {
+        for (knows_the_tenant, next) in [(false, change(2)), (true, change(2)), (true, many())] {
+            if knows_the_tenant {
+                kept += 1;
+                store.writer().commit(change(10 + kept)).await.expect("commits");
+            }
+            place.by_hand(taken).await.expect("another daemon");
+            let lost = store.writer().commit(next).await;
+            assert!(matches!(lost, Err(CommitError::LostEpoch { ours: 1, theirs: now }) if now == theirs), "{lost:?}");
+            assert_eq!(verified_length(store.reader()).await, u64::from(kept), "{taken}");
+            place.by_hand(OURS_AGAIN).await.expect("as before");
+        }
+    }
     store.close().await;
 }
 

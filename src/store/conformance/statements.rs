@@ -75,6 +75,7 @@ const SINGLE: &[&str] = &[
     control::STOP,
     control::PROBE,
     control::DAEMON,
+    control::EPOCH,
     delivery_reading::ENDPOINTS,
     delivery_reading::NUMBERS_AFTER,
     delivery_reading::WAITING_BY_AGENT,
