@@ -172,7 +172,7 @@ pub fn between_settled(known: Known<'_>, settled: &Observed, doubted: &Sighted) 
     let now = Observed { entered_at, row_at, ..known.now?.clone() };
     // The platform's own instants jitter and are not late.
     let late_by = if settled.is_estimate() { known.late_by } else { SAME_CHANGE };
-    match merge(Known { now: Some(&now), late_by, contradictions: 0, ..known }, doubted) {
+    match merge(Known { now: Some(&now), late_by, ..known }, doubted) {
         Merged::Between(stay) => Some(stay),
         Merged::Nothing | Merged::Queue(_) | Merged::Settled(_) | Merged::Changed(_) | Merged::Contradiction => None,
     }
@@ -232,7 +232,7 @@ pub fn merge_fed(known: Known<'_>, fed: &Fed) -> Merged {
     let Some(now) = known.now else { return Merged::Changed(seen) };
     if now.state.is_out_of_sight() {
         let entered_at = if fed.began_at > now.entered_at { fed.began_at } else { fed.received_at };
-        return Merged::Changed(Observed { entered_at, row_at: entered_at, ..seen }.following(Some(now)));
+        return Merged::Changed(Observed { entered_at, ..seen }.following(Some(now)));
     }
     let late_by = known.late_by + fed.waited;
     if now.state == fed.state {

@@ -310,6 +310,15 @@ mod tests {
     }
 
     #[test]
+    fn plans_are_held_as_far_as_the_page_about_rules_says() {
+        let page = include_str!("../../docs/rules.md");
+        for (held, key) in [(LOOKS_BACK, "shift.ended_within"), (LOOKS_AHEAD, "shift.starts_within")] {
+            let said = format!("`{key}` ({} h)", held.as_secs() / 3600);
+            assert!(page.contains(&said), "the page does not say {said}");
+        }
+    }
+
+    #[test]
     fn activities_are_known_by_name_and_number_in_any_case_and_others_keep_theirs() {
         for (index, name) in ["work", "break", "lunch", "meeting", "training"].into_iter().enumerate() {
             let activity = Activity::from_name(&format!(" {} ", name.to_uppercase()));

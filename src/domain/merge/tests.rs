@@ -340,6 +340,11 @@ fn a_doubted_row_comes_between_once_a_better_instant_leaves_it_the_room() {
     assert_eq!(settled(130, Source::Feed), None, "an estimate may be a minute late");
     assert!(settled(159, Source::Feed).is_some(), "and not more");
     assert_eq!(between_settled(Known { now: None, ..known_now }, &posted, &contact), None);
+    let placed_late = Observed { row_at: at(130), ..known(Paused, 104, Source::Snapshot) };
+    assert!(between_settled(known_now, &placed_late, &contact).is_some(), "history has the change from 130 on");
+    let ahead = |second| Observed { row_at: at(2_000), ..known(Paused, second, Source::Post) };
+    let set_back = Known { now: Some(&ahead(100)), late_by: LATE_BY, ..known_now };
+    assert!(between_settled(set_back, &ahead(130), &contact).is_some(), "rows ahead of the clock say nothing of when");
 }
 
 #[test]
