@@ -210,4 +210,95 @@ mod tests {
         assert_eq!(worked_at(&roster, 160), Some(35));
         assert_eq!(worked_at(&roster, 300), Some(0), "the shift is over");
     }
+
+    fn stay(state: AgentState, entered_at: UtcMicros) -> Observed {
+        Observed {
+            state,
+            reason: None,
+            queue: None,
+            entered_at,
+            platform_at: None,
+            row_at: entered_at,
+            source: Source::Snapshot,
+            transition: None,
+            by_person: false,
+        }
+    }
+
+    #[test]
+    fn a_rest_is_five_minutes_away_from_contacts_that_did_not_begin_in_a_meeting() {
+        use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready, Unknown};
+        let (roster, index) = roster();
+        let plan = roster.get(index).expect("there").plan();
+        let rests = |state, from, until| counts_as_rest(plan, &stay(state, from), until);
+        for (state, resting) in [
+            (NotReady, true),
+            (Paused, true),
+            (Idle, true),
+            (LoggedOut, true),
+            (Ready, false),
+            (OnContact, false),
+            (AfterContactWork, false),
+            (Unknown("coffee".into()), false),
+        ] {
+            assert_eq!(is_resting(&state), resting, "{state}");
+            assert_eq!(rests(state.clone(), at(10), at(15)), resting, "{state}");
+        }
+        assert!(!rests(NotReady, at(10), at(15).offset(-1)), "a pause");
+        for (minute, may, why) in [
+            (-10, true, "before the shift"),
+            (0, true, "in work"),
+            (100, true, "in the lunch"),
+            (130, false, "in the meeting"),
+            (150, true, "after it"),
+            (200, true, "in the break"),
+        ] {
+            assert_eq!(may_begin(plan, at(minute)), may, "{why}");
+            assert_eq!(rests(NotReady, at(minute), at(minute + 10)), may, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_stay_that_begins_as_the_break_ends_is_not_left_over_from_it() {
+        for (since, over) in [(130, None), (129, Some(at(130)))] {
+            let (mut roster, index) = roster();
+            enter(&mut roster, index, AgentState::NotReady, since);
+            assert_eq!(over_since(roster.get(index).expect("there"), at(131)), over, "since {since}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_overdue_in_a_state_of_which_nobody_knows_what_it_is() {
+        use AgentState::{AfterContactWork, Idle, LoggedOut, OnContact, Paused, Ready, Unknown};
+        for (state, overdue) in [
+            (Ready, true),
+            (OnContact, true),
+            (AfterContactWork, true),
+            (Paused, false),
+            (Idle, false),
+            (LoggedOut, false),
+            (Unknown("coffee".into()), false),
+        ] {
+            let (mut roster, index) = roster();
+            enter(&mut roster, index, state.clone(), 0);
+            let slot = roster.get(index).expect("there");
+            assert_eq!(is_overdue(slot, at(110)), overdue, "{state} in the lunch");
+            assert!(!is_overdue(slot, at(140)), "{state} in the meeting");
+            assert_eq!(BreakFacts::of(slot, at(110)).overdue_since, overdue.then(|| at(100)), "{state}");
+        }
+    }
+
+    #[test]
+    fn the_next_break_is_one_of_the_same_shift() {
+        let rest =
+            |start, end| ShiftActivity { activity: Activity::Break, start: at(start), end: at(end), mandatory: false };
+        let shifts = vec![
+            Shift { start: at(0), end: at(100), activities: vec![rest(10, 20)] },
+            Shift { start: at(100), end: at(200), activities: vec![rest(100, 110), rest(150, 160)] },
+        ];
+        let (mut roster, index) = roster();
+        roster.set_plan(index, Arc::new(AgentPlan::new(shifts, vec![])));
+        let next = |minute| BreakFacts::of(roster.get(index).expect("there"), at(minute)).next_due_at;
+        assert_eq!([0, 10, 30, 100, 150].map(next), [Some(at(10)), None, None, Some(at(150)), None]);
+    }
 }

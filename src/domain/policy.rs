@@ -254,4 +254,47 @@ mod tests {
             assert_eq!(rule_on(&AgentState::Ready, facts, UnscheduledForbids::Ready, on_contact), expected);
         }
     }
+
+    #[test]
+    fn violations_are_known_by_the_codes_that_messages_and_the_store_have() {
+        for violation in [Violation::AgentNotScheduled, Violation::MandatoryBreakViolation, Violation::PlatformConflict]
+        {
+            assert_eq!(Violation::from_code(violation.code()), Some(violation));
+            assert_eq!(serde_json::json!(violation), violation.to_string());
+        }
+        assert_eq!(Violation::from_code("AGENT_NOT_FOUND"), None);
+    }
+
+    #[test]
+    fn where_every_target_can_be_forbidden_only_ready_is_held_for_a_break() {
+        let (lunch, work) = (segment(true), segment(false));
+        let rule = |target: &AgentState, planned, scheduled, break_required| {
+            let facts = PolicyFacts { planned, platform: PlatformSays { scheduled, break_required }, state: None };
+            rule_on(target, facts, UnscheduledForbids::All, OnContact::After)
+        };
+        let (ready, paused) = (AgentState::Ready, AgentState::Paused);
+        let not_scheduled = Ruling::Refuse(Violation::AgentNotScheduled);
+        assert_eq!(rule(&paused, Planned::In(&lunch), None, None), Ruling::Allow);
+        assert_eq!(rule(&paused, Planned::In(&work), Some(true), Some(true)), Ruling::Allow);
+        assert_eq!(rule(&paused, Planned::In(&work), Some(false), None), not_scheduled);
+        assert_eq!(rule(&paused, Planned::NotCovered, Some(false), None), not_scheduled);
+        assert_eq!(rule(&paused, Planned::NotCovered, Some(true), None), Ruling::Allow, "breaks concern Ready alone");
+        assert_eq!(rule(&paused, Planned::NotCovered, Some(true), Some(true)), Ruling::Allow);
+        assert_eq!(rule(&ready, Planned::NotCovered, Some(true), Some(true)), Ruling::HoldForBreak(None));
+    }
+
+    #[test]
+    fn only_an_agent_who_is_seen_with_a_contact_is_held_for_it() {
+        let work = segment(false);
+        for (state, expected) in [
+            (None, Ruling::Allow),
+            (Some(AgentState::Paused), Ruling::Allow),
+            (Some(AgentState::OnContact), Ruling::HoldForContact),
+        ] {
+            let (planned, platform) = (Planned::In(&work), PlatformSays::default());
+            let facts = PolicyFacts { planned, platform, state: state.as_ref() };
+            let ruling = rule_on(&AgentState::Ready, facts, UnscheduledForbids::Ready, OnContact::After);
+            assert_eq!(ruling, expected, "{state:?}");
+        }
+    }
 }

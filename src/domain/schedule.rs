@@ -309,6 +309,69 @@ mod tests {
         assert_eq!(plan.next_edge(at(200)), None);
     }
 
+    #[test]
+    fn plans_are_held_as_far_as_the_page_about_rules_says() {
+        let page = include_str!("../../docs/rules.md");
+        for (held, key) in [(LOOKS_BACK, "shift.ended_within"), (LOOKS_AHEAD, "shift.starts_within")] {
+            let said = format!("`{key}` ({} h)", held.as_secs() / 3600);
+            assert!(page.contains(&said), "the page does not say {said}");
+        }
+    }
+
+    #[test]
+    fn activities_are_known_by_name_and_number_in_any_case_and_others_keep_theirs() {
+        for (index, name) in ["work", "break", "lunch", "meeting", "training"].into_iter().enumerate() {
+            let activity = Activity::from_name(&format!(" {} ", name.to_uppercase()));
+            assert_eq!(activity, Activity::KNOWN[index]);
+            assert_eq!((activity.index(), activity.name(), activity.to_string().as_str()), (index, name, name));
+            assert_eq!(activity.is_rest(), matches!(name, "break" | "lunch"), "{name}");
+        }
+        let other = Activity::from_name("Coaching");
+        assert_eq!((other.index(), other.name(), other.is_rest()), (ACTIVITY_KINDS - 1, "coaching", false));
+        assert_eq!(serde_json::to_value(&other).expect("a name"), "coaching");
+        assert_eq!(serde_json::from_str::<Activity>("\"LUNCH\"").expect("a name"), Activity::Lunch);
+    }
+
+    #[test]
+    fn spans_and_shifts_come_in_any_order_and_end_just_before_their_end() {
+        let later = Shift { start: at(400), end: at(500), activities: vec![] };
+        let spans = vec![Coverage { start: at(380), end: at(600) }, Coverage { start: at(0), end: at(300) }];
+        let plan = AgentPlan::new(vec![later, shift()], spans);
+        let starts: Vec<_> = plan.coverage().iter().map(|span| span.start).collect();
+        assert_eq!(starts, [at(0), at(380)]);
+        for (minute, covered) in
+            [(-1, false), (0, true), (299, true), (300, false), (380, true), (599, true), (600, false)]
+        {
+            assert_eq!(plan.covers(at(minute)), covered, "{minute}");
+        }
+        for (minute, index, next) in [
+            (99, None, Some(100)),
+            (100, Some(0), Some(120)),
+            (199, Some(5), Some(200)),
+            (200, None, Some(400)),
+            (499, Some(6), Some(500)),
+        ] {
+            assert_eq!((plan.index_at(at(minute)), plan.next_edge(at(minute))), (index, next.map(at)), "{minute}");
+        }
+        assert_eq!([0, 100, 200, 400].map(|minute| plan.first_starting_after(at(minute))), [0, 1, 6, 7]);
+        let last = plan.segments().last().expect("a segment");
+        assert_eq!(plan.shift_of(last), (at(400), at(500)));
+    }
+
+    #[test]
+    fn activities_that_overlap_leave_no_instant_planned_twice() {
+        let activity =
+            |activity, start, end| ShiftActivity { activity, start: at(start), end: at(end), mandatory: false };
+        let activities = vec![
+            activity(Activity::Break, 100, 130),
+            activity(Activity::Lunch, 110, 120),
+            activity(Activity::Meeting, 125, 140),
+        ];
+        let plan = AgentPlan::new(vec![Shift { start: at(100), end: at(140), activities }], vec![]);
+        let cut: Vec<_> = plan.segments().iter().map(|s| (s.activity.name(), s.start, s.end)).collect();
+        assert_eq!(cut, [("break", at(100), at(130)), ("meeting", at(130), at(140))]);
+    }
+
     proptest! {
         #[test]
         fn segments_tile_every_shift(cuts in prop::collection::btree_set(0_i64..600, 2..20)) {

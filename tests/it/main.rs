@@ -9,6 +9,7 @@ mod deploy;
 mod face;
 mod faults;
 mod forgeries;
+mod fuzzed;
 mod harness;
 mod jobs;
 mod judges;

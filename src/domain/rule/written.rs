@@ -127,7 +127,7 @@ pub fn with_mode(text: &str, mode: Mode) -> Option<String> {
 /// A rule as a text that reads as the same rule: a key a line, in the order of the documentation.
 ///
 /// # Errors
-/// For a rule that has no TOML, which is one with a share that is not a number.
+/// Where TOML has no text for it. A rule that was read always has one.
 pub fn written(rule: &Rule) -> Result<String, toml::ser::Error> {
     let table = toml::Table::try_from(rule)?;
     let mut text = String::from("[[rules]]\n");

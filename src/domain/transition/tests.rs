@@ -83,30 +83,34 @@ fn a_status_survives_the_store() {
     }
 }
 
+fn transition(status: Status) -> Transition {
+    Transition {
+        id: TransitionId(uuid::Uuid::nil()),
+        tenant: "acme".into(),
+        agent: "u_0001".into(),
+        target: AgentState::Ready,
+        reason: "WORKING".into(),
+        priority: Priority::Person,
+        actor: Actor::Daemon,
+        note: None,
+        on_contact: OnContact::After,
+        requested_at: at(1),
+        deadline: at(2),
+        before: None,
+        explanation: Value::Null,
+        attempts: 1,
+        violation: Some(Violation::AgentNotScheduled),
+        latency_ms: None,
+        change_set: None,
+        status,
+    }
+}
+
 /// The status stands beside the other members in the row's JSON: no name may be used twice.
 #[test]
 fn a_transition_survives_json_in_every_status() {
     for status in statuses() {
-        let transition = Transition {
-            id: TransitionId(uuid::Uuid::nil()),
-            tenant: "acme".into(),
-            agent: "u_0001".into(),
-            target: AgentState::Ready,
-            reason: "WORKING".into(),
-            priority: Priority::Person,
-            actor: Actor::Daemon,
-            note: None,
-            on_contact: OnContact::After,
-            requested_at: at(1),
-            deadline: at(2),
-            before: None,
-            explanation: Value::Null,
-            attempts: 1,
-            violation: Some(Violation::AgentNotScheduled),
-            latency_ms: None,
-            change_set: None,
-            status,
-        };
+        let transition = transition(status);
         let text = serde_json::to_string(&transition).expect("plain data");
         assert_eq!(serde_json::from_str::<Transition>(&text).expect("own shape"), transition, "{text}");
     }
@@ -138,4 +142,150 @@ fn a_setting_of_the_clock_moves_what_is_measured_from_it_and_leaves_the_plan_and
         assert_eq!(before.clone().after_clock_set(3_600_000_000), after);
         assert_eq!(after.clone().after_clock_set(-3_600_000_000), before);
     }
+}
+
+const WAIT_REASONS: [WaitReason; 10] = [
+    WaitReason::Budget,
+    WaitReason::InFlight,
+    WaitReason::MandatoryBreak,
+    WaitReason::Contact,
+    WaitReason::Retry,
+    WaitReason::PlatformAnswer,
+    WaitReason::Conflict,
+    WaitReason::Halted,
+    WaitReason::Approval,
+    WaitReason::Sight,
+];
+
+#[test]
+fn a_status_and_a_reason_to_wait_have_the_same_name_in_messages_and_in_the_store() {
+    for why in WAIT_REASONS {
+        assert_eq!(serde_json::to_value(why).expect("a name"), why.name());
+    }
+    for status in statuses() {
+        assert_eq!(serde_json::to_value(&status).expect("plain data")["status"], status.to_string());
+    }
+}
+
+#[test]
+fn only_what_waits_has_something_that_it_waits_for() {
+    for status in statuses() {
+        let waits = matches!(status, Status::Waiting { .. });
+        assert_eq!(status.waits_for(), waits.then_some(WaitReason::Budget), "{status}");
+    }
+}
+
+#[test]
+fn what_has_not_left_is_not_in_flight_and_what_is_over_is_neither() {
+    for status in statuses() {
+        let expected = match &status {
+            Status::Requested | Status::Waiting { .. } => (true, false),
+            Status::Sending { .. } | Status::InDoubt { .. } => (false, true),
+            Status::Accepted { .. }
+            | Status::Confirmed { .. }
+            | Status::Unconfirmed { .. }
+            | Status::Refused { .. }
+            | Status::Failed { .. }
+            | Status::Cancelled { .. }
+            | Status::Superseded { .. }
+            | Status::Expired { .. } => (false, false),
+        };
+        assert_eq!((status.has_not_left(), status.is_in_flight()), expected, "{status}");
+    }
+}
+
+#[test]
+fn a_step_that_is_not_allowed_is_named_in_the_refusal() {
+    let refusal = Status::Accepted { at: at(3) }.step(Step::ReadBack { until: None }).expect_err("not allowed");
+    assert_eq!(refusal.to_string(), "a transition that is accepted cannot take the step \"read back\"");
+    let names: std::collections::BTreeSet<_> = steps().iter().map(Step::name).collect();
+    assert_eq!(names.len(), steps().len(), "each step has a name of its own");
+}
+
+#[test]
+fn actors_are_labelled_by_kind_and_id_and_only_persons_are_persons() {
+    let rule = Actor::Rule { id: "late".into(), version: "3".into() };
+    let person = Actor::Person { id: "anna".into() };
+    assert_eq!([&rule, &person, &Actor::Daemon].map(Actor::label), ["rule:late", "person:anna", "daemon"]);
+    assert_eq!([&rule, &person, &Actor::Daemon].map(Actor::is_person), [false, true, false]);
+}
+
+#[test]
+fn people_read_how_a_transition_ended_or_what_it_waits_for() {
+    let outcome = |status| transition(status).outcome();
+    for status in [
+        Status::Requested,
+        Status::Sending { since: at(1) },
+        Status::InDoubt { sent_at: at(1), readable_after: at(2) },
+        Status::Accepted { at: at(3) },
+    ] {
+        assert_eq!(outcome(status.clone()), None, "{status} is under way");
+    }
+    for (status, words) in [
+        (Status::Confirmed { at: at(4) }, "a snapshot showed it"),
+        (Status::Unconfirmed { at: at(4) }, "no snapshot showed it"),
+        (Status::Refused { violation: Violation::AgentNotScheduled }, "AGENT_NOT_SCHEDULED"),
+        (Status::Failed { error: "no such agent".into() }, "no such agent"),
+        (Status::Cancelled { by: "person:anna".into() }, "called off: person:anna"),
+        (
+            Status::Superseded { by: TransitionId(uuid::Uuid::nil()) },
+            "superseded by 00000000-0000-0000-0000-000000000000",
+        ),
+        (Status::Expired { waiting_for: None }, "its deadline passed"),
+    ] {
+        assert_eq!(outcome(status).as_deref(), Some(words));
+    }
+    for (why, words) in WAIT_REASONS.into_iter().zip([
+        "a free slot of the request budget",
+        "another change of the agent that is under way",
+        "the mandatory break to end",
+        "the contact to end",
+        "the next try after a failed one",
+        "the platform to say whether the agent is scheduled",
+        "the platform to allow what it refused (409)",
+        "automation, which is halted, to resume",
+        "a person to approve it",
+        "fresh sight of the agent",
+    ]) {
+        let until = Some(at(1_000_000));
+        assert_eq!(outcome(Status::Waiting { why, until: None }), Some(format!("waits for {words}")));
+        let waits = format!("waits for {words}, until 1970-01-01T00:00:01Z");
+        assert_eq!(outcome(Status::Waiting { why, until }), Some(waits));
+        let expired = format!("its deadline passed while it waited for {words}");
+        assert_eq!(outcome(Status::Expired { waiting_for: Some(why) }), Some(expired));
+    }
+    let nothing_sent = Transition { attempts: 0, ..transition(Status::Confirmed { at: at(4) }) };
+    assert_eq!(nothing_sent.outcome().as_deref(), Some("the agent was in that state already; nothing was sent"));
+}
+
+#[test]
+fn only_what_a_person_asked_for_as_part_of_a_set_is_bulk() {
+    let set = Some(ChangeSetId(uuid::Uuid::nil()));
+    for (change_set, priority, bulk) in [
+        (set, Priority::Person, true),
+        (set, Priority::MandatoryBreak, false),
+        (None, Priority::Person, false),
+        (None, Priority::Housekeeping, false),
+    ] {
+        let transition = Transition { change_set, priority, ..transition(Status::Requested) };
+        assert_eq!(transition.is_bulk(), bulk, "{change_set:?} {priority:?}");
+    }
+}
+
+#[test]
+fn a_change_to_the_state_that_the_agent_was_in_is_one_of_the_reason_alone() {
+    for (before, alone) in [(None, false), (Some(AgentState::Paused), false), (Some(AgentState::Ready), true)] {
+        let transition = Transition { before, ..transition(Status::Requested) };
+        assert_eq!(transition.is_of_reason_alone(), alone, "{:?}", transition.before);
+    }
+}
+
+#[test]
+fn whose_word_a_refusal_rests_on_is_told_of_refusals_alone() {
+    let explanation = serde_json::json!({ RefusedBy::FIELD: "platform_against_plan" });
+    let told = |status, explanation| Transition { explanation, ..transition(status) }.refused_by();
+    let refused = || Status::Refused { violation: Violation::AgentNotScheduled };
+    assert_eq!(told(refused(), explanation.clone()), Some(RefusedBy::PlatformAgainstPlan));
+    assert_eq!(told(refused(), Value::Null), None, "an old refusal does not say it");
+    assert_eq!(told(Status::Requested, explanation), None);
 }

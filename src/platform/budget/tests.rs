@@ -80,6 +80,66 @@ fn a_call_whose_caller_died_holds_its_slot_no_longer_than_an_hour() {
     assert!(budget.try_take(seconds(3660), Urgency::Urgent).is_ok());
 }
 
+#[test]
+fn a_call_is_given_up_after_exactly_an_hour_and_counts_for_a_window_more() {
+    let mut budget = Budget::new(1, WINDOW, 0);
+    let _lost = budget.try_take(seconds(5), Urgency::Urgent).expect("free");
+    let just_before = seconds(3605).saturating_sub(Duration::from_micros(1));
+    assert_eq!(budget.try_take(just_before, Urgency::Urgent), Err(NextAt { at: None }));
+    assert_eq!(budget.try_take(seconds(3605), Urgency::Urgent), Err(NextAt { at: Some(seconds(3665)) }));
+}
+
+#[test]
+fn there_is_always_a_slot_that_ordinary_calls_may_take() {
+    for (limit, reserve, ordinary) in [(0, 0, 1), (1, 5, 1), (3, 9, 1), (3, 1, 2)] {
+        let mut budget = Budget::new(limit, WINDOW, reserve);
+        assert_eq!(budget.limit(), limit.max(1));
+        assert_eq!(drain(&mut budget, seconds(0), Urgency::Ordinary), ordinary, "{limit} with {reserve} in reserve");
+    }
+}
+
+#[test]
+fn a_closed_budget_lets_nothing_out_however_long_one_waits() {
+    let mut budget = Budget::closed();
+    assert_eq!(budget.try_take(seconds(1_000_000), Urgency::Urgent), Err(NextAt { at: Some(Duration::MAX) }));
+}
+
+#[test]
+fn a_shorter_pause_does_not_end_a_longer_one() {
+    let mut budget = Budget::new(10, WINDOW, 0);
+    budget.pause_until(seconds(30));
+    budget.pause_until(seconds(10));
+    assert_eq!(budget.next_free(seconds(0), Urgency::Ordinary), Some(seconds(30)));
+}
+
+#[test]
+fn calls_under_way_and_answered_ones_are_used_slots_until_a_window_has_passed() {
+    let mut budget = Budget::new(5, WINDOW, 0);
+    budget.restore(seconds(0), [Some(seconds(59)), Some(seconds(10))]);
+    let open = budget.try_take(seconds(0), Urgency::Urgent).expect("free");
+    let _other = budget.try_take(seconds(0), Urgency::Urgent).expect("free");
+    assert_eq!([0, 1, 49, 50].map(|at| budget.used(seconds(at))), [4, 3, 3, 2]);
+    assert_eq!([0, 1, 49, 50].map(|at| budget.free(seconds(at))), [1, 2, 2, 3]);
+    budget.answered(open, seconds(70));
+    assert_eq!([70, 129, 130].map(|at| budget.used(seconds(at))), [2, 2, 1]);
+}
+
+#[test]
+fn each_slot_says_after_which_time_it_is_free() {
+    let mut budget = Budget::new(4, WINDOW, 1);
+    assert_eq!(budget.window(), WINDOW);
+    budget.restore(seconds(0), [Some(seconds(20)), Some(seconds(50))]);
+    let _open = budget.try_take(seconds(0), Urgency::Urgent).expect("free");
+    assert_eq!(budget.free_in(seconds(0)), [0, 10, 40, 60].map(seconds), "one under way as if it were answered now");
+    assert_eq!(budget.free_in(seconds(10)), [0, 0, 30, 60].map(seconds));
+    budget.pause_until(seconds(30));
+    assert_eq!(budget.free_in(seconds(10)), [20, 20, 30, 60].map(seconds), "none before the pause is over");
+    let mut smaller = Budget::new(2, WINDOW, 0);
+    smaller.restore(seconds(0), [10, 20, 30].map(|age| Some(seconds(age))));
+    assert_eq!(smaller.free_in(seconds(0)), [40, 50].map(seconds), "the last to come free are those that count");
+    assert_eq!(smaller.free(seconds(0)), 0);
+}
+
 /// A step of a random history: how long after the last one, how long the call takes, where on the way it arrives, urgency.
 fn steps() -> impl Strategy<Value = Vec<(u64, u64, f64, bool)>> {
     prop::collection::vec((0_u64..4_000, 0_u64..30_000, 0.0..=1.0, any::<bool>()), 1..300)

@@ -1,0 +1,3 @@
+//! Of the workers, what reads the answers of webhook receivers.
+
+pub mod deliver;

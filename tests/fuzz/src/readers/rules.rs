@@ -1,0 +1,45 @@
+//! Rules, as a file and as the text of one.
+
+use shiftkeeper::domain::rule::check::{Capabilities, check};
+use shiftkeeper::domain::rule::compile::RuleSet;
+use shiftkeeper::domain::rule::parse::parse;
+use shiftkeeper::domain::rule::{Mode, written};
+
+/// Reads the bytes as TOML.
+///
+/// Rules compile exactly when nothing is wrong with them; a rule that was read is written as a text that reads as the same rule;
+/// complaints stand at lines that there are.
+pub fn read(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let lines = text.lines().count().max(1);
+    if let Ok((rules, complaints)) = parse(text) {
+        let found = check(&rules, Capabilities::guide());
+        let compiled = RuleSet::compile(&rules, Capabilities::guide());
+        assert_eq!(compiled.is_ok(), found.is_empty(), "check and compile disagree: {found:?}");
+        for placed in written::placed(text, &[complaints, found].concat()) {
+            assert!((1..=lines).contains(&placed.line) && !placed.message.trim().is_empty(), "{placed:?}");
+        }
+        for rule in &rules {
+            if let Ok(text) = written::written(rule)
+                && text.len() <= written::LONGEST_RULE_TEXT
+            {
+                // As text, since a share may be no number, which equals nothing; such a rule is refused above.
+                let again = written::read_one(&text).map(|again| format!("{again:?}"));
+                assert_eq!(again, Ok(format!("{rule:?}")), "a rule does not read as itself: {text}");
+            }
+        }
+    }
+    match written::read_one(text) {
+        Ok(rule) => {
+            if let Some(changed) = written::with_mode(text, Mode::Watch) {
+                let mode = written::read_one(&changed).expect("it was read a moment ago");
+                assert_eq!((mode.mode, mode.id), (Mode::Watch, rule.id));
+            }
+        }
+        Err(complaints) => {
+            assert!(!complaints.is_empty(), "refused without a complaint");
+            let good = complaints.iter().all(|complaint| (1..=lines + 1).contains(&complaint.line));
+            assert!(good, "{complaints:?}");
+        }
+    }
+}
