@@ -133,6 +133,19 @@ async fn its_messages_are_read_and_what_makes_no_sense_is_no_change() {
 }
 
 #[tokio::test]
+async fn a_text_that_is_no_unicode_is_mended_and_an_id_that_is_too_long_is_none() {
+    let mut stage = Stage::new(101).await;
+    let (mut feed, mut line) = stage.open().await;
+    let half = r#"{"type":"agentStateChange","agentId":"u_1","state":"Hov\udfffering","stateDuration":3,"\ud800":1}"#;
+    line.say(Message::text(half)).await;
+    let state = AgentState::Unknown("Hov\u{fffd}ering".into());
+    let expected = FeedMessage::AgentState { agent: "u_1".into(), state, lasted: Duration::from_secs(3) };
+    assert_eq!(feed.next().await.expect("a message"), expected);
+    line.say(text(&json!({ "type": "contactQueued", "skillId": "1".repeat(257) }))).await;
+    assert!(matches!(feed.next().await, Ok(FeedMessage::Odd(_))));
+}
+
+#[tokio::test]
 async fn a_refusal_is_told_by_its_class_and_shows_no_token() {
     for (status, class) in [
         (400, "rejected"),

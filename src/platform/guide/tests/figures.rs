@@ -157,6 +157,20 @@ async fn queue_figures_are_asked_for_in_one_request_and_percent_become_a_share()
 }
 
 #[tokio::test]
+async fn a_name_that_is_no_unicode_or_too_long_is_mended_and_cut_and_an_id_that_is_too_long_is_none() {
+    let long = "é".repeat(1000);
+    let body = format!(
+        r#"{{"skillData":[{{"skillId":"{long}"}},{{"skillId":1,"skillName":"A\ud800"}},{{"skillId":2,"skillName":"{long}"}}]}}"#
+    );
+    let read = skills_read(&["1", "2", "3"], &body).await.expect("read");
+    let names: Vec<_> = read.figures.iter().map(|row| row.name.as_deref()).collect();
+    let cut = format!("{}…", "é".repeat(255));
+    assert_eq!(names, [Some("A\u{fffd}"), Some(&*cut)], "3 may be the one whose id cannot be read");
+    assert_eq!(read.complaints.len(), 1);
+    assert_eq!(read.complaints[0].fault, Fault::Unreadable);
+}
+
+#[tokio::test]
 async fn queues_are_listed_with_their_names() {
     let body = r#"{"queues":[{"queueId":"q_1","name":"Sales"},{"id":7,"name":null},{"name":"nobody"},null]}"#;
     let server = serving(move |_| plain(200, &[], body)).await;
