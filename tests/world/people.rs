@@ -69,7 +69,7 @@ impl People {
     pub fn ask_under_key(&self, daemon: &Daemon, agent: &str, to: &'static str, key: u64) {
         let body = json!({"tenant": self.tenant, "agents": [agent], "to": to});
         let memory = self.memory.clone();
-        self.send(daemon, async move |person| {
+        send(daemon, async move |person| {
             let key_text = format!("key-{key}");
             let with = With { idempotency_key: Some(&key_text), ..With::json(&body) };
             let said = person.ask(Method::POST, "/api/v1/transitions", with).await;
@@ -81,7 +81,7 @@ impl People {
     pub fn change_set(&self, daemon: &Daemon, agents: &[&AgentId], to: &'static str) {
         let body = json!({"tenant": self.tenant, "select": {"agents": agents}, "to": to});
         let people = self.clone();
-        self.send(daemon, async move |person| {
+        send(daemon, async move |person| {
             let preview = person.ask(Method::POST, "/api/v1/change-sets", With::json(&body)).await;
             people.start(&person, &preview).await;
         });
@@ -91,7 +91,7 @@ impl People {
     pub fn undo(&self, daemon: &Daemon) {
         let Some(id) = self.memory.0.lock().expect("a lock").started_set.clone() else { return };
         let people = self.clone();
-        self.send(daemon, async move |person| {
+        send(daemon, async move |person| {
             let body = json!({"tenant": people.tenant});
             let path = format!("/api/v1/change-sets/{id}/undo");
             let preview = person.ask(Method::POST, &path, With::json(&body)).await;
@@ -112,7 +112,7 @@ impl People {
     /// Adds the extra rule, or removes it where it is there.
     pub fn edit_rule(&self, daemon: &Daemon) {
         let people = self.clone();
-        self.send(daemon, async move |person| {
+        send(daemon, async move |person| {
             let path = format!("/api/v1/rules/extra?tenant={}", people.tenant);
             let known = person.ask(Method::GET, &path, With::default()).await;
             let said = if known.status == 404 {
@@ -133,7 +133,7 @@ impl People {
         let body = json!({"tenant": self.tenant, "agents": [agent], "from": now.to_string(),
             "to": (now + span).to_string(), "reason": "a fire drill"});
         let people = self.clone();
-        self.send(daemon, async move |person| {
+        send(daemon, async move |person| {
             let said = person.ask(Method::POST, "/api/v1/exceptions", With::json(&body)).await;
             if said.status == 201 {
                 people.memory.did();
@@ -144,7 +144,7 @@ impl People {
     /// Imports a schedule with these breaks.
     pub fn import(&self, daemon: &Daemon, breaks: &[Break]) {
         let (people, csv) = (self.clone(), schedule(breaks));
-        self.send(daemon, async move |person| {
+        send(daemon, async move |person| {
             let path = format!("/api/v1/schedule-imports?tenant={}&name=schedule.csv", people.tenant);
             let with = With { body: Some(Body::from(csv)), content_type: Some("text/csv"), ..With::default() };
             if person.ask(Method::POST, &path, with).await.status == 200 {
@@ -152,14 +152,15 @@ impl People {
             }
         });
     }
+}
 
-    fn send<F>(&self, daemon: &Daemon, work: impl FnOnce(Person) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        if let Some(person) = daemon.person() {
-            daemon.runtime.spawn(work(person));
-        }
+/// Has somebody do some work, where the daemon serves.
+fn send<F>(daemon: &Daemon, work: impl FnOnce(Person) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    if let Some(person) = daemon.person() {
+        daemon.runtime.spawn(work(person));
     }
 }
 

@@ -267,7 +267,7 @@ fn only_what_a_person_asked_for_as_part_of_a_set_is_bulk() {
         (None, Priority::Person, false),
         (None, Priority::Housekeeping, false),
     ] {
-        let transition = Transition { change_set, priority, ..transition(Status::Requested) };
+        let transition = Transition { priority, change_set, ..transition(Status::Requested) };
         assert_eq!(transition.is_bulk(), bulk, "{change_set:?} {priority:?}");
     }
 }
