@@ -245,11 +245,12 @@ pub(super) async fn run<R>(
     for round in Rounds(rows) {
         if script.may_wait(round.len()) {
             script.add(statement, round, &bind);
-        } else if script.is_begun_late {
+        } else if script.is_begun_late && script.waiting_tables.is_empty() {
+            // Only the beginning: with small rounds beside it the texts would be too many ([`MOST_ROWS_THAT_WAIT`]).
             script.add(statement, round, &bind);
             script.flush(connection).await.map_err(CommitError::from_engine)?;
         } else {
-            if script.waiting_tables.contains(&statement.table()) {
+            if script.is_begun_late || script.waiting_tables.contains(&statement.table()) {
                 script.flush(connection).await.map_err(CommitError::from_engine)?;
             }
             let arguments = bound(statement, round, &bind)?;

@@ -275,7 +275,7 @@ fn shift_change(
                 change.answered = change.answered.max(now + answer_in);
                 under_way.insert((now + answer_in, change.arrived.len()), slot);
                 match urgency {
-                    Urgency::Urgent => change.urgent_waited = urgent_at.take().map(|at| now - at),
+                    Urgency::Urgent => change.urgent_waited = urgent_at.take().map(|at| now.saturating_sub(at)),
                     Urgency::Ordinary => change.left.push(now),
                 }
                 continue;
@@ -304,7 +304,10 @@ fn earliest(calls: usize, limit: usize, reserve: usize) -> Vec<Duration> {
         let after =
             |ago: usize, wait: Duration| n.checked_sub(ago).map_or(Duration::ZERO, |before| left[before] + wait);
         let for_window = after(limit, WINDOW);
-        let for_urgent = if reserve > 0 { after(limit - reserve, WINDOW - URGENT_PATIENCE) } else { Duration::ZERO };
+        let for_urgent = match reserve {
+            0 => Duration::ZERO,
+            _ => after(limit - reserve, WINDOW.saturating_sub(URGENT_PATIENCE)),
+        };
         left.push(for_window.max(for_urgent).max(after(1, Duration::ZERO)));
     }
     left
@@ -322,7 +325,6 @@ fn a_shift_change_of_five_hundred_takes_as_long_as_its_promise_demands_and_no_lo
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "figures of docs/performance.md")]
 fn an_urgent_call_leaves_within_its_patience_at_a_thousand_random_moments_of_a_shift_change() {
     let random = SeededRandom::new(7);
     for reserve in [0, 1, 2] {
