@@ -13,6 +13,7 @@ use super::complaint::Fault;
 use super::tree::{Entry, Node, Value};
 use crate::domain::span;
 use crate::domain::state::AgentState;
+use crate::domain::target::Target;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::words::nearest;
 
@@ -252,7 +253,7 @@ pub(super) fn url() -> Kind<Url> {
     let convert = |text: &str| {
         let url = Url::parse(text)
             .map_err(|error| Fault::new(format!("is not a URL: {error}")).advise("as in \"https://na1.example\""))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        if !matches!(url.scheme(), "http" | "https") || Target::of(&url).is_none() {
             return Err(Fault::new("must begin with https:// or http:// and a host"));
         }
         if !url.username().is_empty() || url.password().is_some() {

@@ -189,13 +189,20 @@ pub struct Target {
 pub struct NotATarget;
 
 impl Target {
-    /// Where an `http` or `https` URL leads; `None` for any other URL.
+    /// Where an `http` or `https` URL leads; `None` for any other URL, and for a host that no name can be.
     pub fn of(url: &Url) -> Option<Self> {
         let host = match url.host()? {
             // An address keeps no second spelling; one that maps an IPv4 address is that address.
             Host::Ipv4(v4) => Host::Ipv4(v4),
             Host::Ipv6(v6) => v6.to_ipv4_mapped().map_or(Host::Ipv6(v6), Host::Ipv4),
-            Host::Domain(name) => Host::Domain(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()),
+            Host::Domain(name) => {
+                let name = name.strip_suffix('.').unwrap_or(name);
+                // Such a name has no address, and no second spelling: `.`, `hooks..example`.
+                if name.split('.').any(str::is_empty) {
+                    return None;
+                }
+                Host::Domain(name.to_ascii_lowercase())
+            }
         };
         Some(Self { host, port: url.port_or_known_default()? })
     }

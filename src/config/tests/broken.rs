@@ -240,6 +240,14 @@ fn every_spelling_of_a_forbidden_target_is_refused() {
 }
 
 #[test]
+fn a_url_whose_host_has_an_empty_part_is_refused() {
+    for url in ["https://./hooks", "https://wfm..example/hooks", "https://wfm.example../hooks"] {
+        let said = complaints(&format!("[[webhooks]]\nid = \"w\"\nurl = \"{url}\"\n"));
+        assert!(said.contains("must begin with https:// or http:// and a host"), "{url}: {said}");
+    }
+}
+
+#[test]
 fn a_wrong_event_is_answered_with_the_nearest_and_with_all_there_are() {
     let said = complaints("[[webhooks]]\nid = \"w\"\nevents = [\"agent.state_change\"]\n");
     assert!(said.contains("did you mean \"agent.state_changed\"? there are: agent.state_changed, "), "{said}");

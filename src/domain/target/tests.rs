@@ -177,6 +177,16 @@ fn allow_names_a_host_with_its_port_in_any_spelling() {
 }
 
 #[test]
+fn a_name_with_an_empty_part_is_no_host() {
+    for host in [".", "..", "hooks..example", "hooks.example..", ".example"] {
+        assert_eq!(Target::parse(&format!("{host}:9000")), Err(NotATarget), "{host}");
+        let url = Url::parse(&format!("http://{host}/"));
+        assert_eq!(url.ok().and_then(|url| Target::of(&url)), None, "{host}");
+    }
+    assert_eq!(target("http://hooks.example./").to_string(), "hooks.example:80", "the root is no part");
+}
+
+#[test]
 fn an_allowed_name_may_lead_into_a_private_network_but_not_to_where_credentials_are() {
     let hooks = target("https://hooks.example:8443");
     let named = [Target::parse("hooks.example:8443").expect("a target")];
