@@ -177,7 +177,8 @@ impl Daemon {
 }
 
 fn load(texts: &[ConfigText], environment: &Environment) -> Loaded {
-    Config::load_texts(texts, environment, &[]).unwrap_or_else(|refused| panic!("the world's configuration:\n{refused}"))
+    Config::load_texts(texts, environment, &[])
+        .unwrap_or_else(|refused| panic!("the world's configuration:\n{refused}"))
 }
 
 fn surroundings(ground: &Ground, seed: u64) -> Surroundings {

@@ -628,10 +628,7 @@ fn folder() -> TempDir {
 fn simulator(others: &Stepped, plan: &Plan, clock: &Host) -> Simulator {
     let options = SimOptions {
         agents: plan.agents,
-        schedule: Some(ScheduleFile {
-            name: "schedule.csv".to_owned(),
-            bytes: schedule(&plan.breaks).into_bytes(),
-        }),
+        schedule: Some(ScheduleFile { name: "schedule.csv".to_owned(), bytes: schedule(&plan.breaks).into_bytes() }),
         seed: plan.seed,
         requests_per_minute: plan.requests_per_minute,
         skills: 2,

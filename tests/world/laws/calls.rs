@@ -61,10 +61,11 @@ pub(super) fn breaks_are_kept(world: &World, log: &LogPage) -> Judged {
     for (index, agent) in world.agents.iter().enumerate() {
         for post in posts_of(log, agent.as_str()).filter(|post| wanted(post) == "READY") {
             // An import is in force when it is answered; until then it may be, and a cut-off one may never be.
-            let forbids = world.plans.iter().filter(|(given, _)| World::true_time(*given) <= post.at).all(|(_, breaks)| {
-                let (from, to) = in_minutes(breaks[index]);
-                breaks[index].2 && from + SLACK <= post.at && post.at + SLACK <= to
-            });
+            let forbids =
+                world.plans.iter().filter(|(given, _)| World::true_time(*given) <= post.at).all(|(_, breaks)| {
+                    let (from, to) = in_minutes(breaks[index]);
+                    breaks[index].2 && from + SLACK <= post.at && post.at + SLACK <= to
+                });
             if forbids && !held_up(world, post.at - REQUEST_TIMEOUT, post.at) {
                 return Err(format!("{agent} was made ready at {} in a mandatory break", post.at));
             }

@@ -29,9 +29,8 @@ pub(super) fn history_was_told(database: &Connection) -> Judged {
         let text = |name: &str| event["data"][name].as_str().unwrap_or_default().to_owned();
         *told.entry((text("userId"), text("newState"))).or_default() += 1;
     }
-    let mut statement = database
-        .prepare("SELECT agent, state, COUNT(*) FROM state_history GROUP BY agent, state")
-        .expect("readable");
+    let mut statement =
+        database.prepare("SELECT agent, state, COUNT(*) FROM state_history GROUP BY agent, state").expect("readable");
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?))).expect("readable");
     for row in rows {
         let (agent, state, rows): (String, String, i64) = row.expect("readable");
@@ -86,7 +85,8 @@ pub(super) fn instants_are_ours(world: &World, database: &Connection, log: &LogP
         _ => false,
     };
     let happenings = &world.plan.happenings;
-    let set: Vec<Duration> = happenings.iter().filter(|(_, what)| skew(what) || ends(what)).map(|(at, _)| *at).collect();
+    let set: Vec<Duration> =
+        happenings.iter().filter(|(_, what)| skew(what) || ends(what)).map(|(at, _)| *at).collect();
     let skewed = happenings.iter().any(|(_, what)| skew(what));
     let blurred = happenings.iter().any(|(_, what)| blurs(what));
     if !skewed || blurred || world.clock_was_set || may_arrive_together(world) {
@@ -100,7 +100,9 @@ pub(super) fn instants_are_ours(world: &World, database: &Connection, log: &LogP
             })
     };
     let mut statement = database
-        .prepare("SELECT agent, state, entered_at FROM state_history WHERE source = 'snapshot' AND platform_at IS NOT NULL")
+        .prepare(
+            "SELECT agent, state, entered_at FROM state_history WHERE source = 'snapshot' AND platform_at IS NOT NULL",
+        )
         .expect("readable");
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("readable");
     for row in rows {

@@ -16,8 +16,11 @@ pub mod tokens;
 pub mod webhooks;
 pub mod wire;
 
-/// Every target by the name of its folder of seeds and of its program.
-pub const TARGETS: [(&str, fn(&[u8])); 11] = [
+/// The name of a target's folder of seeds and of its program, and what reads the bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 11] = [
     ("answers", answers::read),
     ("audit", audit::read),
     ("config", config::read),

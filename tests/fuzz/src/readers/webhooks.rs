@@ -49,13 +49,12 @@ pub fn read(bytes: &[u8]) {
 }
 
 fn check(attempt: &Attempt) {
-    match attempt.status_code {
+    if let Some(status) = attempt.status_code {
         // An interim answer is none, but a switch to another protocol ends the request.
-        Some(status) => assert!(status == 101 || (200..=999).contains(&status), "{attempt:?}"),
-        None => {
-            assert!(attempt.error.is_some(), "neither an answer nor an error: {attempt:?}");
-            assert_eq!(Answer::of(attempt.status_code), Answer::Failed);
-        }
+        assert!(status == 101 || (200..=999).contains(&status), "{attempt:?}");
+    } else {
+        assert!(attempt.error.is_some(), "neither an answer nor an error: {attempt:?}");
+        assert_eq!(Answer::of(attempt.status_code), Answer::Failed);
     }
     assert!(attempt.answer.chars().count() <= MOST_KEPT && !attempt.answer.contains('\0'), "{attempt:?}");
     assert!(attempt.error.as_ref().is_none_or(|error| !error.contains(PATH) && error.len() < 1024), "{attempt:?}");
