@@ -184,7 +184,9 @@ fn is_stay_before(known: Known<'_>, sighted: &Sighted, changed_at: UtcMicros) ->
 }
 
 fn same_state(known: Known<'_>, now: &Observed, sighted: &Sighted, seen: Observed) -> Merged {
-    let close = seen.entered_at <= now.entered_at + SAME_CHANGE;
+    // Right after a start the platform's clock is known badly: where its own instant is the same, so is the stay.
+    let same_instant = now.platform_at.is_some() && now.platform_at == sighted.platform_at;
+    let close = same_instant || seen.entered_at <= now.entered_at + SAME_CHANGE;
     let settled = |seen| {
         Merged::Settled(Observed {
             reason: now.reason.clone(),
@@ -321,6 +323,15 @@ mod tests {
             let merged = merge(Some(&snapshot), &sighted, 0);
             assert_eq!(entered(&merged), expected, "{why}: {merged:?}");
         }
+    }
+
+    #[test]
+    fn a_stay_whose_instant_the_platform_repeats_is_not_entered_again_however_badly_its_clock_is_known() {
+        use AgentState::Paused;
+        let stay = Observed { platform_at: Some(at(95)), ..known(Paused, 100, Source::Snapshot) };
+        let sighted = |said| Sighted { platform_at: Some(at(said)), ..row(Paused, 108, 120) };
+        assert_eq!(merge(Some(&stay), &sighted(95), 0), Merged::Nothing);
+        assert_eq!(entered(&merge(Some(&stay), &sighted(103), 0)), Some(at(108)), "another instant is another stay");
     }
 
     #[test]
