@@ -184,7 +184,9 @@ fn is_stay_before(known: Known<'_>, sighted: &Sighted, changed_at: UtcMicros) ->
 }
 
 fn same_state(known: Known<'_>, now: &Observed, sighted: &Sighted, seen: Observed) -> Merged {
-    let close = seen.entered_at <= now.entered_at + SAME_CHANGE;
+    // Right after a start the platform's clock is known badly: where its own instant is the same, so is the stay.
+    let same_instant = now.platform_at.is_some() && now.platform_at == sighted.platform_at;
+    let close = same_instant || seen.entered_at <= now.entered_at + SAME_CHANGE;
     let settled = |seen| {
         Merged::Settled(Observed {
             reason: now.reason.clone(),

@@ -69,6 +69,15 @@ fn a_change_is_a_new_state_or_the_same_entered_again() {
 }
 
 #[test]
+fn a_stay_whose_instant_the_platform_repeats_is_not_entered_again_however_badly_its_clock_is_known() {
+    use AgentState::Paused;
+    let stay = Observed { platform_at: Some(at(95)), ..known(Paused, 100, Source::Snapshot) };
+    let sighted = |said| Sighted { platform_at: Some(at(said)), ..row(Paused, 108, 120) };
+    assert_eq!(merge(Some(&stay), &sighted(95), 0), Merged::Nothing);
+    assert_eq!(entered(&merge(Some(&stay), &sighted(103), 0)), Some(at(108)), "another instant is another stay");
+}
+
+#[test]
 fn the_first_sight_is_a_change_and_an_instant_that_is_missing_is_the_snapshot_s() {
     let sighted = Sighted { changed_at: None, platform_at: None, ..row(AgentState::Idle, 0, 50) };
     assert_eq!(entered(&merge(None, &sighted, 0)), Some(at(50)));
