@@ -326,7 +326,7 @@ impl Peer {
             .execute_batch(
                 "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864; \
                  PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA secure_delete = ON; \
-                 PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000",
+                 PRAGMA cache_size = -4096; PRAGMA wal_autocheckpoint = 4000",
             )
             .expect("settings");
         Self(connection)

@@ -22,6 +22,7 @@ mod stall;
 mod tls;
 mod wish;
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -291,9 +292,20 @@ pub enum RotateRefused {
     Store(#[source] crate::store::CommitError),
 }
 
-/// What the handlers share. Cheap to clone.
+/// What the handlers share. Cheap to clone: every route has some copies of it.
 #[derive(Clone)]
-pub struct ApiState {
+pub struct ApiState(Arc<Shared>);
+
+impl Deref for ApiState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// What is behind an [`ApiState`].
+pub struct Shared {
     tokens: watch::Receiver<Arc<Tokens>>,
     accounts: Accounts,
     door: Door,
@@ -363,7 +375,7 @@ pub struct ApiParts {
 impl ApiState {
     /// Ready to serve.
     pub fn new(parts: ApiParts) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             tokens: parts.tokens,
             accounts: parts.accounts,
             boards: Boards::new(parts.door.tenants().clone()),
@@ -385,7 +397,7 @@ impl ApiState {
             analytics: parts.analytics,
             belongings: parts.belongings,
             verifying: Arc::new(Semaphore::new(1)),
-        }
+        }))
     }
 }
 

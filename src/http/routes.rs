@@ -71,8 +71,8 @@ impl Kind {
 }
 
 enum Serves {
-    /// It stands in the document, with one path.
-    Described(UtoipaMethodRouter<ApiState>),
+    /// It stands in the document, with one path. Made when it is needed and one at a time: all descriptions together take 15 MB.
+    Described(fn() -> UtoipaMethodRouter<ApiState>),
     /// A page or a file for browsers.
     Page(&'static str, MethodRouter<ApiState>),
 }
@@ -88,7 +88,7 @@ pub(super) struct Row {
 
 impl Row {
     /// Handlers with `#[utoipa::path]` of one path that need the same.
-    pub(super) const fn new(needs: Needs, routes: UtoipaMethodRouter<ApiState>) -> Self {
+    pub(super) const fn new(needs: Needs, routes: fn() -> UtoipaMethodRouter<ApiState>) -> Self {
         Self { needs, kind: Kind::Ordinary, refuses: &[], serves: Serves::Described(routes) }
     }
 
@@ -108,9 +108,23 @@ impl Row {
     }
 }
 
-/// The router of the table.
+/// The router of the table. It leaves the document unmade: few daemons are ever asked for it.
 pub fn router(state: ApiState) -> Router {
-    let (routes, _) = put_together(table(), Some(&state));
+    let mut routes = Router::new();
+    for Row { needs, kind, serves, .. } in table() {
+        let is_page = matches!(serves, Serves::Page(..));
+        let kept = |methods| limited(guarded(methods, needs, is_page, &state), kind);
+        match serves {
+            Serves::Described(describe) => {
+                let (_, paths, methods) = describe();
+                let methods = kept(methods);
+                for path in paths.paths.keys() {
+                    routes = routes.route(path, methods.clone());
+                }
+            }
+            Serves::Page(path, methods) => routes = routes.route(path, kept(methods)),
+        }
+    }
     routes
         .fallback(console::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
@@ -122,38 +136,25 @@ pub fn router(state: ApiState) -> Router {
 
 /// The document of the table.
 pub(super) fn described() -> OpenApi {
-    put_together(table(), None).1
-}
-
-fn put_together(table: Vec<Row>, guard: Option<&ApiState>) -> (Router<ApiState>, OpenApi) {
     let mut described = OpenApiRouter::with_openapi(document::frame());
-    let mut pages = Router::new();
-    for row in table {
-        let Row { needs, kind, refuses, serves } = row;
-        let is_page = matches!(serves, Serves::Page(..));
-        let kept = |methods| limited(guarded(methods, needs, is_page, guard), kind);
+    for Row { needs, kind, refuses, serves } in table() {
         match serves {
-            Serves::Described((schemas, mut paths, methods)) => {
+            Serves::Described(describe) => {
+                let (schemas, mut paths, methods) = describe();
                 document::complete(&mut paths, needs, kind, refuses);
-                described = described.routes((schemas, paths, kept(methods)));
+                described = described.routes((schemas, paths, methods));
             }
-            Serves::Page(path, methods) => pages = pages.route(path, kept(methods)),
+            Serves::Page(..) => {}
         }
     }
-    let (routes, document) = described.split_for_parts();
-    (routes.merge(pages), document)
+    described.into_openapi()
 }
 
 /// Lets in whom the row lets in. The caller is handed on, so that nobody has to look twice.
-fn guarded(
-    methods: MethodRouter<ApiState>,
-    needs: Needs,
-    is_page: bool,
-    state: Option<&ApiState>,
-) -> MethodRouter<ApiState> {
-    match (needs, state) {
-        (Needs::Nothing, _) | (_, None) => methods,
-        (Needs::Right(_) | Needs::SignedIn, Some(state)) => {
+fn guarded(methods: MethodRouter<ApiState>, needs: Needs, is_page: bool, state: &ApiState) -> MethodRouter<ApiState> {
+    match needs {
+        Needs::Nothing => methods,
+        Needs::Right(_) | Needs::SignedIn => {
             methods.route_layer(from_fn_with_state((state.clone(), needs, is_page), enforce))
         }
     }
@@ -214,8 +215,8 @@ pub fn listed() -> Vec<Listed> {
     for Row { needs, serves, .. } in table() {
         match serves {
             Serves::Page(path, _) => all.push(Listed { method: None, path: path.to_owned(), needs }),
-            Serves::Described((_, paths, _)) => {
-                for (path, item) in paths.paths {
+            Serves::Described(describe) => {
+                for (path, item) in describe().1.paths {
                     let methods = METHODS.iter().filter(|(method, _)| document::operation(&item, method).is_some());
                     all.extend(methods.map(|(_, name)| Listed { method: Some(name), path: path.clone(), needs }));
                 }

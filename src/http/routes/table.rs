@@ -45,11 +45,11 @@ const OF_TENANT: &[Code] = &[Code::NoSuchTenant];
 
 fn watchdog() -> Vec<Row> {
     vec![
-        Row::new(Needs::Nothing, routes!(api::health::alive)),
-        Row::new(Needs::Nothing, routes!(api::health::ready)),
+        Row::new(Needs::Nothing, || routes!(api::health::alive)),
+        Row::new(Needs::Nothing, || routes!(api::health::ready)),
         // What it needs is a setting, which the handler looks at.
-        Row::new(Needs::Nothing, routes!(metrics::show)).refusing(&[Code::Unauthorized, Code::NotPermitted]),
-        Row::new(Needs::Nothing, routes!(document::show)),
+        Row::new(Needs::Nothing, || routes!(metrics::show)).refusing(&[Code::Unauthorized, Code::NotPermitted]),
+        Row::new(Needs::Nothing, || routes!(document::show)),
         Row::page(Needs::Nothing, "/api/docs", document::page()),
         Row::page(Needs::Nothing, "/api/docs/", document::page()),
         Row::page(Needs::Nothing, "/api/docs/{file}", document::page()),
@@ -58,9 +58,9 @@ fn watchdog() -> Vec<Row> {
 
 fn daemon() -> Vec<Row> {
     vec![
-        Row::new(READ, routes!(api::tenants::list)),
-        Row::new(READ, routes!(api::status::show)).refusing(OF_TENANT),
-        Row::new(CHANGE, routes!(api::platform_checks::create)).refusing(&[
+        Row::new(READ, || routes!(api::tenants::list)),
+        Row::new(READ, || routes!(api::status::show)).refusing(OF_TENANT),
+        Row::new(CHANGE, || routes!(api::platform_checks::create)).refusing(&[
             Code::NoSuchTenant,
             Code::NoSuchAgent,
             Code::Unavailable,
@@ -81,35 +81,35 @@ fn agents() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(READ, routes!(api::agents::list)).refusing(&[Code::NoSuchTenant, Code::Unavailable]),
-        Row::new(READ, routes!(api::agents::show)).refusing(ONE),
-        Row::new(READ, routes!(api::course::history)).refusing(ONE),
-        Row::new(READ, routes!(api::course::timeline)).refusing(ONE),
-        Row::new(READ, routes!(api::shifts::list)).refusing(ONE),
-        Row::new(READ, routes!(api::shifts::day)).refusing(ONE),
-        Row::new(IMPORT, routes!(api::shifts::put)).refusing(PUT),
+        Row::new(READ, || routes!(api::agents::list)).refusing(&[Code::NoSuchTenant, Code::Unavailable]),
+        Row::new(READ, || routes!(api::agents::show)).refusing(ONE),
+        Row::new(READ, || routes!(api::course::history)).refusing(ONE),
+        Row::new(READ, || routes!(api::course::timeline)).refusing(ONE),
+        Row::new(READ, || routes!(api::shifts::list)).refusing(ONE),
+        Row::new(READ, || routes!(api::shifts::day)).refusing(ONE),
+        Row::new(IMPORT, || routes!(api::shifts::put)).refusing(PUT),
     ]
 }
 
 fn figures() -> Vec<Row> {
     vec![
-        Row::new(READ, routes!(api::figures::queues)).refusing(OF_TENANT),
-        Row::new(READ, routes!(api::figures::queue_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchQueue]),
-        Row::new(READ, routes!(api::figures::skills)).refusing(OF_TENANT),
-        Row::new(READ, routes!(api::figures::skill_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchSkill]),
-        Row::new(READ, routes!(api::trends::show)).of(Kind::Long).refusing(&[Code::NoSuchTenant, Code::NoSuchAgent]),
-        Row::new(READ, routes!(api::trends::series)).refusing(OF_TENANT),
-        Row::new(READ, routes!(api::trends::anomalies)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::figures::queues)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::figures::queue_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchQueue]),
+        Row::new(READ, || routes!(api::figures::skills)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::figures::skill_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchSkill]),
+        Row::new(READ, || routes!(api::trends::show)).of(Kind::Long).refusing(&[Code::NoSuchTenant, Code::NoSuchAgent]),
+        Row::new(READ, || routes!(api::trends::series)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::trends::anomalies)).refusing(OF_TENANT),
     ]
 }
 
 fn audit() -> Vec<Row> {
     vec![
-        Row::new(Needs::Right(Right::Audit), routes!(api::audit::list)).refusing(OF_TENANT),
-        Row::new(Needs::Right(Right::Audit), routes!(api::audit::verify))
+        Row::new(Needs::Right(Right::Audit), || routes!(api::audit::list)).refusing(OF_TENANT),
+        Row::new(Needs::Right(Right::Audit), || routes!(api::audit::verify))
             .of(Kind::Long)
             .refusing(&[Code::NoSuchTenant, Code::Verifying]),
-        Row::new(Needs::Right(Right::Audit), routes!(api::audit::export)).refusing(OF_TENANT),
+        Row::new(Needs::Right(Right::Audit), || routes!(api::audit::export)).refusing(OF_TENANT),
     ]
 }
 
@@ -128,12 +128,12 @@ fn reports() -> Vec<Row> {
     const FILE: &[Code] = &[Code::NoSuchTenant, Code::NoSuchReport, Code::NoReportFile];
     const CANCEL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchReport, Code::KeyReused, Code::StoreUnavailable];
     vec![
-        Row::new(REPORT, routes!(api::reports::create)).refusing(ASK),
-        Row::new(REPORT, routes!(api::reports::list)).refusing(OF_TENANT),
-        Row::new(REPORT, routes!(api::reports::show)).refusing(ONE),
-        Row::new(REPORT, routes!(api::reports::cancel)).refusing(CANCEL),
-        Row::new(REPORT, routes!(api::reports::file)).of(Kind::Long).refusing(FILE),
-        Row::new(REPORT, routes!(api::reports::manifest)).refusing(FILE),
+        Row::new(REPORT, || routes!(api::reports::create)).refusing(ASK),
+        Row::new(REPORT, || routes!(api::reports::list)).refusing(OF_TENANT),
+        Row::new(REPORT, || routes!(api::reports::show)).refusing(ONE),
+        Row::new(REPORT, || routes!(api::reports::cancel)).refusing(CANCEL),
+        Row::new(REPORT, || routes!(api::reports::file)).of(Kind::Long).refusing(FILE),
+        Row::new(REPORT, || routes!(api::reports::manifest)).refusing(FILE),
     ]
 }
 
@@ -152,14 +152,14 @@ fn analytics() -> Vec<Row> {
     const SERIES: &[Code] = &[Code::NoSuchTenant, Code::NoSuchQuery, Code::NoSuchRun, Code::NoRows];
     const CANCEL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchRun, Code::KeyReused, Code::StoreUnavailable];
     vec![
-        Row::new(ANALYTICS, routes!(api::analytics::queries)).refusing(OF_TENANT),
-        Row::new(ANALYTICS, routes!(api::analytics::series::series)).refusing(SERIES),
-        Row::new(ANALYTICS, routes!(api::analytics::create)).refusing(RUN),
-        Row::new(ANALYTICS, routes!(api::analytics::list)).refusing(OF_TENANT),
-        Row::new(ANALYTICS, routes!(api::analytics::show)).refusing(ONE),
-        Row::new(ANALYTICS, routes!(api::analytics::rows::rows)).refusing(ROWS),
-        Row::new(ANALYTICS, routes!(api::analytics::rows::csv)).of(Kind::Long).refusing(ROWS),
-        Row::new(ANALYTICS, routes!(api::analytics::cancel)).refusing(CANCEL),
+        Row::new(ANALYTICS, || routes!(api::analytics::queries)).refusing(OF_TENANT),
+        Row::new(ANALYTICS, || routes!(api::analytics::series::series)).refusing(SERIES),
+        Row::new(ANALYTICS, || routes!(api::analytics::create)).refusing(RUN),
+        Row::new(ANALYTICS, || routes!(api::analytics::list)).refusing(OF_TENANT),
+        Row::new(ANALYTICS, || routes!(api::analytics::show)).refusing(ONE),
+        Row::new(ANALYTICS, || routes!(api::analytics::rows::rows)).refusing(ROWS),
+        Row::new(ANALYTICS, || routes!(api::analytics::rows::csv)).of(Kind::Long).refusing(ROWS),
+        Row::new(ANALYTICS, || routes!(api::analytics::cancel)).refusing(CANCEL),
     ]
 }
 
@@ -183,19 +183,19 @@ fn transitions() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(CHANGE, routes!(api::transitions::create)).refusing(CREATE),
-        Row::new(READ, routes!(api::transitions::list)).refusing(OF_TENANT),
-        Row::new(READ, routes!(api::transitions::show)).refusing(ONE),
-        Row::new(CHANGE, routes!(api::transitions::cancel)).refusing(CANCEL),
+        Row::new(CHANGE, || routes!(api::transitions::create)).refusing(CREATE),
+        Row::new(READ, || routes!(api::transitions::list)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::transitions::show)).refusing(ONE),
+        Row::new(CHANGE, || routes!(api::transitions::cancel)).refusing(CANCEL),
     ]
 }
 
 fn jobs() -> Vec<Row> {
     const RUN: &[Code] = &[Code::NoSuchTenant, Code::NoSuchJob, Code::JobRunning, Code::KeyReused, Code::Unavailable];
     vec![
-        Row::new(READ, routes!(api::jobs::list)).refusing(OF_TENANT),
-        Row::new(READ, routes!(api::jobs::runs)).refusing(OF_TENANT),
-        Row::new(Needs::Right(Right::RunJobs), routes!(api::jobs::run)).refusing(RUN),
+        Row::new(READ, || routes!(api::jobs::list)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::jobs::runs)).refusing(OF_TENANT),
+        Row::new(Needs::Right(Right::RunJobs), || routes!(api::jobs::run)).refusing(RUN),
     ]
 }
 
@@ -219,26 +219,26 @@ fn webhooks() -> Vec<Row> {
         Code::Unavailable,
     ];
     vec![
-        Row::new(READ, routes!(api::webhooks::list)).refusing(OF_TENANT),
-        Row::new(READ, routes!(api::webhooks::deliveries)).refusing(LIST),
-        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::retry)).refusing(WISH),
-        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::recover)).refusing(WISH),
-        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::test)).refusing(WISH),
-        Row::new(Needs::Right(Right::Webhooks), routes!(api::webhooks::rotate)).refusing(ROTATE),
+        Row::new(READ, || routes!(api::webhooks::list)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::webhooks::deliveries)).refusing(LIST),
+        Row::new(Needs::Right(Right::Webhooks), || routes!(api::webhooks::retry)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), || routes!(api::webhooks::recover)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), || routes!(api::webhooks::test)).refusing(WISH),
+        Row::new(Needs::Right(Right::Webhooks), || routes!(api::webhooks::rotate)).refusing(ROTATE),
     ]
 }
 
 fn schedules() -> Vec<Row> {
     const CREATE: &[Code] = &[Code::NoSuchTenant, Code::ScheduleRefused, Code::KeyReused, Code::StoreUnavailable];
-    vec![Row::new(IMPORT, routes!(api::imports::create)).of(Kind::Import).refusing(CREATE)]
+    vec![Row::new(IMPORT, || routes!(api::imports::create)).of(Kind::Import).refusing(CREATE)]
 }
 
 fn the_live_picture() -> Vec<Row> {
     const VIEWER: &[Code] = &[Code::NoSuchTenant, Code::TooManyViewers];
     const SOCKET: &[Code] = &[Code::CrossSite, Code::NoSuchTenant, Code::TooManyViewers, Code::NotAWebsocket];
     vec![
-        Row::new(READ, routes!(live::socket)).of(Kind::Lasting).refusing(SOCKET),
-        Row::new(READ, routes!(live::events)).of(Kind::Lasting).refusing(VIEWER),
+        Row::new(READ, || routes!(live::socket)).of(Kind::Lasting).refusing(SOCKET),
+        Row::new(READ, || routes!(live::events)).of(Kind::Lasting).refusing(VIEWER),
     ]
 }
 
@@ -283,14 +283,14 @@ fn access() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(ACCOUNTS, routes!(api::accounts::list, api::accounts::create)).refusing(ACCOUNT),
-        Row::new(ACCOUNTS, routes!(api::accounts::show, api::accounts::put)).refusing(PUT),
-        Row::new(ACCOUNTS, routes!(api::accounts::set_password)).refusing(ACCOUNT),
-        Row::new(ACCOUNTS, routes!(api::accounts::make_link)).refusing(ACCOUNT),
-        Row::new(ACCOUNTS, routes!(api::tokens::list, api::tokens::create)).refusing(TOKEN),
-        Row::new(ACCOUNTS, routes!(api::tokens::revoke)).refusing(TOKEN),
-        Row::new(Needs::Nothing, routes!(sign_in::sign_in)).refusing(SIGN_IN),
-        Row::new(Needs::Nothing, routes!(sign_in::sign_out)).refusing(&[Code::StoreUnavailable]),
+        Row::new(ACCOUNTS, || routes!(api::accounts::list, api::accounts::create)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, || routes!(api::accounts::show, api::accounts::put)).refusing(PUT),
+        Row::new(ACCOUNTS, || routes!(api::accounts::set_password)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, || routes!(api::accounts::make_link)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, || routes!(api::tokens::list, api::tokens::create)).refusing(TOKEN),
+        Row::new(ACCOUNTS, || routes!(api::tokens::revoke)).refusing(TOKEN),
+        Row::new(Needs::Nothing, || routes!(sign_in::sign_in)).refusing(SIGN_IN),
+        Row::new(Needs::Nothing, || routes!(sign_in::sign_out)).refusing(&[Code::StoreUnavailable]),
         Row::page(Needs::Nothing, "/sign-in", sign_in::page()),
         Row::page(Needs::Nothing, "/sign-in/once/{code}", sign_in::once()),
     ]
@@ -311,10 +311,10 @@ fn own() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(Needs::SignedIn, routes!(api::me::show)),
-        Row::new(Needs::SignedIn, routes!(api::own::sessions)),
-        Row::new(Needs::SignedIn, routes!(api::own::end_session)).refusing(SESSION),
-        Row::new(Needs::SignedIn, routes!(api::own::change_password)).refusing(PASSWORD),
+        Row::new(Needs::SignedIn, || routes!(api::me::show)),
+        Row::new(Needs::SignedIn, || routes!(api::own::sessions)),
+        Row::new(Needs::SignedIn, || routes!(api::own::end_session)).refusing(SESSION),
+        Row::new(Needs::SignedIn, || routes!(api::own::change_password)).refusing(PASSWORD),
     ]
 }
 
@@ -363,12 +363,12 @@ fn change_sets() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(CHANGE, routes!(api::change_sets::create)).refusing(CREATE),
-        Row::new(READ, routes!(api::change_sets::list)).refusing(OF_TENANT),
-        Row::new(READ, routes!(api::change_sets::show)).refusing(ONE),
-        Row::new(CHANGE, routes!(api::change_sets::start)).refusing(START),
-        Row::new(CHANGE, routes!(api::change_sets::cancel)).refusing(CANCEL),
-        Row::new(CHANGE, routes!(api::change_sets::undo)).refusing(UNDO),
+        Row::new(CHANGE, || routes!(api::change_sets::create)).refusing(CREATE),
+        Row::new(READ, || routes!(api::change_sets::list)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::change_sets::show)).refusing(ONE),
+        Row::new(CHANGE, || routes!(api::change_sets::start)).refusing(START),
+        Row::new(CHANGE, || routes!(api::change_sets::cancel)).refusing(CANCEL),
+        Row::new(CHANGE, || routes!(api::change_sets::undo)).refusing(UNDO),
     ]
 }
 
@@ -382,10 +382,10 @@ fn approvals() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(READ, routes!(api::approvals::list)).refusing(OF_TENANT),
-        Row::new(READ, routes!(api::approvals::decided)).refusing(OF_TENANT),
-        Row::new(CHANGE, routes!(api::approvals::accept)).refusing(DECIDE),
-        Row::new(CHANGE, routes!(api::approvals::deny)).refusing(DECIDE),
+        Row::new(READ, || routes!(api::approvals::list)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::approvals::decided)).refusing(OF_TENANT),
+        Row::new(CHANGE, || routes!(api::approvals::accept)).refusing(DECIDE),
+        Row::new(CHANGE, || routes!(api::approvals::deny)).refusing(DECIDE),
     ]
 }
 
@@ -396,9 +396,9 @@ fn skills() -> Vec<Row> {
     const SET: &[Code] =
         &[Code::NoSuchTenant, Code::TooManySkills, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
     vec![
-        Row::new(READ, routes!(api::skills::of_agent)).refusing(AGENT),
-        Row::new(IMPORT, routes!(api::skills::set_of_agent)).refusing(SET_AGENT),
-        Row::new(IMPORT, routes!(api::skills::set)).refusing(SET),
+        Row::new(READ, || routes!(api::skills::of_agent)).refusing(AGENT),
+        Row::new(IMPORT, || routes!(api::skills::set_of_agent)).refusing(SET_AGENT),
+        Row::new(IMPORT, || routes!(api::skills::set)).refusing(SET),
     ]
 }
 
@@ -429,21 +429,21 @@ fn rules() -> Vec<Row> {
     const TRIAL: &[Code] = &[Code::NoSuchTenant, Code::NoSuchTrial, Code::KeyReused];
     const AGENT: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::Unavailable];
     vec![
-        Row::new(READ, routes!(api::rules::list)).refusing(LOOK),
-        Row::new(READ, routes!(api::rules::show)).refusing(LOOK),
-        Row::new(EDIT, routes!(api::rules::write)).refusing(WRITE),
-        Row::new(EDIT, routes!(api::rules::remove)).refusing(WRITE),
-        Row::new(EDIT, routes!(api::rules::set_mode)).refusing(WRITE),
-        Row::new(EDIT, routes!(api::rules::enable)).refusing(WRITE),
-        Row::new(EDIT, routes!(api::rules::disable)).refusing(WRITE),
-        Row::new(READ, routes!(api::rules::check)).refusing(LOOK),
-        Row::new(READ, routes!(api::rules::versions)).refusing(OF_TENANT),
-        Row::new(READ, routes!(api::rule_findings::list)).refusing(OF_TENANT),
-        Row::new(READ, routes!(api::rule_findings::explain)).refusing(AGENT),
-        Row::new(EDIT, routes!(api::rule_trials::create)).refusing(TRY),
-        Row::new(EDIT, routes!(api::rule_trials::list)).refusing(OF_TENANT),
-        Row::new(EDIT, routes!(api::rule_trials::show)).refusing(TRIAL),
-        Row::new(EDIT, routes!(api::rule_trials::cancel)).refusing(TRIAL),
+        Row::new(READ, || routes!(api::rules::list)).refusing(LOOK),
+        Row::new(READ, || routes!(api::rules::show)).refusing(LOOK),
+        Row::new(EDIT, || routes!(api::rules::write)).refusing(WRITE),
+        Row::new(EDIT, || routes!(api::rules::remove)).refusing(WRITE),
+        Row::new(EDIT, || routes!(api::rules::set_mode)).refusing(WRITE),
+        Row::new(EDIT, || routes!(api::rules::enable)).refusing(WRITE),
+        Row::new(EDIT, || routes!(api::rules::disable)).refusing(WRITE),
+        Row::new(READ, || routes!(api::rules::check)).refusing(LOOK),
+        Row::new(READ, || routes!(api::rules::versions)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::rule_findings::list)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::rule_findings::explain)).refusing(AGENT),
+        Row::new(EDIT, || routes!(api::rule_trials::create)).refusing(TRY),
+        Row::new(EDIT, || routes!(api::rule_trials::list)).refusing(OF_TENANT),
+        Row::new(EDIT, || routes!(api::rule_trials::show)).refusing(TRIAL),
+        Row::new(EDIT, || routes!(api::rule_trials::cancel)).refusing(TRIAL),
     ]
 }
 
@@ -468,10 +468,10 @@ fn exceptions() -> Vec<Row> {
     ];
     const LOOK: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::NoSuchException];
     vec![
-        Row::new(EXCUSE, routes!(api::exceptions::create)).refusing(MAKE),
-        Row::new(READ, routes!(api::exceptions::list)).refusing(LOOK),
-        Row::new(READ, routes!(api::exceptions::show)).refusing(LOOK),
-        Row::new(EXCUSE, routes!(api::exceptions::end)).refusing(END),
+        Row::new(EXCUSE, || routes!(api::exceptions::create)).refusing(MAKE),
+        Row::new(READ, || routes!(api::exceptions::list)).refusing(LOOK),
+        Row::new(READ, || routes!(api::exceptions::show)).refusing(LOOK),
+        Row::new(EXCUSE, || routes!(api::exceptions::end)).refusing(END),
     ]
 }
 
@@ -486,8 +486,8 @@ fn erasures() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(ERASE, routes!(api::erasures::create)).refusing(ASK),
-        Row::new(ERASE, routes!(api::erasures::list)).refusing(OF_TENANT),
-        Row::new(ERASE, routes!(api::erasures::show)).refusing(&[Code::NoSuchTenant, Code::NoSuchErasure]),
+        Row::new(ERASE, || routes!(api::erasures::create)).refusing(ASK),
+        Row::new(ERASE, || routes!(api::erasures::list)).refusing(OF_TENANT),
+        Row::new(ERASE, || routes!(api::erasures::show)).refusing(&[Code::NoSuchTenant, Code::NoSuchErasure]),
     ]
 }
