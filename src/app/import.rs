@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::surroundings::HeavyWork;
 use crate::clock::{BoxFuture, SharedClock, SharedRandom};
 use crate::domain::agent::Agent;
 use crate::domain::audit::{AuditDraft, Hash};
@@ -38,6 +39,8 @@ pub struct Importer {
     pub options: watch::Receiver<ImportOptions>,
     /// One at a time, so that nothing comes between the look at what is in force and the change of it.
     pub turn: Arc<tokio::sync::Mutex<()>>,
+    /// Where files are read.
+    pub heavy_work: HeavyWork,
 }
 
 impl Imports for Importer {
@@ -58,7 +61,7 @@ impl Importer {
         let options = ImportOptions { move_weeks: wanted.move_weeks, ..self.options.borrow().clone() };
         let (name, bytes) = (wanted.name.clone(), wanted.bytes.clone());
         // Parsing a large file takes long enough to be kept off the workers that answer.
-        let read = tokio::task::spawn_blocking(move || read_schedule(&name, &bytes, &options)).await;
+        let read = self.heavy_work.run(move || read_schedule(&name, &bytes, &options)).await;
         let draft = match read {
             Ok(Ok(draft)) => draft,
             Ok(Err(refused)) => return Err(refusal(&wanted, refused)),

@@ -66,7 +66,7 @@ pub use people::accounts_of;
 pub use reload::Reload;
 pub use service_manager::ServiceManager;
 pub use settings::{SettingsError, platform_of, tenant_settings};
-pub use surroundings::Surroundings;
+pub use surroundings::{HeavyWork, Surroundings};
 
 /// How long tasks may take to finish what they hold at a stop, in real time.
 const DRAIN_REAL: Duration = Duration::from_secs(7);
@@ -154,7 +154,7 @@ impl App {
 
     /// The same in other surroundings than the system's.
     pub async fn start_in(surroundings: Surroundings, config: Config, soft: CancellationToken) -> anyhow::Result<Self> {
-        let Surroundings { clock, random, transport, webhooks, gate, log } = surroundings;
+        let Surroundings { clock, random, transport, webhooks, gate, log, heavy_work } = surroundings;
         let url = config.store.connection_url();
         let store = Store::open_through(gate, url.expose(), Role::Daemon, clock.clone(), &identity()).await?;
         let secured = people::certificate(&config.server)?;
@@ -171,7 +171,7 @@ impl App {
         let deliveries = parts.start_deliveries(&mut supervisor, endpoints).await?;
         let heads = parts.start_heads(&mut supervisor, &config)?;
         let import_options = watch::Sender::new(config.import.clone());
-        let importer = parts.importer(import_options.subscribe());
+        let importer = parts.importer(import_options.subscribe(), heavy_work);
         let desk = parts.start_reports(&mut supervisor, &config);
         let places = watch::Sender::new(Arc::new(Places::of(&config)));
         let trials = parts.start_trials(&mut supervisor);
@@ -368,7 +368,7 @@ impl Parts {
         Arc::new(Arc::new(KeyFiles { files, writer, clock, random, reloads, reload }))
     }
 
-    fn importer(&self, options: watch::Receiver<ImportOptions>) -> Importer {
+    fn importer(&self, options: watch::Receiver<ImportOptions>, heavy_work: HeavyWork) -> Importer {
         Importer {
             writer: self.store.writer().clone(),
             reader: self.store.reader().clone(),
@@ -377,6 +377,7 @@ impl Parts {
             door: Door::new(self.tenants.clone()).closed_in(self.store.writer().trouble()),
             options,
             turn: Arc::default(),
+            heavy_work,
         }
     }
 

@@ -9,6 +9,28 @@ use crate::engine::log::Log;
 use crate::platform::client::Transport;
 use crate::store::EngineGate;
 
+/// Where work is done that would hold up other tasks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HeavyWork {
+    /// On a thread of its own.
+    Apart,
+    /// Where it is asked for: in a simulated world, whose time stands still meanwhile.
+    InPlace,
+}
+
+impl HeavyWork {
+    /// Does the work; an error where it panicked on its own thread.
+    pub(super) async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        match self {
+            Self::Apart => tokio::task::spawn_blocking(work).await,
+            Self::InPlace => Ok(work()),
+        }
+    }
+}
+
 /// What a daemon runs on.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -24,11 +46,21 @@ pub struct Surroundings {
     pub gate: Option<Arc<dyn EngineGate>>,
     /// The log, where the daemon is to say how it is.
     pub log: Option<Log>,
+    /// Where schedule files are read.
+    pub heavy_work: HeavyWork,
 }
 
 impl Surroundings {
     /// The system's, by this clock.
     pub fn system(clock: SharedClock) -> Self {
-        Self { clock, random: Arc::new(SystemRandom), transport: None, webhooks: None, gate: None, log: None }
+        Self {
+            clock,
+            random: Arc::new(SystemRandom),
+            transport: None,
+            webhooks: None,
+            gate: None,
+            log: None,
+            heavy_work: HeavyWork::Apart,
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::scope::{daemon_runs, one_tenant, open_reader};
 use super::talk::say;
-use crate::app::{Importer, clock_of, identity, wanted_from_file};
+use crate::app::{HeavyWork, Importer, clock_of, identity, wanted_from_file};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
@@ -184,6 +184,7 @@ pub(super) async fn import_here(config: &Config, wanted: WantedImport) -> anyhow
         door: Door::new(Tenants::default()),
         options: tokio::sync::watch::channel(config.import.clone()).1,
         turn: Arc::default(),
+        heavy_work: HeavyWork::Apart,
     };
     let imported = importer.run(wanted).await;
     // The importer holds a writer, and the store closes when the last of them is gone.

@@ -10,7 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use shiftkeeper::app::{App, Reload, Surroundings};
+use shiftkeeper::app::{App, HeavyWork, Reload, Surroundings};
 use shiftkeeper::clock::{BoxFuture, Clock as _, SeededRandom};
 use shiftkeeper::config::{Config, ConfigText, Environment, Loaded};
 use shiftkeeper::engine::deliver::guard::{Dial, Socket, SystemResolver};
@@ -193,6 +193,7 @@ fn surroundings(ground: &Ground, seed: u64) -> Surroundings {
         webhooks: Some(send::Network::new(Arc::new(SystemResolver), Arc::new(wire), no_certificates)),
         gate: Some(Arc::new(ground.disk.clone())),
         log: None,
+        heavy_work: HeavyWork::InPlace,
     }
 }
 

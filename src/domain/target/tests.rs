@@ -126,9 +126,6 @@ fn names_of_this_host_and_its_network_are_refused_by_their_words() {
         ("https://printer.local", true),
         ("https://localhost.localdomain", true),
         ("https://nas.home.arpa", true),
-        ("https://127.0.0.1../", true),
-        ("https://wfm..example", true),
-        ("https://.wfm.example", true),
         ("https://wfm.example", false),
         ("https://9to5.example", false),
         ("https://localhost.example", false),
@@ -178,7 +175,7 @@ fn allow_names_a_host_with_its_port_in_any_spelling() {
 
 #[test]
 fn a_name_with_an_empty_part_is_no_host() {
-    for host in [".", "..", "hooks..example", "hooks.example..", ".example"] {
+    for host in [".", "..", "hooks..example", "hooks.example..", ".example", "127.0.0.1.."] {
         assert_eq!(Target::parse(&format!("{host}:9000")), Err(NotATarget), "{host}");
         let url = Url::parse(&format!("http://{host}/"));
         assert_eq!(url.ok().and_then(|url| Target::of(&url)), None, "{host}");
