@@ -74,7 +74,7 @@ enum Serves {
     /// It stands in the document, with one path. Made when it is needed and one at a time: all descriptions together take 15 MB.
     Described(fn() -> UtoipaMethodRouter<ApiState>),
     /// A page or a file for browsers.
-    Page(&'static str, MethodRouter<ApiState>),
+    Page(&'static str, Box<MethodRouter<ApiState>>),
 }
 
 /// One row.
@@ -93,8 +93,8 @@ impl Row {
     }
 
     /// A page, which the document does not have.
-    pub(super) const fn page(needs: Needs, path: &'static str, methods: MethodRouter<ApiState>) -> Self {
-        Self { needs, kind: Kind::Ordinary, refuses: &[], serves: Serves::Page(path, methods) }
+    pub(super) fn page(needs: Needs, path: &'static str, methods: MethodRouter<ApiState>) -> Self {
+        Self { needs, kind: Kind::Ordinary, refuses: &[], serves: Serves::Page(path, Box::new(methods)) }
     }
 
     /// With other limits.
@@ -122,7 +122,7 @@ pub fn router(state: ApiState) -> Router {
                     routes = routes.route(path, methods.clone());
                 }
             }
-            Serves::Page(path, methods) => routes = routes.route(path, kept(methods)),
+            Serves::Page(path, methods) => routes = routes.route(path, kept(*methods)),
         }
     }
     routes
