@@ -546,10 +546,10 @@ impl Transition {
         self.before.as_ref() == Some(&self.target)
     }
 
-    /// Where the explanation says that the agent gets the reason even if he is in the state already.
+    /// Where the explanation says that the agent gets the reason even when already in the state.
     pub const EVEN_IF_IN_STATE: &'static str = "even_if_in_state";
 
-    /// Whether the agent gets the reason even if he is in the state already. Otherwise to be there is enough, whatever the reason.
+    /// Whether the agent gets the reason even when already in the state. Otherwise the state is enough, whatever its reason.
     pub fn is_wanted_even_if_in_state(&self) -> bool {
         self.explanation.get(Self::EVEN_IF_IN_STATE).and_then(serde_json::Value::as_bool).unwrap_or_default()
     }

@@ -23,7 +23,7 @@ const MOST_SEEDS: u64 = 2000;
 const SWITCH: &str = "//! Which fault is switched on.\n\n\
     use std::sync::OnceLock;\n\n\
     /// Whether it is this one.\n\
-    #[allow(clippy::disallowed_methods)]\n\
+    #[expect(clippy::disallowed_methods, reason = \"the switch of a test\")]\n\
     pub fn is(name: &str) -> bool {\n    \
         static ON: OnceLock<String> = OnceLock::new();\n    \
         ON.get_or_init(|| std::env::var(\"SHIFTKEEPER_WORLD_FAULT\").unwrap_or_default()) == name\n\
