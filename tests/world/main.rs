@@ -12,6 +12,7 @@ mod people;
 mod plan;
 mod planted;
 mod runtime;
+mod setting;
 mod stage;
 mod story;
 mod supervise;

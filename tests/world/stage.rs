@@ -1,32 +1,30 @@
 //! The world itself: who is in it, and how its time goes on.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::Method;
-use bytes::Bytes;
 use fastrand::Rng;
-use http_body_util::{BodyExt as _, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use shiftkeeper::clock::Clock as _;
 use shiftkeeper::domain::ids::{AgentId, TenantId};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::sim::{LogPage, ScheduleFile, SimOptions, SimState, Simulator};
+use shiftkeeper::sim::{LogPage, SimState, Simulator};
 use tempfile::TempDir;
 
-use crate::daemon::{Daemon, Ground, HOOK_KEY, OPERATOR, Said, Slot, text};
+use crate::daemon::{Daemon, Ground, Said, Slot};
 use crate::disk::{Disk, Health};
 use crate::host::{Host, Stillness};
 use crate::laws::{Laws, Watched};
 use crate::network::{Network, Route};
-use crate::people::{Memory, People, in_minutes, schedule};
+use crate::people::{Memory, People, in_minutes};
 use crate::plan::{Break, CALM, Conduct, END, Happening, Plan};
 use crate::runtime::Stepped;
+use crate::setting::{configuration, folder, receive, serve_platform, simulator};
 
 /// Where simulated time starts: a Monday afternoon.
 pub const START: &str = "2026-10-26T13:30:00Z";
@@ -48,31 +46,6 @@ const MOST_STEPS: u64 = 1_000_000;
 
 /// From one look at the daemon to the next.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// Rules that act on minutes, so that a short world sees them act.
-const RULES: &str = r#"
-[[rules]]
-id = "break-due"
-when = { planned = "break", mandatory = true, break = "due" }
-unless = { on_contact = true }
-then = { set_state = "NotReady", reason = "BREAK" }
-mode = "enforce"
-priority = "mandatory_break"
-cooldown = "1m"
-
-[[rules]]
-id = "start-of-break"
-when = { planned = "break", mandatory = false, state = "Ready", planned_for = "30s" }
-then = { set_state = "NotReady", reason = "BREAK" }
-mode = "enforce"
-
-[[rules]]
-id = "back"
-when = { planned = "work", state = ["NotReady", "Paused", "Idle"], for = "90s" }
-then = { set_state = "Ready" }
-mode = "enforce"
-cooldown = "1m"
-"#;
 
 /// A delivery as the receiver saw it.
 #[derive(Clone, Debug)]
@@ -482,7 +455,7 @@ impl World {
                 main.text = main.text.replace(&format!("\"{now}ms\""), &format!("\"{then}ms\""));
                 daemon.reload(&self.ground);
             }
-            _ => {}
+            trouble => unreachable!("{trouble} is nobody's work"),
         }
     }
 
@@ -618,143 +591,4 @@ pub struct Broken {
     pub law: String,
     pub at: Duration,
     pub told: Vec<(Duration, String)>,
-}
-
-fn folder() -> TempDir {
-    let memory = std::path::Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a folder")
-}
-
-fn simulator(others: &Stepped, plan: &Plan, clock: &Host) -> Simulator {
-    let options = SimOptions {
-        agents: plan.agents,
-        schedule: Some(ScheduleFile { name: "schedule.csv".to_owned(), bytes: schedule(&plan.breaks).into_bytes() }),
-        seed: plan.seed,
-        requests_per_minute: plan.requests_per_minute,
-        skills: 2,
-        token_lifetime: plan.token_lifetime,
-        reversal: 0.1,
-        special_users: false,
-        ..SimOptions::default()
-    };
-    let (slot, clock) = (Slot::<Simulator>::default(), clock.clone());
-    let started = Arc::clone(&slot);
-    others.spawn(async move {
-        let simulator = Simulator::start(options, Arc::new(clock)).await.expect("a simulator");
-        *started.lock().expect("a lock") = Some(simulator);
-    });
-    others.step(Duration::ZERO);
-    let simulator = slot.lock().expect("a lock").take();
-    simulator.expect("it starts at once")
-}
-
-fn serve_platform(others: &Stepped, network: &Network, sim: &Simulator) {
-    let (mut arrivals, port) = (network.arrivals(Route::Platform), sim.port());
-    others.spawn(async move {
-        while let Some(end) = arrivals.recv().await {
-            #[expect(clippy::disallowed_methods, reason = "a server of the world's own")]
-            tokio::spawn(port.serve(Box::new(end)));
-        }
-    });
-}
-
-async fn receive(
-    request: hyper::Request<hyper::body::Incoming>,
-    inbox: Arc<Mutex<Inbox>>,
-    clock: Host,
-) -> Result<hyper::Response<Full<Bytes>>, std::io::Error> {
-    let id = request.headers().get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
-    let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
-    let event: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    let conduct = inbox.lock().expect("a lock").conduct;
-    let (taken, answered) = match conduct {
-        Conduct::Takes => (true, true),
-        Conduct::Refuses(_) => (false, true),
-        Conduct::Silent | Conduct::Breaks => (true, false),
-    };
-    let receipt = Receipt {
-        at: clock.steady().expect("always told"),
-        id,
-        agent: event["data"]["userId"].as_str().map(str::to_owned),
-        sequence: event["data"]["sequence"].as_u64(),
-        taken,
-        answered,
-    };
-    inbox.lock().expect("a lock").receipts.push(receipt);
-    match conduct {
-        Conduct::Takes => Ok(answer(204)),
-        Conduct::Refuses(status) => Ok(answer(status)),
-        Conduct::Breaks => Err(std::io::ErrorKind::ConnectionReset.into()),
-        Conduct::Silent => {
-            let never: Infallible = std::future::pending().await;
-            match never {}
-        }
-    }
-}
-
-fn answer(status: u16) -> hyper::Response<Full<Bytes>> {
-    hyper::Response::builder().status(status).body(Full::default()).expect("an answer")
-}
-
-fn configuration(
-    plan: &Plan,
-    sim: &Simulator,
-    folder: &TempDir,
-) -> (Vec<shiftkeeper::config::ConfigText>, Vec<(String, String)>) {
-    let description = sim.description();
-    let tenant = &description.tenants[0];
-    let skills: Vec<String> = tenant.skills.iter().map(|skill| skill.id.to_string()).collect();
-    let main = format!(
-        r#"
-[server]
-listen = "127.0.0.1:0"
-[[server.tokens]]
-id = "operator"
-token = {{ env = "OPERATOR" }}
-may = ["read", "change", "import", "excuse", "edit_rules", "audit"]
-[store]
-url = "sqlite://{database}"
-[log]
-level = "error"
-# Reports are written by a thread of their own, which the world does not hold still.
-[[jobs]]
-id = "report"
-enabled = false
-[[webhooks]]
-id = "receiver"
-url = "http://127.0.0.1:9/hook"
-secret = {{ env = "HOOK" }}
-allow = ["127.0.0.1:9"]
-[[tenants]]
-id = "{id}"
-base_url = "{base}"
-client_id = "{client}"
-client_secret = {{ env = "SECRET" }}
-request_timeout = "{timeout}ms"
-requests_per_minute = {budget}
-urgent_reserve = 1
-agents = {agents}
-skills = {skills}
-[tenants.feed]
-enabled = {feed}
-[tenants.automation]
-max_changes_per_agent_hour = 30
-leave_alone = "3m"
-"#,
-        database = folder.path().join("world.db").display(),
-        id = tenant.id,
-        base = description.base_url,
-        client = tenant.client_id,
-        timeout = REQUEST_TIMEOUT.as_millis(),
-        budget = plan.requests_per_minute,
-        agents = json!(tenant.agents),
-        skills = json!(skills),
-        feed = plan.feed,
-    );
-    let environment = vec![
-        ("OPERATOR".to_owned(), OPERATOR.to_owned()),
-        ("HOOK".to_owned(), HOOK_KEY.to_owned()),
-        ("SECRET".to_owned(), tenant.client_secret.clone()),
-    ];
-    (vec![text("world.toml", main), text("rules.toml", RULES.to_owned())], environment)
 }
