@@ -44,8 +44,8 @@ async fn a_query_is_run_by_hand_followed_and_drawn_readably_everywhere() {
     wrong.extend(wrong_with(&scenario, &browser, axe.as_deref(), ("analytics-run", &run)).await);
     browser.scripts(false).await;
     browser.go(&scenario.page("/analytics")).await;
-    let source = browser.source().await;
-    assert!(source.contains("sum count, avg duration") && source.contains("shiftkeeper analytics run QUERY"));
+    let listed = ["sum count, avg duration", "shiftkeeper analytics run QUERY"];
+    browser.until_source(|source| listed.iter().all(|text| source.contains(text))).await;
     browser.end().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

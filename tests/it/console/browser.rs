@@ -184,9 +184,18 @@ impl Browser {
     }
 
     /// The page's markup.
-    pub async fn source(&self) -> String {
+    async fn source(&self) -> String {
         let source = self.ask(reqwest::Method::GET, "/source", None).await.expect("a page");
         source.as_str().expect("text").to_owned()
+    }
+
+    /// The page's markup once it is as wanted. Without scripts the driver may answer before the page is there.
+    pub async fn until_source(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let attempt = || async {
+            let source = self.source().await;
+            if wanted(&source) { Ok(source) } else { Err(source) }
+        };
+        until("the page's markup", PATIENCE, attempt).await
     }
 
     /// Runs a function's body in the page; gives what it returns.

@@ -285,16 +285,14 @@ async fn an_auditor_finds_entries_by_person_agent_and_time_with_scripts_and_with
     browser.until_text("main .empty", |text| text == "There is no such entry.").await;
     browser.scripts(false).await;
     browser.go(&scenario.page(&format!("/audit?from={at}&actor={person}&agent=u_0001"))).await;
-    let page = browser.source().await;
-    assert!(page.contains("transition.requested") && !page.contains("Agent 1</a></td>"), "{page}");
+    browser.until_source(|page| page.contains("transition.requested") && !page.contains("Agent 1</a></td>")).await;
     // What cannot be looked for is said, with what was typed still there.
     browser.go(&scenario.page("/audit?from=soon&actor=ann")).await;
-    let page = browser.source().await;
-    assert!(page.contains("is no day and time") && page.contains("value=\"ann\""), "{page}");
+    browser.until_source(|page| page.contains("is no day and time") && page.contains("value=\"ann\"")).await;
     browser.go(&scenario.page("/audit?agent=agent")).await;
-    assert!(browser.source().await.contains("12 agents have"), "{}", browser.source().await);
+    browser.until_source(|page| page.contains("12 agents have")).await;
     browser.go(&scenario.page("/audit?agent=nobody")).await;
-    assert!(browser.source().await.contains("No agent is called so"));
+    browser.until_source(|page| page.contains("No agent is called so")).await;
     browser.end().await;
 }
 

@@ -74,8 +74,7 @@ async fn a_series_is_drawn_with_its_band_and_marks_and_is_a_table_as_well() {
     browser.until_text("#course", |text| text.contains("adherence of team Team 1")).await;
     browser.scripts(false).await;
     browser.go(&scenario.page("/trends?series=skill:1001:agents_staffed")).await;
-    let source = browser.source().await;
-    assert!(source.contains("<polyline class=\"value\"") && source.contains("As a table"));
+    browser.until_source(|source| source.contains("<polyline class=\"value\"") && source.contains("As a table")).await;
     let complaints = browser.complaints().await;
     assert!(complaints.is_empty(), "{complaints:?}");
     browser.end().await;
