@@ -1,7 +1,10 @@
 //! The daemon as it ships, in a process of its own beside a simulator in another: how long a restart takes with a million rows of
-//! history, and how much memory it has with 300 and with 10,000 agents after a minute of their lives.
+//! history, and how much memory and processor time it takes with 300 and with 10,000 agents in a
+//! minute of their lives.
 //!
-//! `cargo bench --bench daemon`; `SMALL=1` before it takes a tenth of the rows, the agents and the minute. It needs Linux's `/proc`.
+//! `cargo bench --bench daemon`, with ` -- restart` or ` -- memory` for one of the two; `SMALL=1` before it takes a tenth of the rows,
+//! the agents and the minute. It needs Linux's `/proc`.
+//! `GROWTH_MINUTES=120` before it measures something else instead: how memory grows while ten changes a second are asked for.
 
 #![expect(
     clippy::disallowed_methods,
@@ -25,14 +28,28 @@ use serde_json::Value;
 
 const RESTARTS: usize = 5;
 const TOKEN: &str = "a token of the benchmark";
+/// Requests that the platform grants in a minute: the default, and enough for ten changes a second.
+const USUAL_BUDGET: u32 = 100;
+const LARGE_BUDGET: u32 = 1000;
 
 fn main() {
     // `cargo test --benches` asks every bench to show that it starts.
     if std::env::args().any(|argument| argument == "--test" || argument == "--list") {
         return;
     }
+    if let Ok(minutes) = std::env::var("GROWTH_MINUTES") {
+        growth(minutes.parse().expect("GROWTH_MINUTES is a number"));
+        return;
+    }
     let part = if std::env::var_os("SMALL").is_some() { 10 } else { 1 };
-    restart(1_000_000 / part);
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|part| part == name);
+    if wanted("restart") {
+        restart(1_000_000 / part);
+    }
+    if !wanted("memory") {
+        return;
+    }
     for (agents, limit_mb) in [(300, 30), (10_000, 100)] {
         memory(agents / part, limit_mb, Duration::from_secs(60) / part);
     }
@@ -63,11 +80,24 @@ impl Server {
         self.child.wait().expect("ends");
     }
 
-    /// A line of `/proc/PID/status`, in MB.
-    fn memory_mb(&self, name: &str) -> u64 {
+    /// A line of `/proc/PID/status`, in kB.
+    fn memory_kb(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
-        line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().expect("kB") / 1024
+        line.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("kB")
+    }
+
+    /// The processor time that it has had, in its own code and in the kernel.
+    fn processor(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("Linux");
+        let fields = stat.rsplit_once(')').expect("a name in brackets").1.split_whitespace();
+        // Fields 14 and 15 of proc(5), in hundredths of a second; the name is the second field.
+        let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    fn held(&self) -> Held {
+        Held { anonymous_kb: self.memory_kb("RssAnon"), resident_kb: self.memory_kb("VmRSS") }
     }
 }
 
@@ -87,13 +117,15 @@ struct Site {
 }
 
 impl Site {
-    fn new(agents: u32) -> Self {
+    fn new(agents: u32, budget: u32, begins: Begins) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
-        fs::write(path.join("shifts.csv"), shifts(agents)).expect("written");
+        fs::write(path.join("shifts.csv"), shifts(agents, begins)).expect("written");
         fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/config/rules.toml"), path.join("rules.toml")).expect("copied");
-        let wanted =
-            ["simulate", "--listen", "127.0.0.1:0", "--agents", &agents.to_string(), "--schedule", "shifts.csv"];
+        let (agents_text, budget_text) = (agents.to_string(), budget.to_string());
+        let mut wanted =
+            vec!["simulate", "--listen", "127.0.0.1:0", "--agents", &agents_text, "--schedule", "shifts.csv"];
+        wanted.extend(["--requests-per-minute", &budget_text]);
         let mut simulate = shiftkeeper(path, &wanted);
         simulate.stderr(Stdio::null());
         let simulator = Server::start(simulate);
@@ -101,10 +133,11 @@ impl Site {
         let text = format!(
             "rules_files = [\"rules.toml\"]\n\
              [server]\nlisten = \"127.0.0.1:0\"\n\
-             [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"SHIFTKEEPER_TOKEN\" }}\nmay = [\"read\", \"import\"]\n\
+             [[server.tokens]]\nid = \"operator\"\ntoken = {{ env = \"SHIFTKEEPER_TOKEN\" }}\nmay = [\"read\", \"change\", \"import\"]\n\
              [store]\nurl = \"sqlite://shiftkeeper.db\"\n\
              [log]\nlevel = \"warn\"\n\
-             [[tenants]]\nid = {}\nbase_url = {}\nclient_id = {}\nclient_secret = {{ env = \"ACME_CLIENT_SECRET\" }}\n",
+             [[tenants]]\nid = {}\nbase_url = {}\nclient_id = {}\nclient_secret = {{ env = \"ACME_CLIENT_SECRET\" }}\n\
+             requests_per_minute = {budget}\n",
             tenant["id"], simulator.ready["base_url"], tenant["client_id"],
         );
         fs::write(path.join("shiftkeeper.toml"), text).expect("written");
@@ -137,14 +170,32 @@ fn shiftkeeper(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Eight days of shifts from yesterday on, spread over the day, each with two breaks and a lunch.
-fn shifts(agents: u32) -> String {
+/// When the shifts of a day begin.
+#[derive(Clone, Copy)]
+enum Begins {
+    /// One agent's an hour after another's.
+    Spread,
+    /// Everybody's an hour ago.
+    AnHourAgo,
+}
+
+/// Eight days of shifts from yesterday on, each with two breaks and a lunch.
+fn shifts(agents: u32, begins: Begins) -> String {
     let mut text = "agent_id,agent_name,team,time_zone,activity,start,end,mandatory\n".to_owned();
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let now = Timestamp::now().to_zoned(TimeZone::UTC);
+    let an_hour_ago = now.checked_sub(1.hour()).expect("an instant");
+    let (first, today) = match begins {
+        Begins::Spread => (0, now.date()),
+        Begins::AnHourAgo => (i64::from(an_hour_ago.hour()), an_hour_ago.date()),
+    };
     for agent in 0..agents {
         for day in -1..7 {
             let begin = today.checked_add(day.days()).expect("a date").at(0, 0, 0, 0);
-            let begin = begin.checked_add((i64::from(agent % 16)).hours()).expect("an instant");
+            let hour = match begins {
+                Begins::Spread => i64::from(agent % 16),
+                Begins::AnHourAgo => first,
+            };
+            let begin = begin.checked_add(hour.hours()).expect("an instant");
             for (activity, from, to, mandatory) in [
                 ("shift", 0, 480, false),
                 ("break", 120, 135, false),
@@ -169,7 +220,7 @@ fn shifts(agents: u32) -> String {
 
 /// From the start of the process to the line that says that it serves.
 fn restart(rows: u32) {
-    let site = Site::new(1000);
+    let site = Site::new(1000, USUAL_BUDGET, Begins::Spread);
     site.daemon().end("TERM");
     let file = site.folder.path().join("shiftkeeper.db");
     fill(&file, &site.agents, rows);
@@ -224,14 +275,81 @@ fn fill(file: &Path, agents: &[String], rows: u32) {
 
 /// The resident memory of a daemon that has kept so many agents for so long.
 fn memory(agents: u32, limit_mb: u64, for_so_long: Duration) {
-    let site = Site::new(agents);
+    let site = Site::new(agents, USUAL_BUDGET, Begins::Spread);
     let daemon = site.daemon();
+    let at_start = daemon.processor();
     std::thread::sleep(for_so_long);
     println!(
-        "memory with {agents} agents after {} s: {} MB, at most {} MB since its start (to meet: {limit_mb} MB)",
+        "{agents} agents for {} s: {:.2} s of a processor after {:.2} s for the start; {} MB, {:.1} MB of them heap and \
+         stacks, at most {} MB since its start (to meet: {limit_mb} MB)",
         for_so_long.as_secs(),
-        daemon.memory_mb("VmRSS"),
-        daemon.memory_mb("VmHWM"),
+        (daemon.processor() - at_start).as_secs_f64(),
+        at_start.as_secs_f64(),
+        daemon.memory_kb("VmRSS") / 1024,
+        mb(daemon.memory_kb("RssAnon")),
+        daemon.memory_kb("VmHWM") / 1024,
     );
     daemon.end("TERM");
+}
+
+/// What a process of Linux holds.
+struct Held {
+    /// Heap, stacks and whatever else is no file's.
+    anonymous_kb: u64,
+    resident_kb: u64,
+}
+
+/// How memory grows over so many minutes in which the change of one of 300 agents is asked for every 100 ms.
+fn growth(minutes: u32) {
+    let site = Site::new(300, LARGE_BUDGET, Begins::AnHourAgo);
+    let daemon = site.daemon();
+    let address = daemon.ready["listen"].as_str().expect("where it listens");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    rustls::crypto::ring::default_provider().install_default().expect("none is there yet");
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let (mut asked, mut taken) = (0_usize, 0_usize);
+    let mut since_half_an_hour: Vec<(f64, f64)> = Vec::new();
+    let begun = Instant::now();
+    println!("memory with 300 agents and ten changes a second: minute, asked for, taken, heap and stacks, resident");
+    for minute in 1..=minutes {
+        runtime.block_on(async {
+            let mut tick = tokio::time::interval(Duration::from_millis(100));
+            while begun.elapsed() < Duration::from_secs(60) * minute {
+                tick.tick().await;
+                let agent = &site.agents[asked % site.agents.len()];
+                let to = if (asked / site.agents.len()).is_multiple_of(2) { "NotReady" } else { "Ready" };
+                let body = serde_json::json!({"tenant": "acme", "agents": [agent], "to": to});
+                let request = client.post(format!("http://{address}/api/v1/transitions")).bearer_auth(TOKEN);
+                let sent = request.header("idempotency-key", asked.to_string()).json(&body).send().await;
+                taken += usize::from(sent.is_ok_and(|answer| answer.status() == 202));
+                asked += 1;
+            }
+        });
+        let Held { anonymous_kb, resident_kb } = daemon.held();
+        println!("{minute:>6} {asked:>7} {taken:>7} {anonymous_kb:>9} KB {resident_kb:>9} KB");
+        if minute >= 30 {
+            since_half_an_hour.push((f64::from(minute), mb(anonymous_kb)));
+        }
+    }
+    if since_half_an_hour.len() > 1 {
+        let slope = 60.0 * slope(&since_half_an_hour);
+        println!("heap and stacks grow by {slope:.2} MB an hour after the first half hour (to meet: 1 MB)");
+    }
+    daemon.end("TERM");
+}
+
+#[expect(clippy::cast_precision_loss, reason = "few kilobytes")]
+fn mb(kb: u64) -> f64 {
+    kb as f64 / 1024.0
+}
+
+/// Of the line that least squares draw through the points.
+#[expect(clippy::cast_precision_loss, reason = "few points")]
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
+    let (above, below) = points.iter().fold((0.0, 0.0), |(above, below), point| {
+        (above + (point.0 - x) * (point.1 - y), below + (point.0 - x).powi(2))
+    });
+    above / below
 }
