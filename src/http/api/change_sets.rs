@@ -332,9 +332,9 @@ pub(in crate::http) struct UndoChangeSet {
     path = "/api/v1/change-sets/{id}/undo",
     tag = "change sets",
     operation_id = "undo_change_set",
-    params(("id" = ChangeSetId, Path, description = "The set to take back."), KeyHeader),
+    params(("id" = ChangeSetId, Path, description = "The set to undo."), KeyHeader),
     request_body = UndoChangeSet,
-    responses((status = 201, description = "the preview of the way back", body = SetView))
+    responses((status = 201, description = "the preview of the undo", body = SetView))
 )]
 pub(in crate::http) async fn undo(
     State(state): State<ApiState>,
