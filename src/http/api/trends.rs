@@ -83,7 +83,7 @@ pub(in crate::http) struct TrendQuery {
     seasonal: Option<bool>,
     /// Values that the moving average and the z-score look at; 3 without it, 2 to 1000.
     window: Option<usize>,
-    /// A z-score beyond this is odd; 2 without it.
+    /// A z-score beyond this is an anomaly; 2 without it.
     threshold: Option<f64>,
 }
 
@@ -309,7 +309,7 @@ pub(in crate::http) struct SeriesView {
     of: String,
     /// Values that the moving average and the z-score look at.
     window: u16,
-    /// A z-score beyond this is odd, where the season does not decide.
+    /// A z-score beyond this is an anomaly, where the season does not decide.
     threshold: f64,
     /// Whether the season decides once it is known.
     seasonal: bool,
