@@ -213,7 +213,7 @@ async fn start_receiver(args: &DemoArgs) -> anyhow::Result<(Receiver, String)> {
     Ok((Receiver::start(options).await.context("the webhook receiver")?, secret))
 }
 
-/// The configuration of the demo, and its text: what an operator would write, with the rules enforced.
+/// The configuration of the demo, with its TOML: what an operator would write, with the rules enforced.
 fn configuration(
     args: &DemoArgs,
     simulator: &Simulator,

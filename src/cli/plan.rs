@@ -78,7 +78,7 @@ struct TenantPlan {
     explanation: Option<Explanation>,
 }
 
-/// A wish that is held back, with what it is.
+/// A wish that is held, with what it is.
 #[derive(Serialize, Debug)]
 struct HeldWish {
     #[serde(flatten)]
