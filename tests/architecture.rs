@@ -27,7 +27,7 @@ const NOT_IN_DOMAIN: [&str; 5] = ["tokio", "sqlx", "axum", "reqwest", "tracing"]
 const MOST_LINES: usize = 600;
 
 /// Words that were replaced, each by a term of `docs/glossary.md`: no page, help text or document says them.
-const REPLACED: [(&str, &str); 33] = [
+const REPLACED: [(&str, &str); 34] = [
     ("out of plan", "out of adherence"),
     ("against the plan", "adherence"),
     ("watch mode", "monitoring"),
@@ -61,6 +61,7 @@ const REPLACED: [(&str, &str); 33] = [
     ("thrown away", "discard"),
     ("moot", "obsolete"),
     ("purse", "budget kind"),
+    ("live picture", "live view"),
 ];
 
 /// More of them, which pages of the console do not say.

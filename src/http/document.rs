@@ -47,21 +47,21 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 
 /// Groups of routes, with a sentence on each.
 const TAGS: [(&str, &str); 16] = [
-    ("agents", "Who is in which state and should be in which, with history and timeline."),
-    ("shifts", "What is planned: read, put a day, import a file."),
-    ("figures", "Skills and queues, now and before."),
-    ("skills", "Who has which skill, and how many of them are to stay available."),
+    ("agents", "Agents with state, planned activity and adherence, history and timeline."),
+    ("shifts", "Schedules: read, replace a day, import a file."),
+    ("figures", "Skills and queues, now and in the past."),
+    ("skills", "Skills of agents, and staffing floors."),
     ("transitions", "State changes of single agents: request, follow, cancel."),
     ("change sets", "Changes of many agents at once: preview, follow, undo."),
     ("approvals", "Changes that rules propose and a person approves or denies."),
     ("rules", "Rules, their versions, and backtests."),
     ("exceptions", "Approved exceptions: time that is neutral in adherence, with a reason."),
-    ("audit", "The audit chain: read, checked, written out."),
+    ("audit", "The audit chain: read, verify, export."),
     ("reports", "Reports as files: request, follow, download."),
-    ("analytics", "Aggregation queries of the platform: run, followed, read."),
-    ("webhooks", "Endpoints and what was delivered to them."),
-    ("accounts", "Who may do what: accounts, tokens, signing in."),
-    ("daemon", "Tenants, jobs, and how the daemon is."),
+    ("analytics", "Queries of the platform's analytics: run, follow, read."),
+    ("webhooks", "Webhook endpoints and their deliveries."),
+    ("accounts", "Accounts, tokens and sessions."),
+    ("daemon", "Tenants, jobs, and the status of the daemon."),
     ("live", "The live view, as a stream."),
 ];
 

@@ -91,7 +91,7 @@ pub(in crate::http) async fn create(
 /// Whoever asks for the reason's sake names the reason.
 pub(super) fn check_reason(even_if_in_state: bool, reason: Option<&ReasonCode>) -> Result<(), Problem> {
     if even_if_in_state && reason.is_none() {
-        let what = "even_if_in_state: name the reason that agents who are in the state already are to get";
+        let what = "even_if_in_state: name the reason to set for agents who are already in the state";
         return Err(Problem::bad_request(what));
     }
     Ok(())
