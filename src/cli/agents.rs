@@ -23,7 +23,7 @@ const PAGE: usize = 2000;
 /// Options of `agents`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The daemon's picture is shown, a second old at most; how fresh what it rests on is stands in the last line.
+    after_help = "Shows the daemon's live view, at most a second old. The last line says how old the data behind it is.
 
 Examples:
   shiftkeeper agents
@@ -48,19 +48,19 @@ pub struct AgentsArgs {
     /// Agents in this state; may be given more than once.
     #[arg(long, value_name = "STATE")]
     pub state: Vec<String>,
-    /// Agents with this skill, or whom the platform shows with this queue; may be given more than once.
+    /// Agents with this skill, or shown with this queue by the platform; may be given more than once.
     #[arg(long, value_name = "SKILL")]
     pub skill: Vec<String>,
-    /// Agents with this verdict: in, out, neutral, unscheduled or unknown; may be given more than once.
+    /// Agents with this adherence: in, out, neutral, unscheduled or unknown; may be given more than once.
     #[arg(long, value_name = "VERDICT")]
     pub verdict: Vec<String>,
     /// Agents whose id, name or team has this in it, in any case.
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,
-    /// name, id, team, state, `in_state` (longest first) or worst (out of adherence longest first); `-` before it turns it round.
+    /// name, id, team, state, `in_state` (longest first) or worst (out of adherence longest first); `-` in front reverses the order.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub sort: Option<String>,
-    /// At most so many.
+    /// At most this many.
     #[arg(long, value_name = "COUNT")]
     pub limit: Option<usize>,
     /// How to print.
@@ -116,9 +116,9 @@ async fn list(caller: &Caller, args: &AgentsArgs) -> anyhow::Result<()> {
         }))?,
         Output::Table => {
             print(table(&agents))?;
-            let age = last.age_ms.map_or_else(|| "not all seen yet".to_owned(), |age| format!("{} old", span(age)));
+            let age = last.age_ms.map_or_else(|| "not complete yet".to_owned(), |age| format!("{} old", span(age)));
             say(format!(
-                "{} of {} agents of {}, {} shown; the picture is {age}",
+                "{} of {} agents of {}, {} shown; the live view is {age}",
                 last.matching,
                 last.total,
                 caller.tenant(),
@@ -141,15 +141,24 @@ async fn one(caller: &Caller, agent: &AgentId, output: Output) -> anyhow::Result
 
 fn table(agents: &[AgentCard]) -> String {
     let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(["AGENT", "NAME", "TEAM", "STATE", "REASON", "FOR", "PLANNED", "UNTIL", "VERDICT", "CHANGE"]);
+    table.load_preset(presets::NOTHING).set_header([
+        "AGENT",
+        "NAME",
+        "TEAM",
+        "STATE",
+        "REASON",
+        "FOR",
+        "PLANNED",
+        "UNTIL",
+        "ADHERENCE",
+        "CHANGE",
+    ]);
     for card in agents {
         table.add_row([
             plain(card.id.as_str()),
             plain(card.name.as_deref().unwrap_or_default()),
             plain(card.team.as_ref().map_or("", |team| team.as_str())),
-            plain(card.state.as_ref().map_or("never seen", |state| state.name())),
+            plain(card.state.as_ref().map_or("never observed", |state| state.name())),
             plain(card.reason.as_ref().map_or("", |reason| reason.as_str())),
             card.in_state_ms.map(span).unwrap_or_default(),
             plain(&card.planned.activity),
@@ -171,12 +180,12 @@ fn described(card: &AgentCard) -> String {
         ("team", plain(card.team.as_ref().map_or("not known", |team| team.as_str()))),
         ("zone", plain(card.zone.as_deref().unwrap_or("not known"))),
         ("state", {
-            let state = plain(card.state.as_ref().map_or("never seen", |state| state.name()));
+            let state = plain(card.state.as_ref().map_or("never observed", |state| state.name()));
             let reason = card.reason.as_ref().map(|reason| format!(" ({})", plain(reason.as_str())));
             format!("{state}{}{}", reason.unwrap_or_default(), since(card.entered_at))
         }),
         ("planned", {
-            let mandatory = if card.mandatory { ", must be taken" } else { "" };
+            let mandatory = if card.mandatory { ", mandatory" } else { "" };
             let until = card.planned.until.map(|until| format!(" until {until}")).unwrap_or_default();
             format!("{}{}{until}{mandatory}", plain(&card.planned.activity), since(card.planned.since))
         }),

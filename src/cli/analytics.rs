@@ -33,13 +33,13 @@ const RUNS: &str = "/api/v1/analytics/runs";
 /// What `analytics` can do.
 #[derive(clap::Subcommand, Debug)]
 pub enum AnalyticsCommand {
-    /// Run a query of the configuration, or one of your own, and print what comes of it.
+    /// Run a query of the configuration, or one of your own, and print its result.
     Run(Box<RunArgs>),
-    /// List the runs, the newest first.
+    /// List runs, newest first.
     List(ListArgs),
     /// Print a run with its rows.
     Show(ShowArgs),
-    /// Call a run off.
+    /// Cancel a run.
     Cancel(CancelArgs),
 }
 
@@ -47,7 +47,7 @@ pub enum AnalyticsCommand {
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Needs a running daemon, which asks the platform: at most five runs of a tenant at once, the others wait. Ends with 0 once the
-result is there, with 1 when the run came to nothing, and with 75 when it goes on at the end of the wait.
+result is there, with 1 when the run failed, and with 75 when it is still running at the end of the wait.
 
 Examples:
   shiftkeeper analytics run calls
@@ -55,7 +55,7 @@ Examples:
   shiftkeeper analytics run --metric \"sum count\" --filter group.id=grp_001 --bucket HOUR --last 7"
 )]
 pub struct RunArgs {
-    /// A query of the configuration; it says all the rest.
+    /// A query of the configuration, with all its settings.
     #[arg(value_name = "QUERY", conflicts_with_all = ["metric", "dimension", "filter", "bucket", "zone", "last", "from", "to"])]
     pub query: Option<AnalyticsQueryId>,
     /// Where the configuration comes from.
@@ -64,22 +64,22 @@ pub struct RunArgs {
     /// The tenant; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// A metric with how its values are put together: sum, avg, pct, min or max.
+    /// A metric and its aggregation: sum, avg, pct, min or max.
     #[arg(long, value_name = "HOW NAME", required_unless_present = "query")]
     pub metric: Vec<MetricAsk>,
-    /// A dimension by which values are told apart.
+    /// A dimension to group values by.
     #[arg(long, value_name = "NAME")]
     pub dimension: Vec<String>,
-    /// What is looked at alone.
+    /// A filter.
     #[arg(long, value_name = "FIELD=VALUE")]
     pub filter: Option<EqualsFilter>,
-    /// How long the span of each value is: HOUR, DAY, WEEK or MONTH; DAY without it.
+    /// The length of each bucket: HOUR, DAY, WEEK or MONTH; DAY by default.
     #[arg(long, value_name = "BUCKET")]
     pub bucket: Option<Bucket>,
-    /// The IANA time zone whose hours and days count; UTC without it.
+    /// The IANA time zone of hours and days; UTC by default.
     #[arg(long, value_name = "ZONE")]
     pub zone: Option<String>,
-    /// So many whole buckets, the last that have ended; 30 without it.
+    /// The last N complete buckets; 30 by default.
     #[arg(long, value_name = "N", conflicts_with = "from")]
     pub last: Option<u32>,
     /// From the bucket of this instant on.
@@ -110,10 +110,10 @@ pub struct ListArgs {
     /// The tenant; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// Of this query of the configuration alone.
+    /// Only runs of this query of the configuration.
     #[arg(long, value_name = "QUERY")]
     pub query: Option<AnalyticsQueryId>,
-    /// At most so many.
+    /// At most this many.
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub limit: u32,
     /// How to print.
@@ -137,7 +137,7 @@ pub struct ShowArgs {
 /// Options of `analytics cancel`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Needs a running daemon. A query that the platform is at keeps its place among the five until the run's deadline.
+    after_help = "Needs a running daemon. A query that the platform has started keeps its slot among the five until the run's deadline.
 
 Examples:
   shiftkeeper analytics cancel 019a20b8-9d40-7000-8000-000000000003"
@@ -197,7 +197,7 @@ async fn ask(args: RunArgs) -> anyhow::Result<ExitCode> {
             if args.wait.is_zero() {
                 return Ok(Exit::Done.into());
             }
-            say(format!("it goes on; look with `shiftkeeper analytics show {}`", run.id));
+            say(format!("still running; see `shiftkeeper analytics show {}`", run.id));
             return Ok(Exit::TryLater.into());
         }
         RealTime::sleep(PAUSE_REAL.min(left)).await;
@@ -284,7 +284,7 @@ fn sentence(run: &AnalyticsRunShown) -> String {
     match (&run.error, run.received) {
         (Some(error), _) => format!("{head}: {error}"),
         (None, Some(received)) => {
-            let promised = run.promised.map_or_else(String::new, |promised| format!(" of {promised} promised"));
+            let promised = run.promised.map_or_else(String::new, |promised| format!(" of {promised} expected"));
             let sha256 = run.sha256.as_deref().unwrap_or_default();
             format!("{head}: {}{promised}, SHA-256 {sha256}", count(received, "row"))
         }
@@ -303,7 +303,7 @@ async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
         Output::Json => print_json(&page)?,
         Output::Table => {
             let mut table = plain_table();
-            table.set_header(["RUN", "QUERY", "STATUS", "ASKED", "FROM", "TO", "ROWS", "WHY"]);
+            table.set_header(["RUN", "QUERY", "STATUS", "REQUESTED", "FROM", "TO", "ROWS", "WHY"]);
             for run in &page.runs {
                 table.add_row([
                     run.id.to_string(),

@@ -32,8 +32,8 @@ use crate::engine::door::Taken;
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    subcommand_help_heading = "Commands, for many agents with a look before",
-    after_help = "Ends with 0 when every change is confirmed (without --wait: taken), with 3 when some are, with 1 when none \
+    subcommand_help_heading = "Commands for many agents, with a preview",
+    after_help = "Ends with 0 when every change is confirmed (without --wait: accepted), with 3 when some are, with 1 when none \
                   is, and with 75 when all of them are still open at the end of the wait, or when the daemon stopped answering and \
                   it is not known how they ended. Needs a running daemon.
 
@@ -62,25 +62,25 @@ pub struct SendArgs {
     /// The tenant; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// The wanted state; there unless a subcommand is.
+    /// The new state; required without a subcommand.
     #[arg(long, value_name = "STATE", required = true, help = "The wanted state, such as Ready or NotReady")]
     pub to: Option<String>,
-    /// The reason code; the state's own without it.
+    /// The reason code; the state's default without it.
     #[arg(long, value_name = "CODE")]
     pub reason: Option<ReasonCode>,
-    /// Sets the reason also of agents who are in the state already, with a call each; they are left alone without it.
+    /// Also set the reason for agents already in this state, one API call each; otherwise they are left alone.
     #[arg(long, requires = "reason")]
     pub even_if_in_state: bool,
-    /// What to do while an agent is on a contact; the tenant's setting without it.
+    /// What to do while an agent is on a contact; the tenant's setting by default.
     #[arg(long, value_name = "WHEN", value_enum)]
     pub on_contact: Option<WhenOnContact>,
-    /// How long a change may wait before it leaves, such as 30m; the tenant's setting without it.
+    /// How long a change may wait before it is sent, such as 30m; the tenant's setting by default.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub deadline: Option<Duration>,
-    /// A note for the record; kept apart from the audit chain.
+    /// A note, stored apart from the audit chain.
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
-    /// Waits until every change has ended, at most so long, in real time.
+    /// Wait until every change has ended, at most this long, in real time.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     pub wait: Option<Duration>,
     /// How to print.
@@ -91,7 +91,7 @@ pub struct SendArgs {
 /// What to do while an agent is on a contact.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WhenOnContact {
-    /// Send the change all the same.
+    /// Send the change at once.
     Now,
     /// Wait until the contact is over.
     After,
@@ -161,7 +161,7 @@ async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
     }
     match lost {
         Some(error) => say(not_known(&rows, &error)),
-        None if exit == Exit::TryLater => say("still open at the end of the wait; the daemon goes on with it"),
+        None if exit == Exit::TryLater => say("still open at the end of the wait; the daemon continues"),
         None => {}
     }
     Ok(exit.into())
@@ -173,7 +173,7 @@ fn not_known(rows: &[Row], error: &DaemonError) -> String {
     let (changes, they) =
         if open == 1 { ("1 change was".to_owned(), "it") } else { (format!("{open} changes were"), "they") };
     let why = if error.may_pass() { "the daemon stopped answering" } else { "the daemon does not say" };
-    format!("{changes} taken; how {they} ended is not known, as {why}: {error}")
+    format!("{changes} accepted; how {they} ended is not known, because {why}: {error}")
 }
 
 /// Of whom nothing is sent, since they are in the state already, with how to ask for it.

@@ -69,7 +69,7 @@ const FAIL_EVERY: u64 = 20;
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts two simulated contact centres, 300 agents together, and the daemon on this machine, faster than real time, and shows
-/// how it keeps them in their plan. Ctrl-C stops it and prints a summary.
+/// how it keeps them in adherence. Ctrl-C stops it and prints a summary.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   shiftkeeper demo
@@ -137,7 +137,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     tokio::pin!(limit);
     let stop = || {
         if !soft.is_cancelled() {
-            say("stopping: what is under way comes to its end, then the summary is made and the reports are written");
+            say("stopping: finishing what is running, then writing the summary and the reports");
             soft.cancel();
         }
     };
@@ -213,7 +213,7 @@ async fn start_receiver(args: &DemoArgs) -> anyhow::Result<(Receiver, String)> {
     Ok((Receiver::start(options).await.context("the webhook receiver")?, secret))
 }
 
-/// The configuration of the demo, and its text: what an operator would write, with the rules enforced.
+/// The configuration of the demo, with its TOML: what an operator would write, with the rules enforced.
 fn configuration(
     args: &DemoArgs,
     simulator: &Simulator,

@@ -52,13 +52,13 @@ pub struct EraseArgs {
     /// Why: a ticket rather than a name. It is kept.
     #[arg(long, value_name = "TEXT", required_unless_present = "list")]
     pub reason: Option<String>,
-    /// Does not ask whether it is meant.
+    /// Skip the confirmation.
     #[arg(long)]
     pub yes: bool,
-    /// Waits at most so long for its end, in real time; it goes on all the same.
+    /// Wait at most this long for the end, in real time; the erasure continues in any case.
     #[arg(long, value_name = "SPAN", default_value = "10m", value_parser = super::change::parse_span)]
     pub wait: Duration,
-    /// Lists the erasures that there were, instead.
+    /// List past erasures instead.
     #[arg(long, conflicts_with_all = ["agent", "reason", "yes"])]
     pub list: bool,
     /// How to print.
@@ -106,14 +106,14 @@ pub async fn run(args: EraseArgs) -> anyhow::Result<ExitCode> {
     if erasure.done_at.is_some() {
         return Ok(Exit::Done.into());
     }
-    say("it is not done yet; the daemon goes on with it, and `shiftkeeper erase --list` says when it is");
+    say("not done yet; the daemon continues, and `shiftkeeper erase --list` shows when it is done");
     Ok(Exit::TryLater.into())
 }
 
 /// Has the id repeated: what is erased does not come back.
 fn confirm(agent: &AgentId, tenant: &TenantId) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
-        return Err(usage("there is nobody to ask whether it is meant: say --yes".to_owned()));
+        return Err(usage("cannot ask for confirmation: use --yes".to_owned()));
     }
     say(format!(
         "Everything that says who agent {agent} of tenant {tenant} is will be gone for good. Type the id to go on:"
@@ -154,7 +154,7 @@ async fn list(caller: &Caller, output: Output) -> anyhow::Result<ExitCode> {
 
 fn table(all: &[Shown]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["ASKED", "BY", "STANDING", "STAND-IN", "ROWS", "WHY"]);
+    table.load_preset(presets::NOTHING).set_header(["REQUESTED", "BY", "STATUS", "STAND-IN", "ROWS", "WHY"]);
     for erasure in all {
         let (rows, why) = (erasure.outcome.rows.to_string(), erasure.reason.as_deref().unwrap_or_default());
         let asked = erasure.asked_at.to_string();
@@ -165,7 +165,7 @@ fn table(all: &[Shown]) -> String {
 
 fn described(erasure: &Shown) -> String {
     let Outcome { rows, notes, report_files, import_files, copies, audit_entries } = &erasure.outcome;
-    let done = erasure.done_at.map_or_else(|| "under way".to_owned(), |at| format!("done at {at}"));
+    let done = erasure.done_at.map_or_else(|| "running".to_owned(), |at| format!("done at {at}"));
     let mut lines = vec![
         format!("erasure    {} {done}", erasure.id),
         format!("stand-in   {}", erasure.stand_in),
@@ -175,9 +175,7 @@ fn described(erasure: &Shown) -> String {
         lines.extend(files.iter().map(|file| format!("{word:<10} {file}")));
     }
     if !copies.is_empty() {
-        lines.push(
-            "These copies of the database still hold the agent; delete them, or let them serve their time:".to_owned(),
-        );
+        lines.push("These copies of the database still hold the agent; delete them, or let them expire:".to_owned());
         lines.extend(copies.iter().map(|copy| format!("copy       {copy}")));
     }
     if !audit_entries.is_empty() {

@@ -34,8 +34,8 @@ const LONGEST_SHOWN: usize = 80;
 #[derive(clap::Args, Debug)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Beside a running daemon its jobs are listed, with those of the file that wait for a reload. Long messages are cut in the
-table.
+    after_help = "Lists the jobs of the running daemon, and those of the configuration that wait for a reload. The table shortens long
+messages.
 
 Examples:
   shiftkeeper jobs
@@ -51,7 +51,7 @@ pub struct JobsArgs {
 
 #[derive(clap::Subcommand, Debug)]
 enum JobsCommand {
-    /// Run a job now, whatever its calendar says. Needs a running daemon.
+    /// Run a job now, in addition to its schedule. Needs a running daemon.
     Run(RunArgs),
 }
 
@@ -66,7 +66,7 @@ struct ListArgs {
 
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Ends with 0 when the job has begun (with --wait: when it went well), with 1 when it failed or the daemon
+    after_help = "Ends with 0 when the job has started (with --wait: when it succeeded), with 1 when it failed or the daemon
 refused, and with 75 when it still runs at the end of the wait.
 
 Examples:
@@ -82,7 +82,7 @@ struct RunArgs {
     /// The tenant, where there is a job for each; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     tenant: Option<TenantId>,
-    /// Waits until it has ended, at most so long, in real time.
+    /// Wait until it has ended, at most this long, in real time.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     wait: Option<Duration>,
     /// How to print.
@@ -137,7 +137,7 @@ async fn listed_here(config: Config) -> anyhow::Result<Vec<Listed>> {
         Ok(running) => merged(running, configured),
         Err(error) => {
             if !matches!(error, DaemonError::NotReachable { .. }) {
-                say(format!("which of these the daemon has could not be asked: {error}"));
+                say(format!("cannot ask the daemon which of these it has: {error}"));
             }
             merged(configured, Vec::new())
         }
@@ -205,7 +205,7 @@ fn table(jobs: &[Listed]) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
-        .set_header(["JOB", "TENANT", "CRON", "ZONE", "NEXT", "LAST", "OUTCOME", "MESSAGE"]);
+        .set_header(["JOB", "TENANT", "CRON", "ZONE", "NEXT", "LAST", "RESULT", "MESSAGE"]);
     for Listed { view: job, after_reload } in jobs {
         let instant =
             |instant: Option<crate::domain::time::UtcMicros>| instant.map_or("-".to_owned(), |at| at.to_string());
@@ -303,7 +303,7 @@ impl Desk {
 
 fn sentence(id: &JobId, number: u64, run: Option<&RunView>) -> String {
     match run {
-        None => format!("{id}: run {number} has begun"),
+        None => format!("{id}: run {number} has started"),
         Some(run) => {
             let said = run.message.as_ref().map_or_else(String::new, |message| format!(": {message}"));
             format!("{id}: run {number} {}{said}", run.outcome)
@@ -373,7 +373,7 @@ mod tests {
             message: Some("no space is left".into()),
         };
         assert_eq!(sentence(&"backup".into(), 7, Some(&run("failed"))), "backup: run 7 failed: no space is left");
-        assert_eq!(sentence(&"backup".into(), 7, None), "backup: run 7 has begun");
+        assert_eq!(sentence(&"backup".into(), 7, None), "backup: run 7 has started");
         for (outcome, exit) in
             [("done", Exit::Done), ("failed", Exit::Failed), ("timed_out", Exit::Failed), ("running", Exit::TryLater)]
         {

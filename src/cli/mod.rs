@@ -59,7 +59,7 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Watch it keep a simulated contact centre in its plan.
+    /// Run a demo: two simulated contact centres and the daemon.
     Demo(demo::DemoArgs),
     /// Run the daemon.
     Run(run::RunArgs),
@@ -67,51 +67,51 @@ enum Command {
     Check(check::CheckArgs),
     /// Show what the rules would do now, and why.
     Plan(plan::PlanArgs),
-    /// List, check, explain, try and switch rules.
+    /// List, check, explain and backtest rules, and set their mode.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     /// Import shifts from a CSV or iCalendar file.
     Import(import::ImportArgs),
-    /// Show what the calendar asks for, or run a job now.
+    /// Show scheduled jobs, or run one now.
     Jobs(jobs::JobsArgs),
-    /// Show the agents: state, plan and verdict.
+    /// Show agents: state, planned activity and adherence.
     Agents(agents::AgentsArgs),
     /// Change the state of one agent or many.
     Change(Box<change::ChangeArgs>),
     /// Erase an agent's personal data, for good.
     Erase(erase::EraseArgs),
-    /// Watch the agents live: a table that follows the daemon.
+    /// Show agents live, in a table that updates.
     Watch(watch::WatchArgs),
     /// Print a report.
     #[command(subcommand)]
     Report(report::ReportCommand),
-    /// Run analytics queries of the platform, and read what came of them.
+    /// Run analytics queries of the platform, and read their results.
     #[command(subcommand)]
     Analytics(analytics::AnalyticsCommand),
     /// Verify or export the audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Manage the endpoints that are told what happens.
+    /// Manage webhook endpoints and their deliveries.
     #[command(subcommand)]
     Webhooks(webhooks::WebhooksCommand),
     /// Manage the accounts of people.
     #[command(subcommand)]
     Account(account::AccountCommand),
-    /// Manage the API tokens that are stored.
+    /// Manage stored API tokens.
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Show how the running daemon is.
+    /// Show the status of the running daemon.
     Status(status::StatusArgs),
-    /// Ask whether the daemon answers, for a container's health check.
+    /// Check whether the daemon answers, for a container health check.
     Healthcheck(healthcheck::HealthcheckArgs),
-    /// Look whether everything that the daemon needs is there and works.
+    /// Check that everything the daemon needs is there and works.
     Doctor(doctor::DoctorArgs),
     /// Check, copy, restore or measure the database.
     #[command(subcommand)]
     Db(db::DbCommand),
-    /// Run the stand-in platform.
+    /// Run the platform simulator.
     Simulate(simulate::SimulateArgs),
-    /// Print what a shell completes commands by.
+    /// Print a shell completion script.
     Completions(manual::CompletionsArgs),
     /// Write manual pages.
     Man(manual::ManArgs),

@@ -30,8 +30,8 @@ use crate::store::Reader;
 /// Options of `plan`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Nothing is changed. What the store knows last of each agent counts as seen now; a running daemon decides on \
-                  fresh sight alone. Times of day are those of the agent's own time zone.
+    after_help = "Nothing is changed. The last stored state of each agent counts as observed now; a running daemon decides \
+                  only on fresh observations. Times of day are those of the agent's own time zone.
 
 Examples:
   shiftkeeper plan
@@ -46,10 +46,10 @@ pub struct PlanArgs {
     /// One tenant; all of them without it.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// One agent, with what every rule says of it.
+    /// One agent, with how every rule applies to it.
     #[arg(long, value_name = "AGENT")]
     pub agent: Option<AgentId>,
-    /// Also what is wanted and held back, and by what.
+    /// Also show held changes, and what holds each.
     #[arg(long)]
     pub all: bool,
     /// How to print.
@@ -78,7 +78,7 @@ struct TenantPlan {
     explanation: Option<Explanation>,
 }
 
-/// A wish that is held back, with what it is.
+/// A wish that is held, with what it is.
 #[derive(Serialize, Debug)]
 struct HeldWish {
     #[serde(flatten)]
@@ -203,23 +203,24 @@ impl TenantPlan {
             ));
         }
         let Some(newest) = self.newest_history else {
-            return Some(format!("note: no agent of {tenant} has been seen yet, so nothing is decided"));
+            return Some(format!("note: no agent of {tenant} has been observed yet, so nothing is decided"));
         };
         if self.planned_agents == 0 {
             return Some(format!(
-                "note: nobody of {tenant} has a shift in these days, so rules that look at the plan match nobody: import a schedule"
+                "note: no agent of {tenant} has a shift in this period, so rules about the plan match nobody: import a schedule"
             ));
         }
         let age = rough_duration_text(self.at.since(newest));
-        (!self.daemon_runs)
-            .then(|| format!("note: no daemon runs; the newest state of {tenant} is {age} old and counts as seen now"))
+        (!self.daemon_runs).then(|| {
+            format!("note: no daemon runs; the newest state of {tenant} is {age} old and counts as observed now")
+        })
     }
 
     fn text(&self) -> String {
         let (agents, intents) = (count(self.agents, "agent"), count(self.intents.len(), "intent"));
         let mut text = format!("{} at {:.0}: {agents}, {intents}", self.tenant, self.at);
         if let Some(held) = &self.held {
-            let _ = write!(text, ", {} held back", held.len());
+            let _ = write!(text, ", {} held", held.len());
         }
         if self.open_transitions > 0 {
             let _ = write!(text, ", {} open already", count(self.open_transitions, "transition"));
@@ -251,18 +252,18 @@ impl HeldWish {
 fn by(guard: Guard) -> String {
     match guard {
         Guard::Unless => "its `unless` holds".to_owned(),
-        Guard::Excused => "the agent is excused".to_owned(),
-        Guard::NeverSeen => "no sight has shown the agent yet".to_owned(),
-        Guard::StaleSight => "the newest sight is too old".to_owned(),
+        Guard::Excused => "the agent has an approved exception".to_owned(),
+        Guard::NeverSeen => "the agent has not been observed yet".to_owned(),
+        Guard::StaleSight => "the last observation is too old".to_owned(),
         Guard::UnknownState => "no table knows the agent's state".to_owned(),
         Guard::AsWanted => "the agent is in that state already".to_owned(),
         Guard::Policy(violation) => format!("policy forbids it: {violation}"),
         Guard::OnContact => "the agent is with a contact".to_owned(),
         Guard::OpenTransition => "a transition is open".to_owned(),
         Guard::SetByPerson => "a person set the state that the agent is in".to_owned(),
-        Guard::LeftAlone => "the agent reversed a change and is left alone".to_owned(),
+        Guard::LeftAlone => "the agent reverted a change and is left alone".to_owned(),
         Guard::Flapping => "the agent had as many automatic changes in the last hour as are allowed".to_owned(),
-        Guard::SaidAlready => "it was said already".to_owned(),
+        Guard::SaidAlready => "the notification was sent already".to_owned(),
         Guard::Cooldown => "its cooldown runs".to_owned(),
         Guard::PerMinute => "its limit a minute is reached".to_owned(),
         Guard::ShareOfTeam => "its limit for the team is reached".to_owned(),

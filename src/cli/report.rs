@@ -31,14 +31,14 @@ use crate::store::Reader;
 /// Which report.
 #[derive(clap::Subcommand, Debug)]
 pub enum ReportCommand {
-    /// How many state changes, how often policy spoke against them, how fast the platform answered.
+    /// State changes, policy violations, and platform latency.
     Compliance(ComplianceArgs),
-    /// How a figure of a skill or queue moves, and where it is odd.
+    /// Trend of a figure of a skill or queue, with anomalies.
     Trend(trend::TrendArgs),
-    /// Adherence, conformance, occupancy and what belongs to them, by agent and day.
+    /// Adherence, conformance, occupancy and related figures, by agent and day.
     Adherence(adherence::AdherenceArgs),
-    /// What was planned against what was seen, cut to the microsecond.
-    #[command(after_help = "Everything else is counted from these rows.
+    /// Planned and actual time, segment by segment, to the microsecond.
+    #[command(after_help = "All other figures are computed from these rows.
 
 Examples:
   shiftkeeper report segments --from 2026-10-26 --to 2026-10-27 --agent u_0001 --output json
@@ -58,14 +58,14 @@ Examples:
   shiftkeeper report breaks --from 2026-10-26 --to 2026-11-02
   shiftkeeper report breaks --from 2026-10-26 --to 2026-11-02 --format html --folder reports")]
     Breaks(adherence::DocumentArgs),
-    /// Check a file that a report was written to: against its manifest, the audit chain, the store, and its own rows.
+    /// Verify a report file against its manifest, the audit chain, the store, and its own rows.
     Verify(VerifyArgs),
 }
 
 /// Options of `report verify`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The manifest has to lie beside the file. Exit code 4 says that something differs; what is said first is where.
+    after_help = "The manifest must be next to the file. Exit code 4 means that something differs; the first line says where.
 
 Examples:
   shiftkeeper report verify compliance-acme-20261026-20261101.csv
@@ -86,8 +86,8 @@ pub struct VerifyArgs {
 /// Options of `report compliance`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The span holds what was requested at or after --from and before --to; a date is its midnight in --zone.
-A file gets a manifest beside it, by which `shiftkeeper report verify` checks it.
+    after_help = "The report covers changes requested at or after --from and before --to; a date means midnight in --zone.
+A file gets a manifest next to it, which `shiftkeeper report verify` checks.
 
 Examples:
   shiftkeeper report compliance
@@ -100,10 +100,10 @@ pub struct ComplianceArgs {
     /// Where the configuration comes from.
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Of when.
+    /// The time range.
     #[command(flatten)]
     pub subject: Subject,
-    /// Of whom.
+    /// The filter.
     #[command(flatten)]
     pub whose: Whose,
     /// Where to.

@@ -35,23 +35,24 @@ use crate::domain::words::count;
 /// What `rules` can do.
 #[derive(clap::Subcommand, Debug)]
 pub enum RulesCommand {
-    /// List the rules, where each comes from, and what it did.
+    /// List the rules, where each comes from, and its counts.
     List(ListArgs),
     /// Check files of rules, or the rules that there are.
     Check(CheckArgs),
-    /// Say what every rule makes of an agent now, and why.
+    /// Explain how every rule applies to an agent now, and why.
     Explain(explain::ExplainArgs),
-    /// Replay rules over stored history.
+    /// Backtest rules over stored history.
     Replay(replay::ReplayArgs),
-    /// Let a rule watch, wait for approval, or act.
+    /// Set the mode of a rule: monitoring, requires approval, or enforcing.
     SetMode(SetModeArgs),
 }
 
 /// Options of `rules list`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Needs a running daemon. ASKED are the transitions that a rule asked for, WOULD what it would have done while it watched, HELD what
-policy or a guard against flapping held back.
+    after_help = "Needs a running daemon. CHANGED counts the transitions that a rule requested, WOULD CHANGE those that it would have
+requested while monitoring, NOTIFIED the messages that it sent, HELD the changes that a policy or guard held, and REVERTED
+the changes that agents reverted.
 
 Examples:
   shiftkeeper rules list
@@ -65,7 +66,7 @@ pub struct ListArgs {
     /// One tenant; all of them without it.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// What they did is counted over so many days.
+    /// Count activity over this many days.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=31))]
     pub days: u64,
     /// How to print.
@@ -102,21 +103,21 @@ pub struct CheckArgs {
 /// Options of `rules set-mode`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Asked of the running daemon; it takes effect at once and stays over restarts. A rule of the configuration gets a copy
-in the store that stands in for it.
+    after_help = "Needs a running daemon. The mode takes effect at once and survives restarts. A rule of the configuration gets a copy
+in the store that replaces it.
 
 Examples:
-  shiftkeeper rules set-mode back-from-break enforce --reason \"a week in watch was quiet\"
+  shiftkeeper rules set-mode back-from-break enforce --reason \"a quiet week of monitoring\"
   shiftkeeper rules set-mode back-from-break watch --tenant acme"
 )]
 pub struct SetModeArgs {
     /// The rule.
     #[arg(value_name = "RULE")]
     pub rule: RuleId,
-    /// Whether it acts.
+    /// The mode.
     #[arg(value_name = "MODE", value_enum)]
     pub mode: ModeArg,
-    /// Why, for the record.
+    /// Why, for the audit log.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Where the configuration comes from.
@@ -133,11 +134,11 @@ pub struct SetModeArgs {
 /// Whether a rule acts.
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ModeArg {
-    /// It records what it would have done.
+    /// Monitoring: the rule records what it would have changed.
     Watch,
-    /// It waits for a person.
+    /// Requires approval: each change waits for a person.
     Approve,
-    /// It acts.
+    /// Enforcing: the rule changes agents by itself.
     Enforce,
 }
 
@@ -227,9 +228,18 @@ async fn rules_of(caller: &Caller, days: u64) -> Result<Value, DaemonError> {
 
 fn table(all: &[Rules]) -> String {
     let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(["TENANT", "RULE", "FROM", "MODE", "IN FORCE", "ASKED", "WOULD", "TOLD", "HELD", "REVERSED"]);
+    table.load_preset(presets::NOTHING).set_header([
+        "TENANT",
+        "RULE",
+        "FROM",
+        "MODE",
+        "ACTIVE",
+        "CHANGED",
+        "WOULD CHANGE",
+        "NOTIFIED",
+        "HELD",
+        "REVERTED",
+    ]);
     for (tenant, rule) in all.iter().flat_map(|of| of.rules.iter().map(|rule| (&of.tenant, rule))) {
         let counts = &rule.counts;
         let in_force = match (rule.in_force, rule.complaints.is_empty()) {

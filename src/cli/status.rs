@@ -18,11 +18,11 @@ use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::words::count;
 use crate::engine::status::{JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus};
 
-/// Shows how the running daemon is: tokens, budgets, breakers, pictures, feeds, subscriptions and webhooks of every tenant
+/// Shows the status of the running daemon: tokens, budgets, circuit breakers, live views, feeds, subscriptions and webhooks of every tenant
 /// with their ages, the jobs and the store.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Ends with 0 when nothing asks for a look, with 4 when something does (the rows that begin with a !), and with 69 when
+    after_help = "Ends with 0 when nothing needs attention, with 4 when something does (rows that start with !), and with 69 when
 no daemon answers.
 
 Examples:
@@ -102,7 +102,7 @@ fn page(status: &Status) -> String {
     rows.extend(status.jobs.iter().map(|job| job_row(job, status.at)));
     rows.push(store_row(status));
     let configuration = &status.configuration;
-    let state = if configuration.ok { "in force" } else { "the last reload failed; see the log" };
+    let state = if configuration.ok { "active" } else { "the last reload failed; see the log" };
     rows.push(
         Row::new(configuration.ok, "-", "configuration", state)
             .detail(format!("loaded {} ago", span(status.at.since(configuration.loaded_at)))),
@@ -143,7 +143,7 @@ fn tenant_rows(tenant: &TenantStatus) -> Vec<Row> {
     }
     let breaker = &tenant.breaker;
     let since = breaker.since.map_or_else(String::new, |since| format!("automation is halted since {since}"));
-    rows.push(Row::new(breaker.ok, &id, "breaker", breaker.state.clone()).detail(since));
+    rows.push(Row::new(breaker.ok, &id, "circuit breaker", breaker.state.clone()).detail(since));
     rows.push(picture_row(tenant));
     rows.push(feed_row(tenant));
     let open = counts(tenant.open_transitions.iter());
@@ -169,21 +169,21 @@ fn token_row(tenant: &TenantStatus) -> Row {
         _ => "none".to_owned(),
     };
     let failure = token.last_failure.as_ref().map(|class| format!("the last request for one failed: {class}"));
-    let circuit = token.circuit_open.then(|| "none is asked for just now".to_owned());
+    let circuit = token.circuit_open.then(|| "no request at the moment".to_owned());
     let detail = failure.into_iter().chain(circuit).collect::<Vec<_>>().join("; ");
     Row::new(token.ok, tenant.id.to_string(), "token", state).detail(detail)
 }
 
 fn picture_row(tenant: &TenantStatus) -> Row {
     let picture = &tenant.picture;
-    let state = picture.age_ms.map_or("nothing to see".to_owned(), |age| format!("{} old", millis(age)));
-    Row::new(picture.ok, tenant.id.to_string(), "picture", state).detail(counts(picture.agents.iter()))
+    let state = picture.age_ms.map_or("no data".to_owned(), |age| format!("{} old", millis(age)));
+    Row::new(picture.ok, tenant.id.to_string(), "live view", state).detail(counts(picture.agents.iter()))
 }
 
 fn feed_row(tenant: &TenantStatus) -> Row {
     let feed = &tenant.feed;
     let state = match (feed.state.as_str(), feed.last_message_age_ms) {
-        ("live", Some(age)) => format!("live, heard {} ago", millis(age)),
+        ("live", Some(age)) => format!("live, last message {} ago", millis(age)),
         (state, _) => state.to_owned(),
     };
     let detail = match &feed.reason {
@@ -224,7 +224,7 @@ fn job_row(status: &JobStatus, now: UtcMicros) -> Row {
     let job = &status.job;
     let whose = job.tenant.as_ref().map_or("-".to_owned(), ToString::to_string);
     let state = job.last.as_ref().map_or("not run yet".to_owned(), |run| run.outcome.clone());
-    let success = status.last_success_at.map(|at| format!("went well {} ago", span(now.since(at))));
+    let success = status.last_success_at.map(|at| format!("succeeded {} ago", span(now.since(at))));
     let next = job.next_due_at.map(|at| format!("next {at}"));
     let detail = success.into_iter().chain(next).collect::<Vec<_>>().join(", ");
     Row::new(status.ok, whose, format!("job {}", job.id), state).detail(detail)

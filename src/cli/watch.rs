@@ -42,10 +42,10 @@ const LONGEST_LINE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Options of `watch`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "On a terminal a table is drawn anew when something changes; Ctrl-C ends it. Into a pipe each change is a line, and
-with --output json each message of the daemon as it came (docs/api.md).
+    after_help = "On a terminal, shows a table that updates; Ctrl-C ends it. In a pipe, prints each change as a line, or with
+--output json each message of the daemon as received (docs/api.md).
 
-Ends with 0 at the end of --for or at Ctrl-C, with 69 when no daemon answers at the start, with 77 when the token may not look.
+Ends with 0 at the end of --for or at Ctrl-C, with 69 when no daemon answers at the start, with 77 when the token is not permitted.
 
 Examples:
   shiftkeeper watch
@@ -55,16 +55,16 @@ Examples:
 pub struct WatchArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The tenant; all within the token's reach without it. May be given more than once.
+    /// The tenant; all that the token reaches by default. May be given more than once.
     #[arg(long, value_name = "ID")]
     tenant: Vec<TenantId>,
-    /// Agents of this team alone. May be given more than once.
+    /// Only agents of this team. May be given more than once.
     #[arg(long, value_name = "NAME")]
     team: Vec<TeamName>,
-    /// This skill or queue alone, and the agents whom the platform shows with it. May be given more than once.
+    /// Only this skill or queue, and the agents shown with it by the platform. May be given more than once.
     #[arg(long, value_name = "NAME")]
     skill: Vec<String>,
-    /// Ends after so long, in real time.
+    /// End after this long, in real time.
     #[arg(long = "for", value_name = "SPAN", value_parser = span::parse)]
     for_span: Option<Duration>,
     /// How to print.
@@ -113,11 +113,11 @@ async fn follow(args: &WatchArgs, config: &Config, shown: &mut Shown) -> anyhow:
         };
         if let Some(response) = opened {
             if std::mem::replace(&mut ever, true) {
-                say(format!("the line stands again, from {}", last_id.as_deref().unwrap_or("a new picture")));
+                say(format!("reconnected, from {}", last_id.as_deref().unwrap_or("a new snapshot")));
             }
             pause = FIRST_PAUSE_REAL;
             match read(response, &mut last_id, shown).await? {
-                Ended::Broken(why) => say(format!("the line to the daemon broke ({why}); coming back")),
+                Ended::Broken(why) => say(format!("the connection to the daemon was lost ({why}); reconnecting")),
                 Ended::NobodyReads => return Ok(()),
             }
         }
@@ -163,7 +163,7 @@ async fn read(mut response: Response, last_id: &mut Option<String>, shown: &mut 
     loop {
         let chunk = tokio::select! {
             chunk = response.chunk() => chunk,
-            () = RealTime::sleep(SILENT_REAL) => return Ok(Ended::Broken("it says nothing".to_owned())),
+            () = RealTime::sleep(SILENT_REAL) => return Ok(Ended::Broken("no data".to_owned())),
             () = shown.due() => {
                 if shown.draw()? == Audience::Gone {
                     return Ok(Ended::NobodyReads);

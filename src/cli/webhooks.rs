@@ -12,19 +12,19 @@ pub(super) use look::serves;
 /// What to do about webhooks.
 #[derive(clap::Subcommand, Debug)]
 pub enum WebhooksCommand {
-    /// How every endpoint is, and what waits.
+    /// List endpoints with their status and waiting deliveries.
     List(look::ListArgs),
-    /// The deliveries of one endpoint, or one of them with its attempts.
+    /// Show the deliveries of one endpoint, or one delivery with its attempts.
     Show(look::ShowArgs),
-    /// What events there are: their fields, and an example of each.
+    /// List the event types with their fields and an example of each.
     Events(events::EventsArgs),
-    /// Send one event again.
+    /// Resend one event.
     Retry(ask::RetryArgs),
-    /// Try again what was given up, and enable an endpoint that was disabled.
+    /// Resend failed deliveries, and enable a disabled endpoint.
     Recover(ask::RecoverArgs),
-    /// Send a test event to one endpoint and say how that ended.
+    /// Send a test event to one endpoint and show the result.
     Test(ask::TestArgs),
-    /// Give an endpoint a new signing key; the old one signs beside it for 24 hours.
+    /// Rotate the signing key of an endpoint; the old key also signs for 24 hours.
     Rotate(rotate::RotateArgs),
 }
 

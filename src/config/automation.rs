@@ -14,7 +14,7 @@ pub struct Automation {
     pub enforce: Enforce,
     /// Automatic changes of one agent in an hour at most.
     pub max_changes_per_agent_hour: u32,
-    /// How long an agent who reversed an automatic change is left alone.
+    /// How long an agent who reverted an automatic change is left alone.
     pub leave_alone: Duration,
     /// Intervals without a snapshot after which nothing is sent on sight.
     pub stale_intervals: u32,
@@ -64,7 +64,7 @@ impl Automation {
                 4,
             ),
             leave_alone: section.value(
-                reloads("leave_alone", "How long an agent who reversed an automatic change is left alone."),
+                reloads("leave_alone", "How long an agent who reverted an automatic change is left alone."),
                 &kind::duration(Duration::ZERO..=Duration::from_secs(24 * 3_600)),
                 Duration::from_secs(30 * 60),
             ),

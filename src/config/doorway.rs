@@ -64,7 +64,7 @@ impl Sessions {
         let idle = section.value(
             reloads(
                 "idle",
-                "A sign-in that nobody uses ends after this, in real time. An open page that follows the live picture uses it.",
+                "A sign-in that nobody uses ends after this, in real time. An open page that follows the live view uses it.",
             ),
             &kind::duration(5 * MINUTE..=30 * DAY),
             Duration::from_secs(2 * 3600),

@@ -58,7 +58,7 @@ fn read_one(section: &mut Section<'_, '_>, known: &Known<'_>) -> Option<Watched>
         u16::try_from(WINDOW).unwrap_or(u16::MAX),
     );
     let threshold = section.value(
-        reloads("threshold", "A z-score beyond this is odd, where the season does not decide."),
+        reloads("threshold", "A z-score beyond this is an anomaly, where the season does not decide."),
         &kind::hundredths(50..=10_000),
         usual_threshold(),
     );

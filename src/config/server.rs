@@ -26,7 +26,7 @@ const MOST_VIEWERS: usize = 50_000;
 pub struct Server {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// How many viewers may follow the live picture at once.
+    /// How many viewers may follow the live view at once.
     pub viewers: usize,
     /// Who may use it. Without tokens the API answers nobody.
     pub tokens: Vec<ApiToken>,
@@ -109,7 +109,7 @@ impl Server {
             SocketAddr::from(([127, 0, 0, 1], 8080)),
         );
         let viewers = section.value(
-            restarts("viewers", "How many viewers may follow the live picture at once; one more is turned away."),
+            restarts("viewers", "How many viewers may follow the live view at once; one more is turned away."),
             &kind::integer(1..=MOST_VIEWERS),
             2000,
         );

@@ -70,7 +70,7 @@ pub enum ApprovalError {
     #[error("no change {0} waits or waited for an approval")]
     NotFound(TransitionId),
     /// It is decided, or its time is over.
-    #[error("it does not wait for an approval any more: it is {stands}")]
+    #[error("it is no longer waiting for approval: it is {stands}")]
     TooLate {
         /// Where it stands, and who or what brought it there.
         stands: String,

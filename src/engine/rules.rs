@@ -195,11 +195,11 @@ pub enum ExceptionRefused {
     NoTeam(TeamName),
     /// There are too many.
     #[error(
-        "{MOST_OPEN_EXCEPTIONS} exceptions are running or to come, which is the most: end one, or excuse a team at once"
+        "{MOST_OPEN_EXCEPTIONS} exceptions are active or upcoming, which is the limit: end one, or approve one for a whole team"
     )]
     TooMany,
     /// It is over.
-    #[error("the exception {0} is over or was taken back; `whole` takes back what is over")]
+    #[error("the exception {0} has ended or was revoked; `whole` revokes one that has ended")]
     Over(ExceptionId),
 }
 

@@ -47,22 +47,22 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 
 /// Groups of routes, with a sentence on each.
 const TAGS: [(&str, &str); 16] = [
-    ("agents", "Who is in which state and should be in which, with history and timeline."),
-    ("shifts", "What is planned: read, put a day, import a file."),
-    ("figures", "Skills and queues, now and before."),
-    ("skills", "Who has which skill, and how many of them are to stay available."),
-    ("transitions", "Wanted changes of single agents: asked for, followed, called off."),
-    ("change sets", "Changes of many agents at once: shown before, followed, taken back."),
-    ("approvals", "What rules want and a person decides."),
-    ("rules", "Rules, their versions, and trials on what happened."),
-    ("exceptions", "Spans that are excused, with a reason."),
-    ("audit", "The audit chain: read, checked, written out."),
-    ("reports", "Reports as files: asked for, followed, fetched."),
-    ("analytics", "Aggregation queries of the platform: run, followed, read."),
-    ("webhooks", "Endpoints and what was delivered to them."),
-    ("accounts", "Who may do what: accounts, tokens, signing in."),
-    ("daemon", "Tenants, jobs, and how the daemon is."),
-    ("live", "The live picture, which lasts."),
+    ("agents", "Agents with state, planned activity and adherence, history and timeline."),
+    ("shifts", "Schedules: read, replace a day, import a file."),
+    ("figures", "Skills and queues, now and in the past."),
+    ("skills", "Skills of agents, and staffing floors."),
+    ("transitions", "State changes of single agents: request, follow, cancel."),
+    ("change sets", "Changes of many agents at once: preview, follow, undo."),
+    ("approvals", "Changes that rules propose and a person approves or denies."),
+    ("rules", "Rules, their versions, and backtests."),
+    ("exceptions", "Approved exceptions: time that is neutral in adherence, with a reason."),
+    ("audit", "The audit chain: read, verify, export."),
+    ("reports", "Reports as files: request, follow, download."),
+    ("analytics", "Queries of the platform's analytics: run, follow, read."),
+    ("webhooks", "Webhook endpoints and their deliveries."),
+    ("accounts", "Accounts, tokens and sessions."),
+    ("daemon", "Tenants, jobs, and the status of the daemon."),
+    ("live", "The live view, as a stream."),
 ];
 
 /// What the document has before any route.

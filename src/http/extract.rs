@@ -65,7 +65,11 @@ where
 }
 
 fn refuse_nul(is_there: bool) -> Result<(), Problem> {
-    if is_there { Err(Problem::bad_request("the character U+0000 stands in no id, name or text here")) } else { Ok(()) }
+    if is_there {
+        Err(Problem::bad_request("ids, names and texts must not contain the character U+0000"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether JSON has an escaped NUL: `\u0000` behind an even number of backslashes.

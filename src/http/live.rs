@@ -44,7 +44,7 @@ const WRITE_BUFFER: usize = 32 * 1024;
 /// The largest message that a viewer may send; none means anything.
 const LARGEST_HEARD: usize = 4096;
 
-/// The live picture as an event stream
+/// The live view as an event stream
 ///
 /// Messages as on `/live`, each the data of an event with the message's `type` for its name; see the reference of the API.
 #[utoipa::path(
@@ -107,7 +107,7 @@ fn joined(frames: &[Frame]) -> Bytes {
     bytes.freeze()
 }
 
-/// The live picture over a WebSocket
+/// The live view over a WebSocket
 ///
 /// First comes the picture, then what changes; see the reference of the API.
 #[utoipa::path(

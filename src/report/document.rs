@@ -259,7 +259,7 @@ pub enum WriteError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Somebody called the report off.
-    #[error("called off")]
+    #[error("cancelled")]
     CalledOff,
     /// It would become larger than allowed.
     #[error(

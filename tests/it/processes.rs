@@ -267,7 +267,7 @@ async fn ids_are_printed_also_where_the_daemon_dies_during_the_wait() {
     let row = &rows[0];
     assert_eq!((asked.code, &row["agent"]), (Some(75), &json!(resting)), "{asked:?}");
     assert!(row["id"].is_string() && row["status"] == "waiting", "{row}");
-    let words = "1 change was taken; how it ended is not known, as the daemon stopped answering";
+    let words = "1 change was accepted; how it ended is not known, because the daemon stopped answering";
     assert!(asked.stderr.contains(words), "{asked:?}");
 }
 

@@ -73,7 +73,8 @@ async fn status_is_0_when_all_is_well_4_when_something_is_wrong_and_69_without_a
     assert!(acme["audit"]["entries"].is_u64() && well["store"]["bytes"].as_u64() > Some(0), "{well:#}");
     assert!(well["jobs"].as_array().is_some_and(|jobs| jobs.iter().any(|job| job["id"] == "retention")), "{well:#}");
     let page = at_desk(&desk, &["status"]).await;
-    for words in ["ready, up for", "token", "budget", "breaker", "picture", "subscription 0", "job retention", "store"]
+    for words in
+        ["ready, up for", "token", "budget", "circuit breaker", "live view", "subscription 0", "job retention", "store"]
     {
         assert!(page.stdout.contains(words), "{words}: {page:?}");
     }

@@ -46,7 +46,7 @@ impl AnalyticsJob {
             (RunStatus::Done, Some(result)) => {
                 Ok(format!("run {} brought {}, SHA-256 {}", run.id, count(result.received, "row"), result.sha256))
             }
-            (RunStatus::Cancelled, _) => anyhow::bail!("run {} was called off", run.id),
+            (RunStatus::Cancelled, _) => anyhow::bail!("run {} was cancelled", run.id),
             _ => anyhow::bail!(run.failure.map_or_else(|| format!("run {} failed", run.id), |failure| failure.text)),
         }
     }

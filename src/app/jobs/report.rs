@@ -61,7 +61,7 @@ impl ReportJob {
             let run = self.desk.end_of(&self.tenant, run.id).await?;
             match (run.status, &run.file) {
                 (RunStatus::Done, Some(file)) => made.push(format!("{} with {}", run.place, count(file.rows, "row"))),
-                (RunStatus::Cancelled, _) => anyhow::bail!("the report as {format} was called off"),
+                (RunStatus::Cancelled, _) => anyhow::bail!("the report as {format} was cancelled"),
                 _ => anyhow::bail!("the report as {format} failed: {}", run.error.unwrap_or_default()),
             }
         }

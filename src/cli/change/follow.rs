@@ -106,7 +106,7 @@ mod tests {
         });
         let row = row(&serde_json::from_value(answer).expect("the API's own shape"));
         assert_eq!((row.status.as_str(), row.standing), ("waiting", Standing::Open));
-        let words = "waits for the next try after a failed one (given up at 2026-10-26T13:30:00Z); the last try: it does not \
+        let words = "waits for the next try after a failed one (expires at 2026-10-26T13:30:00Z); the last try: it does not \
                      answer (503)";
         assert_eq!(row.error.as_deref(), Some(words));
     }

@@ -33,19 +33,19 @@ const FOLLOWED: Duration = Duration::from_secs(3600);
 /// What can be done with bulk changes.
 #[derive(clap::Subcommand, Debug)]
 pub enum SetCommand {
-    /// Show what a change of many agents would do; nothing is changed.
+    /// Preview a change of many agents; nothing is changed.
     Plan(Box<PlanArgs>),
-    /// Start what was planned.
+    /// Start a plan.
     Apply(ApplyArgs),
-    /// Follow a set until all of it has ended.
+    /// Follow a set until all its changes have ended.
     Follow(FollowArgs),
-    /// Plan the way back to each agent's state before.
+    /// Plan an undo: each agent goes back to the previous state.
     Undo(UndoArgs),
     /// List the newest sets.
     List(ListArgs),
     /// Show a set with its agents.
     Show(OneArgs),
-    /// Throw a plan away, or call off what has not left.
+    /// Discard a plan, or cancel the changes not sent yet.
     Cancel(CancelArgs),
 }
 
@@ -66,8 +66,8 @@ pub struct CommonArgs {
 /// Options of `change plan`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Prints each agent with what would happen and why not, what it costs and when it is done, and the id and the hash that
-start it within ten minutes. Ends with 0 when some agent would be changed, with 1 when none would.
+    after_help = "Prints the result for each agent and why, the cost, the estimated completion, and the id and hash that start
+the change within ten minutes. Ends with 0 when some agent would be changed, with 1 when none would.
 
 Examples:
   shiftkeeper change plan u_0001 u_0002 --to NotReady --reason MEETING
@@ -77,7 +77,7 @@ Examples:
 pub struct PlanArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// The agents, by their ids on the platform; floors are counted in this order.
+    /// Agents, by their ids on the platform; staffing floors are applied in this order.
     #[arg(value_name = "AGENT")]
     agents: Vec<AgentId>,
     /// A file with an id on each line; - reads standard input.
@@ -92,7 +92,7 @@ pub struct PlanArgs {
     /// Agents with this skill, by id or name, or shown with this queue; more than once for several.
     #[arg(long, value_name = "SKILL", conflicts_with = "agents")]
     skill: Vec<String>,
-    /// Agents of this verdict: in, out, neutral, unscheduled or unknown; more than once for several.
+    /// Agents with this adherence: in, out, neutral, unscheduled or unknown; more than once for several.
     #[arg(long, value_name = "VERDICT", conflicts_with = "agents")]
     verdict: Vec<String>,
     /// Agents with this in their id or name.
@@ -104,18 +104,18 @@ pub struct PlanArgs {
     /// The wanted state.
     #[arg(long, value_name = "STATE", help = "The wanted state, such as Ready or NotReady")]
     to: String,
-    /// The reason code; the state's own without it.
+    /// The reason code; the state's default without it.
     #[arg(long, value_name = "CODE")]
     reason: Option<ReasonCode>,
-    /// Sets the reason also of agents who are in the state already, with a call each; they are left alone without it.
+    /// Also set the reason for agents already in this state, one API call each; otherwise they are left alone.
     #[arg(long, requires = "reason")]
     even_if_in_state: bool,
-    /// How long a change may wait before it leaves, such as 30m; long enough for the finish that is shown without it.
+    /// How long a change may wait before it is sent, such as 30m; by default long enough for the estimated completion.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     deadline: Option<Duration>,
     #[command(flatten)]
     how: HowArgs,
-    /// Keeps the plan in a file, for `change apply --plan`.
+    /// Save the plan to a file, for `change apply --plan`.
     #[arg(long, value_name = "PATH")]
     save: Option<PathBuf>,
 }
@@ -123,16 +123,16 @@ pub struct PlanArgs {
 /// How a set goes about it.
 #[derive(clap::Args, Debug)]
 pub struct HowArgs {
-    /// What to do while an agent is on a contact; the tenant's setting without it.
+    /// What to do while an agent is on a contact; the tenant's setting by default.
     #[arg(long, value_name = "WHEN", value_enum)]
     on_contact: Option<WhenOnContact>,
-    /// Ahead of everything but mandatory breaks.
+    /// Go ahead of everything except mandatory breaks.
     #[arg(long)]
     urgent: bool,
-    /// Lets skills fall below their floors, for this reason.
+    /// Allow skills to go below their staffing floors, for this reason.
     #[arg(long, value_name = "REASON")]
     below_floor: Option<String>,
-    /// A note for the record; kept apart from the audit chain.
+    /// A note, stored apart from the audit chain.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
 }
@@ -140,8 +140,8 @@ pub struct HowArgs {
 /// Options of `change apply`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "What was shown is what runs: with another hash, or after ten minutes, nothing is started. Ends as `change follow` does
-with --wait, else with 0 once it has begun.
+    after_help = "Only what was shown is started: with another hash, or after ten minutes, nothing starts. Ends as `change follow` does
+with --wait, else with 0 once the change has started.
 
 Examples:
   shiftkeeper change apply 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --hash 5f1c… --wait 30m
@@ -159,7 +159,7 @@ pub struct ApplyArgs {
     /// A plan that `change plan --save` or `--output json` wrote.
     #[arg(long, value_name = "PATH")]
     plan: Option<PathBuf>,
-    /// Waits until every change has ended, at most so long, in real time.
+    /// Wait until every change has ended, at most this long, in real time.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     wait: Option<Duration>,
 }
@@ -176,7 +176,7 @@ Examples:
 pub struct FollowArgs {
     #[command(flatten)]
     one: OneArgs,
-    /// At most so long, in real time; an hour without it.
+    /// At most this long, in real time; an hour by default.
     #[arg(long, value_name = "SPAN", value_parser = parse_span)]
     wait: Option<Duration>,
 }
@@ -184,18 +184,18 @@ pub struct FollowArgs {
 /// Options of `change undo`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Shows a plan as `change plan` does: each agent goes back to the state before, where he is still in the one that was set.
-Start it with `change apply`. Within an hour after the set has ended.
+    after_help = "Shows a plan as `change plan` does: each agent goes back to the previous state if still in the one that was set.
+Start it with `change apply`. Possible within an hour after the set has ended.
 
 Examples:
-  shiftkeeper change undo 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"the meeting was called off\""
+  shiftkeeper change undo 0192f0c1-7d2e-7cc0-8a51-3f2e6d1b9a77 --note \"the meeting was cancelled\""
 )]
 pub struct UndoArgs {
     #[command(flatten)]
     one: OneArgs,
     #[command(flatten)]
     how: HowArgs,
-    /// Keeps the plan in a file, for `change apply --plan`.
+    /// Save the plan to a file, for `change apply --plan`.
     #[arg(long, value_name = "PATH")]
     save: Option<PathBuf>,
 }
@@ -230,7 +230,7 @@ pub struct OneArgs {
 pub struct CancelArgs {
     #[command(flatten)]
     one: OneArgs,
-    /// A note for the record; kept apart from the audit chain.
+    /// A note, stored apart from the audit chain.
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
 }

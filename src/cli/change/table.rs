@@ -11,7 +11,7 @@ pub(super) fn shown(set: &SetView) -> String {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
-        .set_header(["AGENT", "TEAM", "STATE", "PLANNED", "TO", "OUTCOME", "STATUS", "WHY"]);
+        .set_header(["AGENT", "TEAM", "STATE", "PLANNED", "TO", "RESULT", "STATUS", "WHY"]);
     for agent in &set.agents {
         table.add_row([
             agent.agent.to_string(),
@@ -31,7 +31,7 @@ pub(super) fn shown(set: &SetView) -> String {
 }
 
 fn why(agent: &SetAgentView) -> String {
-    let out = would_be_out(agent).then(|| "out of plan after it".to_owned());
+    let out = would_be_out(agent).then(|| "out of adherence afterwards".to_owned());
     let words = agent.error.clone().or_else(|| agent.why.clone()).into_iter().chain(out);
     words.collect::<Vec<_>>().join("; ")
 }
@@ -54,24 +54,24 @@ pub(super) fn lines(set: &SetView) -> String {
     ));
     if counts.reason_only > 0 {
         lines.push(format!(
-            "of these {} in the state already: only the reason changes, for {}",
+            "{} already in this state: only the reason changes, for {}",
             count(counts.reason_only, "agent"),
             count(set.reason_calls as u64, "call"),
         ));
     }
     match (set.finish_at, set.halted) {
-        (_, true) => lines.push("automation is halted: nobody knows when it is done".to_owned()),
+        (_, true) => lines.push("automation is halted: no estimated completion".to_owned()),
         (Some(at), false) if set.status == SetStatus::Previewed => {
             let latest = set.finish_at_latest.filter(|latest| *latest > at);
-            let latest = latest.map(|latest| format!(", with failures {latest} at the latest")).unwrap_or_default();
-            lines.push(format!("done at {at}{latest}, {} before it", count(set.ahead as u64, "call")));
+            let latest = latest.map(|latest| format!(", with retries by {latest}")).unwrap_or_default();
+            lines.push(format!("estimated completion {at}{latest}, {} ahead", count(set.ahead as u64, "call")));
         }
         (Some(_) | None, false) => {}
     }
     let out = set.agents.iter().filter(|agent| would_be_out(agent)).count();
     if out > 0 {
         lines.push(format!(
-            "{} out of plan after it, which counts against adherence unless excused",
+            "{} out of adherence afterwards, which counts unless an exception is approved",
             count(out, "agent")
         ));
     }

@@ -72,18 +72,18 @@ fn an_answer_of_the_daemon_is_said_in_words_with_the_policy_before_them() {
         (
             in_break,
             Some(MandatoryBreakViolation),
-            "MANDATORY_BREAK_VIOLATION: waits for the mandatory break to end, until 2026-10-26T13:15:00Z (given up at \
+            "MANDATORY_BREAK_VIOLATION: waits for the mandatory break to end, until 2026-10-26T13:15:00Z (expires at \
              2026-10-26T13:30:00Z)",
         ),
         (
             waiting(WaitReason::Budget),
             Some(MandatoryBreakViolation),
-            "waits for a free slot of the request budget (given up at 2026-10-26T13:30:00Z)",
+            "waits for a free slot of the request budget (expires at 2026-10-26T13:30:00Z)",
         ),
         (
             waiting(WaitReason::Conflict),
             Some(PlatformConflict),
-            "PLATFORM_CONFLICT: waits for the platform to allow what it refused (409) (given up at 2026-10-26T13:30:00Z)",
+            "PLATFORM_CONFLICT: waits for the platform to allow what it refused (409) (expires at 2026-10-26T13:30:00Z)",
         ),
         (
             Status::Expired { waiting_for: Some(WaitReason::MandatoryBreak) },
@@ -94,7 +94,7 @@ fn an_answer_of_the_daemon_is_said_in_words_with_the_policy_before_them() {
         (
             waiting(WaitReason::Retry),
             Some(PlatformConflict),
-            "PLATFORM_CONFLICT: waits for the next try after a failed one (given up at 2026-10-26T13:30:00Z)",
+            "PLATFORM_CONFLICT: waits for the next try after a failed one (expires at 2026-10-26T13:30:00Z)",
         ),
         (Status::Failed { error: "no such agent (404)".into() }, None, "no such agent (404)"),
     ] {
@@ -230,7 +230,7 @@ fn a_plan_says_how_many_change_only_their_reason_and_what_that_costs() {
         });
         table::lines(&serde_json::from_value(set).expect("the API's shape"))
     };
-    let of_reason = "of these 6 agents in the state already: only the reason changes, for 6 calls";
+    let of_reason = "6 agents already in this state: only the reason changes, for 6 calls";
     let chosen = lines(true);
     assert!(chosen.contains("12 of 12 agents to be changed, 0 left out; 12 calls") && chosen.contains(of_reason));
     let plain = lines(false);

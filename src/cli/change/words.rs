@@ -62,14 +62,16 @@ fn hindrance(transition: &Transition) -> Option<String> {
     let words = match &transition.status {
         Status::Requested | Status::Sending { .. } | Status::Accepted { .. } | Status::Confirmed { .. } => return None,
         Status::Waiting { why, until } => waits(*why, *until, transition.deadline),
-        Status::InDoubt { .. } => "sent, and not known yet whether it took effect; a snapshot will tell".to_owned(),
+        Status::InDoubt { .. } => {
+            "sent, and not known yet whether it took effect; the next snapshot will show".to_owned()
+        }
         Status::Unconfirmed { .. } => "the platform accepted it, and no snapshot showed it".to_owned(),
         Status::Refused { violation } => {
             return Some(format!("{violation}: {}", refused(*violation, &transition.agent, transition.refused_by())));
         }
         Status::Failed { error } => error.clone(),
-        Status::Cancelled { by } => format!("called off: {by}"),
-        Status::Superseded { by } => format!("a newer change took its place: {by}"),
+        Status::Cancelled { by } => format!("cancelled: {by}"),
+        Status::Superseded { by } => format!("superseded by a newer change: {by}"),
         Status::Expired { waiting_for } => match waiting_for {
             Some(why) => format!("its deadline {:.0} passed while it waited for {}", transition.deadline, why.words()),
             None => format!("its deadline {:.0} passed", transition.deadline),
@@ -114,7 +116,7 @@ fn refused(violation: Violation, agent: &AgentId, by: Option<RefusedBy>) -> Stri
 fn waits(why: WaitReason, until: Option<UtcMicros>, deadline: UtcMicros) -> String {
     let object = why.words();
     match until {
-        Some(until) => format!("waits for {object}, until {until:.0} (given up at {deadline:.0})"),
-        None => format!("waits for {object} (given up at {deadline:.0})"),
+        Some(until) => format!("waits for {object}, until {until:.0} (expires at {deadline:.0})"),
+        None => format!("waits for {object} (expires at {deadline:.0})"),
     }
 }

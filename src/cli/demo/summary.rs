@@ -265,10 +265,10 @@ impl fmt::Display for Summary {
         )?;
         for tenant in &self.tenants {
             let name = format!("tenant {}", tenant.id);
-            let sight = tenant.sight.as_deref().unwrap_or("nothing seen yet");
+            let sight = tenant.sight.as_deref().unwrap_or("nothing observed yet");
             writeln!(
                 f,
-                "{name:<16} {}, {} transitions; last sight: {sight}",
+                "{name:<16} {}, {} transitions; last observed: {sight}",
                 count(tenant.agents, "agent"),
                 tenant.transitions.requested
             )?;

@@ -47,7 +47,7 @@ fn tell(group: &mut Group, tenant: &TenantId, verdict: &ChainVerdict) {
     let bad: Vec<_> = entry.chain(heads).collect();
     if bad.is_empty() {
         let entries = count(verdict.entries, "entry");
-        let detail = format!("its end holds ({entries}); `shiftkeeper audit verify` looks at the whole");
+        let detail = format!("its end holds ({entries}); `shiftkeeper audit verify` checks the whole chain");
         group.ok(id_of(tenant), detail);
     } else {
         let advice = format!(

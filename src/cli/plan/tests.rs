@@ -98,7 +98,7 @@ async fn an_intent_is_one_line_with_its_reasons() {
     ");
     assert_eq!(
         plan.caution().as_deref(),
-        Some("note: no daemon runs; the newest state of acme is 5m old and counts as seen now")
+        Some("note: no daemon runs; the newest state of acme is 5m old and counts as observed now")
     );
 }
 
@@ -145,5 +145,5 @@ async fn a_plan_without_shifts_says_why_it_is_empty() {
     let mut plan = plan_with(&[]).await;
     assert_eq!(plan.planned_agents, 2);
     plan.planned_agents = 0;
-    assert!(plan.caution().expect("a note").contains("nobody of acme has a shift in these days"));
+    assert!(plan.caution().expect("a note").contains("no agent of acme has a shift in this period"));
 }

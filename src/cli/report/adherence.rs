@@ -1,4 +1,4 @@
-//! `shiftkeeper report adherence|segments|not-ready|breaks`: what was planned against what was seen, through the frame of all reports.
+//! `shiftkeeper report adherence|segments|not-ready|breaks`: planned against actual, through the frame of all reports.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use crate::report::request::{Kind, Request};
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "A day is the agent's own local day, where the schedule says the agent's zone, else one of --zone. Figures and variants
-stand in docs/reports.md, and in the file itself.
+are explained in docs/reports.md and in the file itself.
 
 Examples:
   shiftkeeper report adherence --from 2026-10-01 --to 2026-11-01 --zone Europe/Berlin --output json
@@ -23,7 +23,7 @@ pub struct AdherenceArgs {
     /// The rest of it.
     #[command(flatten)]
     pub document: DocumentArgs,
-    /// Which adherence; the first without it.
+    /// The adherence formula; the first by default.
     #[arg(long, value_name = "NAME", value_parser = variant)]
     pub variant: Option<String>,
     /// For CSV, which holds one section: a row for each agent and day, each agent, or each team.

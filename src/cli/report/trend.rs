@@ -32,8 +32,8 @@ use crate::store::{Reader, SeriesError};
 behind it by the quarter of an hour, of everyone or with :team:NAME or :agent:ID behind that; or analytics:QUERY:METRIC, by the buckets and
 the zone of the query, with :DIMENSION=VALUE behind it for one group (analytics-run:RUN:METRIC is of one run alone).
 
-A value is odd when it lies more than 3.5 robust spreads from what the same quarter hour of the same weekday \
-brought in the weeks before; where fewer than four of those are known, when its z-score over the values before it goes beyond \
+A value is an anomaly when it lies more than 3.5 robust spreads from the values of the same quarter hour of the same \
+weekday in earlier weeks. With fewer than four of those, it is an anomaly when its z-score over the preceding values exceeds \
 --threshold.
 
 Examples:
@@ -51,7 +51,7 @@ pub struct TrendArgs {
     /// The tenant; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// Which series, as in `adherence:team:Care`; a wrong one is answered with what there is.
+    /// The series, as in `adherence:team:Care`; an unknown one is answered with the known ones.
     #[arg(long, value_name = "SERIES", required_unless_present_any = ["skill", "queue"], conflicts_with_all = ["skill", "queue", "figure"])]
     pub series: Option<String>,
     /// A skill's figure.
@@ -60,13 +60,13 @@ pub struct TrendArgs {
     /// A queue's figure.
     #[arg(long, value_name = "ID", requires = "figure")]
     pub queue: Option<QueueId>,
-    /// Which figure, such as `contacts_queued` or `service_level`; a wrong one is answered with those there are.
+    /// The figure, such as `contacts_queued` or `service_level`; an unknown one is answered with the known ones.
     #[arg(long, value_name = "NAME")]
     pub figure: Option<String>,
-    /// From this date or instant on; from 60 days before --to without it.
+    /// From this date or instant; 60 days before --to by default.
     #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub from: Option<When>,
-    /// Before this date or instant; to the newest without it.
+    /// Before this date or instant; through the newest value by default.
     #[arg(long, value_name = "WHEN", value_parser = When::parse)]
     pub to: Option<When>,
     /// The days of this time zone are meant, and in it a quarter hour of a weekday is the same one in every week.
@@ -75,13 +75,13 @@ pub struct TrendArgs {
     /// Values that the moving average and the z-score look at.
     #[arg(long, value_name = "N", default_value_t = u16::try_from(WINDOW).unwrap_or(u16::MAX), value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub window: u16,
-    /// A z-score beyond this is odd.
+    /// A z-score beyond this is an anomaly.
     #[arg(long, value_name = "Z", default_value_t = THRESHOLD, value_parser = parse_threshold)]
     pub threshold: f64,
     /// Where to.
     #[command(flatten)]
     pub target: Target,
-    /// How to print: the odd values as a table, all of them as JSON or CSV.
+    /// How to print: anomalies as a table, all values as JSON or CSV.
     #[arg(long, short, value_enum, default_value_t, conflicts_with_all = ["format", "out", "folder", "section"])]
     pub output: ReportOutput,
 }
@@ -218,7 +218,7 @@ fn table(trend: &SeriesTrend, tenant: &TenantId) -> String {
     let (source, by) = (&trend.source, trend.bucket);
     let mut text = format!("{} of {}, tenant {tenant}, by the {}\n", source.figure(), source.subject(), by.noun());
     let (Some(first), Some(last)) = (trend.points.first(), trend.points.last()) else {
-        text.push_str("nothing is known of this span\n");
+        text.push_str("no data in this time range\n");
         return text;
     };
     let _ = writeln!(
@@ -248,9 +248,9 @@ fn table(trend: &SeriesTrend, tenant: &TenantId) -> String {
         ]);
     }
     if odd == 0 {
-        text.push_str("nothing is odd about it\n");
+        text.push_str("no anomalies\n");
     } else {
-        let _ = writeln!(text, "{} odd:\n\n{}", count(odd, by.name()), rows.trim_fmt());
+        let _ = writeln!(text, "{}:\n\n{}", count(odd, "anomaly"), rows.trim_fmt());
     }
     text
 }
@@ -294,9 +294,7 @@ mod tests {
     #[test]
     fn the_table_names_what_is_odd_and_says_how_much_is_missing() {
         let table = printed(&SKILL);
-        for part in
-            ["skill 1001", "4 quarters, 1 without a value", "1 quarter odd", "20.00", "+11.0", "window", "SPIKE"]
-        {
+        for part in ["skill 1001", "4 quarters, 1 without a value", "1 anomaly", "20.00", "+11.0", "window", "SPIKE"] {
             assert!(table.contains(part), "{part}:\n{table}");
         }
     }

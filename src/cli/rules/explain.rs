@@ -19,7 +19,7 @@ use crate::domain::time::UtcMicros;
 /// Options of `rules explain`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Needs a running daemon, and says what that decides on: `shiftkeeper plan --agent` says what it would from the store alone.
+    after_help = "Needs a running daemon and shows what it decides on. `shiftkeeper plan --agent` shows the same from the store alone.
 
 Examples:
   shiftkeeper rules explain u_0001
@@ -92,7 +92,7 @@ pub(super) async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
 
 fn text(tenant: &TenantId, explained: &Explained) -> String {
     let mut text = format!("{tenant} at {:.0}", explained.at);
-    let until = [("left alone", explained.left_alone_until), ("excused", explained.excused_until)];
+    let until = [("left alone", explained.left_alone_until), ("has an approved exception", explained.excused_until)];
     for (how, until) in until.into_iter().filter_map(|(how, until)| Some((how, until?))) {
         let _ = write!(text, "\n{}: {how} until {until:.0}", explained.agent);
     }

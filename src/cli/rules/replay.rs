@@ -29,26 +29,26 @@ const ACTS_SHOWN: usize = 20;
 
 /// Options of `rules replay`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Needs a running daemon, which tries one after the other; Ctrl-C calls it off.
+#[command(after_help = "Needs a running daemon, which runs one backtest at a time; Ctrl-C cancels it.
 
-A rule that is named, or written in a file, is replayed as if it acted, and compared with what was really done and, where there is one,
-with the present version of the rule. Without either, all rules are replayed as they are. Nothing is changed.
+A rule that is named, or defined in a file, is replayed as if it were enforced. The result is compared with the actual changes
+and with the active version of the rule, if there is one. Without either, all rules are replayed as they are. Nothing is changed.
 
 Examples:
   shiftkeeper rules replay back-from-break
   shiftkeeper rules replay --file rule.toml --from 2026-11-16T00:00:00Z --to 2026-11-23T00:00:00Z
   shiftkeeper rules replay --tenant acme --output json")]
 pub struct ReplayArgs {
-    /// A rule that there is.
+    /// An existing rule.
     #[arg(value_name = "RULE", conflicts_with = "file")]
     pub rule: Option<RuleId>,
-    /// A file with one `[[rules]]` table: a new rule, or another version of one that there is.
+    /// A file with one `[[rules]]` table: a new rule, or another version of an existing one.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// First instant, as in 2026-11-16T00:00:00Z; as long before `--to` as may be without it.
+    /// First instant, as in 2026-11-16T00:00:00Z; by default as long before `--to` as is allowed.
     #[arg(long, value_name = "INSTANT")]
     pub from: Option<UtcMicros>,
-    /// First instant after the span; now without it.
+    /// First instant after the time range; now by default.
     #[arg(long, value_name = "INSTANT")]
     pub to: Option<UtcMicros>,
     /// Where the configuration comes from.
@@ -90,10 +90,10 @@ pub(super) async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     match trial.status {
         TrialStatus::Done => Ok(Exit::Done.into()),
-        TrialStatus::Cancelled => Err(Failure::because(Exit::Failed, "the trial was called off")),
+        TrialStatus::Cancelled => Err(Failure::because(Exit::Failed, "the backtest was cancelled")),
         TrialStatus::Waiting | TrialStatus::Running | TrialStatus::Failed => {
             let why = trial.error.unwrap_or_else(|| "it did not end".to_owned());
-            Err(Failure::because(Exit::Failed, format!("the trial failed: {why}")))
+            Err(Failure::because(Exit::Failed, format!("the backtest failed: {why}")))
         }
     }
 }
@@ -149,18 +149,18 @@ fn shown(trial: &Trial, result: &TrialResult) -> String {
     );
     let mut line = |name: &str, side: &TrialSide| {
         let held: Vec<String> = side.held.iter().map(|held| format!("{} {}", held.guard, held.times)).collect();
-        let held = if held.is_empty() { String::new() } else { format!("; held back: {}", held.join(", ")) };
+        let held = if held.is_empty() { String::new() } else { format!("; held: {}", held.join(", ")) };
         let _ = writeln!(text, "{name}: {} on {}{held}", count(side.acts, "act"), count(side.agents, "agent"));
     };
     line("replayed", &result.replayed);
     if let Some(present) = &result.present {
-        line("present version", present);
+        line("active version", present);
     }
     let (really, compared) = (&result.really, &result.compared);
-    let _ = writeln!(text, "really: {} of {}", count(really.acts, "transition"), count(really.agents, "agent"));
+    let _ = writeln!(text, "actual: {} of {}", count(really.acts, "transition"), count(really.agents, "agent"));
     let _ = writeln!(
         text,
-        "in both {}, in the replay alone {}, in what was done alone {}",
+        "in both {}, only in the replay {}, only actual {}",
         compared.both, compared.only_replayed, compared.only_really
     );
     for act in result.replayed.listed.iter().take(ACTS_SHOWN) {
@@ -169,7 +169,7 @@ fn shown(trial: &Trial, result: &TrialResult) -> String {
     if result.replayed.acts > ACTS_SHOWN as u64 {
         let _ = writeln!(text, "  … ({} more; --output json lists 500)", result.replayed.acts - ACTS_SHOWN as u64);
     }
-    text.push_str("what a replay cannot know:\n");
+    text.push_str("what a replay cannot show:\n");
     for what in &result.cannot_know {
         let _ = writeln!(text, "  - {what}");
     }

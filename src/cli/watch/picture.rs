@@ -75,16 +75,24 @@ impl Picture {
             .iter()
             .map(|(tenant, age)| match age {
                 Some(age) => format!("{tenant} {}", seconds(*age)),
-                None => format!("{tenant} never seen"),
+                None => format!("{tenant} never observed"),
             })
             .collect();
         let out = self.agents.values().filter(|agent| agent["adherence"]["verdict"] == "out").count();
         let head = format!("{} · {} agents, {out} out · age: {}", self.at, self.agents.len(), ages.join(", "));
         let mut table = Table::new();
-        table
-            .load_preset(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(["TENANT", "AGENT", "NAME", "TEAM", "STATE", "SINCE", "QUEUE", "PLANNED", "VERDICT", "CHANGE"]);
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header([
+            "TENANT",
+            "AGENT",
+            "NAME",
+            "TEAM",
+            "STATE",
+            "SINCE",
+            "QUEUE",
+            "PLANNED",
+            "ADHERENCE",
+            "CHANGE",
+        ]);
         let mut rows: Vec<_> = self.agents.iter().collect();
         rows.sort_by_key(|(_, agent)| agent["adherence"]["verdict"] != "out");
         // A line for the head, one for the table's own, and one for what does not fit.
@@ -118,7 +126,7 @@ pub(super) fn change_line(message: &Value) -> Option<String> {
     let said = match message["type"].as_str()? {
         "snapshot" => {
             let agents = message["agents"].as_array().map_or(0, Vec::len);
-            format!("picture {}/{}: {agents} agents", message["part"], message["parts"])
+            format!("snapshot {}/{}: {agents} agents", message["part"], message["parts"])
         }
         "agent" => {
             let agent = &message["agent"];
@@ -128,7 +136,7 @@ pub(super) fn change_line(message: &Value) -> Option<String> {
                 ("reason", &agent["reason"]),
                 ("queue", &agent["queue"]),
                 ("planned", &agent["planned"]["activity"]),
-                ("verdict", &agent["adherence"]["verdict"]),
+                ("adherence", &agent["adherence"]["verdict"]),
             ] {
                 if let Some(value) = value.as_str() {
                     let _ = write!(said, ", {name} {value}");
@@ -138,7 +146,7 @@ pub(super) fn change_line(message: &Value) -> Option<String> {
         }
         "gone" => format!("{} left the roster", text(&message["agent"])),
         "adherence" => format!(
-            "{} verdict {}, planned {}",
+            "{} adherence {}, planned {}",
             text(&message["agent"]),
             text(&message["adherence"]["verdict"]),
             text(&message["planned"]["activity"])
@@ -155,7 +163,7 @@ pub(super) fn change_line(message: &Value) -> Option<String> {
             )
         }
         "skill" | "queue" => figures_text(message),
-        "reset" => format!("begins anew: {}", text(&message["reason"]).replace('_', " ")),
+        "reset" => format!("restarts: {}", text(&message["reason"]).replace('_', " ")),
         _ => return None,
     };
     Some(format!("{at} {tenant} {said}"))
@@ -254,7 +262,7 @@ mod tests {
     #[test]
     fn a_change_is_a_line_and_a_heartbeat_is_none() {
         let line = change_line(&message("agent", &json!({"agent": agent("u_1", "Ready", "in")})));
-        let expected = "2026-10-26T13:31:00Z acme u_1 Ready since 2026-10-26T13:30:05Z, planned work, verdict in";
+        let expected = "2026-10-26T13:31:00Z acme u_1 Ready since 2026-10-26T13:30:05Z, planned work, adherence in";
         assert_eq!(line.as_deref(), Some(expected));
         assert_eq!(change_line(&message("heartbeat", &json!({}))), None);
     }

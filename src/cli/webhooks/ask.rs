@@ -33,7 +33,7 @@ pub struct Common {
 /// Options of `webhooks retry`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "The event is sent under the same id, also when it was delivered before. Enables an endpoint that was disabled.
+    after_help = "The event is sent with the same id, even when it was delivered before. Enables a disabled endpoint.
 
 Examples:
   shiftkeeper webhooks retry wfm 01990000-0000-7000-8000-000000000001"
@@ -50,7 +50,7 @@ pub struct RetryArgs {
 /// Options of `webhooks recover`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "What was parked since then is tried again from the first try on, each agent's in order; what waits is tried now.
+    after_help = "Parked deliveries since then start again from the first attempt, in order for each agent; waiting ones are attempted now.
 
 Examples:
   shiftkeeper webhooks recover wfm --since 2026-10-26T08:00:00Z"
@@ -86,7 +86,7 @@ async fn ask(common: &Common, what: &str, body: Value) -> anyhow::Result<Value> 
 pub async fn retry(args: RetryArgs) -> anyhow::Result<ExitCode> {
     let answer = ask(&args.common, "retry", json!({"event": args.event})).await?;
     let enabled = if answer["enabled"] == true { "; the webhook is enabled again" } else { "" };
-    say(&args.common, &answer, || format!("{}: {} is sent again{enabled}", args.common.id, args.event))?;
+    say(&args.common, &answer, || format!("{}: {} is being sent again{enabled}", args.common.id, args.event))?;
     Ok(Exit::Done.into())
 }
 

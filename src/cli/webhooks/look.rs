@@ -18,7 +18,7 @@ use crate::store::{DeliveryFilter, PAGE_LIMIT, Reader};
 /// Options of `webhooks list`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "An endpoint is healthy, failing (nothing but failures lately), disabled (after 410 or five days of failures; see
+    after_help = "An endpoint is healthy, failing (only failures lately), disabled (after 410 or five days of failures; see
 `recover`) or removed (no longer in the configuration).
 
 Examples:
@@ -53,7 +53,7 @@ pub struct ShowArgs {
     /// The tenant; may be left out where there is only one.
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
-    /// Only deliveries that wait, are delivered, or are parked.
+    /// Only deliveries with this status: waiting, delivered or parked.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(crate::domain::delivery::STATUS_NAMES))]
     pub status: Option<String>,
     /// Only of events since this instant, as in 2026-10-26T08:00:00Z.
@@ -62,7 +62,7 @@ pub struct ShowArgs {
     /// One event, with its attempts.
     #[arg(long, value_name = "EVENT", conflicts_with_all = ["status", "since"])]
     pub event: Option<EventId>,
-    /// At most so many, the newest first.
+    /// At most this many, newest first.
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_LIMIT)))]
     pub limit: u32,
     /// How to print.
@@ -143,7 +143,7 @@ async fn page(reader: &Reader, tenant: &TenantId, args: &ShowArgs) -> anyhow::Re
 
 async fn one(reader: &Reader, tenant: &TenantId, id: &EndpointId, event: EventId) -> anyhow::Result<Vec<Value>> {
     let Some(stored) = reader.event(tenant, event).await? else {
-        return Err(usage(format!("tenant {tenant} has no event {event}; retention may have let it go")));
+        return Err(usage(format!("tenant {tenant} has no event {event}; retention may have deleted it")));
     };
     let filter = DeliveryFilter { before: Some(stored.number + 1), ..DeliveryFilter::default() };
     let rows = reader.deliveries(tenant, id, &filter, 1).await?;

@@ -10,7 +10,7 @@ use crate::domain::anomaly::AnomalyRecord;
 use crate::domain::ids::{AnomalyId, SeriesId};
 use crate::domain::time::UtcMicros;
 
-/// A watched series is odd: a value lies far above or below what was to be expected. Once for each anomaly, however many values it lasts.
+/// A monitored series has an anomaly: a value lies outside its expected range. Once for each anomaly, however many values it lasts.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnomalyDetected {
@@ -34,7 +34,8 @@ pub struct AnomalyDetected {
     pub score: f64,
 }
 
-/// An anomaly is over: a later value is as expected, is odd the other way, or none has come for long, or nobody watches the series any more.
+/// An anomaly has ended: a later value is in its expected range, or is an anomaly in the other direction, or no value has come for
+/// long, or the series is no longer monitored.
 /// Once for each.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

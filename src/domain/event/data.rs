@@ -466,7 +466,7 @@ impl Details for AnalyticsCompleted {
     }
 }
 
-/// A rule has something to say about an agent, or asks a person to decide.
+/// A rule notifies people about an agent, or requests a decision.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuleTold {

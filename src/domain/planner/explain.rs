@@ -139,13 +139,16 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
     match guard {
         Guard::Unless => "its `unless` holds".to_owned(),
         Guard::Excused => match slot.excused(now) {
-            Some(span) => format!("the agent is excused until {}", span.end),
-            None => "the agent is excused".to_owned(),
+            Some(span) => format!("the agent has an approved exception until {}", span.end),
+            None => "the agent has an approved exception".to_owned(),
         },
-        Guard::NeverSeen => "no sight has shown the agent yet".to_owned(),
+        Guard::NeverSeen => "the agent has not been observed yet".to_owned(),
         Guard::StaleSight => {
             let age = slot.seen_at().map_or_else(|| "unknown".to_owned(), |seen| rough_duration_text(now.since(seen)));
-            format!("the newest sight is {age} old, at most {} is allowed", rough_duration_text(settings.stale_after))
+            format!(
+                "the last observation is {age} old, at most {} is allowed",
+                rough_duration_text(settings.stale_after)
+            )
         }
         Guard::UnknownState => "no table knows the agent's state".to_owned(),
         Guard::AsWanted => "the agent is in that state already".to_owned(),
@@ -156,11 +159,10 @@ fn why(guard: Guard, rule: &CompiledRule, view: &View<'_>) -> String {
             format!("a transition of priority {open} is open")
         }
         Guard::SetByPerson => {
-            "a person set this state: it stands until the agent leaves it or the next planned activity begins"
-                .to_owned()
+            "a person set this state: it stays until the agent leaves it or the next planned activity begins".to_owned()
         }
         Guard::LeftAlone => match slot.memory().and_then(AutomationMemory::left_alone_until) {
-            Some(until) => format!("the agent reversed a change and is left alone until {until}"),
+            Some(until) => format!("the agent reverted a change and is left alone until {until}"),
             None => "the agent is left alone".to_owned(),
         },
         Guard::Flapping => format!("{} automatic changes in the last hour are the most", settings.changes_per_hour),

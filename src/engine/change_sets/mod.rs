@@ -197,7 +197,7 @@ pub enum SetError {
     #[error("nothing of it waits any more: every change has left or ended")]
     TooLate,
     /// Nothing was done that could be taken back.
-    #[error("it was never started, so that there is nothing to take back")]
+    #[error("it was never started, so there is nothing to undo")]
     NotStarted,
     /// Some of it has not left yet, or is on its way.
     #[error(

@@ -42,7 +42,7 @@ impl Keeper {
                         .roster
                         .agent(open.transition.agent.as_str())
                         .is_some_and(|slot| slot.excused(now).is_some());
-                excused.then(|| Step::Cancel("the agent is excused".to_owned()))
+                excused.then(|| Step::Cancel("the agent has an approved exception".to_owned()))
             }
             // A rule that finds the agent there does not ask in the first place.
             Actor::Person { .. } => {

@@ -302,7 +302,7 @@ fn sort_of(value: &str) -> Result<(Sort, bool), Problem> {
     let sort = SORTS.iter().find(|(known, _)| *known == name).map(|(_, sort)| *sort);
     sort.map(|sort| (sort, turned)).ok_or_else(|| {
         let known = SORTS.map(|(name, _)| name).join(", ");
-        Problem::bad_request(format!("sort: one of {known}, with `-` before it to turn it round"))
+        Problem::bad_request(format!("sort: one of {known}, with `-` in front to reverse the order"))
     })
 }
 

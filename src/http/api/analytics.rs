@@ -270,13 +270,14 @@ fn wanted(state: &ApiState, body: NewRun, caller: &Caller) -> Result<Asked, Prob
         Some(id) if body.says_nothing_else() => {
             let standing = standing(state, &tenant).into_iter().find(|query| query.id == *id);
             let standing = standing.ok_or_else(|| {
-                let detail = format!("the configuration of tenant {tenant} names no analytics query {id}");
+                let detail = format!("the configuration of tenant {tenant} has no analytics query {id}");
                 Problem::of(Code::NoSuchQuery, detail)
             })?;
             (Some(standing.id.clone()), standing.request(now))
         }
         Some(_) => {
-            let detail = "`query` names one of the configuration, which says the rest: leave the other members out";
+            let detail =
+                "`query` names a query of the configuration, with all its settings: leave the other members out";
             return Err(Problem::of(Code::QueryRefused, detail));
         }
         None => (None, body.request(now)?),

@@ -218,7 +218,7 @@ pub(in crate::http) async fn verify(
     crate::http::extract::Json(VerifyBody { tenant }): crate::http::extract::Json<VerifyBody>,
 ) -> Result<Json<HowItHolds>, Problem> {
     caller.check_whole(&state, Right::Audit, &tenant)?;
-    let detail = "a check is under way; ask again when it has ended";
+    let detail = "a check is running; ask again when it has ended";
     let _turn = state.verifying.try_acquire().map_err(|_| Problem::of(Code::Verifying, detail))?;
     let watch = Stopwatch::start();
     let trust = ChainTrust { keys: &state.audit_keys, heads: &[] };

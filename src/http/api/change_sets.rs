@@ -107,7 +107,7 @@ fn new_set(state: &ApiState, body: NewChangeSet, who: Who) -> Result<NewSet, Pro
         ("reason", body.reason.as_ref().map(ReasonCode::as_str)),
     ])?;
     if body.below_floor.as_deref().is_some_and(|why| why.trim().is_empty()) {
-        return Err(Problem::bad_request("below_floor: say why the skills may fall below their floors"));
+        return Err(Problem::bad_request("below_floor: give the reason for going below the staffing floors"));
     }
     check_reason(body.even_if_in_state, body.reason.as_ref())?;
     let select = match body.select {
@@ -288,7 +288,7 @@ pub(in crate::http) struct CancelChangeSet {
     operation_id = "cancel_change_set",
     params(("id" = ChangeSetId, Path, description = "The set."), KeyHeader),
     request_body = CancelChangeSet,
-    responses((status = 200, description = "the set as it stands", body = SetView))
+    responses((status = 200, description = "the set with its current status", body = SetView))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
@@ -332,9 +332,9 @@ pub(in crate::http) struct UndoChangeSet {
     path = "/api/v1/change-sets/{id}/undo",
     tag = "change sets",
     operation_id = "undo_change_set",
-    params(("id" = ChangeSetId, Path, description = "The set to take back."), KeyHeader),
+    params(("id" = ChangeSetId, Path, description = "The set to undo."), KeyHeader),
     request_body = UndoChangeSet,
-    responses((status = 201, description = "the preview of the way back", body = SetView))
+    responses((status = 201, description = "the preview of the undo", body = SetView))
 )]
 pub(in crate::http) async fn undo(
     State(state): State<ApiState>,

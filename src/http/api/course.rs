@@ -368,7 +368,7 @@ pub(super) fn zone_of(name: &str) -> Result<TimeZone, Problem> {
 pub(super) fn day_of(day: Date, zone: &TimeZone) -> Result<Span, Problem> {
     let start = |day: Date| day.to_zoned(zone.clone())?.start_of_day().map(|start| UtcMicros::from(start.timestamp()));
     let span = || Ok::<_, jiff::Error>((start(day)?, start(day.tomorrow()?)?));
-    span().map_err(|_| Problem::bad_request(format!("day: {day} is outside the years that can be reckoned with")))
+    span().map_err(|_| Problem::bad_request(format!("day: {day} is outside the supported years")))
 }
 
 /// The rows of history that overlap a span. More than a page of them is no agent's day.

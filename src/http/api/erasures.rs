@@ -82,7 +82,7 @@ pub(in crate::http) struct EraseBody {
     operation_id = "erase_agent",
     params(("id" = AgentId, Path, description = "The agent."), KeyHeader),
     request_body = EraseBody,
-    responses((status = 202, description = "it is taken in", body = ErasureView))
+    responses((status = 202, description = "accepted", body = ErasureView))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,

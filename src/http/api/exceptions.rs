@@ -203,7 +203,8 @@ fn may_excuse_everyone(caller: &Caller, tenant: &TenantId) -> Result<(), Problem
     if caller.teams(tenant).is_none() {
         return Ok(());
     }
-    let detail = "everyone is excused by somebody who is bound to no team: name a team of yours";
+    let detail =
+        "only someone who is not limited to teams can approve an exception for everyone: name one of your teams";
     Err(Problem::of(Code::NotPermitted, detail))
 }
 

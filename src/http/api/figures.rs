@@ -344,7 +344,7 @@ pub(in crate::http) async fn queue_history(
 ) -> Result<Json<Series>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     if Newest::of(&state, &query.tenant)?.figures.queue(id.as_str()).is_none() {
-        return Err(Problem::of(Code::NoSuchQueue, format!("no figures of a queue {id} were ever read")));
+        return Err(Problem::of(Code::NoSuchQueue, format!("no figures of a queue {id} have been read")));
     }
     let (asked, limit) = query.page()?;
     let points = state.reader.queue_series(&query.tenant, &id, asked, limit).await?;
@@ -370,7 +370,7 @@ pub(in crate::http) async fn skill_history(
 ) -> Result<Json<Series>, Problem> {
     caller.check(&state, Right::Read, &query.tenant)?;
     if Newest::of(&state, &query.tenant)?.figures.skill(id.as_str()).is_none() {
-        return Err(Problem::of(Code::NoSuchSkill, format!("no figures of a skill {id} were ever read")));
+        return Err(Problem::of(Code::NoSuchSkill, format!("no figures of a skill {id} have been read")));
     }
     let (asked, limit) = query.page()?;
     let points = state.reader.skill_series(&query.tenant, &id, asked, limit).await?;

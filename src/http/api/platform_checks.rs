@@ -32,7 +32,7 @@ pub(in crate::http) struct Wanted {
     tag = "daemon",
     operation_id = "check_platform",
     params(Wanted),
-    responses((status = 200, description = "what came of the questions", body = ProbeReport))
+    responses((status = 200, description = "the results of the checks", body = ProbeReport))
 )]
 pub(in crate::http) async fn create(
     State(state): State<ApiState>,

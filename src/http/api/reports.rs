@@ -407,9 +407,9 @@ fn place_of(run: &ReportRun) -> Result<PathBuf, Problem> {
     }
     let detail = match run.status {
         RunStatus::Done if run.error.is_some() => run.error.as_deref().unwrap_or_default(),
-        RunStatus::Waiting | RunStatus::Running => "the report is not made yet; ask again when its status is done",
-        RunStatus::Done => "the file has served its time and was let go; ask for the report again",
-        RunStatus::Failed | RunStatus::Cancelled => "the report came to nothing; its error says why",
+        RunStatus::Waiting | RunStatus::Running => "the report is not done yet; ask again when its status is done",
+        RunStatus::Done => "the file has expired and was deleted; request the report again",
+        RunStatus::Failed | RunStatus::Cancelled => "the report failed; its error says why",
     };
     Err(Problem::of(Code::NoReportFile, detail))
 }
@@ -423,10 +423,7 @@ async fn sent(place: &FilePath, name: &str, media_type: &'static str) -> Result<
     };
     let (file, bytes) = opened.await.map_err(|error| {
         tracing::warn!(file = %place.display(), %error, "a report's file cannot be read");
-        Problem::of(
-            Code::NoReportFile,
-            "somebody took the file away from the daemon's folder; ask for the report again",
-        )
+        Problem::of(Code::NoReportFile, "the file was removed from the daemon's folder; request the report again")
     })?;
     let body = Body::from_stream(stream::try_unfold(file, |mut file| async move {
         let mut chunk = vec![0; CHUNK];

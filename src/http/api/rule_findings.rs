@@ -102,7 +102,7 @@ pub(in crate::http) async fn list(
     tag = "rules",
     operation_id = "explain_agent",
     params(("id" = AgentId, Path, description = "The agent."), OfTenant),
-    responses((status = 200, description = "the rules, in the order in which they are tried", body = AgentRulesView))
+    responses((status = 200, description = "the rules, in the order in which they are evaluated", body = AgentRulesView))
 )]
 pub(in crate::http) async fn explain(
     State(state): State<ApiState>,

@@ -173,5 +173,5 @@ pub(in crate::http) async fn cancel(
 }
 
 fn unknown(id: TrialId) -> Problem {
-    Problem::of(Code::NoSuchTrial, format!("there is no trial {id}; a restart forgets them"))
+    Problem::of(Code::NoSuchTrial, format!("there is no trial {id}; trials are lost at a restart"))
 }

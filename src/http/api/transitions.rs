@@ -91,7 +91,7 @@ pub(in crate::http) async fn create(
 /// Whoever asks for the reason's sake names the reason.
 pub(super) fn check_reason(even_if_in_state: bool, reason: Option<&ReasonCode>) -> Result<(), Problem> {
     if even_if_in_state && reason.is_none() {
-        let what = "even_if_in_state: name the reason that agents who are in the state already are to get";
+        let what = "even_if_in_state: name the reason to set for agents who are already in the state";
         return Err(Problem::bad_request(what));
     }
     Ok(())
@@ -308,7 +308,7 @@ pub(in crate::http) async fn list(
     tag = "transitions",
     operation_id = "cancel_transition",
     params(("id" = TransitionId, Path, description = "The transition."), OfTenant, KeyHeader),
-    responses((status = 200, description = "called off", body = Transition))
+    responses((status = 200, description = "cancelled", body = Transition))
 )]
 pub(in crate::http) async fn cancel(
     State(state): State<ApiState>,
@@ -325,7 +325,7 @@ pub(in crate::http) async fn cancel(
             return Ok(answer(StatusCode::OK, &transition));
         }
         let stored = reader.transition(&of, id).await?.ok_or_else(|| unknown(id))?;
-        let detail = format!("it is {} and cannot be called off any more", stored.transition.status);
+        let detail = format!("it is {} and can no longer be cancelled", stored.transition.status);
         Err(Problem::of(Code::TooLate, detail))
     };
     once(&state, &caller, Some(&tenant), key.with(&[]), work).await

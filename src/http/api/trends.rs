@@ -42,11 +42,13 @@ pub(in crate::http) fn sees_series(caller: &Caller, tenant: &TenantId, source: &
 pub(in crate::http) fn out_of_sight(source: &Source) -> Problem {
     let detail = match source.aggregated() {
         Some(_) => {
-            format!("{source} is of the whole tenant: it takes the right analytics, and not to be bound to teams")
+            format!(
+                "{source} covers the whole tenant: it takes the right analytics and an account that is not limited to teams"
+            )
         }
-        None => format!(
-            "{source} is of others than the teams within your reach: name one of these, as in adherence:team:NAME"
-        ),
+        None => {
+            format!("{source} is about teams that you have no access to: name one of yours, as in adherence:team:NAME")
+        }
     };
     Problem::of(Code::NotPermitted, detail)
 }
@@ -59,7 +61,7 @@ fn check_query(state: &ApiState, tenant: &TenantId, trend: &SeriesTrend) -> Resu
     if is_named || !trend.points.is_empty() {
         return Ok(());
     }
-    Err(Problem::bad_request(format!("series: the configuration of tenant {tenant} names no analytics query {id}")))
+    Err(Problem::bad_request(format!("series: the configuration of tenant {tenant} has no analytics query {id}")))
 }
 
 /// Which series, and how it is judged.
@@ -83,7 +85,7 @@ pub(in crate::http) struct TrendQuery {
     seasonal: Option<bool>,
     /// Values that the moving average and the z-score look at; 3 without it, 2 to 1000.
     window: Option<usize>,
-    /// A z-score beyond this is odd; 2 without it.
+    /// A z-score beyond this is an anomaly; 2 without it.
     threshold: Option<f64>,
 }
 
@@ -309,7 +311,7 @@ pub(in crate::http) struct SeriesView {
     of: String,
     /// Values that the moving average and the z-score look at.
     window: u16,
-    /// A z-score beyond this is odd, where the season does not decide.
+    /// A z-score beyond this is an anomaly, where the season does not decide.
     threshold: f64,
     /// Whether the season decides once it is known.
     seasonal: bool,

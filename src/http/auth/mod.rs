@@ -190,7 +190,7 @@ impl Caller {
         if self.teams(tenant).is_none() {
             return Ok(());
         }
-        let detail = format!("{} is bound to teams, and this is about all of tenant {tenant}", self.called());
+        let detail = format!("{} is limited to teams, and this covers all of tenant {tenant}", self.called());
         Err(Problem::of(Code::NotPermitted, detail))
     }
 

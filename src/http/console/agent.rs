@@ -154,9 +154,9 @@ fn drawn(title: String, course: &Course) -> Timeline {
     let judged = course.pieces.iter().filter(|piece| piece.verdict == "out" || piece.excused).map(|piece| Piece {
         class: if piece.excused { "excused" } else { "out" },
         label: format!(
-            "{}{} while {} is planned",
-            if piece.excused { "excused, " } else { "out, " },
-            piece.state.as_ref().map_or_else(|| "not seen".to_owned(), words::state_label),
+            "{}: {} while {} is planned",
+            if piece.excused { "approved exception" } else { "out of adherence" },
+            piece.state.as_ref().map_or_else(|| "not observed".to_owned(), words::state_label),
             words::activity_label(&piece.activity).to_lowercase(),
         ),
         from: piece.start,

@@ -40,14 +40,14 @@ impl Drawn {
     fn standing(&self) -> (&'static str, String) {
         let run = &self.0;
         match run.status {
-            RunStatus::Waiting => ("outcome-wait", "waits for its turn".to_owned()),
+            RunStatus::Waiting => ("outcome-wait", "queued".to_owned()),
             RunStatus::Running => {
                 let whole = run.parts.iter().filter(|part| part.received.is_some()).count();
                 ("outcome-wait", format!("running, {whole} of {} read", count(run.parts.len(), "part")))
             }
             RunStatus::Done => ("outcome-good", count(run.received.unwrap_or_default(), "row")),
             RunStatus::Failed => ("outcome-no", format!("failed: {}", run.failure.as_deref().unwrap_or_default())),
-            RunStatus::Cancelled => ("outcome-no", "called off".to_owned()),
+            RunStatus::Cancelled => ("outcome-no", "cancelled".to_owned()),
         }
     }
 

@@ -45,7 +45,7 @@ impl FromRequestParts<ApiState> for Ask {
         let query: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let named = query.iter().find(|(key, _)| key == "tenant").map(|(_, tenant)| TenantId::new(tenant));
         let Some(tenant) = named.or_else(|| tenants.first().cloned()) else {
-            let detail = "no tenant is within your reach; whoever keeps the accounts can give you one";
+            let detail = "you have access to no tenant; an administrator of accounts can give you one";
             return Err(Failure::from(Problem::of(Code::NoSuchTenant, detail)).into_response());
         };
         let (now, speed) = state.live.clock();

@@ -24,14 +24,14 @@ const PAGE: usize = 50;
 
 /// What the list of kinds offers: what actions begin with, and in words.
 const KINDS: [(&str, &str); 17] = [
-    ("transition.", "Changes of agents' states"),
+    ("transition.", "State changes"),
     ("change_set.", "Bulk changes"),
     ("rule.", "Rules"),
     ("automation.", "Automation stopped or resumed"),
     ("exception.", "Exceptions"),
     ("schedule.", "Schedules"),
-    ("agent.", "Agents: skills, rosters, erasing"),
-    ("skill.", "Skills and their floors"),
+    ("agent.", "Agents: skills, rosters, erasure"),
+    ("skill.", "Skills and staffing floors"),
     ("report.", "Reports"),
     ("analytics.", "Analytics"),
     ("webhook.", "Webhooks"),
@@ -39,8 +39,8 @@ const KINDS: [(&str, &str); 17] = [
     ("token.", "Tokens"),
     ("configuration.", "Configuration"),
     ("tenant.", "Centres added or removed"),
-    ("audit.", "The chain itself"),
-    ("store.", "The store"),
+    ("audit.", "Audit chain"),
+    ("store.", "Database"),
 ];
 
 /// An entry as the API shows it.

@@ -40,7 +40,7 @@ pub(super) async fn out_of_plan(state: &ApiState, ask: &Ask, id: &str) -> Result
 async fn set(state: &ApiState, ask: &Ask, id: &str) -> Result<Set, Failure> {
     let want = Want { route: "/api/v1/change-sets/{id}", id: Some(id), query: &[] };
     let mut set: Set = read(state, ask, want, change_sets::show).await?;
-    // Whoever was excused since it was shown is out of plan no longer.
+    // Who has an approved exception since it was shown is out of adherence no longer.
     if let Some(picture) = ask.picture(state).await {
         let neutral = picture.agents().filter(|card| card.adherence.verdict == Verdict::Neutral);
         let neutral: BTreeSet<&str> = neutral.map(|card| card.id.as_str()).collect();
@@ -211,18 +211,18 @@ fn outcome(name: &str) -> (&'static str, String) {
         "change" => ("outcome-good", "will change"),
         "after_contact" => ("outcome-wait", "after the contact"),
         "change_reason" => ("outcome-good", "only the reason will change"),
-        "already_there" => ("outcome-no", "is there already"),
+        "already_there" => ("outcome-no", "already in this state"),
         "not_scheduled" => ("outcome-bad", "left out: not scheduled"),
         "mandatory_break" => ("outcome-bad", "left out: mandatory break"),
         "break_under_way" => ("outcome-bad", "left out: a mandatory break is about to begin"),
         "on_contact" => ("outcome-no", "left out: on a contact"),
         "below_floor" => ("outcome-bad", "left out: a skill would fall below its floor"),
-        "unseen" => ("outcome-bad", "left out: nobody sees the agent"),
-        "stale" => ("outcome-bad", "left out: the picture is too old"),
+        "unseen" => ("outcome-bad", "left out: the agent is not observed"),
+        "stale" => ("outcome-bad", "left out: the live view is too old"),
         "unknown_agent" => ("outcome-bad", "left out: no such agent"),
         "not_changed" => ("outcome-no", "left out: was not changed"),
-        "moved_on" => ("outcome-no", "left out: has moved on since"),
-        "cannot_go_back" => ("outcome-bad", "left out: the state before cannot be set"),
+        "moved_on" => ("outcome-no", "left out: state has changed since"),
+        "cannot_go_back" => ("outcome-bad", "left out: the previous state cannot be set"),
         other => return ("outcome-no", other.replace('_', " ")),
     };
     (class, text.to_owned())
@@ -231,17 +231,17 @@ fn outcome(name: &str) -> (&'static str, String) {
 /// Where the transition of an agent stands.
 fn standing(name: &str) -> (&'static str, String) {
     let (class, text) = match name {
-        "confirmed" => ("outcome-good", "done, and seen"),
-        "accepted" => ("outcome-good", "done, to be seen"),
-        "requested" | "waiting" => ("outcome-wait", "waits its turn"),
-        "sending" => ("outcome-wait", "is being sent"),
-        "in_doubt" => ("outcome-wait", "in doubt: looked at again"),
-        "unconfirmed" => ("outcome-bad", "sent, but never seen"),
+        "confirmed" => ("outcome-good", "confirmed by the platform"),
+        "accepted" => ("outcome-good", "accepted, not yet confirmed"),
+        "requested" | "waiting" => ("outcome-wait", "queued"),
+        "sending" => ("outcome-wait", "being sent"),
+        "in_doubt" => ("outcome-wait", "in doubt, being checked"),
+        "unconfirmed" => ("outcome-bad", "sent, never confirmed"),
         "refused" => ("outcome-bad", "refused"),
         "failed" => ("outcome-bad", "failed"),
-        "cancelled" => ("outcome-no", "called off"),
-        "superseded" => ("outcome-no", "overtaken by another change"),
-        "expired" => ("outcome-bad", "too late"),
+        "cancelled" => ("outcome-no", "cancelled before it was sent"),
+        "superseded" => ("outcome-no", "superseded by another change"),
+        "expired" => ("outcome-bad", "expired before it was sent"),
         "left_out" => ("outcome-no", "left out"),
         other => return ("outcome-no", other.replace('_', " ")),
     };
@@ -253,9 +253,9 @@ fn status_words(status: &str) -> &str {
     match status {
         "previewed" => "previewed, not started",
         "expired" => "preview expired, never started",
-        "running" => "under way",
+        "running" => "running",
         "done" => "done",
-        "cancelled" => "called off",
+        "cancelled" => "cancelled",
         other => other,
     }
 }
@@ -276,7 +276,7 @@ fn heading(set: &Set) -> String {
     let who = if agents == 1 { "1 agent".to_owned() } else { format!("{agents} agents") };
     match &set.to {
         Some(state) => format!("{who} to {}", words::state_label(state)),
-        None => format!("{who} back to where they were"),
+        None => format!("{who} back to their previous states"),
     }
 }
 
@@ -510,7 +510,7 @@ mod tests {
     #[test]
     fn a_preview_offers_to_set_the_reason_of_those_who_are_in_the_state_already_and_names_the_price() {
         let plain = drawn(false);
-        assert!(plain.contains("1 already there") && plain.contains("costs 1 call more"), "{plain}");
+        assert!(plain.contains("1 already in this state") && plain.contains("costs 1 call more"), "{plain}");
         assert!(plain.contains("id=\"reasons\"") && !plain.contains("id=\"reason-only\""), "{plain}");
         let chosen = drawn(true);
         assert!(chosen.contains("1 their state, 1 only their reason"), "{chosen}");

@@ -6,7 +6,7 @@ use super::ask::Ask;
 use super::failure::Failure;
 use super::read::{Want, read};
 use super::words;
-use crate::domain::transition::Transition;
+use crate::domain::transition::{Status, Transition};
 use crate::http::ApiState;
 use crate::http::api::transitions;
 
@@ -54,7 +54,11 @@ impl Change {
     pub(super) fn standing(&self) -> String {
         let approved = self.0.explanation.get("approved_by").and_then(|approved| approved.get("by"));
         let approved = approved.and_then(serde_json::Value::as_str).map(|by| format!("approved by {by}"));
-        let more: Vec<String> = self.0.outcome().into_iter().chain(approved).collect();
+        let outcome = match &self.0.status {
+            Status::Cancelled { by } => Some(by.clone()),
+            _ => self.0.outcome(),
+        };
+        let more: Vec<String> = outcome.into_iter().chain(approved).collect();
         let name = self.0.status.name();
         if more.is_empty() { name.to_owned() } else { format!("{name}: {}", more.join("; ")) }
     }

@@ -168,7 +168,10 @@ impl Drawing {
     /// What lies where, for who does not see the drawing.
     pub(super) fn summary(&self) -> String {
         let (values, odd) = (self.trend.points.len(), self.odd());
-        format!("{} of {}: {values} values, {odd} odd. The table below has the same.", self.trend.figure, self.trend.of)
+        format!(
+            "{} of {}: {values} values, {odd} anomalies. The table below shows the same data.",
+            self.trend.figure, self.trend.of
+        )
     }
 }
 

@@ -59,10 +59,10 @@ impl Exception {
 
     fn standing(&self) -> (&'static str, &'static str) {
         match self.standing.as_str() {
-            _ if self.is_empty() => ("outcome-no", "taken back"),
-            "to_come" => ("outcome-wait", "to come"),
-            "running" => ("outcome-good", "now"),
-            _ => ("outcome-no", "over"),
+            _ if self.is_empty() => ("outcome-no", "revoked"),
+            "to_come" => ("outcome-wait", "upcoming"),
+            "running" => ("outcome-good", "active"),
+            _ => ("outcome-no", "ended"),
         }
     }
 
@@ -132,7 +132,7 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Res
         agents.extend(changes::out_of_plan(&state, &ask, set).await?);
     }
     Ok(page(&NewExceptionPage {
-        shell: ask.shell(Place::Exceptions, "Excuse"),
+        shell: ask.shell(Place::Exceptions, "Approve an exception"),
         agents,
         teams: picture.map(|picture| picture.teams()).unwrap_or_default(),
         // Who is bound to teams cannot excuse everyone.

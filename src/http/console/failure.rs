@@ -47,11 +47,11 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = self.0.status();
         let heading = match status {
-            StatusCode::FORBIDDEN => "This is not yours to see",
-            StatusCode::NOT_FOUND => "There is nothing here",
-            StatusCode::SERVICE_UNAVAILABLE => "Not just now",
-            status if status.is_client_error() => "This cannot be shown",
-            _ => "Something went wrong here",
+            StatusCode::FORBIDDEN => "You do not have access to this",
+            StatusCode::NOT_FOUND => "Page not found",
+            StatusCode::SERVICE_UNAVAILABLE => "Not available right now",
+            status if status.is_client_error() => "This page cannot be shown",
+            _ => "Something went wrong",
         };
         page_with(status, &FailurePage { heading, detail: self.0.detail().to_owned(), code: self.0.code().to_owned() })
     }

@@ -188,8 +188,8 @@ mod tests {
         for (query, said) in [
             ("sort=name", ""),
             ("team=Billing&state=LoggedOut", "Billing, Logged out"),
-            ("state=&team=&queue=", "Not seen yet"),
-            ("q=ann&verdict=out&verdict=odd&queue=Voice&state=Coffee", "Voice, Out of plan, odd, Coffee, “ann”"),
+            ("state=&team=&queue=", "Not observed yet"),
+            ("q=ann&verdict=out&verdict=odd&queue=Voice&state=Coffee", "Voice, Out of adherence, odd, Coffee, “ann”"),
         ] {
             assert_eq!(filter(query).in_words(), said, "{query}");
         }

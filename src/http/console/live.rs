@@ -1,4 +1,4 @@
-//! Live: every agent now, the queues, and who is out of plan.
+//! Live: every agent now, the queues, and who is out of adherence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ use crate::http::auth::Right;
 /// Rows that are drawn here at most; the page says how many there are beside them, and the filter finds them.
 const MOST_ROWS: usize = 3000;
 
-/// Who is out of plan, in the short list above the table.
+/// Who is out of adherence, in the short list above the table.
 const MOST_WORST: usize = 6;
 
 /// A chip above the table that counts and narrows.
@@ -182,7 +182,7 @@ fn columns(filter: &Filter, tenant: &str) -> Vec<Column> {
         column("State", "c-state", Sort::State),
         column("In state for", "c-time", Sort::Time),
         column("Planned now", "c-plan", Sort::Plan),
-        column("Against the plan", "c-verdict", Sort::Worst),
+        column("Adherence", "c-verdict", Sort::Worst),
         column("Team", "c-team", Sort::Team),
         column("Queue", "c-queue", Sort::Queue),
     ]

@@ -82,11 +82,11 @@ impl Run {
     /// How it stands, in a class and in words.
     fn standing(&self) -> (&'static str, String) {
         match self.status {
-            RunStatus::Waiting => ("outcome-wait", "waits for its turn".to_owned()),
+            RunStatus::Waiting => ("outcome-wait", "queued".to_owned()),
             RunStatus::Running => ("outcome-wait", format!("{} rows so far", self.rows.unwrap_or_default())),
             RunStatus::Done => ("outcome-good", format!("{} rows", self.rows.unwrap_or_default())),
             RunStatus::Failed => ("outcome-no", "failed".to_owned()),
-            RunStatus::Cancelled => ("outcome-no", "called off".to_owned()),
+            RunStatus::Cancelled => ("outcome-no", "cancelled".to_owned()),
         }
     }
 

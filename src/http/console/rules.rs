@@ -87,9 +87,9 @@ struct Rules {
 /// A rule's mode, in words.
 fn mode(name: &str) -> (&'static str, &str) {
     match name {
-        "enforce" => ("outcome-good", "acts"),
-        "approve" => ("outcome-wait", "asks a person"),
-        "watch" => ("outcome-no", "watches only"),
+        "enforce" => ("outcome-good", "enforcing"),
+        "approve" => ("outcome-wait", "requires approval"),
+        "watch" => ("outcome-no", "monitoring"),
         other => ("outcome-no", other),
     }
 }
@@ -97,9 +97,9 @@ fn mode(name: &str) -> (&'static str, &str) {
 /// What a class is, in words.
 fn class(name: &str) -> &str {
     match name {
-        "mandatory_break" => "mandatory breaks: tried before all other rules, and ahead of people's changes",
-        "schedule" => "schedule: tried after mandatory breaks, and behind people's changes",
-        "housekeeping" => "housekeeping: tried after all other rules, and behind their changes",
+        "mandatory_break" => "mandatory breaks: evaluated before all other rules, and sent ahead of people's changes",
+        "schedule" => "schedule: evaluated after mandatory breaks, and sent behind people's changes",
+        "housekeeping" => "housekeeping: evaluated after all other rules, and sent behind their changes",
         other => other,
     }
 }
@@ -108,8 +108,8 @@ fn class(name: &str) -> &str {
 fn origin(name: &str) -> &str {
     match name {
         "configuration" => "from the configuration",
-        "store" => "made here",
-        "replaced" => "edited here, in place of the configuration's",
+        "store" => "created here",
+        "replaced" => "edited here, replacing the configuration's",
         other => other,
     }
 }
@@ -176,10 +176,10 @@ impl Finding {
 
     fn what(&self) -> &str {
         match self.kind.as_str() {
-            "would" => "would have",
-            "told" => "told",
-            "held" => "held back",
-            "reversed" => "reversed by the agent",
+            "would" => "would have changed",
+            "told" => "notified",
+            "held" => "held",
+            "reversed" => "reverted by the agent",
             other => other,
         }
     }

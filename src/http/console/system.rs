@@ -68,7 +68,7 @@ fn bytes(bytes: &u64) -> String {
 }
 
 fn budget(budget: &BudgetStatus) -> String {
-    format!("{} of {} calls in the last minute, {} may leave now", budget.used, budget.limit, budget.free)
+    format!("{} of {} calls in the last minute, {} available now", budget.used, budget.limit, budget.free)
 }
 
 /// The states of a tenant's agents, as one line.

@@ -145,7 +145,7 @@ const LANE: u32 = 26;
 const TOP: u32 = 4;
 const AXIS: u32 = 22;
 
-/// Draws planned over actual, with what is out of plan, or excused, as a strip across the actual.
+/// Draws planned over actual, with what is out of adherence, or covered by an exception, as a strip across the actual.
 pub(super) fn draw(
     title: String,
     stretch: &Stretch<'_>,
@@ -166,7 +166,7 @@ pub(super) fn draw(
         lanes: vec![
             lane("Planned", TOP, LANE, false, planned),
             lane("Actual", second, LANE, false, actual),
-            lane("Against the plan", second + LANE - 8, 8, true, judged),
+            lane("Adherence", second + LANE - 8, 8, true, judged),
         ],
         ticks: stretch.ticks(),
         now,

@@ -183,7 +183,7 @@ async fn draw(
 async fn groups(state: &ApiState, ask: &Ask, watched: &[Watched]) -> Result<Vec<Group>, Failure> {
     let mut groups = Vec::new();
     let named = watched.iter().map(|one| (one.of.clone(), format!("{} ({})", one.id, one.of)));
-    groups.push(Group { name: "Watched".to_owned(), series: named.collect() });
+    groups.push(Group { name: "Monitored".to_owned(), series: named.collect() });
     let newest = Newest::of(state, &ask.tenant)?;
     let skills = newest.figures.skills.iter().take(MOST_OFFERED).map(|taken| {
         let (id, name) = (taken.figures.id.as_str(), taken.figures.name.as_deref());

@@ -37,7 +37,7 @@ pub(super) fn state_label(state: &AgentState) -> String {
         AgentState::LoggedOut => "Logged out".into(),
         AgentState::OnContact => "On contact".into(),
         AgentState::AfterContactWork => "Wrap-up".into(),
-        AgentState::Unknown(name) if &**name == "Unseen" => "Out of sight".into(),
+        AgentState::Unknown(name) if &**name == "Unseen" => "Not observed".into(),
         AgentState::Unknown(name) if &**name == "OffRoster" => "Off the roster".into(),
         AgentState::Ready | AgentState::Paused | AgentState::Idle | AgentState::Unknown(_) => state.name().to_owned(),
     }
@@ -50,17 +50,17 @@ pub(super) fn state(state: &AgentState) -> Chip {
 
 /// A state that is not known yet.
 pub(super) fn no_state() -> Chip {
-    Chip { key: String::new(), class: "unknown", label: "Not seen yet".to_owned() }
+    Chip { key: String::new(), class: "unknown", label: "Not observed yet".to_owned() }
 }
 
 /// A verdict.
 pub(super) fn verdict(verdict: Verdict) -> Chip {
     let label = match verdict {
-        Verdict::In => "In plan",
-        Verdict::Out => "Out of plan",
+        Verdict::In => "In adherence",
+        Verdict::Out => "Out of adherence",
         Verdict::Neutral => "Neutral",
         Verdict::Unscheduled => "Not scheduled",
-        Verdict::Unknown => "Not known",
+        Verdict::Unknown => "Unknown",
     };
     let class = match verdict {
         Verdict::In => "in",

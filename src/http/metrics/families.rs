@@ -112,7 +112,7 @@ impl Families {
 
     fn viewers(&self, page: &mut Page<'_>) -> fmt::Result {
         let viewers = self.0.viewers;
-        page.gauge("shiftkeeper_viewers", "Viewers of the live picture", [(ALONE, viewers.now as u64)])?;
+        page.gauge("shiftkeeper_viewers", "Viewers of the live view", [(ALONE, viewers.now as u64)])?;
         page.counter("shiftkeeper_viewers_seen", "Viewers that were let in", [(ALONE, viewers.so_far)])?;
         page.counter(
             "shiftkeeper_viewers_too_slow",

@@ -36,7 +36,7 @@ async fn people_see_where_they_are_signed_in_end_that_and_change_their_own_passw
     browser.until_text("#password-problem:not([hidden])", |text| !text.is_empty()).await;
     browser.write("#again", "not the same at all").await;
     browser.click("#change-password").await;
-    browser.until_text("#password-problem:not([hidden])", |text| text.contains("not the same twice")).await;
+    browser.until_text("#password-problem:not([hidden])", |text| text.contains("do not match")).await;
     change_password(&browser, PASSWORD, NEWER).await;
     browser.until_text("#said", |text| text.starts_with("Your password is changed")).await;
     other.go(&scenario.page("/changes")).await;

@@ -118,7 +118,7 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
         document.querySelector('#chosen-accept').click();
         return [request.status, counted]";
     let told = browser.run(script, &[json!(scenario.tenant)]).await;
-    assert_eq!(told, json!([200, "2 chosen"]));
+    assert_eq!(told, json!([200, "2 selected"]));
     browser.until_text("#outcome-heading", |text| text == "1 of 2 approved").await;
     let answers = browser.text("#outcome ul").await;
     assert!(answers.contains("Agent 0 approved"), "{answers}");
@@ -127,7 +127,7 @@ async fn several_are_decided_at_once_each_with_its_answer_and_the_menu_counts_wh
     browser.until_text("#waiting .waits", |text| text.starts_with('2')).await;
     // The rest is denied, with one reason for all.
     browser.click("#choose-all").await;
-    browser.until_text("#chosen-count", |text| text == "2 chosen").await;
+    browser.until_text("#chosen-count", |text| text == "2 selected").await;
     super::picture(&browser, "journey-approve-several").await;
     browser.resize(390, 844).await;
     browser.scheme("dark").await;
@@ -173,7 +173,7 @@ async fn a_team_is_excused_is_neutral_from_then_on_and_counts_again_when_the_exc
     let Some((scenario, browser)) = signed_in(floor(8), "supervisor").await else { return };
     let verdict = |agent: &str| format!("{} [data-f=verdict]", row(agent));
     // Everyone is held not ready although work is planned; u_0002 and u_0006 are of team 1.
-    browser.until_text(&verdict("u_0002"), |text| text == "Out of plan").await;
+    browser.until_text(&verdict("u_0002"), |text| text == "Out of adherence").await;
     browser.go(&scenario.page("/exceptions/new")).await;
     browser.click("#by-team").await;
     browser.choose("#exception-team", "Team 1").await;
@@ -187,12 +187,12 @@ async fn a_team_is_excused_is_neutral_from_then_on_and_counts_again_when_the_exc
     for agent in ["u_0002", "u_0006"] {
         browser.until_text(&verdict(agent), |text| text == "Neutral").await;
     }
-    assert_eq!(browser.text(&verdict("u_0003")).await, "Out of plan", "another team is not excused");
+    assert_eq!(browser.text(&verdict("u_0003")).await, "Out of adherence", "another team is not excused");
     browser.click("#chips a[data-value=neutral]").await;
     browser.until_text("#matching", |text| text == "2").await;
     browser.go(&scenario.page("/agents/u_0002")).await;
     browser.until_text("[aria-labelledby=now-heading]", |text| text.contains("Neutral")).await;
-    browser.until_text("[aria-labelledby=day-heading]", |text| text.contains("Excused: fire drill")).await;
+    browser.until_text("[aria-labelledby=day-heading]", |text| text.contains("Exception: fire drill")).await;
 
     browser.go(&scenario.page("/exceptions")).await;
     browser.click("button[data-end]").await;
@@ -200,7 +200,7 @@ async fn a_team_is_excused_is_neutral_from_then_on_and_counts_again_when_the_exc
     browser.click("#sure-yes").await;
     browser.until_text("#fresh tbody", |text| text.contains("false alarm")).await;
     browser.go(&scenario.page("/")).await;
-    browser.until_text(&verdict("u_0002"), |text| text == "Out of plan").await;
+    browser.until_text(&verdict("u_0002"), |text| text == "Out of adherence").await;
     browser.end().await;
 }
 
@@ -282,7 +282,7 @@ async fn an_auditor_finds_entries_by_person_agent_and_time_with_scripts_and_with
     // By the span: what is before the request is not after it.
     let at = all["entries"][0]["at"].as_str().expect("an instant");
     browser.go(&scenario.page(&format!("/audit?to={at}&actor={person}&action=transition."))).await;
-    browser.until_text("main .empty", |text| text == "There is no such entry.").await;
+    browser.until_text("main .empty", |text| text == "No entries match.").await;
     browser.scripts(false).await;
     browser.go(&scenario.page(&format!("/audit?from={at}&actor={person}&agent=u_0001"))).await;
     browser.until_source(|page| page.contains("transition.requested") && !page.contains("Agent 1</a></td>")).await;
@@ -292,7 +292,7 @@ async fn an_auditor_finds_entries_by_person_agent_and_time_with_scripts_and_with
     browser.go(&scenario.page("/audit?agent=agent")).await;
     browser.until_source(|page| page.contains("12 agents have")).await;
     browser.go(&scenario.page("/audit?agent=nobody")).await;
-    browser.until_source(|page| page.contains("No agent is called so")).await;
+    browser.until_source(|page| page.contains("No agent has this name")).await;
     browser.end().await;
 }
 

@@ -30,7 +30,7 @@ async fn the_live_page_follows_the_floor_and_keeps_its_filter_in_the_address() {
     browser.end().await;
 }
 
-/// Counts of chips that are not nought, what is out of plan, and whom the table has.
+/// Counts of chips that are not nought, what is out of adherence, and whom the table has.
 async fn counted(browser: &Browser) -> Value {
     let script = "const number = (css) => document.querySelector(css).textContent;
         const chips = [...document.querySelectorAll('#chips .count-chip')];
@@ -195,7 +195,7 @@ async fn a_page_says_loudly_that_it_no_longer_follows_and_comes_back_by_itself()
     browser.run("[...document.querySelectorAll('#rows input')].slice(0, 2).forEach((box) => box.click())", &[]).await;
     let port = scenario.address().port();
     scenario.stop_daemon().await;
-    browser.until_text("#stale:not([hidden]) strong", |text| text.contains("stopped following")).await;
+    browser.until_text("#stale:not([hidden]) strong", |text| text.contains("have stopped")).await;
     // What was selected is not lost to the browser's own page of errors.
     browser.click("#selection button.primary").await;
     browser.until_text("#said", |text| text.contains("cannot be reached")).await;
@@ -221,10 +221,10 @@ async fn without_scripts_every_page_can_be_read() {
     }
     for (path, wanted) in [
         ("/?team=Team+3", "u_0004"),
-        ("/agents/u_0002", "The six days before"),
+        ("/agents/u_0002", "Previous six days"),
         ("/system", "All is well"),
-        ("/webhooks", "Nobody is told"),
-        ("/audit", "The chain of"),
+        ("/webhooks", "No webhooks are configured"),
+        ("/audit", "Audit chain of"),
     ] {
         browser.go(&scenario.page(path)).await;
         browser.until_source(|source| source.contains(wanted)).await;
@@ -314,16 +314,16 @@ async fn fifty_are_selected_previewed_changed_followed_and_taken_back() {
     super::picture(&browser, "journey-done").await;
     assert_eq!(scenario.state_of(&first), SimState::Available);
     browser.click("#undo").await;
-    browser.until_text("h1", |text| text.contains("back to where they were")).await;
+    browser.until_text("h1", |text| text.contains("back to their previous states")).await;
     // They are planned to work: being not ready counts against them unless somebody excuses it.
-    browser.until_text("#against-plan", |text| text.contains("50 out of plan after it")).await;
+    browser.until_text("#against-plan", |text| text.contains("50 out of adherence afterwards")).await;
     browser.until_text("#members td[data-label=Planned]", |text| text == "Work until 23:30").await;
     super::picture(&browser, "journey-undo").await;
     browser.click("#against-plan a").await;
     browser.until_text("#agents-count", |text| text == "50").await;
     browser.write("#exception-reason", "a false alarm").await;
     browser.click("#excuse-save").await;
-    browser.until_text("h1", |text| text.contains("back to where they were")).await;
+    browser.until_text("h1", |text| text.contains("back to their previous states")).await;
     browser.until_text("#against-plan", str::is_empty).await;
     browser.click("#start").await;
     browser.until_text("#standing", |text| text == "done").await;
@@ -369,7 +369,7 @@ async fn whoever_is_in_the_state_already_gets_the_reason_by_a_button_that_names_
     browser.click("#even_if_in_state").await;
     browser.write("#reason", "WORKING").await;
     browser.click("#preview").await;
-    browser.until_text("#other-reason", |text| text.contains("1 already there") && text.contains("1 call more")).await;
+    browser.until_text("#other-reason", |text| text.contains("1 already in this state") && text.contains("1 call more")).await;
     browser.until_text("#start", |text| text == "Start: change 4").await;
     browser.click("#reasons").await;
     browser.until_text("#reason-only", |text| text == "4 their state, 1 only their reason").await;

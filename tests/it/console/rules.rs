@@ -69,8 +69,8 @@ async fn a_rule_is_edited_checked_tried_on_the_last_days_compared_and_saved() {
     browser.until_text("#checked", |text| text.contains("passes the check")).await;
     browser.click("#try").await;
     browser.until_text("#trial-standing", |text| text == "Done.").await;
-    let compared = browser.until_text("#trial-result dl", |text| text.contains("This text would act")).await;
-    for figure in ["The rule in force would", "It really acted", "Only this text"] {
+    let compared = browser.until_text("#trial-result dl", |text| text.contains("This definition")).await;
+    for figure in ["Active rule", "Actual", "Only this definition"] {
         assert!(compared.contains(figure), "{compared}");
     }
     let acts = browser.text("#trial-result dl dd").await;
@@ -84,12 +84,12 @@ async fn a_rule_is_edited_checked_tried_on_the_last_days_compared_and_saved() {
     assert!(days.clone().count() >= 7 && days.clone().all(|day| day.split(' ').count() == 2), "{axes}");
     assert!(browser.count("#trial-result details table tbody tr").await >= 1);
     let legend = browser.text("#trial-result .chart-legend").await;
-    assert!(legend.contains("Up: this text would act") && legend.contains("Down: what really happened"), "{legend}");
+    assert!(legend.contains("Up: this definition") && legend.contains("Down: actual"), "{legend}");
     let agent =
         browser.run("return document.querySelector('#trial-result table.list a').getAttribute('href')", &[]).await;
     assert!(agent.as_str().is_some_and(|to| to.starts_with("/agents/u_")), "{agent}");
     let told = browser.text("[aria-labelledby=now]").await;
-    assert!(told.contains("texts given out to people") && told.contains("Class schedule: tried after"), "{told}");
+    assert!(told.contains("messages sent to people") && told.contains("Class schedule: evaluated after"), "{told}");
     if let Some(axe) = axe() {
         assert_eq!(violations(&browser, &axe).await, Vec::<String>::new());
     }

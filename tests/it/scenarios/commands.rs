@@ -81,7 +81,7 @@ async fn rules_are_listed_checked_explained_tried_and_switched_with_a_token() {
     ))
     .await;
     assert!(said.code == Some(0) && said.stdout.contains("replayed: 4 acts on 4 agents"), "{said:?}");
-    assert!(said.stdout.contains("present version: 4 acts"), "{said:?}");
+    assert!(said.stdout.contains("active version: 4 acts"), "{said:?}");
     std::fs::write(folder.join("wrong.toml"), BACK.replace("NotReady", "NotRedy")).expect("written");
     let wrong = run(command(folder, OPERATOR, &["rules", "replay", "--file", "wrong.toml", "--tenant", "acme"])).await;
     assert!(wrong.code == Some(4) && wrong.stderr.contains("wrong.toml:4: "), "{wrong:?}");

@@ -316,7 +316,7 @@ fn who_is_excused_is_neutral_and_left_alone_by_what_looks_at_the_plan() {
     let neutral = judged(&roster, "09:30");
     assert_eq!((neutral.verdict, neutral.since), (Verdict::Neutral, Some(at("09:20"))));
     let explained = explain(&roster, "a", &by_plan, &DecideSettings::default(), now).expect("there").to_string();
-    assert!(explained.contains("the agent is excused until 2026-11-23T09:31:00Z"), "{explained}");
+    assert!(explained.contains("the agent has an approved exception until 2026-11-23T09:31:00Z"), "{explained}");
     roster.seen(a, at("09:32"));
     assert_eq!(guard_of(&roster, &by_plan, at("09:31")), None, "the span's end is outside");
     assert_eq!(judged(&roster, "09:32").verdict, Verdict::In, "the tolerance begins anew");

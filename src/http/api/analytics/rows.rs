@@ -98,8 +98,8 @@ pub(super) fn check_rows(run: &AnalyticsRun) -> Result<(), Problem> {
     }
     let detail = match run.status {
         RunStatus::Waiting | RunStatus::Running => "the run is not done yet; ask again when its status is done",
-        RunStatus::Done => "the rows have served their time and were let go; run the query again",
-        RunStatus::Failed | RunStatus::Cancelled => "the run came to nothing; its error says why",
+        RunStatus::Done => "the rows have expired and were deleted; run the query again",
+        RunStatus::Failed | RunStatus::Cancelled => "the run failed; its error says why",
     };
     Err(Problem::of(Code::NoRows, detail))
 }

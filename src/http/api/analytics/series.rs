@@ -92,7 +92,7 @@ pub(in crate::http) async fn series(
             (Results::Query(query), newest)
         }
         (Some(_), Some(_)) | (None, None) => {
-            return Err(Problem::bad_request("name a query of the configuration or a run, and one of them alone"));
+            return Err(Problem::bad_request("name either a query of the configuration or a run, not both"));
         }
     };
     let (metrics, dimensions, groups) = match (&result, &of) {
@@ -102,7 +102,7 @@ pub(in crate::http) async fn series(
         }
         (None, Results::Query(id)) => {
             let Some(named) = standing(&state, &tenant).into_iter().find(|query| query.id == *id) else {
-                let detail = format!("the configuration of tenant {tenant} names no analytics query {id}");
+                let detail = format!("the configuration of tenant {tenant} has no analytics query {id}");
                 return Err(Problem::of(Code::NoSuchQuery, detail));
             };
             (named.query.metrics, named.query.dimensions, Vec::new())

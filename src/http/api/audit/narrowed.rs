@@ -130,7 +130,7 @@ fn called(agents: Vec<StoredAgent>, words: &str) -> Result<Vec<StoredAgent>, Pro
     }
     if found.len() > MOST_SUBJECTS {
         return Err(Problem::bad_request(format!(
-            "agent: {} agents have {words:?} in their id or name, and {MOST_SUBJECTS} are looked for at once; write more of it",
+            "agent: {} agents have {words:?} in their id or name, and at most {MOST_SUBJECTS} are searched at once; write more of it",
             found.len()
         )));
     }

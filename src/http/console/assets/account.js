@@ -31,7 +31,7 @@ form?.addEventListener('submit', (event) => {
   };
   complain('');
   if (input('new').value !== input('again').value) {
-    complain('The new one is not the same twice.');
+    complain('The new passwords do not match.');
     input('again').focus();
     return;
   }
@@ -41,7 +41,7 @@ form?.addEventListener('submit', (event) => {
       throw error;
     });
     form.reset();
-    say('Your password is changed. Wherever else you were signed in, you are signed out.');
+    say('Your password is changed. You are signed out everywhere else.');
     await refresh();
   });
 });

@@ -12,7 +12,7 @@ document.addEventListener('click', (event) => {
   const query = button.dataset.ask;
   carryOut(button, async () => {
     await api('POST', '/api/v1/analytics/runs', { tenant, query });
-    say(`${query} is asked; its run stands below.`);
+    say(`${query} was started. Its run is listed below.`);
     await refresh();
   });
 });

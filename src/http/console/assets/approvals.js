@@ -13,7 +13,7 @@ function count() {
   const all = boxes();
   const chosen = all.filter((box) => box.checked).length;
   if (bar) bar.hidden = chosen === 0;
-  put(byId('chosen-count'), `${chosen} chosen`);
+  put(byId('chosen-count'), `${chosen} selected`);
   const choose = /** @type {HTMLInputElement | null} */ (byId('choose-all'));
   if (choose) {
     choose.checked = chosen > 0 && chosen === all.length;
@@ -40,7 +40,7 @@ async function decide(id, note) {
   try {
     const { body } = await api('POST', `/api/v1/approvals/${id}/${note === null ? 'accept' : 'deny'}`, note === null ? { tenant } : { tenant, note });
     if (note !== null) return { text: 'denied', went: true };
-    return { text: body.error ? `approved, and held: ${body.error}` : 'approved', went: true };
+    return { text: body.error ? `approved, then held: ${body.error}` : 'approved', went: true };
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     return { text: `not decided by you: ${error.message}`, went: false };
@@ -59,7 +59,7 @@ async function decideChosen(note) {
   let went = 0;
   try {
     for (const [done, { id, who }] of chosen.entries()) {
-      put(heading, `${done} of ${chosen.length} answered`);
+      put(heading, `${done} of ${chosen.length} decided`);
       const answer = await decide(id, note);
       if (answer.went) went += 1;
       list.append(make('li', answer.went ? {} : { class: 'wrong' }, make('strong', {}, who), ` ${answer.text}`));
@@ -79,7 +79,7 @@ byId('chosen-accept')?.addEventListener('click', ({ currentTarget }) => {
 byId('chosen-deny')?.addEventListener('click', ({ currentTarget }) => {
   carryOut(/** @type {HTMLButtonElement} */ (currentTarget), async () => {
     const chosen = boxes().filter((box) => box.checked).length;
-    const note = await sure(`Deny ${chosen === 1 ? 'this change' : `these ${chosen} changes`}?`, 'The rules leave these agents alone for a while. The reason is kept with each.', 'Deny', { reason: 'Why' });
+    const note = await sure(`Deny ${chosen === 1 ? 'this change' : `these ${chosen} changes`}?`, 'The rules leave these agents alone for a while. The reason is stored with each decision.', 'Deny', { reason: 'Why' });
     if (note) await decideChosen(note);
   });
 });

@@ -9,7 +9,7 @@ const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 const button = /** @type {HTMLButtonElement | null} */ (byId('verify'));
 button?.addEventListener('click', () => carryOut(button, async () => {
   const place = byId('verified');
-  place?.replaceChildren(make('p', {}, 'Every entry is read and its hash computed anew…'));
+  place?.replaceChildren(make('p', {}, 'Reading every entry and checking its hash…'));
   try {
     const { body } = await api('POST', '/api/v1/audit/verify', { tenant });
     const last = body.from + body.entries - 1;

@@ -35,16 +35,16 @@ document.addEventListener('click', (event) => {
       const many = Number(count);
       if (many >= TYPED_FROM && !(await sure(`Change ${many} agents?`, 'That is a large part of the floor.', 'Start', { typed: String(many) }))) return;
       await api('POST', `${path}/start`, { tenant, hash });
-      say(`Started. You may leave this page; it goes on.`);
+      say(`Started. You can leave this page; the change continues.`);
     },
     discard: async () => {
       await api('POST', `${path}/cancel`, { tenant });
       location.assign(address('/changes'));
     },
     cancel: async () => {
-      if (!(await sure('Stop this change?', 'What has not left yet is called off. What has left stays as it is; it can be undone afterwards.', 'Stop it'))) return;
+      if (!(await sure('Cancel the rest of this change?', 'Agents whose change has not been sent keep their state. Changes already sent stay; you can undo them afterwards.', 'Cancel the rest'))) return;
       await api('POST', `${path}/cancel`, { tenant });
-      say('Stopped.');
+      say('Cancelled.');
     },
     undo: async () => {
       const { body } = await api('POST', `${path}/undo`, { tenant, on_contact: place.dataset.contact });

@@ -32,7 +32,7 @@ function show() {
   /** @type {HTMLElement} */ (byId('below-field')).hidden = !input('below').checked;
   const who = select();
   const everyone = who.filter && Object.keys(who.filter).length === 0;
-  put(byId('preview'), everyone ? 'Show what would happen to everyone' : 'Show what would happen');
+  put(byId('preview'), everyone ? 'Preview for everyone' : 'Preview');
 }
 form.addEventListener('change', show);
 input('search').addEventListener('input', show);
@@ -80,9 +80,9 @@ form.addEventListener('submit', (event) => {
   const who = select();
   if (who.agents && who.agents.length === 0) return complain('Name at least one agent.');
   const evenIfInState = input('even_if_in_state').checked;
-  if (evenIfInState && !input('reason').value.trim()) return complain('Name the reason that agents who are in the state already are to get.');
+  if (evenIfInState && !input('reason').value.trim()) return complain('Name the reason to set for agents who are already in this state.');
   const below = input('below').checked;
-  if (below && !input('below_floor').value.trim()) return complain('Say why the floors may be broken.');
+  if (below && !input('below_floor').value.trim()) return complain('Say why going below the floors is acceptable.');
   carryOut(/** @type {HTMLButtonElement} */ (byId('preview')), async () => {
     const { body } = await api('POST', '/api/v1/change-sets', {
       tenant,

@@ -13,11 +13,11 @@ document.addEventListener('click', (event) => {
   carryOut(button, async () => {
     const whole = 'whole' in button.dataset;
     const reason = whole
-      ? await sure('Take this exception back?', 'It counts as if it had never been made: reports of its time are computed anew.', 'Take it back', { reason: 'Why' })
-      : await sure('End this exception?', 'From now on the plan counts again. What was excused so far stays excused.', 'End it', { reason: 'Why' });
+      ? await sure('Revoke this exception?', 'It counts as if it had never been approved. Reports of its time are recalculated.', 'Revoke', { reason: 'Why' })
+      : await sure('End this exception?', 'From now on the plan counts again. The time until now stays neutral.', 'End it', { reason: 'Why' });
     if (!reason) return;
     await api('POST', `/api/v1/exceptions/${button.dataset.end}/end`, { tenant, reason, whole });
-    say(whole ? 'Taken back.' : 'Ended.');
+    say(whole ? 'Revoked.' : 'Ended.');
     await refresh();
   });
 });
@@ -60,8 +60,8 @@ if (form) {
     event.preventDefault();
     carryOut(/** @type {HTMLButtonElement} */ (byId('excuse-save')), async () => {
       const year = (/** @type {string} */ id) => Number(input(id).value.slice(0, input(id).value.indexOf('-')));
-      for (const id of ['from', 'to']) if (!input(id).value || year(id) > 2199 || year(id) < 2000) throw new Error('Both ends need a day and a time between the years 2000 and 2199.');
-      if (input('to').value <= input('from').value) throw new Error('The end has to lie after the beginning.');
+      for (const id of ['from', 'to']) if (!input(id).value || year(id) > 2199 || year(id) < 2000) throw new Error('Enter a start and an end between the years 2000 and 2199.');
+      if (input('to').value <= input('from').value) throw new Error('The end must be after the start.');
       const who = /** @type {HTMLInputElement} */ (form.querySelector('input[name="who"]:checked')).value;
       const whom = who === 'agents' ? { agents } : who === 'team' ? { team: /** @type {HTMLSelectElement} */ (byId('exception-team')).value } : { everyone: true };
       await api('POST', '/api/v1/exceptions', { tenant, ...whom, from: instant(input('from').value), to: instant(input('to').value), reason: input('exception-reason').value.trim() });

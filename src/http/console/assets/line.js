@@ -92,7 +92,7 @@ export class Line {
 
   lookForSilence() {
     if (this.standing.state === 'following' && Date.now() - this.heard > SILENCE) {
-      this.stand('broken', { why: 'Nothing has come from the daemon for 45 seconds.' });
+      this.stand('broken', { why: 'No data from the daemon for 45 seconds.' });
       this.request?.abort();
     }
   }
@@ -120,7 +120,7 @@ export class Line {
     }
     if (this.stopped) return;
     this.tries += 1;
-    if (this.standing.state !== 'refused') this.stand('broken', { why: 'The line to the daemon is broken.' });
+    if (this.standing.state !== 'refused') this.stand('broken', { why: 'The connection to the daemon is lost.' });
     setTimeout(() => this.connect(), wait * (0.8 + Math.random() * 0.4));
   }
 
@@ -199,7 +199,7 @@ export class Line {
         this.seenAt = message.tenants.find((/** @type {any} */ one) => one.tenant === this.tenant)?.seen_at ?? this.seenAt;
         break;
       case 'end':
-        if (message.reason === 'not_permitted') this.stand('refused', { status: 401, why: 'You may not look at this any more. Sign in again.' });
+        if (message.reason === 'not_permitted') this.stand('refused', { status: 401, why: 'You no longer have access to this page. Sign in again.' });
         break;
     }
     this.soon();

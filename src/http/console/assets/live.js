@@ -217,7 +217,7 @@ let announced = { out: -1, at: 0 };
 /** A summary for who cannot see the page, seldom enough to be heard. @param {number} out */
 function announce(out) {
   if (announced.out >= 0 && out > announced.out && Date.now() - announced.at > 30000) {
-    tell(`${out - announced.out} more out of plan, ${out} in all.`);
+    tell(`${out - announced.out} more out of adherence, ${out} in all.`);
     announced = { out, at: Date.now() };
   } else if (announced.out < 0 || out < announced.out) {
     announced.out = out;

@@ -11,7 +11,7 @@ document.addEventListener('click', (event) => {
   if (!(button instanceof HTMLButtonElement)) return;
   carryOut(button, async () => {
     await api('POST', `/api/v1/reports/${button.dataset.callOff}/cancel`, { tenant });
-    say('Called off.');
+    say('Cancelled.');
     await refresh();
   });
 });
@@ -31,7 +31,7 @@ form?.addEventListener('submit', (event) => {
       zone: form.dataset.reportZone,
       filters: team ? { teams: [team] } : {},
     });
-    say('It is being made; it stands below.');
+    say('The file is being created. It is listed below.');
     await refresh();
   });
 });

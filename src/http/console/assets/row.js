@@ -16,10 +16,10 @@ for (const chip of document.querySelectorAll('#chips .count-chip')) {
   words.set(`${key} ${value}`, { label: word?.textContent?.trim() || '', className: word?.className || 'chip' });
 }
 const ACTIVITIES = /** @type {Record<string, string>} */ ({ work: 'Work', break: 'Break', lunch: 'Lunch', meeting: 'Meeting', training: 'Training', off: 'Not on shift', uncovered: 'No schedule' });
-const ODD = /** @type {Record<string, string>} */ ({ Unseen: 'Out of sight', OffRoster: 'Off the roster' });
+const ODD = /** @type {Record<string, string>} */ ({ Unseen: 'Not observed', OffRoster: 'Off the roster' });
 
 /** @param {string | null | undefined} state */
-export const stateWord = (state) => words.get(`state ${state || ''}`) || { label: state ? ODD[state] || state : 'Not seen yet', className: 'chip state-unknown' };
+export const stateWord = (state) => words.get(`state ${state || ''}`) || { label: state ? ODD[state] || state : 'Not observed yet', className: 'chip state-unknown' };
 /** @param {string} verdict */
 export const verdictLabel = (verdict) => words.get(`verdict ${verdict}`)?.label || verdict;
 /** @param {string} activity */

@@ -29,7 +29,7 @@ function showChecked(complaints, warnings, good = '') {
 
 async function check() {
   const { body } = await api('POST', '/api/v1/rules/check', { tenant, text: text.value });
-  showChecked(body.complaints, body.warnings, body.ok ? 'It passes the check.' : '');
+  showChecked(body.complaints, body.warnings, body.ok ? 'The definition passes the check.' : '');
   return body.ok;
 }
 
@@ -43,7 +43,7 @@ form.addEventListener('submit', (event) => {
     if (!(await check())) return;
     let reason = /** @type {HTMLInputElement} */ (byId('why')).value.trim() || null;
     if (!reason && /^\s*mode\s*=\s*["']enforce["']/m.test(text.value)) {
-      reason = await sure('Save a rule that acts?', 'It acts by this text from now on.', 'Save', { reason: 'Why' });
+      reason = await sure('Save an enforcing rule?', 'This definition is enforced from now on.', 'Save', { reason: 'Why' });
       if (!reason) return;
     }
     try {
@@ -80,7 +80,7 @@ async function lost() {
   if (!place) return;
   const { body } = await api('GET', `${path()}?${new URLSearchParams({ tenant })}`);
   const mine = text.value;
-  const take = make('button', { type: 'button', id: 'take-theirs' }, 'Take theirs, lose mine');
+  const take = make('button', { type: 'button', id: 'take-theirs' }, 'Take theirs and discard mine');
   // The whole page is theirs then, its heading and its figures too.
   take.addEventListener('click', () => location.assign(address(`/rules/${encodeURIComponent(idOf())}`)));
   const over = make('button', { type: 'button', id: 'keep-mine' }, 'Keep mine; I have read theirs');
@@ -89,7 +89,7 @@ async function lost() {
     put(byId('version'), String(body.version));
     text.value = mine;
     place.hidden = true;
-    say('Your text is still here. Save again to put it over theirs.');
+    say('Your definition is still here. Save again to replace theirs.');
   });
   place.replaceChildren(
     make('p', {}, make('strong', {}, 'Somebody changed this rule while you did. '), `${body.changed_by || 'Somebody'} saved version ${body.version}${body.changed_at ? ` at ${second(body.changed_at)}` : ''}${body.why ? `: ${body.why}` : ''}. Nothing of yours was saved.`),
@@ -102,7 +102,7 @@ async function lost() {
 for (const one of document.querySelectorAll('#modes button[data-to]')) {
   const to = /** @type {HTMLElement} */ (one).dataset.to || '';
   one.addEventListener('click', () => carryOut(/** @type {HTMLButtonElement} */ (one), async () => {
-    const words = { watch: ['Only watch?', 'It records what it would do and does nothing.'], approve: ['Ask a person?', 'What it wants waits for somebody to approve it.'], enforce: ['Let it act?', 'From now on it changes agents by itself.'] }[to] || ['', ''];
+    const words = { watch: ['Monitor only?', 'The rule records what it would have changed and changes nothing.'], approve: ['Require approval?', 'Each change waits until somebody approves it.'], enforce: ['Enforce this rule?', 'From now on the rule changes agents by itself.'] }[to] || ['', ''];
     const reason = await sure(words[0], words[1], 'Yes', { reason: 'Why' });
     if (!reason) return;
     await api('POST', `${path()}/mode`, { tenant, mode: to, reason }, { ifMatch: `"${form.dataset.version}"` });
@@ -144,7 +144,7 @@ async function followTrial() {
     const { body } = await api('GET', `/api/v1/rule-trials/${trial}?${new URLSearchParams({ tenant })}`);
     const progress = /** @type {HTMLProgressElement} */ (byId('trial-progress'));
     progress.value = body.progress;
-    const words = /** @type {Record<string, string>} */ ({ waiting: 'It waits its turn.', running: `Under way: ${Math.floor(body.progress * 100)} %.`, done: 'Done.', cancelled: 'Stopped.', failed: `It failed: ${body.error}` });
+    const words = /** @type {Record<string, string>} */ ({ waiting: 'Queued.', running: `Running: ${Math.floor(body.progress * 100)} %.`, done: 'Done.', cancelled: 'Cancelled.', failed: `Failed: ${body.error}` });
     const place = byId('trial-standing');
     if (place) place.textContent = words[body.status] || body.status;
     const open = body.status === 'waiting' || body.status === 'running';

@@ -29,7 +29,7 @@ function draw() {
   }
   const { standing } = known;
   if (!standing) return;
-  const words = { connecting: 'Connecting', following: 'Following live', broken: 'Line broken', refused: 'Not followed' };
+  const words = { connecting: 'Connecting', following: 'Following live', broken: 'Disconnected', refused: 'Not permitted' };
   put(byId('line-word'), words[standing.state]);
   const place = byId('line-state');
   const state = standing.state === 'following' ? 'following' : standing.state === 'connecting' ? '' : 'broken';
@@ -40,7 +40,7 @@ function draw() {
   const alarm = standing.state === 'refused' || (broken && Date.now() - standing.since > 3000);
   document.documentElement.classList.toggle('is-stale', alarm);
   if (stale) {
-    if (alarm) put(byId('stale-text'), `${standing.why || ''} What you see is as it was; it is tried again every few seconds.`);
+    if (alarm) put(byId('stale-text'), `${standing.why || ''} This page shows the last data received and retries every few seconds.`);
     stale.hidden = !alarm;
   }
 }

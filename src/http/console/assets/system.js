@@ -11,10 +11,10 @@ document.addEventListener('click', (event) => {
   if (!(button instanceof HTMLButtonElement)) return;
   const { run, of } = button.dataset;
   carryOut(button, async () => {
-    if (!(await sure(`Run ${run} now?`, of ? `The job runs once for ${of}, beside its calendar.` : 'The job runs once for the whole daemon, beside its calendar.', 'Run it'))) return;
+    if (!(await sure(`Run ${run} now?`, of ? `The job runs once for ${of}, in addition to its schedule.` : 'The job runs once for the whole daemon, in addition to its schedule.', 'Run now'))) return;
     const query = of ? `?${new URLSearchParams({ tenant: of })}` : '';
     const { body } = await api('POST', `/api/v1/jobs/${encodeURIComponent(run || '')}/run${query}`);
-    say(`${run} has begun: run ${body.run}.`);
+    say(`${run} has started: run ${body.run}.`);
     await refresh();
   });
 });

@@ -18,32 +18,32 @@ export function shown(result) {
   const { replayed, present, really, compared, cannot_know: unknown } = result;
   const figure = (/** @type {string} */ name, /** @type {number} */ value, /** @type {string} */ more) => make('div', {}, make('dt', {}, name), make('dd', {}, String(value)), make('dd', { class: 'sub' }, more));
   const figures = make('dl', { class: 'figure-row' },
-    figure('This text would act', replayed.acts, `on ${replayed.agents} agents`),
-    ...(present ? [figure('The rule in force would', present.acts, `on ${present.agents} agents`)] : []),
-    figure('It really acted', really.acts, `on ${really.agents} agents, as it was then`),
-    figure('Both', compared.both, 'this text and what really happened'),
-    figure('Only this text', compared.only_replayed, 'would act, and nothing did'),
-    figure('Only in fact', compared.only_really, 'acted, and this text would not'));
+    figure('This definition', replayed.acts, `actions on ${replayed.agents} agents`),
+    ...(present ? [figure('Active rule', present.acts, `actions on ${present.agents} agents`)] : []),
+    figure('Actual', really.acts, `actions on ${really.agents} agents, by the rule as it was then`),
+    figure('Both', compared.both, 'this definition and the actual action'),
+    figure('Only this definition', compared.only_replayed, 'no actual action'),
+    figure('Only actual', compared.only_really, 'no action by this definition'));
   return [figures, ...byHour(replayed.by_hour, really.by_hour), ...limits(unknown), ...acts(replayed)];
 }
 
 /** @param {string[]} unknown */
 function limits(unknown) {
   if (!unknown.length) return [];
-  return [make('details', {}, make('summary', {}, 'What history cannot tell'), make('ul', {}, ...unknown.map((line) => make('li', {}, line))))];
+  return [make('details', {}, make('summary', {}, 'What history cannot show'), make('ul', {}, ...unknown.map((line) => make('li', {}, line))))];
 }
 
 /** @param {{ acts: number, listed: any[] }} replayed */
 function acts({ acts: all, listed }) {
-  if (!listed.length) return [make('p', { class: 'empty' }, 'It would have done nothing in these days.')];
+  if (!listed.length) return [make('p', { class: 'empty' }, 'No actions in this date range.')];
   const drawn = listed.slice(0, MOST_LISTED);
   const rows = drawn.map((one) => make('tr', {},
     make('th', { scope: 'row' }, second(one.at)),
     make('td', { 'data-label': 'Agent' }, make('a', { href: address(`/agents/${encodeURIComponent(one.agent)}`) }, one.name || one.agent)),
-    make('td', { 'data-label': 'Wants' }, one.wants),
+    make('td', { 'data-label': 'Action' }, one.wants),
     make('td', { 'data-label': 'Because' }, one.because)));
   const more = all > drawn.length ? [make('p', { class: 'sub' }, `The first ${drawn.length} of ${all}.`)] : [];
-  return [make('h3', {}, 'What it would have done'), ...more, make('table', { class: 'list' }, head('When', 'Agent', 'Wants', 'Because'), make('tbody', {}, ...rows))];
+  return [make('h3', {}, 'Actions of this definition'), ...more, make('table', { class: 'list' }, head('When', 'Agent', 'Action', 'Because'), make('tbody', {}, ...rows))];
 }
 
 /** @param {string[]} names */
@@ -53,7 +53,7 @@ const head = (...names) => make('thead', {}, make('tr', {}, ...names.map((name) 
 function byHour(replayed, really) {
   const most = Math.max(1, ...replayed.map((hour) => hour.acts), ...really.map((hour) => hour.acts));
   const rows = replayed.map((hour, index) => ({ hour, fact: really[index]?.acts || 0 })).filter(({ hour, fact }) => hour.acts || fact);
-  const table = make('table', {}, head('Hour from', 'This text', 'Really'), make('tbody', {},
+  const table = make('table', {}, head('Hour from', 'This definition', 'Actual'), make('tbody', {},
     ...rows.map(({ hour, fact }) => make('tr', {}, make('td', {}, second(hour.from)), make('td', { class: 'num' }, String(hour.acts)), make('td', { class: 'num' }, String(fact))))));
   const key = (/** @type {string} */ name, /** @type {string} */ text) => {
     const sample = svg('svg', { width: 14, height: 14, 'aria-hidden': 'true' });
@@ -61,9 +61,9 @@ function byHour(replayed, really) {
     return make('li', {}, sample, text);
   };
   return [
-    make('h3', { id: 'by-hour' }, 'Acts in each hour'),
+    make('h3', { id: 'by-hour' }, 'Actions per hour'),
     make('div', { class: 'chart', tabindex: '0', role: 'group', 'aria-labelledby': 'by-hour' }, drawing(replayed, really, most)),
-    make('ul', { class: 'legend chart-legend', 'aria-label': 'What the bars mean' }, key('t-oncontact', 'Up: this text would act'), key('t-notready', 'Down: what really happened')),
+    make('ul', { class: 'legend chart-legend', 'aria-label': 'Legend' }, key('t-oncontact', 'Up: this definition'), key('t-notready', 'Down: actual')),
     make('details', {}, make('summary', {}, 'Hours as a table'), make('div', { class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'Hours as a table' }, table)),
   ];
 }
@@ -78,7 +78,7 @@ function svg(name, attributes, text = '') {
 
 /** Acts by hour: of the text above the line, real ones below it. @param {Hour[]} replayed @param {Hour[]} really @param {number} most */
 function drawing(replayed, really, most) {
-  const label = `Acts in each hour, at most ${most}. Above the line this text, below it what really happened. The table below has the same.`;
+  const label = `Actions per hour, at most ${most}. This definition is above the line, actual actions are below. The table below shows the same data.`;
   const picture = svg('svg', { viewBox: '0 0 960 256', role: 'img', 'aria-label': label });
   const step = (RIGHT - LEFT) / Math.max(1, replayed.length);
   const x = (/** @type {number} */ index) => LEFT + index * step;

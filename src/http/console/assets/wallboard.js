@@ -47,7 +47,7 @@ let [page, since, paused, beats] = [0, 0, false, 0];
 pause?.addEventListener('click', () => {
   paused = !paused;
   pause.setAttribute('aria-pressed', String(paused));
-  put(pause, paused ? 'Go on' : 'Pause');
+  put(pause, paused ? 'Resume' : 'Pause');
 });
 setInterval(() => {
   put(byId('clock'), clock(now()));

@@ -17,18 +17,18 @@ const path = (id, what) => `/api/v1/webhooks/${encodeURIComponent(id)}/${what}`;
 const WORK = {
   test: async (id) => {
     const { body } = await api('POST', path(id, 'test'), { tenant });
-    if (body.delivered) say(`${id} took the test in ${body.latency_ms} ms (${body.status_code}).`);
-    else say(`${id} did not take the test: ${body.error || `it answered ${body.status_code}`}.`, { wrong: true });
+    if (body.delivered) say(`${id} accepted the test in ${body.latency_ms} ms (${body.status_code}).`);
+    else say(`${id} did not accept the test: ${body.error || `it answered ${body.status_code}`}.`, { wrong: true });
   },
   recover: async (id) => {
-    if (!(await sure(`Send again to ${id}?`, `Everything that was given up in the last ${DAYS} days is tried again, and the endpoint is enabled.`, 'Send again'))) return;
+    if (!(await sure(`Resend to ${id}?`, `All failed deliveries of the last ${DAYS} days are sent again, and the endpoint is enabled.`, 'Resend'))) return;
     const since = new Date(now() - DAYS * 86400000).toISOString();
     const { body } = await api('POST', path(id, 'recover'), { tenant, since });
-    say(`${body.revived} deliveries are tried again; ${body.waiting} wait.`);
+    say(`${body.revived} deliveries are sent again; ${body.waiting} are waiting.`);
   },
   retry: async (event, button) => {
     await api('POST', path(button.dataset.hook || '', 'retry'), { tenant, event });
-    say('It is sent again now.');
+    say('The event is being sent again.');
   },
 };
 
