@@ -80,14 +80,18 @@ fn live(search: &Search, seed: u64, keep: Option<&[usize]>) -> Outcome {
 fn still() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let into = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("still-{}.so", std::process::id()));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let fresh = folder.join(format!("still-{}.so", std::process::id()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/still.c");
         let built = Command::new("cc")
             .args(["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"])
-            .args([&into, &source])
+            .args([&fresh, &source])
             .output()
             .expect("a C compiler (`cc`) is needed");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        // Several tests may build it at once; whoever loads it sees a whole file.
+        let into = folder.join("still.so");
+        std::fs::rename(fresh, &into).expect("renamed");
         into
     })
 }

@@ -369,7 +369,9 @@ async fn whoever_is_in_the_state_already_gets_the_reason_by_a_button_that_names_
     browser.click("#even_if_in_state").await;
     browser.write("#reason", "WORKING").await;
     browser.click("#preview").await;
-    browser.until_text("#other-reason", |text| text.contains("1 already in this state") && text.contains("1 call more")).await;
+    browser
+        .until_text("#other-reason", |text| text.contains("1 already in this state") && text.contains("1 call more"))
+        .await;
     browser.until_text("#start", |text| text == "Start: change 4").await;
     browser.click("#reasons").await;
     browser.until_text("#reason-only", |text| text == "4 their state, 1 only their reason").await;
