@@ -74,7 +74,12 @@ fn budget(budget: &BudgetStatus) -> String {
 /// The states of a tenant's agents, as one line.
 fn agents(tenant: &TenantStatus) -> String {
     let all = tenant.picture.agents.iter().filter(|(_, count)| **count > 0);
-    let words: Vec<_> = all.map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
+    let words: Vec<_> = all
+        .map(|(state, count)| match state.as_str() {
+            "after_contact_work" => format!("{count} wrap-up"),
+            other => format!("{count} {}", other.replace('_', " ")),
+        })
+        .collect();
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
