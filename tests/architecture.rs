@@ -258,8 +258,10 @@ fn pages_help_texts_and_documents_use_the_terms_of_the_glossary() {
         found.extend(said(&place, &lines, &REPLACED));
         found.extend(said(&place, &lines, &REPLACED_ON_PAGES));
     }
-    let readme = fs::read_to_string(root.join("README.md")).expect("a README");
-    found.extend(said(Path::new("README.md"), &prose(&readme), &REPLACED));
+    for page in ["README.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root.join(page)).expect("a page");
+        found.extend(said(Path::new(page), &prose(&text), &REPLACED));
+    }
     for (path, text) in below("docs", "md") {
         found.extend(said(&Path::new("docs").join(path), &prose(&text), &REPLACED));
     }
@@ -289,4 +291,50 @@ fn every_term_that_replaced_a_word_is_in_the_glossary() {
     );
     assert!(says(&shown.to_lowercase(), "in plan") && !says(&shown, "odd") && !says(&shown, "told"), "{shown}");
     assert!(says("an odd one", "odd") && !says("an oddity", "odd") && !says("is_odd", "odd"));
+}
+
+/// Where the links of a page lead: `](target)` in its prose.
+fn links(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (_, line) in prose(text) {
+        found.extend(line.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned));
+    }
+    found
+}
+
+/// The anchor of a heading, as GitHub and mdBook name it.
+fn anchor(heading: &str) -> String {
+    let title = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    title.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_')).collect()
+}
+
+#[test]
+fn the_summary_of_the_docs_lists_every_page_once() {
+    let mut pages = below("docs", "md");
+    let summary = pages.remove(Path::new("SUMMARY.md")).expect("docs/SUMMARY.md");
+    let mut listed: Vec<PathBuf> = links(&summary).into_iter().map(PathBuf::from).collect();
+    listed.sort();
+    let written: Vec<PathBuf> = pages.into_keys().collect();
+    assert_eq!(listed, written, "docs/SUMMARY.md (left) and the pages of docs/ (right) differ");
+}
+
+#[test]
+fn every_link_of_the_docs_leads_to_a_file_and_a_heading() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages: Vec<PathBuf> = below("docs", "md").into_keys().map(|page| Path::new("docs").join(page)).collect();
+    pages.extend(["README.md", "CONTRIBUTING.md"].map(PathBuf::from));
+    let mut broken = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(root.join(page)).expect("a page");
+        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
+            let (file, heading) = link.split_once('#').unwrap_or((&link, ""));
+            let target = root.join(if file.is_empty() { page.clone() } else { page.with_file_name(file) });
+            let has_heading = |text: String| text.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+            if !target.exists() || !(heading.is_empty() || fs::read_to_string(&target).is_ok_and(has_heading)) {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert_eq!(anchor("## A folder for `schedules`: what is kept"), "a-folder-for-schedules-what-is-kept");
 }
