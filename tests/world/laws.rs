@@ -61,6 +61,9 @@ pub struct Laws {
     /// Since when the daemon says that it is not ready, and what it complained of last.
     complains: Option<(Duration, String)>,
     read_log: LogPage,
+    /// Up to where the platform's account was held against the store's attempts, and how many state POSTs there were for each agent.
+    compared: u64,
+    posts: BTreeMap<String, i64>,
     /// What was shown of each agent at the last look, and since when.
     shown: BTreeMap<String, (String, Duration)>,
 }
@@ -83,6 +86,24 @@ type Judged = Result<(), String>;
 const _: () = assert!(FENCE.as_millis() + 500 == REQUEST_TIMEOUT.as_millis() + INTERVAL.as_millis());
 
 impl Laws {
+    /// No state POST leaves before its attempt is durable: judged when it has arrived, before it is answered.
+    pub fn arrived(&mut self, world: &World) -> Judged {
+        let page = world.sim.log(self.compared, usize::MAX);
+        self.compared = page.next;
+        for agent in
+            page.requests.iter().filter(|request| is_state_post(request)).filter_map(|post| post.agent.as_ref())
+        {
+            let posts = self.posts.entry(agent.to_string()).or_default();
+            *posts += 1;
+            let statement = "SELECT COUNT(*) FROM platform_calls WHERE kind = 'state' AND agent = ?1";
+            let attempts = scalar(&open(world), statement, agent.as_str()).unwrap_or_default();
+            if attempts < *posts {
+                return Err(format!("{posts} state POSTs for {agent} arrived, and the store has {attempts} attempts"));
+            }
+        }
+        Ok(())
+    }
+
     /// Judges what was seen at the look before, and what the platform saw since.
     pub fn look(&mut self, world: &World, watched: &[Watched]) -> Judged {
         self.read(world);
@@ -141,7 +162,6 @@ impl Laws {
         let database = open(world);
         within_budget(world, &log)?;
         not_twice(world, &log)?;
-        each_post_was_durable(&database, &log)?;
         chain_holds(&database)?;
         outcomes_are_audited(&database)?;
         webhooks::events_arrived(world, &database)?;
@@ -339,26 +359,6 @@ fn wished_between(world: &World, agent: &str, from: UtcMicros, to: UtcMicros) ->
         let at = World::true_time(at);
         wished_for == agent && at + margin > from && at < to + margin
     })
-}
-
-/// No state POST left before its attempt was durable.
-fn each_post_was_durable(database: &Connection, log: &LogPage) -> Judged {
-    let mut arrived: BTreeMap<String, i64> = BTreeMap::new();
-    for post in log.requests.iter().filter(|request| is_state_post(request)) {
-        let agent = post.agent.as_ref().map(ToString::to_string).unwrap_or_default();
-        *arrived.entry(agent).or_default() += 1;
-    }
-    for (agent, posts) in arrived {
-        let attempts: i64 = database
-            .query_row("SELECT COUNT(*) FROM platform_calls WHERE kind = 'state' AND agent = ?1", [&agent], |row| {
-                row.get(0)
-            })
-            .expect("readable");
-        if attempts < posts {
-            return Err(format!("{posts} state POSTs for {agent} arrived, and the store has {attempts} attempts"));
-        }
-    }
-    Ok(())
 }
 
 /// Each entry's hash is that of its body, and each body holds the hash before.

@@ -25,6 +25,9 @@ pub const END: Duration = Duration::from_secs(21 * 60);
 /// In a crowded world the rules have spent their share of the budget by then.
 const CROWDED_AFTER: Duration = Duration::from_secs(32);
 
+/// For so long after the break of all begins nothing else happens in a crowded world.
+const CROWDED_FOR: Duration = Duration::from_secs(130);
+
 /// How a webhook receiver fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduct {
@@ -266,9 +269,10 @@ const FAULTS: &[&str] = &[
 impl Plan {
     pub fn draw(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x5eed);
-        let agents = rng.usize(4..=7);
+        let some = rng.usize(4..=7);
         // In some worlds everybody goes on the same break, so that rules want the whole budget at once.
         let crowded = rng.u8(0..4) == 0;
+        let agents = if crowded { 7 } else { some };
         let breaks = if crowded { crowd(&mut rng, agents) } else { breaks(&mut rng, agents) };
         let mut plan = Self {
             seed,
@@ -279,10 +283,6 @@ impl Plan {
             breaks,
             happenings: Vec::new(),
         };
-        if crowded {
-            let at = plan.breaks[0].0 + CROWDED_AFTER + between(&mut rng, Duration::ZERO, FROM / 2);
-            plan.happenings.push((at, ask(&mut rng, agents)));
-        }
         // Some worlds meet much, some little, so that what needs quiet is met too.
         let troubles = [2, 4, 8, 14][rng.usize(0..4)];
         for _ in 0..troubles {
@@ -300,8 +300,27 @@ impl Plan {
         if rng.bool() {
             plan.happenings.push((between(&mut rng, FROM, UNTIL), Happening::PlatformHeals));
         }
+        if crowded {
+            plan.crowd(&mut rng);
+        }
         plan.happenings.sort_by_key(|(at, _)| *at);
         plan
+    }
+
+    /// While rules want the whole budget a person asks for something, or the daemon is killed, and nothing else happens.
+    fn crowd(&mut self, rng: &mut Rng) {
+        let begins = self.breaks[0].0;
+        for (at, _) in &mut self.happenings {
+            if *at < begins + CROWDED_FOR {
+                *at = begins + CROWDED_FOR + *at / 2;
+            }
+        }
+        let (at, what) = if rng.bool() {
+            (begins + CROWDED_AFTER + between(rng, Duration::ZERO, FROM / 2), ask(rng, self.agents))
+        } else {
+            (begins + between(rng, Duration::from_secs(5), FROM), Happening::Kill(span(rng, 5)))
+        };
+        self.happenings.push((at, what));
     }
 
     /// What people do beside asking for single states.

@@ -315,6 +315,7 @@ impl World {
         self.rng.shuffle(&mut due);
         due.into_iter().for_each(std::task::Waker::wake);
         self.others.step(time);
+        self.judge(Laws::arrived)?;
         self.run_daemon(time, still)?;
         while let Some((&(due, id), _)) = self.ends.first_key_value() {
             if due > self.now {
@@ -505,14 +506,19 @@ impl World {
         self.wishes.push(Wish { agent, to, asked_at: self.now, answer });
     }
 
+    /// Has a law judge the world.
+    fn judge(&mut self, law: impl FnOnce(&mut Laws, &Self) -> Result<(), String>) -> Result<(), Broken> {
+        let mut laws = std::mem::take(&mut self.laws);
+        let judged = law(&mut laws, self);
+        self.laws = laws;
+        judged.map_err(|law| self.broken(law))
+    }
+
     /// Looks at what the daemon shows, and at what it showed at the look before.
     fn look(&mut self) -> Result<(), Broken> {
         self.next_look = self.now + LOOK;
         let watched = std::mem::take(&mut self.watched);
-        let mut laws = std::mem::take(&mut self.laws);
-        let judged = laws.look(self, &watched);
-        self.laws = laws;
-        judged.map_err(|law| self.broken(law))?;
+        self.judge(|laws, world| laws.look(world, &watched))?;
         if let Some(daemon) = self.daemon.as_ref().filter(|daemon| daemon.serves()) {
             let path = format!("/api/v1/agents?tenant={}&limit=100", self.tenant);
             let agents = daemon.ask(Method::GET, &path, None, None);
