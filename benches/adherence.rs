@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use shiftkeeper::clock::{SharedClock, SystemClock};
 use shiftkeeper::domain::adherence::AdherenceSettings;
 use shiftkeeper::domain::ids::TenantId;
-use shiftkeeper::domain::report_run::Format;
+use shiftkeeper::domain::reports::report_run::Format;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::engine::adherence_days::{DaysParts, Worker};
 use shiftkeeper::report::document::{Cell, Section, Sink, WriteError};

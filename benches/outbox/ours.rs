@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shiftkeeper::clock::{SeededRandom, SharedClock, SystemClock};
-use shiftkeeper::domain::cloud_event::WebhookFormat;
-use shiftkeeper::domain::delivery::Standing;
-use shiftkeeper::domain::event::{AgentStateChanged, Details as _, Event};
 use shiftkeeper::domain::ids::{AgentId, EndpointId, EventId, TenantId};
-use shiftkeeper::domain::signature::Keyring;
-use shiftkeeper::domain::target::Target;
 use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::domain::webhooks::cloud_event::WebhookFormat;
+use shiftkeeper::domain::webhooks::delivery::Standing;
+use shiftkeeper::domain::webhooks::event::{AgentStateChanged, Details as _, Event};
+use shiftkeeper::domain::webhooks::signature::Keyring;
+use shiftkeeper::domain::webhooks::target::Target;
 use shiftkeeper::engine::deliver::send::{self, HttpPost, Network};
 use shiftkeeper::engine::deliver::{self, DeliverParts, Endpoint, Endpoints, Outbox, as_stored};
 use shiftkeeper::engine::readiness::Readiness;

@@ -12,7 +12,7 @@ use super::jobs::{DONE, FAILED};
 use super::reports::ReportDesk;
 use crate::clock::BoxFuture;
 use crate::config::{Config, JobKind};
-use crate::domain::erasure::{Outcome, Wiper};
+use crate::domain::agents::erasure::{Outcome, Wiper};
 use crate::domain::ids::{AgentId, TenantId};
 use crate::engine::erase::Belongings;
 

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RealTime, SharedClock, SharedRandom, SystemClock};
 use crate::config::{Config, MetricsAccess};
-use crate::domain::import::ImportOptions;
+use crate::domain::schedules::import::ImportOptions;
 use crate::domain::time::UtcMicros;
 use crate::engine::accounts::{self, Accounts};
 use crate::engine::analytics::Analytics;

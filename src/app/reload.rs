@@ -10,7 +10,7 @@ use super::people::Access;
 use super::tenants::TenantList;
 use super::webhooks::Webhooks;
 use crate::config::Loaded;
-use crate::domain::import::ImportOptions;
+use crate::domain::schedules::import::ImportOptions;
 use crate::engine::jobs::JobSpec;
 use crate::engine::status::Reloads;
 

@@ -16,9 +16,9 @@ use super::talk::Failure;
 use crate::app::{accounts_of, clock_of, identity};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
+use crate::domain::access::rights::{Role, WantedReach, WantedTenant};
+use crate::domain::access::secret::Secret;
 use crate::domain::ids::{TeamName, TenantId};
-use crate::domain::rights::{Role, WantedReach, WantedTenant};
-use crate::domain::secret::Secret;
 use crate::engine::accounts::{AccountChanges, AccountError, Accounts, By, NewAccount, NewToken};
 use crate::http::{AccountShown, TokenShown};
 use crate::store::{OpenError, Role as Opens, Store};
@@ -269,7 +269,7 @@ async fn write_here(config: &Config, wish: Wish, reason: Option<&str>) -> anyhow
 }
 
 async fn write(accounts: &Accounts, wish: Wish, by: &By) -> Result<Value, AccountError> {
-    let shown = |account: &crate::domain::account::Account| json!(AccountShown::from(account));
+    let shown = |account: &crate::domain::access::account::Account| json!(AccountShown::from(account));
     match wish {
         Wish::AddAccount(new) => accounts.add_account(new, by).await.map(|account| shown(&account)),
         Wish::ChangeAccount(id, edits) => {

@@ -11,8 +11,8 @@ use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::password::PasswordArgs;
 use super::scope::usage;
-use crate::domain::rights::Role;
-use crate::domain::span;
+use crate::domain::access::rights::Role;
+use crate::domain::time::span;
 use crate::engine::accounts::NewAccount;
 
 /// What to do about accounts.

@@ -16,9 +16,9 @@ use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
 use crate::domain::analytics::{Bucket, EqualsFilter, MetricAsk};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
-use crate::domain::report_run::RunStatus;
-use crate::domain::span;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
+use crate::domain::time::span;
 use crate::domain::words::count;
 use crate::http::{AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown};
 

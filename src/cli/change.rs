@@ -21,9 +21,9 @@ use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::talk::say;
 use crate::config::Right;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
-use crate::domain::policy::OnContact;
-use crate::domain::state::AgentState;
 use crate::domain::words::names;
 use crate::engine::door::Taken;
 

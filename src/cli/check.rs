@@ -9,7 +9,7 @@ use super::config_args::ConfigArgs;
 use super::exit::Exit;
 use super::output::print;
 use crate::config::{Complaint, Concern, Config, ConfigRefused, Environment, Loaded, Origin, Tenant, reference};
-use crate::domain::rule::Mode as RuleMode;
+use crate::domain::rules::rule::Mode as RuleMode;
 use crate::domain::words::count;
 use crate::http::role_table;
 

@@ -18,7 +18,7 @@ use super::scope::usage;
 use super::talk::say;
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
-use crate::domain::erasure::Outcome;
+use crate::domain::agents::erasure::Outcome;
 use crate::domain::ids::{AgentId, ErasureId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;

@@ -20,7 +20,7 @@ use crate::app::{HeavyWork, Importer, clock_of, identity, wanted_from_file};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
-use crate::domain::import::{Complaint, ImportOptions, ImportRefused, check_size, read_schedule};
+use crate::domain::schedules::import::{Complaint, ImportOptions, ImportRefused, check_size, read_schedule};
 use crate::domain::words::count;
 use crate::engine::door::Door;
 use crate::engine::tenants::Tenants;

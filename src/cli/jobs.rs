@@ -20,7 +20,7 @@ use crate::app::{clock_of, job_infos};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::{Config, Right};
 use crate::domain::ids::{JobId, TenantId};
-use crate::domain::span;
+use crate::domain::time::span;
 use crate::engine::jobs::{JobView, RunView, views};
 use crate::store::OpenError;
 

@@ -10,7 +10,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 
 use super::exit::Exit;
 use super::talk::Failure;
-use crate::domain::secret::Secret;
+use crate::domain::access::secret::Secret;
 
 /// No password is longer, in bytes.
 const LONGEST: u64 = 4096;

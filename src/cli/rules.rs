@@ -24,11 +24,11 @@ use super::talk::{Failure, say};
 use crate::app::tenant_settings;
 use crate::config::{Config, Right, Tenant};
 use crate::domain::ids::{RuleId, TenantId};
-use crate::domain::rule::Mode;
-use crate::domain::rule::check::check as check_rules;
-use crate::domain::rule::parse::{RulesError, parse};
-use crate::domain::rule::subjects::unknown_subjects;
-use crate::domain::rule::written::{LineComplaint, placed};
+use crate::domain::rules::rule::Mode;
+use crate::domain::rules::rule::check::check as check_rules;
+use crate::domain::rules::rule::parse::{RulesError, parse};
+use crate::domain::rules::rule::subjects::unknown_subjects;
+use crate::domain::rules::rule::written::{LineComplaint, placed};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 

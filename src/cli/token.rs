@@ -9,7 +9,7 @@ use super::exit::Exit;
 use super::output::{Output, print, print_json};
 use super::scope::usage;
 use super::talk::say;
-use crate::domain::rights::{Right, Role};
+use crate::domain::access::rights::{Right, Role};
 use crate::engine::accounts::NewToken;
 
 /// What to do about tokens.

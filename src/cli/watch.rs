@@ -23,7 +23,7 @@ use super::talk::say;
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::{Config, Right};
 use crate::domain::ids::{TeamName, TenantId};
-use crate::domain::span;
+use crate::domain::time::span;
 use crate::engine::live::HEARTBEAT_REAL;
 
 /// A line that says nothing for so long is broken, in real time.

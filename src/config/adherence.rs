@@ -10,7 +10,7 @@ use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
 use super::tree::{Node, Value};
 use crate::domain::adherence::{AdherenceSettings, DEFAULT_TOLERANCE};
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 use crate::domain::time::duration_text;
 
 /// A longer tolerance would make adherence meaningless.

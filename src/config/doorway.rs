@@ -7,9 +7,9 @@ use super::complaint::{Fault, Origin};
 use super::kind::{self, Kind};
 use super::reader::{Section, directory_of, reloads, restarts};
 use super::tree::Value;
+use crate::domain::access::network::Network;
+use crate::domain::access::rights::{Reach, Role, WantedReach, WantedTenant};
 use crate::domain::ids::{TeamName, TenantId};
-use crate::domain::network::Network;
-use crate::domain::rights::{Reach, Role, WantedReach, WantedTenant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::complaint::Fault;
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
-use crate::domain::import::{COLUMNS, ImportOptions, LARGEST_FILE};
+use crate::domain::schedules::import::{COLUMNS, ImportOptions, LARGEST_FILE};
 use crate::domain::words::nearest;
 
 const DELIMITERS: &[(&str, Option<u8>)] =

@@ -15,9 +15,9 @@ use super::complaint::Fault;
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
 use super::tenant::Tenant;
-use crate::domain::cron::{Calendar, Pattern};
 use crate::domain::ids::{JobId, TenantId};
-use crate::domain::job::CatchUp;
+use crate::domain::jobs::cron::{Calendar, Pattern};
+use crate::domain::jobs::job::CatchUp;
 
 /// What a job does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

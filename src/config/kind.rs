@@ -11,10 +11,10 @@ use reqwest::Url;
 
 use super::complaint::Fault;
 use super::tree::{Entry, Node, Value};
-use crate::domain::span;
-use crate::domain::state::AgentState;
-use crate::domain::target::Target;
+use crate::domain::agents::state::AgentState;
+use crate::domain::time::span;
 use crate::domain::time::{UtcMicros, duration_text};
+use crate::domain::webhooks::target::Target;
 use crate::domain::words::nearest;
 
 type Parse<T> = Rc<dyn Fn(&Node) -> Result<T, Vec<Fault>>>;

@@ -61,18 +61,18 @@ pub use tenant::{Dialect, Mode, Tenant, TokenSettings, TokenStyle};
 pub use time::ClockSettings;
 pub use webhooks::Webhook;
 
-pub use crate::domain::rights::Right;
+pub use crate::domain::access::rights::Right;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use self::complaint::Fault;
 use self::reader::Section;
 use self::webhooks::is_loopback;
+use crate::domain::access::rights::Reach;
+use crate::domain::access::secret::Secret;
 use crate::domain::ids::{RuleId, TenantId};
-use crate::domain::import::ImportOptions;
-use crate::domain::rights::Reach;
-use crate::domain::rule::{Mode as RuleMode, Rule};
-use crate::domain::secret::Secret;
+use crate::domain::rules::rule::{Mode as RuleMode, Rule};
+use crate::domain::schedules::import::ImportOptions;
 use crate::domain::words::nearest;
 
 /// The whole configuration, valid as a whole.

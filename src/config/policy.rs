@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::kind;
 use super::reader::{Section, reloads};
-use crate::domain::policy::{OnContact, UnscheduledForbids};
+use crate::domain::changes::policy::{OnContact, UnscheduledForbids};
 
 /// What a change must obey.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -9,7 +9,7 @@ use super::kind::{Kind, is_id};
 use super::secrets;
 use super::settings::{Change, Setting, Settings, Shown};
 use super::tree::{Entry, Node, Table, Value};
-use crate::domain::secret::Secret;
+use crate::domain::access::secret::Secret;
 
 /// A key of a section: its name, what it is for, and what a change of it takes.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use super::environment::Environment;
 use super::kind;
 use super::load::unreadable;
 use super::tree::{Node, Value};
-use crate::domain::secret::Secret;
+use crate::domain::access::secret::Secret;
 
 /// What the documentation calls a secret's kind.
 pub(super) const KIND: &str = "secret: { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";

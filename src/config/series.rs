@@ -4,11 +4,11 @@ use super::analytics::AnalyticsQuery;
 use super::complaint::Fault;
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
-use crate::domain::anomaly::Watched;
+use crate::domain::analytics::anomaly::Watched;
+use crate::domain::analytics::series::aggregated::{Aggregated, Results};
+use crate::domain::analytics::series::{Bucket, Source, Whom};
+use crate::domain::analytics::trend::{THRESHOLD, WINDOW};
 use crate::domain::ids::{QueueId, SeriesId, SkillId};
-use crate::domain::series::aggregated::{Aggregated, Results};
-use crate::domain::series::{Bucket, Source, Whom};
-use crate::domain::trend::{THRESHOLD, WINDOW};
 
 /// Series of one tenant: each is read whole at the end of each of its quarters or days.
 const MOST: usize = 20;

@@ -11,9 +11,9 @@ use super::complaint::Fault;
 use super::doorway::{ServerProxy, ServerTls, Sessions, file};
 use super::kind;
 use super::reader::{Section, reloads, restarts};
+use crate::domain::access::rights::Right;
+use crate::domain::access::secret::Secret;
 use crate::domain::ids::TenantId;
-use crate::domain::rights::Right;
-use crate::domain::secret::Secret;
 
 /// Characters that a bearer token needs at least, so that it cannot be guessed.
 const SHORTEST_TOKEN: usize = 16;

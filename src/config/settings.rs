@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::complaint::Origin;
-use crate::domain::secret::Secret;
+use crate::domain::access::secret::Secret;
 
 /// Whether a changed key takes effect on SIGHUP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 use super::complaint::Fault;
 use super::kind::Kind;
 use super::reader::{Section, restarts};
-use crate::domain::secret::Secret;
+use crate::domain::access::secret::Secret;
 
 /// The database.
 #[derive(Clone, PartialEq, Eq, Debug)]

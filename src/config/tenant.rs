@@ -21,12 +21,12 @@ use super::series;
 use super::subscription::Subscription;
 use super::thresholds;
 use super::webhooks::is_loopback;
+use crate::domain::access::secret::Secret;
 use crate::domain::adherence::AdherenceSettings;
-use crate::domain::anomaly::Watched;
+use crate::domain::agents::state::{AgentState, StateNames};
+use crate::domain::analytics::anomaly::Watched;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TenantId};
-use crate::domain::secret::Secret;
-use crate::domain::state::{AgentState, StateNames};
-use crate::domain::thresholds::Thresholds;
+use crate::domain::live::thresholds::Thresholds;
 
 /// One tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]

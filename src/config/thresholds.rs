@@ -8,7 +8,7 @@ use super::complaint::Fault;
 use super::kind::{self, Kind};
 use super::reader::{Section, reloads};
 use super::tree::{Node, Value};
-use crate::domain::thresholds::{Bounds, Thresholds};
+use crate::domain::live::thresholds::{Bounds, Thresholds};
 use crate::domain::time::duration_text;
 
 /// Bounds of a time in a state: below a second nobody looks, beyond a day nobody waits.

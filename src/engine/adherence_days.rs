@@ -23,9 +23,9 @@ use crate::domain::adherence::figures::{Times, basis};
 use crate::domain::adherence::ledger::{Ledger, hull};
 use crate::domain::adherence::sums::Sums;
 use crate::domain::audit::AuditDraft;
+use crate::domain::changes::transition::Actor;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Actor;
 use crate::store::{AdherenceChange, AdherenceDay, Commit, Reader, StoredAgent, Writer};
 
 /// Days that ended so long ago are computed where they are missing; a day that is there is computed anew however old it is.

@@ -15,18 +15,18 @@ use super::door::DoorError;
 use super::message::Message;
 use super::tenants::Tenants;
 use crate::domain::adherence::{AdherenceSettings, LiveVerdict, Verdict};
-use crate::domain::agent::Source;
+use crate::domain::agents::agent::Source;
+use crate::domain::agents::roster::AgentSlot;
+use crate::domain::agents::skill::Skills;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::Violation;
+use crate::domain::changes::priority::Priority;
+use crate::domain::changes::transition::{Status, Transition};
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, SkillId, TeamName, TenantId, TransitionId};
-use crate::domain::planner::DecideSettings;
-use crate::domain::policy::Violation;
-use crate::domain::priority::Priority;
-use crate::domain::roster::AgentSlot;
-use crate::domain::schedule::Segment;
-use crate::domain::skill::Skills;
-use crate::domain::state::AgentState;
-use crate::domain::thresholds::{Level, Thresholds};
+use crate::domain::live::thresholds::{Level, Thresholds};
+use crate::domain::rules::planner::DecideSettings;
+use crate::domain::schedules::schedule::Segment;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, Transition};
 
 /// A board serves whoever comes within this, in real time.
 const SHARED_REAL: Duration = Duration::from_secs(1);
@@ -318,9 +318,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::agent::{Agent, Observed};
-    use crate::domain::roster::Roster;
-    use crate::domain::schedule::{Activity, AgentPlan, Coverage, Shift, ShiftActivity};
+    use crate::domain::agents::agent::{Agent, Observed};
+    use crate::domain::agents::roster::Roster;
+    use crate::domain::schedules::schedule::{Activity, AgentPlan, Coverage, Shift, ShiftActivity};
     use crate::engine::live::message::AgentShown;
 
     fn at(minute: i64) -> UtcMicros {

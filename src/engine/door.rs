@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use super::message::Message;
 use super::tenants::Tenants;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::{OnContact, RefusedBy};
+use crate::domain::changes::transition::Transition;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
-use crate::domain::policy::{OnContact, RefusedBy};
-use crate::domain::state::AgentState;
-use crate::domain::transition::Transition;
 use crate::store::Trouble;
 
 /// The most agents that one request may name.

@@ -12,10 +12,10 @@ use super::erase::EraseAsk;
 use super::live::snapshot::Snapshot;
 use super::rules::RulesAsk;
 use super::skills::SkillMessage;
+use crate::domain::agents::merge::Fed;
+use crate::domain::changes::transition::Transition;
 use crate::domain::ids::{AgentId, TransitionId};
-use crate::domain::merge::Fed;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Transition;
 use crate::platform::Sighting;
 
 /// How many messages wait for a keeper at most; who sends more waits.

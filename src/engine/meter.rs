@@ -11,8 +11,8 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::Histogram;
 
 use crate::clock::Stopwatch;
+use crate::domain::analytics::trend::AnomalyKind;
 use crate::domain::time::UtcMicros;
-use crate::domain::trend::AnomalyKind;
 use crate::store::Commit;
 
 /// Upper ends of the classes of a pass's duration, in seconds.

@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::agent::{Agent, Observed};
-use crate::domain::breaks::SHORTEST_REST;
-use crate::domain::exception::excused_spans;
+use crate::domain::adherence::exception::excused_spans;
+use crate::domain::agents::agent::{Agent, Observed};
+use crate::domain::agents::roster::memory::AutomationMemory;
+use crate::domain::agents::roster::{AgentSlot, Busy, Roster};
+use crate::domain::agents::skill::Skill;
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, SkillId, SubjectId, TenantId};
-use crate::domain::roster::memory::AutomationMemory;
-use crate::domain::roster::{AgentSlot, Busy, Roster};
-use crate::domain::schedule::{AgentPlan, LOOKS_AHEAD, LOOKS_BACK};
-use crate::domain::skill::Skill;
-use crate::domain::state::AgentState;
+use crate::domain::schedules::breaks::SHORTEST_REST;
+use crate::domain::schedules::schedule::{AgentPlan, LOOKS_AHEAD, LOOKS_BACK};
 use crate::domain::time::UtcMicros;
 use crate::store::{AutomaticChange, HistoryRow, ReadError, Reader, RemembersWrite, StoredHistory, StoredTransition};
 

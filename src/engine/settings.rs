@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::anomaly::Watched;
+use crate::domain::analytics::anomaly::Watched;
+use crate::domain::changes::policy::{OnContact, UnscheduledForbids};
 use crate::domain::ids::{AgentId, QueueId, RuleId, SkillId, TenantId};
-use crate::domain::planner::DecideSettings;
-use crate::domain::policy::{OnContact, UnscheduledForbids};
-use crate::domain::rule::check::Capabilities;
-use crate::domain::rule::compile::RuleSet;
-use crate::domain::rule::shelf::{Base, Edition, Listed, Shelf, join};
-use crate::domain::rule::subjects::Subject;
-use crate::domain::rule::{Rule, RuleComplaint};
+use crate::domain::rules::planner::DecideSettings;
+use crate::domain::rules::rule::check::Capabilities;
+use crate::domain::rules::rule::compile::RuleSet;
+use crate::domain::rules::rule::shelf::{Base, Edition, Listed, Shelf, join};
+use crate::domain::rules::rule::subjects::Subject;
+use crate::domain::rules::rule::{Rule, RuleComplaint};
 use crate::platform::retry::RetryCurve;
 
 /// The settings of one tenant. Spans are of the daemon's clock unless their name says real.
@@ -178,8 +178,8 @@ pub struct RetrySettings {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::domain::sets::StateSet;
-    use crate::domain::state::AgentState;
+    use crate::domain::agents::sets::StateSet;
+    use crate::domain::agents::state::AgentState;
 
     /// From one snapshot to the next.
     pub(crate) const INTERVAL: Duration = Duration::from_secs(10);

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
+use crate::domain::access::rights::{Asker, Teams};
+use crate::domain::agents::skill::{MOST_SKILLS, Skill};
 use crate::domain::ids::{AgentId, SkillId, TenantId};
-use crate::domain::rights::{Asker, Teams};
-use crate::domain::skill::{MOST_SKILLS, Skill};
 use crate::engine::door::{Door, DoorError};
 use crate::engine::message::Message;
 

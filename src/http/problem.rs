@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::routes::BODY_LIMIT;
-use crate::domain::import::LARGEST_FILE;
+use crate::domain::schedules::import::LARGEST_FILE;
 use crate::engine::accounts::{AccountError, SignInError};
 use crate::engine::deliver::OutboxError;
 use crate::engine::door::DoorError;

@@ -14,7 +14,7 @@ use super::tables::schedule::{
     RETIRE_OVERLAPPED, STILL_IN_FORCE, TENANTS,
 };
 use crate::domain::ids::TenantId;
-use crate::domain::schedule::Shift;
+use crate::domain::schedules::schedule::Shift;
 use crate::domain::time::UtcMicros;
 
 /// Shifts staged in one commit, so that a change waits tens of milliseconds at most.

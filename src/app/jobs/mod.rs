@@ -19,7 +19,7 @@ use jiff::tz::TimeZoneDatabase;
 use crate::clock::SharedClock;
 use crate::config::{AnalyticsQuery, Config, JobKind, JobSettings, RetentionSettings};
 use crate::domain::ids::TenantId;
-use crate::domain::job::{CatchUp, JobKey};
+use crate::domain::jobs::job::{CatchUp, JobKey};
 use crate::engine::analytics::Analytics;
 use crate::engine::heads::HeadParts;
 use crate::engine::jobs::audit_head::AuditHead;

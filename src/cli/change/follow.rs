@@ -10,8 +10,8 @@ use super::{Row, Standing};
 use crate::cli::caller::Caller;
 use crate::cli::daemon::DaemonError;
 use crate::clock::{RealTime, Stopwatch};
+use crate::domain::changes::transition::Transition;
 use crate::domain::ids::TransitionId;
-use crate::domain::transition::Transition;
 
 /// The pause between two rounds of questions.
 const PAUSE: Duration = Duration::from_millis(250);

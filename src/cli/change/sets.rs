@@ -19,9 +19,9 @@ use crate::cli::scope::usage;
 use crate::cli::talk::say;
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
-use crate::domain::policy::OnContact;
-use crate::domain::state::AgentState;
 use crate::engine::change_sets::view::{SetStatus, SetView};
 
 /// The pause between two looks at a set that runs, in real time.

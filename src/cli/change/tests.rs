@@ -3,10 +3,10 @@
 use clap::Parser;
 
 use super::*;
-use crate::domain::policy::Violation;
-use crate::domain::priority::Priority;
+use crate::domain::changes::policy::Violation;
+use crate::domain::changes::priority::Priority;
+use crate::domain::changes::transition::{Actor, Status, Transition, WaitReason};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Status, Transition, WaitReason};
 
 #[derive(Parser)]
 struct Command {

@@ -1,10 +1,10 @@
 //! What is said of a change: where it stands, and which policy holds or refuses it and why.
 
 use super::{Row, Standing};
+use crate::domain::changes::policy::{RefusedBy, Violation};
+use crate::domain::changes::transition::{Status, Transition, WaitReason};
 use crate::domain::ids::AgentId;
-use crate::domain::policy::{RefusedBy, Violation};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, Transition, WaitReason};
 use crate::engine::door::Taken;
 
 impl Row {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::Demo;
 use crate::domain::ids::TenantId;
-use crate::domain::report_run::{Format, Kind};
+use crate::domain::reports::report_run::{Format, Kind};
 use crate::report::export::{Wanted, export};
 use crate::report::request::{Filters, Request};
 use crate::report::tally::Progress;

@@ -12,8 +12,8 @@ use anyhow::Context as _;
 
 use crate::app::App;
 use crate::clock::{Random as _, SystemRandom};
-use crate::domain::rights::{Role, WantedReach};
-use crate::domain::secret::Secret;
+use crate::domain::access::rights::{Role, WantedReach};
+use crate::domain::access::secret::Secret;
 use crate::engine::accounts::{By, NewAccount, NewToken};
 
 /// Who uses the console of the demo.

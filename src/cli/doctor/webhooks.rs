@@ -6,7 +6,7 @@ use super::Desk;
 use super::platform::Way;
 use crate::cli::finding::{Finding, Group};
 use crate::cli::webhooks::serves;
-use crate::domain::target::Target;
+use crate::domain::webhooks::target::Target;
 use crate::engine::deliver::send::{Network, reach};
 use crate::store::Reader;
 

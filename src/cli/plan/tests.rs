@@ -8,8 +8,8 @@ use crate::app::identity;
 use crate::cli::import::import_here;
 use crate::clock::{ManualClock, SharedClock};
 use crate::config::{ConfigText, Environment};
-use crate::domain::agent::Source;
-use crate::domain::state::AgentState;
+use crate::domain::agents::agent::Source;
+use crate::domain::agents::state::AgentState;
 use crate::http::WantedImport;
 use crate::store::{Commit, HistoryRow, HistoryWrite, Role, Store};
 

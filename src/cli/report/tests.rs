@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::*;
 use crate::app::identity;
 use crate::clock::{ManualClock, SharedClock};
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::{OnContact, Violation};
+use crate::domain::changes::priority::Priority;
+use crate::domain::changes::transition::{Actor, Status, Transition};
 use crate::domain::ids::TransitionId;
-use crate::domain::policy::{OnContact, Violation};
-use crate::domain::priority::Priority;
-use crate::domain::state::AgentState;
-use crate::domain::transition::{Actor, Status, Transition};
 use crate::store::{Commit, PAGE_LIMIT, Role, Store};
 
 #[derive(Parser)]

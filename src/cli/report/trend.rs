@@ -14,11 +14,11 @@ use crate::app::clock_of;
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::scope::{one_tenant, open_reader, usage};
 use crate::config::Config;
+use crate::domain::analytics::series::Source;
+use crate::domain::analytics::series::aggregated::Results;
+use crate::domain::analytics::trend::{LEAST_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::domain::ids::{QueueId, SkillId, TenantId};
-use crate::domain::series::Source;
-use crate::domain::series::aggregated::Results;
 use crate::domain::time::UtcMicros;
-use crate::domain::trend::{LEAST_WEEKS, SEASONAL_THRESHOLD, THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::domain::words::count;
 use crate::report::request::{Filters, Kind, Request};
 use crate::report::sheet::{Cell, Sheet};
@@ -262,8 +262,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::domain::series::Bucket;
-    use crate::domain::trend::{Sample, trend};
+    use crate::domain::analytics::series::Bucket;
+    use crate::domain::analytics::trend::{Sample, trend};
 
     const SKILL: [&str; 4] = ["--skill", "1001", "--figure", "contacts_queued"];
 

@@ -12,8 +12,8 @@ use crate::cli::daemon::DaemonError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, print, print_json};
 use crate::domain::ids::{AgentId, RuleId, TenantId};
-use crate::domain::planner::auxiliary;
-use crate::domain::rule::Mode;
+use crate::domain::rules::planner::auxiliary;
+use crate::domain::rules::rule::Mode;
 use crate::domain::time::UtcMicros;
 
 /// Options of `rules explain`.

@@ -16,7 +16,7 @@ use crate::cli::talk::{Failure, say};
 use crate::clock::RealTime;
 use crate::config::Right;
 use crate::domain::ids::{RuleId, TenantId};
-use crate::domain::rule::written::LineComplaint;
+use crate::domain::rules::rule::written::LineComplaint;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 use crate::engine::trials::{Trial, TrialResult, TrialSide, TrialStatus};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::domain::account::{Account, Grant, Session, StoredToken};
+use crate::domain::access::account::{Account, Grant, Session, StoredToken};
+use crate::domain::access::rights::{Reach, Right, Role};
 use crate::domain::audit::Hash;
-use crate::domain::rights::{Reach, Right, Role};
 use crate::domain::time::UtcMicros;
 
 /// How long sessions last.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::domain::access::throttle::{Allowance, Throttle};
 use crate::domain::audit::Hash;
-use crate::domain::throttle::{Allowance, Throttle};
 
 /// Wrong passwords for one account from one address.
 const BY_BOTH: Allowance = Allowance { at_once: 5, then_every: Duration::from_secs(60) };

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{AccountError, Accounts, By, Facts, MOST_ACCOUNTS, MOST_TOKENS, password};
-use crate::domain::account::{Account, Grant, StoredToken, TOKEN_PREFIX, check_id, check_name, check_password};
+use crate::domain::access::account::{Account, Grant, StoredToken, TOKEN_PREFIX, check_id, check_name, check_password};
+use crate::domain::access::rights::{Reach, Right, Role, WantedReach};
+use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
 use crate::domain::ids::TenantId;
-use crate::domain::rights::{Reach, Right, Role, WantedReach};
-use crate::domain::secret::Secret;
 use crate::store::{AccessChange, Commit};
 
 /// The longest life of a token.

@@ -26,12 +26,12 @@ use self::book::Book;
 use self::gate::{Gate, Held, place_of};
 use super::tenants::Tenants;
 use crate::clock::{SharedClock, SharedRandom};
-use crate::domain::account::{Account, BadField, StoredToken};
+use crate::domain::access::account::{Account, BadField, StoredToken};
+use crate::domain::access::rights::{Asker, BadReach, Reach};
 use crate::domain::audit::{AuditDraft, Hash, note_hash};
+use crate::domain::changes::transition::Actor;
 use crate::domain::ids::{TeamName, TenantId};
-use crate::domain::rights::{Asker, BadReach, Reach};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Actor;
 use crate::store::{Commit, CommitError, NoteWrite, ReadError, Reader, Writer};
 
 pub use book::{Kind, Powers, SessionEnds, SessionLimits};

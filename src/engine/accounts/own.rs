@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::book::SessionEnds;
 use super::sign_in::self_of;
 use super::{AccountError, Accounts};
-use crate::domain::account::{Account, check_password};
+use crate::domain::access::account::{Account, check_password};
+use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
-use crate::domain::secret::Secret;
 use crate::domain::time::UtcMicros;
 
 /// A session as its owner sees it.

@@ -3,7 +3,7 @@
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 
-use crate::domain::secret::Secret;
+use crate::domain::access::secret::Secret;
 
 /// Stands for the hash of whoever has none, so that a name that nobody has takes as long as one that somebody has. Nothing hashes
 /// to it in practice: its last part was drawn, not computed.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::gate::{Held, place_of};
 use super::{AccountError, Accounts, By, Facts, Powers, locked, password};
-use crate::domain::account::{Account, LONGEST_PASSWORD, Session, typed_id};
+use crate::domain::access::account::{Account, LONGEST_PASSWORD, Session, typed_id};
+use crate::domain::access::rights::Asker;
+use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
-use crate::domain::rights::Asker;
-use crate::domain::secret::Secret;
+use crate::domain::changes::transition::Actor;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Actor;
 use crate::store::{AccessChange, Commit, CommitError};
 
 /// How long a sign-in link is good unless somebody says otherwise, in real time.

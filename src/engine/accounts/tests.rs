@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom};
+use crate::domain::access::rights::{Right, Role, WantedReach, WantedTenant};
+use crate::domain::access::secret::Secret;
 use crate::domain::audit::AuditBody;
-use crate::domain::rights::{Right, Role, WantedReach, WantedTenant};
-use crate::domain::secret::Secret;
 use crate::store::{Identity, Role as Opens, Store};
 
 const PASSWORD: &str = "correct horse battery";

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Accounts, TOLD_WITHIN, locked};
 use crate::clock::RealTime;
-use crate::domain::account::StoredToken;
+use crate::domain::access::account::StoredToken;
 use crate::domain::time::UtcMicros;
 use crate::store::{AccessChange, Commit};
 

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Analytics, AnalyticsRefused};
+use crate::domain::analytics::analytics_run::{AnalyticsRun, PartState, RunFailure, RunPart};
 use crate::domain::analytics::{
     AggregationQuery, PartReader, PartResult, QueryResult, Reading, ResultFault, ResultRow, join,
 };
-use crate::domain::analytics_run::{AnalyticsRun, PartState, RunFailure, RunPart};
 use crate::domain::ids::QueryId;
 use crate::engine::calls::{CallKind, HeldSlot, Purse, budgeted, within};
 use crate::engine::link::Link;

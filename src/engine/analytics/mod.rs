@@ -19,9 +19,9 @@ use tokio::sync::{Mutex, watch};
 use self::record::{asked_entry, end_entry, end_event};
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::analytics::QueryFault;
-use crate::domain::analytics_run::{AnalyticsRun, RunPart, RunRequest};
+use crate::domain::analytics::analytics_run::{AnalyticsRun, RunPart, RunRequest};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::store::{Commit, CommitError, Pruned, ReadError, Reader, Slice, Writer};
 

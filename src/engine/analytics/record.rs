@@ -6,12 +6,12 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::domain::analytics::analytics_run::AnalyticsRun;
 use crate::domain::analytics::completeness_ppm;
-use crate::domain::analytics_run::AnalyticsRun;
 use crate::domain::audit::AuditDraft;
-use crate::domain::event::{AnalyticsCompleted, Event};
 use crate::domain::ids::EventId;
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::event::{AnalyticsCompleted, Event};
 use crate::engine::calls::real_millis;
 
 /// Somebody asked.

@@ -20,15 +20,15 @@ use super::analytics::Analytics;
 use super::link::Link;
 use super::settings::TenantSettings;
 use crate::clock::{RealTime, Stopwatch};
-use crate::domain::anomaly::{Anomalies, AnomalyRecord, Step, Watched, follow, short};
+use crate::domain::analytics::anomaly::{Anomalies, AnomalyRecord, Step, Watched, follow, short};
+use crate::domain::analytics::series::aggregated::{Aggregated, Results};
+use crate::domain::analytics::series::{Bucket, QUARTER, QUARTER_US, Source};
+use crate::domain::analytics::trend::{TrendPoint, trend};
 use crate::domain::audit::AuditDraft;
-use crate::domain::event::{AnomalyDetected, AnomalyEnded, Event, EventData};
+use crate::domain::changes::transition::Actor;
 use crate::domain::ids::{AnalyticsRunId, AnomalyId, EventId, TenantId};
-use crate::domain::series::aggregated::{Aggregated, Results};
-use crate::domain::series::{Bucket, QUARTER, QUARTER_US, Source};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Actor;
-use crate::domain::trend::{TrendPoint, trend};
+use crate::domain::webhooks::event::{AnomalyDetected, AnomalyEnded, Event, EventData};
 use crate::store::{Commit, ReadError, Reader, SeriesError, SeriesJudged, SeriesValues};
 
 /// A quarter is judged so long after its end, when its last read is stored.

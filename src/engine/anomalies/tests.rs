@@ -5,13 +5,13 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::clock::{Clock as _, ManualClock};
 use crate::domain::adherence::AdherenceSettings;
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
+use crate::domain::analytics::analytics_run::{AnalyticsRun, RunRequest, RunResult, USUAL_DEADLINE};
+use crate::domain::analytics::trend::AnomalyKind;
 use crate::domain::analytics::{self, Aggregation, AggregationQuery, MetricAsk, QuerySpan, ResultRow};
-use crate::domain::analytics_run::{AnalyticsRun, RunRequest, RunResult, USUAL_DEADLINE};
-use crate::domain::figures::{SkillFigures, Taken};
 use crate::domain::ids::{AgentId, SubjectId, TeamName};
-use crate::domain::report_run::RunStatus;
-use crate::domain::trend::AnomalyKind;
+use crate::domain::live::figures::{SkillFigures, Taken};
+use crate::domain::reports::report_run::RunStatus;
 use crate::engine::link::tests::Ground;
 use crate::engine::settings::tests::settings;
 use crate::platform::guide::{Guide, GuideSettings, TokenStyle};
@@ -43,7 +43,8 @@ impl Place {
         let (inbox, _) = mpsc::channel(1);
         // Nobody asks the platform anything.
         let nowhere = "http://127.0.0.1:9".parse().expect("a URL");
-        let settings = GuideSettings::new(nowhere, TokenStyle::Body, "id", crate::domain::secret::Secret::elsewhere());
+        let settings =
+            GuideSettings::new(nowhere, TokenStyle::Body, "id", crate::domain::access::secret::Secret::elsewhere());
         let platform = Guide::new(settings, ground.shared_clock()).expect("a client");
         let link = Arc::new(ground.link(Arc::new(platform), inbox));
         Self { ground, link }

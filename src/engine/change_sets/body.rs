@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::change_set::FloorShown;
-use crate::domain::change_set::finish::Cost;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::change_set::FloorShown;
+use crate::domain::changes::change_set::finish::Cost;
+use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::ReasonCode;
-use crate::domain::policy::OnContact;
-use crate::domain::state::AgentState;
 
 /// What was asked for, and what it costs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -14,12 +14,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use self::view::SetView;
+use crate::domain::access::rights::{Asker, Teams};
+use crate::domain::agents::state::AgentState;
 use crate::domain::audit::Hash;
-use crate::domain::change_set::{MOST_AGENTS_PER_SET, Outcome, Previewed, Selection, WantedOf};
+use crate::domain::changes::change_set::{MOST_AGENTS_PER_SET, Outcome, Previewed, Selection, WantedOf};
+use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
-use crate::domain::policy::OnContact;
-use crate::domain::rights::{Asker, Teams};
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::{count, names};
 use crate::engine::door::{Door, DoorError};

@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use super::body::SetBody;
 use super::view::body_of;
 use super::{NewSet, Select, SetError, UNDO_WITHIN, UndoOptions, Who};
-use crate::domain::change_set::{Outcome, WantedOf};
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::change_set::{Outcome, WantedOf};
+use crate::domain::changes::transition::{Status, Transition};
 use crate::domain::ids::AgentId;
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, Transition};
 use crate::store::{ChangeSetRow, Reader, StoredSetAgent};
 
 /// What is wanted of each agent of a set that is to be taken back.

@@ -1,5 +1,5 @@
 //! The door through which every connection of the sender is made: names are resolved here and nowhere else, every address is
-//! held against [`crate::domain::target`], and only then is a socket opened.
+//! held against [`crate::domain::webhooks::target`], and only then is a socket opened.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use url::Host;
 
 use crate::clock::BoxFuture;
-use crate::domain::target::{Forbidden, Target};
+use crate::domain::webhooks::target::{Forbidden, Target};
 
 /// One address may take so long, in real time, before the next is tried.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);

@@ -212,9 +212,9 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::EventKind;
     use crate::domain::ids::EventId;
     use crate::domain::time::UtcMicros;
+    use crate::domain::webhooks::event::EventKind;
 
     fn event(number: u64, agent: Option<&str>) -> StoredEvent {
         StoredEvent {

@@ -2,7 +2,7 @@
 //!
 //! A worker reads events past its cursor as soon as they are committed, sends, and records every attempt. It keeps nothing that
 //! the store does not have: a restart, a reload and a crash go the same way. The daemon's epoch is the lease of what is under
-//! way. This room classifies nothing by itself ([`crate::domain::delivery`] does) and knows nothing of HTTP ([`send`]).
+//! way. This room classifies nothing by itself ([`crate::domain::webhooks::delivery`] does) and knows nothing of HTTP ([`send`]).
 
 mod clock_set;
 mod connection;
@@ -30,9 +30,9 @@ use super::crew::Crew;
 use super::readiness::Readiness;
 use super::supervisor::{OnFailure, Supervisor};
 use crate::clock::{SharedClock, SharedRandom};
-use crate::domain::cloud_event::{EventFacts, cloud_event};
-use crate::domain::event::EventKind;
 use crate::domain::ids::{EndpointId, TenantId};
+use crate::domain::webhooks::cloud_event::{EventFacts, cloud_event};
+use crate::domain::webhooks::event::EventKind;
 use crate::store::{Commit, EndpointWrite, OutboxChange, Reader, StoredEvent, Writer};
 
 /// How long a worker may take at a stop for what it has under way, in real time.

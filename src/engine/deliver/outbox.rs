@@ -15,9 +15,9 @@ use utoipa::ToSchema;
 use super::Endpoint;
 use super::send::Attempt;
 use crate::clock::RealTime;
-use crate::domain::delivery::Standing;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::Standing;
 
 /// How many wishes wait for a worker at most; who brings more waits.
 pub(super) const INBOX: usize = 64;

@@ -23,10 +23,10 @@ use url::{Host, Url};
 use super::connection::{Line, Tls};
 use super::guard::{Dial, Guard, Resolve, SystemDial, SystemResolver};
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
-use crate::domain::cloud_event::WebhookFormat;
 use crate::domain::ids::{EventId, TenantId};
-use crate::domain::signature::{ID_HEADER, Keyring, SIGNATURE_HEADER, TIMESTAMP_HEADER};
-use crate::domain::target::Target;
+use crate::domain::webhooks::cloud_event::WebhookFormat;
+use crate::domain::webhooks::signature::{ID_HEADER, Keyring, SIGNATURE_HEADER, TIMESTAMP_HEADER};
+use crate::domain::webhooks::target::Target;
 use crate::platform::client::{install_tls_provider, retry_after};
 
 /// How long an unused connection is kept. Servers that people write themselves close theirs after 5 s, and a request that meets

@@ -19,10 +19,10 @@ use super::send::{Attempt, Outgoing};
 use super::{DeliverParts, Endpoint, Leaving, TOLD_AFTER};
 use crate::clock::{BoxFuture, RealTime, Stopwatch};
 use crate::domain::audit::AuditDraft;
-use crate::domain::delivery::{Answer, DisabledFor, Health, Outcome, Standing, Step};
-use crate::domain::event::{Event, WebhookDisabled};
 use crate::domain::ids::{AgentId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::{Answer, DisabledFor, Health, Outcome, Standing, Step};
+use crate::domain::webhooks::event::{Event, WebhookDisabled};
 use crate::store::{
     AttemptWrite, Commit, CommitError, Committed, DeliveryWrite, DueDelivery, EndpointWrite, PAGE_LIMIT, ReadError,
     Release, StoredEvent,

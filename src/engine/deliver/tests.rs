@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use self::receiver::{Receiver, refused};
 use super::*;
 use crate::clock::{Clock, ManualClock, RealTime, SeededRandom, Stopwatch};
-use crate::domain::delivery::{FAILING_LIMIT, ParkedFor};
-use crate::domain::event::{AgentStateChanged, Details as _, Event, ScheduleImported};
 use crate::domain::ids::{AgentId, EventId};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::{FAILING_LIMIT, ParkedFor};
+use crate::domain::webhooks::event::{AgentStateChanged, Details as _, Event, ScheduleImported};
 use crate::store::{DeliveryFilter, Identity, Role, Store, StoredDelivery};
 
 /// How long a condition is waited for, in real time; it costs only a test that fails.

@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::outbox::{OutboxError, Recovered, Reply, Retried, Wish};
 use super::send::Outgoing;
 use super::stream::{Ended, STOP_REAL, Stream};
-use crate::domain::delivery::{Health, Standing};
-use crate::domain::event::{Event, WebhookTest};
 use crate::domain::ids::EventId;
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::{Health, Standing};
+use crate::domain::webhooks::event::{Event, WebhookTest};
 use crate::store::{DeliveryFilter, EndpointWrite, Recovery, StoredEvent};
 
 impl Stream {

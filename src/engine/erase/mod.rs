@@ -25,11 +25,11 @@ use super::message::Message;
 use super::rules::RulesAsk;
 use super::trials::Trials;
 use crate::clock::{BoxFuture, RealTime};
-use crate::domain::agent::Agent;
+use crate::domain::access::rights::Asker;
+use crate::domain::agents::agent::Agent;
+use crate::domain::agents::erasure::{Erasure, Outcome, Wiper};
 use crate::domain::audit::{AuditDraft, note_hash};
-use crate::domain::erasure::{Erasure, Outcome, Wiper};
 use crate::domain::ids::{AgentId, SubjectId, TenantId};
-use crate::domain::rights::Asker;
 use crate::store::{AgentWrite, Commit, ErasingChange, ErasureMark, NoteWrite, StoredAgent};
 
 /// What could not be done is tried again so long after, in real time.

@@ -6,8 +6,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::texts::{cleaned, without_words};
+use crate::domain::agents::erasure::{ERASED, Outcome, Wiper};
 use crate::domain::audit::{AuditBody, Hash};
-use crate::domain::erasure::{ERASED, Outcome, Wiper};
 use crate::domain::ids::{ChangeSetId, SubjectId};
 use crate::engine::link::Link;
 use crate::store::{

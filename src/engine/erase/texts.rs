@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::domain::erasure::{ERASED, Wiper};
+use crate::domain::agents::erasure::{ERASED, Wiper};
 use crate::store::{Wiped, WipedRow};
 
 /// Where answers have what people typed.

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::clock::{Clock as _, ManualClock, SharedClock, Stopwatch};
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{ReasonCode, SubscriptionId};
-use crate::domain::state::AgentState;
 use crate::engine::link::tests::Ground;
 use crate::engine::readiness::Part;
 use crate::platform::{

@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::clock::{Clock as _, ManualClock};
-use crate::domain::figures::{QueueFigures, SkillFigures};
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ReasonCode, SkillId, SubscriptionId};
-use crate::domain::state::AgentState;
+use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::engine::calls::{Purse, call_row};
 use crate::engine::link::tests::Ground;
 use crate::platform::budget::Budget;

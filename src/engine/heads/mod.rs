@@ -19,9 +19,9 @@ use super::tenants::Tenants;
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::audit::head::{HeadClaim, HeadKey, MARK_BYTES, MOST_MARKS, SignedHead};
 use crate::domain::audit::{AuditDraft, ChainCheck, ChainHead};
-use crate::domain::event::Event;
 use crate::domain::ids::{EventId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::event::Event;
 use crate::store::{AuditPrune, Commit, PAGE_LIMIT, PRUNED, Reader, Writer};
 
 /// Entries that go in one commit, so that no other change waits long.

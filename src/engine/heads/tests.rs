@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::{ManualClock, SeededRandom};
 use crate::domain::audit::head::read_heads;
-use crate::domain::event::EventKind;
+use crate::domain::webhooks::event::EventKind;
 use crate::store::{ChainTrust, Identity, Role, Store};
 
 fn acme() -> TenantId {

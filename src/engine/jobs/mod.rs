@@ -22,8 +22,8 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use super::readiness::Readiness;
 use super::tenants::Tenants;
 use crate::clock::{BoxFuture, RealTime, SharedClock, SharedRandom};
-use crate::domain::cron::Calendar;
-use crate::domain::job::{CatchUp, JobKey};
+use crate::domain::jobs::cron::Calendar;
+use crate::domain::jobs::job::{CatchUp, JobKey};
 use crate::domain::time::UtcMicros;
 use crate::store::{Reader, Writer};
 

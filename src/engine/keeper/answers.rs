@@ -7,13 +7,13 @@ use serde_json::json;
 use super::files::Asked;
 use super::record::Pass;
 use super::{AutomaticChange, Keeper};
-use crate::domain::agent::{Observed, Source};
-use crate::domain::event::{AutomationHalted, AutomationResumed};
+use crate::domain::agents::agent::{Observed, Source};
+use crate::domain::agents::roster::{AgentIndex, AgentSlot, PlatformAnswers};
+use crate::domain::changes::policy::{PlatformSays, Violation};
+use crate::domain::changes::transition::{Actor, Status, Step, Transition, WaitReason};
 use crate::domain::ids::{AgentId, TransitionId};
-use crate::domain::policy::{PlatformSays, Violation};
-use crate::domain::roster::{AgentIndex, AgentSlot, PlatformAnswers};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
+use crate::domain::webhooks::event::{AutomationHalted, AutomationResumed};
 use crate::engine::calls::real_millis;
 use crate::platform::breaker::Change;
 use crate::platform::{Answer, CallError, Effect, Failure};
@@ -332,7 +332,7 @@ impl Keeper {
 
     /// The plan and the platform may disagree; that is reported, not guessed away.
     fn report_disagreement(&mut self, pass: &mut Pass, index: AgentIndex, says: PlatformSays) {
-        use crate::domain::schedule::Planned;
+        use crate::domain::schedules::schedule::Planned;
         let Some(slot) = self.roster.get(index) else { return };
         let standing = slot.standing(pass.now);
         let ours = match standing.planned(slot.plan()) {

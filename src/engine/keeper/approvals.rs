@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::Keeper;
 use super::record::Pass;
 use super::sets::with_source;
+use crate::domain::access::rights::Asker;
 use crate::domain::audit::Hash;
-use crate::domain::rights::Asker;
-use crate::domain::transition::{Actor, Step, Transition, WaitReason};
+use crate::domain::changes::transition::{Actor, Step, Transition, WaitReason};
 use crate::engine::approvals::{APPROVED_BY, ApprovalError, Decision, DecisionMessage};
 
 impl Keeper {

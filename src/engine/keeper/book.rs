@@ -5,12 +5,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::domain::agent::Observed;
+use crate::domain::agents::agent::Observed;
+use crate::domain::agents::roster::Busy;
+use crate::domain::changes::priority::Priority;
+use crate::domain::changes::transition::{Status, Transition};
 use crate::domain::ids::{AgentId, TransitionId};
-use crate::domain::priority::Priority;
-use crate::domain::roster::Busy;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, Transition};
 
 /// An open transition and what only this process has to remember of it.
 #[derive(Clone, Debug)]
@@ -154,9 +154,9 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::policy::OnContact;
-    use crate::domain::state::AgentState;
-    use crate::domain::transition::Actor;
+    use crate::domain::agents::state::AgentState;
+    use crate::domain::changes::policy::OnContact;
+    use crate::domain::changes::transition::Actor;
 
     fn transition(attempts: u32) -> Transition {
         Transition {

@@ -6,12 +6,12 @@ use super::Keeper;
 use super::record::Pass;
 use super::requests::Wish;
 use super::rules::Found;
-use crate::domain::event::{ApprovalWaiting, RuleTold};
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::transition::{Actor, Step, WaitReason};
 use crate::domain::ids::TransitionId;
-use crate::domain::planner::{Guard, Held, Intent, Wanted, decide, note};
-use crate::domain::rule::Mode;
-use crate::domain::state::AgentState;
-use crate::domain::transition::{Actor, Step, WaitReason};
+use crate::domain::rules::planner::{Guard, Held, Intent, Wanted, decide, note};
+use crate::domain::rules::rule::Mode;
+use crate::domain::webhooks::event::{ApprovalWaiting, RuleTold};
 use crate::store::FindingKind;
 
 impl Keeper {

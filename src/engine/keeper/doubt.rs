@@ -2,9 +2,9 @@
 //!
 //! Pure: it says what the row means; the keeper takes the step.
 
-use crate::domain::agent::Observed;
-use crate::domain::merge::{SAME_CHANGE, Sighted};
-use crate::domain::state::AgentState;
+use crate::domain::agents::agent::Observed;
+use crate::domain::agents::merge::{SAME_CHANGE, Sighted};
+use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 use super::record::shows;
@@ -57,8 +57,8 @@ pub(super) fn read_back(lost: Lost<'_>, row: &Sighted) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::agent::Source;
-    use crate::domain::state::AgentState::{Idle, OnContact, Paused, Ready};
+    use crate::domain::agents::agent::Source;
+    use crate::domain::agents::state::AgentState::{Idle, OnContact, Paused, Ready};
 
     fn at(second: i64) -> UtcMicros {
         UtcMicros::from_micros(second * 1_000_000)

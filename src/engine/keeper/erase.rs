@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::Keeper;
 use super::record::Pass;
+use crate::domain::agents::erasure::{Erasure, Outcome, stand_in};
 use crate::domain::audit::AuditDraft;
-use crate::domain::erasure::{Erasure, Outcome, stand_in};
+use crate::domain::changes::transition::Actor;
 use crate::domain::ids::ErasureId;
-use crate::domain::transition::Actor;
 use crate::engine::erase::{EraseAsk, EraseRefused};
 use crate::engine::message::Message;
 use crate::store::ErasureMark;

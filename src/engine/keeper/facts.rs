@@ -1,7 +1,7 @@
 //! How the keeper stands, put down for whoever shows it.
 
 use super::Keeper;
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::engine::meter::{Counts, KeeperFacts};
 use crate::platform::breaker::State;

@@ -5,9 +5,9 @@
 
 use super::Keeper;
 use super::record::Pass;
+use crate::domain::agents::merge::{Fed, Known, Merged, merge_fed};
+use crate::domain::agents::roster::{AgentIndex, AgentSlot};
 use crate::domain::ids::AgentId;
-use crate::domain::merge::{Fed, Known, Merged, merge_fed};
-use crate::domain::roster::{AgentIndex, AgentSlot};
 
 impl Keeper {
     /// Takes messages in, in the feed's order. Agents beyond the roster are nobody's concern.

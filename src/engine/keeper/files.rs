@@ -8,10 +8,10 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::domain::agent::Observed;
+use crate::domain::agents::agent::Observed;
+use crate::domain::agents::merge::Sighted;
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::SubjectId;
-use crate::domain::merge::Sighted;
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 /// One agent's file.

@@ -7,13 +7,13 @@ use super::Keeper;
 use super::book::Open;
 use super::files::Asked;
 use super::record::Pass;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::Ruling;
+use crate::domain::changes::transition::{Actor, Status, Step, Transition, WaitReason};
 use crate::domain::ids::{AgentId, TransitionId};
-use crate::domain::policy::Ruling;
-use crate::domain::rule::Mode;
-use crate::domain::rule::compile::{CompiledRule, RuleSet};
-use crate::domain::state::AgentState;
+use crate::domain::rules::rule::Mode;
+use crate::domain::rules::rule::compile::{CompiledRule, RuleSet};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
 
 impl Keeper {
     /// Goes over all that has not left.
@@ -139,10 +139,10 @@ fn no_longer_given(rule: Option<&CompiledRule>, version: &str, asked: &Transitio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::policy::OnContact;
-    use crate::domain::priority::Priority;
-    use crate::domain::rule::check::Capabilities;
-    use crate::domain::rule::parse::parse;
+    use crate::domain::changes::policy::OnContact;
+    use crate::domain::changes::priority::Priority;
+    use crate::domain::rules::rule::check::Capabilities;
+    use crate::domain::rules::rule::parse::parse;
 
     fn asked(status: Status) -> Transition {
         Transition {

@@ -12,15 +12,17 @@ use super::book::Open;
 use super::doubt::{Lost, Verdict, read_back};
 use super::record::{Pass, shows};
 use super::rules::Found;
-use crate::domain::agent::{Agent, Observed, Source};
-use crate::domain::event::{AgentReversedChange, PictureStale, SnapshotOversize, SubscriptionNearExpiry};
+use crate::domain::agents::agent::{Agent, Observed, Source};
+use crate::domain::agents::merge::{
+    CONTRADICTIONS_BELIEVED, Known, Merged, SAME_CHANGE, Sighted, between_settled, merge,
+};
+use crate::domain::agents::roster::{AgentIndex, AgentSlot};
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::transition::{Actor, Status, Step, Transition};
 use crate::domain::ids::{AgentId, TransitionId};
-use crate::domain::merge::{CONTRADICTIONS_BELIEVED, Known, Merged, SAME_CHANGE, Sighted, between_settled, merge};
-use crate::domain::planner::is_reversal;
-use crate::domain::roster::{AgentIndex, AgentSlot};
-use crate::domain::state::AgentState;
+use crate::domain::rules::planner::is_reversal;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Status, Step, Transition};
+use crate::domain::webhooks::event::{AgentReversedChange, PictureStale, SnapshotOversize, SubscriptionNearExpiry};
 use crate::engine::calls::real_millis;
 use crate::engine::message::{Sight, SliceNotice};
 use crate::platform::Sighting;

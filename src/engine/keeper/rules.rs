@@ -10,14 +10,14 @@ use tokio::sync::oneshot;
 
 use super::Keeper;
 use super::record::Pass;
+use crate::domain::agents::roster::AgentIndex;
+use crate::domain::agents::roster::memory::AutomationMemory;
 use crate::domain::ids::RuleId;
-use crate::domain::planner::{Intent, explain};
-use crate::domain::roster::AgentIndex;
-use crate::domain::roster::memory::AutomationMemory;
-use crate::domain::rule::Mode;
-use crate::domain::rule::shelf::{Edition, Listed, check_edition};
-use crate::domain::rule::subjects::unknown_subjects;
-use crate::domain::rule::written::{LineComplaint, read_one, with_mode, written};
+use crate::domain::rules::planner::{Intent, explain};
+use crate::domain::rules::rule::Mode;
+use crate::domain::rules::rule::shelf::{Edition, Listed, check_edition};
+use crate::domain::rules::rule::subjects::unknown_subjects;
+use crate::domain::rules::rule::written::{LineComplaint, read_one, with_mode, written};
 use crate::domain::time::UtcMicros;
 use crate::engine::link::Link;
 use crate::engine::rules::{
@@ -158,7 +158,7 @@ impl RuleShelf {
     }
 
     /// What is right and may surprise: what this tenant neither reads nor watches.
-    fn warnings(&self, rule: &crate::domain::rule::Rule) -> Vec<String> {
+    fn warnings(&self, rule: &crate::domain::rules::rule::Rule) -> Vec<String> {
         let unknown = unknown_subjects(rule, |subject| self.configured.has(subject));
         unknown.into_iter().map(|(field, what)| format!("{field}: {what}")).collect()
     }

@@ -11,20 +11,20 @@ use super::Keeper;
 use super::dispatch::most_under_way;
 use super::record::Pass;
 use super::requests::Wish;
+use crate::domain::access::rights::Asker;
+use crate::domain::agents::roster::AgentSlot;
 use crate::domain::audit::{AuditDraft, Hash, note_hash};
-use crate::domain::change_set::finish::{Cost, Load, Slots, cost};
-use crate::domain::change_set::{
+use crate::domain::changes::change_set::finish::{Cost, Load, Slots, cost};
+use crate::domain::changes::change_set::{
     MOST_AGENTS_PER_SET, Outcome, Picture, Policy, Preview, Previewed, Shown, Wanted, WantedOf, preview, selected,
 };
+use crate::domain::changes::priority::Priority;
+use crate::domain::changes::transition::{Actor, Step, Transition, WaitReason};
 use crate::domain::ids::{ChangeSetId, TransitionId};
-use crate::domain::planner::verdict;
-use crate::domain::priority::Priority;
-use crate::domain::rights::Asker;
-use crate::domain::roster::AgentSlot;
-use crate::domain::rule::Mode;
-use crate::domain::rule::compile::CompiledRule;
+use crate::domain::rules::planner::verdict;
+use crate::domain::rules::rule::Mode;
+use crate::domain::rules::rule::compile::CompiledRule;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Step, Transition, WaitReason};
 use crate::engine::change_sets::body::{SetBody, SlotsShown};
 use crate::engine::change_sets::{MOST_PREVIEWS, NewSet, PREVIEW_KEPT, Select, SetError, SetMessage, StartSet};
 use crate::engine::door::DoorError;

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::Keeper;
 use super::record::Pass;
+use crate::domain::access::rights::{Asker, Teams};
+use crate::domain::agents::roster::AgentSlot;
+use crate::domain::agents::skill::{MOST_SKILLS, Skill, Skills, Staffing, staffing};
+use crate::domain::changes::transition::{Actor, WaitReason};
 use crate::domain::ids::{AgentId, SkillId};
-use crate::domain::rights::{Asker, Teams};
-use crate::domain::roster::AgentSlot;
-use crate::domain::skill::{MOST_SKILLS, Skill, Skills, Staffing, staffing};
-use crate::domain::transition::{Actor, WaitReason};
 use crate::engine::picture::skills_of;
 use crate::engine::skills::{SkillError, SkillMessage, SkillStaffed};
 use crate::store::{AgentSkillsWrite, SkillWrite};

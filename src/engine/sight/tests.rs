@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::clock::{Clock as _, ManualClock, SharedClock};
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::ReasonCode;
-use crate::domain::state::AgentState;
 use crate::engine::link::tests::Ground;
 use crate::engine::settings::SightSettings;
 use crate::engine::settings::tests::settings as usual_settings;

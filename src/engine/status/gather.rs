@@ -13,12 +13,12 @@ use super::view::{
 };
 use super::{Look, StatusParts};
 use crate::clock::Stopwatch;
-use crate::domain::anomaly::Anomalies;
-use crate::domain::figures::Figures;
+use crate::domain::analytics::anomaly::Anomalies;
+use crate::domain::analytics::trend::AnomalyKind;
 use crate::domain::ids::{EndpointId, TenantId};
-use crate::domain::job::JobKey;
+use crate::domain::jobs::job::JobKey;
+use crate::domain::live::figures::Figures;
 use crate::domain::time::UtcMicros;
-use crate::domain::trend::AnomalyKind;
 use crate::engine::analytics::RunTotals;
 use crate::engine::calls::{Purse, real_millis};
 use crate::engine::deliver::TOLD_AFTER;

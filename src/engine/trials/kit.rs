@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::domain::ids::{RuleId, SeriesId};
-use crate::domain::planner::DecideSettings;
-use crate::domain::rule::compile::RuleSet;
-use crate::domain::rule::shelf::{Edition, check_edition, join};
-use crate::domain::rule::written::{placed, read_one};
-use crate::domain::rule::{Mode, Rule};
+use crate::domain::rules::planner::DecideSettings;
+use crate::domain::rules::rule::compile::RuleSet;
+use crate::domain::rules::rule::shelf::{Edition, check_edition, join};
+use crate::domain::rules::rule::written::{placed, read_one};
+use crate::domain::rules::rule::{Mode, Rule};
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::EditRefused;
 use crate::engine::settings::TenantSettings;

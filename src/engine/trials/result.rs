@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use super::kit::TrialKit;
 use super::run::Span;
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, RuleId, TeamName};
-use crate::domain::replay::{HOUR_US, SAME_ACT_WITHIN, Tally, compare, hour_of};
-use crate::domain::rule::Mode;
+use crate::domain::rules::replay::{HOUR_US, SAME_ACT_WITHIN, Tally, compare, hour_of};
+use crate::domain::rules::rule::Mode;
 use crate::domain::time::{UtcMicros, duration_text};
 
 /// The most agents that are listed with their counts.

@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::kit::TrialKit;
 use super::result::{TrialResult, shape};
 use crate::clock::{RealTime, Stopwatch};
-use crate::domain::agent::Agent;
-use crate::domain::anomaly::Anomalies;
-use crate::domain::exception::{Exception, excused_spans};
+use crate::domain::adherence::exception::{Exception, excused_spans};
+use crate::domain::agents::agent::Agent;
+use crate::domain::agents::state::AgentState;
+use crate::domain::analytics::anomaly::Anomalies;
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::replay::{MOST_COMPARED, Replay, step_for};
-use crate::domain::schedule::{AgentPlan, LOOKS_AHEAD, LOOKS_BACK};
-use crate::domain::state::AgentState;
+use crate::domain::rules::replay::{MOST_COMPARED, Replay, step_for};
+use crate::domain::schedules::schedule::{AgentPlan, LOOKS_AHEAD, LOOKS_BACK};
 use crate::domain::time::UtcMicros;
 use crate::engine::picture::observed;
 use crate::store::{ReadError, Reader, StoredHistory};
@@ -105,7 +105,7 @@ async fn roster(reader: &Reader, tenant: &TenantId, (from, _): Span) -> Result<V
     Ok(known.filter(|agent| !gone.contains(&agent.id)).collect())
 }
 
-fn excused(exceptions: &[Exception], agent: &Agent) -> Vec<crate::domain::schedule::Coverage> {
+fn excused(exceptions: &[Exception], agent: &Agent) -> Vec<crate::domain::schedules::schedule::Coverage> {
     excused_spans(exceptions, &agent.id, agent.team.as_ref())
 }
 

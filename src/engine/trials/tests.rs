@@ -7,15 +7,15 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom};
-use crate::domain::agent::{Agent, Source};
-use crate::domain::anomaly::AnomalyRecord;
-use crate::domain::anomaly::tests::record as anomaly_record;
+use crate::domain::adherence::exception::{Exception, Whom};
+use crate::domain::agents::agent::{Agent, Source};
+use crate::domain::agents::state::AgentState;
+use crate::domain::analytics::anomaly::AnomalyRecord;
+use crate::domain::analytics::anomaly::tests::record as anomaly_record;
+use crate::domain::analytics::trend::AnomalyKind;
 use crate::domain::audit::Hash;
-use crate::domain::exception::{Exception, Whom};
 use crate::domain::ids::{ExceptionId, SubjectId};
-use crate::domain::schedule::{Activity, Coverage, Shift, ShiftActivity};
-use crate::domain::state::AgentState;
-use crate::domain::trend::AnomalyKind;
+use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
 use crate::engine::settings::tests::settings;
 use crate::store::{AgentSchedule, Commit, HistoryRow, HistoryWrite, Identity, Role, ScheduleImport, Store};
 

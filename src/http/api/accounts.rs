@@ -10,10 +10,10 @@ use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::account::Account;
+use crate::domain::access::account::Account;
+use crate::domain::access::rights::{Reach, Role, WantedReach, WantedTenant};
+use crate::domain::access::secret::Secret;
 use crate::domain::ids::{TeamName, TenantId};
-use crate::domain::rights::{Reach, Role, WantedReach, WantedTenant};
-use crate::domain::secret::Secret;
 use crate::domain::time::UtcMicros;
 use crate::engine::accounts::{AccountChanges, By, LINK_LASTS, NewAccount};
 use crate::engine::door::IdempotencyKey;
@@ -46,7 +46,7 @@ pub(in crate::http) fn shown_reach(reach: &Reach) -> (bool, Vec<Reached>) {
     match reach {
         Reach::Everywhere => (true, Vec::new()),
         Reach::Only(tenants) => {
-            let one = |(id, teams): (&TenantId, &crate::domain::rights::Teams)| Reached {
+            let one = |(id, teams): (&TenantId, &crate::domain::access::rights::Teams)| Reached {
                 id: id.clone(),
                 teams: teams.as_ref().map(|teams| teams.iter().cloned().collect()),
             };

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::adherence::Verdict;
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::nearest;
 use crate::engine::board::{AgentCard, Board};
@@ -393,8 +393,8 @@ pub(super) async fn known(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::planner::DecideSettings;
-    use crate::domain::skill::Skills;
+    use crate::domain::agents::skill::Skills;
+    use crate::domain::rules::planner::DecideSettings;
     use crate::engine::board::{PlannedCard, VerdictCard};
 
     fn card(id: &str, name: &str, team: Option<&str>, verdict: Verdict, since: i64) -> AgentCard {

@@ -14,15 +14,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use self::rows::{AnalyticsRowShown, AnalyticsRowsShown};
-use crate::domain::analytics::{
-    AggregationQuery, Bucket, EqualsFilter, MOST_PAGE_ROWS, MetricAsk, PAGE_ROWS, completeness_ppm,
-};
-use crate::domain::analytics_run::{
+use crate::domain::analytics::analytics_run::{
     AnalyticsRun, LONGEST_DEADLINE, MOST_BUCKETS, Over, RunPart, RunRequest, SHORTEST_DEADLINE, StandingQuery,
     USUAL_BUCKETS, USUAL_DEADLINE,
 };
+use crate::domain::analytics::{
+    AggregationQuery, Bucket, EqualsFilter, MOST_PAGE_ROWS, MetricAsk, PAGE_ROWS, completeness_ppm,
+};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::engine::analytics::{AnalyticsRefused, Asked};
 use crate::engine::calls::real_millis;

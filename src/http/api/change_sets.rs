@@ -11,9 +11,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::transitions::{check_reason, wanted_state};
 use crate::domain::audit::Hash;
-use crate::domain::change_set::{MOST_AGENTS_PER_SET, Selection};
+use crate::domain::changes::change_set::{MOST_AGENTS_PER_SET, Selection};
+use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
-use crate::domain::policy::OnContact;
 use crate::engine::change_sets::view::SetView;
 use crate::engine::change_sets::{ChangeSets, NewSet, Select, SetError, UndoOptions, Who};
 use crate::http::ApiState;

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::erasure::{Erasure, LONGEST_REASON, Outcome};
+use crate::domain::agents::erasure::{Erasure, LONGEST_REASON, Outcome};
 use crate::domain::ids::{AgentId, ErasureId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::erase::EraseRefused;

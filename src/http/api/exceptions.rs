@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::rules::check_words;
-use crate::domain::agent::Agent;
-use crate::domain::exception::{Exception, LONGEST_EXCEPTION, LONGEST_REASON, MOST_EXCUSED, Whom};
+use crate::domain::adherence::exception::{Exception, LONGEST_EXCEPTION, LONGEST_REASON, MOST_EXCUSED, Whom};
+use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::{EndException, ExceptionRefused, NewException};

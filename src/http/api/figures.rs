@@ -10,11 +10,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::agents::OfTenant;
 use super::course::span;
-use crate::domain::figures::{
+use crate::domain::ids::{QueueId, SkillId, TenantId};
+use crate::domain::live::figures::{
     Figures, Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Stat, Taken, Unit,
 };
-use crate::domain::ids::{QueueId, SkillId, TenantId};
-use crate::domain::thresholds::{Standing, Thresholds};
+use crate::domain::live::thresholds::{Standing, Thresholds};
 use crate::domain::time::UtcMicros;
 use crate::engine::skills::SkillDesk;
 use crate::http::ApiState;

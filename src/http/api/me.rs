@@ -5,8 +5,8 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::domain::access::rights::{Right, Role};
 use crate::domain::ids::{TeamName, TenantId};
-use crate::domain::rights::{Right, Role};
 use crate::domain::time::UtcMicros;
 use crate::engine::accounts::Kind;
 use crate::http::ApiState;
@@ -79,7 +79,7 @@ pub(in crate::http) async fn show(State(state): State<ApiState>, caller: Caller)
         },
         role: caller.role(),
         rights: powers.rights.iter().copied().collect(),
-        everywhere: powers.reach == crate::domain::rights::Reach::Everywhere,
+        everywhere: powers.reach == crate::domain::access::rights::Reach::Everywhere,
         tenants: tenants.collect(),
         has_password: caller.session().is_some_and(|session| state.accounts.has_password(session)),
         session: ends.map(|ends| SessionShown { expires_at: ends.expires_at, idle_until: ends.idle_until }),

@@ -9,8 +9,8 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
-use crate::domain::secret::Secret;
 use crate::domain::time::UtcMicros;
 use crate::engine::accounts::OwnSession;
 use crate::http::ApiState;

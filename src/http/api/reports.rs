@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::trends::{out_of_sight, sees_series};
 use crate::domain::ids::{JobId, ReportRunId, TeamName, TenantId};
-use crate::domain::report_run::{Format, Kind, ReportRun, RunStatus};
+use crate::domain::reports::report_run::{Format, Kind, ReportRun, RunStatus};
 use crate::domain::time::UtcMicros;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Asked, Path, Query};

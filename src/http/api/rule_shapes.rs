@@ -6,10 +6,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::ids::{AgentId, FindingId, RuleId, TeamName, TenantId};
-use crate::domain::planner::{Finding, Outcome, RuleExplanation};
-use crate::domain::rule::shelf::{Edition, Listed};
-use crate::domain::rule::written::{LineComplaint, read_one, written};
-use crate::domain::rule::{Class, Mode, Rule};
+use crate::domain::rules::planner::{Finding, Outcome, RuleExplanation};
+use crate::domain::rules::rule::shelf::{Edition, Listed};
+use crate::domain::rules::rule::written::{LineComplaint, read_one, written};
+use crate::domain::rules::rule::{Class, Mode, Rule};
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::{AgentRules, Checked};
 use crate::store::{AskedByRule, FindingCount, FindingKind, StoredFinding};

@@ -15,8 +15,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::rule_shapes::{CheckedView, Counts, RuleVersionView, RuleView, counts_by_rule};
 use crate::domain::ids::{RuleId, TenantId};
-use crate::domain::rule::Mode;
-use crate::domain::rule::shelf::Listed;
+use crate::domain::rules::rule::Mode;
+use crate::domain::rules::rule::shelf::Listed;
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::{EditRefused, RuleChange, RuleEdit};
 use crate::http::ApiState;

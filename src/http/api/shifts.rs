@@ -13,7 +13,7 @@ use super::course::{day_of, span, zone_of};
 use super::imports::unavailable;
 use crate::domain::adherence::course::Span;
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::schedule::{Activity, Coverage, Shift, ShiftActivity};
+use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
 use crate::domain::time::UtcMicros;
 use crate::http::auth::{Caller, Right};
 use crate::http::etag::{IfMatch, IfMatchHeader, Version};

@@ -7,8 +7,8 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::domain::agents::skill::{GREATEST_FLOOR, LONGEST_SKILL_TEXT, MOST_SKILLS_PER_AGENT, Skill};
 use crate::domain::ids::{AgentId, SkillId, TenantId};
-use crate::domain::skill::{GREATEST_FLOOR, LONGEST_SKILL_TEXT, MOST_SKILLS_PER_AGENT, Skill};
 use crate::engine::skills::{SkillDesk, SkillError};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::ids::{TeamName, TenantId};
-use crate::domain::thresholds::Thresholds;
+use crate::domain::live::thresholds::Thresholds;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};

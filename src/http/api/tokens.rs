@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accounts::{Paged, Reached, by, checked_reason, secret_answer, shown_reach};
-use crate::domain::account::{Grant, StoredToken};
-use crate::domain::rights::{Right, Role, WantedReach, WantedTenant};
+use crate::domain::access::account::{Grant, StoredToken};
+use crate::domain::access::rights::{Right, Role, WantedReach, WantedTenant};
 use crate::domain::time::UtcMicros;
 use crate::engine::accounts::NewToken;
 use crate::http::ApiState;

@@ -9,11 +9,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::OnContact;
+use crate::domain::changes::transition::{STATUS_NAMES, Transition};
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
-use crate::domain::policy::OnContact;
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{STATUS_NAMES, Transition};
 use crate::engine::door::{ChangeRequest, IdempotencyKey, MOST_AGENTS_PER_REQUEST, Taken};
 use crate::engine::repeats::Answer;
 use crate::http::ApiState;

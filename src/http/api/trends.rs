@@ -8,12 +8,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::agents::OfTenant;
 use super::course::span;
-use crate::domain::anomaly::{AnomalyRecord, Watched};
+use crate::domain::analytics::anomaly::{AnomalyRecord, Watched};
+use crate::domain::analytics::series::aggregated::{Aggregated, Results};
+use crate::domain::analytics::series::{Source, Whom};
+use crate::domain::analytics::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::domain::ids::{AnomalyId, SeriesId, TenantId};
-use crate::domain::series::aggregated::{Aggregated, Results};
-use crate::domain::series::{Source, Whom};
 use crate::domain::time::UtcMicros;
-use crate::domain::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::Query;

@@ -6,9 +6,9 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
 use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
 use crate::engine::deliver::{OutboxError, Recovered, Retried};
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json, Path, Query};

@@ -19,12 +19,12 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 
 use super::ApiState;
 use super::problem::{Code, Problem};
+use crate::domain::access::rights::{Asker, Role};
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
-use crate::domain::rights::{Asker, Role};
 use crate::engine::accounts::{Kind, Powers, Standing};
 
-pub use crate::domain::rights::Right;
+pub use crate::domain::access::rights::Right;
 pub(super) use arrival::{Arrival, COOKIE, Identity, Line, Peer};
 pub use known::{Access, GroupRole, Proxy, Tokens};
 

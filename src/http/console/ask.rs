@@ -106,7 +106,7 @@ impl Ask {
             told_zone: self.times.told_zone().to_owned(),
             here: self.here.clone(),
             who: self.caller.name().to_string(),
-            role: self.caller.role().map_or("", crate::domain::rights::Role::name),
+            role: self.caller.role().map_or("", crate::domain::access::rights::Role::name),
             signs_out: self.caller.by_cookie(),
             places: Place::ALL.into_iter().filter(|place| self.caller.has(place.right())).collect(),
             waiting: self.waiting,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::picture::Picture;
 use super::times::{Span, Stamp, Times};
-use crate::domain::figures::{Figures, PPM, QueueFigures, SkillFigures, Taken};
-use crate::domain::thresholds::{Standing, Thresholds};
+use crate::domain::live::figures::{Figures, PPM, QueueFigures, SkillFigures, Taken};
+use crate::domain::live::thresholds::{Standing, Thresholds};
 use crate::domain::time::UtcMicros;
 
 /// The figures of a skill or a queue.

@@ -14,9 +14,9 @@ use super::shell::{Place, Shell, page};
 use super::times::{Span, Stamp, Times};
 use super::words::{self, Chip};
 use crate::domain::adherence::Verdict;
-use crate::domain::change_set::{ONLY_THE_REASON, Outcome};
-use crate::domain::sets::PlanKind;
-use crate::domain::state::AgentState;
+use crate::domain::agents::sets::PlanKind;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::change_set::{ONLY_THE_REASON, Outcome};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 use crate::http::ApiState;
@@ -539,7 +539,7 @@ mod tests {
         ];
         let words: std::collections::BTreeSet<_> = outcomes.iter().map(|name| outcome(name).1).collect();
         assert_eq!(words.len(), outcomes.len());
-        for name in crate::domain::transition::STATUS_NAMES {
+        for name in crate::domain::changes::transition::STATUS_NAMES {
             let (_, text) = standing(name);
             assert!(!text.is_empty() && text != name || name == "refused" || name == "failed", "{name}: {text}");
         }

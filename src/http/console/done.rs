@@ -6,7 +6,7 @@ use super::ask::Ask;
 use super::failure::Failure;
 use super::read::{Want, read};
 use super::words;
-use crate::domain::transition::{Status, Transition};
+use crate::domain::changes::transition::{Status, Transition};
 use crate::http::ApiState;
 use crate::http::api::transitions;
 

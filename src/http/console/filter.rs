@@ -5,7 +5,7 @@ use url::form_urlencoded::Serializer;
 use super::rows::{Row, Sort};
 use super::words;
 use crate::domain::adherence::Verdict;
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 
 /// Values of one key that are looked at; what is beyond narrows nothing.
 const MOST_VALUES: usize = 50;

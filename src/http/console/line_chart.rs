@@ -5,7 +5,7 @@ use jiff::ToSpan as _;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
-use crate::domain::anomaly::short;
+use crate::domain::analytics::anomaly::short;
 use crate::domain::time::UtcMicros;
 use crate::report::chart::round_step;
 

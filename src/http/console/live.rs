@@ -17,7 +17,7 @@ use super::thresholds::Marks;
 use super::times::{Span, Stamp};
 use super::words::{self, Chip};
 use crate::domain::adherence::Verdict;
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::auth::Right;

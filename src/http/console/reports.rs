@@ -17,7 +17,7 @@ use super::read::{Want, read};
 use super::shell::{Place, Shell, page};
 use super::times::{self, Stamp, Times};
 use crate::domain::ids::TenantId;
-use crate::domain::report_run::{Format, Kind, RunStatus};
+use crate::domain::reports::report_run::{Format, Kind, RunStatus};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::reports;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::times::{Span, Stamp, Times};
 use super::words::{self, Chip};
 use crate::domain::adherence::Verdict;
-use crate::domain::thresholds::Level;
+use crate::domain::live::thresholds::Level;
 use crate::domain::time::UtcMicros;
 use crate::engine::board::{AgentCard, OpenCard};
 

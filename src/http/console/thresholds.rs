@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::picture::Picture;
-use crate::domain::thresholds::Thresholds;
+use crate::domain::live::thresholds::Thresholds;
 
 /// What the element `#thresholds` has.
 pub(super) struct Marks {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::domain::adherence::Verdict;
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 
 /// A word with the class that gives it its colour and shape.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -7,13 +7,13 @@ use sqlx::any::AnyRow;
 
 use crate::domain::adherence::AdherenceSettings;
 use crate::domain::adherence::course::{Course, Span, Stay};
+use crate::domain::adherence::exception::{Exception, excused_spans};
 use crate::domain::adherence::ledger::hull;
 use crate::domain::adherence::sight;
 use crate::domain::adherence::sums::Sums;
-use crate::domain::exception::{Exception, excused_spans};
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ReasonCode, TeamName, TenantId};
-use crate::domain::schedule::{AgentPlan, LOOKS_BACK};
-use crate::domain::state::AgentState;
+use crate::domain::schedules::schedule::{AgentPlan, LOOKS_BACK};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::Values;
 use crate::store::cells::Cells;

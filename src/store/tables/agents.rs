@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId, TeamName, TenantId};
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;

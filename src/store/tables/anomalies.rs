@@ -6,10 +6,10 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::rules::first_id_of;
-use crate::domain::anomaly::AnomalyRecord;
+use crate::domain::analytics::anomaly::AnomalyRecord;
+use crate::domain::analytics::trend::{AnomalyKind, Baseline};
 use crate::domain::ids::{AnomalyId, SeriesId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::domain::trend::{AnomalyKind, Baseline};
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;

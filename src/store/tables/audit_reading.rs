@@ -75,7 +75,7 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// What was done begins with this.
     pub action_prefix: Option<String>,
-    /// Who or what did it, as [`crate::domain::transition::Actor::label`] writes it.
+    /// Who or what did it, as [`crate::domain::changes::transition::Actor::label`] writes it.
     pub actor: Option<String>,
     /// The agents concerned, at most [`MOST_SUBJECTS`]; none for whomever.
     pub subjects: Vec<SubjectId>,

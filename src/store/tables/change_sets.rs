@@ -7,11 +7,11 @@ use sqlx::any::AnyRow;
 
 use super::transitions::{StoredTransition, decode as transition};
 use crate::domain::adherence::Verdict;
-use crate::domain::change_set::{AgainstPlan, Outcome, Previewed};
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::change_set::{AgainstPlan, Outcome, Previewed};
+use crate::domain::changes::transition::STATUS_NAMES;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TeamName, TenantId};
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::STATUS_NAMES;
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::{ChangeSetRow, ChangeSetWrite, Commit};

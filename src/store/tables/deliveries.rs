@@ -3,9 +3,9 @@
 
 use sqlx::AnyConnection;
 
-use crate::domain::delivery::Standing;
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::Standing;
 use crate::store::batch::{self, ManyRows, Script};
 use crate::store::change::Commit;
 use crate::store::error::CommitError;

@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use sqlx::any::AnyRow;
 
 use super::events::{self, StoredEvent};
-use crate::domain::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
-use crate::domain::event::EventKind;
 use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
+use crate::domain::webhooks::event::EventKind;
 use crate::store::batch::Values;
 use crate::store::cells::Cells;
 use crate::store::error::ReadError;

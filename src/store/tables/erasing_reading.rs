@@ -1,8 +1,8 @@
 //! What there is of an agent who is erased: rows that are left to move, pages to look through, notes.
 
 use super::erasing::{ENTRIES, Kind, NAMING, NOTES, bind_key};
+use crate::domain::agents::erasure::Wiper;
 use crate::domain::audit::Hash;
-use crate::domain::erasure::Wiper;
 use crate::domain::ids::{AgentId, ExceptionId, SubjectId, TenantId};
 use crate::store::batch::Values;
 use crate::store::cells::Cells;

@@ -3,9 +3,9 @@
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::domain::event::{Event, EventKind};
 use crate::domain::ids::{AgentId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::event::{Event, EventKind};
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::error::{CommitError, ReadError};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::domain::agent::Agent;
-use crate::domain::exception::{Ended, Exception, Whom};
+use crate::domain::adherence::exception::{Ended, Exception, Whom};
+use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script, Values};

@@ -9,8 +9,8 @@ use std::time::Duration;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::domain::figures::{Figures, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Stat};
 use crate::domain::ids::{QueueId, SkillId, TenantId};
+use crate::domain::live::figures::{Figures, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Stat};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use sqlx::any::AnyRow;
 
-use crate::domain::agent::Source;
+use crate::domain::agents::agent::Source;
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId};
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::store::batch::Values;
 use crate::store::cells::Cells;
@@ -128,7 +128,7 @@ impl Reader {
         Ok(rows)
     }
 
-    /// The ended stays away from contacts ([`crate::domain::breaks::is_resting`]) that began at `since` or later and lasted `least`
+    /// The ended stays away from contacts ([`crate::domain::schedules::breaks::is_resting`]) that began at `since` or later and lasted `least`
     /// or longer: when each began and ended, by agent.
     pub async fn rests(
         &self,

@@ -6,7 +6,7 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::ids::{JobId, ReportRunId, TenantId};
-use crate::domain::report_run::{ReportRun, RunFile, RunStatus};
+use crate::domain::reports::report_run::{ReportRun, RunFile, RunStatus};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;

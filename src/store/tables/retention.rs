@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 
 use super::{analytics, anomalies, exceptions, figures, report_runs, rules};
 use crate::domain::ids::{AgentId, AnalyticsRunId, JobId, TenantId};
-use crate::domain::job::JobKey;
+use crate::domain::jobs::job::JobKey;
 use crate::domain::time::UtcMicros;
 use crate::store::batch::Values;
 use crate::store::error::CommitError;

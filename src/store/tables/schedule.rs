@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::schedule::{Coverage, Shift, ShiftActivity};
+use crate::domain::schedules::schedule::{Coverage, Shift, ShiftActivity};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{ManyRows, Values};
 use crate::store::cells::Cells;
@@ -111,7 +111,7 @@ pub struct ScheduleVersion {
     pub shifts: u64,
 }
 
-/// The plan of one agent as one version had it; [`crate::domain::schedule::AgentPlan::new`] takes the parts.
+/// The plan of one agent as one version had it; [`crate::domain::schedules::schedule::AgentPlan::new`] takes the parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPlan {
     /// Who.

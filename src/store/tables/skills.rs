@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sqlx::AnyConnection;
 
+use crate::domain::agents::skill::Skill;
 use crate::domain::ids::{AgentId, SkillId, TenantId};
-use crate::domain::skill::Skill;
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::Commit;

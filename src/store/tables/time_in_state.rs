@@ -3,8 +3,8 @@
 //! The engine only walks the rows and strings them together, agent by agent; adding up here takes half the time of seven
 //! conditional sums there.
 
+use crate::domain::agents::state::{AgentState, STATE_KINDS};
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::state::{AgentState, STATE_KINDS};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::Values;
 use crate::store::cells::Cells;

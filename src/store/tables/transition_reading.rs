@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use sqlx::any::AnyRow;
 
 use super::transitions::{StoredTransition, decode};
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::Violation;
+use crate::domain::changes::transition::STATUS_NAMES;
 use crate::domain::ids::{AgentId, RuleId, TeamName, TenantId, TransitionId};
-use crate::domain::policy::Violation;
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::STATUS_NAMES;
 use crate::store::batch::Values;
 use crate::store::cells::Cells;
 use crate::store::error::ReadError;

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::Violation;
+use crate::domain::changes::priority::Priority;
+use crate::domain::changes::transition::{Actor, Status, Transition};
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
-use crate::domain::policy::Violation;
-use crate::domain::priority::Priority;
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Status, Transition};
 use crate::store::batch::{self, ManyRows, Script};
 use crate::store::cells::Cells;
 use crate::store::error::{CommitError, ReadError};

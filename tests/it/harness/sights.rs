@@ -6,10 +6,10 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
-use shiftkeeper::domain::agent::Source;
+use shiftkeeper::domain::agents::agent::Source;
+use shiftkeeper::domain::agents::merge::SAME_CHANGE;
+use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::ids::{AgentId, ReasonCode};
-use shiftkeeper::domain::merge::SAME_CHANGE;
-use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{FeedEvent, Kind, LogPage, News, RequestEntry};
 use shiftkeeper::store::StoredHistory;

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shiftkeeper::domain::event::EventKind;
-use shiftkeeper::domain::report_run::Format;
-use shiftkeeper::domain::rights::{Role, WantedReach, WantedTenant};
+use shiftkeeper::domain::access::rights::{Role, WantedReach, WantedTenant};
+use shiftkeeper::domain::reports::report_run::Format;
+use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::engine::accounts::{By, NewToken};
 use shiftkeeper::report::verify::verify;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shiftkeeper::domain::state::AgentState;
+use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::engine::door::{ChangeRequest, DoorError};
 use shiftkeeper::sim::SimState;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use self::harness::{DialTo, RawServer, Request, endpoint, endpoint_at, names, network, outgoing, sender};
 use super::*;
-use crate::domain::signature::{SignedHeaders, SigningKey, verify};
+use crate::domain::webhooks::signature::{SignedHeaders, SigningKey, verify};
 
 const OK: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 

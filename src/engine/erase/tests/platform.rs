@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId};
-use crate::domain::state::AgentState;
 use crate::platform::{
     Call, Capabilities, Feed, Platform, SnapshotBody, SnapshotReader, Subscription, SubscriptionRequest, Vitals,
 };

@@ -8,13 +8,13 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Clock, ManualClock, SharedClock};
+use crate::domain::agents::merge::Fed;
+use crate::domain::agents::roster::PlatformAnswers;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::PlatformSays;
+use crate::domain::changes::transition::Status;
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TenantId, TransitionId};
-use crate::domain::merge::Fed;
-use crate::domain::policy::PlatformSays;
-use crate::domain::roster::PlatformAnswers;
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Status;
 use crate::engine::door::{ChangeRequest, Taken};
 use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
 use crate::engine::link::tests::Ground;

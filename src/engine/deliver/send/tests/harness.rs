@@ -13,9 +13,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::BoxFuture;
-use crate::domain::cloud_event::WebhookFormat;
-use crate::domain::signature::Keyring;
-use crate::domain::target::Target;
+use crate::domain::webhooks::cloud_event::WebhookFormat;
+use crate::domain::webhooks::signature::Keyring;
+use crate::domain::webhooks::target::Target;
 use crate::engine::deliver::guard::{Dial, Resolve, SystemDial, SystemResolver};
 use crate::engine::deliver::send::{Endpoint, HttpPost, Network, Outgoing};
 use crate::platform::client::install_tls_provider;
