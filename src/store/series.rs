@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 
 use super::error::ReadError;
 use super::reader::Reader;
-use super::tables::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
+use super::tables::live::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
 use crate::domain::adherence::course::Span;
 use crate::domain::adherence::days::days_touching;
 use crate::domain::adherence::figures::{Times, basis};

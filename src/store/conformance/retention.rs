@@ -10,7 +10,10 @@ use crate::domain::changes::transition::Status;
 use crate::domain::jobs::job::JobOutcome;
 use crate::domain::time::UtcMicros;
 use crate::store::backend::{Access, Backend, close_quietly};
-use crate::store::tables::{exceptions, figures, retention, rules};
+use crate::store::tables::adherence::exceptions;
+use crate::store::tables::jobs::retention;
+use crate::store::tables::live::figures;
+use crate::store::tables::rules;
 use crate::store::{CallWrite, CommitError, Pruned, Slice, Writer};
 
 on_each_engine!(

@@ -1,5 +1,12 @@
 //! Agents and the random subjects that stand for them in the audit chain.
 
+pub(in crate::store) mod erasing;
+pub(in crate::store) mod erasing_reading;
+pub(in crate::store) mod erasures;
+pub(in crate::store) mod history;
+pub(in crate::store) mod history_reading;
+pub(in crate::store) mod skills;
+
 use std::sync::Arc;
 
 use sqlx::AnyConnection;

@@ -1,5 +1,7 @@
 //! Runs of analytics queries, and the rows that came of them.
 
+pub(in crate::store) mod anomalies;
+
 use std::sync::Arc;
 
 use sqlx::AnyConnection;

@@ -1,5 +1,7 @@
 //! Jobs of the calendar: how far each is, and its runs.
 
+pub(in crate::store) mod retention;
+
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 

@@ -1,5 +1,7 @@
 //! Rules of the store, version by version, and what rules found of agents.
 
+pub(in crate::store) mod memory;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

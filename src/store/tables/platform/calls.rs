@@ -12,6 +12,7 @@ use crate::store::cells::Cells;
 use crate::store::change::CallWrite;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
 
 pub(in crate::store) const UPSERT: ManyRows = ManyRows {
     head: "INSERT INTO platform_calls (tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
@@ -41,7 +42,7 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     calls: impl Iterator<Item = &CallWrite>,
 ) -> Result<(), CommitError> {
-    let rows = super::last_of_each(calls, |call| (&call.tenant, call.id));
+    let rows = last_of_each(calls, |call| (&call.tenant, call.id));
     batch::run(connection, script, &UPSERT, &rows, |call, values| {
         values
             .text(call.tenant.as_str())

@@ -88,10 +88,10 @@ pub(in crate::store) async fn write(
 }
 
 impl Reader {
-    /// A tenant's heads after number `after`, in order, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// A tenant's heads after number `after`, in order, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
     pub async fn audit_heads(&self, tenant: &TenantId, after: u64, limit: u32) -> Result<Vec<StoredHead>, ReadError> {
         let mut values = Values::default();
-        values.text(tenant.as_str()).count(after).int(super::super::page(limit));
+        values.text(tenant.as_str()).count(after).int(crate::store::page(limit));
         self.all(AFTER, values).await?.iter().map(head).collect()
     }
 

@@ -10,6 +10,7 @@ use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_integer;
 use crate::store::tails::Numbers;
 
 pub(in crate::store) const ADD: ManyRows = ManyRows {
@@ -47,7 +48,7 @@ pub(in crate::store) async fn last_number(
     connection: &mut AnyConnection,
     tenant: &TenantId,
 ) -> Result<i64, CommitError> {
-    super::last_integer(connection, LAST_NUMBER, tenant).await
+    last_integer(connection, LAST_NUMBER, tenant).await
 }
 
 /// An event with its number and its body.
@@ -101,10 +102,10 @@ pub(in crate::store) fn decode(row: &AnyRow) -> Result<StoredEvent, ReadError> {
 }
 
 impl Reader {
-    /// Events after number `after`, in order, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// Events after number `after`, in order, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
     pub async fn events(&self, tenant: &TenantId, after: u64, limit: u32) -> Result<Vec<StoredEvent>, ReadError> {
         let mut values = Values::default();
-        values.text(tenant.as_str()).count(after).int(super::super::page(limit));
+        values.text(tenant.as_str()).count(after).int(crate::store::page(limit));
         self.all(AFTER, values).await?.iter().map(decode).collect()
     }
 

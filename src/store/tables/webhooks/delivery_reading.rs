@@ -287,7 +287,7 @@ impl Reader {
         row.map(|row| Cells::of("events", &row).instant("at")).transpose()
     }
 
-    /// Deliveries of an endpoint, the newest event first, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// Deliveries of an endpoint, the newest event first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
     pub async fn deliveries(
         &self,
         tenant: &TenantId,
@@ -303,7 +303,7 @@ impl Reader {
             },
         };
         let mut values = of_endpoint(tenant, endpoint);
-        values.count(from).count(filter.before.unwrap_or(u64::MAX)).int(super::super::page(limit));
+        values.count(from).count(filter.before.unwrap_or(u64::MAX)).int(crate::store::page(limit));
         let statement = match filter.status {
             None => LIST,
             Some("delivered") => LIST_DELIVERED,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::rules::first_id_of;
 use crate::domain::analytics::anomaly::AnomalyRecord;
 use crate::domain::analytics::trend::{AnomalyKind, Baseline};
 use crate::domain::ids::{AnomalyId, SeriesId, TenantId};
@@ -15,6 +14,8 @@ use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
+use crate::store::tables::rules::first_id_of;
 
 pub(in crate::store) const SET: ManyRows = ManyRows {
     head: "INSERT INTO anomalies (tenant, id, series, source, kind, baseline, at, last_at, value, expected, score, found_at, seen_at, \
@@ -77,7 +78,7 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let rows = super::last_of_each(commits.iter().flat_map(|commit| &commit.anomalies), |row| (&row.tenant, row.id));
+    let rows = last_of_each(commits.iter().flat_map(|commit| &commit.anomalies), |row| (&row.tenant, row.id));
     batch::run(connection, script, &SET, &rows, |row, values| {
         values
             .text(row.tenant.as_str())
@@ -96,8 +97,7 @@ pub(in crate::store) async fn write(
             .int_or_null(row.ended_at.map(UtcMicros::as_micros));
     })
     .await?;
-    let judged =
-        super::last_of_each(commits.iter().flat_map(|commit| &commit.judged), |row| (&row.tenant, &row.series));
+    let judged = last_of_each(commits.iter().flat_map(|commit| &commit.judged), |row| (&row.tenant, &row.series));
     batch::run(connection, script, &SET_JUDGED, &judged, |row, values| {
         values.text(row.tenant.as_str()).text(row.series.as_str()).text(&*row.of).int(row.through.as_micros());
     })
@@ -105,7 +105,7 @@ pub(in crate::store) async fn write(
 }
 
 impl Reader {
-    /// A page of anomalies, the newest first, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// A page of anomalies, the newest first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
     pub async fn anomalies(
         &self,
         tenant: &TenantId,
@@ -120,7 +120,7 @@ impl Reader {
             .text(first_id_of(filter.from))
             .text(before)
             .text_or_null(filter.series.as_ref().map(SeriesId::as_str))
-            .int(super::super::page(limit));
+            .int(crate::store::page(limit));
         self.all(LIST, values).await?.iter().map(anomaly).collect()
     }
 
@@ -137,7 +137,7 @@ impl Reader {
     /// Those that are not over.
     pub async fn open_anomalies(&self, tenant: &TenantId) -> Result<Vec<AnomalyRecord>, ReadError> {
         let mut values = Values::default();
-        values.text(tenant.as_str()).int(super::super::page(u32::MAX));
+        values.text(tenant.as_str()).int(crate::store::page(u32::MAX));
         self.all(OPEN, values).await?.iter().map(anomaly).collect()
     }
 

@@ -14,7 +14,7 @@ use crate::store::cells::Cells;
 use crate::store::change::HistoryRow;
 use crate::store::error::ReadError;
 use crate::store::reader::Reader;
-use crate::store::tables::history::LAST_ID;
+use crate::store::tables::agents::history::LAST_ID;
 
 /// The most rows of one page of history.
 pub const HISTORY_PAGE_LIMIT: u32 = 10_000;

@@ -5,12 +5,16 @@
 
 use sqlx::AnyConnection;
 
-use super::{analytics, anomalies, exceptions, figures, report_runs, rules};
 use crate::domain::ids::{AgentId, AnalyticsRunId, JobId, TenantId};
 use crate::domain::jobs::job::JobKey;
 use crate::domain::time::UtcMicros;
 use crate::store::batch::Values;
 use crate::store::error::CommitError;
+use crate::store::tables::adherence::exceptions;
+use crate::store::tables::analytics::anomalies;
+use crate::store::tables::live::figures;
+use crate::store::tables::reports::report_runs;
+use crate::store::tables::{analytics, rules};
 
 /// The most rows of one slice; a slice of the widest rows is written in some milliseconds.
 pub const SLICE_ROWS: u64 = 500;

@@ -6,7 +6,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::audit::StoredEntry;
+use super::StoredEntry;
 use crate::domain::ids::{AgentId, SubjectId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::Values;
@@ -123,7 +123,7 @@ impl Written {
 }
 
 impl Reader {
-    /// A page of a tenant's chain, newest first, at most `limit` entries (held to [`super::super::PAGE_LIMIT`]) out of at most
+    /// A page of a tenant's chain, newest first, at most `limit` entries (held to [`crate::store::PAGE_LIMIT`]) out of at most
     /// [`AUDIT_STRETCH`] that are looked through: of one person's where a person is named, else of all. Entries are as stored; nothing
     /// is checked.
     pub async fn audit_page(
@@ -144,7 +144,7 @@ impl Reader {
         };
         let actor = filter.actor.as_deref().map(Written::of).unwrap_or_default();
         let mut below = filter.before.map_or(below, |before| before.min(below));
-        let wanted = usize::try_from(super::super::page(limit)).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(crate::store::page(limit)).unwrap_or(usize::MAX);
         let mut entries = Vec::new();
         for _ in 0..STRETCHES {
             let bottom = match &actor.person {
@@ -164,7 +164,7 @@ impl Reader {
     }
 
     /// What people said to rules that asked, newest first, below a number or from the newest on; at most `limit` (held to
-    /// [`super::super::PAGE_LIMIT`]).
+    /// [`crate::store::PAGE_LIMIT`]).
     pub async fn decisions(
         &self,
         tenant: &TenantId,
@@ -173,8 +173,8 @@ impl Reader {
     ) -> Result<Vec<StoredEntry>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).int(before.map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)));
-        values.int(super::super::page(limit));
-        self.all(DECISIONS, values).await?.iter().map(super::audit::entry).collect()
+        values.int(crate::store::page(limit));
+        self.all(DECISIONS, values).await?.iter().map(super::entry).collect()
     }
 
     /// The entries of a span of numbers that fit.
@@ -205,7 +205,7 @@ impl Reader {
                 PAGE_OF_PERSON
             }
         };
-        self.all(statement, values).await?.iter().map(super::audit::entry).collect()
+        self.all(statement, values).await?.iter().map(super::entry).collect()
     }
 
     /// From which number on one person's last entries below a number are no more than a stretch; 0 where all are.

@@ -10,6 +10,7 @@ use crate::store::batch::{self, ManyRows, Script};
 use crate::store::change::Commit;
 use crate::store::error::CommitError;
 use crate::store::outbox::{AttemptWrite, DeliveryWrite, EndpointWrite};
+use crate::store::tables::last_of_each;
 
 pub(in crate::store) const ADD_ENDPOINTS: ManyRows = ManyRows {
     head: "INSERT INTO endpoints (tenant, id, created_at, sent_through) VALUES",
@@ -109,14 +110,14 @@ pub(in crate::store) async fn write(
         return Ok(());
     }
     write_endpoints(connection, script, commits).await?;
-    let deliveries = super::last_of_each(commits.iter().flat_map(|commit| &commit.outbox.deliveries), |row| {
+    let deliveries = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.deliveries), |row| {
         (&row.tenant, &row.endpoint, row.event_number)
     });
     batch::run(connection, script, &UPSERT_DELIVERIES, &deliveries, |row, values| bind_delivery(row, values)).await?;
     let attempts: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.attempts).collect();
     batch::run(connection, script, &ADD_ATTEMPTS, &attempts, |row, values| bind_attempt(row, values)).await?;
     write_recoveries(connection, script, commits).await?;
-    let releases = super::last_of_each(commits.iter().flat_map(|commit| &commit.outbox.releases), |row| {
+    let releases = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.releases), |row| {
         (&row.tenant, &row.endpoint, &row.agent)
     });
     batch::run(connection, script, &RELEASE, &releases, |row, values| {
@@ -169,7 +170,7 @@ async fn write_endpoints(
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let (mut added, mut moved, mut disabled) = (Vec::new(), Vec::new(), Vec::new());
-    let last = super::last_of_each(commits.iter().flat_map(|commit| &commit.outbox.endpoints), |write| match write {
+    let last = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.endpoints), |write| match write {
         EndpointWrite::Add { tenant, endpoint, .. } => (0, tenant, endpoint),
         EndpointWrite::Progress { tenant, endpoint, .. } => (1, tenant, endpoint),
         EndpointWrite::Disable { tenant, endpoint, .. } => (2, tenant, endpoint),
@@ -225,7 +226,7 @@ async fn write_recoveries(
 }
 
 async fn forget(connection: &mut AnyConnection, script: &mut Script, commits: &[&Commit]) -> Result<(), CommitError> {
-    let forgotten = super::last_of_each(commits.iter().flat_map(|commit| &commit.outbox.forgotten), |row| &row.tenant);
+    let forgotten = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.forgotten), |row| &row.tenant);
     for statement in [&FORGET_ATTEMPTS, &FORGET_DELIVERIES, &FORGET_EVENTS] {
         batch::run(connection, script, statement, &forgotten, |row, values| {
             values.text(row.tenant.as_str()).count(row.through);

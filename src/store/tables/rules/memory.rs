@@ -9,6 +9,7 @@ use crate::store::cells::Cells;
 use crate::store::change::RemembersWrite;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
 
 pub(in crate::store) const REMEMBER: ManyRows = ManyRows {
     head: "INSERT INTO automation_memory (tenant, agent, rule, acted_at, fact_key, held_key, left_alone_until) VALUES",
@@ -24,7 +25,7 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     writes: impl Iterator<Item = &RemembersWrite>,
 ) -> Result<(), CommitError> {
-    let rows = super::last_of_each(writes, |row| (&row.tenant, &row.agent, &row.rule));
+    let rows = last_of_each(writes, |row| (&row.tenant, &row.agent, &row.rule));
     batch::run(connection, script, &REMEMBER, &rows, |row, values| {
         values
             .text(row.tenant.as_str())

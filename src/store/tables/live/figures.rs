@@ -17,6 +17,7 @@ use crate::store::cells::Cells;
 use crate::store::change::{Commit, FiguresWrite};
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
 
 /// The text of one statement over the columns of a kind.
 macro_rules! statement {
@@ -151,14 +152,14 @@ pub(in crate::store) async fn write(
 ) -> Result<(), CommitError> {
     let key = |tenant, at, id| (tenant, at, id);
     let skills = commits.iter().flat_map(|commit| &commit.skill_figures);
-    let skills = super::last_of_each(skills, |row| key(&row.tenant, row.taken.at, row.taken.figures.id.as_str()));
+    let skills = last_of_each(skills, |row| key(&row.tenant, row.taken.at, row.taken.figures.id.as_str()));
     batch::run(connection, script, &ADD_SKILLS, &skills, |row, values| {
         let figures = &row.taken.figures;
         bind(row, figures.id.as_str(), figures.name.as_deref(), &figures.values(), values);
     })
     .await?;
     let queues = commits.iter().flat_map(|commit| &commit.queue_figures);
-    let queues = super::last_of_each(queues, |row| key(&row.tenant, row.taken.at, row.taken.figures.id.as_str()));
+    let queues = last_of_each(queues, |row| key(&row.tenant, row.taken.at, row.taken.figures.id.as_str()));
     batch::run(connection, script, &ADD_QUEUES, &queues, |row, values| {
         let figures = &row.taken.figures;
         bind(row, figures.id.as_str(), figures.name.as_deref(), &figures.values(), values);
@@ -203,7 +204,7 @@ impl Reader {
     }
 
     /// The figures of a skill from an instant up to another, in order, at most `limit` points (held to
-    /// [`super::super::FIGURES_PAGE_LIMIT`]): quarters of an hour that begin in the span, and the single reads of the last day.
+    /// [`crate::store::FIGURES_PAGE_LIMIT`]): quarters of an hour that begin in the span, and the single reads of the last day.
     pub async fn skill_series(
         &self,
         tenant: &TenantId,

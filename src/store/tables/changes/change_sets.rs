@@ -17,6 +17,7 @@ use crate::store::cells::Cells;
 use crate::store::change::{ChangeSetRow, ChangeSetWrite, Commit};
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
 
 pub(in crate::store) const ADD_SETS: ManyRows = ManyRows {
     head: "INSERT INTO change_sets (tenant, id, made_at, made_by, expires_at, hash, undoes, teams, body) VALUES",
@@ -136,7 +137,7 @@ pub(in crate::store) async fn write(
     }
     add(connection, script, writes()).await?;
     for (statement, rows) in [(&START, &started), (&CANCEL, &cancelled)] {
-        let rows = super::last_of_each(rows.iter(), |(tenant, id, ..)| (*tenant, *id));
+        let rows = last_of_each(rows.iter(), |(tenant, id, ..)| (*tenant, *id));
         batch::run(connection, script, statement, &rows, |(tenant, id, at, by), values| {
             values.text(tenant.as_str()).text(id.to_string()).int(at.as_micros()).text(&***by);
         })
@@ -215,7 +216,7 @@ impl Reader {
     }
 
     /// A page of sets, newest first: those that were started, and of the others those that `mine` made and that can be started at
-    /// `now`. At most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// `now`. At most `limit` (held to [`crate::store::PAGE_LIMIT`]).
     pub async fn change_sets(
         &self,
         tenant: &TenantId,
@@ -226,7 +227,7 @@ impl Reader {
     ) -> Result<Vec<ChangeSetRow>, ReadError> {
         let mut values = Values::default();
         values.text(tenant.as_str()).text_or_null(before.map(|id| id.to_string())).text(mine).int(now.as_micros());
-        values.int(super::super::page(limit));
+        values.int(crate::store::page(limit));
         self.all(LIST, values).await?.iter().map(|row| decode(tenant, row)).collect()
     }
 

@@ -13,6 +13,7 @@ use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET: ManyRows = ManyRows {
     head: "INSERT INTO report_runs (tenant, id, asked_by, asked_at, job, request, format, section, place, status, attempts, started_at, \
@@ -51,7 +52,7 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let rows = super::last_of_each(commits.iter().flat_map(|commit| &commit.report_runs), |row| (&row.tenant, row.id));
+    let rows = last_of_each(commits.iter().flat_map(|commit| &commit.report_runs), |row| (&row.tenant, row.id));
     batch::run(connection, script, &SET, &rows, |row, values| {
         let file = row.file.as_ref();
         values
@@ -85,7 +86,7 @@ impl Reader {
         self.optional(ONE, values).await?.as_ref().map(run).transpose()
     }
 
-    /// A page of runs, the newest first, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// A page of runs, the newest first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
     pub async fn report_runs(
         &self,
         tenant: &TenantId,
@@ -95,19 +96,19 @@ impl Reader {
         let mut values = Values::default();
         // Later than every id.
         let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
-        values.text(tenant.as_str()).text(before).int(super::super::page(limit));
+        values.text(tenant.as_str()).text(before).int(crate::store::page(limit));
         self.all(LIST, values).await?.iter().map(run).collect()
     }
 
-    /// The runs that have not ended, the oldest first; at most [`super::super::PAGE_LIMIT`].
+    /// The runs that have not ended, the oldest first; at most [`crate::store::PAGE_LIMIT`].
     pub async fn open_report_runs(&self, tenant: &TenantId) -> Result<Vec<ReportRun>, ReadError> {
         let mut values = Values::default();
-        values.text(tenant.as_str()).int(super::super::page(u32::MAX));
+        values.text(tenant.as_str()).int(crate::store::page(u32::MAX));
         self.all(OPEN, values).await?.iter().map(run).collect()
     }
 
     /// Runs that ended before an instant and whose files are there, the newest first, at most `limit` (held to
-    /// [`super::super::PAGE_LIMIT`]).
+    /// [`crate::store::PAGE_LIMIT`]).
     pub async fn report_runs_with_file(
         &self,
         tenant: &TenantId,
@@ -115,7 +116,7 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<ReportRun>, ReadError> {
         let mut values = Values::default();
-        values.text(tenant.as_str()).int(before.as_micros()).int(super::super::page(limit));
+        values.text(tenant.as_str()).int(before.as_micros()).int(crate::store::page(limit));
         self.all(WITH_FILE, values).await?.iter().map(run).collect()
     }
 }

@@ -216,7 +216,7 @@ impl Reader {
         }
     }
 
-    /// A page of versions, newest first, older than `before`; at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// A page of versions, newest first, older than `before`; at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
     pub async fn schedule_versions(
         &self,
         tenant: &TenantId,
@@ -225,7 +225,7 @@ impl Reader {
     ) -> Result<Vec<ScheduleVersion>, ReadError> {
         let mut values = Values::default();
         let before = before.map(|version| i64::try_from(version).unwrap_or(i64::MAX));
-        values.text(tenant.as_str()).int_or_null(before).int(super::super::page(limit));
+        values.text(tenant.as_str()).int_or_null(before).int(crate::store::page(limit));
         self.all(VERSIONS, values).await?.iter().map(version).collect()
     }
 }

@@ -351,7 +351,7 @@ pub(in crate::store) const FORGET_SKILLS: ManyRows =
     ManyRows { head: "DELETE FROM agent_skills WHERE (tenant, agent) IN (VALUES", width: 2, tail: ")" };
 
 impl Moved {
-    pub(super) const fn statements(self) -> (&'static str, &'static ManyRows) {
+    pub(in crate::store::tables) const fn statements(self) -> (&'static str, &'static ManyRows) {
         match self {
             Self::Shifts => (LEFT_SHIFTS, &MOVE_SHIFTS),
             Self::Coverage => (LEFT_COVERAGE, &MOVE_COVERAGE),
@@ -364,7 +364,7 @@ impl Moved {
 
 /// What kind the parts of a key are of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::store::tables) enum Kind {
     Text,
     Number,
 }
@@ -372,7 +372,7 @@ pub(super) enum Kind {
 use Kind::{Number, Text};
 
 impl Wiped {
-    pub(super) const fn statements(self) -> (&'static str, &'static ManyRows) {
+    pub(in crate::store::tables) const fn statements(self) -> (&'static str, &'static ManyRows) {
         match self {
             Self::Transitions => (TRANSITIONS, &WIPE_TRANSITIONS),
             Self::Calls => (CALLS, &WIPE_CALLS),
@@ -395,7 +395,7 @@ impl Wiped {
         }
     }
 
-    pub(super) const fn key(self) -> &'static [Kind] {
+    pub(in crate::store::tables) const fn key(self) -> &'static [Kind] {
         match self {
             Self::ScheduleVersions | Self::Events => &[Number],
             Self::ChangeSetAgents | Self::AnalyticsRows | Self::JobRuns | Self::RuleEditions | Self::Deliveries => {

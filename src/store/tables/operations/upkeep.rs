@@ -16,6 +16,7 @@ use crate::store::change::{
 };
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET_COUNTERS: ManyRows = ManyRows {
     head: "INSERT INTO agent_counters (tenant, agent, sequence, local_day, violations, not_ready_us) VALUES",
@@ -65,8 +66,7 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let counters =
-        super::last_of_each(commits.iter().flat_map(|commit| &commit.counters), |row| (&row.tenant, &row.agent));
+    let counters = last_of_each(commits.iter().flat_map(|commit| &commit.counters), |row| (&row.tenant, &row.agent));
     batch::run(connection, script, &SET_COUNTERS, &counters, |row, values| {
         values
             .text(row.tenant.as_str())
@@ -100,7 +100,7 @@ pub(in crate::store) async fn write(
             .int(row.first_seen_at.as_micros());
     })
     .await?;
-    let status = super::last_of_each(commits.iter().flat_map(|commit| &commit.tenant_status), |row| &row.tenant);
+    let status = last_of_each(commits.iter().flat_map(|commit| &commit.tenant_status), |row| &row.tenant);
     batch::run(connection, script, &SET_STATUS, &status, |row, values| {
         values
             .text(row.tenant.as_str())
@@ -115,7 +115,7 @@ async fn write_subscriptions(
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let last = super::last_of_each(commits.iter().flat_map(|commit| &commit.subscriptions), |write| match write {
+    let last = last_of_each(commits.iter().flat_map(|commit| &commit.subscriptions), |write| match write {
         SubscriptionWrite::Set(row) => (&row.tenant, row.slice),
         SubscriptionWrite::Drop { tenant, slice } => (tenant, *slice),
     });

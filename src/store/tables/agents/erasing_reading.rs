@@ -96,7 +96,7 @@ impl Reader {
     pub async fn notes_after(&self, tenant: &TenantId, after: Option<Hash>) -> Result<Vec<(Hash, String)>, ReadError> {
         let mut values = Values::default();
         let after: &[u8] = after.as_ref().map_or(&[], |hash| &hash.0);
-        values.text(tenant.as_str()).bytes(after).int(super::super::page(u32::MAX));
+        values.text(tenant.as_str()).bytes(after).int(crate::store::page(u32::MAX));
         let rows = self.all(NOTES, values).await?;
         rows.iter()
             .map(|row| {

@@ -11,6 +11,7 @@ use crate::store::batch::{self, ManyRows, Script};
 use crate::store::cells::Cells;
 use crate::store::change::{HistoryRow, HistoryWrite};
 use crate::store::error::CommitError;
+use crate::store::tables::last_integer;
 use crate::store::tails::{Latest, LatestNews, Numbers};
 
 pub(in crate::store) const ENTER: ManyRows = ManyRows {
@@ -285,7 +286,7 @@ async fn retime(
 }
 
 pub(in crate::store) async fn last_id(connection: &mut AnyConnection, tenant: &TenantId) -> Result<i64, CommitError> {
-    super::last_integer(connection, LAST_ID, tenant).await
+    last_integer(connection, LAST_ID, tenant).await
 }
 
 /// The source's name in the store.

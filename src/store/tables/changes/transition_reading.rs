@@ -137,7 +137,7 @@ impl Reader {
         self.all(ASKING, values).await?.iter().map(read).collect()
     }
 
-    /// A page of transitions, newest first, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// A page of transitions, newest first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
     pub async fn transitions(
         &self,
         tenant: &TenantId,
@@ -152,7 +152,7 @@ impl Reader {
             .text_or_null(filter.rule.as_ref().map(RuleId::as_str))
             .int_or_null(filter.from.map(UtcMicros::as_micros))
             .int_or_null(filter.to.map(UtcMicros::as_micros))
-            .int(super::super::page(limit));
+            .int(crate::store::page(limit));
         let rows = match &filter.agent {
             None => self.all(LIST, values).await?,
             Some(agent) => {

@@ -15,6 +15,7 @@ use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET: ManyRows = ManyRows {
     head: "INSERT INTO exceptions (tenant, id, scope, team, starts_at, ends_at, reason, made_by, made_at, ended_at, ended_by, \
@@ -68,7 +69,7 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let rows = super::last_of_each(commits.iter().flat_map(|commit| &commit.exceptions), |row| (&row.tenant, row.id));
+    let rows = last_of_each(commits.iter().flat_map(|commit| &commit.exceptions), |row| (&row.tenant, row.id));
     batch::run(connection, script, &SET, &rows, |row, values| {
         let team = match &row.whom {
             Whom::Team(team) => Some(team.as_str()),
@@ -151,7 +152,7 @@ impl Reader {
             .collect()
     }
 
-    /// A page of exceptions, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// A page of exceptions, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
     pub async fn exceptions(
         &self,
         tenant: &TenantId,
@@ -169,7 +170,7 @@ impl Reader {
             .int(filter.to.as_micros())
             // Later than every id.
             .text(filter.before.map_or_else(|| "~".to_owned(), |id| id.to_string()))
-            .int(super::super::page(limit))
+            .int(crate::store::page(limit))
             .text_or_null(agent)
             .text_or_null(team);
         let mut page = Vec::new();

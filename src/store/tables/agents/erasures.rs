@@ -13,6 +13,7 @@ use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET: ManyRows = ManyRows {
     head: "INSERT INTO erasures (tenant, id, agent, stand_in, asked_at, asked_by, reason, done_at, outcome) VALUES",
@@ -40,8 +41,7 @@ pub(in crate::store) async fn write(
     script: &mut Script,
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
-    let rows =
-        super::last_of_each(commits.iter().flat_map(|commit| &commit.erasing.erasures), |row| (&row.tenant, row.id));
+    let rows = last_of_each(commits.iter().flat_map(|commit| &commit.erasing.erasures), |row| (&row.tenant, row.id));
     let outcomes = rows.iter().map(|row| serde_json::to_string(&row.outcome)).collect::<Result<Vec<_>, _>>();
     let outcomes = outcomes.map_err(|error| CommitError::Refused(Arc::new(error)))?;
     let rows: Vec<(&Erasure, String)> = rows.into_iter().zip(outcomes).collect();
@@ -75,7 +75,7 @@ impl Reader {
         self.all(OPEN, values).await?.iter().map(erasure).collect()
     }
 
-    /// A page of them, the newest first, at most `limit` (held to [`super::super::PAGE_LIMIT`]).
+    /// A page of them, the newest first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
     pub async fn erasures(
         &self,
         tenant: &TenantId,
@@ -85,7 +85,7 @@ impl Reader {
         let mut values = Values::default();
         // Later than every id.
         let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
-        values.text(tenant.as_str()).text(before).int(super::super::page(limit));
+        values.text(tenant.as_str()).text(before).int(crate::store::page(limit));
         self.all(LIST, values).await?.iter().map(erasure).collect()
     }
 }

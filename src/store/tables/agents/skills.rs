@@ -12,6 +12,7 @@ use crate::store::cells::Cells;
 use crate::store::change::Commit;
 use crate::store::error::{CommitError, ReadError};
 use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
 
 pub(in crate::store) const SET_SKILLS: ManyRows = ManyRows {
     head: "INSERT INTO skills (tenant, id, name, floor) VALUES",
@@ -32,7 +33,7 @@ pub(in crate::store) async fn write(
     commits: &[&Commit],
 ) -> Result<(), CommitError> {
     let skills =
-        super::last_of_each(commits.iter().flat_map(|commit| &commit.skills), |write| (&write.tenant, &write.skill.id));
+        last_of_each(commits.iter().flat_map(|commit| &commit.skills), |write| (&write.tenant, &write.skill.id));
     batch::run(connection, script, &SET_SKILLS, &skills, |write, values| {
         values
             .text(write.tenant.as_str())
@@ -41,9 +42,8 @@ pub(in crate::store) async fn write(
             .int_or_null(write.skill.floor.map(i64::from));
     })
     .await?;
-    let agents = super::last_of_each(commits.iter().flat_map(|commit| &commit.agent_skills), |write| {
-        (&write.tenant, &write.agent)
-    });
+    let agents =
+        last_of_each(commits.iter().flat_map(|commit| &commit.agent_skills), |write| (&write.tenant, &write.agent));
     batch::run(connection, script, &CLEAR_AGENT_SKILLS, &agents, |write, values| {
         values.text(write.tenant.as_str()).text(write.agent.as_str());
     })
