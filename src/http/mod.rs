@@ -56,9 +56,9 @@ use crate::engine::trials::Trials;
 use crate::report::request::Request;
 use crate::store::{Reader, StoredPlan};
 
-pub use api::accounts::AccountShown;
+pub use api::access::accounts::AccountShown;
+pub use api::access::tokens::TokenShown;
 pub use api::analytics::{AnalyticsRowShown, AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown};
-pub use api::tokens::TokenShown;
 pub use api::webhooks::{AttemptShown, DeliveryShown, EndpointShown};
 pub use auth::{Access, GroupRole, Proxy, Right, Tokens};
 pub use problem::Code;

@@ -1,5 +1,9 @@
 //! Agents as they stand: a list that is narrowed and sorted, and one of them.
 
+pub(in crate::http) mod course;
+pub(in crate::http) mod erasures;
+pub(in crate::http) mod skills;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use base64::Engine as _;

@@ -2,6 +2,7 @@
 
 pub(in crate::http) mod rows;
 pub(in crate::http) mod series;
+pub(in crate::http) mod trends;
 
 use std::time::Duration;
 

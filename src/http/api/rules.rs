@@ -1,5 +1,10 @@
 //! Rules: looked at with what each did and would have done, written with their check, switched.
 
+pub(in crate::http) mod approvals;
+pub(in crate::http) mod rule_findings;
+pub(super) mod rule_shapes;
+pub(in crate::http) mod rule_trials;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::rule_shapes::{CheckedView, Counts, RuleVersionView, RuleView, counts_by_rule};
+use self::rule_shapes::{CheckedView, Counts, RuleVersionView, RuleView, counts_by_rule};
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rules::rule::Mode;
 use crate::domain::rules::rule::shelf::Listed;

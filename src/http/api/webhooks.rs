@@ -506,6 +506,6 @@ fn not_rotated(refused: RotateRefused) -> Problem {
         RotateRefused::Unknown => Problem::of(Code::NoSuchWebhook, detail),
         RotateRefused::NotHere(_) => Problem::of(Code::SecretNotHere, detail),
         RotateRefused::Lately(_) => Problem::of(Code::RotatedLately, detail),
-        RotateRefused::Store(cause) => super::imports::unavailable(&cause.into(), detail),
+        RotateRefused::Store(cause) => super::schedules::imports::unavailable(&cause.into(), detail),
     }
 }

@@ -12,7 +12,7 @@ use super::shell::{Place, Shell, page};
 use super::times::{Stamp, Times};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::{me, own};
+use crate::http::api::access::{me, own};
 
 #[derive(Deserialize)]
 struct Reached {

@@ -23,7 +23,7 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::course;
+use crate::http::api::agents::course;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 

@@ -14,7 +14,7 @@ use super::words::{self, Chip};
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::approvals;
+use crate::http::api::rules::approvals;
 use crate::http::auth::Right;
 
 /// Decisions of one page.

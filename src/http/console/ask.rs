@@ -12,7 +12,7 @@ use super::times::Times;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::approvals;
+use crate::http::api::rules::approvals;
 use crate::http::auth::{Caller, Right, Visitor};
 use crate::http::problem::{Code, Problem};
 

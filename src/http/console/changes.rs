@@ -20,8 +20,8 @@ use crate::domain::changes::change_set::{ONLY_THE_REASON, Outcome};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 use crate::http::ApiState;
-use crate::http::api::change_sets;
-use crate::http::api::transitions::settable;
+use crate::http::api::changes::change_sets;
+use crate::http::api::changes::transitions::settable;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 

@@ -8,7 +8,7 @@ use super::read::{Want, read};
 use super::words;
 use crate::domain::changes::transition::{Status, Transition};
 use crate::http::ApiState;
-use crate::http::api::transitions;
+use crate::http::api::changes::transitions;
 
 /// Changes of one page.
 const CHANGES: &str = "50";

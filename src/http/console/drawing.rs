@@ -11,7 +11,7 @@ use crate::domain::analytics::anomaly::short;
 use crate::domain::analytics::series::Bucket;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::trends::show as trend;
+use crate::http::api::analytics::trends::show as trend;
 
 /// Values of the moving average of what is not watched.
 const USUAL_WINDOW: u16 = 3;

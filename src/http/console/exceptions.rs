@@ -13,7 +13,7 @@ use super::shell::{Place, Shell, page};
 use super::times::{Stamp, Times};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::exceptions;
+use crate::http::api::adherence::exceptions;
 use crate::http::auth::Right;
 
 #[derive(Deserialize)]

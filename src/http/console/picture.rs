@@ -9,7 +9,7 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::engine::board::{AgentCard, Board};
 use crate::http::ApiState;
-use crate::http::api::figures::Newest;
+use crate::http::api::live::figures::Newest;
 use crate::http::auth::Caller;
 
 /// A tenant as it stands.

@@ -17,7 +17,8 @@ use super::shell::{Place, Shell, page};
 use super::times::{Stamp, Times};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::{rule_findings, rules};
+use crate::http::api::rules;
+use crate::http::api::rules::rule_findings;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 

@@ -19,9 +19,9 @@ use crate::domain::live::figures::{QUEUE_MEASURES, SKILL_MEASURES};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::analytics::series::SeriesShown;
+use crate::http::api::analytics::trends::{anomalies, series};
 use crate::http::api::analytics::{self, QueriesView};
-use crate::http::api::figures::Newest;
-use crate::http::api::trends::{anomalies, series};
+use crate::http::api::live::figures::Newest;
 use crate::http::auth::Right;
 use crate::http::problem::Problem;
 

@@ -9,13 +9,13 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::rules::check_words;
 use crate::domain::adherence::exception::{Exception, LONGEST_EXCEPTION, LONGEST_REASON, MOST_EXCUSED, Whom};
 use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::{EndException, ExceptionRefused, NewException};
 use crate::http::ApiState;
+use crate::http::api::rules::check_words;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};

@@ -83,7 +83,7 @@ fn refused(error: ImportError) -> Problem {
     }
 }
 
-pub(super) fn unavailable(cause: &anyhow::Error, detail: String) -> Problem {
+pub(in crate::http::api) fn unavailable(cause: &anyhow::Error, detail: String) -> Problem {
     tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
     Problem::of(Code::StoreUnavailable, detail).retry_after(2)
 }

@@ -8,8 +8,6 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::agents::OfTenant;
-use super::course::span;
 use crate::domain::ids::{QueueId, SkillId, TenantId};
 use crate::domain::live::figures::{
     Figures, Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Stat, Taken, Unit,
@@ -18,6 +16,8 @@ use crate::domain::live::thresholds::{Standing, Thresholds};
 use crate::domain::time::UtcMicros;
 use crate::engine::skills::SkillDesk;
 use crate::http::ApiState;
+use crate::http::api::agents::OfTenant;
+use crate::http::api::agents::course::span;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Path, Query};
 use crate::http::problem::{Code, Problem};

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::agents::{AgentName, known};
+use super::{AgentName, known};
 use crate::domain::adherence::Verdict;
 use crate::domain::adherence::course::{Course, Piece, Span, Stay, Tally, stretches};
 use crate::domain::adherence::exception::{Exception, excused_spans};
@@ -32,7 +32,7 @@ const LONGEST_TIMELINE_DAYS: i64 = 8;
 const DAY_US: i64 = 86_400_000_000;
 
 /// A span from a query.
-pub(super) fn span(from: UtcMicros, to: UtcMicros, most_days: i64) -> Result<Span, Problem> {
+pub(in crate::http::api) fn span(from: UtcMicros, to: UtcMicros, most_days: i64) -> Result<Span, Problem> {
     if from >= to {
         return Err(Problem::bad_request("to: later than from"));
     }
@@ -356,7 +356,7 @@ impl TimelineQuery {
 }
 
 /// A zone by its IANA name.
-pub(super) fn zone_of(name: &str) -> Result<TimeZone, Problem> {
+pub(in crate::http::api) fn zone_of(name: &str) -> Result<TimeZone, Problem> {
     TimeZone::get(name).map_err(|_| {
         Problem::bad_request(format!(
             "zone: {name:?} is not a known time zone; write an IANA name such as Europe/Berlin"
@@ -365,7 +365,7 @@ pub(super) fn zone_of(name: &str) -> Result<TimeZone, Problem> {
 }
 
 /// From the first instant of a local day to the first of the next, however long that is.
-pub(super) fn day_of(day: Date, zone: &TimeZone) -> Result<Span, Problem> {
+pub(in crate::http::api) fn day_of(day: Date, zone: &TimeZone) -> Result<Span, Problem> {
     let start = |day: Date| day.to_zoned(zone.clone())?.start_of_day().map(|start| UtcMicros::from(start.timestamp()));
     let span = || Ok::<_, jiff::Error>((start(day)?, start(day.tomorrow()?)?));
     span().map_err(|_| Problem::bad_request(format!("day: {day} is outside the supported years")))

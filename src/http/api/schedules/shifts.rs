@@ -8,13 +8,13 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::agents::{OfTenant, known};
-use super::course::{day_of, span, zone_of};
 use super::imports::unavailable;
 use crate::domain::adherence::course::Span;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
 use crate::domain::time::UtcMicros;
+use crate::http::api::agents::course::{day_of, span, zone_of};
+use crate::http::api::agents::{OfTenant, known};
 use crate::http::auth::{Caller, Right};
 use crate::http::etag::{IfMatch, IfMatchHeader, Version};
 use crate::http::extract::{Path, Query};

@@ -6,8 +6,6 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::agents::OfTenant;
-use super::course::span;
 use crate::domain::analytics::anomaly::{AnomalyRecord, Watched};
 use crate::domain::analytics::series::aggregated::{Aggregated, Results};
 use crate::domain::analytics::series::{Source, Whom};
@@ -15,6 +13,8 @@ use crate::domain::analytics::trend::{THRESHOLD, TrendPoint, TrendSettings, WIND
 use crate::domain::ids::{AnomalyId, SeriesId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
+use crate::http::api::agents::OfTenant;
+use crate::http::api::agents::course::span;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::Query;
 use crate::http::problem::{Code, Problem};
