@@ -240,7 +240,7 @@ pub(super) fn page() -> MethodRouter<ApiState> {
 
 /// The page around what Swagger UI draws.
 #[derive(Template)]
-#[template(path = "api.html")]
+#[template(path = "shared/api.html")]
 struct Page {
     theme: &'static str,
 }

@@ -1,5 +1,7 @@
 //! Change: the bulk changes, from the selection over the preview and the progress to the undo.
 
+pub(super) mod done;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
@@ -7,12 +9,12 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::ask::Ask;
-use super::failure::Failure;
-use super::read::{Want, read};
-use super::shell::{Place, Shell, page};
-use super::times::{Span, Stamp, Times};
-use super::words::{self, Chip};
+use super::shared::ask::Ask;
+use super::shared::failure::Failure;
+use super::shared::read::{Want, read};
+use super::shared::shell::{Place, Shell, page};
+use super::shared::times::{Span, Stamp, Times};
+use super::shared::words::{self, Chip};
 use crate::domain::adherence::Verdict;
 use crate::domain::agents::sets::PlanKind;
 use crate::domain::agents::state::AgentState;
@@ -287,7 +289,7 @@ struct Sets {
 }
 
 #[derive(Template)]
-#[template(path = "changes.html")]
+#[template(path = "changes/changes.html")]
 struct ChangesPage {
     shell: Shell,
     times: Times,
@@ -317,7 +319,7 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Re
 }
 
 #[derive(Template)]
-#[template(path = "change_new.html")]
+#[template(path = "changes/change_new.html")]
 struct NewChangePage {
     shell: Shell,
     agents: Vec<String>,
@@ -352,7 +354,7 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Res
 }
 
 #[derive(Template)]
-#[template(path = "change.html")]
+#[template(path = "changes/change.html")]
 struct ChangePage {
     shell: Shell,
     times: Times,
