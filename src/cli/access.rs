@@ -1,5 +1,9 @@
 //! What `account` and `token` do: through the running daemon where there is one, else on the store itself, as `import` does.
 
+pub mod account;
+pub(super) mod password;
+pub mod token;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +11,12 @@ use comfy_table::{Table, presets};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::caller::path_part;
-use super::daemon::{Ask, Daemon, DaemonError};
-use super::exit::Exit;
-use super::import::daemon_for;
-use super::scope::{open_reader, usage};
-use super::talk::Failure;
+use super::schedules::import::daemon_for;
+use super::shared::caller::path_part;
+use super::shared::daemon::{Ask, Daemon, DaemonError};
+use super::shared::exit::Exit;
+use super::shared::scope::{open_reader, usage};
+use super::shared::talk::Failure;
 use crate::app::{accounts_of, clock_of, identity};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};

@@ -10,8 +10,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayItems, KnownFormat, Object, Schema, SchemaFormat, SchemaType, Type};
 use uuid::Uuid;
 
-use super::super::exit::Exit;
-use super::super::output::{Output, print, print_json};
+use super::super::shared::exit::Exit;
+use super::super::shared::output::{Output, print, print_json};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::EventId;
 use crate::domain::webhooks::cloud_event::{Envelope, EventFacts, cloud_event};

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
-use super::super::config_args::ConfigArgs;
-use super::super::exit::Exit;
-use super::super::output::{Output, print, print_json};
-use super::super::scope::{one_tenant, open_reader, tenants, usage};
+use super::super::shared::config_args::ConfigArgs;
+use super::super::shared::exit::Exit;
+use super::super::shared::output::{Output, print, print_json};
+use super::super::shared::scope::{one_tenant, open_reader, tenants, usage};
 use crate::config::Webhook;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
