@@ -25,7 +25,7 @@ use shiftkeeper::domain::adherence::AdherenceSettings;
 use shiftkeeper::domain::ids::TenantId;
 use shiftkeeper::domain::reports::report_run::Format;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::engine::adherence_days::{DaysParts, Worker};
+use shiftkeeper::engine::adherence::adherence_days::{DaysParts, Worker};
 use shiftkeeper::report::document::{Cell, Section, Sink, WriteError};
 use shiftkeeper::report::export::{Wanted, export};
 use shiftkeeper::report::request::{Kind, Request};

@@ -19,7 +19,7 @@ use shiftkeeper::config::{Config, ConfigText, Environment};
 use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::ids::{AgentId, TenantId};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::engine::door::ChangeRequest;
+use shiftkeeper::engine::changes::door::ChangeRequest;
 use shiftkeeper::http::WantedImport;
 use shiftkeeper::sim::{ScheduleFile, SimOptions, Simulator};
 use tokio_util::sync::CancellationToken;

@@ -16,7 +16,7 @@ use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId};
 use crate::domain::schedules::import::{DraftAgent, ImportOptions, ImportRefused, ScheduleDraft, read_schedule};
 use crate::domain::schedules::schedule::Coverage;
 use crate::domain::webhooks::event::{Event, ScheduleImported};
-use crate::engine::door::Door;
+use crate::engine::changes::door::Door;
 use crate::http::{
     DayOfShifts, ImportAnswer, ImportError, Imports, PutShifts, PutShiftsError, WantedImport, file_name,
 };

@@ -22,7 +22,7 @@ use crate::domain::audit::AuditDraft;
 use crate::domain::ids::{EventId, JobId, ReportRunId, TenantId};
 use crate::domain::reports::report_run::{Format, ReportRun, RunFile, RunStatus};
 use crate::domain::webhooks::event::{Event, ReportCompleted};
-use crate::engine::tenants::Tenants;
+use crate::engine::operations::tenants::Tenants;
 use crate::http::{ReportRefused, Reporting, WantedReport};
 use crate::report::export::{Wanted, export, file_name, section_of};
 use crate::report::manifest::Manifest;

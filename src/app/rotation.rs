@@ -17,7 +17,7 @@ use crate::domain::audit::AuditDraft;
 use crate::domain::ids::EndpointId;
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::signature::{Keyring, OVERLAP, SigningKey};
-use crate::engine::status::Reloads;
+use crate::engine::operations::status::Reloads;
 use crate::http::{RotateRefused, Rotated, Rotations, WantedRotation};
 use crate::store::{Commit, Writer};
 

@@ -13,8 +13,8 @@ use crate::domain::rules::planner::DecideSettings;
 use crate::domain::rules::rule::RuleComplaint;
 use crate::domain::rules::rule::check::Capabilities;
 use crate::domain::rules::rule::compile::RuleSet;
-use crate::engine::accounts::SessionLimits;
-use crate::engine::settings::{
+use crate::engine::access::accounts::SessionLimits;
+use crate::engine::operations::settings::{
     BudgetSettings, FeedSettings, FigureSettings, PolicySettings, RetrySettings, RuleText, SightSettings,
     TenantSettings,
 };

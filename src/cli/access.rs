@@ -23,7 +23,7 @@ use crate::config::{Config, Right};
 use crate::domain::access::rights::{Role, WantedReach, WantedTenant};
 use crate::domain::access::secret::Secret;
 use crate::domain::ids::{TeamName, TenantId};
-use crate::engine::accounts::{AccountChanges, AccountError, Accounts, By, NewAccount, NewToken};
+use crate::engine::access::accounts::{AccountChanges, AccountError, Accounts, By, NewAccount, NewToken};
 use crate::http::{AccountShown, TokenShown};
 use crate::store::{OpenError, Role as Opens, Store};
 

@@ -17,7 +17,7 @@ use super::shared::output::{Output, print, print_json};
 use super::shared::talk::say;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::rough_duration_text;
-use crate::engine::board::AgentCard;
+use crate::engine::agents::board::AgentCard;
 
 /// The most agents that the daemon gives in one answer.
 const PAGE: usize = 2000;

@@ -1,13 +1,16 @@
 //! What people ask about rules and exceptions, and what they change of them. The keeper answers: it has them in force, and a change
 //! is committed and takes effect in one of its passes.
 
+pub mod approvals;
+pub mod trials;
+
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::door::{Door, DoorError};
+use self::trials::{TrialKit, TrialWish};
+use super::changes::door::{Door, DoorError};
 use super::message::Message;
-use super::trials::{TrialKit, TrialWish};
 use crate::domain::access::rights::Asker;
 use crate::domain::adherence::exception::{Exception, Whom};
 use crate::domain::ids::{AgentId, ExceptionId, RuleId, TeamName, TenantId};

@@ -18,7 +18,7 @@ use shiftkeeper::domain::audit::Hash;
 use shiftkeeper::domain::ids::{AgentId, ExceptionId, SubjectId, TenantId};
 use shiftkeeper::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::engine::adherence_days::{DaysParts, Worker};
+use shiftkeeper::engine::adherence::adherence_days::{DaysParts, Worker};
 use shiftkeeper::report::document::{Cell, Recount, Section, Sink, WriteError};
 use shiftkeeper::report::export::{Wanted, export};
 use shiftkeeper::report::request::{Kind, Request};

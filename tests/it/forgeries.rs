@@ -17,8 +17,8 @@ use shiftkeeper::domain::audit::{AuditDraft, Hash};
 use shiftkeeper::domain::ids::{SubjectId, TenantId, TransitionId};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::domain::webhooks::event::EventKind;
-use shiftkeeper::engine::heads::{HeadParts, HeadSettings, pass};
-use shiftkeeper::engine::tenants::Tenants;
+use shiftkeeper::engine::audit::heads::{HeadParts, HeadSettings, pass};
+use shiftkeeper::engine::operations::tenants::Tenants;
 use shiftkeeper::store::{ChainTrust, Commit, Identity, Role, Store};
 
 use crate::harness::full_size;

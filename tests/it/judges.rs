@@ -14,7 +14,7 @@ use shiftkeeper::domain::ids::EventId;
 use shiftkeeper::domain::webhooks::cloud_event::WebhookFormat;
 use shiftkeeper::domain::webhooks::signature::{Disbelief, Keyring, SignedHeaders, SigningKey, verify};
 use shiftkeeper::domain::webhooks::target::Target;
-use shiftkeeper::engine::deliver::send::{Endpoint, HttpPost, Network, Outgoing, Post};
+use shiftkeeper::engine::webhooks::deliver::send::{Endpoint, HttpPost, Network, Outgoing, Post};
 use shiftkeeper::sim::{Receiver, ReceiverOptions};
 
 /// Random bodies.

@@ -13,7 +13,7 @@ use crate::cli::shared::output::{Output, print, print_json};
 use crate::cli::shared::scope::usage;
 use crate::domain::access::rights::Role;
 use crate::domain::time::span;
-use crate::engine::accounts::NewAccount;
+use crate::engine::access::accounts::NewAccount;
 
 /// What to do about accounts.
 #[derive(clap::Subcommand, Debug)]

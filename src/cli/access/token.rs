@@ -10,7 +10,7 @@ use crate::cli::shared::output::{Output, print, print_json};
 use crate::cli::shared::scope::usage;
 use crate::cli::shared::talk::say;
 use crate::domain::access::rights::{Right, Role};
-use crate::engine::accounts::NewToken;
+use crate::engine::access::accounts::NewToken;
 
 /// What to do about tokens.
 #[derive(clap::Subcommand, Debug)]

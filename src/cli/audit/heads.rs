@@ -11,7 +11,7 @@ use crate::cli::shared::scope::open_reader;
 use crate::cli::shared::talk::Failure;
 use crate::domain::audit::head::SignedHead;
 use crate::domain::ids::TenantId;
-use crate::engine::heads::key;
+use crate::engine::audit::heads::key;
 use crate::store::{PAGE_LIMIT, StoredHead};
 
 use super::audited;

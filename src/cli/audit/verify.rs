@@ -18,7 +18,7 @@ use crate::domain::audit::BadEntry;
 use crate::domain::audit::head::{PublicKey, SignedHead, read_heads};
 use crate::domain::ids::TenantId;
 use crate::domain::words::count;
-use crate::engine::heads::key;
+use crate::engine::audit::heads::key;
 use crate::store::{BadHead, ChainTrust, Reader};
 
 /// Options of `audit verify`.

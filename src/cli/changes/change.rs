@@ -25,7 +25,7 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
 use crate::domain::words::names;
-use crate::engine::door::Taken;
+use crate::engine::changes::door::Taken;
 
 /// Options of `change`.
 #[derive(clap::Args, Debug)]

@@ -31,7 +31,7 @@ use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::domain::time::span;
 use crate::domain::words::count;
-use crate::engine::supervisor::Ended;
+use crate::engine::operations::supervisor::Ended;
 use crate::http::WantedImport;
 use crate::sim::{Receiver, ReceiverOptions, ScheduleFile, SimOptions, Simulator};
 

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::clock::SystemClock;
 use crate::config::{Log as LogConfig, LogFormat, LogLevel};
 use crate::domain::time::UtcMicros;
-use crate::engine::log::{Log, Outage};
+use crate::engine::operations::log::{Log, Outage};
 
 /// How long a reader of standard error may pause before lines are lost, in real time: whoever logs waits so long.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ use crate::cli::shared::exit::Exit;
 use crate::cli::shared::output::print_json;
 use crate::cli::shared::talk::say;
 use crate::config::{Environment, Loaded};
-use crate::engine::supervisor::Ended;
+use crate::engine::operations::supervisor::Ended;
 
 /// Runs the daemon. Prints one line of JSON on standard output when it serves: {"ready": true, "listen": "IP:PORT"}.
 ///

@@ -16,7 +16,7 @@ use crate::cli::shared::output::{Output, print, print_json};
 use crate::domain::ids::TenantId;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::words::count;
-use crate::engine::status::{JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus};
+use crate::engine::operations::status::{JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus};
 
 /// Shows the status of the running daemon: tokens, budgets, circuit breakers, live views, feeds, subscriptions and webhooks of every tenant
 /// with their ages, the jobs and the store.
@@ -107,7 +107,7 @@ fn page(status: &Status) -> String {
         Row::new(configuration.ok, "-", "configuration", state)
             .detail(format!("loaded {} ago", span(status.at.since(configuration.loaded_at)))),
     );
-    let told = |part: &&crate::engine::readiness::Part| !part.ready;
+    let told = |part: &&crate::engine::operations::readiness::Part| !part.ready;
     rows.extend(status.parts.iter().filter(told).map(|part| {
         Row::new(false, "-", part.name.clone(), format!("not ready for {}", span(status.at.since(part.since))))
             .detail(part.detail.clone())

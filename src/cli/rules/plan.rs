@@ -21,10 +21,10 @@ use crate::domain::rules::rule::compile::RuleSet;
 use crate::domain::rules::rule::shelf::Listed;
 use crate::domain::time::{UtcMicros, rough_duration_text};
 use crate::domain::words::count;
-use crate::engine::anomalies::last_found;
-use crate::engine::figures::last_stored;
-use crate::engine::picture::{Picture, mark_excused, read_picture};
-use crate::engine::settings::TenantSettings;
+use crate::engine::agents::picture::{Picture, mark_excused, read_picture};
+use crate::engine::analytics::anomalies::last_found;
+use crate::engine::live::figures::last_stored;
+use crate::engine::operations::settings::TenantSettings;
 use crate::store::Reader;
 
 /// Options of `plan`.

@@ -19,7 +19,7 @@ use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::rules::rule::written::LineComplaint;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
-use crate::engine::trials::{Trial, TrialResult, TrialSide, TrialStatus};
+use crate::engine::rules::trials::{Trial, TrialResult, TrialSide, TrialStatus};
 
 /// Between two looks at a trial, in real time.
 const PAUSE: Duration = Duration::from_millis(300);

@@ -22,8 +22,8 @@ use crate::config::{Config, Right};
 use crate::domain::ids::TenantId;
 use crate::domain::schedules::import::{Complaint, ImportOptions, ImportRefused, check_size, read_schedule};
 use crate::domain::words::count;
-use crate::engine::door::Door;
-use crate::engine::tenants::Tenants;
+use crate::engine::changes::door::Door;
+use crate::engine::operations::tenants::Tenants;
 use crate::http::{IMPORTED_WITHIN, ImportAnswer, ImportError, WantedImport};
 use crate::store::{Role, Store};
 

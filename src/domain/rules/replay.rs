@@ -1,6 +1,6 @@
 //! Replays rules over recorded history: the planner that decides live, fed with what was seen and planned then, look by look.
 //!
-//! Who feeds it (`engine::trials`) hands in what the agents were in, in order, and says when to look. Besides, an agent is looked at
+//! Who feeds it (`engine::rules::trials`) hands in what the agents were in, in order, and says when to look. Besides, an agent is looked at
 //! just before what was recorded of it next, so that nothing is missed that held to the end of a state: what a rule really changed
 //! then would otherwise hide what it changed it for. A change that a rule asks for takes effect at once, and lasts until the next
 //! change that was recorded of the agent: what the agent would have done instead nobody knows. A change during a contact waits for its

@@ -14,8 +14,8 @@ use crate::domain::analytics::{
     AggregationQuery, PartReader, PartResult, QueryResult, Reading, ResultFault, ResultRow, join,
 };
 use crate::domain::ids::QueryId;
-use crate::engine::calls::{CallKind, HeldSlot, Purse, budgeted, within};
-use crate::engine::link::Link;
+use crate::engine::platform::calls::{CallKind, HeldSlot, Purse, budgeted, within};
+use crate::engine::platform::link::Link;
 use crate::platform::analytics::{Again, PageAsk, QueryState, after_page, after_submit};
 use crate::platform::budget::Urgency;
 use crate::platform::retry::RetryCurve;

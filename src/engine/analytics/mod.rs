@@ -6,6 +6,7 @@
 //! ended stays as it is, whoever comes second. Rows of a result are stored in slices that nobody sees before the run says that they
 //! are there. What may be asked and how answers must hold together is `domain::analytics`'s business.
 
+pub mod anomalies;
 mod asking;
 mod counts;
 mod record;

@@ -12,7 +12,7 @@ use crate::domain::audit::AuditDraft;
 use crate::domain::ids::EventId;
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{AnalyticsCompleted, Event};
-use crate::engine::calls::real_millis;
+use crate::engine::platform::calls::real_millis;
 
 /// Somebody asked.
 pub(super) fn asked_entry(run: &AnalyticsRun) -> AuditDraft {

@@ -9,8 +9,8 @@ use super::Job;
 use crate::clock::{BoxFuture, RealTime, SharedClock, Stopwatch};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
-use crate::engine::heads::{self, HeadParts};
-use crate::engine::tenants::Tenants;
+use crate::engine::audit::heads::{self, HeadParts};
+use crate::engine::operations::tenants::Tenants;
 use crate::store::{Commit, Forgotten, OutboxChange, Pruned, Reader, SLICE_ROWS, Slice, Writer};
 
 /// A repeated request finds its first answer for this long.

@@ -453,7 +453,7 @@ async fn retention_lets_go_of_everything_that_has_served_its_time() {
     use crate::domain::audit::head::HeadKey;
     use crate::domain::ids::EventId;
     use crate::domain::webhooks::event::{Details as _, Event, ScheduleImported};
-    use crate::engine::heads::{HeadParts, HeadSettings};
+    use crate::engine::audit::heads::{HeadParts, HeadSettings};
     use crate::store::{Commit, IdempotencyRow};
 
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &Noted::fine())).await;

@@ -3,7 +3,7 @@
 use super::Keeper;
 use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::engine::meter::{Counts, KeeperFacts};
+use crate::engine::operations::meter::{Counts, KeeperFacts};
 use crate::platform::breaker::State;
 
 impl Keeper {

@@ -15,10 +15,10 @@ use crate::domain::changes::transition::{Actor, Status, Step, Transition, WaitRe
 use crate::domain::ids::{AgentId, ChangeSetId, EventId, RuleId, TransitionId};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::event::{AgentStateChanged, Event, EventData, PolicyViolated, TransitionFinished};
-use crate::engine::approvals::ApprovalError;
-use crate::engine::board::Board;
-use crate::engine::calls::{HeldSlot, real_millis};
+use crate::engine::agents::board::Board;
 use crate::engine::live::snapshot::Snapshot;
+use crate::engine::platform::calls::{HeldSlot, real_millis};
+use crate::engine::rules::approvals::ApprovalError;
 use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, RemembersWrite};
 
 /// What one pass is about to commit, and what leaves after the commit.

@@ -2,6 +2,9 @@
 //!
 //! A change is one pass: the new version, its audit entry and what follows are one commit, and the same pass decides by it.
 
+pub(super) mod approvals;
+pub(super) mod decide;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,12 +22,12 @@ use crate::domain::rules::rule::shelf::{Edition, Listed, check_edition};
 use crate::domain::rules::rule::subjects::unknown_subjects;
 use crate::domain::rules::rule::written::{LineComplaint, read_one, with_mode, written};
 use crate::domain::time::UtcMicros;
-use crate::engine::link::Link;
+use crate::engine::operations::settings::TenantSettings;
+use crate::engine::platform::link::Link;
+use crate::engine::rules::trials::TrialKit;
 use crate::engine::rules::{
     AgentRules, Checked, EditRefused, Edited, MOST_STORED_RULES, RuleChange, RuleEdit, RulesAsk,
 };
-use crate::engine::settings::TenantSettings;
-use crate::engine::trials::TrialKit;
 use crate::store::{FindingKind, RuleFinding};
 
 /// What there is of rules, in force or not.

@@ -14,7 +14,7 @@ use crate::domain::ids::AgentId;
 use crate::domain::live::figures::Figures;
 use crate::domain::rules::planner::verdict;
 use crate::domain::time::UtcMicros;
-use crate::engine::board::{AgentCard, Board};
+use crate::engine::agents::board::{AgentCard, Board};
 use crate::engine::live::frame::{Frame, Kind};
 use crate::engine::live::message::{
     AdherenceBody, AgentBody, AgentShown, FiguresShown, Freshness, GoneBody, QueueBody, SkillBody, TransitionBody,

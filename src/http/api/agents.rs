@@ -16,7 +16,7 @@ use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::nearest;
-use crate::engine::board::{AgentCard, Board};
+use crate::engine::agents::board::{AgentCard, Board};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Path, Query};
@@ -399,7 +399,7 @@ mod tests {
     use super::*;
     use crate::domain::agents::skill::Skills;
     use crate::domain::rules::planner::DecideSettings;
-    use crate::engine::board::{PlannedCard, VerdictCard};
+    use crate::engine::agents::board::{PlannedCard, VerdictCard};
 
     fn card(id: &str, name: &str, team: Option<&str>, verdict: Verdict, since: i64) -> AgentCard {
         let at = UtcMicros::from_micros(since);

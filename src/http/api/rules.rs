@@ -382,7 +382,7 @@ async fn edit(
     state: &ApiState,
     caller: &Caller,
     tenant: TenantId,
-    key: Option<crate::engine::door::IdempotencyKey>,
+    key: Option<crate::engine::changes::door::IdempotencyKey>,
     wish: Wish,
 ) -> Result<Response, Problem> {
     caller.check_whole(state, Right::EditRules, &tenant)?;

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::domain::webhooks::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
-use crate::engine::deliver::{OutboxError, Recovered, Retried};
+use crate::engine::webhooks::deliver::{OutboxError, Recovered, Retried};
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json, Path, Query};
 use crate::http::problem::{Code, Problem};

@@ -12,7 +12,7 @@ use crate::domain::access::network::Network;
 use crate::domain::access::rights::{Reach, Right, Role};
 use crate::domain::access::secret::Secret;
 use crate::domain::ids::TenantId;
-use crate::engine::accounts::{Kind, Powers};
+use crate::engine::access::accounts::{Kind, Powers};
 
 /// One token of the configuration and what it may do.
 #[derive(Clone, Debug)]

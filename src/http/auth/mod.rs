@@ -1,7 +1,7 @@
 //! Who is asking, for which tenants, with which rights: a bearer token of the configuration or a stored one, somebody who signed in
 //! with a browser, or somebody for whom an identity proxy vouches.
 //!
-//! What is known of callers is in memory, here or in `engine::accounts`; no request waits for the store to be known.
+//! What is known of callers is in memory, here or in `engine::access::accounts`; no request waits for the store to be known.
 
 mod arrival;
 mod known;
@@ -22,7 +22,7 @@ use super::problem::{Code, Problem};
 use crate::domain::access::rights::{Asker, Role};
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
-use crate::engine::accounts::{Kind, Powers, Standing};
+use crate::engine::access::accounts::{Kind, Powers, Standing};
 
 pub use crate::domain::access::rights::Right;
 pub(super) use arrival::{Arrival, COOKIE, Identity, Line, Peer};

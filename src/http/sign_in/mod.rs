@@ -16,7 +16,7 @@ use super::auth::{Arrival, Caller, Line};
 use super::problem::{Code, Problem, bad_body};
 use crate::domain::access::rights::Role;
 use crate::domain::access::secret::Secret;
-use crate::engine::accounts::{SignInError, SignedIn};
+use crate::engine::access::accounts::{SignInError, SignedIn};
 
 /// The longest path that somebody is sent to afterwards.
 const LONGEST_NEXT: usize = 2000;

@@ -20,7 +20,7 @@ use super::{INTERVAL, Scenario};
 /// Bytes that left the platform so shortly before the connection or the daemon ended may never have been read, in real time.
 const ON_THE_WAY_REAL: Duration = Duration::from_millis(1_000);
 
-/// A message of the feed is believed to be so late at most, in real time (`engine::keeper::observe`).
+/// A message of the feed is believed to be so late at most, in real time (`engine::keeper::agents::observe`).
 const LATE_REAL: Duration = Duration::from_millis(500);
 
 /// How far an instant of history may be from the simulator's own.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shiftkeeper::domain::access::rights::{Role, WantedReach, WantedTenant};
 use shiftkeeper::domain::reports::report_run::Format;
 use shiftkeeper::domain::webhooks::event::EventKind;
-use shiftkeeper::engine::accounts::{By, NewToken};
+use shiftkeeper::engine::access::accounts::{By, NewToken};
 use shiftkeeper::report::verify::verify;
 
 use crate::harness::{Scenario, Setup, answer};

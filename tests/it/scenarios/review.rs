@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shiftkeeper::domain::agents::state::AgentState;
-use shiftkeeper::engine::door::{ChangeRequest, DoorError};
+use shiftkeeper::engine::changes::door::{ChangeRequest, DoorError};
 use shiftkeeper::sim::SimState;
 
 use crate::harness::{Scenario, Setup};

@@ -10,7 +10,7 @@ use shiftkeeper::clock::{Clock as _, SystemClock};
 use shiftkeeper::domain::access::account::{Account, Grant, Session, StoredToken};
 use shiftkeeper::domain::access::rights::{Right, Role, WantedReach, WantedTenant};
 use shiftkeeper::domain::audit::Hash;
-use shiftkeeper::engine::accounts::{Accounts, By, NewToken};
+use shiftkeeper::engine::access::accounts::{Accounts, By, NewToken};
 use shiftkeeper::http::{Listed, Needs, listed};
 use shiftkeeper::sim::SimState;
 use shiftkeeper::store::{AccessChange, Commit, Identity, Role as Opens, Store};

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use shiftkeeper::domain::access::rights::{Role, WantedReach};
 use shiftkeeper::domain::access::secret::Secret;
-use shiftkeeper::engine::accounts::{By, NewAccount};
+use shiftkeeper::engine::access::accounts::{By, NewAccount};
 use shiftkeeper::platform::client::install_tls_provider;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

@@ -22,7 +22,7 @@ use crate::config::Right;
 use crate::domain::agents::state::AgentState;
 use crate::domain::changes::policy::OnContact;
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TenantId};
-use crate::engine::change_sets::view::{SetStatus, SetView};
+use crate::engine::changes::change_sets::view::{SetStatus, SetView};
 
 /// The pause between two looks at a set that runs, in real time.
 const PAUSE: Duration = Duration::from_millis(500);

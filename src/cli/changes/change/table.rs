@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 
 use crate::domain::adherence::Verdict;
 use crate::domain::words::count;
-use crate::engine::change_sets::view::{SetAgentView, SetStatus, SetView};
+use crate::engine::changes::change_sets::view::{SetAgentView, SetStatus, SetView};
 
 /// The agents of a set: what was shown before its start, how it went after.
 pub(super) fn shown(set: &SetView) -> String {

@@ -5,7 +5,7 @@ use crate::domain::changes::policy::{RefusedBy, Violation};
 use crate::domain::changes::transition::{Status, Transition, WaitReason};
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
-use crate::engine::door::Taken;
+use crate::engine::changes::door::Taken;
 
 impl Row {
     /// As the daemon took it in. The answer names the policy; the words are added here.

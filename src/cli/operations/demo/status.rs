@@ -15,8 +15,8 @@ use crate::domain::adherence::{AdherenceSettings, Verdict};
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::TenantId;
 use crate::domain::time::rough_duration_text;
-use crate::engine::picture::read_picture;
-use crate::engine::status::{StatusDesk, TenantStatus};
+use crate::engine::agents::picture::read_picture;
+use crate::engine::operations::status::{StatusDesk, TenantStatus};
 use crate::store::{Reader, Store};
 
 /// Draws the lines over themselves on a terminal, and prints them now and then where there is none.

@@ -14,7 +14,7 @@ use crate::cli::audit;
 use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{RuleId, TenantId};
 use crate::domain::words::count;
-use crate::engine::status::{FeedStatus, SubscriptionStatus, TenantStatus};
+use crate::engine::operations::status::{FeedStatus, SubscriptionStatus, TenantStatus};
 use crate::store::{ChainTrust, Reader, Store, TransitionFilter};
 
 /// The summary; its JSON shape is part of the command's interface.

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::clock::{Random as _, SystemRandom};
 use crate::domain::access::rights::{Role, WantedReach};
 use crate::domain::access::secret::Secret;
-use crate::engine::accounts::{By, NewAccount, NewToken};
+use crate::engine::access::accounts::{By, NewAccount, NewToken};
 
 /// Who uses the console of the demo.
 pub(super) const NAME: &str = "demo";

@@ -13,7 +13,7 @@ use crate::cli::shared::finding::{Finding, Group};
 use crate::config::Tenant;
 use crate::domain::ids::{QueueId, SkillId};
 use crate::domain::words::count;
-use crate::engine::calls::Purse;
+use crate::engine::platform::calls::Purse;
 use crate::platform::{CallError, MOST_IN_ONE_READ, Platform};
 use crate::store::Reader;
 

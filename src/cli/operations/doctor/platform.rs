@@ -16,8 +16,8 @@ use crate::clock::{Moment, SharedClock};
 use crate::config::{Right, Tenant};
 use crate::domain::ids::AgentId;
 use crate::domain::words::count;
-use crate::engine::calls::Purse;
-use crate::engine::probe::{ProbeReport, Probed, Question, offset_millis};
+use crate::engine::platform::calls::Purse;
+use crate::engine::platform::probe::{ProbeReport, Probed, Question, offset_millis};
 use crate::platform::{ClockOffset, Detail, Platform, SubscriptionRequest};
 use crate::store::{CallWrite, Reader};
 

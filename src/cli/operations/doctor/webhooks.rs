@@ -7,7 +7,7 @@ use super::platform::Way;
 use crate::cli::shared::finding::{Finding, Group};
 use crate::cli::webhooks::serves;
 use crate::domain::webhooks::target::Target;
-use crate::engine::deliver::send::{Network, reach};
+use crate::engine::webhooks::deliver::send::{Network, reach};
 use crate::store::Reader;
 
 /// For one connection, TLS included, in real time.

@@ -1,4 +1,4 @@
-//! The law of addresses, range by range; `engine::deliver::guard` tries the spellings.
+//! The law of addresses, range by range; `engine::webhooks::deliver::guard` tries the spellings.
 
 use proptest::prelude::*;
 

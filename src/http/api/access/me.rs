@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::domain::access::rights::{Right, Role};
 use crate::domain::ids::{TeamName, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::engine::accounts::Kind;
+use crate::engine::access::accounts::Kind;
 use crate::http::ApiState;
 use crate::http::auth::Caller;
 

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
 use crate::domain::time::UtcMicros;
-use crate::engine::accounts::OwnSession;
+use crate::engine::access::accounts::OwnSession;
 use crate::http::ApiState;
 use crate::http::auth::Caller;
 use crate::http::extract::{Json, Path};

@@ -13,7 +13,7 @@ use super::accounts::{Paged, Reached, by, checked_reason, secret_answer, shown_r
 use crate::domain::access::account::{Grant, StoredToken};
 use crate::domain::access::rights::{Right, Role, WantedReach, WantedTenant};
 use crate::domain::time::UtcMicros;
-use crate::engine::accounts::NewToken;
+use crate::engine::access::accounts::NewToken;
 use crate::http::ApiState;
 use crate::http::auth::Caller;
 use crate::http::extract::{Json, Path, Query};

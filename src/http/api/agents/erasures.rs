@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::domain::agents::erasure::{Erasure, LONGEST_REASON, Outcome};
 use crate::domain::ids::{AgentId, ErasureId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::engine::erase::EraseRefused;
+use crate::engine::agents::erase::EraseRefused;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Body, Path, Query};

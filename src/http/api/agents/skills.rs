@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::agents::skill::{GREATEST_FLOOR, LONGEST_SKILL_TEXT, MOST_SKILLS_PER_AGENT, Skill};
 use crate::domain::ids::{AgentId, SkillId, TenantId};
-use crate::engine::skills::{SkillDesk, SkillError};
+use crate::engine::agents::skills::{SkillDesk, SkillError};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Body, Path, Query};

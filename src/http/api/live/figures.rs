@@ -14,7 +14,7 @@ use crate::domain::live::figures::{
 };
 use crate::domain::live::thresholds::{Standing, Thresholds};
 use crate::domain::time::UtcMicros;
-use crate::engine::skills::SkillDesk;
+use crate::engine::agents::skills::SkillDesk;
 use crate::http::ApiState;
 use crate::http::api::agents::OfTenant;
 use crate::http::api::agents::course::span;

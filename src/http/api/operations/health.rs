@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::readiness::Report;
+use crate::engine::operations::readiness::Report;
 use crate::http::ApiState;
 
 /// A process that answers.

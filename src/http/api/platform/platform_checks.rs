@@ -6,8 +6,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::domain::ids::{AgentId, TenantId};
-use crate::engine::door::DoorError;
-use crate::engine::probe::ProbeReport;
+use crate::engine::changes::door::DoorError;
+use crate::engine::platform::probe::ProbeReport;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::Query;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{AgentId, TenantId, TransitionId};
-use crate::engine::approvals::{ApprovalError, ApprovalView, Approvals, Decided, Decision, DecisionView, Page};
+use crate::engine::rules::approvals::{ApprovalError, ApprovalView, Approvals, Decided, Decision, DecisionView, Page};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Path, Query};
@@ -193,7 +193,7 @@ async fn decide(
     tenant: TenantId,
     id: TransitionId,
     decision: Decision,
-    key: Option<crate::engine::door::IdempotencyKey>,
+    key: Option<crate::engine::changes::door::IdempotencyKey>,
 ) -> Result<Response, Problem> {
     let (approvals, of) = (desk(state), tenant.clone());
     let (asker, teams) = (caller.asker(), caller.teams(&tenant).cloned());

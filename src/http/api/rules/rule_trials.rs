@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{RuleId, TenantId, TrialId};
 use crate::domain::time::UtcMicros;
-use crate::engine::trials::{Trial, TrialRefused, TrialWish};
+use crate::engine::rules::trials::{Trial, TrialRefused, TrialWish};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Body, Path, Query};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
-use crate::engine::board::{AgentCard, Board};
+use crate::engine::agents::board::{AgentCard, Board};
 use crate::http::ApiState;
 use crate::http::api::live::figures::Newest;
 use crate::http::auth::Caller;

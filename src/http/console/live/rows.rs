@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::domain::adherence::Verdict;
 use crate::domain::live::thresholds::Level;
 use crate::domain::time::UtcMicros;
-use crate::engine::board::{AgentCard, OpenCard};
+use crate::engine::agents::board::{AgentCard, OpenCard};
 use crate::http::console::shared::times::{Span, Stamp, Times};
 use crate::http::console::shared::words::{self, Chip};
 

@@ -8,8 +8,8 @@ use axum::response::Response;
 
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
-use crate::engine::readiness::Part;
-use crate::engine::status::{BudgetStatus, JobStatus, Status, TenantStatus};
+use crate::engine::operations::readiness::Part;
+use crate::engine::operations::status::{BudgetStatus, JobStatus, Status, TenantStatus};
 use crate::http::ApiState;
 use crate::http::auth::Right;
 use crate::http::console::shared::ask::Ask;
