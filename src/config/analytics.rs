@@ -1,14 +1,16 @@
 //! `[[tenants.analytics]]`: aggregation queries of the platform (guide 002), held to its limits before they leave.
 
+pub(super) mod series;
+
 use std::fmt::Display;
 use std::str::FromStr;
 
 use jiff::tz::TimeZone;
 
-use super::complaint::Fault;
 use super::jobs::cron;
-use super::kind::{self, Kind};
-use super::reader::{Section, reloads};
+use super::shared::complaint::Fault;
+use super::shared::kind::{self, Kind};
+use super::shared::reader::{Section, reloads};
 use crate::domain::analytics::analytics_run::{
     LONGEST_DEADLINE, MOST_BUCKETS, MOST_QUERIES, Over, SHORTEST_DEADLINE, StandingQuery, USUAL_BUCKETS, USUAL_DEADLINE,
 };

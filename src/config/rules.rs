@@ -1,17 +1,19 @@
 //! `rules_files` and `[[rules]]`: finding the rules and placing what the domain says is wrong with them. What a rule may say is
 //! `domain::rules::rule`'s business.
 
+pub(super) mod automation;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::complaint::{Complaint, Concern, Fault, Origin};
-use super::kind;
-use super::load::read_file;
-use super::reader::{Findings, Section, directory_of, reloads};
-use super::settings::{Change, Setting, Shown};
-use super::tenant::Tenant;
-use super::tree::{self, Entry, Node, Value};
+use super::operations::tenant::Tenant;
+use super::shared::complaint::{Complaint, Concern, Fault, Origin};
+use super::shared::kind;
+use super::shared::load::read_file;
+use super::shared::reader::{Findings, Section, directory_of, reloads};
+use super::shared::settings::{Change, Setting, Shown};
+use super::shared::tree::{self, Entry, Node, Value};
 use crate::domain::agents::sets::StateSet;
 use crate::domain::agents::state::AgentState;
 use crate::domain::rules::rule::check::{Capabilities, check};

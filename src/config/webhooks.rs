@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::complaint::Fault;
-use super::kind::{self, Kind};
-use super::reader::{Section, reloads};
+use super::shared::complaint::Fault;
+use super::shared::kind::{self, Kind};
+use super::shared::reader::{Section, reloads};
 use crate::domain::access::secret::Secret;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;

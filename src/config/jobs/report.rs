@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::super::complaint::Fault;
-use super::super::kind::{self, Kind};
-use super::super::reader::{Section, reloads};
-use super::super::tree::{Node, Value};
+use super::super::shared::complaint::Fault;
+use super::super::shared::kind::{self, Kind};
+use super::super::shared::reader::{Section, reloads};
+use super::super::shared::tree::{Node, Value};
 use super::JobKind;
 use crate::domain::ids::TeamName;
 use crate::domain::reports::report_run::{Format, Kind as Report};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::kind;
-use super::reader::{Section, reloads};
+use crate::config::shared::kind;
+use crate::config::shared::reader::{Section, reloads};
 use crate::domain::ids::RuleId;
 
 /// Limits against flapping, and which rules are enforced.
@@ -42,7 +42,7 @@ impl Enforce {
 }
 
 impl Automation {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let enforce = section.value(
             reloads(
                 "enforce",

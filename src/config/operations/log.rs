@@ -1,7 +1,7 @@
 //! `[log]`: how much the daemon says on standard error, and in which form.
 
-use super::kind;
-use super::reader::{Section, reloads, restarts};
+use crate::config::shared::kind;
+use crate::config::shared::reader::{Section, reloads, restarts};
 
 /// The daemon's log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +58,7 @@ impl LogLevel {
 }
 
 impl Log {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             level: section.value(
                 reloads("level", "The least important that is written to standard error."),

@@ -1,8 +1,8 @@
 //! `[store]`: the database.
 
-use super::complaint::Fault;
-use super::kind::Kind;
-use super::reader::{Section, restarts};
+use crate::config::shared::complaint::Fault;
+use crate::config::shared::kind::Kind;
+use crate::config::shared::reader::{Section, restarts};
 use crate::domain::access::secret::Secret;
 
 /// The database.
@@ -15,7 +15,7 @@ pub struct Store {
 }
 
 impl Store {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let url = section.value(
             restarts(
                 "url",

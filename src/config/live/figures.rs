@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::complaint::Fault;
-use super::kind::{self, Kind};
-use super::reader::{Section, reloads};
+use crate::config::shared::complaint::Fault;
+use crate::config::shared::kind::{self, Kind};
+use crate::config::shared::reader::{Section, reloads};
 
 /// Reading the figures of skills and queues.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,7 +29,7 @@ pub enum ServiceLevelUnit {
 }
 
 impl FigureReads {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             interval: section.value(
                 reloads(
@@ -66,7 +66,7 @@ impl FigureReads {
     }
 
     /// As it is once the workers have taken over what they can while they run.
-    pub(super) fn taking_over(&self, newer: &Self) -> Self {
+    pub(in crate::config) fn taking_over(&self, newer: &Self) -> Self {
         Self { interval: newer.interval, ..self.clone() }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::complaint::Fault;
-use super::kind;
-use super::reader::{Section, reloads};
+use crate::config::shared::complaint::Fault;
+use crate::config::shared::kind;
+use crate::config::shared::reader::{Section, reloads};
 
 /// Trying a failed request again: exponential, doubling, with full jitter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +22,7 @@ pub struct Retry {
 }
 
 impl Retry {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let first = section.value(
             reloads(
                 "first",

@@ -13,10 +13,10 @@ use super::tree::{Node, Value};
 use crate::domain::access::secret::Secret;
 
 /// What the documentation calls a secret's kind.
-pub(super) const KIND: &str = "secret: { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";
+pub(in crate::config) const KIND: &str = "secret: { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";
 
 /// The way out for a secret that is missing or stands in the open.
-pub(super) const ADVICE: &str = "write { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";
+pub(in crate::config) const ADVICE: &str = "write { env = \"NAME\" }, { file = \"PATH\" } or { credential = \"NAME\" }";
 
 /// The folder of the credentials that the service manager gives to this process (systemd's `LoadCredential`); where secrets are
 /// mounted as files, as in a container, it may be set to their folder.
@@ -30,14 +30,14 @@ const LONGEST_SECRET: u64 = 64 * 1024;
 
 /// The secret, and where it is kept (`env NAME`, `file PATH`, `credential NAME`). A variable of the overlay may hold the secret itself, since it is
 /// an environment variable already. Relative paths begin at `directory`.
-pub(super) fn resolve(
+pub(in crate::config) fn resolve(
     node: &Node,
     environment: &Environment,
     directory: &Path,
 ) -> Result<(Secret, String), Vec<Fault>> {
     let table = match (&node.value, &node.origin) {
         (Value::Table(table), _) => table,
-        (Value::Text(text), super::Origin::Environment(name)) => {
+        (Value::Text(text), crate::config::Origin::Environment(name)) => {
             return usable(text).map(|secret| (secret, format!("env {name}"))).map_err(|fault| vec![fault]);
         }
         (Value::Text(_), _) => return Err(vec![Fault::new("a secret must not stand here in clear").advise(ADVICE)]),
@@ -78,7 +78,7 @@ pub(super) fn resolve(
 }
 
 /// The path of the file that the node names.
-pub(super) fn file_of(node: &Node) -> Option<&str> {
+pub(in crate::config) fn file_of(node: &Node) -> Option<&str> {
     let Value::Table(table) = &node.value else { return None };
     match table.get("file").map(|entry| &entry.node.value) {
         Some(Value::Text(path)) => Some(path),
@@ -87,14 +87,14 @@ pub(super) fn file_of(node: &Node) -> Option<&str> {
 }
 
 /// Whether the node names a file that everybody may read.
-pub(super) fn is_open_to_others(node: &Node, directory: &Path) -> bool {
+pub(in crate::config) fn is_open_to_others(node: &Node, directory: &Path) -> bool {
     const READ_BY_OTHERS: u32 = 0o004;
     let file = file_of(node).and_then(|path| std::fs::metadata(directory.join(path)).ok());
     file.is_some_and(|file| file.permissions().mode() & READ_BY_OTHERS != 0)
 }
 
 /// Whether the node names a variable that is not set here, or a file that this user cannot read.
-pub(super) fn is_kept_elsewhere(node: &Node, environment: &Environment, directory: &Path) -> bool {
+pub(in crate::config) fn is_kept_elsewhere(node: &Node, environment: &Environment, directory: &Path) -> bool {
     let Value::Table(table) = &node.value else { return false };
     let named = |key: &str| match table.get(key).map(|entry| &entry.node.value) {
         Some(Value::Text(text)) => Some(text.as_str()),

@@ -12,14 +12,14 @@ use super::complaint::{Complaint, Concern, Origin};
 
 /// A value and where it comes from.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) origin: Origin,
-    pub(super) value: Value,
+pub(in crate::config) struct Node {
+    pub(in crate::config) origin: Origin,
+    pub(in crate::config) value: Value,
 }
 
 /// What a file, a variable or an option can say.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(in crate::config) enum Value {
     Text(String),
     Integer(i64),
     Float(f64),
@@ -29,27 +29,27 @@ pub(super) enum Value {
 }
 
 /// A table: by key, the place of the key and the value.
-pub(super) type Table = BTreeMap<String, Entry>;
+pub(in crate::config) type Table = BTreeMap<String, Entry>;
 
 /// One key of a table.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(in crate::config) struct Entry {
     /// Where the key stands; the value's own origin may be further right.
-    pub(super) origin: Origin,
-    pub(super) node: Node,
+    pub(in crate::config) origin: Origin,
+    pub(in crate::config) node: Node,
 }
 
 impl Node {
-    pub(super) fn empty_table(origin: Origin) -> Self {
+    pub(in crate::config) fn empty_table(origin: Origin) -> Self {
         Self { origin, value: Value::Table(Table::new()) }
     }
 
-    pub(super) fn text(origin: Origin, text: &str) -> Self {
+    pub(in crate::config) fn text(origin: Origin, text: &str) -> Self {
         Self { origin, value: Value::Text(text.to_owned()) }
     }
 
     /// The kind of value, for messages that may not show it.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(in crate::config) fn kind(&self) -> &'static str {
         match self.value {
             Value::Text(_) => "text",
             Value::Integer(_) => "an integer",
@@ -61,7 +61,7 @@ impl Node {
     }
 
     /// The same value without its places.
-    pub(super) fn to_toml(&self) -> toml::Value {
+    pub(in crate::config) fn to_toml(&self) -> toml::Value {
         match &self.value {
             Value::Text(text) => toml::Value::String(text.clone()),
             Value::Integer(number) => toml::Value::Integer(*number),
@@ -75,7 +75,7 @@ impl Node {
     }
 
     /// The text under `id` of a table, which names it within its list.
-    pub(super) fn id(&self) -> Option<&str> {
+    pub(in crate::config) fn id(&self) -> Option<&str> {
         let Value::Table(table) = &self.value else { return None };
         match &table.get("id")?.node.value {
             Value::Text(id) => Some(id),
@@ -84,7 +84,7 @@ impl Node {
     }
 
     /// Lays `over` on this: tables key by key, lists of tables by their `id`, everything else is replaced.
-    pub(super) fn overlay(&mut self, over: Self) {
+    pub(in crate::config) fn overlay(&mut self, over: Self) {
         match (&mut self.value, over.value) {
             (Value::Table(below), Value::Table(above)) => {
                 for (key, entry) in above {
@@ -129,17 +129,17 @@ fn overlay_by_id(below: &mut Vec<Node>, above: Vec<Node>) {
 
 /// One file, parsed as far as it goes.
 #[derive(Debug)]
-pub(super) struct ParsedFile {
+pub(in crate::config) struct ParsedFile {
     /// Its tree.
-    pub(super) root: Node,
+    pub(in crate::config) root: Node,
     /// Mistakes of syntax, all of them.
-    pub(super) complaints: Vec<Complaint>,
+    pub(in crate::config) complaints: Vec<Complaint>,
     /// Lines with such a mistake: what was understood of them may be wrong.
-    pub(super) broken_lines: BTreeSet<usize>,
+    pub(in crate::config) broken_lines: BTreeSet<usize>,
 }
 
 /// Parses a TOML text. Messages hold no part of the text: a broken line may hold a secret.
-pub(super) fn parse(file: &Arc<Path>, text: &str) -> ParsedFile {
+pub(in crate::config) fn parse(file: &Arc<Path>, text: &str) -> ParsedFile {
     let (table, errors) = DeTable::parse_recoverable(text);
     let places = Places::new(Arc::clone(file), text);
     let mut complaints = Vec::new();

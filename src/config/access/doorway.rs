@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::complaint::{Fault, Origin};
-use super::kind::{self, Kind};
-use super::reader::{Section, directory_of, reloads, restarts};
-use super::tree::Value;
+use crate::config::shared::complaint::{Fault, Origin};
+use crate::config::shared::kind::{self, Kind};
+use crate::config::shared::reader::{Section, directory_of, reloads, restarts};
+use crate::config::shared::tree::Value;
 use crate::domain::access::network::Network;
 use crate::domain::access::rights::{Reach, Role, WantedReach, WantedTenant};
 use crate::domain::ids::{TeamName, TenantId};
@@ -24,7 +24,7 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let certificate = section.optional(
             restarts(
                 "certificate",
@@ -60,7 +60,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let idle = section.value(
             reloads(
                 "idle",
@@ -110,7 +110,7 @@ pub struct ProxyRole {
 }
 
 impl ServerProxy {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let peers = section.value(
             reloads(
                 "peers",
@@ -248,7 +248,7 @@ fn below(origin: &Origin, path: &str) -> Result<PathBuf, Fault> {
     if path.trim().is_empty() { Err(Fault::new("must not be empty")) } else { Ok(directory_of(origin).join(path)) }
 }
 
-pub(super) fn file() -> Kind<PathBuf> {
+pub(in crate::config) fn file() -> Kind<PathBuf> {
     Kind::whole(
         "file",
         |node| match &node.value {

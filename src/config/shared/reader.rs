@@ -13,48 +13,48 @@ use crate::domain::access::secret::Secret;
 
 /// A key of a section: its name, what it is for, and what a change of it takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) about: &'static str,
-    pub(super) change: Change,
+pub(in crate::config) struct Key {
+    pub(in crate::config) name: &'static str,
+    pub(in crate::config) about: &'static str,
+    pub(in crate::config) change: Change,
 }
 
 /// A key that a reload picks up.
-pub(super) const fn reloads(name: &'static str, about: &'static str) -> Key {
+pub(in crate::config) const fn reloads(name: &'static str, about: &'static str) -> Key {
     Key { name, about, change: Change::Reload }
 }
 
 /// A key that waits for the next start.
-pub(super) const fn restarts(name: &'static str, about: &'static str) -> Key {
+pub(in crate::config) const fn restarts(name: &'static str, about: &'static str) -> Key {
     Key { name, about, change: Change::Restart }
 }
 
 /// A key as the documentation lists it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct DescribedKey {
+pub(in crate::config) struct DescribedKey {
     /// Path with `[]` for the elements of a list of tables, as in `tenants[].policy.on_contact`.
-    pub(super) path: String,
-    pub(super) kind: String,
+    pub(in crate::config) path: String,
+    pub(in crate::config) kind: String,
     /// The default as TOML; `None` for a key without one.
-    pub(super) default: Option<String>,
-    pub(super) required: bool,
-    pub(super) change: Change,
-    pub(super) about: &'static str,
+    pub(in crate::config) default: Option<String>,
+    pub(in crate::config) required: bool,
+    pub(in crate::config) change: Change,
+    pub(in crate::config) about: &'static str,
 }
 
 /// What reading finds.
 #[derive(Debug)]
-pub(super) struct Findings<'a> {
-    pub(super) complaints: Vec<Complaint>,
-    pub(super) warnings: Vec<String>,
-    pub(super) settings: Settings,
-    pub(super) environment: &'a Environment,
+pub(in crate::config) struct Findings<'a> {
+    pub(in crate::config) complaints: Vec<Complaint>,
+    pub(in crate::config) warnings: Vec<String>,
+    pub(in crate::config) settings: Settings,
+    pub(in crate::config) environment: &'a Environment,
     /// With `Some`, nothing is read: sections describe their keys.
-    pub(super) described: Option<Vec<DescribedKey>>,
+    pub(in crate::config) described: Option<Vec<DescribedKey>>,
 }
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(environment: &'a Environment) -> Self {
+    pub(in crate::config) fn new(environment: &'a Environment) -> Self {
         Self {
             complaints: Vec::new(),
             warnings: Vec::new(),
@@ -64,7 +64,7 @@ impl<'a> Findings<'a> {
         }
     }
 
-    pub(super) fn complain(&mut self, origin: &Origin, key: &str, fault: Fault) {
+    pub(in crate::config) fn complain(&mut self, origin: &Origin, key: &str, fault: Fault) {
         self.complaints.push(Complaint {
             origin: fault.origin.unwrap_or_else(|| origin.clone()),
             key: key.to_owned(),
@@ -76,14 +76,14 @@ impl<'a> Findings<'a> {
 }
 
 /// One table that is being read.
-pub(super) struct Section<'f, 'e> {
+pub(in crate::config) struct Section<'f, 'e> {
     path: String,
     described_path: String,
     origin: Origin,
     table: Table,
     known: Vec<&'static str>,
     read: Vec<(&'static str, Origin)>,
-    pub(super) found: &'f mut Findings<'e>,
+    pub(in crate::config) found: &'f mut Findings<'e>,
 }
 
 /// What a key has when nobody sets it.
@@ -95,7 +95,7 @@ enum Absent<T> {
 
 impl<'f, 'e> Section<'f, 'e> {
     /// The whole configuration.
-    pub(super) fn root(root: Node, found: &'f mut Findings<'e>) -> Self {
+    pub(in crate::config) fn root(root: Node, found: &'f mut Findings<'e>) -> Self {
         Self::of(root, String::new(), String::new(), found)
     }
 
@@ -120,7 +120,7 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// Where a key that was read stands, else where its table begins.
-    pub(super) fn origin_of(&self, name: &str) -> Origin {
+    pub(in crate::config) fn origin_of(&self, name: &str) -> Origin {
         self.read
             .iter()
             .find(|(read, _)| *read == name)
@@ -128,7 +128,7 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// Complains about a key that was read well by itself but not beside the others.
-    pub(super) fn complain(&mut self, name: &str, fault: Fault) {
+    pub(in crate::config) fn complain(&mut self, name: &str, fault: Fault) {
         if self.found.described.is_none() {
             let origin = self.origin_of(name);
             let path = self.path_of(name);
@@ -137,7 +137,7 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// Complains about a key of the whole configuration, by its path, if it was set at all.
-    pub(super) fn complain_where_set(&mut self, path: &str, fault: Fault) {
+    pub(in crate::config) fn complain_where_set(&mut self, path: &str, fault: Fault) {
         let origin = self.found.settings.get(path).map(|setting| setting.origin.clone());
         if let Some(origin) = origin.filter(|origin| *origin != Origin::Default) {
             self.found.complain(&origin, path, fault);
@@ -145,7 +145,7 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// Says something that is allowed and probably not meant.
-    pub(super) fn warn(&mut self, name: &str, what: &str) {
+    pub(in crate::config) fn warn(&mut self, name: &str, what: &str) {
         if self.found.described.is_none() {
             let path = self.path_of(name);
             let warning = match self.origin_of(name) {
@@ -182,7 +182,12 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// Describes the keys of a list of tables that another module reads: name, kind, what for.
-    pub(super) fn describe_foreign(&mut self, list: &str, keys: &[(&str, &str, &'static str)], change: Change) {
+    pub(in crate::config) fn describe_foreign(
+        &mut self,
+        list: &str,
+        keys: &[(&str, &str, &'static str)],
+        change: Change,
+    ) {
         let path = self.described_path_of(list);
         let Some(described) = &mut self.found.described else { return };
         described.extend(keys.iter().map(|(name, kind, about)| DescribedKey {
@@ -226,32 +231,32 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// A key with a default.
-    pub(super) fn value<T: Clone + 'static>(&mut self, key: Key, kind: &Kind<T>, default: T) -> T {
+    pub(in crate::config) fn value<T: Clone + 'static>(&mut self, key: Key, kind: &Kind<T>, default: T) -> T {
         self.read(key, kind, Absent::Value(default.clone())).unwrap_or(default)
     }
 
     /// A key that may be left out.
-    pub(super) fn optional<T: 'static>(&mut self, key: Key, kind: &Kind<T>) -> Option<T> {
+    pub(in crate::config) fn optional<T: 'static>(&mut self, key: Key, kind: &Kind<T>) -> Option<T> {
         self.read(key, kind, Absent::Nothing)
     }
 
     /// A key that must be there; `None` means that a complaint was made.
-    pub(super) fn required<T: 'static>(&mut self, key: Key, kind: &Kind<T>) -> Option<T> {
+    pub(in crate::config) fn required<T: 'static>(&mut self, key: Key, kind: &Kind<T>) -> Option<T> {
         self.read(key, kind, Absent::Refused)
     }
 
     /// A secret that may be left out.
-    pub(super) fn optional_secret(&mut self, key: Key) -> Option<Secret> {
+    pub(in crate::config) fn optional_secret(&mut self, key: Key) -> Option<Secret> {
         self.secret(key, &Absent::Nothing)
     }
 
     /// A secret that must be there; `None` means that a complaint was made.
-    pub(super) fn required_secret(&mut self, key: Key) -> Option<Secret> {
+    pub(in crate::config) fn required_secret(&mut self, key: Key) -> Option<Secret> {
         self.secret(key, &Absent::Refused)
     }
 
     /// A secret that must be there for the daemon; a command beside it need not be able to read it.
-    pub(super) fn daemon_secret(&mut self, key: Key) -> Option<Secret> {
+    pub(in crate::config) fn daemon_secret(&mut self, key: Key) -> Option<Secret> {
         let elsewhere = self.found.environment.is_for_command()
             && self.table.get(key.name).is_some_and(|entry| {
                 secrets::is_kept_elsewhere(&entry.node, self.found.environment, &directory_of(&entry.node.origin))
@@ -266,12 +271,12 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// As [`Section::daemon_secret`], for one that may be left out.
-    pub(super) fn optional_daemon_secret(&mut self, key: Key) -> Option<Secret> {
+    pub(in crate::config) fn optional_daemon_secret(&mut self, key: Key) -> Option<Secret> {
         if self.table.contains_key(key.name) { self.daemon_secret(key) } else { self.optional_secret(key) }
     }
 
     /// The file that a secret which has not been read yet is kept in, where it is one.
-    pub(super) fn secret_file(&self, name: &str) -> Option<PathBuf> {
+    pub(in crate::config) fn secret_file(&self, name: &str) -> Option<PathBuf> {
         let node = &self.table.get(name)?.node;
         secrets::file_of(node).map(|path| directory_of(&node.origin).join(path))
     }
@@ -304,7 +309,11 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// A table of its own, empty when it is left out.
-    pub(super) fn table<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Section<'_, '_>) -> T) -> T {
+    pub(in crate::config) fn table<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Section<'_, '_>) -> T,
+    ) -> T {
         let node = self.take(name).map_or_else(|| Node::empty_table(self.origin.clone()), |entry| entry.node);
         let mut section = Section::of(node, self.path_of(name), self.described_path_of(name), self.found);
         let value = read(&mut section);
@@ -313,7 +322,7 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// A list of tables, each with an `id` that is its own.
-    pub(super) fn tables<T>(
+    pub(in crate::config) fn tables<T>(
         &mut self,
         name: &'static str,
         mut read: impl FnMut(&mut Section<'_, '_>) -> Option<T>,
@@ -348,7 +357,7 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// The elements of a list of tables, unread.
-    pub(super) fn nodes(&mut self, name: &'static str) -> Vec<Node> {
+    pub(in crate::config) fn nodes(&mut self, name: &'static str) -> Vec<Node> {
         let Some(entry) = self.take(name) else { return Vec::new() };
         match entry.node.value {
             Value::List(nodes) => nodes,
@@ -362,7 +371,7 @@ impl<'f, 'e> Section<'f, 'e> {
     }
 
     /// Complains about the keys that nobody asked for.
-    pub(super) fn finish(self) {
+    pub(in crate::config) fn finish(self) {
         for (name, entry) in &self.table {
             let path = self.path_of(name);
             let fault = Fault::unknown_key(name, &self.known);
@@ -372,7 +381,7 @@ impl<'f, 'e> Section<'f, 'e> {
 }
 
 /// The folder that relative paths of a value begin at: its file's, else the working directory.
-pub(super) fn directory_of(origin: &Origin) -> PathBuf {
+pub(in crate::config) fn directory_of(origin: &Origin) -> PathBuf {
     match origin {
         Origin::File { file, .. } => file.parent().map(Path::to_path_buf).unwrap_or_default(),
         Origin::Default | Origin::Environment(_) | Origin::Flag(_) => PathBuf::new(),

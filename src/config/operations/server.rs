@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::complaint::Fault;
-use super::doorway::{ServerProxy, ServerTls, Sessions, file};
-use super::kind;
-use super::reader::{Section, reloads, restarts};
+use crate::config::access::doorway::{ServerProxy, ServerTls, Sessions, file};
+use crate::config::shared::complaint::Fault;
+use crate::config::shared::kind;
+use crate::config::shared::reader::{Section, reloads, restarts};
 use crate::domain::access::rights::Right;
 use crate::domain::access::secret::Secret;
 use crate::domain::ids::TenantId;
@@ -102,7 +102,7 @@ const RIGHTS: &[(&str, Right)] = &[
 const WITH_CHANGE: [Right; 2] = [Right::Webhooks, Right::RunJobs];
 
 impl Server {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let listen = section.value(
             restarts("listen", "Address and port of the HTTP face; port 0 takes a free one, which `run` prints."),
             &kind::address(),
@@ -191,7 +191,7 @@ pub struct Client {
 }
 
 impl Client {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             url: section.optional(
                 reloads("url", "Where the command line finds the daemon; by default `server.listen` on this machine."),

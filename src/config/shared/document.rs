@@ -3,17 +3,17 @@
 
 use std::fmt::Write as _;
 
-use super::Config;
 use super::complaint::Origin;
 use super::environment::Environment;
 use super::reader::{DescribedKey, Findings, Section};
 use super::settings::Change;
 use super::tree::Node;
+use crate::config::Config;
 
 const INTRODUCTION: &str = "\
 # Configuration
 
-<!-- Written from the code (src/config/document.rs); a test compares. To renew it:
+<!-- Written from the code (src/config/shared/document.rs); a test compares. To renew it:
      cargo run -- check --reference > docs/configuration.md -->
 
 `shiftkeeper check --config FILE` reads a configuration as `run` would and prints every mistake with line and column;
@@ -73,7 +73,7 @@ fn row(key: &DescribedKey) -> String {
 }
 
 /// Every key that the configuration knows, section by section: a section's own keys stand before its tables'.
-pub(super) fn described_keys() -> Vec<DescribedKey> {
+pub(in crate::config) fn described_keys() -> Vec<DescribedKey> {
     let environment = Environment::default();
     let mut findings = Findings::new(&environment);
     findings.described = Some(Vec::new());

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::adherence;
-use super::analytics::{self, AnalyticsQuery};
-use super::automation::Automation;
-use super::complaint::Fault;
-use super::feed::Feed;
-use super::figures::FigureReads;
-use super::kind::{self, Kind};
-use super::policy::Policy;
-use super::reader::{Section, reloads};
-use super::retry::Retry;
-use super::series;
-use super::subscription::Subscription;
-use super::thresholds;
-use super::webhooks::is_loopback;
+use crate::config::adherence;
+use crate::config::analytics::series;
+use crate::config::analytics::{self, AnalyticsQuery};
+use crate::config::changes::policy::Policy;
+use crate::config::live::figures::FigureReads;
+use crate::config::live::thresholds;
+use crate::config::platform::feed::Feed;
+use crate::config::platform::retry::Retry;
+use crate::config::platform::subscription::Subscription;
+use crate::config::rules::automation::Automation;
+use crate::config::shared::complaint::Fault;
+use crate::config::shared::kind::{self, Kind};
+use crate::config::shared::reader::{Section, reloads};
+use crate::config::webhooks::is_loopback;
 use crate::domain::access::secret::Secret;
 use crate::domain::adherence::AdherenceSettings;
 use crate::domain::agents::state::{AgentState, StateNames};
@@ -274,7 +274,7 @@ impl Scope {
 }
 
 impl Tenant {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Option<Self> {
         let identity = Identity::read(section);
         let dialect = section.value(
             reloads("dialect", "Which services the platform offers."),
@@ -392,7 +392,7 @@ fn agent_id() -> Kind<AgentId> {
     Kind::from_text("agent id", convert, |id| format!("{id:?}"))
 }
 
-pub(super) fn path() -> Kind<String> {
+pub(in crate::config) fn path() -> Kind<String> {
     let convert = |text: &str| {
         let sound = text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || matches!(c, '?' | '#'));
         if sound { Ok(text.to_owned()) } else { Err(Fault::new("must be a path that begins with /, without query")) }

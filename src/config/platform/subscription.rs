@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::kind;
-use super::reader::{Section, reloads};
+use crate::config::shared::kind;
+use crate::config::shared::reader::{Section, reloads};
 
 /// Reading agent states by subscription and snapshots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +21,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             interval: section.value(
                 reloads("interval", "From one snapshot to the next; the platform refuses less than 10 s."),

@@ -5,13 +5,13 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Config;
 use super::complaint::{Complaint, Concern, ConfigRefused, Fault, Origin};
 use super::environment::{Environment, Flag, Overlay};
 use super::reader::{Findings, Section};
-use super::rules;
 use super::settings::Settings;
 use super::tree::{self, Node};
+use crate::config::Config;
+use crate::config::rules;
 
 /// Bytes that a configuration file may have; a larger one is some other file.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -117,7 +117,7 @@ fn start_of(file: &Path) -> Origin {
 }
 
 /// Why a file cannot be read, in words that do not depend on the system.
-pub(super) fn unreadable(what: &str, error: &std::io::Error) -> Fault {
+pub(in crate::config) fn unreadable(what: &str, error: &std::io::Error) -> Fault {
     match error.kind() {
         ErrorKind::NotFound => Fault::new(format!("{what}: there is no such file")).advise("check its path"),
         kind => Fault::new(format!("{what}: {kind}")).advise("check its path and permissions"),
@@ -125,7 +125,7 @@ pub(super) fn unreadable(what: &str, error: &std::io::Error) -> Fault {
 }
 
 /// A file of the configuration as text, without a byte-order mark.
-pub(super) fn read_file(file: &Path) -> Result<String, Fault> {
+pub(in crate::config) fn read_file(file: &Path) -> Result<String, Fault> {
     let mut bytes = Vec::new();
     std::fs::File::open(file)
         .and_then(|opened| opened.take(LARGEST_FILE + 1).read_to_end(&mut bytes))

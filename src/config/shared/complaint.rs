@@ -28,7 +28,7 @@ pub enum Origin {
 
 impl Origin {
     /// Environment and flags give every value as text, whatever its type.
-    pub(super) fn is_text_only(&self) -> bool {
+    pub(in crate::config) fn is_text_only(&self) -> bool {
         matches!(self, Self::Environment(_) | Self::Flag(_))
     }
 
@@ -99,7 +99,7 @@ pub struct ConfigRefused {
 }
 
 impl ConfigRefused {
-    pub(super) fn new(mut complaints: Vec<Complaint>) -> Self {
+    pub(in crate::config) fn new(mut complaints: Vec<Complaint>) -> Self {
         complaints.sort_by(|a, b| a.origin.sort_key().cmp(&b.origin.sort_key()));
         complaints.dedup();
         Self { complaints }
@@ -125,25 +125,25 @@ impl fmt::Display for ConfigRefused {
 
 /// What a reader finds wrong with one value; [`super::reader::Section`] adds the place and the key.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Fault {
+pub(in crate::config) struct Fault {
     /// The place, where it is not the value's own (an element of a list).
-    pub(super) origin: Option<Origin>,
+    pub(in crate::config) origin: Option<Origin>,
     /// What is wrong, without the value.
-    pub(super) what: String,
+    pub(in crate::config) what: String,
     /// What to do about it.
-    pub(super) suggestion: Option<String>,
+    pub(in crate::config) suggestion: Option<String>,
 }
 
 impl Fault {
     /// What is wrong with a key that is not there.
-    pub(super) const MISSING: &'static str = "is missing";
+    pub(in crate::config) const MISSING: &'static str = "is missing";
 
-    pub(super) fn new(what: impl Into<String>) -> Self {
+    pub(in crate::config) fn new(what: impl Into<String>) -> Self {
         Self { origin: None, what: what.into(), suggestion: None }
     }
 
     /// A key that nobody asked for, among those that are known beside it.
-    pub(super) fn unknown_key(name: &str, known: &[&str]) -> Self {
+    pub(in crate::config) fn unknown_key(name: &str, known: &[&str]) -> Self {
         let fault = Self::new("is not a known key");
         match nearest(name, known.iter().copied()) {
             Some(known) => fault.advise(format!("did you mean \"{known}\"?")),
@@ -152,7 +152,7 @@ impl Fault {
     }
 
     #[must_use]
-    pub(super) fn advise(mut self, suggestion: impl Into<String>) -> Self {
+    pub(in crate::config) fn advise(mut self, suggestion: impl Into<String>) -> Self {
         self.suggestion = Some(suggestion.into());
         self
     }

@@ -21,13 +21,13 @@ type Parse<T> = Rc<dyn Fn(&Node) -> Result<T, Vec<Fault>>>;
 type Show<T> = Rc<dyn Fn(&T) -> String>;
 
 /// One kind of value.
-pub(super) struct Kind<T> {
+pub(in crate::config) struct Kind<T> {
     /// What the documentation calls it.
-    pub(super) name: String,
+    pub(in crate::config) name: String,
     /// Reads it, or says what is wrong; never with the value in the message.
-    pub(super) parse: Parse<T>,
+    pub(in crate::config) parse: Parse<T>,
     /// Writes it as TOML does.
-    pub(super) show: Show<T>,
+    pub(in crate::config) show: Show<T>,
 }
 
 impl<T: 'static> Kind<T> {
@@ -44,7 +44,7 @@ impl<T: 'static> Kind<T> {
     }
 
     /// A kind that reads the whole node by itself and can find several faults.
-    pub(super) fn whole(
+    pub(in crate::config) fn whole(
         name: &str,
         parse: impl Fn(&Node) -> Result<T, Vec<Fault>> + 'static,
         show: impl Fn(&T) -> String + 'static,
@@ -53,7 +53,7 @@ impl<T: 'static> Kind<T> {
     }
 
     /// A kind that is read from a text by `convert`, whose error is a [`Fault`].
-    pub(super) fn from_text(
+    pub(in crate::config) fn from_text(
         name: &str,
         convert: impl Fn(&str) -> Result<T, Fault> + 'static,
         show: impl Fn(&T) -> String + 'static,
@@ -71,7 +71,7 @@ impl<T: 'static> Kind<T> {
 }
 
 /// What a value of another type is told.
-pub(super) fn expects(what: &str, node: &Node) -> Fault {
+pub(in crate::config) fn expects(what: &str, node: &Node) -> Fault {
     Fault::new(format!("expects {what}, not {}", node.kind()))
 }
 
@@ -80,7 +80,7 @@ fn quoted(text: &impl fmt::Display) -> String {
 }
 
 /// Any text but the empty one.
-pub(super) fn text() -> Kind<String> {
+pub(in crate::config) fn text() -> Kind<String> {
     Kind::from_text(
         "text",
         |text| if text.trim().is_empty() { Err(Fault::new("must not be empty")) } else { Ok(text.to_owned()) },
@@ -89,7 +89,7 @@ pub(super) fn text() -> Kind<String> {
 }
 
 /// A name for use in keys, paths of the API and file names: letters, digits, `-`, `_` and `.`, at most 64.
-pub(super) fn id<T: From<String> + fmt::Display + 'static>() -> Kind<T> {
+pub(in crate::config) fn id<T: From<String> + fmt::Display + 'static>() -> Kind<T> {
     Kind::from_text(
         "id",
         |text| {
@@ -104,14 +104,14 @@ pub(super) fn id<T: From<String> + fmt::Display + 'static>() -> Kind<T> {
 }
 
 /// Whether a text can name a tenant, a token, a webhook or a rule.
-pub(super) fn is_id(text: &str) -> bool {
+pub(in crate::config) fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// An integer within limits.
-pub(super) fn integer<T>(range: RangeInclusive<T>) -> Kind<T>
+pub(in crate::config) fn integer<T>(range: RangeInclusive<T>) -> Kind<T>
 where
     T: TryFrom<i64> + PartialOrd + Copy + fmt::Display + 'static,
 {
@@ -135,7 +135,7 @@ where
 }
 
 /// A number with at most two digits behind the point, kept in hundredths.
-pub(super) fn hundredths(range: RangeInclusive<u32>) -> Kind<u32> {
+pub(in crate::config) fn hundredths(range: RangeInclusive<u32>) -> Kind<u32> {
     fn show(number: u32) -> String {
         let (whole, rest) = (number / 100, number % 100);
         let digits = format!("{rest:02}");
@@ -166,7 +166,7 @@ pub(super) fn hundredths(range: RangeInclusive<u32>) -> Kind<u32> {
 }
 
 /// `true` or `false`.
-pub(super) fn boolean() -> Kind<bool> {
+pub(in crate::config) fn boolean() -> Kind<bool> {
     let parse = |node: &Node| match &node.value {
         Value::Boolean(answer) => Ok(*answer),
         Value::Text(text) if node.origin.is_text_only() => {
@@ -178,7 +178,7 @@ pub(super) fn boolean() -> Kind<bool> {
 }
 
 /// A span of time within limits, as text with units.
-pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
+pub(in crate::config) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
     let limits = format!("{} to {}", duration_text(*range.start()), duration_text(*range.end()));
     let convert = move |text: &str| {
         let duration = span::parse(text).map_err(|_| {
@@ -194,7 +194,7 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
 }
 
 /// An instant as RFC 3339 writes it.
-pub(super) fn instant() -> Kind<UtcMicros> {
+pub(in crate::config) fn instant() -> Kind<UtcMicros> {
     let convert = |text: &str| {
         text.parse().map_err(|_| Fault::new("must be an instant").advise("write it as in \"2026-10-26T08:00:00Z\""))
     };
@@ -202,7 +202,7 @@ pub(super) fn instant() -> Kind<UtcMicros> {
 }
 
 /// One of a few words.
-pub(super) fn choice<T: Copy + PartialEq + 'static>(choices: &'static [(&'static str, T)]) -> Kind<T> {
+pub(in crate::config) fn choice<T: Copy + PartialEq + 'static>(choices: &'static [(&'static str, T)]) -> Kind<T> {
     let words = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
     let convert = {
         let words = words.clone();
@@ -224,7 +224,7 @@ pub(super) fn choice<T: Copy + PartialEq + 'static>(choices: &'static [(&'static
 }
 
 /// One of our states, by its name.
-pub(super) fn state() -> Kind<AgentState> {
+pub(in crate::config) fn state() -> Kind<AgentState> {
     let convert = |text: &str| {
         AgentState::from_name(text).ok_or_else(|| {
             let names = AgentState::KNOWN.map(|state| state.name().to_owned());
@@ -239,7 +239,7 @@ pub(super) fn state() -> Kind<AgentState> {
 }
 
 /// An address to listen on, with its port.
-pub(super) fn address() -> Kind<SocketAddr> {
+pub(in crate::config) fn address() -> Kind<SocketAddr> {
     let convert = |text: &str| {
         text.parse().map_err(|_| {
             Fault::new("must be an IP address and a port").advise("as in \"127.0.0.1:8080\" or \"[::1]:8080\"")
@@ -249,7 +249,7 @@ pub(super) fn address() -> Kind<SocketAddr> {
 }
 
 /// An `http` or `https` URL without user, password, query and fragment.
-pub(super) fn url() -> Kind<Url> {
+pub(in crate::config) fn url() -> Kind<Url> {
     let convert = |text: &str| {
         let url = Url::parse(text)
             .map_err(|error| Fault::new(format!("is not a URL: {error}")).advise("as in \"https://na1.example\""))?;
@@ -268,7 +268,7 @@ pub(super) fn url() -> Kind<Url> {
 }
 
 /// A list; from the environment or the command line, separated by commas.
-pub(super) fn list<T: 'static>(element: Kind<T>) -> Kind<Vec<T>> {
+pub(in crate::config) fn list<T: 'static>(element: Kind<T>) -> Kind<Vec<T>> {
     let Kind { name, parse, show } = element;
     let parse_list = move |node: &Node| {
         let split: Vec<Node>;
@@ -289,7 +289,7 @@ pub(super) fn list<T: 'static>(element: Kind<T>) -> Kind<Vec<T>> {
 }
 
 /// A table from names to values.
-pub(super) fn map<K: Ord + 'static, V: 'static>(names: Kind<K>, values: Kind<V>) -> Kind<BTreeMap<K, V>> {
+pub(in crate::config) fn map<K: Ord + 'static, V: 'static>(names: Kind<K>, values: Kind<V>) -> Kind<BTreeMap<K, V>> {
     let name = format!("table of {} = {}", names.name, values.name);
     let (parse_name, parse_value) = (names.parse, values.parse);
     let parse_map = move |node: &Node| {
@@ -331,7 +331,7 @@ fn gather<'a, T>(results: impl Iterator<Item = (Result<T, Vec<Fault>>, &'a Node)
 }
 
 /// An IANA time zone by its name.
-pub(super) fn zone() -> Kind<String> {
+pub(in crate::config) fn zone() -> Kind<String> {
     let convert = |text: &str| match jiff::tz::TimeZone::get(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(Fault::new("is not a known IANA time zone").advise("as in \"Europe/London\"")),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::complaint::Fault;
-use super::kind::{self, Kind};
-use super::reader::{Section, reloads};
-use super::tree::{Node, Value};
+use crate::config::shared::complaint::Fault;
+use crate::config::shared::kind::{self, Kind};
+use crate::config::shared::reader::{Section, reloads};
+use crate::config::shared::tree::{Node, Value};
 use crate::domain::live::thresholds::{Bounds, Thresholds};
 use crate::domain::time::duration_text;
 
@@ -17,7 +17,7 @@ const IN_STATE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fr
 /// Waits that platforms count as in time.
 const ANSWERED_WITHIN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
-pub(super) fn read(section: &mut Section<'_, '_>) -> Thresholds {
+pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Thresholds {
     let usual = Thresholds::default();
     let in_state = section.value(
         reloads(

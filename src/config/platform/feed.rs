@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::complaint::Fault;
-use super::kind;
-use super::reader::{Section, reloads};
-use super::tenant::path;
-use super::webhooks::is_loopback;
+use crate::config::operations::tenant::path;
+use crate::config::shared::complaint::Fault;
+use crate::config::shared::kind;
+use crate::config::shared::reader::{Section, reloads};
+use crate::config::webhooks::is_loopback;
 
 /// The platform's live feed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,7 +24,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         let enabled = section.value(
             reloads("enabled", "Whether the live feed is opened; there is one only for a tenant with skills."),
             &kind::boolean(),
@@ -54,7 +54,7 @@ impl Feed {
     }
 
     /// With what its worker takes over as it runs.
-    pub(super) fn taking_over(&self, newer: &Self) -> Self {
+    pub(in crate::config) fn taking_over(&self, newer: &Self) -> Self {
         Self { enabled: newer.enabled, silent_after: newer.silent_after, ..self.clone() }
     }
 }

@@ -35,7 +35,7 @@ impl Environment {
     }
 
     /// Whether secrets may be kept elsewhere.
-    pub(super) const fn is_for_command(&self) -> bool {
+    pub(in crate::config) const fn is_for_command(&self) -> bool {
         self.command
     }
 
@@ -49,12 +49,12 @@ impl Environment {
         self.get("SHIFTKEEPER_CONFIG").filter(|named| !named.is_empty()).map(PathBuf::from)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::config) fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 
     /// The variables of the overlay as options: keys in lower case, one for each `__`.
-    pub(super) fn overlay(&self) -> Vec<Overlay> {
+    pub(in crate::config) fn overlay(&self) -> Vec<Overlay> {
         let ours = self.variables.iter().filter_map(|(name, value)| Some((name, name.strip_prefix(PREFIX)?, value)));
         ours.map(|(name, path, value)| Overlay {
             origin: Origin::Environment(Arc::from(name.as_str())),
@@ -90,7 +90,7 @@ pub struct Flag {
 }
 
 impl Flag {
-    pub(super) fn overlay(&self) -> Overlay {
+    pub(in crate::config) fn overlay(&self) -> Overlay {
         Overlay {
             origin: Origin::Flag(Arc::from(self.option.as_str())),
             path: self.key.split('.').map(str::to_owned).collect(),
@@ -100,7 +100,7 @@ impl Flag {
 }
 
 /// One value to lay over the tree.
-pub(super) struct Overlay {
+pub(in crate::config) struct Overlay {
     origin: Origin,
     path: Vec<String>,
     value: String,
@@ -108,12 +108,12 @@ pub(super) struct Overlay {
 
 impl Overlay {
     /// Whether it sets the list of files of rules.
-    pub(super) fn names_rules_files(&self) -> bool {
+    pub(in crate::config) fn names_rules_files(&self) -> bool {
         self.path == ["rules_files"]
     }
 
     /// Sets the value in the tree; elements of lists of tables are found by their id, in any case, `-` and `.` as `_`.
-    pub(super) fn apply(self, root: &mut Node) -> Result<(), Complaint> {
+    pub(in crate::config) fn apply(self, root: &mut Node) -> Result<(), Complaint> {
         let path = self.path.join(".");
         let refuse = |what: &str, suggestion: Option<String>| Complaint {
             origin: self.origin.clone(),

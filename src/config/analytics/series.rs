@@ -1,9 +1,9 @@
 //! `[[tenants.series]]`: the series that the daemon watches for anomalies.
 
-use super::analytics::AnalyticsQuery;
-use super::complaint::Fault;
-use super::kind::{self, Kind};
-use super::reader::{Section, reloads};
+use super::AnalyticsQuery;
+use crate::config::shared::complaint::Fault;
+use crate::config::shared::kind::{self, Kind};
+use crate::config::shared::reader::{Section, reloads};
 use crate::domain::analytics::anomaly::Watched;
 use crate::domain::analytics::series::aggregated::{Aggregated, Results};
 use crate::domain::analytics::series::{Bucket, Source, Whom};
@@ -14,10 +14,10 @@ use crate::domain::ids::{QueueId, SeriesId, SkillId};
 const MOST: usize = 20;
 
 /// What the tenant reads figures of, and asks for.
-pub(super) struct Known<'a> {
-    pub(super) skills: &'a [SkillId],
-    pub(super) queues: &'a [QueueId],
-    pub(super) queries: &'a [AnalyticsQuery],
+pub(in crate::config) struct Known<'a> {
+    pub(in crate::config) skills: &'a [SkillId],
+    pub(in crate::config) queues: &'a [QueueId],
+    pub(in crate::config) queries: &'a [AnalyticsQuery],
 }
 
 impl Known<'_> {
@@ -30,7 +30,7 @@ impl Known<'_> {
     }
 }
 
-pub(super) fn read(section: &mut Section<'_, '_>, known: &Known<'_>) -> Vec<Watched> {
+pub(in crate::config) fn read(section: &mut Section<'_, '_>, known: &Known<'_>) -> Vec<Watched> {
     let watched = section.tables("series", |section| read_one(section, known));
     if watched.len() > MOST {
         section.complain("series", Fault::new(format!("names more than {MOST} series")).advise("leave some out"));

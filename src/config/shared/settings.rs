@@ -54,7 +54,7 @@ pub struct Setting {
 pub struct Settings(BTreeMap<String, Setting>);
 
 impl Settings {
-    pub(super) fn insert(&mut self, key: String, setting: Setting) {
+    pub(in crate::config) fn insert(&mut self, key: String, setting: Setting) {
         self.0.insert(key, setting);
     }
 

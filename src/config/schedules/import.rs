@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::complaint::Fault;
-use super::kind::{self, Kind};
-use super::reader::{Section, reloads};
+use crate::config::shared::complaint::Fault;
+use crate::config::shared::kind::{self, Kind};
+use crate::config::shared::reader::{Section, reloads};
 use crate::domain::schedules::import::{COLUMNS, ImportOptions, LARGEST_FILE};
 use crate::domain::words::nearest;
 
 const DELIMITERS: &[(&str, Option<u8>)] =
     &[("auto", None), ("comma", Some(b',')), ("semicolon", Some(b';')), ("tab", Some(b'\t'))];
 
-pub(super) fn read(section: &mut Section<'_, '_>) -> ImportOptions {
+pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> ImportOptions {
     let usual = ImportOptions::default();
     ImportOptions {
         columns: section.value(

@@ -1,7 +1,7 @@
 //! `[clock]`: how fast simulated time runs, and from when. Real tenants have real time only.
 
-use super::kind;
-use super::reader::{Section, restarts};
+use crate::config::shared::kind;
+use crate::config::shared::reader::{Section, restarts};
 use crate::domain::time::UtcMicros;
 
 /// The daemon's clock.
@@ -14,7 +14,7 @@ pub struct ClockSettings {
 }
 
 impl ClockSettings {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             speed: section.value(
                 restarts(

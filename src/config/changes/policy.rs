@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::kind;
-use super::reader::{Section, reloads};
+use crate::config::shared::kind;
+use crate::config::shared::reader::{Section, reloads};
 use crate::domain::changes::policy::{OnContact, UnscheduledForbids};
 
 /// What a change must obey.
@@ -28,7 +28,7 @@ const ON_CONTACT: &[(&str, OnContact)] =
     &[("now", OnContact::Now), ("after", OnContact::After), ("skip", OnContact::Skip)];
 
 impl Policy {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
         Self {
             unscheduled_forbids: section.value(
                 reloads("unscheduled_forbids", "Which states are forbidden to an agent without a shift now."),
