@@ -24,8 +24,8 @@ use shiftkeeper::domain::audit::head::HeadKey;
 use shiftkeeper::domain::audit::{AuditDraft, ChainHead, Hash};
 use shiftkeeper::domain::ids::{SubjectId, TenantId, TransitionId};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::engine::heads::{HeadParts, HeadSettings, pass};
-use shiftkeeper::engine::tenants::Tenants;
+use shiftkeeper::engine::audit::heads::{HeadParts, HeadSettings, pass};
+use shiftkeeper::engine::operations::tenants::Tenants;
 use shiftkeeper::store::{ChainTrust, Identity, Role, Store};
 
 const START: i64 = 1_790_000_000_000_000;

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use divan::{Bencher, black_box};
-use shiftkeeper::domain::agent::{Agent, Observed, Source};
-use shiftkeeper::domain::planner::{DecideSettings, decide, explain};
-use shiftkeeper::domain::roster::Roster;
-use shiftkeeper::domain::rule::check::Capabilities;
-use shiftkeeper::domain::rule::compile::RuleSet;
-use shiftkeeper::domain::rule::parse;
-use shiftkeeper::domain::schedule::{Activity, AgentPlan, Coverage, Shift, ShiftActivity};
-use shiftkeeper::domain::state::AgentState;
+use shiftkeeper::domain::agents::agent::{Agent, Observed, Source};
+use shiftkeeper::domain::agents::roster::Roster;
+use shiftkeeper::domain::agents::state::AgentState;
+use shiftkeeper::domain::rules::planner::{DecideSettings, decide, explain};
+use shiftkeeper::domain::rules::rule::check::Capabilities;
+use shiftkeeper::domain::rules::rule::compile::RuleSet;
+use shiftkeeper::domain::rules::rule::parse;
+use shiftkeeper::domain::schedules::schedule::{Activity, AgentPlan, Coverage, Shift, ShiftActivity};
 use shiftkeeper::domain::time::UtcMicros;
 
 const AGENTS: usize = 100_000;
@@ -138,8 +138,9 @@ fn roster(now: UtcMicros) -> Roster {
         });
         let plan = plan(n);
         let kind = plan.at(now);
-        let in_shift = matches!(kind, shiftkeeper::domain::schedule::Planned::In(_));
-        let working = matches!(kind, shiftkeeper::domain::schedule::Planned::In(s) if s.activity == Activity::Work);
+        let in_shift = matches!(kind, shiftkeeper::domain::schedules::schedule::Planned::In(_));
+        let working =
+            matches!(kind, shiftkeeper::domain::schedules::schedule::Planned::In(s) if s.activity == Activity::Work);
         roster.set_plan(index, plan);
         let state = if in_shift { state(n, working) } else { AgentState::LoggedOut };
         let entered_at = now.offset(-(draw(n, 4) % 900) * 1_000_000);

@@ -16,7 +16,7 @@
 use std::fs::{self, File};
 use std::time::Instant;
 
-use shiftkeeper::domain::report_run::{Format, Kind};
+use shiftkeeper::domain::reports::report_run::{Format, Kind};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::report::document::{AuditHead, Cell, Heading, Section};
 use shiftkeeper::report::export::sum;

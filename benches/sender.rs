@@ -20,11 +20,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use shiftkeeper::domain::cloud_event::WebhookFormat;
 use shiftkeeper::domain::ids::EventId;
-use shiftkeeper::domain::signature::Keyring;
-use shiftkeeper::domain::target::Target;
-use shiftkeeper::engine::deliver::send::{Endpoint, HttpPost, Network, Outgoing, Post};
+use shiftkeeper::domain::webhooks::cloud_event::WebhookFormat;
+use shiftkeeper::domain::webhooks::signature::Keyring;
+use shiftkeeper::domain::webhooks::target::Target;
+use shiftkeeper::engine::webhooks::deliver::send::{Endpoint, HttpPost, Network, Outgoing, Post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;

@@ -13,8 +13,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use divan::{AllocProfiler, Bencher, counter::BytesCount};
+use shiftkeeper::domain::agents::state::StateNames;
 use shiftkeeper::domain::ids::{AgentId, SubscriptionId};
-use shiftkeeper::domain::state::StateNames;
 use shiftkeeper::platform::guide::GuideReader;
 use shiftkeeper::platform::{SnapshotBody, SnapshotReader};
 

@@ -22,12 +22,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shiftkeeper::clock::{Random, SeededRandom, SystemClock};
-use shiftkeeper::domain::agent::{Agent, Source};
+use shiftkeeper::domain::agents::agent::{Agent, Source};
+use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::audit::AuditDraft;
-use shiftkeeper::domain::event::{AgentStateChanged, Details as _, Event};
 use shiftkeeper::domain::ids::{AgentId, EventId, SubjectId, TenantId};
-use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::domain::webhooks::event::{AgentStateChanged, Details as _, Event};
 use shiftkeeper::store::{AgentWrite, Commit, HistoryRow, HistoryWrite, Identity, Role, Store};
 
 const AGENTS: u32 = 1000;

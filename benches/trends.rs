@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use shiftkeeper::clock::{ManualClock, SharedClock};
-use shiftkeeper::domain::figures::{SkillFigures, Taken};
-use shiftkeeper::domain::series::{QUARTER_US, Source};
+use shiftkeeper::domain::analytics::series::{QUARTER_US, Source};
+use shiftkeeper::domain::analytics::trend::{Sample, TrendSettings, trend};
+use shiftkeeper::domain::live::figures::{SkillFigures, Taken};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::domain::trend::{Sample, TrendSettings, trend};
 use shiftkeeper::store::{Commit, FiguresWrite, Identity, Role, Store};
 
 /// A Monday, midnight in UTC.

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use shiftkeeper::cli::{Cli, talk};
+use shiftkeeper::cli::Cli;
+use shiftkeeper::cli::shared::talk;
 
 fn main() -> ExitCode {
     let cli = match Cli::from_command_line() {

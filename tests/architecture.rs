@@ -2,7 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot read the sources must fail")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,12 @@ const NOT_IN_DOMAIN: [&str; 5] = ["tokio", "sqlx", "axum", "reqwest", "tracing"]
 
 /// No file grows beyond this; near 400 is the aim.
 const MOST_LINES: usize = 600;
+
+/// No folder of a layer has more entries than this. A module and its folder are one entry; `mod.rs` is none.
+const MOST_ENTRIES: usize = 15;
+
+/// Its files are served under the names that they have here, and import each other by them.
+const SERVED: &str = "http/console/assets";
 
 /// Words that were replaced, each by a term of `docs/glossary.md`: no page, help text or document says them.
 const REPLACED: [(&str, &str); 34] = [
@@ -179,6 +185,53 @@ fn only_the_store_speaks_sql_and_only_retry_names_backoff() {
         for (number, line) in code(&text) {
             assert!(room(&path) == "store" || !line.contains("sqlx::"), "{shown}:{number}: SQL outside the store");
             assert!(shown.ends_with("platform/retry.rs") || !line.contains("backoff::"), "{shown}:{number}: backoff");
+        }
+    }
+}
+
+/// The modules, files and folders in a folder, each by its name without `.rs`.
+fn entries(folder: &Path) -> BTreeSet<String> {
+    let names = fs::read_dir(folder).expect("a folder that can be read").map(|entry| {
+        let name = entry.expect("a readable entry").file_name().to_string_lossy().into_owned();
+        name.trim_end_matches(".rs").to_owned()
+    });
+    names.filter(|name| name != "mod").collect()
+}
+
+/// The cells of a row of a table in a document.
+fn cells(row: &str) -> Vec<&str> {
+    row.trim_matches('|').split('|').map(str::trim).collect()
+}
+
+/// The names that a cell of a table has in code.
+fn names(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_layers_hold_the_capabilities_of_the_table() {
+    let document = below("docs", "md").remove(Path::new("architecture.md")).expect("the document");
+    let mut rows = document.lines().skip_while(|line| !line.starts_with("| capability |")).map(cells);
+    let heading = rows.next().expect("the table of capabilities");
+    let rows: Vec<_> = rows.skip(1).take_while(|row| row.len() == heading.len()).collect();
+    let (shared, capabilities) = rows.split_last().expect("rows");
+    for (column, layer) in heading.iter().enumerate().skip(2) {
+        let layer = names(layer).next().expect("the path of a layer");
+        let mut listed: BTreeSet<String> = names(shared[column]).map(str::to_owned).collect();
+        for row in capabilities {
+            for name in names(row[column]) {
+                assert_eq!(name, row[0], "{layer}: a capability has one name");
+                listed.insert(name.to_owned());
+            }
+        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(layer);
+        assert_eq!(entries(&folder), listed, "src/{layer} and its column of docs/architecture.md differ");
+        let mut folders = vec![folder];
+        while let Some(folder) = folders.pop() {
+            let inside = entries(&folder);
+            assert!(inside.len() <= MOST_ENTRIES, "{} has {} entries: group them", folder.display(), inside.len());
+            let deeper = inside.iter().map(|name| folder.join(name));
+            folders.extend(deeper.filter(|path| path.is_dir() && !path.ends_with(SERVED)));
         }
     }
 }

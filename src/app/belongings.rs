@@ -12,9 +12,9 @@ use super::jobs::{DONE, FAILED};
 use super::reports::ReportDesk;
 use crate::clock::BoxFuture;
 use crate::config::{Config, JobKind};
-use crate::domain::erasure::{Outcome, Wiper};
+use crate::domain::agents::erasure::{Outcome, Wiper};
 use crate::domain::ids::{AgentId, TenantId};
-use crate::engine::erase::Belongings;
+use crate::engine::agents::erase::Belongings;
 
 /// What a copy that a restore put aside has in its name.
 const REPLACED: &str = ".replaced-";

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::clock::{Moment, SharedClock};
 use crate::domain::ids::TenantId;
-use crate::engine::calls::Purse;
-use crate::engine::settings::TenantSettings;
+use crate::engine::operations::settings::TenantSettings;
+use crate::engine::platform::calls::Purse;
 use crate::platform::budget::{Budget, LONGEST_CALL};
 use crate::store::{CallWrite, ReadError, Reader};
 

@@ -10,13 +10,13 @@ use tokio::sync::watch;
 
 use super::surroundings::HeavyWork;
 use crate::clock::{BoxFuture, SharedClock, SharedRandom};
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::domain::audit::{AuditDraft, Hash};
-use crate::domain::event::{Event, ScheduleImported};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId};
-use crate::domain::import::{DraftAgent, ImportOptions, ImportRefused, ScheduleDraft, read_schedule};
-use crate::domain::schedule::Coverage;
-use crate::engine::door::Door;
+use crate::domain::schedules::import::{DraftAgent, ImportOptions, ImportRefused, ScheduleDraft, read_schedule};
+use crate::domain::schedules::schedule::Coverage;
+use crate::domain::webhooks::event::{Event, ScheduleImported};
+use crate::engine::changes::door::Door;
 use crate::http::{
     DayOfShifts, ImportAnswer, ImportError, Imports, PutShifts, PutShiftsError, WantedImport, file_name,
 };

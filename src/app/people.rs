@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::settings::{access, session_limits, taken_ids};
 use crate::clock::{SharedClock, SharedRandom, SystemClock};
 use crate::config::{Config, Server};
-use crate::engine::accounts::{Accounts, AccountsParts, SessionLimits};
-use crate::engine::tenants::Tenants;
+use crate::engine::access::accounts::{Accounts, AccountsParts, SessionLimits};
+use crate::engine::operations::tenants::Tenants;
 use crate::http::{Certificate, TlsFiles, Tokens};
 use crate::store::{Reader, Store};
 

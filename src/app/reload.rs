@@ -10,9 +10,9 @@ use super::people::Access;
 use super::tenants::TenantList;
 use super::webhooks::Webhooks;
 use crate::config::Loaded;
-use crate::domain::import::ImportOptions;
+use crate::domain::schedules::import::ImportOptions;
 use crate::engine::jobs::JobSpec;
-use crate::engine::status::Reloads;
+use crate::engine::operations::status::Reloads;
 
 /// Hands what is new to those whom it concerns. Cheap to clone.
 #[derive(Clone)]

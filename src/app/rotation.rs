@@ -15,9 +15,9 @@ use tokio::sync::{Notify, watch};
 use crate::clock::{BoxFuture, Random, RealTime, SharedClock, SharedRandom, Stopwatch};
 use crate::domain::audit::AuditDraft;
 use crate::domain::ids::EndpointId;
-use crate::domain::signature::{Keyring, OVERLAP, SigningKey};
 use crate::domain::time::UtcMicros;
-use crate::engine::status::Reloads;
+use crate::domain::webhooks::signature::{Keyring, OVERLAP, SigningKey};
+use crate::engine::operations::status::Reloads;
 use crate::http::{RotateRefused, Rotated, Rotations, WantedRotation};
 use crate::store::{Commit, Writer};
 

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::RealTime;
 use crate::config::Environment;
-use crate::engine::readiness::{Readiness, Report};
-use crate::engine::tenants::Tenants;
+use crate::engine::operations::readiness::{Readiness, Report};
+use crate::engine::operations::tenants::Tenants;
 use crate::store::Writer;
 
 /// How often the status line is looked after, in real time.

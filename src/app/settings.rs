@@ -7,14 +7,14 @@ use crate::clock::SharedClock;
 use crate::config::{
     Config, Dialect, Mode, Server, ServiceLevelUnit, Tenant, TenantScope, TokenStyle as ConfiguredStyle,
 };
-use crate::domain::planner::DecideSettings;
-use crate::domain::rule::RuleComplaint;
-use crate::domain::rule::check::Capabilities;
-use crate::domain::rule::compile::RuleSet;
-use crate::domain::sets::StateSet;
-use crate::domain::state::AgentState;
-use crate::engine::accounts::SessionLimits;
-use crate::engine::settings::{
+use crate::domain::agents::sets::StateSet;
+use crate::domain::agents::state::AgentState;
+use crate::domain::rules::planner::DecideSettings;
+use crate::domain::rules::rule::RuleComplaint;
+use crate::domain::rules::rule::check::Capabilities;
+use crate::domain::rules::rule::compile::RuleSet;
+use crate::engine::access::accounts::SessionLimits;
+use crate::engine::operations::settings::{
     BudgetSettings, FeedSettings, FigureSettings, PolicySettings, RetrySettings, RuleText, SightSettings,
     TenantSettings,
 };

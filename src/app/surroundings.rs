@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::clock::{SharedClock, SharedRandom, SystemRandom};
-use crate::engine::deliver::send::Network;
-use crate::engine::log::Log;
+use crate::engine::operations::log::Log;
+use crate::engine::webhooks::deliver::send::Network;
 use crate::platform::client::Transport;
 use crate::store::EngineGate;
 

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 
 use super::rotation::SecretFiles;
 use crate::config::{Config, Webhook};
-use crate::domain::cloud_event::WebhookFormat;
-use crate::domain::event::EventKind;
 use crate::domain::ids::{EndpointId, TenantId};
-use crate::engine::deliver::send::{self, HttpPost, Network, Post};
-use crate::engine::deliver::{Endpoint, Endpoints, Outbox, as_cloud_event, as_stored};
+use crate::domain::webhooks::cloud_event::WebhookFormat;
+use crate::domain::webhooks::event::EventKind;
+use crate::engine::webhooks::deliver::send::{self, HttpPost, Network, Post};
+use crate::engine::webhooks::deliver::{Endpoint, Endpoints, Outbox, as_cloud_event, as_stored};
 
 /// The endpoints in force, and what they were made of.
 pub(super) struct Webhooks {

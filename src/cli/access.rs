@@ -1,5 +1,9 @@
 //! What `account` and `token` do: through the running daemon where there is one, else on the store itself, as `import` does.
 
+pub mod account;
+pub(super) mod password;
+pub mod token;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,19 +11,19 @@ use comfy_table::{Table, presets};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::caller::path_part;
-use super::daemon::{Ask, Daemon, DaemonError};
-use super::exit::Exit;
-use super::import::daemon_for;
-use super::scope::{open_reader, usage};
-use super::talk::Failure;
+use super::schedules::import::daemon_for;
+use super::shared::caller::path_part;
+use super::shared::daemon::{Ask, Daemon, DaemonError};
+use super::shared::exit::Exit;
+use super::shared::scope::{open_reader, usage};
+use super::shared::talk::Failure;
 use crate::app::{accounts_of, clock_of, identity};
 use crate::clock::SystemRandom;
 use crate::config::{Config, Right};
+use crate::domain::access::rights::{Role, WantedReach, WantedTenant};
+use crate::domain::access::secret::Secret;
 use crate::domain::ids::{TeamName, TenantId};
-use crate::domain::rights::{Role, WantedReach, WantedTenant};
-use crate::domain::secret::Secret;
-use crate::engine::accounts::{AccountChanges, AccountError, Accounts, By, NewAccount, NewToken};
+use crate::engine::access::accounts::{AccountChanges, AccountError, Accounts, By, NewAccount, NewToken};
 use crate::http::{AccountShown, TokenShown};
 use crate::store::{OpenError, Role as Opens, Store};
 
@@ -269,7 +273,7 @@ async fn write_here(config: &Config, wish: Wish, reason: Option<&str>) -> anyhow
 }
 
 async fn write(accounts: &Accounts, wish: Wish, by: &By) -> Result<Value, AccountError> {
-    let shown = |account: &crate::domain::account::Account| json!(AccountShown::from(account));
+    let shown = |account: &crate::domain::access::account::Account| json!(AccountShown::from(account));
     match wish {
         Wish::AddAccount(new) => accounts.add_account(new, by).await.map(|account| shown(&account)),
         Wish::ChangeAccount(id, edits) => {

@@ -1,5 +1,7 @@
 //! `shiftkeeper agents`: who is in which state and should be in which, asked of the running daemon.
 
+pub mod erase;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,15 +9,15 @@ use comfy_table::{Table, presets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::caller::{Caller, path_part};
-use super::config_args::ConfigArgs;
-use super::daemon::DaemonError;
-use super::exit::Exit;
-use super::output::{Output, print, print_json};
-use super::talk::say;
+use super::shared::caller::{Caller, path_part};
+use super::shared::config_args::ConfigArgs;
+use super::shared::daemon::DaemonError;
+use super::shared::exit::Exit;
+use super::shared::output::{Output, print, print_json};
+use super::shared::talk::say;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::rough_duration_text;
-use crate::engine::board::AgentCard;
+use crate::engine::agents::board::AgentCard;
 
 /// The most agents that the daemon gives in one answer.
 const PAGE: usize = 2000;

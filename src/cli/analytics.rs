@@ -6,19 +6,19 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
-use super::caller::{Caller, path_part};
-use super::config_args::ConfigArgs;
-use super::daemon::DaemonError;
-use super::exit::Exit;
-use super::output::{Output, print, print_json};
-use super::talk::say;
+use super::shared::caller::{Caller, path_part};
+use super::shared::config_args::ConfigArgs;
+use super::shared::daemon::DaemonError;
+use super::shared::exit::Exit;
+use super::shared::output::{Output, print, print_json};
+use super::shared::talk::say;
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::Right;
 use crate::domain::analytics::{Bucket, EqualsFilter, MetricAsk};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
-use crate::domain::report_run::RunStatus;
-use crate::domain::span;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
+use crate::domain::time::span;
 use crate::domain::words::count;
 use crate::http::{AnalyticsRowsShown, AnalyticsRunShown, AnalyticsRunsShown};
 

@@ -13,11 +13,11 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::config_args::ConfigArgs;
-use super::exit::Exit;
-use super::output::{Audience, audience};
-use super::scope::{one_tenant, open_reader, usage};
-use super::talk::say;
+use super::shared::config_args::ConfigArgs;
+use super::shared::exit::Exit;
+use super::shared::output::{Audience, audience};
+use super::shared::scope::{one_tenant, open_reader, usage};
+use super::shared::talk::say;
 use crate::config::Config;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::words::count;

@@ -9,18 +9,18 @@ use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::caller::Reach;
-use super::config_args::ConfigArgs;
-use super::daemon::{Ask, DaemonError};
-use super::exit::Exit;
-use super::output::{Output, print, print_json};
-use super::scope::{open_reader, usage};
-use super::talk::say;
+use super::shared::caller::Reach;
+use super::shared::config_args::ConfigArgs;
+use super::shared::daemon::{Ask, DaemonError};
+use super::shared::exit::Exit;
+use super::shared::output::{Output, print, print_json};
+use super::shared::scope::{open_reader, usage};
+use super::shared::talk::say;
 use crate::app::{clock_of, job_infos};
 use crate::clock::{RealTime, Stopwatch};
 use crate::config::{Config, Right};
 use crate::domain::ids::{JobId, TenantId};
-use crate::domain::span;
+use crate::domain::time::span;
 use crate::engine::jobs::{JobView, RunView, views};
 use crate::store::OpenError;
 

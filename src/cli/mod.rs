@@ -1,45 +1,24 @@
 //! The command line: one file per subcommand. Data goes to standard output, talk to standard error.
 
 mod access;
-pub mod account;
 pub mod agents;
 pub mod analytics;
 pub mod audit;
-mod caller;
-pub mod change;
-pub mod check;
-pub mod config_args;
-pub mod daemon;
-pub mod db;
-pub mod demo;
-pub mod doctor;
-pub mod erase;
-pub mod exit;
-pub mod finding;
-pub mod healthcheck;
-pub mod import;
+pub mod changes;
 pub mod jobs;
-mod log;
-pub mod manual;
-pub mod output;
-mod password;
-pub mod plan;
-pub mod report;
+pub mod live;
+pub mod operations;
+pub mod reports;
 pub mod rules;
-pub mod run;
-pub mod scope;
-pub mod simulate;
-pub mod status;
-pub mod talk;
-pub mod token;
-pub mod watch;
+pub mod schedules;
+pub mod shared;
 pub mod webhooks;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use self::exit::Exit;
+use self::shared::exit::Exit;
 
 /// Keeps a contact centre's agents in the state that their shifts, breaks and rules call for, and proves what it did.
 #[derive(Parser, Debug)]
@@ -60,31 +39,31 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run a demo: two simulated contact centres and the daemon.
-    Demo(demo::DemoArgs),
+    Demo(operations::demo::DemoArgs),
     /// Run the daemon.
-    Run(run::RunArgs),
+    Run(operations::run::RunArgs),
     /// Check configuration and rules; start nothing.
-    Check(check::CheckArgs),
+    Check(operations::check::CheckArgs),
     /// Show what the rules would do now, and why.
-    Plan(plan::PlanArgs),
+    Plan(rules::plan::PlanArgs),
     /// List, check, explain and backtest rules, and set their mode.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     /// Import shifts from a CSV or iCalendar file.
-    Import(import::ImportArgs),
+    Import(schedules::import::ImportArgs),
     /// Show scheduled jobs, or run one now.
     Jobs(jobs::JobsArgs),
     /// Show agents: state, planned activity and adherence.
     Agents(agents::AgentsArgs),
     /// Change the state of one agent or many.
-    Change(Box<change::ChangeArgs>),
+    Change(Box<changes::change::ChangeArgs>),
     /// Erase an agent's personal data, for good.
-    Erase(erase::EraseArgs),
+    Erase(agents::erase::EraseArgs),
     /// Show agents live, in a table that updates.
-    Watch(watch::WatchArgs),
+    Watch(live::watch::WatchArgs),
     /// Print a report.
     #[command(subcommand)]
-    Report(report::ReportCommand),
+    Report(reports::report::ReportCommand),
     /// Run analytics queries of the platform, and read their results.
     #[command(subcommand)]
     Analytics(analytics::AnalyticsCommand),
@@ -96,25 +75,25 @@ enum Command {
     Webhooks(webhooks::WebhooksCommand),
     /// Manage the accounts of people.
     #[command(subcommand)]
-    Account(account::AccountCommand),
+    Account(access::account::AccountCommand),
     /// Manage stored API tokens.
     #[command(subcommand)]
-    Token(token::TokenCommand),
+    Token(access::token::TokenCommand),
     /// Show the status of the running daemon.
-    Status(status::StatusArgs),
+    Status(operations::status::StatusArgs),
     /// Check whether the daemon answers, for a container health check.
-    Healthcheck(healthcheck::HealthcheckArgs),
+    Healthcheck(operations::healthcheck::HealthcheckArgs),
     /// Check that everything the daemon needs is there and works.
-    Doctor(doctor::DoctorArgs),
+    Doctor(operations::doctor::DoctorArgs),
     /// Check, copy, restore or measure the database.
     #[command(subcommand)]
-    Db(db::DbCommand),
+    Db(operations::db::DbCommand),
     /// Run the platform simulator.
-    Simulate(simulate::SimulateArgs),
+    Simulate(operations::simulate::SimulateArgs),
     /// Print a shell completion script.
-    Completions(manual::CompletionsArgs),
+    Completions(operations::manual::CompletionsArgs),
     /// Write manual pages.
-    Man(manual::ManArgs),
+    Man(operations::manual::ManArgs),
 }
 
 impl Cli {
@@ -132,34 +111,34 @@ impl Cli {
     /// Runs the command; errors come back as what to print and how to exit.
     pub async fn run(self) -> ExitCode {
         let result = match self.command {
-            Command::Demo(args) => demo::run(args).await,
-            Command::Run(args) => run::run(args).await,
-            Command::Check(args) => check::run(&args),
-            Command::Plan(args) => plan::run(args).await,
+            Command::Demo(args) => operations::demo::run(args).await,
+            Command::Run(args) => operations::run::run(args).await,
+            Command::Check(args) => operations::check::run(&args),
+            Command::Plan(args) => rules::plan::run(args).await,
             Command::Rules(command) => rules::run(command).await,
-            Command::Import(args) => import::run(args).await,
+            Command::Import(args) => schedules::import::run(args).await,
             Command::Jobs(args) => jobs::run(args).await,
             Command::Agents(args) => agents::run(args).await,
-            Command::Change(args) => change::run(*args).await,
-            Command::Erase(args) => erase::run(args).await,
-            Command::Watch(args) => watch::run(args).await,
-            Command::Report(command) => report::run(command).await,
+            Command::Change(args) => changes::change::run(*args).await,
+            Command::Erase(args) => agents::erase::run(args).await,
+            Command::Watch(args) => live::watch::run(args).await,
+            Command::Report(command) => reports::report::run(command).await,
             Command::Analytics(command) => analytics::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Webhooks(command) => webhooks::run(command).await,
-            Command::Account(command) => account::run(command).await,
-            Command::Token(command) => token::run(command).await,
-            Command::Status(args) => status::run(args).await,
-            Command::Healthcheck(args) => Ok(healthcheck::run(args).await),
-            Command::Doctor(args) => doctor::run(args).await,
-            Command::Db(command) => db::run(command).await,
-            Command::Simulate(args) => simulate::run(args).await,
-            Command::Completions(args) => manual::completions(&args),
-            Command::Man(args) => manual::man(&args),
+            Command::Account(command) => access::account::run(command).await,
+            Command::Token(command) => access::token::run(command).await,
+            Command::Status(args) => operations::status::run(args).await,
+            Command::Healthcheck(args) => Ok(operations::healthcheck::run(args).await),
+            Command::Doctor(args) => operations::doctor::run(args).await,
+            Command::Db(command) => operations::db::run(command).await,
+            Command::Simulate(args) => operations::simulate::run(args).await,
+            Command::Completions(args) => operations::manual::completions(&args),
+            Command::Man(args) => operations::manual::man(&args),
         };
         result.unwrap_or_else(|error| {
-            talk::complain(&error);
-            talk::exit_of(&error).into()
+            shared::talk::complain(&error);
+            shared::talk::exit_of(&error).into()
         })
     }
 }
@@ -167,10 +146,10 @@ impl Cli {
 /// Prints help, the version, or what is wrong with a command line.
 fn print_told(told: &clap::Error) -> ExitCode {
     let usual = u8::try_from(told.exit_code()).unwrap_or(Exit::Usage.code());
-    match output::audience(told.print()) {
+    match shared::output::audience(told.print()) {
         // Nobody can be told that standard error cannot be written.
         Err(error) if !told.use_stderr() => {
-            talk::complain(&error);
+            shared::talk::complain(&error);
             Exit::Failed.into()
         }
         Ok(_) | Err(_) => usual.into(),

@@ -4,6 +4,7 @@
 //! `check FILE` alone needs no daemon: it checks the text against what this configuration says of the platform.
 
 mod explain;
+pub mod plan;
 mod replay;
 
 use std::path::PathBuf;
@@ -14,21 +15,21 @@ use comfy_table::{Table, presets};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::caller::{Caller, path_part};
-use super::config_args::ConfigArgs;
-use super::daemon::DaemonError;
-use super::exit::Exit;
-use super::output::{Output, print, print_json};
-use super::scope::tenants;
-use super::talk::{Failure, say};
+use super::shared::caller::{Caller, path_part};
+use super::shared::config_args::ConfigArgs;
+use super::shared::daemon::DaemonError;
+use super::shared::exit::Exit;
+use super::shared::output::{Output, print, print_json};
+use super::shared::scope::tenants;
+use super::shared::talk::{Failure, say};
 use crate::app::tenant_settings;
 use crate::config::{Config, Right, Tenant};
 use crate::domain::ids::{RuleId, TenantId};
-use crate::domain::rule::Mode;
-use crate::domain::rule::check::check as check_rules;
-use crate::domain::rule::parse::{RulesError, parse};
-use crate::domain::rule::subjects::unknown_subjects;
-use crate::domain::rule::written::{LineComplaint, placed};
+use crate::domain::rules::rule::Mode;
+use crate::domain::rules::rule::check::check as check_rules;
+use crate::domain::rules::rule::parse::{RulesError, parse};
+use crate::domain::rules::rule::subjects::unknown_subjects;
+use crate::domain::rules::rule::written::{LineComplaint, placed};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 

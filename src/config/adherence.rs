@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::Deserialize as _;
 
-use super::complaint::Fault;
-use super::kind::{self, Kind};
-use super::reader::{Section, reloads};
-use super::tree::{Node, Value};
+use super::shared::complaint::Fault;
+use super::shared::kind::{self, Kind};
+use super::shared::reader::{Section, reloads};
+use super::shared::tree::{Node, Value};
 use crate::domain::adherence::{AdherenceSettings, DEFAULT_TOLERANCE};
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 use crate::domain::time::duration_text;
 
 /// A longer tolerance would make adherence meaningless.

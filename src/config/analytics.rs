@@ -1,20 +1,22 @@
 //! `[[tenants.analytics]]`: aggregation queries of the platform (guide 002), held to its limits before they leave.
 
+pub(super) mod series;
+
 use std::fmt::Display;
 use std::str::FromStr;
 
 use jiff::tz::TimeZone;
 
-use super::complaint::Fault;
 use super::jobs::cron;
-use super::kind::{self, Kind};
-use super::reader::{Section, reloads};
-use crate::domain::analytics::{AggregationQuery, Bucket, EqualsFilter, MOST_PAGE_ROWS, MetricAsk, PAGE_ROWS};
-use crate::domain::analytics_run::{
+use super::shared::complaint::Fault;
+use super::shared::kind::{self, Kind};
+use super::shared::reader::{Section, reloads};
+use crate::domain::analytics::analytics_run::{
     LONGEST_DEADLINE, MOST_BUCKETS, MOST_QUERIES, Over, SHORTEST_DEADLINE, StandingQuery, USUAL_BUCKETS, USUAL_DEADLINE,
 };
-use crate::domain::cron::Calendar;
+use crate::domain::analytics::{AggregationQuery, Bucket, EqualsFilter, MOST_PAGE_ROWS, MetricAsk, PAGE_ROWS};
 use crate::domain::ids::AnalyticsQueryId;
+use crate::domain::jobs::cron::Calendar;
 use crate::domain::time::UtcMicros;
 
 /// 2026-01-01T00:00:00Z: spans that go with the clock are tried here, since all of a length are alike.

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::complaint::{Fault, Origin};
-use super::kind::{self, Kind};
-use super::reader::{Section, directory_of, restarts};
-use super::store::Store;
-use super::tree::Value;
+use super::operations::store::Store;
+use super::shared::complaint::{Fault, Origin};
+use super::shared::kind::{self, Kind};
+use super::shared::reader::{Section, directory_of, restarts};
+use super::shared::tree::Value;
 use crate::domain::audit::head::{MOST_MARKS, PublicKey};
 
 const KEY_ADVICE: &str = "write it as { file = \"PATH\" }";

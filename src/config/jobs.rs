@@ -11,13 +11,13 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 pub use self::report::{ReportOrder, ReportSpan};
-use super::complaint::Fault;
-use super::kind::{self, Kind};
-use super::reader::{Section, reloads};
-use super::tenant::Tenant;
-use crate::domain::cron::{Calendar, Pattern};
+use super::operations::tenant::Tenant;
+use super::shared::complaint::Fault;
+use super::shared::kind::{self, Kind};
+use super::shared::reader::{Section, reloads};
 use crate::domain::ids::{JobId, TenantId};
-use crate::domain::job::CatchUp;
+use crate::domain::jobs::cron::{Calendar, Pattern};
+use crate::domain::jobs::job::CatchUp;
 
 /// What a job does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,77 +2,60 @@
 //! every mistake found in one run. Defaults < files < environment < options. It starts nothing, connects to nothing and logs
 //! nothing; a complaint never holds a value, since the value may be a secret in the wrong place.
 //!
-//! One module per section; `tree` holds what the sources say, `reader` asks it for keys, `kind` knows what keys take.
+//! One module per section. In `shared`, `tree` holds what the sources say, `reader` asks it for keys, `kind` knows what keys take.
 
+mod access;
 mod adherence;
 mod analytics;
 mod audit;
-mod automation;
-mod complaint;
-mod document;
-mod doorway;
-mod environment;
-mod feed;
-mod figures;
-mod import;
+mod changes;
 mod jobs;
-mod kind;
-mod load;
-mod log;
-mod policy;
-mod reader;
+mod live;
+mod operations;
+mod platform;
 mod reports;
-mod retry;
 mod rules;
-mod secrets;
-mod series;
-mod server;
-mod settings;
-mod store;
-mod subscription;
-mod tenant;
+mod schedules;
+mod shared;
 #[cfg(test)]
 mod tests;
-mod thresholds;
-mod time;
-mod tree;
 mod webhooks;
 
+pub use access::doorway::{ProxyRole, ServerProxy, ServerTls, Sessions};
 pub use analytics::AnalyticsQuery;
 pub use audit::Audit;
-pub use automation::{Automation, Enforce};
-pub use complaint::{Complaint, Concern, ConfigRefused, Origin};
-pub use document::reference;
-pub use doorway::{ProxyRole, ServerProxy, ServerTls, Sessions};
-pub use environment::{Environment, Flag};
-pub use feed::Feed;
-pub use figures::{FigureReads, ServiceLevelUnit};
+pub use changes::policy::Policy;
 pub use jobs::{JobKind, JobSettings, ReportOrder, ReportSpan, RetentionSettings};
-pub use load::{ConfigText, Loaded};
-pub use log::{Log, LogFormat, LogLevel};
-pub use policy::Policy;
+pub use live::figures::{FigureReads, ServiceLevelUnit};
+pub use operations::log::{Log, LogFormat, LogLevel};
+pub use operations::server::{ApiToken, Client, MetricsAccess, Server, TenantScope};
+pub use operations::store::Store;
+pub use operations::tenant::{Dialect, Mode, Tenant, TokenSettings, TokenStyle};
+pub use operations::time::ClockSettings;
+pub use platform::feed::Feed;
+pub use platform::retry::Retry;
+pub use platform::subscription::Subscription;
 pub use reports::Reports;
-pub use retry::Retry;
-pub use server::{ApiToken, Client, MetricsAccess, Server, TenantScope};
-pub use settings::{Change, ChangedKey, Changes, Setting, Settings, Shown};
-pub use store::Store;
-pub use subscription::Subscription;
-pub use tenant::{Dialect, Mode, Tenant, TokenSettings, TokenStyle};
-pub use time::ClockSettings;
+pub use rules::automation::{Automation, Enforce};
+pub use shared::complaint::{Complaint, Concern, ConfigRefused, Origin};
+pub use shared::document::reference;
+pub use shared::environment::{Environment, Flag};
+pub use shared::load::{ConfigText, Loaded};
+pub use shared::settings::{Change, ChangedKey, Changes, Setting, Settings, Shown};
 pub use webhooks::Webhook;
 
-pub use crate::domain::rights::Right;
+pub use crate::domain::access::rights::Right;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use self::complaint::Fault;
-use self::reader::Section;
+use self::shared::complaint::Fault;
+use self::shared::reader::Section;
 use self::webhooks::is_loopback;
+use crate::domain::access::rights::Reach;
+use crate::domain::access::secret::Secret;
 use crate::domain::ids::{RuleId, TenantId};
-use crate::domain::import::ImportOptions;
-use crate::domain::rights::Reach;
-use crate::domain::rule::{Mode as RuleMode, Rule};
-use crate::domain::secret::Secret;
+use crate::domain::rules::rule::{Mode as RuleMode, Rule};
+use crate::domain::schedules::import::ImportOptions;
 use crate::domain::words::nearest;
 
 /// The whole configuration, valid as a whole.
@@ -174,7 +157,7 @@ impl Config {
         let store = section.table("store", Store::read);
         let audit = section.table("audit", Audit::read);
         let log = section.table("log", Log::read);
-        let import = section.table("import", import::read);
+        let import = section.table("import", schedules::import::read);
         let tenants = section.tables("tenants", Tenant::read);
         let rules = rules::read(section, &tenants);
         let webhooks = section.tables("webhooks", Webhook::read);

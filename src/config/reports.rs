@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::kind;
-use super::reader::{Section, restarts};
-use super::store::Store;
+use super::operations::store::Store;
+use super::shared::kind;
+use super::shared::reader::{Section, restarts};
 
 /// The files of reports.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,23 +1,25 @@
 //! `rules_files` and `[[rules]]`: finding the rules and placing what the domain says is wrong with them. What a rule may say is
-//! `domain::rule`'s business.
+//! `domain::rules::rule`'s business.
+
+pub(super) mod automation;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::complaint::{Complaint, Concern, Fault, Origin};
-use super::kind;
-use super::load::read_file;
-use super::reader::{Findings, Section, directory_of, reloads};
-use super::settings::{Change, Setting, Shown};
-use super::tenant::Tenant;
-use super::tree::{self, Entry, Node, Value};
-use crate::domain::rule::check::{Capabilities, check};
-use crate::domain::rule::parse::read as read_rules;
-use crate::domain::rule::subjects::{Subject, unknown_subjects};
-use crate::domain::rule::{Mode, Rule, RuleComplaint};
-use crate::domain::sets::StateSet;
-use crate::domain::state::AgentState;
+use super::operations::tenant::Tenant;
+use super::shared::complaint::{Complaint, Concern, Fault, Origin};
+use super::shared::kind;
+use super::shared::load::read_file;
+use super::shared::reader::{Findings, Section, directory_of, reloads};
+use super::shared::settings::{Change, Setting, Shown};
+use super::shared::tree::{self, Entry, Node, Value};
+use crate::domain::agents::sets::StateSet;
+use crate::domain::agents::state::AgentState;
+use crate::domain::rules::rule::check::{Capabilities, check};
+use crate::domain::rules::rule::parse::read as read_rules;
+use crate::domain::rules::rule::subjects::{Subject, unknown_subjects};
+use crate::domain::rules::rule::{Mode, Rule, RuleComplaint};
 
 /// Files of rules at most.
 const MOST_FILES: usize = 100;

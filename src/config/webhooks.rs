@@ -1,21 +1,21 @@
 //! `[[webhooks]]`: endpoints that are told what happens (design.md part 8). Targets inside private networks are refused unless
-//! they are named, so that nobody can use the daemon to reach what only it can reach. What is such a target, `domain::target` says;
+//! they are named, so that nobody can use the daemon to reach what only it can reach. What is such a target, `domain::webhooks::target` says;
 //! the sender asks it again at every connect.
 
 use std::path::PathBuf;
 
 use reqwest::Url;
 
-use super::complaint::Fault;
-use super::kind::{self, Kind};
-use super::reader::{Section, reloads};
-use crate::domain::cloud_event::WebhookFormat;
-use crate::domain::event::EventKind;
+use super::shared::complaint::Fault;
+use super::shared::kind::{self, Kind};
+use super::shared::reader::{Section, reloads};
+use crate::domain::access::secret::Secret;
 use crate::domain::ids::TenantId;
-use crate::domain::secret::Secret;
-use crate::domain::signature::{KeyError, Keyring, SigningKey};
-use crate::domain::target::Target;
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::cloud_event::WebhookFormat;
+use crate::domain::webhooks::event::EventKind;
+use crate::domain::webhooks::signature::{KeyError, Keyring, SigningKey};
+use crate::domain::webhooks::target::Target;
 use crate::domain::words::nearest;
 
 /// The way out for a secret that is no key.

@@ -5,6 +5,7 @@
 
 pub mod course;
 pub mod days;
+pub mod exception;
 pub mod figures;
 pub mod ledger;
 pub mod sight;
@@ -18,12 +19,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent::Observed;
-use super::schedule::{ACTIVITY_KINDS, Activity, Planned};
-use super::sets::{PlanKind, StateSet};
-use super::span;
-use super::state::AgentState;
+use super::agents::agent::Observed;
+use super::agents::sets::{PlanKind, StateSet};
+use super::agents::state::AgentState;
+use super::schedules::schedule::{ACTIVITY_KINDS, Activity, Planned};
 use super::time::UtcMicros;
+use super::time::span;
 
 /// What adherence says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema)]

@@ -4,14 +4,18 @@
 //! Pure. Who asks, how often and what becomes of the result is the engine's; how a question and a page look on the wire is the
 //! adapter's. Nothing here mends an answer: what does not hold together is a fault that says where.
 
+pub mod analytics_run;
+pub mod anomaly;
 mod bucket;
 mod fault;
 mod joined;
 mod query;
 mod reading;
 mod row;
+pub mod series;
 #[cfg(test)]
 mod tests;
+pub mod trend;
 
 use std::time::Duration;
 

@@ -93,7 +93,7 @@ pub struct AuditDraft {
     pub tenant: TenantId,
     /// When it happened.
     pub at: UtcMicros,
-    /// Who or what, as [`super::transition::Actor::label`] writes it.
+    /// Who or what, as [`super::changes::transition::Actor::label`] writes it.
     pub actor: String,
     /// What was done: `transition.accepted`, `schedule.imported`, …
     pub action: &'static str,

@@ -2,6 +2,8 @@
 //!
 //! Reading a clock is `crate::clock`'s business; here instants are values.
 
+pub mod span;
+
 use std::fmt::{self, Write as _};
 use std::ops::{Add, Sub};
 use std::time::Duration;

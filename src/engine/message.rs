@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::approvals::DecisionMessage;
-use super::board::Board;
-use super::change_sets::SetMessage;
-use super::door::{ChangeRequest, DoorError, Taken};
-use super::erase::EraseAsk;
+use super::agents::board::Board;
+use super::agents::erase::EraseAsk;
+use super::agents::skills::SkillMessage;
+use super::changes::change_sets::SetMessage;
+use super::changes::door::{ChangeRequest, DoorError, Taken};
 use super::live::snapshot::Snapshot;
 use super::rules::RulesAsk;
-use super::skills::SkillMessage;
+use super::rules::approvals::DecisionMessage;
+use crate::domain::agents::merge::Fed;
+use crate::domain::changes::transition::Transition;
 use crate::domain::ids::{AgentId, TransitionId};
-use crate::domain::merge::Fed;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Transition;
 use crate::platform::Sighting;
 
 /// How many messages wait for a keeper at most; who sends more waits.

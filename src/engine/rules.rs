@@ -1,21 +1,24 @@
 //! What people ask about rules and exceptions, and what they change of them. The keeper answers: it has them in force, and a change
 //! is committed and takes effect in one of its passes.
 
+pub mod approvals;
+pub mod trials;
+
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::door::{Door, DoorError};
+use self::trials::{TrialKit, TrialWish};
+use super::changes::door::{Door, DoorError};
 use super::message::Message;
-use super::trials::{TrialKit, TrialWish};
-use crate::domain::exception::{Exception, Whom};
+use crate::domain::access::rights::Asker;
+use crate::domain::adherence::exception::{Exception, Whom};
 use crate::domain::ids::{AgentId, ExceptionId, RuleId, TeamName, TenantId};
-use crate::domain::planner::Explanation;
-use crate::domain::rights::Asker;
-use crate::domain::rule::Mode;
-use crate::domain::rule::shelf::Listed;
-use crate::domain::rule::written::LineComplaint;
-use crate::domain::schedule::Coverage;
+use crate::domain::rules::planner::Explanation;
+use crate::domain::rules::rule::Mode;
+use crate::domain::rules::rule::shelf::Listed;
+use crate::domain::rules::rule::written::LineComplaint;
+use crate::domain::schedules::schedule::Coverage;
 use crate::domain::time::UtcMicros;
 
 /// The most rules that the store keeps for a tenant, those out of force included.
@@ -64,7 +67,7 @@ pub enum RuleChange {
     Write {
         /// The text of one `[[rules]]` table.
         text: String,
-        /// Where it is tried; see `domain::rule::shelf`.
+        /// Where it is tried; see `domain::rules::rule::shelf`.
         order: Option<i32>,
         /// Whether it is in force.
         enabled: bool,
@@ -142,7 +145,7 @@ pub struct Checked {
     /// What is right and may surprise.
     pub warnings: Vec<String>,
     /// The rule, where it can be read.
-    pub rule: Option<crate::domain::rule::Rule>,
+    pub rule: Option<crate::domain::rules::rule::Rule>,
 }
 
 /// What the rules make of one agent.

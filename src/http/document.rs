@@ -25,11 +25,11 @@ use super::auth::COOKIE;
 use super::console;
 use super::problem::{Code, Problem, ProblemDocument};
 use super::routes::{Kind, Needs, described};
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{
     AgentId, AnalyticsQueryId, AnalyticsRunId, EndpointId, ErasureId, EventId, ExceptionId, FindingId, JobId, QueueId,
     ReasonCode, ReportRunId, RuleId, SkillId, SubjectId, TeamName, TenantId, TransitionId, TrialId,
 };
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 /// Where the document is.
@@ -240,7 +240,7 @@ pub(super) fn page() -> MethodRouter<ApiState> {
 
 /// The page around what Swagger UI draws.
 #[derive(Template)]
-#[template(path = "api.html")]
+#[template(path = "shared/api.html")]
 struct Page {
     theme: &'static str,
 }
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn the_formats_of_reports_are_those_that_this_build_writes() {
         let format = &document()["components"]["schemas"]["ReportFormat"];
-        assert_eq!(format["enum"], serde_json::json!(crate::domain::report_run::Format::ALL), "{format}");
+        assert_eq!(format["enum"], serde_json::json!(crate::domain::reports::report_run::Format::ALL), "{format}");
         assert_eq!(format.to_string().contains("parquet"), cfg!(feature = "parquet"));
     }
 
@@ -342,7 +342,7 @@ mod tests {
     fn a_report_s_file_is_of_a_type_that_is_described() {
         let document = document();
         let types = &document["paths"]["/api/v1/reports/{id}/file"]["get"]["responses"]["200"]["content"];
-        for format in crate::domain::report_run::Format::ALL {
+        for format in crate::domain::reports::report_run::Format::ALL {
             let media = format.media_type().split(';').next().unwrap_or_default();
             assert!(types.get(media).is_some(), "{format}: {media} is not in {types}");
         }

@@ -26,7 +26,7 @@ use crate::engine::live::frame::{Frame, Kind};
 use crate::engine::live::message::EndReason;
 use crate::engine::live::narrow::Narrow;
 use crate::engine::live::{HEARTBEAT_REAL, Next, NoRoom, Viewer, Wanted};
-use crate::engine::tenants::TenantsNews;
+use crate::engine::operations::tenants::TenantsNews;
 
 /// Teams and skills that one viewer may name.
 const MOST_NAMES: usize = 100;

@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::routes::BODY_LIMIT;
-use crate::domain::import::LARGEST_FILE;
-use crate::engine::accounts::{AccountError, SignInError};
-use crate::engine::deliver::OutboxError;
-use crate::engine::door::DoorError;
+use crate::domain::schedules::import::LARGEST_FILE;
+use crate::engine::access::accounts::{AccountError, SignInError};
+use crate::engine::changes::door::DoorError;
 use crate::engine::jobs::RunRefused;
+use crate::engine::webhooks::deliver::OutboxError;
 use crate::store::{CommitError, ReadError};
 
 /// One list says which codes there are, with which status, and what they mean; the OpenAPI document and `docs/api.md` have them

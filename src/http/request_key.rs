@@ -17,8 +17,8 @@ use super::auth::Caller;
 use super::etag::Version;
 use super::problem::Problem;
 use crate::domain::ids::TenantId;
-use crate::engine::door::IdempotencyKey;
-use crate::engine::repeats::Answer;
+use crate::engine::changes::door::IdempotencyKey;
+use crate::engine::changes::repeats::Answer;
 
 /// Longest accepted key.
 const LONGEST_KEY: usize = 1000;

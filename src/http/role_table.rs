@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::routes::{Needs, listed};
-use crate::domain::rights::{Right, Role};
+use crate::domain::access::rights::{Right, Role};
 
 const INTRODUCTION: &str = "\
 # Which role may use which route

@@ -23,7 +23,7 @@ use self::table::table;
 use super::auth::{Caller, Right, sent_to_sign_in};
 use super::problem::{self, Code, Problem};
 use super::{ApiState, console, document, guard};
-use crate::domain::import::LARGEST_FILE;
+use crate::domain::schedules::import::LARGEST_FILE;
 
 /// The largest request body but for imports.
 pub(super) const BODY_LIMIT: usize = 1024 * 1024;

@@ -14,7 +14,7 @@ use super::problem::{Code, Problem};
 use super::request_key::RequestKey;
 use super::routes::Needs;
 use crate::domain::ids::TenantId;
-use crate::engine::door::IdempotencyKey;
+use crate::engine::changes::door::IdempotencyKey;
 
 /// A body that names the tenant that it is about.
 pub(super) trait OfTenant {

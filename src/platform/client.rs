@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::clock::{BoxFuture, SharedClock, Stopwatch};
-use crate::domain::secret::Secret;
+use crate::domain::access::secret::Secret;
 use crate::domain::time::UtcMicros;
 
 use super::error::{Failure, excerpt};

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::SharedClock;
+use crate::domain::agents::state::AgentState;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
-use crate::domain::figures::{QueueFigures, SkillFigures};
 use crate::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
-use crate::domain::state::AgentState;
+use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::domain::time::UtcMicros;
 
 use super::error::{CallError, CallSite, Failure};

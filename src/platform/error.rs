@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 use crate::domain::time::{UtcMicros, duration_text};
 
 /// How much of an unexpected answer an error shows, in characters.

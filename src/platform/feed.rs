@@ -7,8 +7,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, SkillId};
-use crate::domain::state::AgentState;
 
 use super::error::CallError;
 

@@ -31,10 +31,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::domain::agents::state::AgentState;
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
-use crate::domain::figures::{QueueFigures, SkillFigures};
 use crate::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
-use crate::domain::state::AgentState;
+use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::domain::time::UtcMicros;
 
 pub use analytics::{PageAsk, QueryState};

@@ -5,8 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, SubscriptionId, TeamName};
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 
 use super::error::CallError;

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::SharedClock;
-use crate::domain::secret::Secret;
+use crate::domain::access::secret::Secret;
 
 use super::client::Caller;
 use super::error::Failure;

@@ -13,7 +13,7 @@ mod source;
 pub use self::source::notes;
 
 use super::document::{Cell, CellKind, Column, Definition, column};
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{ReasonCode, TeamName};
 
 /// Reports of this family, each with what [`super::request::Kind`] asks of one.

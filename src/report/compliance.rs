@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::domain::changes::policy::Violation;
+use crate::domain::changes::transition::{Status, Transition};
 use crate::domain::ids::{AgentId, RuleId, TenantId, TransitionId};
-use crate::domain::policy::Violation;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, Transition};
 use crate::store::{ComplianceFigures, PAGE_LIMIT, ReadError, Reader, StoredTransition, TransitionFilter};
 
 pub use sections::{Again, SECTIONS, definitions, write};
@@ -206,10 +206,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::policy::OnContact;
-    use crate::domain::priority::Priority;
-    use crate::domain::state::AgentState;
-    use crate::domain::transition::{Actor, Transition, WaitReason};
+    use crate::domain::agents::state::AgentState;
+    use crate::domain::changes::policy::OnContact;
+    use crate::domain::changes::priority::Priority;
+    use crate::domain::changes::transition::{Actor, Transition, WaitReason};
 
     fn figures(total: u64, violations: &[(Violation, u64)], latency_ms: u64, timed: u64) -> ComplianceFigures {
         let violations = violations.iter().copied().collect();

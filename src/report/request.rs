@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 use super::adherence::{self, break_list, by_day as days, not_ready_time, segment_list};
 use super::document::{Definition, Recount, ReportError, Section, Sink};
 use super::{compliance, trend};
+use crate::domain::analytics::series::Source;
+use crate::domain::analytics::series::aggregated::Results;
 use crate::domain::ids::{AgentId, QueueId, SkillId, TeamName, TenantId};
-pub use crate::domain::report_run::Kind;
-use crate::domain::series::Source;
-use crate::domain::series::aggregated::Results;
+pub use crate::domain::reports::report_run::Kind;
 use crate::domain::time::UtcMicros;
 use crate::store::Reader;
 

@@ -60,7 +60,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::report_run::Kind;
+    use crate::domain::reports::report_run::Kind;
 
     #[test]
     fn what_fits_stays_whole_and_few_rows_are_turned() {

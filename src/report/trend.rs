@@ -7,10 +7,10 @@ mod sections;
 
 use jiff::tz::TimeZone;
 
+use crate::domain::analytics::series::{Bucket, Source};
+use crate::domain::analytics::trend::{TrendPoint, TrendSettings, trend};
 use crate::domain::ids::TenantId;
-use crate::domain::series::{Bucket, Source};
 use crate::domain::time::UtcMicros;
-use crate::domain::trend::{TrendPoint, TrendSettings, trend};
 use crate::store::{Reader, SeriesError, SeriesValues};
 
 pub use sections::{SECTIONS, definitions, notes, source, write};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::account::{Account, Session, StoredToken};
+use crate::domain::access::account::{Account, Session, StoredToken};
 use crate::domain::audit::Hash;
 
 /// What became of those who may use the daemon.

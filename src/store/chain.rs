@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::error::ReadError;
 use super::reader::Reader;
+use super::tables::audit::audit_heads::StoredHead;
 use super::tables::audit::{Packed, StoredEntry};
-use super::tables::audit_heads::StoredHead;
 use crate::domain::audit::head::{PublicKey, SignedHead};
 use crate::domain::audit::witness::Witnesses;
 use crate::domain::audit::{AuditBody, BadEntry, ChainCheck, ChainHead, Hash};

@@ -15,25 +15,25 @@ use super::access::AccessChange;
 use super::erasing::ErasingChange;
 use super::outbox::OutboxChange;
 use crate::clock::Moment;
-use crate::domain::agent::{Agent, Source};
-use crate::domain::analytics_run::AnalyticsRun;
-use crate::domain::anomaly::AnomalyRecord;
+use crate::domain::adherence::exception::Exception;
+use crate::domain::agents::agent::{Agent, Source};
+use crate::domain::agents::state::AgentState;
+use crate::domain::analytics::analytics_run::AnalyticsRun;
+use crate::domain::analytics::anomaly::AnomalyRecord;
 use crate::domain::audit::head::SignedHead;
 use crate::domain::audit::{AuditDraft, Hash};
-use crate::domain::event::Event;
-use crate::domain::exception::Exception;
-use crate::domain::figures::{QueueFigures, SkillFigures, Taken};
+use crate::domain::changes::transition::Transition;
 use crate::domain::ids::{
     AgentId, AnalyticsRunId, FindingId, ReasonCode, RuleId, SeriesId, SkillId, SubjectId, SubscriptionId, TenantId,
     TransitionId,
 };
-use crate::domain::job::{JobKey, JobOutcome};
-use crate::domain::report_run::ReportRun;
-use crate::domain::rule::shelf::Edition;
-use crate::domain::schedule::{Coverage, Shift};
-use crate::domain::state::AgentState;
+use crate::domain::jobs::job::{JobKey, JobOutcome};
+use crate::domain::live::figures::{QueueFigures, SkillFigures, Taken};
+use crate::domain::reports::report_run::ReportRun;
+use crate::domain::rules::rule::shelf::Edition;
+use crate::domain::schedules::schedule::{Coverage, Shift};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Transition;
+use crate::domain::webhooks::event::Event;
 
 /// One change: everything in it is committed together or not at all. Within a change the lists are written in the order of
 /// the fields; in a list, the last write of a key wins.
@@ -548,7 +548,7 @@ pub struct ScheduleImport {
     pub content_hash: Hash,
     /// The agents it speaks for; an agent occurs once.
     pub agents: Vec<AgentSchedule>,
-    /// Who imported it, as [`crate::domain::transition::Actor::label`] writes it.
+    /// Who imported it, as [`crate::domain::changes::transition::Actor::label`] writes it.
     pub actor: String,
     /// Recorded with the switch: audit entries and events.
     pub with_switch: Commit,

@@ -1,7 +1,7 @@
 //! What the writer takes to erase an agent: slices of tables whose rows go on as a stand-in's, rows with cleaned texts, and what goes.
 
+use crate::domain::agents::erasure::Erasure;
 use crate::domain::audit::Hash;
-use crate::domain::erasure::Erasure;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 

@@ -9,12 +9,12 @@ use super::batch::{self, Script, Values};
 use super::change::{AgentSchedule, AgentSkillsWrite, AgentWrite, Commit, ScheduleImport};
 use super::error::CommitError;
 use super::tables::adherence;
-use super::tables::schedule::{
+use super::tables::schedules::schedule::{
     ADD_COVERAGE, ADD_SHIFTS, ADD_VERSION, CLEAR_STAGED, CURRENT, RETIRE_COVERAGE, RETIRE_IN_COVERAGE,
     RETIRE_OVERLAPPED, STILL_IN_FORCE, TENANTS,
 };
 use crate::domain::ids::TenantId;
-use crate::domain::schedule::Shift;
+use crate::domain::schedules::schedule::Shift;
 use crate::domain::time::UtcMicros;
 
 /// Shifts staged in one commit, so that a change waits tens of milliseconds at most.

@@ -1,8 +1,8 @@
 //! What the outbox writes: endpoints, deliveries, their attempts. Plain rows; nothing here knows SQL.
 
-use crate::domain::delivery::{DisabledFor, Standing};
 use crate::domain::ids::{AgentId, EndpointId, TenantId};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::{DisabledFor, Standing};
 
 /// The outbox's part of a change, written in the order of the fields after the events.
 #[derive(Clone, Debug, Default)]

@@ -14,18 +14,18 @@ use jiff::tz::TimeZone;
 
 use super::error::ReadError;
 use super::reader::Reader;
-use super::tables::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
+use super::tables::live::figures::{FIGURES_PAGE_LIMIT, FigurePoint};
 use crate::domain::adherence::course::Span;
 use crate::domain::adherence::days::days_touching;
 use crate::domain::adherence::figures::{Times, basis};
 use crate::domain::adherence::ledger::Ledger;
 use crate::domain::adherence::sums::Sums;
-use crate::domain::agent::Agent;
-use crate::domain::figures::{Measure, QUEUE_MEASURES, SKILL_MEASURES, Stat, Unit};
+use crate::domain::agents::agent::Agent;
+use crate::domain::analytics::series::{Bucket, QUARTER, QUARTER_US, Source, Whom};
+use crate::domain::analytics::trend::Sample;
 use crate::domain::ids::{AgentId, TenantId};
-use crate::domain::series::{Bucket, QUARTER, QUARTER_US, Source, Whom};
+use crate::domain::live::figures::{Measure, QUEUE_MEASURES, SKILL_MEASURES, Stat, Unit};
 use crate::domain::time::UtcMicros;
-use crate::domain::trend::Sample;
 
 /// Quarters of agents' time are cut from at most so many agents times days.
 pub const MOST_AGENT_DAYS: u64 = 3_000;

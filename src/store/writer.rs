@@ -20,11 +20,15 @@ use super::error::{CommitError, Fault, fault_of};
 use super::gate::{EngineWork, Gate};
 use super::import;
 use super::lock::{self, FileLock};
-use super::tables::retention::{self, Slice};
-use super::tables::{
-    self, access, adherence, agents, audit, calls, deliveries, erasing, events, figures, history, memory as automation,
-    transitions, upkeep,
-};
+use super::tables::agents::{erasing, history};
+use super::tables::changes::transitions;
+use super::tables::jobs::retention::{self, Slice};
+use super::tables::live::figures;
+use super::tables::operations::upkeep;
+use super::tables::platform::calls;
+use super::tables::rules::memory as automation;
+use super::tables::webhooks::{deliveries, events};
+use super::tables::{self, access, adherence, agents, audit};
 use super::tails::{EventNews, Latest, LatestNews, Tails, numbered_tenants};
 use super::trouble::Trouble;
 use super::vitals::{Transactions, WriterVitals};

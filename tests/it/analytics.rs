@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use shiftkeeper::clock::{ManualClock, SharedClock};
+use shiftkeeper::domain::access::secret::Secret;
+use shiftkeeper::domain::analytics::series::aggregated::Aggregated;
+use shiftkeeper::domain::analytics::trend::{AnomalyKind, Baseline, Sample, TrendSettings, trend};
 use shiftkeeper::domain::analytics::{
     Aggregation, AggregationQuery, Bucket, MetricAsk, PartReader, PartResult, QueryResult, QuerySpan, Reading,
     ResultFault, ResultFaultKind, join,
 };
 use shiftkeeper::domain::ids::QueryId;
-use shiftkeeper::domain::secret::Secret;
-use shiftkeeper::domain::series::aggregated::Aggregated;
-use shiftkeeper::domain::trend::{AnomalyKind, Baseline, Sample, TrendSettings, trend};
 use shiftkeeper::platform::analytics::{Again, PageAsk, QueryState, after_page, after_submit};
 use shiftkeeper::platform::guide::{ANALYTICS_SCOPES, Guide, GuideSettings, TokenStyle};
 use shiftkeeper::platform::{Failure, Platform};

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use shiftkeeper::clock::{Clock, ManualClock, Random, SeededRandom};
 use shiftkeeper::domain::audit::head::{HeadKey, SignedHead, read_heads};
 use shiftkeeper::domain::audit::{AuditDraft, Hash};
-use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::domain::ids::{SubjectId, TenantId, TransitionId};
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::engine::heads::{HeadParts, HeadSettings, pass};
-use shiftkeeper::engine::tenants::Tenants;
+use shiftkeeper::domain::webhooks::event::EventKind;
+use shiftkeeper::engine::audit::heads::{HeadParts, HeadSettings, pass};
+use shiftkeeper::engine::operations::tenants::Tenants;
 use shiftkeeper::store::{ChainTrust, Commit, Identity, Role, Store};
 
 use crate::harness::full_size;

@@ -10,11 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use shiftkeeper::clock::{Random, RealTime, SeededRandom};
-use shiftkeeper::domain::cloud_event::WebhookFormat;
 use shiftkeeper::domain::ids::EventId;
-use shiftkeeper::domain::signature::{Disbelief, Keyring, SignedHeaders, SigningKey, verify};
-use shiftkeeper::domain::target::Target;
-use shiftkeeper::engine::deliver::send::{Endpoint, HttpPost, Network, Outgoing, Post};
+use shiftkeeper::domain::webhooks::cloud_event::WebhookFormat;
+use shiftkeeper::domain::webhooks::signature::{Disbelief, Keyring, SignedHeaders, SigningKey, verify};
+use shiftkeeper::domain::webhooks::target::Target;
+use shiftkeeper::engine::webhooks::deliver::send::{Endpoint, HttpPost, Network, Outgoing, Post};
 use shiftkeeper::sim::{Receiver, ReceiverOptions};
 
 /// Random bodies.

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shiftkeeper::domain::audit::Hash;
-use shiftkeeper::domain::report_run::Format;
+use shiftkeeper::domain::reports::report_run::Format;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::platform::client::{ClientSettings, build};
 

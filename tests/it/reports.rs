@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use shiftkeeper::clock::ManualClock;
-use shiftkeeper::domain::agent::Agent;
+use shiftkeeper::domain::agents::agent::Agent;
+use shiftkeeper::domain::agents::state::AgentState;
+use shiftkeeper::domain::changes::policy::{OnContact, Violation};
+use shiftkeeper::domain::changes::priority::Priority;
+use shiftkeeper::domain::changes::transition::{Actor, Status, Transition};
 use shiftkeeper::domain::ids::{SubjectId, TransitionId};
-use shiftkeeper::domain::policy::{OnContact, Violation};
-use shiftkeeper::domain::priority::Priority;
-use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::domain::transition::{Actor, Status, Transition};
 use shiftkeeper::report::document::{Cell, CellKind, Column, Heading, Section, Sink as _};
 use shiftkeeper::report::export::{ExportError, Wanted, export, file_name, sum};
 use shiftkeeper::report::manifest::{Manifest, beside};

@@ -1,9 +1,9 @@
 //! A query of the configuration that the calendar asks for, and its end.
 
 use crate::clock::BoxFuture;
-use crate::domain::analytics_run::StandingQuery;
+use crate::domain::analytics::analytics_run::StandingQuery;
 use crate::domain::ids::{JobId, TenantId};
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 use crate::engine::analytics::{Analytics, Asked};

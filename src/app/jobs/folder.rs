@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use super::super::Importer;
 use crate::clock::{BoxFuture, Stopwatch};
 use crate::domain::ids::TenantId;
-use crate::domain::import::Complaint;
+use crate::domain::schedules::import::Complaint;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 use crate::engine::jobs::Job;

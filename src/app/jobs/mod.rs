@@ -19,15 +19,15 @@ use jiff::tz::TimeZoneDatabase;
 use crate::clock::SharedClock;
 use crate::config::{AnalyticsQuery, Config, JobKind, JobSettings, RetentionSettings};
 use crate::domain::ids::TenantId;
-use crate::domain::job::{CatchUp, JobKey};
+use crate::domain::jobs::job::{CatchUp, JobKey};
 use crate::engine::analytics::Analytics;
-use crate::engine::heads::HeadParts;
+use crate::engine::audit::heads::HeadParts;
 use crate::engine::jobs::audit_head::AuditHead;
 use crate::engine::jobs::backup::Backup;
 use crate::engine::jobs::checkpoint::Checkpoint;
 use crate::engine::jobs::retention::{Kept, Retention};
 use crate::engine::jobs::{Job, JobInfo, JobSpec};
-use crate::engine::tenants::Tenants;
+use crate::engine::operations::tenants::Tenants;
 use crate::store::{Reader, Writer};
 
 /// What jobs work with.

@@ -11,7 +11,7 @@ use crate::app::reports::{Asked, ReportDesk};
 use crate::clock::BoxFuture;
 use crate::config::{ReportOrder, ReportSpan};
 use crate::domain::ids::{JobId, TenantId};
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 use crate::engine::jobs::Job;

@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 
 use super::ReportDesk;
 use super::files::remove;
-use crate::domain::erasure::Wiper;
+use crate::domain::agents::erasure::Wiper;
 use crate::domain::ids::{ReportRunId, TenantId};
-use crate::domain::report_run::{Kind, ReportRun, RunFile};
+use crate::domain::reports::report_run::{Kind, ReportRun, RunFile};
 use crate::report::manifest::Manifest;
 use crate::report::request::Request;
 use crate::store::{Commit, PAGE_LIMIT};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::domain::ids::{ReportRunId, TenantId};
-use crate::domain::report_run::{ReportRun, RunFile};
+use crate::domain::reports::report_run::{ReportRun, RunFile};
 use crate::domain::time::UtcMicros;
 use crate::report::manifest::beside;
 
@@ -101,7 +101,7 @@ pub(super) fn forget_partial(place: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::report_run::{Format, RunStatus};
+    use crate::domain::reports::report_run::{Format, RunStatus};
 
     fn files(folder: &Path, days: u64, most: usize) -> Files {
         let kept = Duration::from_secs(days * 24 * 3600);

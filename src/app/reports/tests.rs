@@ -6,7 +6,7 @@ use super::*;
 use crate::app::identity;
 use crate::clock::{ManualClock, SystemRandom};
 use crate::config::{ConfigText, Environment};
-use crate::domain::report_run::Kind;
+use crate::domain::reports::report_run::Kind;
 use crate::domain::time::UtcMicros;
 use crate::report::verify::{Outcome, verify};
 use crate::store::{Role, Store};

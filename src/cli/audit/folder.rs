@@ -11,8 +11,8 @@ use serde_json::{Map, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Names, line};
-use crate::cli::exit::Exit;
-use crate::cli::talk::Failure;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::talk::Failure;
 use crate::clock::RealTime;
 use crate::domain::audit::Hash;
 use crate::domain::audit::head::{PublicKey, SignedHead};

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::config_args::ConfigArgs;
-use crate::cli::exit::Exit;
-use crate::cli::output::{Output, print, print_json};
-use crate::cli::scope::open_reader;
-use crate::cli::talk::Failure;
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::scope::open_reader;
+use crate::cli::shared::talk::Failure;
 use crate::domain::audit::head::SignedHead;
 use crate::domain::ids::TenantId;
-use crate::engine::heads::key;
+use crate::engine::audit::heads::key;
 use crate::store::{PAGE_LIMIT, StoredHead};
 
 use super::audited;

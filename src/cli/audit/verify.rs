@@ -8,17 +8,17 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::audited;
-use crate::cli::config_args::ConfigArgs;
-use crate::cli::exit::Exit;
-use crate::cli::output::{Output, print, print_json};
-use crate::cli::scope::{open_reader, usage};
-use crate::cli::talk::say;
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::scope::{open_reader, usage};
+use crate::cli::shared::talk::say;
 use crate::config::Config;
 use crate::domain::audit::BadEntry;
 use crate::domain::audit::head::{PublicKey, SignedHead, read_heads};
 use crate::domain::ids::TenantId;
 use crate::domain::words::count;
-use crate::engine::heads::key;
+use crate::engine::audit::heads::key;
 use crate::store::{BadHead, ChainTrust, Reader};
 
 /// Options of `audit verify`.

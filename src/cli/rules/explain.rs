@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cli::caller::{Caller, path_part};
-use crate::cli::config_args::ConfigArgs;
-use crate::cli::daemon::DaemonError;
-use crate::cli::exit::Exit;
-use crate::cli::output::{Output, print, print_json};
+use crate::cli::shared::caller::{Caller, path_part};
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::daemon::DaemonError;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::output::{Output, print, print_json};
 use crate::domain::ids::{AgentId, RuleId, TenantId};
-use crate::domain::planner::auxiliary;
-use crate::domain::rule::Mode;
+use crate::domain::rules::planner::auxiliary;
+use crate::domain::rules::rule::Mode;
 use crate::domain::time::UtcMicros;
 
 /// Options of `rules explain`.

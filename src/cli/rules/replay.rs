@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::caller::Caller;
-use crate::cli::config_args::ConfigArgs;
-use crate::cli::daemon::DaemonError;
-use crate::cli::exit::Exit;
-use crate::cli::output::{Output, print, print_json};
-use crate::cli::talk::{Failure, say};
+use crate::cli::shared::caller::Caller;
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::daemon::DaemonError;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::talk::{Failure, say};
 use crate::clock::RealTime;
 use crate::config::Right;
 use crate::domain::ids::{RuleId, TenantId};
-use crate::domain::rule::written::LineComplaint;
+use crate::domain::rules::rule::written::LineComplaint;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
-use crate::engine::trials::{Trial, TrialResult, TrialSide, TrialStatus};
+use crate::engine::rules::trials::{Trial, TrialResult, TrialSide, TrialStatus};
 
 /// Between two looks at a trial, in real time.
 const PAUSE: Duration = Duration::from_millis(300);

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::super::caller::{Caller, path_part};
-use super::super::config_args::ConfigArgs;
-use super::super::daemon::DaemonError;
-use super::super::exit::Exit;
-use super::super::output::{Output, print, print_json};
+use super::super::shared::caller::{Caller, path_part};
+use super::super::shared::config_args::ConfigArgs;
+use super::super::shared::daemon::DaemonError;
+use super::super::shared::exit::Exit;
+use super::super::shared::output::{Output, print, print_json};
 use crate::config::Right;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;

@@ -10,12 +10,12 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayItems, KnownFormat, Object, Schema, SchemaFormat, SchemaType, Type};
 use uuid::Uuid;
 
-use super::super::exit::Exit;
-use super::super::output::{Output, print, print_json};
-use crate::domain::cloud_event::{Envelope, EventFacts, cloud_event};
-use crate::domain::event::{Body, Event, EventData, EventKind, schema_of};
+use super::super::shared::exit::Exit;
+use super::super::shared::output::{Output, print, print_json};
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::EventId;
-use crate::domain::state::AgentState;
+use crate::domain::webhooks::cloud_event::{Envelope, EventFacts, cloud_event};
+use crate::domain::webhooks::event::{Body, Event, EventData, EventKind, schema_of};
 
 /// Options of `webhooks events`.
 #[derive(clap::Args, Debug)]

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
-use super::super::config_args::ConfigArgs;
-use super::super::exit::Exit;
-use super::super::output::{Output, print, print_json};
-use super::super::scope::{one_tenant, open_reader, tenants, usage};
+use super::super::shared::config_args::ConfigArgs;
+use super::super::shared::exit::Exit;
+use super::super::shared::output::{Output, print, print_json};
+use super::super::shared::scope::{one_tenant, open_reader, tenants, usage};
 use crate::config::Webhook;
 use crate::domain::ids::{EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
@@ -54,7 +54,7 @@ pub struct ShowArgs {
     #[arg(long, value_name = "ID")]
     pub tenant: Option<TenantId>,
     /// Only deliveries with this status: waiting, delivered or parked.
-    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(crate::domain::delivery::STATUS_NAMES))]
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(crate::domain::webhooks::delivery::STATUS_NAMES))]
     pub status: Option<String>,
     /// Only of events since this instant, as in 2026-10-26T08:00:00Z.
     #[arg(long, value_name = "INSTANT")]
@@ -135,7 +135,9 @@ pub async fn show(args: ShowArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn page(reader: &Reader, tenant: &TenantId, args: &ShowArgs) -> anyhow::Result<Vec<Value>> {
-    let status = crate::domain::delivery::STATUS_NAMES.into_iter().find(|known| Some(*known) == args.status.as_deref());
+    let status = crate::domain::webhooks::delivery::STATUS_NAMES
+        .into_iter()
+        .find(|known| Some(*known) == args.status.as_deref());
     let filter = DeliveryFilter { status, since: args.since, before: None };
     let rows = reader.deliveries(tenant, &args.id, &filter, args.limit).await?;
     Ok(rows.iter().map(|row| json!(DeliveryShown::of(row))).collect())

@@ -8,12 +8,12 @@ use std::process::ExitCode;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::super::config_args::ConfigArgs;
-use super::super::daemon::{Daemon, DaemonError};
-use super::super::exit::Exit;
-use super::super::output::{Output, print, print_json};
-use super::super::scope::{open_reader, usage};
-use super::super::talk::{Failure, say};
+use super::super::shared::config_args::ConfigArgs;
+use super::super::shared::daemon::{Daemon, DaemonError};
+use super::super::shared::exit::Exit;
+use super::super::shared::output::{Output, print, print_json};
+use super::super::shared::scope::{open_reader, usage};
+use super::super::shared::talk::{Failure, say};
 use crate::app::identity;
 use crate::app::rotation::{RotateError, how_by_hand, new_key, rotate_file};
 use crate::clock::{RealTime, SystemRandom};

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use super::super::complaint::Fault;
-use super::super::kind::{self, Kind};
-use super::super::reader::{Section, reloads};
-use super::super::tree::{Node, Value};
+use super::super::shared::complaint::Fault;
+use super::super::shared::kind::{self, Kind};
+use super::super::shared::reader::{Section, reloads};
+use super::super::shared::tree::{Node, Value};
 use super::JobKind;
 use crate::domain::ids::TeamName;
-use crate::domain::report_run::{Format, Kind as Report};
+use crate::domain::reports::report_run::{Format, Kind as Report};
 
 /// The reports that the calendar may ask for: a trend is of one series, and people ask for it.
 const REPORTS: &[(&str, Report)] = &[

@@ -1,8 +1,8 @@
 //! Analytics queries: what a table says, and what is refused before it could leave.
 
 use super::{load, with_tenant};
+use crate::domain::analytics::analytics_run::{Over, USUAL_DEADLINE};
 use crate::domain::analytics::{Aggregation, Bucket};
-use crate::domain::analytics_run::{Over, USUAL_DEADLINE};
 
 #[test]
 fn a_query_is_read_with_its_span_and_its_calendar() {
@@ -31,7 +31,7 @@ from = "2025-01-01T00:00:00Z"
     assert_eq!(metrics, [(Aggregation::Sum, "count"), (Aggregation::Avg, "duration")]);
     assert_eq!(query.filter.as_ref().map(ToString::to_string).as_deref(), Some("group.id=grp=1"));
     assert_eq!((query.bucket, query.zone_name(), calls.standing.over), (Bucket::Hour, "Europe/Berlin", Over::Last(48)));
-    let calendar = calls.calendar.as_ref().map(crate::domain::cron::Calendar::text);
+    let calendar = calls.calendar.as_ref().map(crate::domain::jobs::cron::Calendar::text);
     assert_eq!(calendar.as_deref(), Some("5 * * * * Europe/Berlin"));
     let from = "2025-01-01T00:00:00Z".parse().expect("an instant");
     assert_eq!((year.standing.over, year.calendar.is_none()), (Over::Since { from, to: None }, true));

@@ -2,7 +2,7 @@
 
 use super::super::{Config, Right};
 use super::{load, with_tenant};
-use crate::domain::rights::{Reach, Role};
+use crate::domain::access::rights::{Reach, Role};
 
 fn server(more: &str) -> Result<Config, String> {
     load(&with_tenant(more)).map(|loaded| loaded.config).map_err(|refused| refused.to_string())

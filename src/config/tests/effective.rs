@@ -5,12 +5,12 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use super::super::document::described_keys;
+use super::super::shared::document::described_keys;
 use super::super::{Change, Changes, Config, Enforce, Origin, Right, TenantScope};
 use super::{environment, flag, load, text, with_tenant};
+use crate::domain::access::secret::Secret;
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::TenantId;
-use crate::domain::secret::Secret;
-use crate::domain::state::AgentState;
 
 #[test]
 fn the_defaults_are_those_of_the_design() {

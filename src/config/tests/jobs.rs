@@ -2,8 +2,8 @@
 
 use super::super::{Config, JobKind, JobSettings};
 use super::{load, with_tenant};
-use crate::domain::job::CatchUp;
-use crate::domain::report_run::Format;
+use crate::domain::jobs::job::CatchUp;
+use crate::domain::reports::report_run::Format;
 
 fn job<'a>(config: &'a Config, id: &str) -> Option<&'a JobSettings> {
     config.jobs.iter().find(|job| job.id.as_str() == id)

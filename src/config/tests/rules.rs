@@ -2,8 +2,8 @@
 
 use super::super::{Config, Loaded};
 use super::{environment, load, text, usual, with_tenant};
-use crate::domain::policy::OnContact;
-use crate::domain::rule::Mode;
+use crate::domain::changes::policy::OnContact;
+use crate::domain::rules::rule::Mode;
 
 const RULE: &str = r#"
 [[rules]]
@@ -136,9 +136,9 @@ fn adherence_is_read_and_checked_key_by_key() {
     let toml = "[tenants.adherence]\ntolerance = \"3m\"\nactivities = { lunch = { allowed = [\"Paused\"], tolerance = \"5m\" } }";
     let config = load(&with_tenant(toml)).expect("sound").config;
     let adherence = &config.tenants[0].adherence;
-    let lunch = adherence.allowed(&crate::domain::schedule::Activity::Lunch);
+    let lunch = adherence.allowed(&crate::domain::schedules::schedule::Activity::Lunch);
     assert_eq!(lunch.tolerance, std::time::Duration::from_secs(300));
-    assert_eq!(adherence.allowed(&crate::domain::schedule::Activity::Work).tolerance.as_secs(), 180);
+    assert_eq!(adherence.allowed(&crate::domain::schedules::schedule::Activity::Work).tolerance.as_secs(), 180);
 
     let broken = "[tenants.adherence]\nactivities = { lunch = { alowed = [\"Pausd\"], tolerance = \"5h\" } }";
     let texts = [text("c.toml", &with_tenant(broken))];

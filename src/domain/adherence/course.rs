@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::{AdherenceSettings, PlannedNow, Verdict, Why};
+use crate::domain::agents::sets::PlanKind;
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::ReasonCode;
-use crate::domain::schedule::{Activity, AgentPlan, Planned};
-use crate::domain::sets::PlanKind;
-use crate::domain::state::AgentState;
+use crate::domain::schedules::schedule::{Activity, AgentPlan, Planned};
 use crate::domain::time::UtcMicros;
 
 /// From one instant up to but not including another.
@@ -254,7 +254,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::schedule::{Coverage, Shift, ShiftActivity};
+    use crate::domain::schedules::schedule::{Coverage, Shift, ShiftActivity};
 
     fn at(minute: i64) -> UtcMicros {
         UtcMicros::from_micros(minute * 60_000_000)

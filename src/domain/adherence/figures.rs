@@ -5,10 +5,10 @@
 
 use super::sums::{Class, Sums};
 use super::{AdherenceSettings, Verdict, Why};
+use crate::domain::agents::sets::PlanKind;
+use crate::domain::agents::state::AgentState;
 use crate::domain::audit::Hash;
 use crate::domain::ids::TeamName;
-use crate::domain::sets::PlanKind;
-use crate::domain::state::AgentState;
 
 /// The version of the formulas and of what is summed: what was computed under another is computed anew.
 pub const FORMULA_VERSION: u32 = 1;
@@ -212,7 +212,7 @@ impl Times {
 mod tests {
     use super::*;
     use crate::domain::adherence::course::{Course, Span, Stay};
-    use crate::domain::schedule::{AgentPlan, Coverage, Shift};
+    use crate::domain::schedules::schedule::{AgentPlan, Coverage, Shift};
     use crate::domain::time::UtcMicros;
 
     fn at(minute: i64) -> UtcMicros {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::Verdict;
 use super::course::{Course, Piece, Span};
 use super::sums::{Counts, Sums};
-use crate::domain::breaks::{SHORTEST_REST, is_resting};
-use crate::domain::schedule::{Activity, Segment};
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
+use crate::domain::schedules::breaks::{SHORTEST_REST, is_resting};
+use crate::domain::schedules::schedule::{Activity, Segment};
 use crate::domain::time::UtcMicros;
 
 /// A course cut over a span.

@@ -34,7 +34,7 @@ pub fn cut(stays: &mut Vec<Stay>, sights: &[Span], last_sight: Option<UtcMicros>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::state::AgentState;
+    use crate::domain::agents::state::AgentState;
 
     fn at(minute: i64) -> UtcMicros {
         UtcMicros::from_micros(minute * 60_000_000)

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{AdherenceSettings, Allowed};
-use crate::domain::schedule::Activity;
-use crate::domain::sets::StateSet;
-use crate::domain::state::AgentState;
+use crate::domain::agents::sets::StateSet;
+use crate::domain::agents::state::AgentState;
+use crate::domain::schedules::schedule::Activity;
 
 #[derive(Serialize, Deserialize)]
 struct Stored {

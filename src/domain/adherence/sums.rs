@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 
 use super::Why;
 use super::course::Piece;
+use crate::domain::agents::sets::PlanKind;
+use crate::domain::agents::state::{AgentState, STATE_KINDS};
 use crate::domain::ids::ReasonCode;
-use crate::domain::sets::PlanKind;
-use crate::domain::state::{AgentState, STATE_KINDS};
 
 /// What time is summed by.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -1,8 +1,8 @@
 //! Boundaries of tolerance, states per activity, and what is no verdict.
 
 use super::*;
-use crate::domain::agent::Source;
-use crate::domain::schedule::Segment;
+use crate::domain::agents::agent::Source;
+use crate::domain::schedules::schedule::Segment;
 
 fn at(minute: i64) -> UtcMicros {
     UtcMicros::from_micros(minute * 60_000_000)

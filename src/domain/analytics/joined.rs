@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::row::digest_of;
 use super::{AggregationQuery, MOST_ROWS, QuerySpan, ResultFault, ResultFaultKind, ResultRow};
 use crate::domain::audit::Hash;
-use crate::domain::figures::PPM;
+use crate::domain::live::figures::PPM;
 
 /// One part, read whole.
 #[derive(Clone, PartialEq, Debug)]

@@ -16,9 +16,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{ChainHead, Hash};
-use crate::domain::event::{Details, EXAMPLE_AT, EventKind};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::event::{Details, EXAMPLE_AT, EventKind};
 
 /// The version of a head's shape.
 const HEAD_VERSION: u32 = 1;

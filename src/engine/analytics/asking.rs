@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Analytics, AnalyticsRefused};
+use crate::domain::analytics::analytics_run::{AnalyticsRun, PartState, RunFailure, RunPart};
 use crate::domain::analytics::{
     AggregationQuery, PartReader, PartResult, QueryResult, Reading, ResultFault, ResultRow, join,
 };
-use crate::domain::analytics_run::{AnalyticsRun, PartState, RunFailure, RunPart};
 use crate::domain::ids::QueryId;
-use crate::engine::calls::{CallKind, HeldSlot, Purse, budgeted, within};
-use crate::engine::link::Link;
+use crate::engine::platform::calls::{CallKind, HeldSlot, Purse, budgeted, within};
+use crate::engine::platform::link::Link;
 use crate::platform::analytics::{Again, PageAsk, QueryState, after_page, after_submit};
 use crate::platform::budget::Urgency;
 use crate::platform::retry::RetryCurve;

@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::domain::analytics_run::AnalyticsRun;
+use crate::domain::analytics::analytics_run::AnalyticsRun;
 use crate::domain::ids::TenantId;
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 
 /// Upper ends of the classes of a run's duration, in seconds.
 const SECONDS: [f64; 11] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];

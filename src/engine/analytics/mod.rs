@@ -6,6 +6,7 @@
 //! ended stays as it is, whoever comes second. Rows of a result are stored in slices that nobody sees before the run says that they
 //! are there. What may be asked and how answers must hold together is `domain::analytics`'s business.
 
+pub mod anomalies;
 mod asking;
 mod counts;
 mod record;
@@ -19,9 +20,9 @@ use tokio::sync::{Mutex, watch};
 use self::record::{asked_entry, end_entry, end_event};
 use crate::clock::{SharedClock, SharedRandom};
 use crate::domain::analytics::QueryFault;
-use crate::domain::analytics_run::{AnalyticsRun, RunPart, RunRequest};
+use crate::domain::analytics::analytics_run::{AnalyticsRun, RunPart, RunRequest};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::store::{Commit, CommitError, Pruned, ReadError, Reader, Slice, Writer};
 

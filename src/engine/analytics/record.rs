@@ -6,13 +6,13 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::domain::analytics::analytics_run::AnalyticsRun;
 use crate::domain::analytics::completeness_ppm;
-use crate::domain::analytics_run::AnalyticsRun;
 use crate::domain::audit::AuditDraft;
-use crate::domain::event::{AnalyticsCompleted, Event};
 use crate::domain::ids::EventId;
 use crate::domain::time::UtcMicros;
-use crate::engine::calls::real_millis;
+use crate::domain::webhooks::event::{AnalyticsCompleted, Event};
+use crate::engine::platform::calls::real_millis;
 
 /// Somebody asked.
 pub(super) fn asked_entry(run: &AnalyticsRun) -> AuditDraft {

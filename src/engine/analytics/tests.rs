@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::{ManualClock, SeededRandom};
+use crate::domain::analytics::analytics_run::{Over, RunResult, USUAL_DEADLINE};
 use crate::domain::analytics::{Aggregation, AggregationQuery, Bucket, MetricAsk};
-use crate::domain::analytics_run::{Over, RunResult, USUAL_DEADLINE};
 use crate::store::{AnalyticsRows, Identity, Role, Store};
 
 struct Bench {

@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::Analytics;
 use super::asking::{Asking, Halt, failure};
+use crate::domain::analytics::analytics_run::{AnalyticsRun, RunFailure, RunResult};
 use crate::domain::analytics::{MOST_AT_ONCE, QueryResult};
-use crate::domain::analytics_run::{AnalyticsRun, RunFailure, RunResult};
 use crate::domain::ids::AnalyticsRunId;
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::{UtcMicros, duration_text};
-use crate::engine::link::Link;
+use crate::engine::platform::link::Link;
 
 /// Carries the tenant's runs out until `soft` is cancelled. A run that is under way then is taken up at the next start.
 ///

@@ -1,12 +1,12 @@
 //! Makes a signed head of a tenant's audit chain, so that none is much older than the job's calendar has it. When many entries
-//! gather sooner, [`crate::engine::heads::run`] does not wait for it.
+//! gather sooner, [`crate::engine::audit::heads::run`] does not wait for it.
 
 use super::Job;
 use crate::clock::BoxFuture;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
-use crate::engine::heads::{self, HeadParts};
+use crate::engine::audit::heads::{self, HeadParts};
 
 /// The job.
 #[derive(Clone)]

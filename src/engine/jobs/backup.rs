@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::Job;
 use crate::clock::{BoxFuture, SharedClock};
-use crate::domain::secret::Secret;
+use crate::domain::access::secret::Secret;
 use crate::domain::time::UtcMicros;
 use crate::store::{back_up, partial_path};
 

@@ -12,10 +12,10 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::{JobParts, JobSpec, RunRefused, RunRequest};
 use crate::clock::RealTime;
-use crate::domain::event::{Event, JobFailed};
 use crate::domain::ids::EventId;
-use crate::domain::job::{CLOCK_WAS_WRONG, Due, JobKey, JobOutcome, due, missed_text};
+use crate::domain::jobs::job::{CLOCK_WAS_WRONG, Due, JobKey, JobOutcome, due, missed_text};
 use crate::domain::time::{UtcMicros, rough_duration_text};
+use crate::domain::webhooks::event::{Event, JobFailed};
 use crate::store::{Commit, JobRun, JobState};
 
 /// A due instant this old is still in time for a job that leaves out what has passed, in real time: passes and commits take theirs.

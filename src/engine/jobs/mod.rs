@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use super::readiness::Readiness;
-use super::tenants::Tenants;
+use super::operations::readiness::Readiness;
+use super::operations::tenants::Tenants;
 use crate::clock::{BoxFuture, RealTime, SharedClock, SharedRandom};
-use crate::domain::cron::Calendar;
-use crate::domain::job::{CatchUp, JobKey};
+use crate::domain::jobs::cron::Calendar;
+use crate::domain::jobs::job::{CatchUp, JobKey};
 use crate::domain::time::UtcMicros;
 use crate::store::{Reader, Writer};
 

@@ -9,8 +9,8 @@ use super::Job;
 use crate::clock::{BoxFuture, RealTime, SharedClock, Stopwatch};
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
-use crate::engine::heads::{self, HeadParts};
-use crate::engine::tenants::Tenants;
+use crate::engine::audit::heads::{self, HeadParts};
+use crate::engine::operations::tenants::Tenants;
 use crate::store::{Commit, Forgotten, OutboxChange, Pruned, Reader, SLICE_ROWS, Slice, Writer};
 
 /// A repeated request finds its first answer for this long.
@@ -23,7 +23,7 @@ const QUESTIONS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 const SINGLE_FIGURES_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// A day of adherence is settled so long after the history that it needs at most: its own length, and a shift's.
-const A_SHIFT: Duration = crate::domain::schedule::LOOKS_BACK;
+const A_SHIFT: Duration = crate::domain::schedules::schedule::LOOKS_BACK;
 
 /// A quarter of an hour, in microseconds.
 const QUARTER_US: i64 = 15 * 60 * 1_000_000;

@@ -13,9 +13,9 @@ use super::keeper::JobKeeper;
 use super::retention::{Kept, Retention};
 use super::*;
 use crate::clock::{Clock as _, ManualClock, SeededRandom};
-use crate::domain::cron::Pattern;
 use crate::domain::ids::TenantId;
-use crate::domain::job::JobOutcome;
+use crate::domain::jobs::cron::Pattern;
+use crate::domain::jobs::job::JobOutcome;
 use crate::store::{Identity, JobRun, Role, Store};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -451,9 +451,9 @@ async fn the_task_wakes_by_itself_runs_what_is_asked_for_and_stops_when_told() {
 async fn retention_lets_go_of_everything_that_has_served_its_time() {
     use crate::domain::audit::Hash;
     use crate::domain::audit::head::HeadKey;
-    use crate::domain::event::{Details as _, Event, ScheduleImported};
     use crate::domain::ids::EventId;
-    use crate::engine::heads::{HeadParts, HeadSettings};
+    use crate::domain::webhooks::event::{Details as _, Event, ScheduleImported};
+    use crate::engine::audit::heads::{HeadParts, HeadSettings};
     use crate::store::{Commit, IdempotencyRow};
 
     let bench = Bench::with(spec("0 * * * *", CatchUp::Once, None, &Noted::fine())).await;

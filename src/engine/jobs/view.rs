@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::JobInfo;
 use crate::domain::ids::{JobId, TenantId};
-use crate::domain::job::{CatchUp, JobOutcome};
+use crate::domain::jobs::job::{CatchUp, JobOutcome};
 use crate::domain::time::UtcMicros;
 use crate::store::JobRun;
 

@@ -11,12 +11,12 @@ use serde_json::json;
 
 use super::Keeper;
 use super::record::Pass;
-use crate::domain::agent::{Observed, Source};
+use crate::domain::agents::agent::{Observed, Source};
+use crate::domain::agents::roster::memory::AutomationMemory;
+use crate::domain::agents::roster::{AgentIndex, AgentSlot};
+use crate::domain::changes::transition::{Actor, Status, Transition};
 use crate::domain::ids::TransitionId;
-use crate::domain::roster::memory::AutomationMemory;
-use crate::domain::roster::{AgentIndex, AgentSlot};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Status, Transition};
 use crate::engine::message::Sight;
 use crate::platform::Sighting;
 use crate::store::CallWrite;

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use super::Keeper;
 use super::record::Pass;
+use crate::domain::adherence::exception::{Exception, Whom, excused_spans};
+use crate::domain::agents::roster::AgentIndex;
 use crate::domain::audit::AuditDraft;
-use crate::domain::exception::{Exception, Whom, excused_spans};
+use crate::domain::changes::transition::Actor;
 use crate::domain::ids::{AgentId, ExceptionId, TeamName};
-use crate::domain::roster::AgentIndex;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Actor;
 use crate::engine::rules::{EndException, ExceptionRefused, MOST_OPEN_EXCEPTIONS, NewException};
 
 impl Keeper {

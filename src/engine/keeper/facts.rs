@@ -1,9 +1,9 @@
 //! How the keeper stands, put down for whoever shows it.
 
 use super::Keeper;
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::engine::meter::{Counts, KeeperFacts};
+use crate::engine::operations::meter::{Counts, KeeperFacts};
 use crate::platform::breaker::State;
 
 impl Keeper {

@@ -4,28 +4,15 @@
 //! questions and answers leave. Where the commit fails, nothing leaves; the keeper ends, is started again and reads the store,
 //! as after a crash. The keeper never waits for the platform.
 
-mod answers;
-mod approvals;
-mod book;
+mod agents;
+mod changes;
 mod clock_set;
-mod decide;
-mod dispatch;
-mod doubt;
-mod erase;
 mod excused;
 mod facts;
-mod fed;
-mod files;
-mod in_sight;
 mod load;
-mod moot;
-mod observe;
 mod record;
-mod requests;
 mod rules;
-mod sets;
 mod show;
-mod skills;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -35,27 +22,27 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::requests::hindrance;
+pub(super) use self::changes::requests::hindrance;
 
-use self::answers::{Answered, Told};
-use self::book::Book;
-use self::files::File;
+use self::agents::files::File;
+use self::changes::answers::{Answered, Told};
+use self::changes::book::Book;
+use self::changes::requests::PendingAnswer;
 use self::record::Pass;
-use self::requests::PendingAnswer;
 use self::rules::RuleShelf;
 use self::show::Shown;
-use super::link::Link;
+use super::agents::picture::PLANS_EVERY;
 use super::message::Message;
-use super::meter::Totals;
-use super::picture::PLANS_EVERY;
-use super::settings::TenantSettings;
+use super::operations::meter::Totals;
+use super::operations::settings::TenantSettings;
+use super::platform::link::Link;
 use crate::clock::{RealTime, Stopwatch};
-use crate::domain::exception::Exception;
+use crate::domain::adherence::exception::Exception;
+use crate::domain::agents::merge::Fed;
+use crate::domain::agents::roster::Roster;
+use crate::domain::changes::transition::{Status, Step};
 use crate::domain::ids::{AgentId, RuleId, TransitionId};
-use crate::domain::merge::Fed;
-use crate::domain::roster::Roster;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, Step};
 use crate::platform::breaker::Breaker;
 use crate::platform::share::Share;
 use crate::store::CommitError;
@@ -119,7 +106,7 @@ struct Keeper {
     /// When the newest snapshot of each subscription was generated, by the subscription's number.
     newest_sights: BTreeMap<u32, UtcMicros>,
     /// The span of sight that goes on, as it is stored.
-    in_sight: Option<in_sight::InSight>,
+    in_sight: Option<agents::in_sight::InSight>,
     /// Messages of the feed that may be older than what is known.
     held_fed: BTreeMap<AgentId, Fed>,
     /// Since when the subscriptions have their agents.

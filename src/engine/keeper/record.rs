@@ -6,19 +6,19 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::Keeper;
-use crate::domain::agent::{Observed, Source};
+use crate::domain::agents::agent::{Observed, Source};
+use crate::domain::agents::roster::AgentIndex;
+use crate::domain::agents::state::AgentState;
 use crate::domain::audit::{AuditDraft, Hash};
-use crate::domain::event::{AgentStateChanged, Event, EventData, PolicyViolated, TransitionFinished};
+use crate::domain::changes::policy::Violation;
+use crate::domain::changes::transition::{Actor, Status, Step, Transition, WaitReason};
 use crate::domain::ids::{AgentId, ChangeSetId, EventId, RuleId, TransitionId};
-use crate::domain::policy::Violation;
-use crate::domain::roster::AgentIndex;
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Status, Step, Transition, WaitReason};
-use crate::engine::approvals::ApprovalError;
-use crate::engine::board::Board;
-use crate::engine::calls::{HeldSlot, real_millis};
+use crate::domain::webhooks::event::{AgentStateChanged, Event, EventData, PolicyViolated, TransitionFinished};
+use crate::engine::agents::board::Board;
 use crate::engine::live::snapshot::Snapshot;
+use crate::engine::platform::calls::{HeldSlot, real_millis};
+use crate::engine::rules::approvals::ApprovalError;
 use crate::store::{AgentCounters, CallWrite, Commit, HistoryRow, HistoryWrite, RemembersWrite};
 
 /// What one pass is about to commit, and what leaves after the commit.

@@ -2,6 +2,9 @@
 //!
 //! A change is one pass: the new version, its audit entry and what follows are one commit, and the same pass decides by it.
 
+pub(super) mod approvals;
+pub(super) mod decide;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,21 +13,21 @@ use tokio::sync::oneshot;
 
 use super::Keeper;
 use super::record::Pass;
+use crate::domain::agents::roster::AgentIndex;
+use crate::domain::agents::roster::memory::AutomationMemory;
 use crate::domain::ids::RuleId;
-use crate::domain::planner::{Intent, explain};
-use crate::domain::roster::AgentIndex;
-use crate::domain::roster::memory::AutomationMemory;
-use crate::domain::rule::Mode;
-use crate::domain::rule::shelf::{Edition, Listed, check_edition};
-use crate::domain::rule::subjects::unknown_subjects;
-use crate::domain::rule::written::{LineComplaint, read_one, with_mode, written};
+use crate::domain::rules::planner::{Intent, explain};
+use crate::domain::rules::rule::Mode;
+use crate::domain::rules::rule::shelf::{Edition, Listed, check_edition};
+use crate::domain::rules::rule::subjects::unknown_subjects;
+use crate::domain::rules::rule::written::{LineComplaint, read_one, with_mode, written};
 use crate::domain::time::UtcMicros;
-use crate::engine::link::Link;
+use crate::engine::operations::settings::TenantSettings;
+use crate::engine::platform::link::Link;
+use crate::engine::rules::trials::TrialKit;
 use crate::engine::rules::{
     AgentRules, Checked, EditRefused, Edited, MOST_STORED_RULES, RuleChange, RuleEdit, RulesAsk,
 };
-use crate::engine::settings::TenantSettings;
-use crate::engine::trials::TrialKit;
 use crate::store::{FindingKind, RuleFinding};
 
 /// What there is of rules, in force or not.
@@ -158,7 +161,7 @@ impl RuleShelf {
     }
 
     /// What is right and may surprise: what this tenant neither reads nor watches.
-    fn warnings(&self, rule: &crate::domain::rule::Rule) -> Vec<String> {
+    fn warnings(&self, rule: &crate::domain::rules::rule::Rule) -> Vec<String> {
         let unknown = unknown_subjects(rule, |subject| self.configured.has(subject));
         unknown.into_iter().map(|(field, what)| format!("{field}: {what}")).collect()
     }

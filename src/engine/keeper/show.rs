@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::Keeper;
 use crate::domain::adherence::{LiveVerdict, Verdict};
-use crate::domain::agent::Agent;
-use crate::domain::figures::Figures;
+use crate::domain::agents::agent::Agent;
+use crate::domain::agents::roster::{AgentIndex, AgentSlot};
 use crate::domain::ids::AgentId;
-use crate::domain::planner::verdict;
-use crate::domain::roster::{AgentIndex, AgentSlot};
+use crate::domain::live::figures::Figures;
+use crate::domain::rules::planner::verdict;
 use crate::domain::time::UtcMicros;
-use crate::engine::board::{AgentCard, Board};
+use crate::engine::agents::board::{AgentCard, Board};
 use crate::engine::live::frame::{Frame, Kind};
 use crate::engine::live::message::{
     AdherenceBody, AgentBody, AgentShown, FiguresShown, Freshness, GoneBody, QueueBody, SkillBody, TransitionBody,

@@ -13,12 +13,12 @@ use std::time::Duration;
 use self::desk::{Desk, INTERVAL, TIMEOUT, Told, at};
 use super::Arrival;
 use super::record::Pass;
-use crate::domain::event::EventKind;
+use crate::domain::agents::roster::AgentSlot;
+use crate::domain::agents::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
+use crate::domain::changes::policy::{PlatformSays, RefusedBy};
+use crate::domain::changes::transition::{Status, WaitReason};
 use crate::domain::ids::{RuleId, TransitionId};
-use crate::domain::policy::{PlatformSays, RefusedBy};
-use crate::domain::roster::AgentSlot;
-use crate::domain::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
-use crate::domain::transition::{Status, WaitReason};
+use crate::domain::webhooks::event::EventKind;
 use crate::platform::Failure;
 use crate::store::{HistoryRow, StoredEvent};
 

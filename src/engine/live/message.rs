@@ -12,15 +12,17 @@ use serde::{Serialize, Serializer};
 use super::frame::{Frame, Kind};
 use super::narrow::{About, Place};
 use crate::domain::adherence::{LiveVerdict, Verdict};
-use crate::domain::agent::{Agent, Source};
-use crate::domain::figures::{Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Taken, Unit};
+use crate::domain::agents::agent::{Agent, Source};
+use crate::domain::agents::roster::AgentSlot;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::Violation;
+use crate::domain::changes::priority::Priority;
+use crate::domain::changes::transition::{Status, Transition};
 use crate::domain::ids::{AgentId, ChangeSetId, ReasonCode, TeamName, TenantId, TransitionId};
-use crate::domain::policy::Violation;
-use crate::domain::priority::Priority;
-use crate::domain::roster::AgentSlot;
-use crate::domain::state::AgentState;
+use crate::domain::live::figures::{
+    Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Taken, Unit,
+};
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Status, Transition};
 use crate::store::HistoryRow;
 
 /// What every message begins with: `{"type": "agent", "tenant": "acme", "id": 12, "at": …, …}`.

@@ -4,6 +4,7 @@
 //! who falls off the ring is told so and dropped. The picture itself is the keeper's alone and is asked of it; what a viewer
 //! missed before that is read from the store. Where nobody watches a tenant, nothing is encoded and nothing is kept.
 
+pub mod figures;
 pub mod frame;
 pub mod message;
 pub mod narrow;

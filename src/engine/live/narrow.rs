@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::domain::agents::skill::Skills;
 use crate::domain::ids::{TeamName, TenantId};
-use crate::domain::skill::Skills;
 
 /// What a viewer asked for within its tenants. Without a word on teams or on skills, all of them.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -105,7 +105,7 @@ impl NarrowAt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::skill::Skill;
+    use crate::domain::agents::skill::Skill;
 
     fn place(team: &str, queue: Option<&str>) -> Place {
         Place { team: Some(team.into()), queue: queue.map(Arc::from), skills: Skills::default() }

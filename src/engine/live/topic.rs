@@ -16,7 +16,7 @@ use super::narrow::{About, NarrowAt, Place};
 use super::ring::{Broken, Ring};
 use super::snapshot::Snapshot;
 use crate::clock::Stopwatch;
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, TenantId};
 use crate::domain::time::UtcMicros;
 use crate::engine::message::Message;

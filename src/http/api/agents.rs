@@ -1,5 +1,9 @@
 //! Agents as they stand: a list that is narrowed and sorted, and one of them.
 
+pub(in crate::http) mod course;
+pub(in crate::http) mod erasures;
+pub(in crate::http) mod skills;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use base64::Engine as _;
@@ -8,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::adherence::Verdict;
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::nearest;
-use crate::engine::board::{AgentCard, Board};
+use crate::engine::agents::board::{AgentCard, Board};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Path, Query};
@@ -393,9 +397,9 @@ pub(super) async fn known(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::planner::DecideSettings;
-    use crate::domain::skill::Skills;
-    use crate::engine::board::{PlannedCard, VerdictCard};
+    use crate::domain::agents::skill::Skills;
+    use crate::domain::rules::planner::DecideSettings;
+    use crate::engine::agents::board::{PlannedCard, VerdictCard};
 
     fn card(id: &str, name: &str, team: Option<&str>, verdict: Verdict, since: i64) -> AgentCard {
         let at = UtcMicros::from_micros(since);

@@ -2,6 +2,7 @@
 
 pub(in crate::http) mod rows;
 pub(in crate::http) mod series;
+pub(in crate::http) mod trends;
 
 use std::time::Duration;
 
@@ -14,19 +15,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use self::rows::{AnalyticsRowShown, AnalyticsRowsShown};
-use crate::domain::analytics::{
-    AggregationQuery, Bucket, EqualsFilter, MOST_PAGE_ROWS, MetricAsk, PAGE_ROWS, completeness_ppm,
-};
-use crate::domain::analytics_run::{
+use crate::domain::analytics::analytics_run::{
     AnalyticsRun, LONGEST_DEADLINE, MOST_BUCKETS, Over, RunPart, RunRequest, SHORTEST_DEADLINE, StandingQuery,
     USUAL_BUCKETS, USUAL_DEADLINE,
 };
+use crate::domain::analytics::{
+    AggregationQuery, Bucket, EqualsFilter, MOST_PAGE_ROWS, MetricAsk, PAGE_ROWS, completeness_ppm,
+};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::engine::analytics::{AnalyticsRefused, Asked};
-use crate::engine::calls::real_millis;
 use crate::engine::jobs::JobView;
+use crate::engine::platform::calls::real_millis;
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Said, Path, Query};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::{JobId, TenantId};
-use crate::domain::job::JobKey;
+use crate::domain::jobs::job::JobKey;
 use crate::engine::jobs::{JobView, RunView};
 use crate::http::ApiState;
 use crate::http::auth::{Caller, Right};

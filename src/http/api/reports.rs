@@ -12,9 +12,9 @@ use std::path::{Path as FilePath, PathBuf};
 use tokio::io::AsyncReadExt as _;
 use utoipa::{IntoParams, ToSchema};
 
-use super::trends::{out_of_sight, sees_series};
+use super::analytics::trends::{out_of_sight, sees_series};
 use crate::domain::ids::{JobId, ReportRunId, TeamName, TenantId};
-use crate::domain::report_run::{Format, Kind, ReportRun, RunStatus};
+use crate::domain::reports::report_run::{Format, Kind, ReportRun, RunStatus};
 use crate::domain::time::UtcMicros;
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json as Asked, Path, Query};

@@ -1,5 +1,10 @@
 //! Rules: looked at with what each did and would have done, written with their check, switched.
 
+pub(in crate::http) mod approvals;
+pub(in crate::http) mod rule_findings;
+pub(super) mod rule_shapes;
+pub(in crate::http) mod rule_trials;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
-use super::rule_shapes::{CheckedView, Counts, RuleVersionView, RuleView, counts_by_rule};
+use self::rule_shapes::{CheckedView, Counts, RuleVersionView, RuleView, counts_by_rule};
 use crate::domain::ids::{RuleId, TenantId};
-use crate::domain::rule::Mode;
-use crate::domain::rule::shelf::Listed;
+use crate::domain::rules::rule::Mode;
+use crate::domain::rules::rule::shelf::Listed;
 use crate::domain::time::UtcMicros;
 use crate::engine::rules::{EditRefused, RuleChange, RuleEdit};
 use crate::http::ApiState;
@@ -377,7 +382,7 @@ async fn edit(
     state: &ApiState,
     caller: &Caller,
     tenant: TenantId,
-    key: Option<crate::engine::door::IdempotencyKey>,
+    key: Option<crate::engine::changes::door::IdempotencyKey>,
     wish: Wish,
 ) -> Result<Response, Problem> {
     caller.check_whole(state, Right::EditRules, &tenant)?;

@@ -6,10 +6,10 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
 use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
 use crate::domain::time::UtcMicros;
-use crate::engine::deliver::{OutboxError, Recovered, Retried};
+use crate::domain::webhooks::delivery::{DisabledFor, ParkedFor, STATUS_NAMES};
+use crate::engine::webhooks::deliver::{OutboxError, Recovered, Retried};
 use crate::http::auth::{Caller, Right};
 use crate::http::extract::{Json, Path, Query};
 use crate::http::problem::{Code, Problem};
@@ -506,6 +506,6 @@ fn not_rotated(refused: RotateRefused) -> Problem {
         RotateRefused::Unknown => Problem::of(Code::NoSuchWebhook, detail),
         RotateRefused::NotHere(_) => Problem::of(Code::SecretNotHere, detail),
         RotateRefused::Lately(_) => Problem::of(Code::RotatedLately, detail),
-        RotateRefused::Store(cause) => super::imports::unavailable(&cause.into(), detail),
+        RotateRefused::Store(cause) => super::schedules::imports::unavailable(&cause.into(), detail),
     }
 }

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 
 use super::known::Proxy;
-use crate::domain::account::typed_id;
+use crate::domain::access::account::typed_id;
 
 /// The connection that a request came over; `serve` puts it beside each request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,11 +8,11 @@ use axum::http::HeaderName;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::domain::access::network::Network;
+use crate::domain::access::rights::{Reach, Right, Role};
+use crate::domain::access::secret::Secret;
 use crate::domain::ids::TenantId;
-use crate::domain::network::Network;
-use crate::domain::rights::{Reach, Right, Role};
-use crate::domain::secret::Secret;
-use crate::engine::accounts::{Kind, Powers};
+use crate::engine::access::accounts::{Kind, Powers};
 
 /// One token of the configuration and what it may do.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Who is asking, for which tenants, with which rights: a bearer token of the configuration or a stored one, somebody who signed in
 //! with a browser, or somebody for whom an identity proxy vouches.
 //!
-//! What is known of callers is in memory, here or in `engine::accounts`; no request waits for the store to be known.
+//! What is known of callers is in memory, here or in `engine::access::accounts`; no request waits for the store to be known.
 
 mod arrival;
 mod known;
@@ -19,12 +19,12 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 
 use super::ApiState;
 use super::problem::{Code, Problem};
+use crate::domain::access::rights::{Asker, Role};
 use crate::domain::audit::Hash;
 use crate::domain::ids::{AgentId, TeamName, TenantId};
-use crate::domain::rights::{Asker, Role};
-use crate::engine::accounts::{Kind, Powers, Standing};
+use crate::engine::access::accounts::{Kind, Powers, Standing};
 
-pub use crate::domain::rights::Right;
+pub use crate::domain::access::rights::Right;
 pub(super) use arrival::{Arrival, COOKIE, Identity, Line, Peer};
 pub use known::{Access, GroupRole, Proxy, Tokens};
 

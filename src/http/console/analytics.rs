@@ -1,21 +1,25 @@
 //! Analytics of the platform: the queries of the configuration, the runs and how they came out, and a run with its rows, drawn metric by
 //! metric.
 
+pub(super) mod drawing;
+pub(super) mod line_chart;
+pub(super) mod trends;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::tz::TimeZone;
 
-use super::ask::Ask;
-use super::drawing::{Drawing, Stretch};
-use super::failure::Failure;
-use super::line_chart::{HEIGHT, WIDTH};
-use super::read::{Want, read};
-use super::shell::{Place, Shell, page};
-use super::times::{Stamp, Times};
-use crate::domain::analytics_run::RunRequest;
+use self::drawing::{Drawing, Stretch};
+use self::line_chart::{HEIGHT, WIDTH};
+use super::shared::ask::Ask;
+use super::shared::failure::Failure;
+use super::shared::read::{Want, read};
+use super::shared::shell::{Place, Shell, page};
+use super::shared::times::{Stamp, Times};
+use crate::domain::analytics::analytics_run::RunRequest;
 use crate::domain::ids::AnalyticsQueryId;
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::{UtcMicros, duration_text};
 use crate::domain::words::count;
 use crate::engine::jobs::JobView;
@@ -126,7 +130,7 @@ impl Standing {
 }
 
 #[derive(Template)]
-#[template(path = "analytics.html")]
+#[template(path = "analytics/analytics.html")]
 struct AnalyticsPage {
     shell: Shell,
     times: Times,
@@ -165,7 +169,7 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Re
 }
 
 #[derive(Template)]
-#[template(path = "analytics_run.html")]
+#[template(path = "analytics/analytics_run.html")]
 struct RunPage {
     shell: Shell,
     times: Times,

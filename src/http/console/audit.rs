@@ -1,19 +1,21 @@
 //! Audit: the chain page by page, narrowed by who, what, whom and when, and a check of it.
 
+pub(super) mod facts;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use super::ask::Ask;
-use super::facts::Facts;
-use super::failure::Failure;
-use super::read::{Want, read};
-use super::shell::{Place, Shell, page};
-use super::times::{Stamp, Times};
-use super::words::state_label;
-use crate::domain::state::AgentState;
+use self::facts::Facts;
+use super::shared::ask::Ask;
+use super::shared::failure::Failure;
+use super::shared::read::{Want, read};
+use super::shared::shell::{Place, Shell, page};
+use super::shared::times::{Stamp, Times};
+use super::shared::words::state_label;
+use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::audit;
@@ -168,7 +170,7 @@ impl Filter {
 }
 
 #[derive(Template)]
-#[template(path = "audit.html")]
+#[template(path = "audit/audit.html")]
 struct AuditPage {
     shell: Shell,
     times: Times,

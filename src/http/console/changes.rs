@@ -1,5 +1,7 @@
 //! Change: the bulk changes, from the selection over the preview and the progress to the undo.
 
+pub(super) mod done;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
@@ -7,21 +9,21 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::ask::Ask;
-use super::failure::Failure;
-use super::read::{Want, read};
-use super::shell::{Place, Shell, page};
-use super::times::{Span, Stamp, Times};
-use super::words::{self, Chip};
+use super::shared::ask::Ask;
+use super::shared::failure::Failure;
+use super::shared::read::{Want, read};
+use super::shared::shell::{Place, Shell, page};
+use super::shared::times::{Span, Stamp, Times};
+use super::shared::words::{self, Chip};
 use crate::domain::adherence::Verdict;
-use crate::domain::change_set::{ONLY_THE_REASON, Outcome};
-use crate::domain::sets::PlanKind;
-use crate::domain::state::AgentState;
+use crate::domain::agents::sets::PlanKind;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::change_set::{ONLY_THE_REASON, Outcome};
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;
 use crate::http::ApiState;
-use crate::http::api::change_sets;
-use crate::http::api::transitions::settable;
+use crate::http::api::changes::change_sets;
+use crate::http::api::changes::transitions::settable;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 
@@ -287,7 +289,7 @@ struct Sets {
 }
 
 #[derive(Template)]
-#[template(path = "changes.html")]
+#[template(path = "changes/changes.html")]
 struct ChangesPage {
     shell: Shell,
     times: Times,
@@ -317,7 +319,7 @@ pub(in crate::http) async fn list(State(state): State<ApiState>, ask: Ask) -> Re
 }
 
 #[derive(Template)]
-#[template(path = "change_new.html")]
+#[template(path = "changes/change_new.html")]
 struct NewChangePage {
     shell: Shell,
     agents: Vec<String>,
@@ -352,7 +354,7 @@ pub(in crate::http) async fn new(State(state): State<ApiState>, ask: Ask) -> Res
 }
 
 #[derive(Template)]
-#[template(path = "change.html")]
+#[template(path = "changes/change.html")]
 struct ChangePage {
     shell: Shell,
     times: Times,
@@ -539,7 +541,7 @@ mod tests {
         ];
         let words: std::collections::BTreeSet<_> = outcomes.iter().map(|name| outcome(name).1).collect();
         assert_eq!(words.len(), outcomes.len());
-        for name in crate::domain::transition::STATUS_NAMES {
+        for name in crate::domain::changes::transition::STATUS_NAMES {
             let (_, text) = standing(name);
             assert!(!text.is_empty() && text != name || name == "refused" || name == "failed", "{name}: {text}");
         }

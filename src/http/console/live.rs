@@ -1,23 +1,30 @@
 //! Live: every agent now, the queues, and who is out of adherence.
 
+pub(super) mod cards;
+pub(super) mod filter;
+pub(super) mod picture;
+pub(super) mod rows;
+pub(super) mod thresholds;
+pub(super) mod wallboard;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::ask::Ask;
-use super::cards::{Card, cards, standings};
-use super::failure::Failure;
-use super::filter::Filter;
-use super::picture::Picture;
-use super::rows::{Row, Sort};
-use super::shell::{Place, Shell, page};
-use super::thresholds::Marks;
-use super::times::{Span, Stamp};
-use super::words::{self, Chip};
+use self::cards::{Card, cards, standings};
+use self::filter::Filter;
+use self::picture::Picture;
+use self::rows::{Row, Sort};
+use self::thresholds::Marks;
+use super::shared::ask::Ask;
+use super::shared::failure::Failure;
+use super::shared::shell::{Place, Shell, page};
+use super::shared::times::{Span, Stamp};
+use super::shared::words::{self, Chip};
 use crate::domain::adherence::Verdict;
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::auth::Right;
@@ -47,7 +54,7 @@ struct Column {
 }
 
 #[derive(Template)]
-#[template(path = "live.html")]
+#[template(path = "live/live.html")]
 struct LivePage {
     shell: Shell,
     filter: Filter,

@@ -10,40 +10,19 @@
     reason = "templates hand over everything by reference"
 )]
 
-mod account;
-mod agent;
+mod access;
+mod adherence;
+mod agents;
 mod analytics;
-mod approvals;
-mod ask;
 mod assets;
 mod audit;
-mod cards;
 mod changes;
-mod done;
-mod drawing;
-mod exceptions;
-mod facts;
-mod failure;
-mod filter;
-mod line_chart;
 mod live;
-mod picture;
-mod preferences;
-mod read;
+mod operations;
 mod reports;
-mod rows;
 mod rules;
-mod shell;
-mod system;
-#[cfg(test)]
-mod templates;
-mod thresholds;
-mod timeline;
-mod times;
-mod trends;
-mod wallboard;
+mod shared;
 mod webhooks;
-mod words;
 
 use axum::routing::get;
 
@@ -51,37 +30,37 @@ use super::routes::{Kind, Needs, Row};
 
 pub use assets::asset;
 
-pub(super) use failure::no_such_page;
-pub(super) use preferences::theme;
-pub(super) use shell::page;
+pub(super) use shared::failure::no_such_page;
+pub(super) use shared::preferences::theme;
+pub(super) use shared::shell::page;
 
 /// The rows of the pages and files. What a page shows of a tenant, its handler checks.
 pub(super) fn rows() -> Vec<Row> {
     let page = |path, methods| Row::page(Needs::SignedIn, path, methods);
     vec![
         page("/", get(live::show)),
-        page("/wallboard", get(wallboard::show)),
-        page("/agents/{id}", get(agent::show)),
+        page("/wallboard", get(live::wallboard::show)),
+        page("/agents/{id}", get(agents::agent::show)),
         page("/changes", get(changes::list)),
         page("/changes/new", get(changes::new)),
         page("/changes/{id}", get(changes::show)),
         page("/rules", get(rules::list)),
         page("/rules/new", get(rules::new)),
         page("/rules/{id}", get(rules::show)),
-        page("/approvals", get(approvals::list)),
-        page("/exceptions", get(exceptions::list)),
-        page("/exceptions/new", get(exceptions::new)),
+        page("/approvals", get(rules::approvals::list)),
+        page("/exceptions", get(adherence::exceptions::list)),
+        page("/exceptions/new", get(adherence::exceptions::new)),
         page("/reports", get(reports::show)),
         page("/reports/compliance.csv", get(reports::download)).of(Kind::Lasting),
         page("/analytics", get(analytics::list)),
         page("/analytics/{id}", get(analytics::show)),
-        page("/trends", get(trends::show)).of(Kind::Long),
+        page("/trends", get(analytics::trends::show)).of(Kind::Long),
         page("/audit", get(audit::show)),
         page("/webhooks", get(webhooks::list)),
         page("/webhooks/{id}", get(webhooks::deliveries)),
-        page("/system", get(system::show)),
-        page("/account", get(account::show)),
-        Row::page(Needs::Nothing, "/preferences", get(preferences::set)),
+        page("/system", get(operations::system::show)),
+        page("/account", get(access::account::show)),
+        Row::page(Needs::Nothing, "/preferences", get(shared::preferences::set)),
         Row::page(Needs::Nothing, "/assets/{version}/{name}", get(assets::serve)),
     ]
 }

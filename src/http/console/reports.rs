@@ -11,13 +11,13 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use super::ask::Ask;
-use super::failure::Failure;
-use super::read::{Want, read};
-use super::shell::{Place, Shell, page};
-use super::times::{self, Stamp, Times};
+use super::shared::ask::Ask;
+use super::shared::failure::Failure;
+use super::shared::read::{Want, read};
+use super::shared::shell::{Place, Shell, page};
+use super::shared::times::{self, Stamp, Times};
 use crate::domain::ids::TenantId;
-use crate::domain::report_run::{Format, Kind, RunStatus};
+use crate::domain::reports::report_run::{Format, Kind, RunStatus};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::api::reports;
@@ -108,7 +108,7 @@ struct Runs {
 }
 
 #[derive(Template)]
-#[template(path = "reports.html")]
+#[template(path = "reports/reports.html")]
 struct ReportsPage {
     shell: Shell,
     times: Times,

@@ -1,5 +1,7 @@
 //! Rules: what each did and would have done, its text with a check and trials on history.
 
+pub(super) mod approvals;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -8,16 +10,17 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::ask::Ask;
-use super::done::{Change, Changes};
-use super::failure::Failure;
-use super::picture::Picture;
-use super::read::{Want, read};
-use super::shell::{Place, Shell, page};
-use super::times::{Stamp, Times};
+use super::changes::done::{Change, Changes};
+use super::live::picture::Picture;
+use super::shared::ask::Ask;
+use super::shared::failure::Failure;
+use super::shared::read::{Want, read};
+use super::shared::shell::{Place, Shell, page};
+use super::shared::times::{Stamp, Times};
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
-use crate::http::api::{rule_findings, rules};
+use crate::http::api::rules;
+use crate::http::api::rules::rule_findings;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
 
@@ -115,7 +118,7 @@ fn origin(name: &str) -> &str {
 }
 
 #[derive(Template)]
-#[template(path = "rules.html")]
+#[template(path = "rules/rules.html")]
 struct RulesPage {
     shell: Shell,
     times: Times,
@@ -191,7 +194,7 @@ struct Findings {
 }
 
 #[derive(Template)]
-#[template(path = "rule.html")]
+#[template(path = "rules/rule.html")]
 struct RulePage {
     shell: Shell,
     times: Times,

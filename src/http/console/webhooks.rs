@@ -4,13 +4,13 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::ask::Ask;
-use super::failure::Failure;
-use super::shell::{Place, Shell, page};
-use super::times::{Stamp, Times};
-use crate::domain::delivery::{ParkedFor, STATUS_NAMES};
+use super::shared::ask::Ask;
+use super::shared::failure::Failure;
+use super::shared::shell::{Place, Shell, page};
+use super::shared::times::{Stamp, Times};
 use crate::domain::ids::{EndpointId, EventId};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::{ParkedFor, STATUS_NAMES};
 use crate::http::ApiState;
 use crate::http::auth::Right;
 use crate::http::extract::Path;
@@ -28,7 +28,7 @@ struct Endpoint {
 }
 
 #[derive(Template)]
-#[template(path = "webhooks.html")]
+#[template(path = "webhooks/webhooks.html")]
 struct WebhooksPage {
     shell: Shell,
     times: Times,
@@ -67,7 +67,7 @@ struct Delivery {
 }
 
 #[derive(Template)]
-#[template(path = "deliveries.html")]
+#[template(path = "webhooks/deliveries.html")]
 struct DeliveriesPage {
     shell: Shell,
     times: Times,

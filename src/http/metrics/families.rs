@@ -10,9 +10,9 @@ use super::page::{ALONE, Labels, Page, seconds};
 use super::process;
 use crate::domain::ids::TenantId;
 use crate::domain::time::UtcMicros;
-use crate::engine::calls::CallKind;
 use crate::engine::jobs::JobView;
-use crate::engine::status::{BudgetStatus, FigureAge, Look, Meters, TenantStatus};
+use crate::engine::operations::status::{BudgetStatus, FigureAge, Look, Meters, TenantStatus};
+use crate::engine::platform::calls::CallKind;
 
 /// All families of one look.
 #[derive(Debug)]

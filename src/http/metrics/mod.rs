@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use super::ApiState;
 use super::auth::{Caller, Right};
 use super::problem::{Code, Problem};
-use crate::engine::status::Look;
+use crate::engine::operations::status::Look;
 
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

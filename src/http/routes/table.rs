@@ -45,8 +45,8 @@ const OF_TENANT: &[Code] = &[Code::NoSuchTenant];
 
 fn watchdog() -> Vec<Row> {
     vec![
-        Row::new(Needs::Nothing, || routes!(api::health::alive)),
-        Row::new(Needs::Nothing, || routes!(api::health::ready)),
+        Row::new(Needs::Nothing, || routes!(api::operations::health::alive)),
+        Row::new(Needs::Nothing, || routes!(api::operations::health::ready)),
         // What it needs is a setting, which the handler looks at.
         Row::new(Needs::Nothing, || routes!(metrics::show)).refusing(&[Code::Unauthorized, Code::NotPermitted]),
         Row::new(Needs::Nothing, || routes!(document::show)),
@@ -58,9 +58,9 @@ fn watchdog() -> Vec<Row> {
 
 fn daemon() -> Vec<Row> {
     vec![
-        Row::new(READ, || routes!(api::tenants::list)),
-        Row::new(READ, || routes!(api::status::show)).refusing(OF_TENANT),
-        Row::new(CHANGE, || routes!(api::platform_checks::create)).refusing(&[
+        Row::new(READ, || routes!(api::operations::tenants::list)),
+        Row::new(READ, || routes!(api::operations::status::show)).refusing(OF_TENANT),
+        Row::new(CHANGE, || routes!(api::platform::platform_checks::create)).refusing(&[
             Code::NoSuchTenant,
             Code::NoSuchAgent,
             Code::Unavailable,
@@ -83,23 +83,27 @@ fn agents() -> Vec<Row> {
     vec![
         Row::new(READ, || routes!(api::agents::list)).refusing(&[Code::NoSuchTenant, Code::Unavailable]),
         Row::new(READ, || routes!(api::agents::show)).refusing(ONE),
-        Row::new(READ, || routes!(api::course::history)).refusing(ONE),
-        Row::new(READ, || routes!(api::course::timeline)).refusing(ONE),
-        Row::new(READ, || routes!(api::shifts::list)).refusing(ONE),
-        Row::new(READ, || routes!(api::shifts::day)).refusing(ONE),
-        Row::new(IMPORT, || routes!(api::shifts::put)).refusing(PUT),
+        Row::new(READ, || routes!(api::agents::course::history)).refusing(ONE),
+        Row::new(READ, || routes!(api::agents::course::timeline)).refusing(ONE),
+        Row::new(READ, || routes!(api::schedules::shifts::list)).refusing(ONE),
+        Row::new(READ, || routes!(api::schedules::shifts::day)).refusing(ONE),
+        Row::new(IMPORT, || routes!(api::schedules::shifts::put)).refusing(PUT),
     ]
 }
 
 fn figures() -> Vec<Row> {
     vec![
-        Row::new(READ, || routes!(api::figures::queues)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::figures::queue_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchQueue]),
-        Row::new(READ, || routes!(api::figures::skills)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::figures::skill_history)).refusing(&[Code::NoSuchTenant, Code::NoSuchSkill]),
-        Row::new(READ, || routes!(api::trends::show)).of(Kind::Long).refusing(&[Code::NoSuchTenant, Code::NoSuchAgent]),
-        Row::new(READ, || routes!(api::trends::series)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::trends::anomalies)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::live::figures::queues)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::live::figures::queue_history))
+            .refusing(&[Code::NoSuchTenant, Code::NoSuchQueue]),
+        Row::new(READ, || routes!(api::live::figures::skills)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::live::figures::skill_history))
+            .refusing(&[Code::NoSuchTenant, Code::NoSuchSkill]),
+        Row::new(READ, || routes!(api::analytics::trends::show))
+            .of(Kind::Long)
+            .refusing(&[Code::NoSuchTenant, Code::NoSuchAgent]),
+        Row::new(READ, || routes!(api::analytics::trends::series)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::analytics::trends::anomalies)).refusing(OF_TENANT),
     ]
 }
 
@@ -183,10 +187,10 @@ fn transitions() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(CHANGE, || routes!(api::transitions::create)).refusing(CREATE),
-        Row::new(READ, || routes!(api::transitions::list)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::transitions::show)).refusing(ONE),
-        Row::new(CHANGE, || routes!(api::transitions::cancel)).refusing(CANCEL),
+        Row::new(CHANGE, || routes!(api::changes::transitions::create)).refusing(CREATE),
+        Row::new(READ, || routes!(api::changes::transitions::list)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::changes::transitions::show)).refusing(ONE),
+        Row::new(CHANGE, || routes!(api::changes::transitions::cancel)).refusing(CANCEL),
     ]
 }
 
@@ -230,7 +234,7 @@ fn webhooks() -> Vec<Row> {
 
 fn schedules() -> Vec<Row> {
     const CREATE: &[Code] = &[Code::NoSuchTenant, Code::ScheduleRefused, Code::KeyReused, Code::StoreUnavailable];
-    vec![Row::new(IMPORT, || routes!(api::imports::create)).of(Kind::Import).refusing(CREATE)]
+    vec![Row::new(IMPORT, || routes!(api::schedules::imports::create)).of(Kind::Import).refusing(CREATE)]
 }
 
 fn the_live_picture() -> Vec<Row> {
@@ -283,12 +287,12 @@ fn access() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(ACCOUNTS, || routes!(api::accounts::list, api::accounts::create)).refusing(ACCOUNT),
-        Row::new(ACCOUNTS, || routes!(api::accounts::show, api::accounts::put)).refusing(PUT),
-        Row::new(ACCOUNTS, || routes!(api::accounts::set_password)).refusing(ACCOUNT),
-        Row::new(ACCOUNTS, || routes!(api::accounts::make_link)).refusing(ACCOUNT),
-        Row::new(ACCOUNTS, || routes!(api::tokens::list, api::tokens::create)).refusing(TOKEN),
-        Row::new(ACCOUNTS, || routes!(api::tokens::revoke)).refusing(TOKEN),
+        Row::new(ACCOUNTS, || routes!(api::access::accounts::list, api::access::accounts::create)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, || routes!(api::access::accounts::show, api::access::accounts::put)).refusing(PUT),
+        Row::new(ACCOUNTS, || routes!(api::access::accounts::set_password)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, || routes!(api::access::accounts::make_link)).refusing(ACCOUNT),
+        Row::new(ACCOUNTS, || routes!(api::access::tokens::list, api::access::tokens::create)).refusing(TOKEN),
+        Row::new(ACCOUNTS, || routes!(api::access::tokens::revoke)).refusing(TOKEN),
         Row::new(Needs::Nothing, || routes!(sign_in::sign_in)).refusing(SIGN_IN),
         Row::new(Needs::Nothing, || routes!(sign_in::sign_out)).refusing(&[Code::StoreUnavailable]),
         Row::page(Needs::Nothing, "/sign-in", sign_in::page()),
@@ -311,10 +315,10 @@ fn own() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(Needs::SignedIn, || routes!(api::me::show)),
-        Row::new(Needs::SignedIn, || routes!(api::own::sessions)),
-        Row::new(Needs::SignedIn, || routes!(api::own::end_session)).refusing(SESSION),
-        Row::new(Needs::SignedIn, || routes!(api::own::change_password)).refusing(PASSWORD),
+        Row::new(Needs::SignedIn, || routes!(api::access::me::show)),
+        Row::new(Needs::SignedIn, || routes!(api::access::own::sessions)),
+        Row::new(Needs::SignedIn, || routes!(api::access::own::end_session)).refusing(SESSION),
+        Row::new(Needs::SignedIn, || routes!(api::access::own::change_password)).refusing(PASSWORD),
     ]
 }
 
@@ -363,12 +367,12 @@ fn change_sets() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(CHANGE, || routes!(api::change_sets::create)).refusing(CREATE),
-        Row::new(READ, || routes!(api::change_sets::list)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::change_sets::show)).refusing(ONE),
-        Row::new(CHANGE, || routes!(api::change_sets::start)).refusing(START),
-        Row::new(CHANGE, || routes!(api::change_sets::cancel)).refusing(CANCEL),
-        Row::new(CHANGE, || routes!(api::change_sets::undo)).refusing(UNDO),
+        Row::new(CHANGE, || routes!(api::changes::change_sets::create)).refusing(CREATE),
+        Row::new(READ, || routes!(api::changes::change_sets::list)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::changes::change_sets::show)).refusing(ONE),
+        Row::new(CHANGE, || routes!(api::changes::change_sets::start)).refusing(START),
+        Row::new(CHANGE, || routes!(api::changes::change_sets::cancel)).refusing(CANCEL),
+        Row::new(CHANGE, || routes!(api::changes::change_sets::undo)).refusing(UNDO),
     ]
 }
 
@@ -382,10 +386,10 @@ fn approvals() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(READ, || routes!(api::approvals::list)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::approvals::decided)).refusing(OF_TENANT),
-        Row::new(CHANGE, || routes!(api::approvals::accept)).refusing(DECIDE),
-        Row::new(CHANGE, || routes!(api::approvals::deny)).refusing(DECIDE),
+        Row::new(READ, || routes!(api::rules::approvals::list)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::rules::approvals::decided)).refusing(OF_TENANT),
+        Row::new(CHANGE, || routes!(api::rules::approvals::accept)).refusing(DECIDE),
+        Row::new(CHANGE, || routes!(api::rules::approvals::deny)).refusing(DECIDE),
     ]
 }
 
@@ -396,9 +400,9 @@ fn skills() -> Vec<Row> {
     const SET: &[Code] =
         &[Code::NoSuchTenant, Code::TooManySkills, Code::KeyReused, Code::Unavailable, Code::StoreUnavailable];
     vec![
-        Row::new(READ, || routes!(api::skills::of_agent)).refusing(AGENT),
-        Row::new(IMPORT, || routes!(api::skills::set_of_agent)).refusing(SET_AGENT),
-        Row::new(IMPORT, || routes!(api::skills::set)).refusing(SET),
+        Row::new(READ, || routes!(api::agents::skills::of_agent)).refusing(AGENT),
+        Row::new(IMPORT, || routes!(api::agents::skills::set_of_agent)).refusing(SET_AGENT),
+        Row::new(IMPORT, || routes!(api::agents::skills::set)).refusing(SET),
     ]
 }
 
@@ -438,12 +442,12 @@ fn rules() -> Vec<Row> {
         Row::new(EDIT, || routes!(api::rules::disable)).refusing(WRITE),
         Row::new(READ, || routes!(api::rules::check)).refusing(LOOK),
         Row::new(READ, || routes!(api::rules::versions)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::rule_findings::list)).refusing(OF_TENANT),
-        Row::new(READ, || routes!(api::rule_findings::explain)).refusing(AGENT),
-        Row::new(EDIT, || routes!(api::rule_trials::create)).refusing(TRY),
-        Row::new(EDIT, || routes!(api::rule_trials::list)).refusing(OF_TENANT),
-        Row::new(EDIT, || routes!(api::rule_trials::show)).refusing(TRIAL),
-        Row::new(EDIT, || routes!(api::rule_trials::cancel)).refusing(TRIAL),
+        Row::new(READ, || routes!(api::rules::rule_findings::list)).refusing(OF_TENANT),
+        Row::new(READ, || routes!(api::rules::rule_findings::explain)).refusing(AGENT),
+        Row::new(EDIT, || routes!(api::rules::rule_trials::create)).refusing(TRY),
+        Row::new(EDIT, || routes!(api::rules::rule_trials::list)).refusing(OF_TENANT),
+        Row::new(EDIT, || routes!(api::rules::rule_trials::show)).refusing(TRIAL),
+        Row::new(EDIT, || routes!(api::rules::rule_trials::cancel)).refusing(TRIAL),
     ]
 }
 
@@ -468,10 +472,10 @@ fn exceptions() -> Vec<Row> {
     ];
     const LOOK: &[Code] = &[Code::NoSuchTenant, Code::NoSuchAgent, Code::NoSuchException];
     vec![
-        Row::new(EXCUSE, || routes!(api::exceptions::create)).refusing(MAKE),
-        Row::new(READ, || routes!(api::exceptions::list)).refusing(LOOK),
-        Row::new(READ, || routes!(api::exceptions::show)).refusing(LOOK),
-        Row::new(EXCUSE, || routes!(api::exceptions::end)).refusing(END),
+        Row::new(EXCUSE, || routes!(api::adherence::exceptions::create)).refusing(MAKE),
+        Row::new(READ, || routes!(api::adherence::exceptions::list)).refusing(LOOK),
+        Row::new(READ, || routes!(api::adherence::exceptions::show)).refusing(LOOK),
+        Row::new(EXCUSE, || routes!(api::adherence::exceptions::end)).refusing(END),
     ]
 }
 
@@ -486,8 +490,8 @@ fn erasures() -> Vec<Row> {
         Code::StoreUnavailable,
     ];
     vec![
-        Row::new(ERASE, || routes!(api::erasures::create)).refusing(ASK),
-        Row::new(ERASE, || routes!(api::erasures::list)).refusing(OF_TENANT),
-        Row::new(ERASE, || routes!(api::erasures::show)).refusing(&[Code::NoSuchTenant, Code::NoSuchErasure]),
+        Row::new(ERASE, || routes!(api::agents::erasures::create)).refusing(ASK),
+        Row::new(ERASE, || routes!(api::agents::erasures::list)).refusing(OF_TENANT),
+        Row::new(ERASE, || routes!(api::agents::erasures::show)).refusing(&[Code::NoSuchTenant, Code::NoSuchErasure]),
     ]
 }

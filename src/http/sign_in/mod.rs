@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 use super::ApiState;
 use super::auth::{Arrival, Caller, Line};
 use super::problem::{Code, Problem, bad_body};
-use crate::domain::rights::Role;
-use crate::domain::secret::Secret;
-use crate::engine::accounts::{SignInError, SignedIn};
+use crate::domain::access::rights::Role;
+use crate::domain::access::secret::Secret;
+use crate::engine::access::accounts::{SignInError, SignedIn};
 
 /// The longest path that somebody is sent to afterwards.
 const LONGEST_NEXT: usize = 2000;

@@ -13,7 +13,7 @@ use crate::http::problem::{Code, Problem};
 
 /// `GET /sign-in`.
 #[derive(Template)]
-#[template(path = "sign_in.html")]
+#[template(path = "access/sign_in.html")]
 struct SignInPage {
     /// Where to go afterwards: a path of ours.
     next: String,
@@ -25,7 +25,7 @@ struct SignInPage {
 
 /// `GET /sign-in/once/{code}`. A look at it changes nothing: mail programs and browsers look by themselves.
 #[derive(Template)]
-#[template(path = "sign_in_once.html")]
+#[template(path = "access/sign_in_once.html")]
 struct OncePage {
     /// Where the button leads.
     action: String,

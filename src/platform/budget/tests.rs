@@ -398,7 +398,7 @@ proptest! {
         before in prop::collection::vec(0_u64..60, 0..120),
         calls in 1_usize..600,
     ) {
-        use crate::domain::change_set::finish::Slots;
+        use crate::domain::changes::change_set::finish::Slots;
         let answer_in = Duration::from_millis(answer_ms);
         let mut budget = Budget::new(limit, WINDOW, reserve);
         budget.restore(Duration::ZERO, before.iter().take(limit).map(|age| Some(seconds(*age))));

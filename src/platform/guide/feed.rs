@@ -20,9 +20,9 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use super::Guide;
 use crate::clock::RealTime;
+use crate::domain::access::secret::Secret;
+use crate::domain::agents::state::StateNames;
 use crate::domain::ids::{AgentId, SkillId};
-use crate::domain::secret::Secret;
-use crate::domain::state::StateNames;
 use crate::domain::time::UtcMicros;
 use crate::platform::address::below;
 use crate::platform::error::{CallError, CallSite, Failure, excerpt};

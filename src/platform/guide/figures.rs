@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::domain::figures::{Measure, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Unit};
 use crate::domain::ids::{QueueId, SkillId};
+use crate::domain::live::figures::{Measure, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Unit};
 use crate::platform::client::Reply;
 use crate::platform::error::Failure;
 use crate::platform::figures::{FiguresRead, ListedQueue, ShareUnit};
@@ -178,7 +178,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::figures::PPM;
+    use crate::domain::live::figures::PPM;
 
     #[test]
     fn a_figure_is_read_in_its_unit_or_complained_about() {

@@ -16,11 +16,11 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode, Url};
 
 use crate::clock::{SharedClock, Stopwatch};
+use crate::domain::access::secret::Secret;
+use crate::domain::agents::state::{AgentState, StateNames};
 use crate::domain::analytics::{AggregationQuery, QuerySpan};
-use crate::domain::figures::{QueueFigures, SkillFigures};
 use crate::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
-use crate::domain::secret::Secret;
-use crate::domain::state::{AgentState, StateNames};
+use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::domain::time::UtcMicros;
 
 use super::address::below;

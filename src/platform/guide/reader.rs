@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
+use crate::domain::agents::state::{AgentState, StateNames};
 use crate::domain::ids::{AgentId, SubscriptionId, TeamName};
-use crate::domain::state::{AgentState, StateNames};
 use crate::domain::time::UtcMicros;
 use crate::platform::error::{CallError, CallSite, Failure, excerpt};
 use crate::platform::snapshot::{

@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::clock::SharedClock;
-use crate::domain::secret::Secret;
+use crate::domain::access::secret::Secret;
 use crate::platform::address::below;
 use crate::platform::client::{Caller, Reply};
 use crate::platform::error::{Failure, excerpt};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::source::Source;
 use super::{AGENT, TEAM, definitions_of, name_of, team_cell};
 use crate::domain::adherence::ledger::{BreakOutcome, BreakTaken};
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::report::document::{
     Cell, CellKind, Chart, ChartKind, Definition, Faults, Recount, ReportError, Section, Sink, column,
 };

@@ -8,7 +8,7 @@ use super::source::Source;
 use super::{AGENT, TEAM, definitions_of, name_of, team_cell};
 use crate::domain::adherence::figures::Variant;
 use crate::domain::adherence::sums::Sums;
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::domain::ids::TeamName;
 use crate::report::document::{
     Cell, CellKind, Chart, ChartKind, Column, Definition, Faults, Recount, ReportError, Section, Sink, column,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::source::Source;
 use super::{AGENT, TEAM, definitions_of, name_of, reason_cell, team_cell};
 use crate::domain::adherence::sums::Sums;
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::domain::ids::ReasonCode;
 use crate::report::document::{
     Cell, CellKind, Chart, ChartKind, Column, Definition, Faults, Recount, ReportError, Section, Sink, column,

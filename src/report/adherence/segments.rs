@@ -7,7 +7,7 @@ use super::source::Source;
 use super::{AGENT, definitions_of, name_of, reason_cell};
 use crate::domain::adherence::Verdict;
 use crate::domain::adherence::course::Piece;
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::report::document::{
     Cell, CellKind, Chart, ChartKind, Definition, Faults, Recount, ReportError, Section, Sink, column,
 };

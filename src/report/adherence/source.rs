@@ -13,7 +13,7 @@ use crate::domain::adherence::figures::basis;
 use crate::domain::adherence::ledger::Ledger;
 use crate::domain::adherence::sight;
 use crate::domain::adherence::sums::Sums;
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::domain::ids::AgentId;
 use crate::domain::time::UtcMicros;
 use crate::domain::words::count;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use super::{Log, LogLine, Span, error_message, rounded_mean};
-use crate::domain::transition::Actor;
+use crate::domain::changes::transition::Actor;
 use crate::report::document::{
     Cell, CellKind, Chart, ChartKind, Definition, Faults, Recount, ReportError, Section, Sink, column,
 };

@@ -1,8 +1,8 @@
 //! The trend of a series as a document: what is to be said of the whole, and a row per quarter of an hour or day that has a value.
 
 use super::SeriesTrend;
-use crate::domain::series::Source;
-use crate::domain::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
+use crate::domain::analytics::series::Source;
+use crate::domain::analytics::trend::{THRESHOLD, TrendPoint, TrendSettings, WINDOW};
 use crate::report::adherence;
 use crate::report::document::{Cell, CellKind, Chart, ChartKind, Definition, ReportError, Section, Sink, column};
 use crate::report::request::{Filters, Request};

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use super::document::{Heading, Sink, WriteError};
 use super::tally::SectionTally;
-pub use crate::domain::report_run::Format;
+pub use crate::domain::reports::report_run::Format;
 
 /// A sink that makes a file.
 pub trait Writer: Sink {

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::domain::agents::skill::Skill;
 use crate::domain::audit::Hash;
-use crate::domain::change_set::{Outcome, Previewed};
+use crate::domain::changes::change_set::{Outcome, Previewed};
 use crate::domain::ids::{AgentId, ChangeSetId, SkillId, TeamName, TenantId};
-use crate::domain::skill::Skill;
 use crate::domain::time::UtcMicros;
 
 /// A bulk change: what was shown of it as a whole, and how far it is.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{Place, at, on_each_engine};
-use crate::domain::account::{Account, Grant, Session, StoredToken};
+use crate::domain::access::account::{Account, Grant, Session, StoredToken};
+use crate::domain::access::rights::{Reach, Right, Role};
+use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
-use crate::domain::rights::{Reach, Right, Role};
-use crate::domain::secret::Secret;
 use crate::store::{AccessChange, Commit, Store};
 
 on_each_engine!(

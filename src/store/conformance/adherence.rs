@@ -9,10 +9,10 @@ use super::{
 };
 use crate::domain::adherence::AdherenceSettings;
 use crate::domain::adherence::course::Stay;
+use crate::domain::adherence::exception::{Ended, Exception, Whom};
 use crate::domain::adherence::sums::{Counts, Sums};
-use crate::domain::exception::{Ended, Exception, Whom};
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{ExceptionId, ReasonCode};
-use crate::domain::state::AgentState;
 
 on_each_engine!(
     whatever_changes_the_past_marks_the_days_that_it_may_have_changed,

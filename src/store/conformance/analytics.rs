@@ -1,10 +1,12 @@
 //! Runs of analytics queries: how each stands, which are open or hold a place, whose rows count, and which are let go of.
 
 use super::{Place, acme, at, on_each_engine};
+use crate::domain::analytics::analytics_run::{
+    AnalyticsRun, RunFailure, RunPart, RunRequest, RunResult, USUAL_DEADLINE,
+};
 use crate::domain::analytics::{Aggregation, AggregationQuery, Bucket, MetricAsk, QuerySpan, ResultRow};
-use crate::domain::analytics_run::{AnalyticsRun, RunFailure, RunPart, RunRequest, RunResult, USUAL_DEADLINE};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId};
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::store::{AnalyticsRows, Commit, Pruned, Slice, Store};
 
 on_each_engine!(

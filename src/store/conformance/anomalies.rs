@@ -1,10 +1,10 @@
 //! Anomalies: as they stood last, each once, found by when and of what, and let go of after their time.
 
 use super::{Place, acme, at, on_each_engine};
-use crate::domain::anomaly::AnomalyRecord;
+use crate::domain::analytics::anomaly::AnomalyRecord;
+use crate::domain::analytics::trend::{AnomalyKind, Baseline};
 use crate::domain::ids::AnomalyId;
 use crate::domain::time::UtcMicros;
-use crate::domain::trend::{AnomalyKind, Baseline};
 use crate::store::{AnomalyFilter, Commit, Pruned, SeriesJudged, Slice};
 
 on_each_engine!(

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::domain::adherence::Verdict;
+use crate::domain::agents::skill::Skill;
 use crate::domain::audit::Hash;
-use crate::domain::change_set::{AgainstPlan, Outcome, Previewed};
+use crate::domain::changes::change_set::{AgainstPlan, Outcome, Previewed};
 use crate::domain::ids::ChangeSetId;
-use crate::domain::skill::Skill;
 
 on_each_engine!(
     a_set_is_kept_as_shown_and_started_once_with_its_transitions,

@@ -10,11 +10,11 @@ use super::{
     transition, uuid, verified_length,
 };
 use crate::clock::Moment;
+use crate::domain::agents::state::AgentState;
 use crate::domain::audit::{Hash, note_hash};
+use crate::domain::changes::transition::Status;
 use crate::domain::ids::{TenantId, TransitionId};
-use crate::domain::job::{JobKey, JobOutcome};
-use crate::domain::state::AgentState;
-use crate::domain::transition::Status;
+use crate::domain::jobs::job::{JobKey, JobOutcome};
 use crate::store::{
     AgentCounters, CallWrite, IdempotencyRow, JobRun, JobState, NoteWrite, OutboxChange, ReadError, RemembersWrite,
     RuleVersion, SubscriptionRow, SubscriptionWrite, TenantStatus,

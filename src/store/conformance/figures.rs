@@ -1,9 +1,9 @@
 //! Lists, guards and figures over transitions and calls.
 
 use super::{Commit, Place, acme, agent_write, at, on_each_engine, transition, uuid};
+use crate::domain::changes::policy::Violation;
+use crate::domain::changes::transition::{Actor, Status, Transition, WaitReason};
 use crate::domain::ids::TransitionId;
-use crate::domain::policy::Violation;
-use crate::domain::transition::{Actor, Status, Transition, WaitReason};
 use crate::store::{CallWrite, TransitionFilter};
 
 on_each_engine!(

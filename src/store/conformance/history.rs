@@ -6,10 +6,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{AgentId, Commit, HistoryWrite, Place, Reader, acme, agent_id, at, on_each_engine, row, uuid};
-use crate::domain::agent::{Agent, Source};
-use crate::domain::breaks::is_resting;
+use crate::domain::agents::agent::{Agent, Source};
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::{SubjectId, TenantId};
-use crate::domain::state::AgentState;
+use crate::domain::schedules::breaks::is_resting;
 use crate::domain::time::UtcMicros;
 use crate::store::{AgentWrite, HistoryRow, Store};
 

@@ -1,7 +1,7 @@
 //! Jobs of the calendar: how far they are, their runs, and the copy of a running store.
 
 use super::{Place, acme, at, change, on_each_engine, verified_length};
-use crate::domain::job::{JobKey, JobOutcome};
+use crate::domain::jobs::job::{JobKey, JobOutcome};
 use crate::store::{BackupError, Commit, JobRun, JobState, Store, back_up};
 
 on_each_engine!(

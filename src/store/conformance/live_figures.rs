@@ -1,9 +1,9 @@
 //! Figures of skills and queues: read back as they were taken, rolled up without losing or counting a read twice.
 
 use super::{Commit, Place, acme, at, on_each_engine};
-use crate::domain::figures::{Figures, QueueFigures, SKILL_MEASURES, SkillFigures, Stat, Taken};
+use crate::domain::analytics::series::Source;
 use crate::domain::ids::TenantId;
-use crate::domain::series::Source;
+use crate::domain::live::figures::{Figures, QueueFigures, SKILL_MEASURES, SkillFigures, Stat, Taken};
 use crate::store::{FigurePoint, FiguresWrite, Pruned, SLICE_ROWS, Slice, Store};
 
 on_each_engine!(

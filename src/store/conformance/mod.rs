@@ -30,15 +30,15 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::*;
 use crate::clock::{ManualClock, SharedClock};
-use crate::domain::agent::{Agent, Source};
+use crate::domain::agents::agent::{Agent, Source};
+use crate::domain::agents::state::AgentState;
 use crate::domain::audit::{AuditDraft, ChainCheck, ChainHead};
-use crate::domain::event::{AgentStateChanged, Details as _, Event};
+use crate::domain::changes::policy::OnContact;
+use crate::domain::changes::priority::Priority;
+use crate::domain::changes::transition::{Actor, Status, Transition};
 use crate::domain::ids::{AgentId, EventId, SubjectId, TenantId, TransitionId};
-use crate::domain::policy::OnContact;
-use crate::domain::priority::Priority;
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::{Actor, Status, Transition};
+use crate::domain::webhooks::event::{AgentStateChanged, Details as _, Event};
 
 /// Makes a test per engine of every function named.
 macro_rules! on_each_engine {

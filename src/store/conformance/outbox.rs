@@ -1,9 +1,9 @@
 //! The outbox: what is written is read back, what becomes due does so in each agent's order, and what has served its time goes.
 
 use super::{Commit, Place, acme, at, event, on_each_engine, uuid};
-use crate::domain::delivery::{DisabledFor, ParkedFor, Standing};
-use crate::domain::event::{AgentStateChanged, Details as _, Event, ScheduleImported};
 use crate::domain::ids::{AgentId, EndpointId, EventId, TenantId};
+use crate::domain::webhooks::delivery::{DisabledFor, ParkedFor, Standing};
+use crate::domain::webhooks::event::{AgentStateChanged, Details as _, Event, ScheduleImported};
 use crate::store::{
     AttemptWrite, Backlog, DeliveryFilter, DeliveryWrite, EndpointWrite, Forgotten, OutboxChange, Recovery, Release,
     Store,

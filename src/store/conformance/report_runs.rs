@@ -2,7 +2,7 @@
 
 use super::{Place, acme, at, on_each_engine};
 use crate::domain::ids::ReportRunId;
-use crate::domain::report_run::{Format, ReportRun, RunFile, RunStatus};
+use crate::domain::reports::report_run::{Format, ReportRun, RunFile, RunStatus};
 use crate::store::{Commit, Pruned, Slice};
 
 on_each_engine!(a_run_is_where_it_was_last_and_found_by_its_standing, what_has_no_file_any_more_goes_after_its_time,);

@@ -5,12 +5,15 @@ use sqlx::{AssertSqlSafe, Row};
 use super::changes::{call, full_change};
 use super::jobs::{key, run, state};
 use super::{Commit, HistoryWrite, Place, acme, agent_id, at, on_each_engine, row, transition, uuid};
-use crate::domain::job::JobOutcome;
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::transition::Status;
+use crate::domain::jobs::job::JobOutcome;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Status;
 use crate::store::backend::{Access, Backend, close_quietly};
-use crate::store::tables::{exceptions, figures, retention, rules};
+use crate::store::tables::adherence::exceptions;
+use crate::store::tables::jobs::retention;
+use crate::store::tables::live::figures;
+use crate::store::tables::rules;
 use crate::store::{CallWrite, CommitError, Pruned, Slice, Writer};
 
 on_each_engine!(

@@ -1,12 +1,12 @@
 //! Rules of the store, what rules found, exceptions, and the history that trials are fed with.
 
 use super::{Commit, HistoryWrite, Place, acme, agent_write, at, on_each_engine, row, transition};
-use crate::domain::exception::{Ended, Exception, Whom};
+use crate::domain::adherence::exception::{Ended, Exception, Whom};
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::transition::Status;
 use crate::domain::ids::{ExceptionId, FindingId, TenantId};
-use crate::domain::rule::shelf::Edition;
-use crate::domain::state::AgentState;
+use crate::domain::rules::rule::shelf::Edition;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Status;
 use crate::store::{
     CommitError, ExceptionFilter, FindingFilter, FindingKind, Pruned, RuleFinding, Slice, Store, StoredFinding,
 };

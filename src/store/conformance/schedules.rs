@@ -5,7 +5,7 @@ use super::{
     agent_write, at, change, draft, event, on_each_engine, verified_length,
 };
 use crate::domain::audit::Hash;
-use crate::domain::schedule::{Activity, Coverage, Shift, ShiftActivity};
+use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
 use crate::domain::time::UtcMicros;
 
 on_each_engine!(

@@ -6,12 +6,20 @@ use super::{Place, on_each_engine};
 use crate::store::backend::{Access, Backend, close_quietly};
 use crate::store::batch::ManyRows;
 use crate::store::control;
-use crate::store::tables::{
-    access, adherence, adherence_reading, agents, analytics, anomalies, audit, audit_heads, audit_reading, calls,
-    change_sets, deliveries, delivery_reading, erasing, erasures, events, exceptions, figures, history,
-    history_reading, jobs, memory, report_runs, retention, rules, schedule, skills, time_in_state, transition_reading,
-    transitions, upkeep,
-};
+use crate::store::tables::adherence::{adherence_reading, exceptions, time_in_state};
+use crate::store::tables::agents::{erasing, erasures, history, history_reading, skills};
+use crate::store::tables::analytics::anomalies;
+use crate::store::tables::audit::{audit_heads, audit_reading};
+use crate::store::tables::changes::{change_sets, transition_reading, transitions};
+use crate::store::tables::jobs::retention;
+use crate::store::tables::live::figures;
+use crate::store::tables::operations::upkeep;
+use crate::store::tables::platform::calls;
+use crate::store::tables::reports::report_runs;
+use crate::store::tables::rules::memory;
+use crate::store::tables::schedules::schedule;
+use crate::store::tables::webhooks::{deliveries, delivery_reading, events};
+use crate::store::tables::{access, adherence, agents, analytics, audit, jobs, rules};
 
 const SINGLE: &[&str] = &[
     access::ACCOUNTS,
@@ -441,35 +449,35 @@ fn no_statement_is_left_out() {
         include_str!("../control.rs"),
         include_str!("../tables/access.rs"),
         include_str!("../tables/adherence.rs"),
-        include_str!("../tables/adherence_reading.rs"),
+        include_str!("../tables/adherence/adherence_reading.rs"),
         include_str!("../tables/agents.rs"),
         include_str!("../tables/analytics.rs"),
-        include_str!("../tables/anomalies.rs"),
+        include_str!("../tables/analytics/anomalies.rs"),
         include_str!("../tables/audit.rs"),
-        include_str!("../tables/audit_heads.rs"),
-        include_str!("../tables/audit_reading.rs"),
-        include_str!("../tables/calls.rs"),
-        include_str!("../tables/change_sets.rs"),
-        include_str!("../tables/deliveries.rs"),
-        include_str!("../tables/delivery_reading.rs"),
-        include_str!("../tables/erasing.rs"),
-        include_str!("../tables/erasures.rs"),
-        include_str!("../tables/events.rs"),
-        include_str!("../tables/exceptions.rs"),
-        include_str!("../tables/figures.rs"),
-        include_str!("../tables/history.rs"),
-        include_str!("../tables/history_reading.rs"),
-        include_str!("../tables/memory.rs"),
+        include_str!("../tables/audit/audit_heads.rs"),
+        include_str!("../tables/audit/audit_reading.rs"),
+        include_str!("../tables/platform/calls.rs"),
+        include_str!("../tables/changes/change_sets.rs"),
+        include_str!("../tables/webhooks/deliveries.rs"),
+        include_str!("../tables/webhooks/delivery_reading.rs"),
+        include_str!("../tables/agents/erasing.rs"),
+        include_str!("../tables/agents/erasures.rs"),
+        include_str!("../tables/webhooks/events.rs"),
+        include_str!("../tables/adherence/exceptions.rs"),
+        include_str!("../tables/live/figures.rs"),
+        include_str!("../tables/agents/history.rs"),
+        include_str!("../tables/agents/history_reading.rs"),
+        include_str!("../tables/rules/memory.rs"),
         include_str!("../tables/jobs.rs"),
-        include_str!("../tables/report_runs.rs"),
-        include_str!("../tables/retention.rs"),
+        include_str!("../tables/reports/report_runs.rs"),
+        include_str!("../tables/jobs/retention.rs"),
         include_str!("../tables/rules.rs"),
-        include_str!("../tables/schedule.rs"),
-        include_str!("../tables/skills.rs"),
-        include_str!("../tables/time_in_state.rs"),
-        include_str!("../tables/transition_reading.rs"),
-        include_str!("../tables/transitions.rs"),
-        include_str!("../tables/upkeep.rs"),
+        include_str!("../tables/schedules/schedule.rs"),
+        include_str!("../tables/agents/skills.rs"),
+        include_str!("../tables/adherence/time_in_state.rs"),
+        include_str!("../tables/changes/transition_reading.rs"),
+        include_str!("../tables/changes/transitions.rs"),
+        include_str!("../tables/operations/upkeep.rs"),
     );
     let constants = sources.matches(": &str =").count() + sources.matches(": ManyRows =").count();
     assert_eq!(constants, SINGLE.len() - schedule::CLEAR_STAGED.len() + MANY.len());

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::domain::account::{Account, Grant, Session, StoredToken};
+use crate::domain::access::account::{Account, Grant, Session, StoredToken};
+use crate::domain::access::rights::{Reach, Right, Role};
+use crate::domain::access::secret::Secret;
 use crate::domain::audit::Hash;
-use crate::domain::rights::{Reach, Right, Role};
-use crate::domain::secret::Secret;
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script};
 use crate::store::cells::Cells;

@@ -3,6 +3,10 @@
 //! Whatever changes the past marks the days that it may have changed, in its own commit: late history, another schedule, an exception. So
 //! a reader takes a row that is not marked for what it says.
 
+pub(in crate::store) mod adherence_reading;
+pub(in crate::store) mod exceptions;
+pub(in crate::store) mod time_in_state;
+
 use std::collections::HashMap;
 
 use sqlx::AnyConnection;

@@ -1,11 +1,18 @@
 //! Agents and the random subjects that stand for them in the audit chain.
 
+pub(in crate::store) mod erasing;
+pub(in crate::store) mod erasing_reading;
+pub(in crate::store) mod erasures;
+pub(in crate::store) mod history;
+pub(in crate::store) mod history_reading;
+pub(in crate::store) mod skills;
+
 use std::sync::Arc;
 
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use crate::domain::agent::Agent;
+use crate::domain::agents::agent::Agent;
 use crate::domain::ids::{AgentId, SubjectId, TeamName, TenantId};
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;

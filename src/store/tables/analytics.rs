@@ -1,14 +1,16 @@
 //! Runs of analytics queries, and the rows that came of them.
 
+pub(in crate::store) mod anomalies;
+
 use std::sync::Arc;
 
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::analytics::ResultRow;
-use crate::domain::analytics_run::{AnalyticsRun, RunFailure, RunPart, RunResult};
+use crate::domain::analytics::analytics_run::{AnalyticsRun, RunFailure, RunPart, RunResult};
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, JobId, TenantId};
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;

@@ -1,5 +1,8 @@
 //! The audit chain and the typed notes that it names by hash.
 
+pub(in crate::store) mod audit_heads;
+pub(in crate::store) mod audit_reading;
+
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;

@@ -1,10 +1,12 @@
 //! Jobs of the calendar: how far each is, and its runs.
 
+pub(in crate::store) mod retention;
+
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::domain::ids::{JobId, TenantId};
-use crate::domain::job::{JobKey, JobOutcome};
+use crate::domain::jobs::job::{JobKey, JobOutcome};
 use crate::domain::time::UtcMicros;
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;

@@ -2,36 +2,18 @@
 
 pub(super) mod access;
 pub(super) mod adherence;
-pub(super) mod adherence_reading;
 pub(super) mod agents;
 pub(super) mod analytics;
-pub(super) mod anomalies;
 pub(super) mod audit;
-pub(super) mod audit_heads;
-pub(super) mod audit_reading;
-pub(super) mod calls;
-pub(super) mod change_sets;
-pub(super) mod deliveries;
-pub(super) mod delivery_reading;
-pub(super) mod erasing;
-pub(super) mod erasing_reading;
-pub(super) mod erasures;
-pub(super) mod events;
-pub(super) mod exceptions;
-pub(super) mod figures;
-pub(super) mod history;
-pub(super) mod history_reading;
+pub(super) mod changes;
 pub(super) mod jobs;
-pub(super) mod memory;
-pub(super) mod report_runs;
-pub(super) mod retention;
+pub(super) mod live;
+pub(super) mod operations;
+pub(super) mod platform;
+pub(super) mod reports;
 pub(super) mod rules;
-pub(super) mod schedule;
-pub(super) mod skills;
-pub(super) mod time_in_state;
-pub(super) mod transition_reading;
-pub(super) mod transitions;
-pub(super) mod upkeep;
+pub(super) mod schedules;
+pub(super) mod webhooks;
 
 /// Writes what stands for itself: rows that need no number and no other table's.
 pub(super) async fn write_rows(
@@ -41,13 +23,13 @@ pub(super) async fn write_rows(
 ) -> Result<(), super::error::CommitError> {
     jobs::write(connection, script, commits).await?;
     rules::write(connection, script, commits).await?;
-    exceptions::write(connection, script, commits).await?;
-    report_runs::write(connection, script, commits).await?;
+    adherence::exceptions::write(connection, script, commits).await?;
+    reports::report_runs::write(connection, script, commits).await?;
     analytics::write(connection, script, commits).await?;
-    anomalies::write(connection, script, commits).await?;
-    audit_heads::write(connection, script, commits).await?;
-    change_sets::write(connection, script, commits).await?;
-    skills::write(connection, script, commits).await
+    analytics::anomalies::write(connection, script, commits).await?;
+    audit::audit_heads::write(connection, script, commits).await?;
+    changes::change_sets::write(connection, script, commits).await?;
+    agents::skills::write(connection, script, commits).await
 }
 
 /// The last of the items with the same key, in the order of the keys' first occurrence: a statement may touch a row only

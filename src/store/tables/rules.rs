@@ -1,5 +1,7 @@
 //! Rules of the store, version by version, and what rules found of agents.
 
+pub(in crate::store) mod memory;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,10 +9,10 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
+use crate::domain::changes::transition::STATUS_NAMES;
 use crate::domain::ids::{AgentId, FindingId, RuleId, TeamName, TenantId};
-use crate::domain::rule::shelf::Edition;
+use crate::domain::rules::rule::shelf::Edition;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::STATUS_NAMES;
 use crate::store::batch::{self, ManyRows, Script, Values};
 use crate::store::cells::Cells;
 use crate::store::change::{Commit, FindingKind, RuleFinding};

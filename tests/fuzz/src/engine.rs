@@ -1,3 +1,3 @@
 //! Of the workers, what reads the answers of webhook receivers.
 
-pub mod deliver;
+pub mod webhooks;

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use shiftkeeper::domain::analytics::analytics_run::{AnalyticsRun, RunRequest, RunResult};
+use shiftkeeper::domain::analytics::anomaly::AnomalyRecord;
+use shiftkeeper::domain::analytics::series::aggregated::{Aggregated, Results};
+use shiftkeeper::domain::analytics::trend::{AnomalyKind, Baseline};
 use shiftkeeper::domain::analytics::{Aggregation, Bucket, EqualsFilter, MetricAsk, ResultRow};
-use shiftkeeper::domain::analytics_run::{AnalyticsRun, RunRequest, RunResult};
-use shiftkeeper::domain::anomaly::AnomalyRecord;
 use shiftkeeper::domain::ids::{AnalyticsRunId, AnomalyId};
-use shiftkeeper::domain::report_run::RunStatus;
-use shiftkeeper::domain::series::aggregated::{Aggregated, Results};
+use shiftkeeper::domain::reports::report_run::RunStatus;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::domain::trend::{AnomalyKind, Baseline};
 use shiftkeeper::store::{AnalyticsRows, Commit, Identity, Role, Store};
 use uuid::Uuid;
 

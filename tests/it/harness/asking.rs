@@ -2,8 +2,8 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shiftkeeper::engine::accounts::Accounts;
-use shiftkeeper::engine::door::Door;
+use shiftkeeper::engine::access::accounts::Accounts;
+use shiftkeeper::engine::changes::door::Door;
 use shiftkeeper::http::{ImportAnswer, WantedImport};
 
 use super::daemon::{Daemon, Here, Runs};

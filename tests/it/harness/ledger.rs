@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shiftkeeper::domain::agent::Source;
+use shiftkeeper::domain::agents::agent::Source;
+use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::audit::{ChainCheck, ChainHead};
-use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::domain::ids::AgentId;
-use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::{Cause, ChangeEntry, Kind, LogPage, RequestEntry, SimState};
 use shiftkeeper::store::{CallWrite, PAGE_LIMIT, Reader, StoredEvent, StoredHistory};
 

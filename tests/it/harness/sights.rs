@@ -6,10 +6,10 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
-use shiftkeeper::domain::agent::Source;
+use shiftkeeper::domain::agents::agent::Source;
+use shiftkeeper::domain::agents::merge::SAME_CHANGE;
+use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::ids::{AgentId, ReasonCode};
-use shiftkeeper::domain::merge::SAME_CHANGE;
-use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{FeedEvent, Kind, LogPage, News, RequestEntry};
 use shiftkeeper::store::StoredHistory;
@@ -20,7 +20,7 @@ use super::{INTERVAL, Scenario};
 /// Bytes that left the platform so shortly before the connection or the daemon ended may never have been read, in real time.
 const ON_THE_WAY_REAL: Duration = Duration::from_millis(1_000);
 
-/// A message of the feed is believed to be so late at most, in real time (`engine::keeper::observe`).
+/// A message of the feed is believed to be so late at most, in real time (`engine::keeper::agents::observe`).
 const LATE_REAL: Duration = Duration::from_millis(500);
 
 /// How far an instant of history may be from the simulator's own.

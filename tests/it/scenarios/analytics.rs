@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shiftkeeper::domain::analytics::analytics_run::RunRequest;
 use shiftkeeper::domain::analytics::{ResultRow, digest_of};
-use shiftkeeper::domain::analytics_run::RunRequest;
-use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::domain::ids::AnalyticsRunId;
 use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::SimOptions;
 
 use crate::harness::{Scenario, Setup, VIEWER, answer};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::json;
-use shiftkeeper::domain::event::EventKind;
-use shiftkeeper::domain::figures::{SkillFigures, Taken};
+use shiftkeeper::domain::live::figures::{SkillFigures, Taken};
 use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::{ReceiverOptions, SimState};
 use shiftkeeper::store::{Commit, FiguresWrite, Identity, Role, Store};
 

@@ -2,7 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shiftkeeper::domain::event::EventKind;
+use shiftkeeper::domain::webhooks::event::EventKind;
 
 use shiftkeeper::sim::RequestEntry;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shiftkeeper::domain::event::EventKind;
+use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::SimState;
 
 use crate::harness::{Scenario, Setup, answer};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shiftkeeper::domain::event::EventKind;
+use shiftkeeper::domain::webhooks::event::EventKind;
 
 use crate::harness::ledger::state_posts;
 use crate::harness::{Scenario, Setup, agents};

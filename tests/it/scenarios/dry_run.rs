@@ -1,6 +1,6 @@
 //! A tenant whose mode is `dry_run`: everything is read and decided, nothing is sent, and nothing is told that did not happen.
 
-use shiftkeeper::domain::event::EventKind;
+use shiftkeeper::domain::webhooks::event::EventKind;
 
 use crate::harness::ledger::state_posts;
 use crate::harness::{Scenario, Setup};

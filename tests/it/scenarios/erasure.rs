@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shiftkeeper::domain::report_run::Format;
+use shiftkeeper::domain::reports::report_run::Format;
 use shiftkeeper::sim::{Conduct, ReceiverOptions, SimState};
 
 use super::webhooks::{hook, receiver};

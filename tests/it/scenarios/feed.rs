@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use shiftkeeper::domain::agent::Source;
-use shiftkeeper::domain::event::EventKind;
+use shiftkeeper::domain::agents::agent::Source;
+use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::ids::AgentId;
-use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::{ChangeEntry, FeedEnd, FeedEvent, LogPage, SimState};
 use shiftkeeper::store::HistoryRow;
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shiftkeeper::domain::figures::SkillFigures;
 use shiftkeeper::domain::ids::{QueueId, SkillId};
+use shiftkeeper::domain::live::figures::SkillFigures;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{RequestEntry, SimOptions, SimState};
 use shiftkeeper::store::Reader;

@@ -1,6 +1,6 @@
 //! What an import takes away: nothing of agents whom it does not name, unless it is the whole schedule of its days.
 
-use shiftkeeper::domain::schedule::{AgentPlan, Planned};
+use shiftkeeper::domain::schedules::schedule::{AgentPlan, Planned};
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::store::Reader;
 

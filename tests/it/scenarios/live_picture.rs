@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shiftkeeper::domain::event::EventKind;
+use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::{AgentScript, SimOptions, SimState};
 use shiftkeeper::store::StoredHistory;
 

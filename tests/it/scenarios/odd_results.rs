@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::domain::time::UtcMicros;
+use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::{ReceiverOptions, SimOptions, SimState};
 use shiftkeeper::store::StoredEvent;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::json;
-use shiftkeeper::domain::event::EventKind;
+use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::{Conduct, Receiver, ReceiverOptions, SimOptions, SimState};
 use shiftkeeper::store::{Reader, StoredEvent};
 

@@ -106,7 +106,7 @@ async fn an_agent_whom_the_list_names_no_more_leaves_the_roster_and_can_come_bac
         .until("the contact is seen", || async {
             let seen = reader.latest_states(&scenario.tenant).await.expect("readable");
             let state = seen.iter().find(|row| row.row.agent.as_str() == "u_0003").map(|row| row.row.state.clone());
-            if state.as_ref().is_some_and(shiftkeeper::domain::state::AgentState::is_on_contact) {
+            if state.as_ref().is_some_and(shiftkeeper::domain::agents::state::AgentState::is_on_contact) {
                 Ok(())
             } else {
                 Err(format!("{state:?}"))

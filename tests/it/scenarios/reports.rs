@@ -5,10 +5,10 @@ use std::path::Path;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shiftkeeper::domain::event::EventKind;
-use shiftkeeper::domain::report_run::Format;
-use shiftkeeper::domain::rights::{Role, WantedReach, WantedTenant};
-use shiftkeeper::engine::accounts::{By, NewToken};
+use shiftkeeper::domain::access::rights::{Role, WantedReach, WantedTenant};
+use shiftkeeper::domain::reports::report_run::Format;
+use shiftkeeper::domain::webhooks::event::EventKind;
+use shiftkeeper::engine::access::accounts::{By, NewToken};
 use shiftkeeper::report::verify::verify;
 
 use crate::harness::{Scenario, Setup, answer};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shiftkeeper::domain::event::EventKind;
+use shiftkeeper::domain::webhooks::event::EventKind;
 use shiftkeeper::sim::{AgentScript, SimState};
 
 use super::rules::a_break_is_overrun;

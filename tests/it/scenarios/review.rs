@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use shiftkeeper::domain::state::AgentState;
-use shiftkeeper::engine::door::{ChangeRequest, DoorError};
+use shiftkeeper::domain::agents::state::AgentState;
+use shiftkeeper::engine::changes::door::{ChangeRequest, DoorError};
 use shiftkeeper::sim::SimState;
 
 use crate::harness::{Scenario, Setup};

@@ -3,9 +3,9 @@
 use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
-use shiftkeeper::domain::rights::{Role, WantedReach};
-use shiftkeeper::domain::secret::Secret;
-use shiftkeeper::engine::accounts::{AccountChanges, Accounts, By, LINK_LASTS, NewAccount};
+use shiftkeeper::domain::access::rights::{Role, WantedReach};
+use shiftkeeper::domain::access::secret::Secret;
+use shiftkeeper::engine::access::accounts::{AccountChanges, Accounts, By, LINK_LASTS, NewAccount};
 
 use crate::harness::{PATIENCE, Scenario, Setup, answer, until};
 

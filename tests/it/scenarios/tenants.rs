@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shiftkeeper::domain::changes::transition::Status;
 use shiftkeeper::domain::ids::TenantId;
-use shiftkeeper::domain::transition::Status;
 use shiftkeeper::sim::{AgentScript, RequestEntry, SimState};
 
 use crate::harness::ledger::state_posts;

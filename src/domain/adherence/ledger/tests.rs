@@ -9,8 +9,8 @@ use crate::domain::adherence::course::Stay;
 use crate::domain::adherence::days::days_touching;
 use crate::domain::adherence::figures::Times;
 use crate::domain::adherence::sight;
-use crate::domain::schedule::{AgentPlan, Coverage, Shift, ShiftActivity};
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
+use crate::domain::schedules::schedule::{AgentPlan, Coverage, Shift, ShiftActivity};
 
 /// A second of the day.
 fn at(second: i64) -> UtcMicros {

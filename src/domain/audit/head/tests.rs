@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::audit::witness::Witnesses;
-use crate::domain::event::{Event, EventData, JobFailed};
 use crate::domain::ids::EventId;
+use crate::domain::webhooks::event::{Event, EventData, JobFailed};
 
 fn key() -> HeadKey {
     HeadKey::from_seed([7; 32])

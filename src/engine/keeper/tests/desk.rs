@@ -8,20 +8,21 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Clock, ManualClock, SharedClock};
+use crate::domain::agents::merge::Fed;
+use crate::domain::agents::roster::PlatformAnswers;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::PlatformSays;
+use crate::domain::changes::transition::Status;
 use crate::domain::ids::{AgentId, ReasonCode, SubscriptionId, TenantId, TransitionId};
-use crate::domain::merge::Fed;
-use crate::domain::policy::PlatformSays;
-use crate::domain::roster::PlatformAnswers;
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
-use crate::domain::transition::Status;
-use crate::engine::door::{ChangeRequest, Taken};
-use crate::engine::keeper::{Arrival, Keeper, KeeperParts, answers};
-use crate::engine::link::tests::Ground;
+use crate::engine::changes::door::{ChangeRequest, Taken};
+use crate::engine::keeper::changes::answers;
+use crate::engine::keeper::{Arrival, Keeper, KeeperParts};
 use crate::engine::live::Live;
 use crate::engine::message::{Message, Sight};
-use crate::engine::settings::TenantSettings;
-use crate::engine::settings::tests::settings;
+use crate::engine::operations::settings::TenantSettings;
+use crate::engine::operations::settings::tests::settings;
+use crate::engine::platform::link::tests::Ground;
 use crate::platform::error::CallSite;
 use crate::platform::vitals::TokenVitals;
 use crate::platform::{
@@ -30,7 +31,7 @@ use crate::platform::{
 };
 use crate::store::{HistoryRow, Store, StoredEvent};
 
-pub(super) use crate::engine::settings::tests::{INTERVAL, TIMEOUT};
+pub(super) use crate::engine::operations::settings::tests::{INTERVAL, TIMEOUT};
 
 /// Instants of a story are seconds after this.
 const START: UtcMicros = UtcMicros::from_micros(1_793_000_000_000_000);

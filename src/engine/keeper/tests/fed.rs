@@ -2,12 +2,12 @@
 
 use super::desk::{Desk, INTERVAL, Told, at};
 use super::{not_ready_s, rows_of, told};
-use crate::domain::agent::Source;
-use crate::domain::event::EventKind;
+use crate::domain::agents::agent::Source;
+use crate::domain::agents::roster::AgentSlot;
+use crate::domain::agents::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
 use crate::domain::ids::ReasonCode;
-use crate::domain::roster::AgentSlot;
-use crate::domain::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
 use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::event::EventKind;
 
 /// What history tells of the agent: state, second, source.
 async fn rows(desk: &Desk) -> Vec<(AgentState, i64, Source)> {

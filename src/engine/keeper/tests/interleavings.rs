@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::desk::{Desk, at};
+use crate::domain::agents::merge::{Fed, SAME_CHANGE};
+use crate::domain::agents::state::AgentState;
 use crate::domain::ids::AgentId;
-use crate::domain::merge::{Fed, SAME_CHANGE};
-use crate::domain::state::AgentState;
 use crate::domain::time::UtcMicros;
 use crate::engine::message::{Message, Sight};
 use crate::platform::Sighting;

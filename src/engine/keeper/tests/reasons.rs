@@ -1,8 +1,8 @@
 //! A reason that is named for an agent who is in the state already.
 
 use super::desk::{Desk, Told};
-use crate::domain::state::AgentState::Ready;
-use crate::domain::transition::Status;
+use crate::domain::agents::state::AgentState::Ready;
+use crate::domain::changes::transition::Status;
 
 #[tokio::test]
 async fn a_named_reason_is_sent_to_whoever_is_in_the_state_by_choice_alone_also_after_a_crash() {

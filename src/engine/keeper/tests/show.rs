@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::desk::Desk;
 use crate::clock::Clock as _;
-use crate::domain::state::AgentState::{NotReady, Paused, Ready};
+use crate::domain::agents::state::AgentState::{NotReady, Paused, Ready};
 use crate::engine::keeper::Arrival;
 use crate::engine::live::message::{ResetReason, reset_frame};
 use crate::engine::live::narrow::{About, Narrow};

@@ -12,9 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{OfTenant, find};
 use crate::domain::analytics::ResultRow;
-use crate::domain::analytics_run::AnalyticsRun;
+use crate::domain::analytics::analytics_run::AnalyticsRun;
 use crate::domain::ids::{AnalyticsQueryId, AnalyticsRunId, TenantId};
-use crate::domain::report_run::RunStatus;
+use crate::domain::reports::report_run::RunStatus;
 use crate::domain::time::UtcMicros;
 use crate::http::ApiState;
 use crate::http::auth::Caller;

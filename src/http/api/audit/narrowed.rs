@@ -140,7 +140,7 @@ fn called(agents: Vec<StoredAgent>, words: &str) -> Result<Vec<StoredAgent>, Pro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::agent::Agent;
+    use crate::domain::agents::agent::Agent;
     use crate::domain::ids::SubjectId;
 
     #[test]

@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use super::super::{GuideSettings, TokenStyle};
 use super::*;
 use crate::clock::{Clock as _, ManualClock, SharedClock};
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 use crate::platform::Platform;
 use crate::platform::dry_run::DryRun;
 use crate::platform::loopback::{self, FeedServer, Line, Seen, Server};

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::state::AgentState;
+use crate::domain::agents::state::AgentState;
 
 fn agents(count: usize) -> Vec<AgentId> {
     (0..count).map(|n| AgentId::new(format!("u_{n}"))).collect()

@@ -1,8 +1,8 @@
 //! Figures as they are asked for and read.
 
 use super::*;
-use crate::domain::figures::{QueueFigures, SkillFigures};
 use crate::domain::ids::{QueueId, SkillId};
+use crate::domain::live::figures::{QueueFigures, SkillFigures};
 use crate::platform::snapshot::Fault;
 
 fn skills(ids: &[&str]) -> Vec<SkillId> {

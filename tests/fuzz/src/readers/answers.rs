@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use shiftkeeper::domain::agents::state::AgentState;
 use shiftkeeper::domain::analytics::{
     Aggregation, AggregationQuery, Bucket, EqualsFilter, MetricAsk, QuerySpan, ResultRow,
 };
 use shiftkeeper::domain::ids::{AgentId, QueryId, QueueId, ReasonCode, SkillId, SubscriptionId};
-use shiftkeeper::domain::state::AgentState;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::platform::guide::{Guide, TokenStyle};
 use shiftkeeper::platform::snapshot::MAX_COMPLAINTS;

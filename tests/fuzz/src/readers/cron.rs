@@ -1,7 +1,7 @@
 //! Cron texts over clock changes.
 
 use jiff::tz::TimeZone;
-use shiftkeeper::domain::cron::{Calendar, Pattern};
+use shiftkeeper::domain::jobs::cron::{Calendar, Pattern};
 use shiftkeeper::domain::time::UtcMicros;
 
 /// Clock changes of an hour and of half an hour, at midnight, a day that was skipped, and none.

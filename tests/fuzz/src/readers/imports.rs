@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shiftkeeper::domain::import::{ImportFormat, ImportOptions, ScheduleDraft, read_schedule};
+use shiftkeeper::domain::schedules::import::{ImportFormat, ImportOptions, ScheduleDraft, read_schedule};
 
 /// Fewer than is usual, so that an input takes milliseconds: how many rows there are changes no law.
 const MOST_ROWS: usize = 5_000;

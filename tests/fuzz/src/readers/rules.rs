@@ -1,9 +1,9 @@
 //! Rules, as a file and as the text of one.
 
-use shiftkeeper::domain::rule::check::{Capabilities, check};
-use shiftkeeper::domain::rule::compile::RuleSet;
-use shiftkeeper::domain::rule::parse::parse;
-use shiftkeeper::domain::rule::{Mode, written};
+use shiftkeeper::domain::rules::rule::check::{Capabilities, check};
+use shiftkeeper::domain::rules::rule::compile::RuleSet;
+use shiftkeeper::domain::rules::rule::parse::parse;
+use shiftkeeper::domain::rules::rule::{Mode, written};
 
 /// Reads the bytes as TOML.
 ///

@@ -1,10 +1,10 @@
 //! Webhook keys and signatures, and the envelope of events.
 
-use shiftkeeper::domain::cloud_event::{EventFacts, cloud_event};
-use shiftkeeper::domain::event::EventKind;
 use shiftkeeper::domain::ids::{EventId, TenantId};
-use shiftkeeper::domain::signature::{Keyring, SignedHeaders, SigningKey, verify};
-use shiftkeeper::domain::target::Target;
+use shiftkeeper::domain::webhooks::cloud_event::{EventFacts, cloud_event};
+use shiftkeeper::domain::webhooks::event::EventKind;
+use shiftkeeper::domain::webhooks::signature::{Keyring, SignedHeaders, SigningKey, verify};
+use shiftkeeper::domain::webhooks::target::Target;
 
 use super::wire::NOW;
 

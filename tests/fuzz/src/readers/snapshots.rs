@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use shiftkeeper::domain::agents::state::StateNames;
 use shiftkeeper::domain::ids::{AgentId, SubscriptionId};
-use shiftkeeper::domain::state::StateNames;
 use shiftkeeper::platform::guide::GuideReader;
 use shiftkeeper::platform::snapshot::MAX_COMPLAINTS;
 use shiftkeeper::platform::{Fault, Sighting, SnapshotBody, SnapshotDelta, SnapshotReader as _};

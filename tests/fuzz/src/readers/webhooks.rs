@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use shiftkeeper::clock::BoxFuture;
-use shiftkeeper::domain::cloud_event::WebhookFormat;
-use shiftkeeper::domain::delivery::Answer;
 use shiftkeeper::domain::ids::{EventId, TenantId};
-use shiftkeeper::domain::signature::Keyring;
-use shiftkeeper::engine::deliver::guard::Resolve;
-use shiftkeeper::engine::deliver::send::{Attempt, Endpoint, HttpPost, Network, Outgoing, Post as _};
+use shiftkeeper::domain::webhooks::cloud_event::WebhookFormat;
+use shiftkeeper::domain::webhooks::delivery::Answer;
+use shiftkeeper::domain::webhooks::signature::Keyring;
+use shiftkeeper::engine::webhooks::deliver::guard::Resolve;
+use shiftkeeper::engine::webhooks::deliver::send::{Attempt, Endpoint, HttpPost, Network, Outgoing, Post as _};
 use shiftkeeper::platform::client::install_tls_provider;
 
 use super::wire::{Wire, run};

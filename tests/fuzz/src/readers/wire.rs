@@ -11,9 +11,9 @@ use std::task::{Context, Poll, Waker};
 
 use hyper_util::rt::TokioIo;
 use shiftkeeper::clock::{BoxFuture, ManualClock, SharedClock};
-use shiftkeeper::domain::secret::Secret;
+use shiftkeeper::domain::access::secret::Secret;
 use shiftkeeper::domain::time::UtcMicros;
-use shiftkeeper::engine::deliver::guard::{Dial, Socket};
+use shiftkeeper::engine::webhooks::deliver::guard::{Dial, Socket};
 use shiftkeeper::platform::Failure;
 use shiftkeeper::platform::client::{ClientSettings, Transport};
 use shiftkeeper::platform::guide::{Guide, GuideSettings, TokenStyle};

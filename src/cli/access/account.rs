@@ -1,0 +1,239 @@
+//! `shiftkeeper account`: the accounts of people.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::password::PasswordArgs;
+use super::{Edits, ReachArgs, Wish, carry_out, table};
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::scope::usage;
+use crate::domain::access::rights::Role;
+use crate::domain::time::span;
+use crate::engine::access::accounts::NewAccount;
+
+/// What to do about accounts.
+#[derive(clap::Subcommand, Debug)]
+#[command(
+    after_help = "Through the running daemon this takes a token with the right `accounts`; where none runs, the store is written
+directly."
+)]
+pub enum AccountCommand {
+    /// Make one.
+    Add(AddArgs),
+    /// List them.
+    List(ListArgs),
+    /// Change what one may do, where, or its name.
+    Set(SetArgs),
+    /// Give one another password; whoever is signed in with it is out.
+    Password(SetPasswordArgs),
+    /// Make a link with which one signs in once, without a password.
+    Link(LinkArgs),
+    /// Let nobody use one; whoever is signed in with it is out.
+    #[command(after_help = "Examples:
+  shiftkeeper account disable ann
+  shiftkeeper account disable ann --reason 'has left'")]
+    Disable(OneArgs),
+    /// Let one be used again.
+    #[command(after_help = "Examples:
+  shiftkeeper account enable ann
+  shiftkeeper account enable ann --output json")]
+    Enable(OneArgs),
+}
+
+/// What every change of one takes.
+#[derive(clap::Args, Debug)]
+pub struct OneArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The account.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Why, for the audit trail.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Options of `account add`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "The password is asked for, or read from standard input or a file.
+
+Examples:
+  shiftkeeper account add ann --role supervisor --tenant acme --team 'Team A' --team 'Team B'
+  shiftkeeper account add root --role admin --tenant '*' --password-file /run/secrets/root
+  shiftkeeper account add bea --role analyst --no-password && shiftkeeper account link bea")]
+pub struct AddArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// What it may do.
+    #[arg(long, value_name = "ROLE", value_parser = role)]
+    role: Role,
+    #[command(flatten)]
+    reach: ReachArgs,
+    /// Its owner's name.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    name: String,
+    #[command(flatten)]
+    password: PasswordArgs,
+    /// Without a password: its owner signs in with links alone.
+    #[arg(long, conflicts_with = "password_file")]
+    no_password: bool,
+}
+
+/// Options of `account list`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  shiftkeeper account list
+  shiftkeeper account list --output json")]
+pub struct ListArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Options of `account set`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "What is not named stays as it is. --tenant and --team replace the whole reach.
+
+Examples:
+  shiftkeeper account set ann --team 'Team A' --team 'Team C' --reason 'takes over Team C'
+  shiftkeeper account set bea --role admin")]
+pub struct SetArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// What it may do.
+    #[arg(long, value_name = "ROLE", value_parser = role)]
+    role: Option<Role>,
+    #[command(flatten)]
+    reach: ReachArgs,
+    /// Its owner's name.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+/// Options of `account password`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "The password is asked for, or read from standard input or a file.
+
+Examples:
+  shiftkeeper account password ann
+  pwgen 20 1 | shiftkeeper account password ann")]
+pub struct SetPasswordArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+/// Options of `account link`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Needs a running daemon, which keeps the link in memory. Whoever has the address can sign in once.
+
+Examples:
+  shiftkeeper account link ann
+  shiftkeeper account link ann --lasts 8h --reason 'first day'"
+)]
+pub struct LinkArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// How long it is good, at most a day.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse, default_value = "15m")]
+    lasts: Duration,
+}
+
+/// A role, as an option names it.
+pub(in crate::cli) fn role(text: &str) -> Result<Role, String> {
+    Role::named(text).ok_or_else(|| {
+        let known: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
+        format!("there are {}", known.join(", "))
+    })
+}
+
+/// Does it.
+pub async fn run(command: AccountCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        AccountCommand::Add(args) => add(args).await,
+        AccountCommand::List(args) => list(args).await,
+        AccountCommand::Set(args) => set(args).await,
+        AccountCommand::Password(args) => {
+            let password = args.password.read()?;
+            change(&args.one, |id| Wish::SetPassword(id, password), "has a new password").await
+        }
+        AccountCommand::Link(args) => link(args).await,
+        AccountCommand::Disable(args) => disable(&args, true).await,
+        AccountCommand::Enable(args) => disable(&args, false).await,
+    }
+}
+
+async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.one.config.load_for_command()?;
+    let reach = args.reach.wanted(&loaded.config)?;
+    let password = if args.no_password { None } else { Some(args.password.read()?) };
+    let new = NewAccount { id: args.one.id.clone(), name: args.name, role: args.role, reach, password };
+    let made = carry_out(&loaded.config, Wish::AddAccount(new), args.one.reason.as_deref()).await?;
+    told(&made, "is there", args.one.output)
+}
+
+async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load_for_command()?;
+    let found = carry_out(&loaded.config, Wish::Accounts, None).await?;
+    match args.output {
+        Output::Json => print_json(&found)?,
+        Output::Table => {
+            let columns = ["id", "name", "role", "reach", "disabled", "has_password", "changed_at"];
+            print(table(&columns, &found["accounts"]))?;
+        }
+    }
+    Ok(Exit::Done.into())
+}
+
+async fn set(args: SetArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.one.config.load_for_command()?;
+    let reach = if args.reach.is_empty() { None } else { Some(args.reach.wanted(&loaded.config)?) };
+    if reach.is_none() && args.role.is_none() && args.name.is_none() {
+        return Err(usage("say what is to be different: --role, --tenant, --team or --name".to_owned()));
+    }
+    let edits = Edits { name: args.name, role: args.role, reach, disabled: None };
+    change(&args.one, |id| Wish::ChangeAccount(id, edits), "is changed").await
+}
+
+async fn disable(args: &OneArgs, disabled: bool) -> anyhow::Result<ExitCode> {
+    let edits = Edits { disabled: Some(disabled), ..Edits::default() };
+    let what = if disabled { "is disabled" } else { "can be used again" };
+    change(args, |id| Wish::ChangeAccount(id, edits), what).await
+}
+
+async fn link(args: LinkArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.one.config.load_for_command()?;
+    let wish = Wish::MakeLink(args.one.id.clone(), args.lasts);
+    let made = carry_out(&loaded.config, wish, args.one.reason.as_deref()).await?;
+    match args.one.output {
+        Output::Json => print_json(&made)?,
+        Output::Table => print(made["url"].as_str().unwrap_or_default())?,
+    }
+    Ok(Exit::Done.into())
+}
+
+async fn change(args: &OneArgs, wish: impl FnOnce(String) -> Wish, what: &str) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load_for_command()?;
+    let changed = carry_out(&loaded.config, wish(args.id.clone()), args.reason.as_deref()).await?;
+    told(&changed, what, args.output)
+}
+
+fn told(account: &Value, what: &str, output: Output) -> anyhow::Result<ExitCode> {
+    match output {
+        Output::Json => print_json(account)?,
+        Output::Table => print(format!("account {} {what}", account["id"].as_str().unwrap_or_default()))?,
+    }
+    Ok(Exit::Done.into())
+}

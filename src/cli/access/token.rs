@@ -1,0 +1,156 @@
+//! `shiftkeeper token`: API tokens that are stored. Those of `[[server.tokens]]` are the configuration's.
+
+use std::process::ExitCode;
+
+use super::account::role;
+use super::{ReachArgs, Wish, carry_out, table};
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::scope::usage;
+use crate::cli::shared::talk::say;
+use crate::domain::access::rights::{Right, Role};
+use crate::engine::access::accounts::NewToken;
+
+/// What to do about tokens.
+#[derive(clap::Subcommand, Debug)]
+#[command(
+    after_help = "Through the running daemon this takes a token with the right `accounts`; where none runs, the store is written
+directly."
+)]
+pub enum TokenCommand {
+    /// Make one, and print it this once.
+    Create(CreateArgs),
+    /// List them.
+    List(ListArgs),
+    /// End one at once.
+    Revoke(RevokeArgs),
+}
+
+/// Options of `token create`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "The token goes to standard output and is stored as a hash alone.
+
+Examples:
+  shiftkeeper token create wallboard --role viewer --tenant acme --expires-in-days 365
+  shiftkeeper token create loader --may read --may import --tenant acme > loader.token
+  shiftkeeper token create ann-cli --account ann --tenant acme")]
+pub struct CreateArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// What it is called in the audit trail.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The rights of a role.
+    #[arg(long, value_name = "ROLE", value_parser = role)]
+    role: Option<Role>,
+    /// A right by name; may be given more than once.
+    #[arg(long, value_name = "RIGHT", value_parser = right, conflicts_with = "role")]
+    may: Vec<Right>,
+    /// The rights of an account, as they are at the time.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["role", "may"])]
+    account: Option<String>,
+    #[command(flatten)]
+    reach: ReachArgs,
+    /// For so many days; without it, until it is revoked.
+    #[arg(long, value_name = "DAYS")]
+    expires_in_days: Option<u32>,
+    /// Why, for the audit trail.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Options of `token list`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  shiftkeeper token list
+  shiftkeeper token list --output json")]
+pub struct ListArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Options of `token revoke`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  shiftkeeper token revoke wallboard
+  shiftkeeper token revoke wallboard --output json")]
+pub struct RevokeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The token.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+fn right(text: &str) -> Result<Right, String> {
+    Right::named(text).ok_or_else(|| {
+        let known: Vec<_> = Right::ALL.iter().map(|right| right.name()).collect();
+        format!("there are {}", known.join(", "))
+    })
+}
+
+/// Does it.
+pub async fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        TokenCommand::Create(args) => create(args).await,
+        TokenCommand::List(args) => list(args).await,
+        TokenCommand::Revoke(args) => revoke(args).await,
+    }
+}
+
+async fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load_for_command()?;
+    if args.role.is_none() && args.may.is_empty() && args.account.is_none() {
+        return Err(usage("say what it may do: --role, --may or --account".to_owned()));
+    }
+    let new = NewToken {
+        id: args.id,
+        role: args.role,
+        may: args.may.into_iter().collect(),
+        account: args.account,
+        reach: args.reach.wanted(&loaded.config)?,
+        expires_in_days: args.expires_in_days,
+    };
+    let made = carry_out(&loaded.config, Wish::CreateToken(new), args.reason.as_deref()).await?;
+    match args.output {
+        Output::Json => print_json(&made)?,
+        Output::Table => {
+            say("This is the token. It is not shown again:");
+            print(made["token"].as_str().unwrap_or_default())?;
+        }
+    }
+    Ok(Exit::Done.into())
+}
+
+async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load_for_command()?;
+    let found = carry_out(&loaded.config, Wish::Tokens, None).await?;
+    match args.output {
+        Output::Json => print_json(&found)?,
+        Output::Table => {
+            let columns = ["id", "role", "may", "account", "reach", "expires_at", "revoked_at", "last_used_at"];
+            print(table(&columns, &found["tokens"]))?;
+        }
+    }
+    Ok(Exit::Done.into())
+}
+
+async fn revoke(args: RevokeArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load_for_command()?;
+    let revoked = carry_out(&loaded.config, Wish::RevokeToken(args.id), None).await?;
+    match args.output {
+        Output::Json => print_json(&revoked)?,
+        Output::Table => print(format!("token {} is revoked", revoked["id"].as_str().unwrap_or_default()))?,
+    }
+    Ok(Exit::Done.into())
+}

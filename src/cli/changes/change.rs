@@ -1,0 +1,275 @@
+//! `shiftkeeper change`: asks the running daemon for a change of one agent or many, and can wait until each has ended. Its
+//! subcommands plan a change of many first, and start, follow and take back what was planned.
+
+mod follow;
+mod sets;
+mod table;
+mod words;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::cli::shared::caller::Caller;
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::daemon::DaemonError;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::talk::say;
+use crate::config::Right;
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::OnContact;
+use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
+use crate::domain::words::names;
+use crate::engine::changes::door::Taken;
+
+/// Options of `change`.
+#[derive(clap::Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    subcommand_help_heading = "Commands for many agents, with a preview",
+    after_help = "Ends with 0 when every change is confirmed (without --wait: accepted), with 3 when some are, with 1 when none \
+                  is, and with 75 when all of them are still open at the end of the wait, or when the daemon stopped answering and \
+                  it is not known how they ended. Needs a running daemon.
+
+Examples:
+  shiftkeeper change u_0001 --to Ready --wait 60s
+  shiftkeeper change u_0001 u_0002 --to NotReady --reason TRAINING --on-contact after --deadline 30m
+  shiftkeeper change u_0001 --to Paused --note \"asked by phone\" --output json
+  shiftkeeper change plan --team 'Team A' --to NotReady --reason MEETING --on-contact after"
+)]
+pub struct ChangeArgs {
+    #[command(subcommand)]
+    command: Option<sets::SetCommand>,
+    #[command(flatten)]
+    send: SendArgs,
+}
+
+/// A change that leaves at once.
+#[derive(clap::Args, Debug)]
+pub struct SendArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The agents, by their ids on the platform.
+    #[arg(value_name = "AGENT", required = true)]
+    pub agents: Vec<AgentId>,
+    /// The tenant; may be left out where there is only one.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// The new state; required without a subcommand.
+    #[arg(long, value_name = "STATE", required = true, help = "The wanted state, such as Ready or NotReady")]
+    pub to: Option<String>,
+    /// The reason code; the state's default without it.
+    #[arg(long, value_name = "CODE")]
+    pub reason: Option<ReasonCode>,
+    /// Also set the reason for agents already in this state, one API call each; otherwise they are left alone.
+    #[arg(long, requires = "reason")]
+    pub even_if_in_state: bool,
+    /// What to do while an agent is on a contact; the tenant's setting by default.
+    #[arg(long, value_name = "WHEN", value_enum)]
+    pub on_contact: Option<WhenOnContact>,
+    /// How long a change may wait before it is sent, such as 30m; the tenant's setting by default.
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub deadline: Option<Duration>,
+    /// A note, stored apart from the audit chain.
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Wait until every change has ended, at most this long, in real time.
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub wait: Option<Duration>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// What to do while an agent is on a contact.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhenOnContact {
+    /// Send the change at once.
+    Now,
+    /// Wait until the contact is over.
+    After,
+    /// Leave the agent alone.
+    Skip,
+}
+
+impl From<WhenOnContact> for OnContact {
+    fn from(when: WhenOnContact) -> Self {
+        match when {
+            WhenOnContact::Now => Self::Now,
+            WhenOnContact::After => Self::After,
+            WhenOnContact::Skip => Self::Skip,
+        }
+    }
+}
+
+/// One agent of the request; its JSON shape is part of the command's interface.
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+struct Row {
+    /// The transition; none where the agent is unknown.
+    id: Option<TransitionId>,
+    agent: AgentId,
+    status: String,
+    /// Which policy holds or refuses it and why, or what else went wrong.
+    error: Option<String>,
+    #[serde(skip)]
+    standing: Standing,
+}
+
+/// What counts for the exit code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Standing {
+    Open,
+    Confirmed,
+    Lost,
+}
+
+/// Asks, waits where that is wanted, and prints.
+pub async fn run(args: ChangeArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Some(command) => sets::run(command).await,
+        None => send(args.send).await,
+    }
+}
+
+async fn send(args: SendArgs) -> anyhow::Result<ExitCode> {
+    let caller = Caller::of(&args.config, args.tenant.as_ref()).await?;
+    let asked: Result<Answer, DaemonError> = caller.post(Right::Change, "/api/v1/transitions", body(&args)).await;
+    let taken = asked.map_err(DaemonError::into_failure)?.transitions;
+    for said in left_alone(&taken) {
+        say(said);
+    }
+    let mut rows: Vec<Row> = taken.into_iter().map(Row::of_taken).collect();
+    let mut lost = None;
+    let exit = match args.wait {
+        None => exit_when_taken(&rows),
+        Some(wait) => {
+            lost = follow::until_final(&caller, &mut rows, wait).await.err();
+            lost.as_ref().map_or_else(|| exit_when_followed(&rows), exit_when_lost)
+        }
+    };
+    // Whatever became of the wait: the changes are taken, and these are their ids.
+    match args.output {
+        Output::Json => print_json(&rows)?,
+        Output::Table => print(table(&rows))?,
+    }
+    match lost {
+        Some(error) => say(not_known(&rows, &error)),
+        None if exit == Exit::TryLater => say("still open at the end of the wait; the daemon continues"),
+        None => {}
+    }
+    Ok(exit.into())
+}
+
+/// What is said when the changes could not be followed to their end.
+fn not_known(rows: &[Row], error: &DaemonError) -> String {
+    let open = rows.iter().filter(|row| row.standing == Standing::Open).count();
+    let (changes, they) =
+        if open == 1 { ("1 change was".to_owned(), "it") } else { (format!("{open} changes were"), "they") };
+    let why = if error.may_pass() { "the daemon stopped answering" } else { "the daemon does not say" };
+    format!("{changes} accepted; how {they} ended is not known, because {why}: {error}")
+}
+
+/// Of whom nothing is sent, since they are in the state already, with how to ask for it.
+fn left_alone(taken: &[Taken]) -> Vec<String> {
+    let mut notes: BTreeMap<&str, Vec<AgentId>> = BTreeMap::new();
+    for one in taken {
+        if let Some(note) = &one.note {
+            notes.entry(note).or_default().push(one.agent.clone());
+        }
+    }
+    let option = |note: &str| note.replace("even_if_in_state", "--even-if-in-state");
+    notes.into_iter().map(|(note, agents)| format!("{}: {}", names(&agents), option(note))).collect()
+}
+
+/// What the daemon says to it.
+#[derive(Deserialize)]
+struct Answer {
+    transitions: Vec<Taken>,
+}
+
+fn body(args: &SendArgs) -> Value {
+    let body = json!({
+        "agents": args.agents,
+        "to": args.to,
+        "reason": args.reason,
+        "on_contact": args.on_contact.map(OnContact::from),
+        "deadline_s": args.deadline.map(whole_seconds),
+        "note": args.note,
+    });
+    with_choice(body, args.even_if_in_state)
+}
+
+/// A daemon that is older than this command does not know the choice: it is not named where it is not made.
+fn with_choice(mut body: Value, even_if_in_state: bool) -> Value {
+    if let Some(fields) = body.as_object_mut().filter(|_| even_if_in_state) {
+        fields.insert("even_if_in_state".to_owned(), json!(true));
+    }
+    body
+}
+
+/// A span in seconds, rounded up.
+fn whole_seconds(span: Duration) -> u64 {
+    span.as_secs() + u64::from(span.subsec_nanos() > 0)
+}
+
+/// How it ends without a wait: by what was taken.
+fn exit_when_taken(rows: &[Row]) -> Exit {
+    exit_by(rows, |row| row.standing != Standing::Lost)
+}
+
+/// How it ends after a wait: by what was confirmed.
+fn exit_when_followed(rows: &[Row]) -> Exit {
+    if rows.iter().all(|row| row.standing == Standing::Open) {
+        return Exit::TryLater;
+    }
+    exit_by(rows, |row| row.standing == Standing::Confirmed)
+}
+
+/// How it ends when how the changes ended is not known: a daemon that is away may tell later.
+fn exit_when_lost(error: &DaemonError) -> Exit {
+    if error.may_pass() { Exit::TryLater } else { error.exit() }
+}
+
+fn exit_by(rows: &[Row], went_well: impl Fn(&Row) -> bool) -> Exit {
+    match rows.iter().filter(|row| went_well(row)).count() {
+        0 => Exit::Failed,
+        well if well == rows.len() => Exit::Done,
+        _ => Exit::Partly,
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["AGENT", "STATUS", "TRANSITION", "WHY"]);
+    for row in rows {
+        let id = row.id.map(|id| id.to_string()).unwrap_or_default();
+        table.add_row([row.agent.as_str(), &row.status, &id, row.error.as_deref().unwrap_or_default()]);
+    }
+    table.trim_fmt()
+}
+
+/// A state by our name, in any case of letters, with or without separators.
+fn parse_state(text: &str) -> Result<AgentState, String> {
+    let plain = |text: &str| text.replace(['_', '-', ' '], "").to_ascii_lowercase();
+    let found = AgentState::KNOWN.into_iter().find(|state| plain(state.name()) == plain(text));
+    found.ok_or_else(|| {
+        let known: Vec<_> = AgentState::KNOWN.iter().map(AgentState::name).collect();
+        format!("there is no such state; there are {}", known.join(", "))
+    })
+}
+
+/// A span as `90s`, `30m`, `1h30m`.
+pub(in crate::cli) fn parse_span(text: &str) -> Result<Duration, String> {
+    let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
+    span.ok_or_else(|| "write a span such as 90s, 30m or 1h30m".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

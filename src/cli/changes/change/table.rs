@@ -1,0 +1,131 @@
+//! How sets are printed for people.
+
+use comfy_table::{Table, presets};
+
+use crate::domain::adherence::Verdict;
+use crate::domain::words::count;
+use crate::engine::changes::change_sets::view::{SetAgentView, SetStatus, SetView};
+
+/// The agents of a set: what was shown before its start, how it went after.
+pub(super) fn shown(set: &SetView) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["AGENT", "TEAM", "STATE", "PLANNED", "TO", "RESULT", "STATUS", "WHY"]);
+    for agent in &set.agents {
+        table.add_row([
+            agent.agent.to_string(),
+            agent.team.as_ref().map_or("-".to_owned(), ToString::to_string),
+            agent.state.as_ref().map_or("-".to_owned(), ToString::to_string),
+            agent.planned.as_deref().unwrap_or("-").to_owned(),
+            match &agent.reason {
+                Some(reason) => format!("{} ({reason})", agent.to),
+                None => agent.to.to_string(),
+            },
+            agent.outcome.name().replace('_', " "),
+            agent.status.clone().unwrap_or_else(|| "-".to_owned()),
+            why(agent),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+fn why(agent: &SetAgentView) -> String {
+    let out = would_be_out(agent).then(|| "out of adherence afterwards".to_owned());
+    let words = agent.error.clone().or_else(|| agent.why.clone()).into_iter().chain(out);
+    words.collect::<Vec<_>>().join("; ")
+}
+
+/// It is changed, and to something that its plan does not have now.
+fn would_be_out(agent: &SetAgentView) -> bool {
+    agent.outcome.changes() && agent.would_be == Some(Verdict::Out)
+}
+
+/// What there is to say of a set as a whole.
+pub(super) fn lines(set: &SetView) -> String {
+    let mut lines = Vec::new();
+    let counts = &set.counts;
+    lines.push(format!(
+        "{} of {} to be changed, {} left out; {}",
+        counts.will_change,
+        count(counts.agents, "agent"),
+        counts.left_out + counts.left_out_at_start,
+        count(set.calls as u64, "call"),
+    ));
+    if counts.reason_only > 0 {
+        lines.push(format!(
+            "{} already in this state: only the reason changes, for {}",
+            count(counts.reason_only, "agent"),
+            count(set.reason_calls as u64, "call"),
+        ));
+    }
+    match (set.finish_at, set.halted) {
+        (_, true) => lines.push("automation is halted: no estimated completion".to_owned()),
+        (Some(at), false) if set.status == SetStatus::Previewed => {
+            let latest = set.finish_at_latest.filter(|latest| *latest > at);
+            let latest = latest.map(|latest| format!(", with retries by {latest}")).unwrap_or_default();
+            lines.push(format!("estimated completion {at}{latest}, {} ahead", count(set.ahead as u64, "call")));
+        }
+        (Some(_) | None, false) => {}
+    }
+    let out = set.agents.iter().filter(|agent| would_be_out(agent)).count();
+    if out > 0 {
+        lines.push(format!(
+            "{} out of adherence afterwards, which counts unless an exception is approved",
+            count(out, "agent")
+        ));
+    }
+    for floor in &set.floors {
+        let name = floor.name.as_deref().unwrap_or(floor.skill.as_str());
+        lines
+            .push(format!("skill {name}: {} available, {} after, floor {}", floor.available, floor.after, floor.floor));
+    }
+    if set.started_at.is_some() {
+        lines.push(format!("{} confirmed, {} open, {} failed", counts.confirmed, counts.open, counts.failed));
+    }
+    lines.push(format!("set {} ({}), hash {}", set.id, word(set.status), set.hash));
+    lines.join("\n")
+}
+
+/// Many sets, a line each.
+pub(super) fn listed(sets: &[SetView]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header([
+        "ID",
+        "STATUS",
+        "TO",
+        "AGENTS",
+        "CONFIRMED",
+        "OPEN",
+        "FAILED",
+        "BY",
+        "AT",
+        "NOTE",
+    ]);
+    for set in sets {
+        let to = set.to.as_ref().map_or_else(|| "back".to_owned(), ToString::to_string);
+        table.add_row([
+            set.id.to_string(),
+            word(set.status).to_owned(),
+            to,
+            set.counts.will_change.to_string(),
+            set.counts.confirmed.to_string(),
+            set.counts.open.to_string(),
+            set.counts.failed.to_string(),
+            set.started_by.as_deref().unwrap_or(&set.made_by).to_owned(),
+            set.started_at.unwrap_or(set.made_at).to_string(),
+            set.note.clone().unwrap_or_default(),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+const fn word(status: SetStatus) -> &'static str {
+    match status {
+        SetStatus::Previewed => "previewed",
+        SetStatus::Expired => "expired",
+        SetStatus::Running => "running",
+        SetStatus::Done => "done",
+        SetStatus::Cancelled => "cancelled",
+    }
+}

@@ -1,0 +1,3 @@
+//! Changes of agent states: `change` and its subcommands.
+
+pub mod change;

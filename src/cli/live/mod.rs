@@ -1,0 +1,3 @@
+//! The live view in a terminal.
+
+pub mod watch;

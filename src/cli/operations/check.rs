@@ -1,0 +1,252 @@
+//! `shiftkeeper check`: is the configuration sound, rules included, and what is in force. It starts and connects to nothing.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::output::print;
+use crate::config::{Complaint, Concern, Config, ConfigRefused, Environment, Loaded, Origin, Tenant, reference};
+use crate::domain::rules::rule::Mode as RuleMode;
+use crate::domain::words::count;
+use crate::http::role_table;
+
+/// Options of `check`.
+#[derive(clap::Args, Clone, Debug)]
+#[command(
+    after_help = "Ends with 0 when all is well, with 4 where only rules are wrong, with 78 where the configuration is.
+
+Examples:
+  shiftkeeper check
+  shiftkeeper check --config config/shiftkeeper.toml --output json
+  shiftkeeper check --show --set tenants.acme.requests_per_minute=60"
+)]
+pub struct CheckArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t = CheckOutput::Text)]
+    pub output: CheckOutput,
+    /// Print every key in force with its origin; secrets as stars.
+    #[arg(long)]
+    pub show: bool,
+    /// Print the reference of all keys instead, as docs/configuration.md holds it.
+    #[arg(long, exclusive = true)]
+    pub reference: bool,
+    /// Print which role may use which route instead, as docs/routes.md holds it.
+    #[arg(long, exclusive = true)]
+    pub routes: bool,
+}
+
+/// How `check` prints.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CheckOutput {
+    /// One mistake a line, as compilers do.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Checks, prints to standard output, and says how it went: 0, 4 where only rules are wrong, 78 where the configuration is.
+pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    if args.reference {
+        print(reference())?;
+        return Ok(Exit::Done.into());
+    }
+    if args.routes {
+        print(role_table())?;
+        return Ok(Exit::Done.into());
+    }
+    let mut said = Vec::new();
+    let exit = check(args, &Environment::of_process(), &mut said)?;
+    print(String::from_utf8_lossy(&said))?;
+    Ok(exit.into())
+}
+
+fn check(args: &CheckArgs, environment: &Environment, out: &mut impl Write) -> io::Result<Exit> {
+    let result = args.config.load_in(environment);
+    match (&result, args.output) {
+        (Ok(loaded), CheckOutput::Text) => print_sound(loaded, args.show, out)?,
+        (Err(refused), CheckOutput::Text) => print_refused(refused, out)?,
+        (Ok(loaded), CheckOutput::Json) => writeln!(out, "{}", sound_as_json(loaded, args.show))?,
+        (Err(refused), CheckOutput::Json) => writeln!(out, "{}", refused_as_json(refused))?,
+    }
+    Ok(match result {
+        Ok(_) => Exit::Done,
+        Err(refused) if refused.is_about_rules_only() => Exit::Problems,
+        Err(_) => Exit::BadConfiguration,
+    })
+}
+
+fn print_refused(refused: &ConfigRefused, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{refused}")?;
+    writeln!(out, "{} found", count(refused.complaints.len(), "mistake"))
+}
+
+fn print_sound(loaded: &Loaded, show: bool, out: &mut impl Write) -> io::Result<()> {
+    if show {
+        for (key, setting) in loaded.settings.iter() {
+            writeln!(out, "{key} = {}  # {}", setting.value, setting.origin)?;
+        }
+    }
+    for warning in &loaded.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let config = &loaded.config;
+    let ids: Vec<_> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+    let agents: usize = config.tenants.iter().map(|tenant| tenant.agents.len()).sum();
+    let webhooks = config.webhooks.len();
+    writeln!(out, "ok: tenants: {}; agents named here: {agents}; webhooks: {webhooks}", list(&ids))?;
+    for tenant in &config.tenants {
+        let counts = modes(config, tenant).map(|(mode, count)| format!("{count} {}", mode.name()));
+        writeln!(out, "rules for {}: {}", tenant.id, counts.join(", "))?;
+    }
+    Ok(())
+}
+
+/// How many rules a tenant has of each mode.
+fn modes(config: &Config, tenant: &Tenant) -> [(RuleMode, usize); 3] {
+    let rules = config.rules_for(tenant);
+    [RuleMode::Enforce, RuleMode::Approve, RuleMode::Watch]
+        .map(|mode| (mode, rules.iter().filter(|rule| rule.mode == mode).count()))
+}
+
+fn list(words: &[&str]) -> String {
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+fn sound_as_json(loaded: &Loaded, show: bool) -> Value {
+    let config = &loaded.config;
+    let tenants = config.tenants.iter().map(|tenant| {
+        let rules: serde_json::Map<String, Value> =
+            modes(config, tenant).into_iter().map(|(mode, count)| (mode.name().to_owned(), count.into())).collect();
+        json!({ "id": tenant.id, "agents": tenant.agents.len(), "rules": rules })
+    });
+    let mut object = json!({
+        "ok": true,
+        "complaints": [],
+        "warnings": loaded.warnings,
+        "tenants": tenants.collect::<Vec<_>>(),
+        "webhooks": config.webhooks.len(),
+    });
+    if show {
+        let settings = loaded.settings.iter().map(|(key, setting)| {
+            let value = json!({ "value": setting.value.to_string(), "origin": setting.origin.to_string() });
+            (key.to_owned(), value)
+        });
+        object["settings"] = Value::Object(settings.collect());
+    }
+    object
+}
+
+fn refused_as_json(refused: &ConfigRefused) -> Value {
+    let complaints: Vec<_> = refused.complaints.iter().map(complaint_as_json).collect();
+    json!({ "ok": false, "complaints": complaints })
+}
+
+fn complaint_as_json(complaint: &Complaint) -> Value {
+    let (file, line, column) = match &complaint.origin {
+        Origin::File { file, line, column } => (Some(file.display().to_string()), Some(*line), Some(*column)),
+        Origin::Default | Origin::Environment(_) | Origin::Flag(_) => (None, None, None),
+    };
+    json!({
+        "origin": complaint.origin.to_string(),
+        "file": file,
+        "line": line,
+        "column": column,
+        "key": complaint.key,
+        "message": complaint.what,
+        "suggestion": complaint.suggestion,
+        "about": match complaint.concern {
+            Concern::Configuration => "configuration",
+            Concern::Rule => "rule",
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: CheckArgs,
+    }
+
+    fn run_on(toml: &str, options: &[&str]) -> (Exit, String) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, toml).expect("written");
+        let file = file.display().to_string();
+        let words = ["check", "--config", &file].into_iter().chain(options.iter().copied());
+        let args = Command::try_parse_from(words).expect("known options").args;
+        let environment = [("SECRET_TEXT".to_owned(), "hunter2".to_owned())].into_iter().collect();
+        let mut out = Vec::new();
+        let exit = check(&args, &environment, &mut out).expect("printed");
+        (exit, String::from_utf8(out).expect("text").replace(&file, "c.toml"))
+    }
+
+    const SOUND: &str = "[[tenants]]\nid = \"acme\"\nbase_url = \"https://na1.example\"\nclient_id = \"x\"\n\
+                         client_secret = { env = \"SECRET_TEXT\" }\nagents = [\"u_1\", \"u_2\"]\n";
+
+    #[test]
+    fn a_sound_configuration_is_summed_up() {
+        let (exit, out) = run_on(SOUND, &[]);
+        assert_eq!(exit, Exit::Done);
+        insta::assert_snapshot!(out, @r"
+    warning: server.tokens: no token is configured, so the API answers accounts and stored tokens alone
+    ok: tenants: acme; agents named here: 2; webhooks: 0
+    rules for acme: 0 enforce, 0 approve, 0 watch
+    ");
+    }
+
+    #[test]
+    fn mistakes_in_rules_alone_end_in_4() {
+        let rule = "[[rules]]\nid = \"r\"\nwhen = { state = \"Redy\" }\nthen = { set_state = \"NotReady\" }\n";
+        let (exit, out) = run_on(&format!("{SOUND}{rule}"), &[]);
+        assert_eq!(exit, Exit::Problems);
+        assert!(out.starts_with("c.toml:9:10: rules[r].when.state: "), "{out}");
+        let (exit, _) = run_on(&format!("{SOUND}mod = 1\n{rule}"), &[]);
+        assert_eq!(exit, Exit::BadConfiguration);
+    }
+
+    #[test]
+    fn what_is_in_force_is_shown_with_its_origin_and_without_secrets() {
+        let (exit, out) = run_on(SOUND, &["--show", "--set", "log.level=debug"]);
+        assert_eq!(exit, Exit::Done);
+        for line in [
+            "tenants[acme].client_secret = *** (env SECRET_TEXT)  # c.toml:5:1\n",
+            "tenants[acme].urgent_reserve = 2  # default\n",
+            "log.level = \"debug\"  # option --set log.level\n",
+        ] {
+            assert!(out.contains(line), "{line}{out}");
+        }
+        let (_, json) = run_on(SOUND, &["--show", "--output", "json"]);
+        let json: Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(json["settings"]["tenants[acme].urgent_reserve"], json!({ "value": "2", "origin": "default" }));
+        assert!(!out.contains("hunter2") && !json.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn mistakes_are_printed_as_compilers_do_and_end_in_78() {
+        let broken = "[server]\nlistn = 1\n[log]\nlevel = 3\n";
+        let (exit, out) = run_on(broken, &[]);
+        assert_eq!(exit.code(), 78);
+        insta::assert_snapshot!(out, @r#"
+    c.toml:2:1: server.listn: is not a known key; did you mean "listen"?
+    c.toml:4:9: log.level: expects text (one of "error", "warn", "info", "debug", "trace"), not an integer
+    2 mistakes found
+    "#);
+        let (exit, out) = run_on(broken, &["--output", "json"]);
+        assert_eq!(exit, Exit::BadConfiguration);
+        let json: Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!(json["complaints"][0]["line"], 2);
+        assert_eq!(json["complaints"][0]["suggestion"], "did you mean \"listen\"?");
+    }
+}

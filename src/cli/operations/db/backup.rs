@@ -1,0 +1,115 @@
+//! `db backup`: a checked copy of the database, beside a running daemon or without one.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::app::clock_of;
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::finding::bytes_text;
+use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::scope::usage;
+use crate::config::{Config, JobKind};
+use crate::domain::time::UtcMicros;
+use crate::domain::words::count;
+use crate::engine::jobs::backup::free_path;
+use crate::store::{back_up, inspect};
+
+/// Options of `db backup`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "The copy is one consistent state, and gets its name once it is synced and checked. A PostgreSQL database is \
+copied with pg_dump instead.
+
+Examples:
+  shiftkeeper db backup /var/backups/shiftkeeper
+  shiftkeeper db backup before-upgrade.db --output json"
+)]
+pub struct BackupArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// A folder, where the copy gets a name with its time, or a file that is not there yet; the folder of the job `backup` without it.
+    #[arg(value_name = "FOLDER|FILE")]
+    to: Option<PathBuf>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub(super) async fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
+    let config = args.config.load_for_command()?.config;
+    let named = args.to.or_else(|| folder_of_the_job(&config));
+    let named = named.ok_or_else(|| usage("name a folder or a file: no job of kind backup has a folder".to_owned()))?;
+    let target = target(&named, clock_of(&config).await.now())?;
+    // A copy of what lacks its log would look whole.
+    inspect(config.store.connection_url().expose(), false).await?;
+    let made = back_up(config.store.connection_url().expose(), &target).await?;
+    let sha256 = sha256(&made.path).with_context(|| format!("{} cannot be read again", made.path.display()))?;
+    match args.output {
+        Output::Json => {
+            print_json(&json!({ "path": made.path, "bytes": made.bytes, "sha256": sha256, "entries": made.entries }))?;
+        }
+        Output::Table => print(format!(
+            "{}\n{} with {}, checked\nsha256 {sha256}",
+            made.path.display(),
+            bytes_text(made.bytes),
+            count(made.entries, "audit entry"),
+        ))?,
+    }
+    Ok(Exit::Done.into())
+}
+
+fn folder_of_the_job(config: &Config) -> Option<PathBuf> {
+    config.jobs.iter().filter(|job| job.kind == JobKind::Backup).find_map(|job| job.folder.clone())
+}
+
+/// The file that the copy becomes. One that is there is never written over.
+fn target(named: &Path, now: UtcMicros) -> anyhow::Result<PathBuf> {
+    let is_folder =
+        named.is_dir() || named.as_os_str().as_encoded_bytes().ends_with(b"/") || named.extension().is_none();
+    if is_folder {
+        return Ok(free_path(named, now));
+    }
+    if named.exists() {
+        return Err(usage(format!("{} is there already: name a folder, or another file", named.display())));
+    }
+    Ok(named.to_owned())
+}
+
+/// Of the file as it was written, in hexadecimal.
+pub(super) fn sha256(path: &Path) -> std::io::Result<String> {
+    let (mut file, mut hash, mut buffer) = (std::fs::File::open(path)?, Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            many => hash.update(&buffer[..many]),
+        }
+    }
+    Ok(crate::domain::audit::Hash(hash.finalize().into()).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_goes_into_a_folder_under_its_own_name_and_never_over_a_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let of = |named: &Path| target(named, UtcMicros::EPOCH).ok();
+        let name = "shiftkeeper-19700101T000000Z.db";
+        assert_eq!(of(folder.path()), Some(folder.path().join(name)));
+        let new = folder.path().join("made/later");
+        assert_eq!(of(&new), Some(new.join(name)));
+        let file = folder.path().join("before.db");
+        assert_eq!(of(&file), Some(file.clone()));
+        std::fs::write(&file, "abc").expect("written");
+        assert_eq!(of(&file), None);
+        let hash = sha256(&file).expect("read");
+        assert_eq!(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

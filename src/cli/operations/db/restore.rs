@@ -1,0 +1,134 @@
+//! `db restore`: a copy is put in the store's place.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::app::{clock_of, identity};
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::finding::bytes_text;
+use crate::cli::shared::output::{Output, print, print_json};
+use crate::cli::shared::talk::{Failure, say};
+use crate::clock::RealTime;
+use crate::config::Config;
+use crate::domain::audit::AuditDraft;
+use crate::domain::words::count;
+use crate::http::file_name;
+use crate::store::{Commit, OpenError, RestoreError, Restored, Role, Store, restore};
+
+/// Options of `db restore`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "The file is checked first (damage, version, audit chains) and copied; it stays where it is. What was in its \
+place is kept beside it, with its log, as NAME.replaced-TIME. Stop the daemon before, and start it again after. A PostgreSQL \
+database is restored with pg_restore instead.
+
+Examples:
+  shiftkeeper db restore backups/shiftkeeper-20261122T023000Z.db
+  shiftkeeper db restore found.db --force --output json"
+)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The copy, as `shiftkeeper db backup` or the job `backup` wrote it; or a main file with its -wal beside it.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Takes a main file whose write-ahead log is missing, if it is sound otherwise. The last changes are lost.
+    #[arg(long)]
+    force: bool,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub(super) async fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
+    let config = args.config.load_for_command()?.config;
+    let restored = restore(config.store.connection_url().expose(), &args.file, args.force, RealTime::now()).await;
+    let restored = restored.map_err(|error| failure(error, &args.file))?;
+    if restored.without_log {
+        say(format!(
+            "WARNING: {} lacked its write-ahead log. What was committed last before it was copied is lost: changes, audit entries \
+             and events that people and receivers may have seen. Tell whoever relies on the audit trail.",
+            args.file.display()
+        ));
+    }
+    if let Err(error) = note(&config, &restored, &args.file).await {
+        say(format!("warning: the audit trail could not be told of the restore ({error:#}); note it elsewhere"));
+    }
+    match args.output {
+        Output::Json => print_json(&json!({
+            "path": restored.path,
+            "from": args.file,
+            "bytes": restored.bytes,
+            "entries": restored.entries,
+            "set_aside": restored.set_aside,
+            "without_log": restored.without_log,
+        }))?,
+        Output::Table => print(sentence(&restored, &args))?,
+    }
+    Ok(Exit::Done.into())
+}
+
+/// Every chain says that it goes on from a copy: heads that were signed after the copy was made do not hold any more, and that is why.
+async fn note(config: &Config, restored: &Restored, file: &Path) -> anyhow::Result<()> {
+    let clock = clock_of(config).await;
+    let store = Store::open(config.store.connection_url().expose(), Role::Import, clock.clone(), &identity()).await?;
+    let noted = async {
+        let mut audit = Vec::new();
+        for tenant in store.reader().audited_tenants().await? {
+            let entries = store.reader().chain_head(&tenant).await?.seq;
+            audit.push(AuditDraft::new(
+                tenant,
+                clock.now(),
+                "person:command line".to_owned(),
+                "store.restored",
+                json!({
+                    "copy": file_name(file), "entries": entries, "without_log": restored.without_log,
+                }),
+            ));
+        }
+        store.writer().commit(Commit { audit, ..Commit::default() }).await.map_err(anyhow::Error::from)
+    }
+    .await;
+    store.close().await;
+    noted.map(drop)
+}
+
+/// The file that was named is at fault here, not the store.
+fn failure(error: RestoreError, file: &std::path::Path) -> anyhow::Error {
+    match error {
+        RestoreError::Open(OpenError::WithoutLog { place }) => Failure::because(
+            Exit::Problems,
+            format!(
+                "{place} is a copy of a running store's main file without its write-ahead log: what was committed last is not in \
+                 it. Put {place}-wal beside it if there is one, or name a copy that `shiftkeeper db backup` made; \
+                 `shiftkeeper db restore {} --force` takes it without the last changes",
+                file.display()
+            ),
+        ),
+        RestoreError::Open(error @ (OpenError::Newer { .. } | OpenError::Foreign { .. })) => {
+            Failure::because(Exit::Problems, error.to_string())
+        }
+        RestoreError::Open(error) => error.into(),
+        RestoreError::Bad { .. } | RestoreError::Empty { .. } => Failure::because(Exit::Problems, error.to_string()),
+        RestoreError::NotHere { .. }
+        | RestoreError::NoSuchFile { .. }
+        | RestoreError::IsFolder { .. }
+        | RestoreError::Copy(_)
+        | RestoreError::Folder { .. } => error.into(),
+    }
+}
+
+fn sentence(restored: &Restored, args: &RestoreArgs) -> String {
+    let mut lines = vec![format!(
+        "{} is restored from {}: {} with {}, checked",
+        restored.path.display(),
+        args.file.display(),
+        bytes_text(restored.bytes),
+        count(restored.entries, "audit entry"),
+    )];
+    lines.extend(restored.set_aside.iter().map(|path| format!("kept {}", path.display())));
+    lines.join("\n")
+}

@@ -1,0 +1,282 @@
+//! What the demo did, from the store and from the simulator's own books.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::iter::Sum;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::Demo;
+use super::status::sight;
+use crate::cli::audit;
+use crate::domain::agents::state::AgentState;
+use crate::domain::ids::{RuleId, TenantId};
+use crate::domain::words::count;
+use crate::engine::operations::status::{FeedStatus, SubscriptionStatus, TenantStatus};
+use crate::store::{ChainTrust, Reader, Store, TransitionFilter};
+
+/// The summary; its JSON shape is part of the command's interface.
+#[derive(Serialize, Debug)]
+pub(super) struct Summary {
+    agents: usize,
+    transitions: Transitions,
+    platform: Platform,
+    violations: u64,
+    rules: BTreeMap<RuleId, u64>,
+    webhooks: Webhooks,
+    pub(super) audit: Audit,
+    not_ready_ms: u64,
+    seconds: f64,
+    /// The tenants, each for itself.
+    tenants: Vec<OfTenant>,
+    /// Why the busiest rules acted, by an example each.
+    #[serde(skip)]
+    because: Vec<String>,
+}
+
+/// One tenant.
+#[derive(Serialize, Debug)]
+struct OfTenant {
+    id: TenantId,
+    agents: usize,
+    transitions: Transitions,
+    platform: Platform,
+    violations: u64,
+    audit: Audit,
+    not_ready_ms: u64,
+    /// How the live feed was just before the end.
+    feed: Option<FeedStatus>,
+    /// The same of the subscriptions.
+    subscriptions: Vec<SubscriptionStatus>,
+    /// How old what both showed was, in words.
+    #[serde(skip)]
+    sight: Option<String>,
+    #[serde(skip)]
+    rules: BTreeMap<RuleId, u64>,
+    #[serde(skip)]
+    applied_changes: u64,
+}
+
+#[derive(Serialize, Clone, Copy, Debug, Default)]
+struct Transitions {
+    requested: u64,
+    confirmed: u64,
+    unconfirmed: u64,
+    refused: u64,
+    failed: u64,
+    superseded: u64,
+    expired: u64,
+    cancelled: u64,
+    open: u64,
+}
+
+impl Sum for Transitions {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            requested: sum.requested + one.requested,
+            confirmed: sum.confirmed + one.confirmed,
+            unconfirmed: sum.unconfirmed + one.unconfirmed,
+            refused: sum.refused + one.refused,
+            failed: sum.failed + one.failed,
+            superseded: sum.superseded + one.superseded,
+            expired: sum.expired + one.expired,
+            cancelled: sum.cancelled + one.cancelled,
+            open: sum.open + one.open,
+        })
+    }
+}
+
+#[derive(Serialize, Debug)]
+struct Platform {
+    calls: u64,
+    state_posts: u64,
+    calls_per_transition: f64,
+    throttled: u64,
+}
+
+/// What the receiver counted, beside what the outbox holds.
+#[derive(Serialize, Debug)]
+struct Webhooks {
+    /// Events in the outbox.
+    events: u64,
+    /// Events that the receiver took, each once.
+    delivered: u64,
+    /// Those of them with a good signature by the receiver's judgement: it takes no others.
+    verified: u64,
+    /// Events that it has not taken.
+    pending: u64,
+}
+
+fn webhooks(demo: &Demo, events: u64) -> Webhooks {
+    let counts = demo.receiver.counts();
+    let delivered = counts.distinct;
+    Webhooks { events, delivered, verified: delivered, pending: events.saturating_sub(delivered) }
+}
+
+#[derive(Serialize, Debug)]
+pub(super) struct Audit {
+    entries: u64,
+    pub(super) verified: bool,
+}
+
+/// How many busiest rules are explained.
+const EXPLAINED: usize = 3;
+
+/// Counts; the daemon has stopped. `last` is how its tenants were just before.
+pub(super) async fn collect(demo: &Demo, last: Vec<TenantStatus>, ran: Duration) -> anyhow::Result<Summary> {
+    let reader = Store::read(&demo.store_url).await.context("the demo's store")?;
+    let (mut tenants, mut events) = (Vec::new(), 0);
+    for tenant in &demo.tenants {
+        let seen = last.iter().find(|status| status.id == *tenant);
+        tenants.push(of_tenant(&reader, demo, tenant, seen).await?);
+        events += reader.event_counts(tenant).await?.iter().map(|(_, count)| count).sum::<u64>();
+    }
+    let mut rules = BTreeMap::new();
+    for (rule, count) in tenants.iter().flat_map(|tenant| &tenant.rules) {
+        *rules.entry(rule.clone()).or_default() += count;
+    }
+    let calls = tenants.iter().map(|tenant| tenant.platform.calls).sum();
+    let changes = tenants.iter().map(|tenant| tenant.applied_changes).sum();
+    let summary = Summary {
+        agents: tenants.iter().map(|tenant| tenant.agents).sum(),
+        transitions: tenants.iter().map(|tenant| tenant.transitions).sum(),
+        platform: Platform {
+            calls,
+            state_posts: tenants.iter().map(|tenant| tenant.platform.state_posts).sum(),
+            calls_per_transition: ratio(calls, changes),
+            throttled: tenants.iter().map(|tenant| tenant.platform.throttled).sum(),
+        },
+        violations: tenants.iter().map(|tenant| tenant.violations).sum(),
+        because: examples(&reader, demo, &rules).await?,
+        rules,
+        webhooks: webhooks(demo, events),
+        audit: Audit {
+            entries: tenants.iter().map(|tenant| tenant.audit.entries).sum(),
+            verified: tenants.iter().all(|tenant| tenant.audit.verified),
+        },
+        not_ready_ms: tenants.iter().map(|tenant| tenant.not_ready_ms).sum(),
+        seconds: (ran.as_secs_f64() * 10.0).round() / 10.0,
+        tenants,
+    };
+    reader.close().await;
+    Ok(summary)
+}
+
+async fn of_tenant(
+    reader: &Reader,
+    demo: &Demo,
+    tenant: &TenantId,
+    seen: Option<&TenantStatus>,
+) -> anyhow::Result<OfTenant> {
+    let now = demo.clock.now();
+    let figures = reader.compliance(tenant, demo.start, now).await?;
+    let count = |status: &str| figures.by_status.get(status).copied().unwrap_or(0);
+    let chain = audit::verify_tenant(reader, tenant, ChainTrust::default()).await?;
+    let times = reader.time_in_state(tenant, demo.start, now).await?;
+    let not_ready: u64 = AgentState::KNOWN
+        .iter()
+        .filter(|state| state.counts_as_not_ready())
+        .map(|state| times.iter().map(|time| time.of(state)).sum::<u64>())
+        .sum();
+    let sim = demo.simulator.counts(tenant);
+    Ok(OfTenant {
+        id: tenant.clone(),
+        agents: reader.agents(tenant).await?.len(),
+        transitions: Transitions {
+            requested: figures.total,
+            confirmed: count("confirmed"),
+            unconfirmed: count("unconfirmed"),
+            refused: count("refused"),
+            failed: count("failed"),
+            superseded: count("superseded"),
+            expired: count("expired"),
+            cancelled: count("cancelled"),
+            open: ["requested", "waiting", "sending", "in_doubt", "accepted"].map(count).iter().sum(),
+        },
+        platform: Platform {
+            calls: sim.calls,
+            state_posts: sim.state_posts,
+            calls_per_transition: ratio(sim.calls, sim.applied_changes),
+            throttled: sim.throttled,
+        },
+        violations: figures.violations.values().sum(),
+        audit: Audit { entries: chain.entries, verified: chain.verified },
+        not_ready_ms: not_ready / 1000,
+        feed: seen.map(|status| status.feed.clone()),
+        subscriptions: seen.map(|status| status.subscriptions.clone()).unwrap_or_default(),
+        sight: seen.map(sight),
+        rules: figures.by_rule.iter().map(|(rule, by_status)| (rule.clone(), by_status.values().sum())).collect(),
+        applied_changes: sim.applied_changes,
+    })
+}
+
+/// Two decimals are what people compare.
+pub(super) fn ratio(calls: u64, changes: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a demo's counts are far below 2^52")]
+    let ratio = calls as f64 / changes.max(1) as f64;
+    (ratio * 10_000.0).round() / 10_000.0
+}
+
+async fn examples(reader: &Reader, demo: &Demo, rules: &BTreeMap<RuleId, u64>) -> anyhow::Result<Vec<String>> {
+    let mut busiest: Vec<_> = rules.iter().collect();
+    busiest.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let mut lines = Vec::new();
+    for (rule, count) in busiest.into_iter().take(EXPLAINED) {
+        let filter = TransitionFilter { rule: Some(rule.clone()), ..TransitionFilter::default() };
+        let mut newest = None;
+        for tenant in &demo.tenants {
+            newest = newest.or(reader.transitions(tenant, &filter, 1).await?.pop());
+        }
+        let because = newest.and_then(|stored| {
+            let because = stored.transition.explanation.get("because")?.as_str()?.to_owned();
+            Some(format!("{}: {because}", stored.transition.agent))
+        });
+        lines.push(format!("{rule}, {count} ×; last for {}", because.unwrap_or_default()));
+    }
+    Ok(lines)
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (t, p) = (&self.transitions, &self.platform);
+        writeln!(f, "{}, {} s of real time", count(self.agents, "agent"), self.seconds)?;
+        writeln!(
+            f,
+            "transitions      {} requested: {} confirmed, {} unconfirmed, {} refused, {} failed, {} superseded, {} expired, \
+             {} cancelled, {} open",
+            t.requested, t.confirmed, t.unconfirmed, t.refused, t.failed, t.superseded, t.expired, t.cancelled, t.open
+        )?;
+        writeln!(
+            f,
+            "platform         calls {}, per applied change {} (the simulator's count); answers 429: {}",
+            p.calls, p.calls_per_transition, p.throttled
+        )?;
+        writeln!(f, "violations       {}", self.violations)?;
+        let w = &self.webhooks;
+        writeln!(
+            f,
+            "webhooks         {} recorded, {} delivered, {} of them with a good signature, {} pending (the receiver's count)",
+            count(w.events, "event"),
+            w.delivered,
+            w.verified,
+            w.pending
+        )?;
+        for tenant in &self.tenants {
+            let name = format!("tenant {}", tenant.id);
+            let sight = tenant.sight.as_deref().unwrap_or("nothing observed yet");
+            writeln!(
+                f,
+                "{name:<16} {}, {} transitions; last observed: {sight}",
+                count(tenant.agents, "agent"),
+                tenant.transitions.requested
+            )?;
+        }
+        let verdict = if self.audit.verified { "verified" } else { "BROKEN" };
+        writeln!(f, "audit chain      {}, {verdict}", count(self.audit.entries, "entry"))?;
+        writeln!(f, "not-ready time   {} min over all agents", self.not_ready_ms / 60_000)?;
+        writeln!(f, "busiest rules")?;
+        self.because.iter().try_for_each(|line| writeln!(f, "  {line}"))
+    }
+}

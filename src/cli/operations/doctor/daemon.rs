@@ -1,0 +1,189 @@
+//! The running daemon: is there one, does it answer, what does it say of itself.
+
+use serde_json::Value;
+
+use super::Desk;
+use super::store::OTHER_STORE;
+use crate::app::identity;
+use crate::cli::shared::daemon::{Daemon, DaemonError};
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::finding::{Finding, Group};
+use crate::cli::shared::talk::exit_of;
+use crate::store::{DaemonRow, Reader, Role, is_held};
+
+/// A daemon that answers.
+pub(super) struct Running {
+    pub(super) daemon: Daemon,
+    /// Its `/readyz`.
+    pub(super) readiness: Value,
+}
+
+/// Looks for it. Its own address is asked also with `--offline`: that is this host as a rule.
+pub(super) async fn look(desk: &Desk, reader: Option<&Reader>) -> (Option<Running>, Vec<Finding>) {
+    let mut group = Group::new("daemon");
+    let row = match reader {
+        Some(reader) => reader.daemon().await.ok().flatten(),
+        None => None,
+    };
+    let holder = row.filter(|row| row.role == Role::Daemon && row.stopped_at.is_none());
+    let daemon = match Daemon::find(&desk.config).await {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            match (exit_of(&error), &holder) {
+                (Exit::Unreachable, Some(holder)) => silent(&mut group, desk, holder),
+                (Exit::Unreachable, None) => group.skipped("running", "no daemon runs on this store"),
+                _ => group.wrong("running", format!("{error:#}"), "see the store above"),
+            }
+            return (None, group.done());
+        }
+    };
+    let readiness = match daemon.readiness().await {
+        Ok(readiness) => readiness,
+        Err(error) => {
+            match (&error, &holder) {
+                (DaemonError::NotReachable { .. }, None) => {
+                    group.skipped("running", format!("none answers at {}, and none has the store", daemon.url()));
+                }
+                (DaemonError::NotReachable { .. }, Some(holder)) => silent(&mut group, desk, holder),
+                (
+                    DaemonError::NoAnswer { .. }
+                    | DaemonError::NoToken { .. }
+                    | DaemonError::TokenElsewhere { .. }
+                    | DaemonError::Refused { .. }
+                    | DaemonError::NotShiftkeeper { .. },
+                    _,
+                ) => {
+                    group.wrong(
+                        "running",
+                        error.to_string(),
+                        "look at its log; check [client] url and [server] listen",
+                    );
+                }
+            }
+            return (None, group.done());
+        }
+    };
+    group.ok("running", format!("answers at {}", daemon.url()));
+    match &holder {
+        Some(holder) => version(&mut group, holder),
+        // One that is not there is told of by its own check.
+        None if reader.is_some() => {
+            group.warning(
+                "store",
+                "no daemon has the store that is configured here: the one that answers has another",
+                OTHER_STORE,
+            );
+        }
+        None => {}
+    }
+    parts(&mut group, &readiness);
+    (Some(Running { daemon, readiness }), group.done())
+}
+
+/// The store says that it runs, and nobody answers. Whoever has the store has its lock, which goes with the process.
+fn silent(group: &mut Group, desk: &Desk, holder: &DaemonRow) {
+    let process = format!("process {} of host '{}' took the store at {}", holder.pid, holder.host, holder.started_at);
+    let is_held = is_held(desk.config.store.connection_url().expose()).filter(|_| holder.host == identity().host);
+    match is_held {
+        Some(false) => {
+            let detail = format!("none: {process} and is gone without letting go of it: it was killed, or crashed");
+            let advice =
+                "start the daemon: it goes on where it was cut off; its log, or the system's, may say why it ended";
+            group.wrong("running", detail, advice);
+        }
+        Some(true) => {
+            let detail = format!("no answer, though {process} and has it");
+            group.warning("running", detail, "look at its log: it may be just starting or stopping");
+        }
+        None => {
+            let detail = format!("no answer, though {process} and did not let go of it in order");
+            let advice = "if that process is gone, start the daemon: it goes on where it was cut off";
+            group.warning("running", detail, advice);
+        }
+    }
+}
+
+fn version(group: &mut Group, holder: &DaemonRow) {
+    let ours = env!("CARGO_PKG_VERSION");
+    if holder.version == ours {
+        group.ok("version", ours);
+    } else {
+        let detail = format!("the daemon is {}, this command is {ours}", holder.version);
+        group.warning("version", detail, "use one version for both");
+    }
+}
+
+/// What it says of itself, part by part.
+fn parts(group: &mut Group, readiness: &Value) {
+    let text = |part: &Value, key: &str| part[key].as_str().unwrap_or_default().to_owned();
+    let parts = readiness["parts"].as_array().map_or(&[][..], Vec::as_slice);
+    let bad: Vec<&Value> = parts.iter().filter(|part| part["ready"] != true).collect();
+    if bad.is_empty() {
+        group.ok("readyz", text(readiness, "status"));
+    }
+    for part in bad {
+        let (name, mut detail) = (text(part, "name"), text(part, "detail"));
+        if !detail.contains(" since ") {
+            detail = format!("{detail}, since {}", text(part, "since"));
+        }
+        if part["own"] == true {
+            group.wrong(name, detail, "see the daemon's log");
+        } else if part["needs_person"] == true {
+            group.wrong(name, detail, "nothing goes on here by itself: mend what it says, then give that command");
+        } else {
+            let advice = advice_of(&name);
+            group.warning(name, detail, advice);
+        }
+    }
+}
+
+/// What becomes of a part outside the daemon once it is mended.
+fn advice_of(part: &str) -> String {
+    match part.split_once(' ') {
+        Some(("webhook", _)) => "mend the receiver or the way to it: what waits is sent at its next try".to_owned(),
+        Some(("job", key)) => {
+            let run = match key.split_once(" of ") {
+                Some((id, tenant)) => format!("{id} --tenant {tenant}"),
+                None => key.to_owned(),
+            };
+            format!("mend what it says: it is done again when it is next due, or now with `shiftkeeper jobs run {run}`")
+        }
+        Some(_) | None => "the daemon goes on and heals by itself once that is mended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::shared::finding::Status::{Warning, Wrong};
+
+    #[test]
+    fn each_part_that_is_not_ready_is_told_with_what_becomes_of_it() {
+        let part = |name: &str, needs_person: bool, detail: &str| {
+            json!({"name": name, "ready": false, "own": name == "store", "needs_person": needs_person,
+                   "since": "2026-11-22T10:00:00Z", "detail": detail})
+        };
+        let readiness = json!({"parts": [
+            part("store", false, "no space is left"),
+            part("webhook wfm of acme", true, "disabled since 2026-11-22T09:00:00Z: shiftkeeper webhooks recover wfm"),
+            part("webhook bi of acme", false, "fails since 2026-11-22T09:00:00Z: no answer"),
+            part("job schedule-folder of acme", false, "failed: 1 of 1 schedule file(s) refused"),
+            part("job backup", false, "failed: no space"),
+            part("tenant acme: subscription 0", false, "no snapshot: HTTP 503"),
+        ]});
+        let mut group = Group::new("daemon");
+        parts(&mut group, &readiness);
+        let told: Vec<_> = group.done().into_iter().map(|told| (told.status, told.detail, told.advice)).collect();
+        let statuses: Vec<_> = told.iter().map(|(status, ..)| *status).collect();
+        assert_eq!(statuses, [Wrong, Wrong, Warning, Warning, Warning, Warning]);
+        assert_eq!(told[0].1, "no space is left, since 2026-11-22T10:00:00Z");
+        assert!(told[1].1.ends_with("webhooks recover wfm"), "one `since` is enough: {told:?}");
+        let advice = |index: usize| told[index].2.as_deref().unwrap_or_default();
+        assert!(advice(3).contains("jobs run schedule-folder --tenant acme`"), "{told:?}");
+        assert!(advice(4).contains("jobs run backup`"), "{told:?}");
+        let heal = "heals by itself";
+        assert_eq!([1, 2, 3, 4, 5].map(|index| advice(index).contains(heal)), [false, false, false, false, true]);
+    }
+}

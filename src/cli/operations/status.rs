@@ -1,0 +1,252 @@
+//! `shiftkeeper status`: how the running daemon is, on one screen: tokens, budgets, breakers, pictures, feeds, subscriptions and
+//! webhooks of every tenant with their ages, the jobs and the store.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+
+use crate::cli::shared::caller::Reach;
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::daemon::DaemonError;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::finding::bytes_text;
+use crate::cli::shared::output::{Output, print, print_json};
+use crate::domain::ids::TenantId;
+use crate::domain::time::{UtcMicros, duration_text};
+use crate::domain::words::count;
+use crate::engine::operations::status::{JobStatus, Status, SubscriptionStatus, TenantStatus, WebhookStatus};
+
+/// Shows the status of the running daemon: tokens, budgets, circuit breakers, live views, feeds, subscriptions and webhooks of every tenant
+/// with their ages, the jobs and the store.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Ends with 0 when nothing needs attention, with 4 when something does (rows that start with !), and with 69 when
+no daemon answers.
+
+Examples:
+  shiftkeeper status
+  shiftkeeper status --tenant acme --output json"
+)]
+pub struct StatusArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// One tenant; all of them without it.
+    #[arg(long, value_name = "ID")]
+    pub tenant: Option<TenantId>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Runs the command.
+pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let reach = Reach::of(args.config.load_for_command()?.config).await?;
+    let mut whole: Option<Status> = None;
+    for tenant in reach.parts_or(args.tenant.as_ref())? {
+        let part = reach.get("/api/v1/status", tenant.as_ref()).await.map_err(DaemonError::into_failure)?;
+        whole = Some(match whole {
+            None => part,
+            Some(whole) => joined(whole, part),
+        });
+    }
+    // There is a part at least.
+    let Some(status) = whole else { return Ok(Exit::Failed.into()) };
+    match args.output {
+        Output::Json => print_json(&status)?,
+        Output::Table => print(page(&status))?,
+    }
+    Ok(if status.ok { Exit::Done } else { Exit::Problems }.into())
+}
+
+fn joined(mut whole: Status, part: Status) -> Status {
+    whole.ok &= part.ok;
+    whole.tenants.extend(part.tenants);
+    let new = |known: &[JobStatus], job: &JobStatus| {
+        !known.iter().any(|known| (&known.job.tenant, &known.job.id) == (&job.job.tenant, &job.job.id))
+    };
+    let jobs: Vec<JobStatus> = part.jobs.into_iter().filter(|job| new(&whole.jobs, job)).collect();
+    whole.jobs.extend(jobs);
+    let parts: Vec<_> =
+        part.parts.into_iter().filter(|part| !whole.parts.iter().any(|known| known.name == part.name)).collect();
+    whole.parts.extend(parts);
+    whole
+}
+
+/// One line for people.
+struct Row {
+    ok: bool,
+    whose: String,
+    what: String,
+    state: String,
+    detail: String,
+}
+
+impl Row {
+    fn new(ok: bool, whose: impl Into<String>, what: impl Into<String>, state: impl Into<String>) -> Self {
+        Self { ok, whose: whose.into(), what: what.into(), state: state.into(), detail: String::new() }
+    }
+
+    fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), ..self }
+    }
+}
+
+fn page(status: &Status) -> String {
+    let mut rows = Vec::new();
+    for tenant in &status.tenants {
+        rows.extend(tenant_rows(tenant));
+    }
+    rows.extend(status.jobs.iter().map(|job| job_row(job, status.at)));
+    rows.push(store_row(status));
+    let configuration = &status.configuration;
+    let state = if configuration.ok { "active" } else { "the last reload failed; see the log" };
+    rows.push(
+        Row::new(configuration.ok, "-", "configuration", state)
+            .detail(format!("loaded {} ago", span(status.at.since(configuration.loaded_at)))),
+    );
+    let told = |part: &&crate::engine::operations::readiness::Part| !part.ready;
+    rows.extend(status.parts.iter().filter(told).map(|part| {
+        Row::new(false, "-", part.name.clone(), format!("not ready for {}", span(status.at.since(part.since))))
+            .detail(part.detail.clone())
+    }));
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["", "TENANT", "WHAT", "STATE", "DETAIL"]);
+    for row in rows {
+        table.add_row([if row.ok { "" } else { "!" }.to_owned(), row.whose, row.what, row.state, row.detail]);
+    }
+    let up = span(status.at.since(status.started_at));
+    format!("shiftkeeper {}, {}, up for {up}\n\n{}", status.version, status.status, table.trim_fmt())
+}
+
+fn tenant_rows(tenant: &TenantStatus) -> Vec<Row> {
+    let id = tenant.id.to_string();
+    let mut rows = vec![token_row(tenant)];
+    let budget = &tenant.budget;
+    rows.push(
+        Row::new(true, &id, "budget", format!("{} of {} calls used", budget.used, budget.limit))
+            .detail(format!("{} free now", budget.free)),
+    );
+    let figures = &tenant.figures;
+    if let Some(oldest) = figures.skills.iter().chain(&figures.queues).map(|one| one.age_ms).max() {
+        let reporting = &tenant.reporting_budget;
+        let detail = format!(
+            "{}, {}; {} of {} calls used",
+            count(figures.skills.len(), "skill"),
+            count(figures.queues.len(), "queue"),
+            reporting.used,
+            reporting.limit
+        );
+        rows.push(Row::new(figures.ok, &id, "figures", format!("up to {} old", millis(oldest))).detail(detail));
+    }
+    let breaker = &tenant.breaker;
+    let since = breaker.since.map_or_else(String::new, |since| format!("automation is halted since {since}"));
+    rows.push(Row::new(breaker.ok, &id, "circuit breaker", breaker.state.clone()).detail(since));
+    rows.push(picture_row(tenant));
+    rows.push(feed_row(tenant));
+    let open = counts(tenant.open_transitions.iter());
+    let all: u64 = tenant.open_transitions.values().sum();
+    rows.push(Row::new(true, &id, "transitions", format!("{all} open")).detail(open));
+    rows.extend(tenant.subscriptions.iter().map(|one| subscription_row(&id, one)));
+    rows.extend(tenant.webhooks.iter().map(|hook| webhook_row(&id, hook)));
+    if let Some(audit) = &tenant.audit {
+        let head = audit.head_age_ms.map_or("no signed head yet".to_owned(), |age| format!("head {} old", millis(age)));
+        let unsigned = audit.entries.saturating_sub(audit.signed_through);
+        rows.push(
+            Row::new(true, &id, "audit", format!("{} entries", audit.entries))
+                .detail(format!("{head}, {unsigned} entries after it")),
+        );
+    }
+    rows
+}
+
+fn token_row(tenant: &TenantStatus) -> Row {
+    let token = &tenant.token;
+    let state = match (token.age_ms, token.expires_in_ms) {
+        (Some(age), Some(left)) => format!("{} old, good for {}", millis(age), millis(left)),
+        _ => "none".to_owned(),
+    };
+    let failure = token.last_failure.as_ref().map(|class| format!("the last request for one failed: {class}"));
+    let circuit = token.circuit_open.then(|| "no request at the moment".to_owned());
+    let detail = failure.into_iter().chain(circuit).collect::<Vec<_>>().join("; ");
+    Row::new(token.ok, tenant.id.to_string(), "token", state).detail(detail)
+}
+
+fn picture_row(tenant: &TenantStatus) -> Row {
+    let picture = &tenant.picture;
+    let state = picture.age_ms.map_or("no data".to_owned(), |age| format!("{} old", millis(age)));
+    Row::new(picture.ok, tenant.id.to_string(), "live view", state).detail(counts(picture.agents.iter()))
+}
+
+fn feed_row(tenant: &TenantStatus) -> Row {
+    let feed = &tenant.feed;
+    let state = match (feed.state.as_str(), feed.last_message_age_ms) {
+        ("live", Some(age)) => format!("live, last message {} ago", millis(age)),
+        (state, _) => state.to_owned(),
+    };
+    let detail = match &feed.reason {
+        Some(reason) => reason.clone(),
+        None => format!("{} messages, {} lost connections", feed.messages, feed.losses),
+    };
+    Row::new(feed.ok, tenant.id.to_string(), "feed", state).detail(detail)
+}
+
+fn subscription_row(tenant: &str, one: &SubscriptionStatus) -> Row {
+    let detail = format!(
+        "{} agents every {}; newest snapshot {} old, {}",
+        one.agents,
+        millis(one.interval_ms),
+        millis(one.snapshot_age_ms),
+        bytes_text(one.snapshot_bytes as u64)
+    );
+    Row::new(one.ok, tenant, format!("subscription {}", one.slice), format!("{} old", millis(one.age_ms)))
+        .detail(detail)
+}
+
+fn webhook_row(tenant: &str, hook: &WebhookStatus) -> Row {
+    let state = match hook.since {
+        Some(since) => format!("{} since {since}", hook.status),
+        None => hook.status.clone(),
+    };
+    let mut detail = format!("{} waiting, {} parked, {} unread", hook.waiting, hook.parked, hook.unread);
+    if let Some(age) = hook.oldest_unsent_age_ms {
+        let _ = write!(detail, ", the oldest from {} ago", millis(age));
+    }
+    if let Some(error) = hook.last_error.as_ref().filter(|_| !hook.ok) {
+        let _ = write!(detail, "; last: {error}");
+    }
+    Row::new(hook.ok, tenant, format!("webhook {}", hook.id), state).detail(detail)
+}
+
+fn job_row(status: &JobStatus, now: UtcMicros) -> Row {
+    let job = &status.job;
+    let whose = job.tenant.as_ref().map_or("-".to_owned(), ToString::to_string);
+    let state = job.last.as_ref().map_or("not run yet".to_owned(), |run| run.outcome.clone());
+    let success = status.last_success_at.map(|at| format!("succeeded {} ago", span(now.since(at))));
+    let next = job.next_due_at.map(|at| format!("next {at}"));
+    let detail = success.into_iter().chain(next).collect::<Vec<_>>().join(", ");
+    Row::new(status.ok, whose, format!("job {}", job.id), state).detail(detail)
+}
+
+fn store_row(status: &Status) -> Row {
+    let store = &status.store;
+    let log = store.log_bytes.map(|bytes| format!("log {}", bytes_text(bytes)));
+    let free = store.disk_free_bytes.map(|bytes| format!("{} free on its disk", bytes_text(bytes)));
+    let detail = log.into_iter().chain(free).collect::<Vec<_>>().join(", ");
+    Row::new(store.ok, "-", "store", bytes_text(store.bytes)).detail(detail)
+}
+
+fn counts<'a>(counts: impl Iterator<Item = (&'a String, &'a u64)>) -> String {
+    counts.map(|(word, count)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+}
+
+fn millis(milliseconds: u64) -> String {
+    span(Duration::from_millis(milliseconds))
+}
+
+/// To the second: nobody acts on less.
+fn span(span: Duration) -> String {
+    duration_text(Duration::from_secs(span.as_secs()))
+}

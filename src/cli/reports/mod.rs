@@ -1,0 +1,3 @@
+//! Reports: printed, written to files and verified.
+
+pub mod report;

@@ -1,0 +1,325 @@
+//! `shiftkeeper report`: prints reports over the store or writes them to files, and checks such files. Reads alone; long logs go out page
+//! by page.
+
+mod adherence;
+mod files;
+mod table;
+mod trend;
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets};
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde_json::{Value, json};
+
+use self::files::{Subject, Target, When, Whose};
+use crate::app::clock_of;
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::exit::Exit;
+use crate::cli::shared::output::{Output, audience};
+use crate::cli::shared::scope::{one_tenant, open_reader, usage};
+use crate::domain::ids::TenantId;
+use crate::domain::time::UtcMicros;
+use crate::report::compliance::{Compliance, DEFINITIONS, LOG_COLUMNS, Log, LogLine, Span};
+use crate::report::request::Kind;
+use crate::report::sheet::Sheet;
+use crate::store::Reader;
+
+/// Which report.
+#[derive(clap::Subcommand, Debug)]
+pub enum ReportCommand {
+    /// State changes, policy violations, and platform latency.
+    Compliance(ComplianceArgs),
+    /// Trend of a figure of a skill or queue, with anomalies.
+    Trend(trend::TrendArgs),
+    /// Adherence, conformance, occupancy and related figures, by agent and day.
+    Adherence(adherence::AdherenceArgs),
+    /// Planned and actual time, segment by segment, to the microsecond.
+    #[command(after_help = "All other figures are computed from these rows.
+
+Examples:
+  shiftkeeper report segments --from 2026-10-26 --to 2026-10-27 --agent u_0001 --output json
+  shiftkeeper report segments --from 2026-10-26 --to 2026-11-02 --team 'Team B' --out segments.csv")]
+    Segments(adherence::DocumentArgs),
+    /// Not-ready time by state and reason code.
+    #[command(after_help = "Not ready is time in NotReady, Paused or Idle.
+
+Examples:
+  shiftkeeper report not-ready --from 2026-10-26 --to 2026-11-02
+  shiftkeeper report not-ready --from 2026-10-26 --to 2026-11-02 --team 'Team B' --format csv")]
+    NotReady(adherence::DocumentArgs),
+    /// Mandatory breaks, planned against taken.
+    #[command(after_help = "A break is taken in one go; its minutes are never rounded.
+
+Examples:
+  shiftkeeper report breaks --from 2026-10-26 --to 2026-11-02
+  shiftkeeper report breaks --from 2026-10-26 --to 2026-11-02 --format html --folder reports")]
+    Breaks(adherence::DocumentArgs),
+    /// Verify a report file against its manifest, the audit chain, the store, and its own rows.
+    Verify(VerifyArgs),
+}
+
+/// Options of `report verify`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "The manifest must be next to the file. Exit code 4 means that something differs; the first line says where.
+
+Examples:
+  shiftkeeper report verify compliance-acme-20261026-20261101.csv
+  shiftkeeper report verify november.xlsx --output json"
+)]
+pub struct VerifyArgs {
+    /// Where the configuration comes from: it names the store.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Options of `report compliance`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "The report covers changes requested at or after --from and before --to; a date means midnight in --zone.
+A file gets a manifest next to it, which `shiftkeeper report verify` checks.
+
+Examples:
+  shiftkeeper report compliance
+  shiftkeeper report compliance --tenant acme --from 2026-10-26 --to 2026-11-02 --output json
+  shiftkeeper report compliance --from 2026-10-26T08:00:00Z --output csv > log.csv
+  shiftkeeper report compliance --from 2026-10-26 --zone Europe/Rome --team 'Team B' --out care.xlsx
+  shiftkeeper report compliance --format html --folder reports"
+)]
+pub struct ComplianceArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The time range.
+    #[command(flatten)]
+    pub subject: Subject,
+    /// The filter.
+    #[command(flatten)]
+    pub whose: Whose,
+    /// Where to.
+    #[command(flatten)]
+    pub target: Target,
+    /// How to print: figures as a table, figures and log as JSON, the log as CSV.
+    #[arg(long, short, value_enum, default_value_t, conflicts_with_all = ["format", "out", "folder", "section", "team", "agent"])]
+    pub output: ReportOutput,
+    /// Print the log under the table too; JSON and CSV always have it.
+    #[arg(long)]
+    pub logs: bool,
+}
+
+/// How a report is printed.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReportOutput {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// The log, one line per state change.
+    Csv,
+}
+
+/// Prints it.
+pub async fn run(command: ReportCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ReportCommand::Compliance(args) => compliance(args).await,
+        ReportCommand::Trend(args) => trend::run(args).await,
+        ReportCommand::Adherence(args) => adherence::adherence(args).await,
+        ReportCommand::Segments(args) => adherence::plain(&args, Kind::Segments).await,
+        ReportCommand::NotReady(args) => adherence::plain(&args, Kind::NotReady).await,
+        ReportCommand::Breaks(args) => adherence::plain(&args, Kind::Breaks).await,
+        ReportCommand::Verify(args) => {
+            let loaded = args.config.load_for_command()?;
+            files::verify(&loaded.config, &args.file, args.output == Output::Json).await
+        }
+    }
+}
+
+async fn compliance(args: ComplianceArgs) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load_for_command()?;
+    let config = &loaded.config;
+    if !args.target.is_unsaid() || !args.whose.is_everybody() {
+        let asked = |now| files::request(config, Kind::Compliance, &args.subject, args.whose.filters(), now);
+        return files::make(config, &args.target, asked).await;
+    }
+    let tenant = &one_tenant(config, args.subject.tenant.as_ref())?.id;
+    let span = args.span()?;
+    check_order(span, clock_of(config).await.now())?;
+    let reader = open_reader(&loaded.config).await?;
+    let mut out = io::stdout();
+    let written = write(&reader, tenant, span, &args, &mut out).await;
+    reader.close().await;
+    ended(written)
+}
+
+impl ComplianceArgs {
+    fn span(&self) -> anyhow::Result<Span> {
+        let zone = zone(&self.subject.zone)?;
+        let instant = |when: Option<When>| when.map(|when| when.in_zone(&zone));
+        Ok(Span { from: instant(self.subject.from), to: instant(self.subject.to) })
+    }
+}
+
+fn zone(name: &str) -> anyhow::Result<TimeZone> {
+    TimeZoneDatabase::bundled()
+        .get(name)
+        .map_err(|_| usage(format!("--zone: there is no time zone {name:?}; write one such as Europe/Berlin")))
+}
+
+fn check_order(span: Span, now: UtcMicros) -> anyhow::Result<()> {
+    match (span.from, span.to) {
+        (Some(from), _) if from >= now => {
+            Err(usage(format!("--from {from:.0} lies ahead: now it is {now:.0}, and a report is of what was")))
+        }
+        (Some(from), Some(to)) if from >= to => Err(usage(format!("--from {from} does not lie before --to {to}"))),
+        _ => Ok(()),
+    }
+}
+
+/// What came of printing a report.
+fn ended(written: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    match written.map_err(anyhow::Error::downcast::<io::Error>) {
+        Ok(()) => {}
+        Err(Ok(error)) => drop(audience(Err(error))?),
+        Err(Err(other)) => return Err(other),
+    }
+    Ok(Exit::Done.into())
+}
+
+async fn write(
+    reader: &Reader,
+    tenant: &TenantId,
+    span: Span,
+    args: &ComplianceArgs,
+    out: &mut (impl Write + Send),
+) -> anyhow::Result<()> {
+    let mut log = Log::new(reader, tenant, span);
+    match args.output {
+        ReportOutput::Json => {
+            write_json(&Compliance::read(reader, tenant, span).await?, tenant, span, &mut log, out).await
+        }
+        ReportOutput::Csv => write_csv(&mut log, out).await,
+        ReportOutput::Table => {
+            let figures = Compliance::read(reader, tenant, span).await?;
+            out.write_all(table(&figures, tenant, span).as_bytes())?;
+            if args.logs {
+                write_log_table(&mut log, out).await?;
+            }
+            Ok(out.flush()?)
+        }
+    }
+}
+
+/// `{"tenant", "from", "to", "totalTransitions", …, "logs": [ … ]}`; the log goes out as it is read.
+async fn write_json(
+    figures: &Compliance,
+    tenant: &TenantId,
+    span: Span,
+    log: &mut Log,
+    out: &mut (impl Write + Send),
+) -> anyhow::Result<()> {
+    let mut head = json!({ "tenant": tenant, "from": span.from, "to": span.to });
+    if let (Some(head), Value::Object(figures)) = (head.as_object_mut(), json!(figures)) {
+        head.extend(figures);
+    }
+    let head = head.to_string();
+    // One brace alone: the last figure may end with one of its own.
+    write!(out, "{},\"logs\":[", head.strip_suffix('}').unwrap_or(&head))?;
+    let mut first = true;
+    loop {
+        let page = log.next_page().await?;
+        if page.is_empty() {
+            break;
+        }
+        let mut text = String::new();
+        for line in &page {
+            if !std::mem::take(&mut first) {
+                text.push(',');
+            }
+            text.push_str(&serde_json::to_string(line)?);
+        }
+        out.write_all(text.as_bytes())?;
+    }
+    out.write_all(b"]}\n")?;
+    Ok(out.flush()?)
+}
+
+async fn write_csv(log: &mut Log, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
+    let mut sheet = Sheet::default();
+    sheet.row(LOG_COLUMNS)?;
+    loop {
+        out.write_all(&std::mem::take(&mut sheet).finish()?)?;
+        let page = log.next_page().await?;
+        if page.is_empty() {
+            return Ok(out.flush()?);
+        }
+        for line in &page {
+            sheet.row(line.cells().iter().map(String::as_str))?;
+        }
+    }
+}
+
+fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table
+}
+
+fn table(figures: &Compliance, tenant: &TenantId, span: Span) -> String {
+    let bound = |instant: Option<UtcMicros>, open: &str| instant.map_or_else(|| open.to_owned(), |at| at.to_string());
+    let mut rows = plain_table();
+    rows.add_row(["totalTransitions", &figures.total_transitions.to_string()]);
+    rows.add_row(["violationFrequency", &format!("{:.4}", figures.violation_frequency)]);
+    rows.add_row(["averageLatencyMs", &figures.average_latency_ms.to_string()]);
+    for (violation, count) in &figures.violations {
+        rows.add_row([format!("violations {violation}"), count.to_string()]);
+    }
+    for (status, count) in figures.outcomes.iter().filter(|(_, count)| **count > 0) {
+        rows.add_row([format!("outcomes {status}"), count.to_string()]);
+    }
+    for (rule, outcomes) in &figures.rules {
+        let parts: Vec<_> = outcomes.iter().map(|(status, count)| format!("{count} {status}")).collect();
+        rows.add_row([format!("rules {rule}"), format!("{} ({})", outcomes.values().sum::<u64>(), parts.join(", "))]);
+    }
+    let mut text = format!(
+        "Compliance of {tenant}, requests from {} to {}\n\n{}\n\n",
+        bound(span.from, "the first"),
+        bound(span.to, "the last"),
+        rows.trim_fmt(),
+    );
+    for (figure, meaning) in DEFINITIONS {
+        let _ = writeln!(text, "{figure}: {meaning}");
+    }
+    text
+}
+
+async fn write_log_table(log: &mut Log, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
+    let mut header = true;
+    loop {
+        let page = log.next_page().await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        let mut rows = plain_table();
+        if std::mem::take(&mut header) {
+            rows.set_header(LOG_COLUMNS);
+        }
+        for cells in page.iter().map(LogLine::cells) {
+            rows.add_row(cells);
+        }
+        writeln!(out, "\n{}", rows.trim_fmt())?;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! `shiftkeeper report adherence|segments|not-ready|breaks`: planned against actual, through the frame of all reports.
+
+use std::process::ExitCode;
+
+use super::files::{self, Form, Subject, Target, Whose};
+use crate::cli::shared::config_args::ConfigArgs;
+use crate::cli::shared::output::Output;
+use crate::cli::shared::scope::usage;
+use crate::report::request::{Kind, Request};
+
+/// Options of `report adherence`.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "A day is the agent's own local day, where the schedule says the agent's zone, else one of --zone. Figures and variants
+are explained in docs/reports.md and in the file itself.
+
+Examples:
+  shiftkeeper report adherence --from 2026-10-01 --to 2026-11-01 --zone Europe/Berlin --output json
+  shiftkeeper report adherence --from 2026-10-26 --variant exceptions-outside --by team --format csv
+  shiftkeeper report adherence --from 2026-10-26 --to 2026-11-02 --team 'Team B' --out care.xlsx"
+)]
+pub struct AdherenceArgs {
+    /// The rest of it.
+    #[command(flatten)]
+    pub document: DocumentArgs,
+    /// The adherence formula; the first by default.
+    #[arg(long, value_name = "NAME", value_parser = variant)]
+    pub variant: Option<String>,
+    /// For CSV, which holds one section: a row for each agent and day, each agent, or each team.
+    #[arg(long, value_enum, conflicts_with = "section")]
+    pub by: Option<By>,
+}
+
+/// Rows of the adherence report.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// Each agent and day.
+    Day,
+    /// Each agent.
+    Agent,
+    /// Each team.
+    Team,
+}
+
+impl By {
+    const fn section(self) -> &'static str {
+        match self {
+            Self::Day => "days",
+            Self::Agent => "agents",
+            Self::Team => "teams",
+        }
+    }
+}
+
+/// Options that reports without a variant have.
+#[derive(clap::Args, Debug)]
+pub struct DocumentArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Of when.
+    #[command(flatten)]
+    pub subject: Subject,
+    /// Of whom.
+    #[command(flatten)]
+    pub whose: Whose,
+    /// Where to.
+    #[command(flatten)]
+    pub target: Target,
+    /// How to print; --format says more.
+    #[arg(long, short, value_enum, conflicts_with_all = ["format", "out", "folder", "section"])]
+    pub output: Option<Output>,
+}
+
+fn variant(text: &str) -> Result<String, String> {
+    let known = Kind::Adherence.variants();
+    if known.iter().any(|(name, _)| *name == text) {
+        return Ok(text.to_owned());
+    }
+    let names: Vec<_> = known.iter().map(|(name, formula)| format!("{name} ({formula})")).collect();
+    Err(format!("there are {}", names.join(", ")))
+}
+
+/// Makes the adherence report.
+pub async fn adherence(mut args: AdherenceArgs) -> anyhow::Result<ExitCode> {
+    if let Some(by) = args.by {
+        args.document.target.section = Some(by.section().to_owned());
+    }
+    make(&args.document, Kind::Adherence, args.variant).await
+}
+
+/// Makes one that has no variants.
+pub async fn plain(args: &DocumentArgs, report: Kind) -> anyhow::Result<ExitCode> {
+    make(args, report, None).await
+}
+
+async fn make(args: &DocumentArgs, report: Kind, variant: Option<String>) -> anyhow::Result<ExitCode> {
+    let loaded = args.config.load_for_command()?;
+    let mut target = args.target.clone();
+    match args.output {
+        Some(Output::Json) => target.format = Some(Form::Json),
+        Some(Output::Table) => target.format = Some(Form::Table),
+        None => {}
+    }
+    let asked = |now| {
+        let request = files::request(&loaded.config, report, &args.subject, args.whose.filters(), now)?;
+        // What lies ahead is not unknown, it has not been yet.
+        let request = Request { to: request.to.min(now), variant, ..request };
+        request.check().map_err(usage)?;
+        Ok(request)
+    };
+    files::make(&loaded.config, &target, asked).await
+}

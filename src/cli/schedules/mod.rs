@@ -1,0 +1,3 @@
+//! Schedules: the import of schedule files.
+
+pub mod import;

@@ -1,0 +1,3 @@
+//! Access: TLS, sessions, and proxies that say who signed in.
+
+pub(super) mod doorway;

@@ -1,0 +1,67 @@
+//! `[store]`: the database.
+
+use crate::config::shared::complaint::Fault;
+use crate::config::shared::kind::Kind;
+use crate::config::shared::reader::{Section, restarts};
+use crate::domain::access::secret::Secret;
+
+/// The database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Store {
+    /// `sqlite://PATH`, relative to the working directory, or `postgres://USER@HOST/NAME`; without a password.
+    pub url: String,
+    /// The password of a PostgreSQL user.
+    pub password: Option<Secret>,
+}
+
+impl Store {
+    pub(in crate::config) fn read(section: &mut Section<'_, '_>) -> Self {
+        let url = section.value(
+            restarts(
+                "url",
+                "The database: `sqlite://PATH` (relative to the working directory) or `postgres://USER@HOST/NAME`.",
+            ),
+            &database_url(),
+            "sqlite://data/shiftkeeper.db".to_owned(),
+        );
+        let password = section.optional_secret(restarts("password", "The password of the PostgreSQL user."));
+        if password.is_some() && url.starts_with("sqlite:") {
+            section.complain("password", Fault::new("is for PostgreSQL, and the url names SQLite").advise("remove it"));
+        }
+        Self { url, password }
+    }
+
+    /// The URL with the password in it, for the connection alone.
+    pub fn connection_url(&self) -> Secret {
+        let with_password = self.password.as_ref().and_then(|password| {
+            let mut url = reqwest::Url::parse(&self.url).ok()?;
+            url.set_password(Some(password.expose())).ok()?;
+            Some(url.to_string())
+        });
+        Secret::new(with_password.unwrap_or_else(|| self.url.clone()))
+    }
+}
+
+fn database_url() -> Kind<String> {
+    let convert =
+        |text: &str| {
+            if let Some(path) = text.strip_prefix("sqlite://") {
+                if path.is_empty() || path.starts_with(':') || path.contains('?') {
+                    return Err(Fault::new("must name a file, without options")
+                        .advise("as in \"sqlite://data/shiftkeeper.db\""));
+                }
+                return Ok(text.to_owned());
+            }
+            let url = reqwest::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "postgres" | "postgresql"));
+            match url {
+                None => Err(Fault::new("must begin with sqlite:// or postgres://")
+                    .advise("as in \"sqlite://data/shiftkeeper.db\"")),
+                Some(url) if url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password") => {
+                    Err(Fault::new("must not hold the password")
+                        .advise("give it as store.password = { env = \"NAME\" }"))
+                }
+                Some(_) => Ok(text.to_owned()),
+            }
+        };
+    Kind::from_text("database URL", convert, |url| toml::Value::String(url.clone()).to_string())
+}

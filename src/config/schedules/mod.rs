@@ -1,0 +1,3 @@
+//! Schedules: how schedule files are read.
+
+pub(super) mod import;

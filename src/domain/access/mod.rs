@@ -1,0 +1,7 @@
+//! Access: accounts, tokens and sessions, the rights of each role, secrets, networks and limits on tries.
+
+pub mod account;
+pub mod network;
+pub mod rights;
+pub mod secret;
+pub mod throttle;

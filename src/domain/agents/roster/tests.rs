@@ -1,0 +1,155 @@
+//! The roster keeps what it derives in step with what it derives it from.
+
+use std::time::Duration;
+
+use super::*;
+use crate::domain::agents::agent::Source;
+use crate::domain::agents::state::AgentState;
+use crate::domain::schedules::schedule::{Activity, Coverage, Shift, ShiftActivity};
+
+fn at(minute: i64) -> UtcMicros {
+    UtcMicros::from_micros(minute * 60_000_000)
+}
+
+fn agent(id: &str, team: Option<&str>, zone: Option<&str>) -> Agent {
+    Agent { id: id.into(), name: None, team: team.map(TeamName::from), zone: zone.map(Arc::from) }
+}
+
+fn plan() -> Arc<AgentPlan> {
+    let meeting = ShiftActivity { activity: Activity::Meeting, start: at(150), end: at(180), mandatory: false };
+    let shift = Shift { start: at(100), end: at(500), activities: vec![meeting] };
+    Arc::new(AgentPlan::new(vec![shift], vec![Coverage { start: at(0), end: at(1440) }]))
+}
+
+fn seen(state: AgentState, minute: i64) -> Observed {
+    let (entered_at, source) = (at(minute), Source::Snapshot);
+    let (platform_at, row_at) = (None, entered_at);
+    Observed {
+        state,
+        reason: None,
+        queue: None,
+        entered_at,
+        platform_at,
+        row_at,
+        source,
+        transition: None,
+        by_person: false,
+    }
+}
+
+fn roster() -> Roster {
+    Roster::new(TenantId::new("acme"))
+}
+
+#[test]
+fn agents_keep_their_places_until_one_is_removed() {
+    let mut roster = roster();
+    for id in ["a", "b", "c"] {
+        roster.upsert(agent(id, Some("Blue"), None));
+    }
+    let b = roster.find("b").expect("there");
+    roster.observe(b, seen(AgentState::Ready, 1), at(1));
+    assert_eq!(roster.upsert(agent("b", Some("Red"), None)), b, "the same agent, another team");
+    assert_eq!(
+        roster.agent("b").and_then(AgentSlot::observed),
+        Some(&seen(AgentState::Ready, 1)),
+        "what is known stays"
+    );
+    assert_eq!(roster.agent("b").map(AgentSlot::team), roster.team(&"Red".into()));
+    assert_eq!(roster.team_count(), 3);
+    assert_eq!(roster.remove("a").map(|slot| slot.id().clone()), Some("a".into()));
+    assert_eq!(roster.remove("a").map(|slot| slot.id().clone()), None);
+    for id in ["b", "c"] {
+        assert_eq!(roster.agent(id).map(|slot| slot.id().as_str()), Some(id));
+    }
+    assert_eq!(roster.len(), 2);
+}
+
+#[test]
+fn the_place_in_the_plan_is_right_whether_or_not_the_roster_was_advanced() {
+    let mut roster = roster();
+    let a = roster.upsert(agent("a", None, None));
+    roster.set_plan(a, plan());
+    let plan = plan();
+    for minute in [120, 99, 160, 700, 100, 1440, 0] {
+        let lagging = roster.get(a).expect("there").standing(at(minute));
+        roster.advance(at(minute));
+        let advanced = roster.get(a).expect("there").standing(at(minute));
+        assert_eq!((lagging, advanced), (Standing::of(&plan, at(minute)), lagging), "minute {minute}");
+    }
+    roster.advance(at(120));
+    roster.set_plan(a, Arc::new(AgentPlan::default()));
+    assert_eq!(
+        roster.get(a).expect("there").standing(at(120)).kind(),
+        PlanKind::Uncovered,
+        "a new plan counts at once"
+    );
+}
+
+#[test]
+fn a_long_stay_away_is_a_rest_and_a_meeting_is_not() {
+    for (state, from, until, expected, why) in [
+        (AgentState::NotReady, 110, 125, Some(at(125)), "a break"),
+        (AgentState::Paused, 110, 115, Some(at(115)), "just long enough"),
+        (AgentState::Paused, 110, 114, None, "too short"),
+        (AgentState::NotReady, 155, 180, None, "the meeting"),
+        (AgentState::OnContact, 110, 125, None, "not away"),
+    ] {
+        let mut roster = roster();
+        let a = roster.upsert(agent("a", None, None));
+        roster.set_plan(a, plan());
+        roster.observe(a, seen(state, from), at(from));
+        roster.observe(a, seen(AgentState::Ready, until), at(until));
+        assert_eq!(roster.get(a).and_then(AgentSlot::last_rest_ended_at), expected, "{why}");
+    }
+}
+
+#[test]
+fn an_older_sight_does_not_make_the_newest_one_older() {
+    let mut roster = roster();
+    let a = roster.upsert(agent("a", None, None));
+    roster.observe(a, seen(AgentState::Ready, 5), at(9));
+    roster.seen(a, at(7));
+    assert_eq!(roster.get(a).and_then(AgentSlot::seen_at), Some(at(9)));
+    roster.seen(a, at(11));
+    assert_eq!(roster.get(a).and_then(AgentSlot::seen_at), Some(at(11)));
+}
+
+#[test]
+fn the_platform_s_answers_count_until_they_are_too_old() {
+    let mut roster = roster();
+    let a = roster.upsert(agent("a", None, None));
+    let says = PlatformSays { scheduled: Some(false), break_required: None };
+    roster.set_platform(a, Some(PlatformAnswers { says, good_until: at(15) }));
+    let slot = roster.get(a).expect("there");
+    assert_eq!(slot.platform(at(15).offset(-1)), says);
+    assert_eq!(slot.platform(at(15)), PlatformSays::default());
+}
+
+#[test]
+fn local_offsets_follow_the_clock_changes_and_unknown_zones_have_none() {
+    let mut roster = roster();
+    for (id, zone) in
+        [("a", Some("Europe/Berlin")), ("b", Some("Mars/Base")), ("c", None), ("d", Some("Europe/Berlin"))]
+    {
+        roster.upsert(agent(id, None, zone));
+    }
+    let winter: UtcMicros = "2026-10-25T01:00:00Z".parse().expect("valid");
+    for (now, expected) in [(winter - Duration::from_secs(1), 7200), (winter, 3600)] {
+        let offsets = roster.zone_offsets(now);
+        let found: Vec<_> = roster.slots().iter().map(|slot| Roster::offset_of(slot, &offsets)).collect();
+        assert_eq!(found, [Some(expected), None, None, Some(expected)]);
+    }
+}
+
+#[test]
+fn who_is_in_a_shift_or_logged_in_is_at_work() {
+    let mut roster = roster();
+    let a = roster.upsert(agent("a", None, None));
+    assert!(!roster.get(a).expect("there").is_at_work(PlanKind::Off));
+    assert!(roster.get(a).expect("there").is_at_work(PlanKind::Lunch));
+    for (state, expected) in [(AgentState::Ready, true), (AgentState::LoggedOut, false)] {
+        roster.observe(a, seen(state, 1), at(1));
+        assert_eq!(roster.get(a).expect("there").is_at_work(PlanKind::Off), expected);
+    }
+}

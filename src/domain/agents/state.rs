@@ -1,0 +1,269 @@
+//! Agent states, their reason codes, and the two-way table between the platform's names and ours.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::domain::ids::ReasonCode;
+
+/// What an agent is doing, in our words.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum AgentState {
+    /// Available for contacts.
+    Ready,
+    /// Logged in, not available: breaks, meetings.
+    NotReady,
+    /// Paused by the agent or by a person.
+    Paused,
+    /// Idle by the platform's own measure.
+    Idle,
+    /// Not logged in.
+    LoggedOut,
+    /// With a contact.
+    OnContact,
+    /// Wrap-up after a contact.
+    AfterContactWork,
+    /// A name that no table knows: kept, shown, never acted on.
+    Unknown(Arc<str>),
+}
+
+/// The names of two unknown states that are ours and no platform's.
+const UNSEEN: &str = "Unseen";
+const OFF_ROSTER: &str = "OffRoster";
+
+/// How many indices [`AgentState::index`] can give.
+pub const STATE_KINDS: usize = 8;
+
+impl AgentState {
+    /// The states with a name of their own, in the order of [`AgentState::index`].
+    pub const KNOWN: [Self; 7] = [
+        Self::Ready,
+        Self::NotReady,
+        Self::Paused,
+        Self::Idle,
+        Self::LoggedOut,
+        Self::OnContact,
+        Self::AfterContactWork,
+    ];
+
+    /// A small number for tables: 0 to 6 for the known states, 7 for every unknown one.
+    pub const fn index(&self) -> usize {
+        match self {
+            Self::Ready => 0,
+            Self::NotReady => 1,
+            Self::Paused => 2,
+            Self::Idle => 3,
+            Self::LoggedOut => 4,
+            Self::OnContact => 5,
+            Self::AfterContactWork => 6,
+            Self::Unknown(_) => 7,
+        }
+    }
+
+    /// The one spelling used in code, API, console and docs; an unknown state's is the platform's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Ready => "Ready",
+            Self::NotReady => "NotReady",
+            Self::Paused => "Paused",
+            Self::Idle => "Idle",
+            Self::LoggedOut => "LoggedOut",
+            Self::OnContact => "OnContact",
+            Self::AfterContactWork => "AfterContactWork",
+            Self::Unknown(name) => name,
+        }
+    }
+
+    /// The known state of this name, in any case and with or without `_` or `-`: `not_ready`, `NotReady`, `NOT-READY`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let folded = fold(name);
+        Self::KNOWN.into_iter().find(|state| fold(state.name()) == folded)
+    }
+
+    /// Of an agent whom no source shows any more.
+    pub fn unseen() -> Self {
+        Self::Unknown(UNSEEN.into())
+    }
+
+    /// Of an agent who was taken out of the roster: nobody looks.
+    pub fn off_roster() -> Self {
+        Self::Unknown(OFF_ROSTER.into())
+    }
+
+    /// What the agent does is not known because nobody sees it. Whatever shows the agent ends it.
+    pub fn is_out_of_sight(&self) -> bool {
+        matches!(self, Self::Unknown(name) if [UNSEEN, OFF_ROSTER].contains(&&**name))
+    }
+
+    /// Time here is not-ready time (what guide 003 calls idle time).
+    pub const fn counts_as_not_ready(&self) -> bool {
+        matches!(self, Self::NotReady | Self::Paused | Self::Idle)
+    }
+
+    /// With a contact or wrapping one up.
+    pub const fn is_on_contact(&self) -> bool {
+        matches!(self, Self::OnContact | Self::AfterContactWork)
+    }
+
+    /// Working as the plan's `work` means it: ready for contacts, with one, or after one.
+    pub const fn is_working(&self) -> bool {
+        matches!(self, Self::Ready | Self::OnContact | Self::AfterContactWork)
+    }
+
+    /// The reason code that goes with the state when nobody names one (source: guide 003).
+    pub fn default_reason(&self) -> ReasonCode {
+        ReasonCode::new(match self {
+            Self::Ready => "WORKING",
+            Self::NotReady => "BREAK",
+            Self::Paused => "ADHOC",
+            Self::Idle => "SYSTEM_IDLE",
+            Self::LoggedOut | Self::OnContact | Self::AfterContactWork | Self::Unknown(_) => "GENERAL",
+        })
+    }
+}
+
+fn fold(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+impl fmt::Display for AgentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Written as its name; read back as the known state of that name, else as `Unknown`.
+impl Serialize for AgentState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// Any text, since the platform may have states of its own; the known names are the examples.
+impl PartialSchema for AgentState {
+    fn schema() -> RefOr<Schema> {
+        let known = Self::KNOWN.iter().map(Self::name);
+        ObjectBuilder::new().schema_type(Type::String).examples(known).into()
+    }
+}
+
+impl ToSchema for AgentState {}
+
+impl<'de> Deserialize<'de> for AgentState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Ok(Self::stored(&name))
+    }
+}
+
+impl AgentState {
+    /// The state that [`AgentState::name`] was taken from: exact, so that an unknown `ready!` stays unknown.
+    pub fn stored(name: &str) -> Self {
+        Self::KNOWN.into_iter().find(|state| state.name() == name).unwrap_or_else(|| Self::Unknown(name.into()))
+    }
+}
+
+/// The two-way table of one tenant: the platform's state names to ours, and ours to the names its state POST takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StateNames {
+    incoming: BTreeMap<String, AgentState>,
+    outgoing: BTreeMap<AgentState, String>,
+}
+
+impl Default for StateNames {
+    /// The names of the guides: 004's snapshots in lower case, 003's state POST in capitals.
+    fn default() -> Self {
+        let incoming = [
+            ("available", AgentState::Ready),
+            ("ready", AgentState::Ready),
+            ("unavailable", AgentState::NotReady),
+            ("not_ready", AgentState::NotReady),
+            ("paused", AgentState::Paused),
+            ("idle", AgentState::Idle),
+            ("on_contact", AgentState::OnContact),
+            ("acw", AgentState::AfterContactWork),
+            ("logged_out", AgentState::LoggedOut),
+        ];
+        let outgoing = [
+            (AgentState::Ready, "READY"),
+            (AgentState::NotReady, "NOT_READY"),
+            (AgentState::Paused, "PAUSED"),
+            (AgentState::Idle, "IDLE"),
+        ];
+        Self {
+            incoming: incoming.into_iter().map(|(name, state)| (fold(name), state)).collect(),
+            outgoing: outgoing.into_iter().map(|(state, name)| (state, name.to_owned())).collect(),
+        }
+    }
+}
+
+impl StateNames {
+    /// The default table with a tenant's own names laid over it.
+    #[must_use]
+    pub fn extended<'a>(
+        mut self,
+        incoming: impl IntoIterator<Item = (&'a str, AgentState)>,
+        outgoing: impl IntoIterator<Item = (AgentState, &'a str)>,
+    ) -> Self {
+        self.incoming.extend(incoming.into_iter().map(|(name, state)| (fold(name), state)));
+        self.outgoing.extend(outgoing.into_iter().map(|(state, name)| (state, name.to_owned())));
+        self
+    }
+
+    /// Our state for a platform name, in any case of letters; a name that is not in the table is kept as it is.
+    pub fn state(&self, platform_name: &str) -> AgentState {
+        self.incoming.get(&fold(platform_name)).cloned().unwrap_or_else(|| AgentState::Unknown(platform_name.into()))
+    }
+
+    /// The name that the platform's state POST takes for a state; `None` where the platform cannot set it.
+    pub fn platform_name(&self, state: &AgentState) -> Option<&str> {
+        self.outgoing.get(state).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platform_names_map_in_any_case_and_unknown_ones_are_kept() {
+        let names = StateNames::default();
+        for (name, state) in [
+            ("available", AgentState::Ready),
+            ("READY", AgentState::Ready),
+            ("Not_Ready", AgentState::NotReady),
+            ("ACW", AgentState::AfterContactWork),
+            ("Coffee!", AgentState::Unknown("Coffee!".into())),
+        ] {
+            assert_eq!(names.state(name), state, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_settable_states_have_a_platform_name() {
+        let names = StateNames::default();
+        let settable: Vec<_> = AgentState::KNOWN.iter().filter_map(|state| names.platform_name(state)).collect();
+        assert_eq!(settable, ["READY", "NOT_READY", "PAUSED", "IDLE"]);
+        assert_eq!(names.platform_name(&AgentState::Unknown("x".into())), None);
+    }
+
+    #[test]
+    fn a_tenant_may_add_names_both_ways() {
+        let names =
+            StateNames::default().extended([("Mittag", AgentState::Paused)], [(AgentState::LoggedOut, "LOGGED_OUT")]);
+        assert_eq!(names.state("mittag"), AgentState::Paused);
+        assert_eq!(names.platform_name(&AgentState::LoggedOut), Some("LOGGED_OUT"));
+    }
+
+    #[test]
+    fn a_state_survives_the_store() {
+        for state in AgentState::KNOWN.into_iter().chain([AgentState::Unknown("ready!".into())]) {
+            assert_eq!(AgentState::stored(state.name()), state);
+        }
+    }
+}

@@ -1,0 +1,536 @@
+//! Trends and anomalies of a series of values: a moving average, a z-score over the window before each value, and what the same
+//! quarter hour of the same weekday has brought so far.
+//!
+//! A value is judged by earlier ones alone, so that what is said of it does not change when later ones come. A missing value is a
+//! gap and never zero; no value is made up for it.
+
+use std::collections::HashMap;
+
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::domain::time::UtcMicros;
+
+/// Values that the moving average and the z-score look at (source: guide 002).
+pub const WINDOW: usize = 3;
+
+/// A z-score beyond this is an anomaly (source: guide 002).
+pub const THRESHOLD: f64 = 2.0;
+
+/// A seasonal score beyond this is an anomaly (source: Iglewicz and Hoaglin, "How to Detect and Handle Outliers", 1993).
+pub const SEASONAL_THRESHOLD: f64 = 3.5;
+
+/// Earlier weeks that a quarter hour of a weekday needs before it says anything.
+pub const LEAST_WEEKS: usize = 4;
+
+/// A median absolute deviation times this estimates the standard deviation of a normal distribution.
+const MAD_TO_SIGMA: f64 = 1.482_602;
+
+/// The same for the mean absolute deviation, which stands in where more than half of the values are equal.
+const MEAN_DEVIATION_TO_SIGMA: f64 = 1.253_314;
+
+/// What the mean of equal values may be off by, as a share of it.
+const ROUNDING: f64 = 16.0 * f64::EPSILON;
+
+const QUARTER_MINUTES: i8 = 15;
+
+/// So many quarter hours on each side say how wide the values of one spread.
+const BESIDE: i8 = 4;
+
+/// What series are judged by.
+#[derive(Clone, Debug)]
+pub struct TrendSettings {
+    /// Values that the moving average and the z-score look at, at least 2.
+    pub window: usize,
+    /// A z-score beyond this is an anomaly.
+    pub threshold: f64,
+    /// In this zone a quarter hour of a weekday is the same one in every week; no season without it.
+    pub zone: Option<TimeZone>,
+}
+
+impl TrendSettings {
+    /// By the days and hours of this zone, where the season speaks at all.
+    #[must_use]
+    pub fn in_zone(self, zone: &TimeZone) -> Self {
+        Self { zone: self.zone.map(|_| zone.clone()), ..self }
+    }
+}
+
+impl Default for TrendSettings {
+    fn default() -> Self {
+        Self { window: WINDOW, threshold: THRESHOLD, zone: None }
+    }
+}
+
+/// One value of a series, of the span that begins at `at`.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Sample {
+    /// Where its span begins.
+    pub at: UtcMicros,
+    /// None is a gap. Finite otherwise.
+    pub value: Option<f64>,
+}
+
+/// Where a value lies beside the moving average up to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[schema(as = TrendDirection)]
+pub enum Direction {
+    /// Above it.
+    Up,
+    /// Below it.
+    Down,
+    /// On it. (Guide 002 calls this `DOWN` too.)
+    Level,
+}
+
+impl Direction {
+    /// As guide 002 spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "UP",
+            Self::Down => "DOWN",
+            Self::Level => "LEVEL",
+        }
+    }
+}
+
+/// Which way an anomaly goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AnomalyKind {
+    /// Far above what was to be expected.
+    Spike,
+    /// Far below it.
+    Drop,
+}
+
+impl AnomalyKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Spike, Self::Drop];
+
+    /// As guide 002 spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Spike => "SPIKE",
+            Self::Drop => "DROP",
+        }
+    }
+
+    /// The word in rules and sentences.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Spike => "spike",
+            Self::Drop => "drop",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What a value is an anomaly of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = TrendBaseline)]
+pub enum Baseline {
+    /// The values just before it: its z-score goes beyond the threshold.
+    Window,
+    /// The same quarter hour of earlier weeks.
+    Season,
+}
+
+impl Baseline {
+    /// The name in answers and in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Season => "season",
+        }
+    }
+
+    /// The baseline of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Window, Self::Season].into_iter().find(|baseline| baseline.name() == name)
+    }
+}
+
+/// What the same quarter hour of the same weekday has brought so far.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
+#[schema(as = TrendSeason)]
+pub struct Season {
+    /// The median of the earlier weeks.
+    pub expected: f64,
+    /// The robust spread of them and of the four quarter hours on each side, each around its own median, as the standard deviation of a
+    /// value beside that median; zero where all were equal.
+    pub spread: f64,
+    /// The value's distance from the median in spreads; none where all earlier ones were equal.
+    pub score: Option<f64>,
+    /// How many earlier weeks there are.
+    pub weeks: usize,
+}
+
+/// A value and what is to be said of it.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+pub struct TrendPoint {
+    /// Where its span begins.
+    pub at: UtcMicros,
+    /// The value.
+    pub value: f64,
+    /// The mean of it and the values before it, `window` in all where there are so many.
+    pub moving_average: f64,
+    /// Where it lies beside that.
+    pub direction: Direction,
+    /// Its distance from the mean of the `window` values before it, in their standard deviations (of the population, as guide 002);
+    /// none before there are so many, or where they are all equal.
+    pub z_score: Option<f64>,
+    /// None where there are too few earlier weeks, or no zone was named.
+    pub season: Option<Season>,
+    /// Outside of this a value is odd; none where nothing can be said.
+    pub usual: Option<Usual>,
+    /// None where nothing is odd about it.
+    pub anomaly: Option<Anomaly>,
+}
+
+/// What a value may be without being odd, by the season where that decides and by the window else.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
+#[schema(as = TrendUsual)]
+pub struct Usual {
+    /// A value below this is a drop.
+    pub low: f64,
+    /// A value above this is a spike.
+    pub high: f64,
+}
+
+impl Usual {
+    fn around(middle: f64, width: f64) -> Self {
+        Self { low: middle - width, high: middle + width }
+    }
+}
+
+/// A value that is not what was to be expected.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, ToSchema)]
+#[schema(as = TrendAnomaly)]
+pub struct Anomaly {
+    /// Which way.
+    pub kind: AnomalyKind,
+    /// By what. Where the season speaks it alone decides: what every Monday morning brings is no anomaly, however much it is
+    /// more than the quarter hour before; and what no Monday has brought is one, however slowly it came about.
+    pub baseline: Baseline,
+    /// The score by that baseline.
+    pub score: f64,
+}
+
+/// Judges a series, which is in order. Gaps have no point.
+pub fn trend(samples: &[Sample], settings: &TrendSettings) -> Vec<TrendPoint> {
+    let window = settings.window.max(2);
+    let mut seasons = Seasons::default();
+    let mut values: Vec<f64> = Vec::with_capacity(samples.len());
+    let mut points = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let Some(value) = sample.value else { continue };
+        let before = &values[values.len().saturating_sub(window)..];
+        let spread = if before.len() == window { spread(before) } else { None };
+        let z_score = spread.map(|(mean, deviation)| (value - mean) / deviation);
+        let season = settings.zone.as_ref().and_then(|zone| seasons.take(slot_of(sample.at, zone), value));
+        values.push(value);
+        let moving_average = mean(&values[values.len().saturating_sub(window)..]);
+        points.push(TrendPoint {
+            at: sample.at,
+            value,
+            moving_average,
+            direction: direction(value, moving_average),
+            z_score,
+            season,
+            usual: match season {
+                Some(season) => {
+                    season.score.map(|_| Usual::around(season.expected, SEASONAL_THRESHOLD * season.spread))
+                }
+                None => spread.map(|(mean, deviation)| Usual::around(mean, settings.threshold * deviation)),
+            },
+            anomaly: anomaly(z_score, season, settings.threshold),
+        });
+    }
+    points
+}
+
+fn direction(value: f64, average: f64) -> Direction {
+    match value.total_cmp(&average) {
+        std::cmp::Ordering::Greater => Direction::Up,
+        std::cmp::Ordering::Less => Direction::Down,
+        std::cmp::Ordering::Equal => Direction::Level,
+    }
+}
+
+fn anomaly(z_score: Option<f64>, season: Option<Season>, threshold: f64) -> Option<Anomaly> {
+    let (baseline, score, limit) = match season {
+        Some(season) => (Baseline::Season, season.score?, SEASONAL_THRESHOLD),
+        None => (Baseline::Window, z_score?, threshold),
+    };
+    let kind = if score > 0.0 { AnomalyKind::Spike } else { AnomalyKind::Drop };
+    (score.abs() > limit).then_some(Anomaly { kind, baseline, score })
+}
+
+/// Mean and standard deviation of the population; none where all are equal.
+fn spread(before: &[f64]) -> Option<(f64, f64)> {
+    let mean = mean(before);
+    let variance = before.iter().map(|other| (other - mean).powi(2)).sum::<f64>() / count(before.len());
+    let deviation = variance.sqrt();
+    // Of values that are all equal the mean may be off by its rounding.
+    (deviation > ROUNDING * mean.abs()).then_some((mean, deviation))
+}
+
+/// A quarter hour of a week: the weekday, from Monday, and the quarter of the day.
+type Slot = (i8, i8);
+
+/// The values of each quarter hour of the week so far, sorted.
+#[derive(Default)]
+struct Seasons(HashMap<Slot, Vec<f64>>);
+
+impl Seasons {
+    /// Judges a value by the earlier ones of its quarter hour, and keeps it.
+    fn take(&mut self, slot: Slot, value: f64) -> Option<Season> {
+        let season = self.judge(slot, value);
+        let earlier = self.0.entry(slot).or_default();
+        let place = earlier.partition_point(|other| *other < value);
+        earlier.insert(place, value);
+        season
+    }
+
+    fn known(&self, slot: Slot) -> Option<&[f64]> {
+        self.0.get(&slot).map(Vec::as_slice).filter(|earlier| earlier.len() >= LEAST_WEEKS)
+    }
+
+    fn judge(&self, (day, quarter): Slot, value: f64) -> Option<Season> {
+        let earlier = self.known((day, quarter))?;
+        let expected = median(earlier);
+        // A few weeks may be alike by chance: the quarter hours beside it are as wide around what they bring themselves.
+        let beside = (quarter - BESIDE..=quarter + BESIDE).filter_map(|quarter| self.known((day, quarter)));
+        let mut away: Vec<f64> = beside
+            .flat_map(|values| {
+                let expected = median(values);
+                values.iter().map(move |value| (value - expected).abs())
+            })
+            .collect();
+        away.sort_by(f64::total_cmp);
+        let robust = MAD_TO_SIGMA * median(&away);
+        let deviation = if robust > 0.0 { robust } else { MEAN_DEVIATION_TO_SIGMA * mean(&away) };
+        let spread = deviation * few_weeks(earlier.len());
+        let score = (spread > 0.0).then(|| (value - expected) / spread);
+        Some(Season { expected, spread, score, weeks: earlier.len() })
+    }
+}
+
+/// Of few values the median absolute deviation comes out too small (source: Croux and Rousseeuw, "Time-efficient algorithms for two
+/// highly robust estimators of scale", 1992), and their median is off itself, with a variance of pi / 2n of theirs.
+fn few_weeks(weeks: usize) -> f64 {
+    let of_deviation = match weeks {
+        ..=4 => 1.363,
+        5 => 1.206,
+        6 => 1.200,
+        7 => 1.140,
+        8 => 1.129,
+        9 => 1.107,
+        _ => count(weeks) / (count(weeks) - 0.8),
+    };
+    of_deviation * (1.0 + std::f64::consts::FRAC_PI_2 / count(weeks)).sqrt()
+}
+
+/// Of sorted values; zero of none.
+fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    match (sorted.get(middle), middle.checked_sub(1).and_then(|below| sorted.get(below))) {
+        (Some(above), Some(below)) if sorted.len().is_multiple_of(2) => f64::midpoint(*below, *above),
+        (Some(value), _) => *value,
+        (None, _) => 0.0,
+    }
+}
+
+/// Zero of none.
+pub(in crate::domain) fn mean(values: &[f64]) -> f64 {
+    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / count(values.len()) }
+}
+
+/// A count of values is far below what a float counts exactly.
+fn count(values: usize) -> f64 {
+    f64::from(u32::try_from(values).unwrap_or(u32::MAX))
+}
+
+/// An hour that comes twice counts as one, as people's habits have it.
+fn slot_of(at: UtcMicros, zone: &TimeZone) -> Slot {
+    let local = at.timestamp().to_zoned(zone.clone());
+    (local.weekday().to_monday_zero_offset(), local.hour() * 4 + local.minute() / QUARTER_MINUTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Direction::{Down, Level, Up};
+    use super::*;
+
+    const QUARTER_US: i64 = 15 * 60 * 1_000_000;
+    const WEEK: usize = 7 * 96;
+
+    /// A Monday, midnight in UTC.
+    const MONDAY: i64 = 1_793_577_600_000_000;
+
+    fn series(values: impl IntoIterator<Item = Option<f64>>) -> Vec<Sample> {
+        let at = |place: usize| UtcMicros::from_micros(MONDAY + i64::try_from(place).expect("few") * QUARTER_US);
+        values.into_iter().enumerate().map(|(place, value)| Sample { at: at(place), value }).collect()
+    }
+
+    fn plain(values: &[f64]) -> Vec<TrendPoint> {
+        trend(&series(values.iter().copied().map(Some)), &TrendSettings::default())
+    }
+
+    fn seasonal() -> TrendSettings {
+        TrendSettings { zone: Some(TimeZone::UTC), ..TrendSettings::default() }
+    }
+
+    fn anomalies(points: &[TrendPoint]) -> Vec<(usize, AnomalyKind, Baseline)> {
+        let odd = points.iter().enumerate().filter_map(|(place, point)| Some((place, point.anomaly?)));
+        odd.map(|(place, anomaly)| (place, anomaly.kind, anomaly.baseline)).collect()
+    }
+
+    #[test]
+    fn averages_directions_and_scores_are_those_of_guide_002() {
+        let points = plain(&[10.0, 12.0, 11.0, 20.0, 11.0]);
+        let averages: Vec<f64> = points.iter().map(|point| point.moving_average).collect();
+        assert_eq!(averages, [10.0, 11.0, 11.0, 43.0 / 3.0, 14.0]);
+        let directions: Vec<Direction> = points.iter().map(|point| point.direction).collect();
+        assert_eq!(directions, [Level, Up, Level, Up, Down]);
+        let scores: Vec<Option<f64>> = points.iter().map(|point| point.z_score).collect();
+        // 20 lies 9 above the mean of 10, 12, 11, whose standard deviation is the root of two thirds.
+        let expected = 9.0 / (2.0_f64 / 3.0).sqrt();
+        assert_eq!(scores[..3], [None; 3]);
+        assert!(scores[3].is_some_and(|score| (score - expected).abs() < 1e-12), "{scores:?}");
+        assert_eq!(anomalies(&points), [(3, AnomalyKind::Spike, Baseline::Window)]);
+    }
+
+    #[test]
+    fn a_drop_is_one_and_equal_values_before_it_say_nothing() {
+        assert_eq!(anomalies(&plain(&[10.0, 12.0, 11.0, 1.0])), [(3, AnomalyKind::Drop, Baseline::Window)]);
+        for share in [5.0, 0.1, 1.0 / 3.0] {
+            let level = plain(&[share, share, share, 500.0]);
+            assert_eq!((level[3].z_score, level[3].anomaly), (None, None), "{share}");
+        }
+    }
+
+    #[test]
+    fn a_gap_is_passed_over_and_is_no_zero() {
+        let gap = trend(&series([Some(10.0), None, Some(12.0), Some(11.0), Some(20.0)]), &TrendSettings::default());
+        let whole = plain(&[10.0, 12.0, 11.0, 20.0]);
+        let said = |points: &[TrendPoint]| points.iter().map(|point| (point.value, point.z_score)).collect::<Vec<_>>();
+        assert_eq!(said(&gap), said(&whole));
+        assert_eq!(trend(&series([None, None]), &TrendSettings::default()), []);
+    }
+
+    /// Weeks in which each day's ninth hour brings a hundred times as much, give or take a little.
+    fn weeks(count: usize) -> Vec<Option<f64>> {
+        let mut dice = fastrand::Rng::with_seed(1);
+        let busy = |place: usize| (36..40).contains(&(place % 96));
+        (0..count * WEEK).map(|place| Some(if busy(place) { 1000.0 } else { 10.0 } + f64::from(dice.u8(..5)))).collect()
+    }
+
+    #[test]
+    fn what_every_week_brings_at_that_hour_is_no_anomaly_once_the_season_is_known() {
+        let points = trend(&series(weeks(8)), &seasonal());
+        let (learning, known) = points.split_at(LEAST_WEEKS * WEEK);
+        let monday_nine = 36;
+        assert!(learning[monday_nine].anomaly.is_some_and(|odd| odd.baseline == Baseline::Window));
+        assert!(known.iter().all(|point| point.season.is_some()));
+        assert!(known[monday_nine].z_score.is_some_and(|score| score > THRESHOLD), "by the window alone it is one");
+        let odd: Vec<_> = anomalies(known).into_iter().filter(|(place, ..)| place % 96 == monday_nine).collect();
+        assert_eq!(odd, []);
+    }
+
+    #[test]
+    fn what_no_week_has_brought_is_an_anomaly_also_between_others_like_it() {
+        let mut values = weeks(6);
+        let silent = 5 * WEEK + 36..5 * WEEK + 40;
+        values[silent.clone()].fill(Some(12.0));
+        let points = trend(&series(values), &seasonal());
+        for place in silent {
+            let odd = points[place].anomaly.expect("nobody called");
+            assert_eq!((odd.kind, odd.baseline), (AnomalyKind::Drop, Baseline::Season), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_quarter_hour_is_the_same_over_a_change_of_the_clocks() {
+        let berlin = TimeZone::get("Europe/Berlin").expect("known");
+        // Nine o'clock on Mondays, before and after the end of summer time of 2026-10-25.
+        let [summer, winter] = ["2026-10-19T07:00:00Z", "2026-10-26T08:00:00Z"].map(|at| at.parse().expect("valid"));
+        assert_eq!(slot_of(summer, &berlin), slot_of(winter, &berlin));
+        assert_eq!(slot_of(summer, &berlin), (0, 36));
+    }
+
+    #[test]
+    fn one_odd_week_does_not_hide_the_next() {
+        let judged = |earlier: &[f64], value: f64| {
+            let mut seasons = Seasons::default();
+            for value in earlier {
+                seasons.take((0, 36), *value);
+            }
+            seasons.judge((0, 36), value).expect("enough weeks")
+        };
+        // By mean and standard deviation the first would have made the spread so large that the second is within it.
+        let odd = judged(&[10.0, 11.0, 9.0, 10.0, 12.0, 1000.0], 300.0);
+        assert!(odd.score.is_some_and(|score| score > SEASONAL_THRESHOLD), "{odd:?}");
+        // More than half of them are equal.
+        let flat = judged(&[0.0, 0.0, 0.0, 0.0, 5.0], 50.0);
+        assert!(flat.score.is_some_and(|score| score > SEASONAL_THRESHOLD), "{flat:?}");
+        assert_eq!(judged(&[7.0; 4], 50.0).score, None, "nothing is known of the spread");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_said_of_a_value_does_not_change_when_later_ones_come(
+            values in prop::collection::vec(prop::option::of(0.0..1e6), 0..300),
+            cut in 0_usize..300,
+            window in 2_usize..10,
+        ) {
+            let settings = TrendSettings { window, ..seasonal() };
+            let all = series(values);
+            let cut = cut.min(all.len());
+            let (first, whole) = (trend(&all[..cut], &settings), trend(&all, &settings));
+            prop_assert_eq!(&first[..], &whole[..first.len()]);
+            prop_assert_eq!(whole.len(), all.iter().filter(|sample| sample.value.is_some()).count());
+        }
+
+        #[test]
+        fn what_is_odd_lies_outside_of_what_is_usual(values in prop::collection::vec(0.0..1e3, 1..300), week in 1_usize..8) {
+            // Short weeks, so that the season comes to speak.
+            let every = WEEK / week;
+            let spaced = (0..values.len() * every).map(|place| (place % every == 0).then(|| values[place / every]));
+            for point in trend(&series(spaced), &seasonal()) {
+                let Some(usual) = point.usual else {
+                    prop_assert_eq!(point.anomaly, None);
+                    continue;
+                };
+                let (middle, width) = (f64::midpoint(usual.low, usual.high), usual.high - usual.low);
+                let outside = (point.value - middle).abs() * 2.0 / width;
+                // At the very edge rounding decides.
+                prop_assert!((outside - 1.0).abs() < 1e-9 || point.anomaly.is_some() == (outside > 1.0), "{:?}", point);
+            }
+        }
+
+        #[test]
+        fn scores_do_not_depend_on_the_unit(values in prop::collection::vec(1_u32..1_000_000, 1..100), factor in 1_u32..1000) {
+            let of = |factor: u32| {
+                let scaled = values.iter().map(|value| Some(f64::from(*value) * f64::from(factor)));
+                trend(&series(scaled), &TrendSettings::default())
+            };
+            for (one, other) in of(1).iter().zip(of(factor)) {
+                match (one.z_score, other.z_score) {
+                    (Some(one), Some(other)) => prop_assert!((one - other).abs() <= 1e-6 * one.abs().max(1.0)),
+                    (one, other) => prop_assert_eq!(one, other),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! One agent on one day: shift 09:00 to 17:00, break 10:00 to 10:15.
+
+use super::*;
+use crate::domain::rules::rule::check::Capabilities;
+use crate::domain::rules::rule::parse::parse;
+use crate::domain::schedules::schedule::{Activity, Shift, ShiftActivity};
+
+const BACK: &str = r#"[[rules]]
+id = "back"
+mode = "MODE"
+when = { planned = "work", break = "over", state = ["NotReady", "Paused"], for = "2m" }
+then = { set_state = "Ready" }
+"#;
+const REST: &str = r#"[[rules]]
+id = "rest"
+mode = "enforce"
+when = { planned = "break" }
+unless = { state = ["NotReady", "Paused"] }
+then = { set_state = "NotReady", on_contact = "after" }
+"#;
+
+fn at(time: &str) -> UtcMicros {
+    format!("2026-11-23T{time}:00Z").parse().expect("a time of day")
+}
+
+fn rules(text: &str) -> Arc<RuleSet> {
+    let (rules, complaints) = parse(text).expect("TOML");
+    assert_eq!(complaints, []);
+    Arc::new(RuleSet::compile(&rules, Capabilities::guide()).expect("sound"))
+}
+
+fn agent(id: &str) -> Agent {
+    Agent { id: id.into(), name: None, team: Some("Blue".into()), zone: None }
+}
+
+fn replay(text: &str, subject: Option<&str>) -> Replay {
+    let activities =
+        vec![ShiftActivity { activity: Activity::Break, start: at("10:00"), end: at("10:15"), mandatory: false }];
+    let shift = Shift { start: at("09:00"), end: at("17:00"), activities };
+    let plan = Arc::new(AgentPlan::new(vec![shift], vec![Coverage { start: at("00:00"), end: at("23:00") }]));
+    let settings = DecideSettings::default();
+    let mut replay = Replay::new("acme".into(), [agent("a")], rules(text), &settings, subject.map(RuleId::from));
+    replay.set_plans(&HashMap::from([("a".into(), plan)]));
+    replay
+}
+
+fn observed(state: AgentState, entered_at: UtcMicros) -> Observed {
+    Observed {
+        state,
+        reason: None,
+        queue: None,
+        entered_at,
+        platform_at: None,
+        row_at: entered_at,
+        source: Source::Snapshot,
+        transition: None,
+        by_person: false,
+    }
+}
+
+fn seconds_after(time: &str, seconds: u64) -> UtcMicros {
+    at(time) + Duration::from_secs(seconds)
+}
+
+/// Looks every half minute, with what was recorded in between.
+fn run(replay: &mut Replay, (from, to): (&str, &str), recorded: &[(&str, AgentState)]) {
+    let mut recorded = recorded.iter().peekable();
+    let mut now = at(from);
+    while now < at(to) {
+        while let Some((since, state)) = recorded.next_if(|(since, _)| at(since) <= now) {
+            replay.observe(&"a".into(), observed(state.clone(), at(since)));
+        }
+        replay.look(now);
+        now = now + Duration::from_secs(30);
+    }
+}
+
+#[test]
+fn a_rule_acts_where_it_would_have_and_its_change_lasts_until_the_next_recorded_one() {
+    use AgentState::{Paused, Ready};
+    let text = BACK.replace("MODE", "enforce");
+    let mut replay = replay(&text, Some("back"));
+    // Overran by half an hour, and nothing was done about it then.
+    run(&mut replay, ("09:55", "11:00"), &[("09:00", Ready), ("10:01", Paused), ("10:45", Ready)]);
+    let tally = replay.finish();
+    assert_eq!(tally.acts, 1, "set Ready once, and it was Ready from then on: {:?}", tally.listed);
+    assert_eq!((tally.listed[0].at, tally.listed[0].wants.as_str()), (at("10:15"), "set Ready (WORKING)"));
+    assert_eq!(tally.by_hour, BTreeMap::from([(at("10:00"), 1)]));
+    assert_eq!(tally.by_agent, BTreeMap::from([("a".into(), 1)]));
+    assert_eq!(tally.by_rule, BTreeMap::from([("back".into(), (Mode::Enforce, 1))]));
+    assert_eq!(tally.times[&AgentId::from("a")], [at("10:15")]);
+    assert!(tally.is_complete());
+}
+
+#[test]
+fn what_ended_between_two_looks_is_looked_at_in_its_last_instant() {
+    use AgentState::{AfterContactWork, Ready};
+    let text = r#"[[rules]]
+id = "long"
+mode = "enforce"
+when = { state = "AfterContactWork", for = "2m" }
+then = { set_state = "Ready" }
+"#;
+    for (lasted, acts) in [(119, 0), (120, 0), (121, 1), (129, 1)] {
+        let mut replay = replay(text, Some("long"));
+        replay.observe(&"a".into(), observed(AfterContactWork, seconds_after("09:59", 50)));
+        for half in 0..4 {
+            replay.look(seconds_after("10:00", 30 * half));
+        }
+        // What the rule itself did then.
+        let end = seconds_after("09:59", 50 + lasted);
+        replay.observe(&"a".into(), observed(Ready, end));
+        replay.look(at("10:02"));
+        let tally = replay.finish();
+        assert_eq!(tally.acts, acts, "{lasted} s: {:?}", tally.listed);
+        assert!(tally.listed.iter().all(|act| act.at == end.offset(-1)), "{lasted} s: {:?}", tally.listed);
+    }
+}
+
+#[test]
+fn an_agent_who_is_looked_at_alone_leaves_the_limits_to_all() {
+    use AgentState::{Paused, Ready};
+    let text =
+        format!("{}limit = {{ per_minute = 1 }}\n", BACK.replace("MODE", "enforce").replace("break = \"over\", ", ""));
+    let mut replay = replay(&text, None);
+    replay.roster.upsert(agent("b"));
+    let plan = replay.roster.agent("a").expect("there").plan();
+    let plan = Arc::clone(plan);
+    replay.set_plans(&HashMap::from([("a".into(), Arc::clone(&plan)), ("b".into(), plan)]));
+    for agent in ["a", "b"] {
+        replay.observe(&agent.into(), observed(Paused, seconds_after("11:00", 5)));
+    }
+    replay.look(at("11:02"));
+    for agent in ["a", "b"] {
+        replay.observe(&agent.into(), observed(Ready, seconds_after("11:02", 6)));
+    }
+    replay.look(seconds_after("11:02", 30));
+    let tally = replay.finish();
+    assert_eq!((tally.acts, tally.held.get("per_minute")), (1, Some(&1)), "{tally:?}");
+}
+
+#[test]
+fn a_watching_rule_is_counted_and_changes_nothing() {
+    use AgentState::{Paused, Ready};
+    let mut replay = replay(&BACK.replace("MODE", "watch"), None);
+    run(&mut replay, ("09:55", "11:00"), &[("09:00", Ready), ("10:01", Paused)]);
+    assert_eq!(replay.roster.agent("a").and_then(|slot| slot.observed()).map(|o| o.state.clone()), Some(Paused));
+    assert_eq!(replay.finish().acts, 1, "once for each change of its facts");
+}
+
+#[test]
+fn a_change_during_a_contact_waits_for_its_end() {
+    use AgentState::{AfterContactWork, NotReady, OnContact, Ready};
+    let mut held = replay(REST, None);
+    run(&mut held, ("09:55", "10:04"), &[("09:00", Ready), ("09:59", OnContact)]);
+    let state = |replay: &Replay| replay.roster.agent("a").and_then(|slot| slot.observed()).map(|o| o.state.clone());
+    assert_eq!(state(&held), Some(OnContact));
+    run(&mut held, ("10:04", "10:12"), &[("10:05", AfterContactWork), ("10:06", Ready)]);
+    assert_eq!(state(&held), Some(NotReady), "the contact is over");
+    assert_eq!(held.finish().acts, 1, "asked for once");
+    let mut late = replay(REST, None);
+    run(&mut late, ("09:55", "10:20"), &[("09:00", Ready), ("09:59", OnContact), ("10:16", Ready)]);
+    assert_eq!(state(&late), Some(Ready), "the break is over before the contact is");
+}
+
+#[test]
+fn guards_hold_in_a_replay_as_they_do_live() {
+    use AgentState::{Paused, Ready};
+    let text = BACK.replace("MODE", "enforce");
+    let mut replay = replay(&text, Some("back"));
+    replay.set_excused(|_| vec![Coverage { start: at("10:00"), end: at("10:30") }]);
+    run(&mut replay, ("09:55", "10:31"), &[("09:00", Ready), ("10:01", Paused)]);
+    let tally = replay.finish();
+    assert_eq!(tally.held, BTreeMap::from([("excused", 1)]), "counted once for its facts");
+    assert_eq!(tally.listed.iter().map(|act| act.at).collect::<Vec<_>>(), [at("10:30")], "excused until then");
+}
+
+#[test]
+fn what_was_done_and_what_would_have_been_are_paired_each_once() {
+    let times = |all: &[(&str, &[&str])]| -> BTreeMap<AgentId, Vec<UtcMicros>> {
+        all.iter().map(|(agent, times)| ((*agent).into(), times.iter().map(|time| at(time)).collect())).collect()
+    };
+    let replayed = times(&[("a", &["10:00", "11:00", "12:00"]), ("b", &["10:00"])]);
+    let really = times(&[("a", &["10:04", "10:05", "12:06"]), ("c", &["09:00", "10:00"])]);
+    let expected = Compared { both: 1, only_replayed: 3, only_really: 4 };
+    assert_eq!(compare(&replayed, &really), expected);
+    let turned = compare(&really, &replayed);
+    assert_eq!((turned.both, turned.only_replayed, turned.only_really), (1, 4, 3));
+}
+
+#[test]
+fn a_large_roster_is_looked_at_more_rarely_and_a_small_one_every_half_minute() {
+    let week = Duration::from_hours(7 * 24);
+    for (agents, seconds) in [(300, 30), (9_000, 30), (10_000, 60), (100_000, 600), (1_000_000, 600)] {
+        assert_eq!(step_for(agents, week), Duration::from_secs(seconds), "{agents}");
+    }
+}

@@ -1,0 +1,141 @@
+//! Conditions on anomalies of watched series: how they are read, when they hold, and how both is said.
+//!
+//! They are the same for all agents, so a pass looks at each once. Of a series that nobody watches nothing is known, and the condition
+//! does not hold.
+
+use std::time::Duration;
+
+use crate::domain::analytics::anomaly::Anomalies;
+use crate::domain::analytics::trend::AnomalyKind;
+use crate::domain::ids::SeriesId;
+use crate::domain::time::span;
+use crate::domain::time::{UtcMicros, duration_text, rough_duration_text};
+
+use super::{AnomalyConditions, suggestion};
+
+/// A watched series was odd lately.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AnomalyTest {
+    /// Which series.
+    pub series: SeriesId,
+    /// Which way; either where none is named.
+    kind: Option<AnomalyKind>,
+    /// At most so long ago.
+    within: Duration,
+}
+
+impl AnomalyTest {
+    /// Whether it holds at `now`.
+    pub fn holds(&self, anomalies: &Anomalies, now: UtcMicros) -> bool {
+        anomalies.is_watched(&self.series) && anomalies.find(&self.series, self.kind, self.within, now).is_some()
+    }
+
+    /// What it asks for: `a spike of voice-queued within 30m`.
+    pub fn wanted(&self) -> String {
+        let kind = self.kind.map_or("an anomaly", |kind| match kind {
+            AnomalyKind::Spike => "a spike",
+            AnomalyKind::Drop => "a drop",
+        });
+        format!("{kind} of {} within {}", self.series, duration_text(self.within))
+    }
+
+    /// What was found: `spike since 2026-10-26T13:30:00Z (57 where 12.3 was expected)`.
+    pub fn actual(&self, anomalies: &Anomalies, now: UtcMicros) -> String {
+        if !anomalies.is_watched(&self.series) {
+            return format!("unknown: no series {} is watched", self.series);
+        }
+        if let Some(record) = anomalies.find(&self.series, self.kind, self.within, now) {
+            return match record.ended_at.filter(|ended| *ended <= now) {
+                None => record.to_string(),
+                Some(_) => format!("{record}, odd last {} ago", rough_duration_text(now.since(record.seen_at))),
+            };
+        }
+        match anomalies.find(&self.series, None, Anomalies::KEPT, now) {
+            None => "none".to_owned(),
+            Some(other) => format!("none; {} {} ago", other.kind.word(), rough_duration_text(now.since(other.seen_at))),
+        }
+    }
+}
+
+/// Reads what a rule asks of a series, or says what is wrong with it, field by field.
+pub(super) fn read(asked: &AnomalyConditions) -> Result<AnomalyTest, Vec<(&'static str, String)>> {
+    let mut wrong = Vec::new();
+    if asked.series.trim().is_empty() {
+        wrong.push((
+            "anomaly.series",
+            "an empty id names nothing; write the id of one of the tenant's [[tenants.series]]".to_owned(),
+        ));
+    }
+    let kind = asked.kind.as_deref().and_then(|word| {
+        let found = AnomalyKind::ALL.into_iter().find(|kind| kind.word() == word);
+        if found.is_none() {
+            let near = suggestion(word, AnomalyKind::ALL.map(AnomalyKind::word));
+            wrong.push(("anomaly.kind", format!("`{word}` is not one of spike, drop{near}")));
+        }
+        found
+    });
+    let within = match span::parse(&asked.within) {
+        Ok(within) if within.is_zero() => Err("a time of zero says nothing".to_owned()),
+        Ok(within) if within > Anomalies::KEPT => Err("a time may be 168h (a week) at most".to_owned()),
+        other => other,
+    };
+    match within {
+        Ok(within) if wrong.is_empty() => Ok(AnomalyTest { series: asked.series.as_str().into(), kind, within }),
+        Ok(_) => Err(wrong),
+        Err(reason) => {
+            wrong.push(("anomaly.within", reason));
+            Err(wrong)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::analytics::anomaly::tests::record;
+    use crate::domain::analytics::series::QUARTER_US;
+
+    fn asked(series: &str, kind: Option<&str>, within: &str) -> AnomalyConditions {
+        AnomalyConditions { series: series.to_owned(), kind: kind.map(str::to_owned), within: within.to_owned() }
+    }
+
+    fn at(quarter: i64) -> UtcMicros {
+        UtcMicros::from_micros(quarter * QUARTER_US)
+    }
+
+    #[test]
+    fn a_condition_says_what_it_asked_for_and_what_it_found() {
+        let test = read(&asked("voice", Some("spike"), "30m")).expect("sound");
+        assert_eq!(test.wanted(), "a spike of voice within 30m");
+        let watched = vec!["voice".into()];
+        let open =
+            Anomalies { watched: watched.clone(), recent: vec![record("voice", AnomalyKind::Spike, 10, 10, None)] };
+        let over =
+            Anomalies { watched: watched.clone(), recent: vec![record("voice", AnomalyKind::Spike, 10, 10, Some(11))] };
+        let drop = Anomalies { watched, recent: vec![record("voice", AnomalyKind::Drop, 10, 10, Some(11))] };
+        for (anomalies, now, holds, actual) in [
+            (&Anomalies::default(), 10, false, "unknown: no series voice is watched"),
+            (&open, 9, false, "none"),
+            (&open, 10, true, "spike since 1970-01-01T02:15:00Z (57 where 12.2 was expected)"),
+            (&open, 99, true, "spike since 1970-01-01T02:15:00Z (57 where 12.2 was expected)"),
+            (&over, 12, true, "spike since 1970-01-01T02:15:00Z (57 where 12.2 was expected), odd last 30m ago"),
+            (&over, 13, false, "none; spike 45m ago"),
+            (&drop, 10, false, "none; drop 0s ago"),
+        ] {
+            assert_eq!(test.holds(anomalies, at(now)), holds, "{now}: {actual}");
+            assert_eq!(test.actual(anomalies, at(now)), actual);
+        }
+        let either = read(&asked("voice", None, "1h")).expect("sound");
+        assert_eq!((either.wanted(), either.holds(&drop, at(11))), ("an anomaly of voice within 1h".to_owned(), true));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_field_by_field() {
+        let wrong = read(&asked(" ", Some("spikes"), "0s")).expect_err("three mistakes");
+        let fields: Vec<_> = wrong.iter().map(|(field, _)| *field).collect();
+        assert_eq!(fields, ["anomaly.series", "anomaly.kind", "anomaly.within"]);
+        assert!(wrong[1].1.ends_with("did you mean `spike`?"), "{wrong:?}");
+        assert!(read(&asked("voice", None, "200h")).is_err_and(|wrong| wrong[0].1.contains("168h")));
+        assert!(read(&asked("voice", None, "soon")).is_err());
+    }
+}

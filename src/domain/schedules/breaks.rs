@@ -1,0 +1,304 @@
+//! Breaks at an instant: due, running, over, overdue, and how long the agent has worked without one.
+//!
+//! Facts alone; whether anything is done about them is for the rules.
+
+use std::time::Duration;
+
+use super::schedule::{AgentPlan, Planned, Segment};
+use crate::domain::agents::agent::Observed;
+use crate::domain::agents::roster::AgentSlot;
+use crate::domain::agents::state::AgentState;
+use crate::domain::time::UtcMicros;
+
+/// A stay away from contacts shorter than this is a pause, not a rest: the shortest break that schedules plan.
+pub const SHORTEST_REST: Duration = Duration::from_mins(5);
+
+/// What the plan and the last sight say of an agent's breaks. Break and lunch are breaks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BreakFacts<'a> {
+    /// The break that is planned for now, whether the agent takes it or not.
+    pub running: Option<&'a Segment>,
+    /// The running break must be taken.
+    pub mandatory: bool,
+    /// A break is planned for now and the agent does not rest: since the break's start.
+    pub overdue_since: Option<UtcMicros>,
+    /// The planned break came directly before, has ended, and the agent still rests as before its end: since that end.
+    pub over_since: Option<UtcMicros>,
+    /// When the next break of this shift starts.
+    pub next_due_at: Option<UtcMicros>,
+    /// Time in the shift since the last rest, or since the shift's start; zero while resting and outside of shifts.
+    pub worked: Duration,
+}
+
+/// Away from contacts: what an agent in a break is in.
+pub const fn is_resting(state: &AgentState) -> bool {
+    match state {
+        AgentState::NotReady | AgentState::Paused | AgentState::Idle | AgentState::LoggedOut => true,
+        AgentState::Ready | AgentState::OnContact | AgentState::AfterContactWork | AgentState::Unknown(_) => false,
+    }
+}
+
+/// Whether a stay in a state that ended at `left_at` was a rest: away from contacts, at least [`SHORTEST_REST`] long, and not
+/// begun in a meeting or training.
+pub fn counts_as_rest(plan: &AgentPlan, stay: &Observed, left_at: UtcMicros) -> bool {
+    is_resting(&stay.state) && left_at.since(stay.entered_at) >= SHORTEST_REST && may_begin(plan, stay.entered_at)
+}
+
+/// Whether what began at `instant` may be a rest by the plan: not what began in a meeting or training.
+pub fn may_begin(plan: &AgentPlan, instant: UtcMicros) -> bool {
+    may_rest(plan.at(instant))
+}
+
+fn may_rest(planned: Planned<'_>) -> bool {
+    use super::schedule::Activity::{Break, Lunch, Meeting, Other, Training, Work};
+    match planned {
+        Planned::NotCovered | Planned::Off => true,
+        Planned::In(segment) => match segment.activity {
+            Work | Break | Lunch => true,
+            Meeting | Training | Other(_) => false,
+        },
+    }
+}
+
+impl<'a> BreakFacts<'a> {
+    /// The facts of one agent.
+    pub fn of(slot: &'a AgentSlot, now: UtcMicros) -> Self {
+        let standing = slot.standing(now);
+        let segments = slot.plan().segments();
+        let running = standing.segment(slot.plan()).filter(|segment| segment.activity.is_rest());
+        let resting = slot.observed().is_some_and(|observed| is_resting(&observed.state));
+        let shift_end = standing.shift().map(|(_, end)| end);
+        let coming = &segments[slot.plan().first_starting_after(now)..];
+        let mut in_shift = coming.iter().take_while(|s| shift_end.is_some_and(|end| s.start < end));
+        let next = in_shift.find(|s| s.activity.is_rest());
+        Self {
+            running,
+            mandatory: standing.mandatory(),
+            overdue_since: running.filter(|_| is_overdue(slot, now)).map(|segment| segment.start),
+            over_since: over_since(slot, now).filter(|_| resting),
+            next_due_at: next.map(|segment| segment.start),
+            worked: worked(slot, now),
+        }
+    }
+}
+
+/// A break is planned for now and the agent was seen doing something else than rest.
+pub fn is_overdue(slot: &AgentSlot, now: UtcMicros) -> bool {
+    slot.standing(now).kind().is_rest()
+        && slot.observed().is_some_and(|observed| match observed.state {
+            AgentState::Ready | AgentState::OnContact | AgentState::AfterContactWork => true,
+            AgentState::NotReady
+            | AgentState::Paused
+            | AgentState::Idle
+            | AgentState::LoggedOut
+            | AgentState::Unknown(_) => false,
+        })
+}
+
+/// When the break that came directly before ended, where the agent rests since before that end.
+pub fn over_since(slot: &AgentSlot, now: UtcMicros) -> Option<UtcMicros> {
+    let standing = slot.standing(now);
+    let ended = standing.since().filter(|_| standing.before().is_rest() && !standing.kind().is_rest())?;
+    let observed = slot.observed()?;
+    (is_resting(&observed.state) && observed.entered_at < ended && standing.kind().is_in_shift()).then_some(ended)
+}
+
+/// Time in the shift since the last rest, or since the shift's start; zero while resting and outside of shifts.
+pub fn worked(slot: &AgentSlot, now: UtcMicros) -> Duration {
+    let Some((shift_start, _)) = slot.standing(now).shift() else { return Duration::ZERO };
+    let Some(observed) = slot.observed() else { return Duration::ZERO };
+    if is_resting(&observed.state) && may_begin(slot.plan(), observed.entered_at) {
+        return Duration::ZERO;
+    }
+    let since = slot.last_rest_ended_at().map_or(shift_start, |ended| ended.max(shift_start));
+    now.since(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::agents::agent::{Agent, Source};
+    use crate::domain::agents::roster::{AgentIndex, Roster};
+    use crate::domain::ids::TenantId;
+    use crate::domain::schedules::schedule::{Activity, Shift, ShiftActivity};
+
+    fn at(minute: i64) -> UtcMicros {
+        UtcMicros::from_micros(minute * 60_000_000)
+    }
+
+    /// A shift from 0 to 300 with a mandatory lunch at 100, a meeting at 130 and a break at 200.
+    fn roster() -> (Roster, AgentIndex) {
+        let activity =
+            |activity, start, end, mandatory| ShiftActivity { activity, start: at(start), end: at(end), mandatory };
+        let activities = vec![
+            activity(Activity::Lunch, 100, 130, true),
+            activity(Activity::Meeting, 130, 150, false),
+            activity(Activity::Break, 200, 215, false),
+        ];
+        let later =
+            Shift { start: at(1000), end: at(1100), activities: vec![activity(Activity::Break, 1050, 1060, false)] };
+        let plan = AgentPlan::new(vec![Shift { start: at(0), end: at(300), activities }, later], vec![]);
+        let mut roster = Roster::new(TenantId::new("acme"));
+        let index = roster.upsert(Agent { id: "a".into(), name: None, team: None, zone: None });
+        roster.set_plan(index, Arc::new(plan));
+        (roster, index)
+    }
+
+    fn enter(roster: &mut Roster, index: AgentIndex, state: AgentState, minute: i64) {
+        let (entered_at, source) = (at(minute), Source::Snapshot);
+        let (platform_at, row_at) = (None, entered_at);
+        let observed = Observed {
+            state,
+            reason: None,
+            queue: None,
+            entered_at,
+            platform_at,
+            row_at,
+            source,
+            transition: None,
+            by_person: false,
+        };
+        roster.observe(index, observed, at(minute));
+    }
+
+    #[test]
+    fn a_break_is_due_running_and_over() {
+        use AgentState::{NotReady, OnContact, Paused, Ready};
+        // (state, since), now → (running, overdue, over, next)
+        for (state, since, now, running, overdue, over, next) in [
+            (Ready, 0, 99, false, None, None, Some(100)),
+            (Ready, 0, 100, true, Some(100), None, Some(200)),
+            (OnContact, 90, 110, true, Some(100), None, Some(200)),
+            (NotReady, 101, 110, true, None, None, Some(200)),
+            (NotReady, 101, 130, false, None, Some(130), Some(200)),
+            (NotReady, 201, 214, true, None, None, None),
+            (NotReady, 201, 230, false, None, Some(215), None),
+            (Ready, 214, 230, false, None, None, None),
+            (Paused, 216, 230, false, None, None, None),
+            (NotReady, 201, 301, false, None, None, None),
+        ] {
+            let (mut roster, index) = roster();
+            enter(&mut roster, index, state.clone(), since);
+            let slot = roster.get(index).expect("there");
+            let facts = BreakFacts::of(slot, at(now));
+            let found = (facts.running.is_some(), facts.overdue_since, facts.over_since, facts.next_due_at);
+            assert_eq!(found, (running, overdue.map(at), over.map(at), next.map(at)), "{state} since {since} at {now}");
+            assert_eq!(facts.mandatory, (100..130).contains(&now));
+        }
+    }
+
+    #[test]
+    fn continuous_work_counts_from_the_last_rest_and_stands_still_without_a_shift() {
+        use AgentState::{NotReady, Ready};
+        let (mut roster, index) = roster();
+        let worked_at = |roster: &Roster, minute| roster.get(index).map(|slot| worked(slot, at(minute)).as_secs() / 60);
+        assert_eq!(worked_at(&roster, 50), Some(0), "never seen");
+        enter(&mut roster, index, Ready, -20);
+        assert_eq!(worked_at(&roster, 60), Some(60), "not before the shift's start");
+        enter(&mut roster, index, NotReady, 60);
+        assert_eq!(worked_at(&roster, 62), Some(0), "resting");
+        enter(&mut roster, index, Ready, 63);
+        assert_eq!(worked_at(&roster, 70), Some(70), "three minutes are no rest");
+        enter(&mut roster, index, NotReady, 101);
+        enter(&mut roster, index, Ready, 125);
+        assert_eq!(worked_at(&roster, 128), Some(3));
+        enter(&mut roster, index, NotReady, 131);
+        assert_eq!(worked_at(&roster, 149), Some(24), "a meeting is no rest");
+        enter(&mut roster, index, Ready, 150);
+        assert_eq!(worked_at(&roster, 160), Some(35));
+        assert_eq!(worked_at(&roster, 300), Some(0), "the shift is over");
+    }
+
+    fn stay(state: AgentState, entered_at: UtcMicros) -> Observed {
+        Observed {
+            state,
+            reason: None,
+            queue: None,
+            entered_at,
+            platform_at: None,
+            row_at: entered_at,
+            source: Source::Snapshot,
+            transition: None,
+            by_person: false,
+        }
+    }
+
+    #[test]
+    fn a_rest_is_five_minutes_away_from_contacts_that_did_not_begin_in_a_meeting() {
+        use AgentState::{AfterContactWork, Idle, LoggedOut, NotReady, OnContact, Paused, Ready, Unknown};
+        let (roster, index) = roster();
+        let plan = roster.get(index).expect("there").plan();
+        let rests = |state, from, until| counts_as_rest(plan, &stay(state, from), until);
+        for (state, resting) in [
+            (NotReady, true),
+            (Paused, true),
+            (Idle, true),
+            (LoggedOut, true),
+            (Ready, false),
+            (OnContact, false),
+            (AfterContactWork, false),
+            (Unknown("coffee".into()), false),
+        ] {
+            assert_eq!(is_resting(&state), resting, "{state}");
+            assert_eq!(rests(state.clone(), at(10), at(15)), resting, "{state}");
+        }
+        assert!(!rests(NotReady, at(10), at(15).offset(-1)), "a pause");
+        for (minute, may, why) in [
+            (-10, true, "before the shift"),
+            (0, true, "in work"),
+            (100, true, "in the lunch"),
+            (130, false, "in the meeting"),
+            (150, true, "after it"),
+            (200, true, "in the break"),
+        ] {
+            assert_eq!(may_begin(plan, at(minute)), may, "{why}");
+            assert_eq!(rests(NotReady, at(minute), at(minute + 10)), may, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_stay_that_begins_as_the_break_ends_is_not_left_over_from_it() {
+        for (since, over) in [(130, None), (129, Some(at(130)))] {
+            let (mut roster, index) = roster();
+            enter(&mut roster, index, AgentState::NotReady, since);
+            assert_eq!(over_since(roster.get(index).expect("there"), at(131)), over, "since {since}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_overdue_in_a_state_of_which_nobody_knows_what_it_is() {
+        use AgentState::{AfterContactWork, Idle, LoggedOut, OnContact, Paused, Ready, Unknown};
+        for (state, overdue) in [
+            (Ready, true),
+            (OnContact, true),
+            (AfterContactWork, true),
+            (Paused, false),
+            (Idle, false),
+            (LoggedOut, false),
+            (Unknown("coffee".into()), false),
+        ] {
+            let (mut roster, index) = roster();
+            enter(&mut roster, index, state.clone(), 0);
+            let slot = roster.get(index).expect("there");
+            assert_eq!(is_overdue(slot, at(110)), overdue, "{state} in the lunch");
+            assert!(!is_overdue(slot, at(140)), "{state} in the meeting");
+            assert_eq!(BreakFacts::of(slot, at(110)).overdue_since, overdue.then(|| at(100)), "{state}");
+        }
+    }
+
+    #[test]
+    fn the_next_break_is_one_of_the_same_shift() {
+        let rest =
+            |start, end| ShiftActivity { activity: Activity::Break, start: at(start), end: at(end), mandatory: false };
+        let shifts = vec![
+            Shift { start: at(0), end: at(100), activities: vec![rest(10, 20)] },
+            Shift { start: at(100), end: at(200), activities: vec![rest(100, 110), rest(150, 160)] },
+        ];
+        let (mut roster, index) = roster();
+        roster.set_plan(index, Arc::new(AgentPlan::new(shifts, vec![])));
+        let next = |minute| BreakFacts::of(roster.get(index).expect("there"), at(minute)).next_due_at;
+        assert_eq!([0, 10, 30, 100, 150].map(next), [Some(at(10)), None, None, Some(at(150)), None]);
+    }
+}

@@ -1,0 +1,76 @@
+//! What an import changes, counted for its summary.
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+
+use crate::domain::schedules::schedule::Shift;
+
+/// How the shifts of an agent, or of all agents summed, differ from those before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Difference {
+    /// Shifts that start when none started before.
+    pub added: usize,
+    /// Shifts with the same start and another end or other activities.
+    pub changed: usize,
+    /// Shifts whose start no shift has any more.
+    pub removed: usize,
+    /// Shifts that are the same.
+    pub unchanged: usize,
+}
+
+impl Difference {
+    /// Compares the shifts of one agent within one span, both in order of their starts.
+    pub fn between(before: &[Shift], after: &[Shift]) -> Self {
+        let mut difference = Self::default();
+        let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+        loop {
+            let order = match (before.peek(), after.peek()) {
+                (Some(old), Some(new)) => old.start.cmp(&new.start),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => return difference,
+            };
+            let old = if order.is_le() { before.next() } else { None };
+            let new = if order.is_ge() { after.next() } else { None };
+            match order {
+                Ordering::Less => difference.removed += 1,
+                Ordering::Greater => difference.added += 1,
+                Ordering::Equal if old == new => difference.unchanged += 1,
+                Ordering::Equal => difference.changed += 1,
+            }
+        }
+    }
+
+    /// The sum of two counts.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            added: self.added + other.added,
+            changed: self.changed + other.changed,
+            removed: self.removed + other.removed,
+            unchanged: self.unchanged + other.unchanged,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::UtcMicros;
+
+    fn shift(start: i64, end: i64) -> Shift {
+        Shift { start: UtcMicros::from_micros(start), end: UtcMicros::from_micros(end), activities: Vec::new() }
+    }
+
+    #[test]
+    fn shifts_are_matched_by_their_start() {
+        let before = [shift(0, 5), shift(10, 15), shift(20, 25)];
+        let after = [shift(0, 5), shift(10, 16), shift(12, 18), shift(30, 35)];
+        let difference = Difference::between(&before, &after);
+        assert_eq!(difference, Difference { added: 2, changed: 1, removed: 1, unchanged: 1 });
+        assert_eq!(Difference::between(&before, &before), Difference { unchanged: 3, ..Difference::default() });
+        assert_eq!(Difference::between(&[], &after).added, 4);
+        assert_eq!(difference.plus(difference).added, 4);
+    }
+}

@@ -1,0 +1,5 @@
+//! Schedules: shifts and their activities, breaks, and the files that shifts are imported from.
+
+pub mod breaks;
+pub mod import;
+pub mod schedule;

@@ -1,0 +1,3 @@
+//! Access: accounts, API tokens and sessions, held in memory.
+
+pub mod accounts;

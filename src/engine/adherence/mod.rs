@@ -1,0 +1,3 @@
+//! Adherence: the days of agents, computed once they have ended.
+
+pub mod adherence_days;

@@ -1,0 +1,3 @@
+//! Audit: signed heads of the audit chains.
+
+pub mod heads;

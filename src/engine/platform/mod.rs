@@ -1,0 +1,7 @@
+//! The platform: calls under the budget, subscriptions and the live feed.
+
+pub mod calls;
+pub mod feed;
+pub mod link;
+pub mod probe;
+pub mod sight;

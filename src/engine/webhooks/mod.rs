@@ -1,0 +1,3 @@
+//! Webhooks: delivery of the outbox.
+
+pub mod deliver;

@@ -1,0 +1,374 @@
+//! Transitions: asked for, looked at, called off.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::domain::agents::state::AgentState;
+use crate::domain::changes::policy::OnContact;
+use crate::domain::changes::transition::{STATUS_NAMES, Transition};
+use crate::domain::ids::{AgentId, ReasonCode, TenantId, TransitionId};
+use crate::domain::time::UtcMicros;
+use crate::engine::changes::door::{ChangeRequest, IdempotencyKey, MOST_AGENTS_PER_REQUEST, Taken};
+use crate::engine::changes::repeats::Answer;
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::{Path, Query};
+use crate::http::problem::{Code, Problem};
+use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::http::wish::{Wish, of_tenant};
+use crate::store::{CallWrite, PAGE_LIMIT, StoredTransition, TransitionFilter};
+
+/// Longest accepted note and reason.
+const LONGEST_TEXT: usize = 1000;
+
+/// The body of `POST /api/v1/transitions`.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct NewTransitions {
+    /// Whose agents.
+    tenant: TenantId,
+    /// The agents; one who is named twice counts once.
+    #[schema(min_items = 1, max_items = 10_000)]
+    agents: Vec<AgentId>,
+    /// The wanted state, by its name.
+    to: String,
+    /// The reason code; the state's default without it.
+    #[serde(default)]
+    reason: Option<ReasonCode>,
+    /// Whoever is in the state already gets the `reason` too, with a call each. Without it they are left alone.
+    #[serde(default)]
+    even_if_in_state: bool,
+    /// What to do with an agent who is on a contact; the tenant's setting without it.
+    #[serde(default)]
+    on_contact: Option<OnContact>,
+    /// How long the change may wait before it leaves, in seconds; the tenant's setting without it.
+    #[serde(default)]
+    deadline_s: Option<u64>,
+    /// A note, kept apart from the audit chain.
+    #[serde(default)]
+    #[schema(max_length = 1000)]
+    note: Option<String>,
+}
+
+of_tenant!(NewTransitions);
+
+/// What became of a request.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct TakenIn {
+    /// One per agent, in the order asked.
+    transitions: Vec<Taken>,
+}
+
+/// Ask for a change of one agent or many
+///
+/// 202 with one entry per agent, in the order asked; where a change stands is followed at its own place.
+#[utoipa::path(
+    post,
+    path = "/api/v1/transitions",
+    tag = "transitions",
+    operation_id = "create_transitions",
+    params(KeyHeader),
+    request_body = NewTransitions,
+    responses((status = 202, description = "taken in", body = TakenIn))
+)]
+pub(in crate::http) async fn create(
+    State(state): State<ApiState>,
+    Wish { caller, tenant, body, key }: Wish<NewTransitions>,
+) -> Result<Response, Problem> {
+    caller.check_agents(&state, Right::Change, &tenant, &body.agents).await?;
+    let request = request_of(&state, &body, &caller, key.clone())?;
+    let (door, of) = (state.door.clone(), tenant.clone());
+    let work = async move { Ok(Answer::taken(&door.request(&of, request).await?)) };
+    once(&state, &caller, Some(&tenant), key, work).await
+}
+
+/// Whoever asks for the reason's sake names the reason.
+pub(super) fn check_reason(even_if_in_state: bool, reason: Option<&ReasonCode>) -> Result<(), Problem> {
+    if even_if_in_state && reason.is_none() {
+        let what = "even_if_in_state: name the reason to set for agents who are already in the state";
+        return Err(Problem::bad_request(what));
+    }
+    Ok(())
+}
+
+/// The states that the platform of a tenant can set.
+pub(in crate::http) fn settable(state: &ApiState, tenant: &TenantId) -> Vec<AgentState> {
+    state.door.tenants().link(tenant).map(|link| link.platform.capabilities().settable).unwrap_or_default()
+}
+
+/// The state of a name. Whether it can be set is for the keeper to say; where there is none of that name, those are named that can.
+pub(super) fn wanted_state(state: &ApiState, tenant: &TenantId, name: &str) -> Result<AgentState, Problem> {
+    AgentState::from_name(name).ok_or_else(|| {
+        let settable = settable(state, tenant);
+        let settable: Vec<_> = settable.iter().map(AgentState::name).collect();
+        let can = format!("the platform of tenant {tenant} can set {}", settable.join(", "));
+        Problem::bad_request(format!("to: there is no state {name:?}; {can}"))
+    })
+}
+
+fn request_of(
+    state: &ApiState,
+    body: &NewTransitions,
+    caller: &Caller,
+    idempotency: Option<IdempotencyKey>,
+) -> Result<ChangeRequest, Problem> {
+    let target = wanted_state(state, &body.tenant, &body.to)?;
+    if body.agents.is_empty() || body.agents.len() > MOST_AGENTS_PER_REQUEST {
+        return Err(Problem::bad_request(format!("agents: name 1 to {MOST_AGENTS_PER_REQUEST}")));
+    }
+    let too_long = |text: Option<&str>| text.is_some_and(|text| text.chars().count() > LONGEST_TEXT);
+    if too_long(body.note.as_deref()) || too_long(body.reason.as_ref().map(ReasonCode::as_str)) {
+        return Err(Problem::bad_request(format!("note and reason hold at most {LONGEST_TEXT} characters")));
+    }
+    check_reason(body.even_if_in_state, body.reason.as_ref())?;
+    let mut agents = body.agents.clone();
+    let mut seen = std::collections::HashSet::new();
+    agents.retain(|agent| seen.insert(agent.clone()));
+    Ok(ChangeRequest {
+        agents,
+        target,
+        reason: body.reason.clone(),
+        even_if_in_state: body.even_if_in_state,
+        on_contact: body.on_contact,
+        deadline: body.deadline_s.map(Duration::from_secs),
+        note: body.note.clone(),
+        actor: caller.id(),
+        idempotency,
+    })
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct OfTenant {
+    /// Which tenant the transition is of.
+    tenant: TenantId,
+}
+
+/// A request for one transition: who asks, and for which.
+pub(in crate::http) struct One {
+    caller: Caller,
+    tenant: TenantId,
+    id: TransitionId,
+}
+
+impl FromRequestParts<ApiState> for One {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let Query(OfTenant { tenant }) = Query::from_request_parts(parts, state).await?;
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await?;
+        Ok(Self { caller, tenant, id: parse_id(&id)? })
+    }
+}
+
+/// A transition as stored.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StoredTransition)]
+pub(in crate::http) struct Shown {
+    #[serde(flatten)]
+    transition: Transition,
+    /// When the platform accepted it.
+    accepted_at: Option<UtcMicros>,
+    /// When it ended.
+    finished_at: Option<UtcMicros>,
+}
+
+/// A transition with every attempt.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TransitionWithAttempts)]
+pub(in crate::http) struct WithAttempts {
+    #[serde(flatten)]
+    transition: Shown,
+    /// In order.
+    attempt_log: Vec<CallShown>,
+}
+
+/// One attempt.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TransitionAttempt)]
+pub(in crate::http) struct CallShown {
+    /// The how-manieth, from 1.
+    attempt: Option<u32>,
+    /// When it was made durable, at the latest when it left.
+    sent_at: UtcMicros,
+    /// When the answer or the failure came; null while it is under way or after a crash.
+    answered_at: Option<UtcMicros>,
+    /// How it ended.
+    outcome: Option<String>,
+    /// Real milliseconds to the answer.
+    latency_ms: Option<u64>,
+    /// What went wrong.
+    error: Option<String>,
+}
+
+/// One transition with its attempts and the explanation
+#[utoipa::path(
+    get,
+    path = "/api/v1/transitions/{id}",
+    tag = "transitions",
+    operation_id = "show_transition",
+    params(("id" = TransitionId, Path, description = "The transition."), OfTenant),
+    responses((status = 200, description = "the transition", body = WithAttempts))
+)]
+pub(in crate::http) async fn show(
+    State(state): State<ApiState>,
+    One { caller, tenant, id }: One,
+) -> Result<axum::Json<WithAttempts>, Problem> {
+    caller.check(&state, Right::Read, &tenant)?;
+    let stored = visible(&state, &caller, &tenant, id).await?;
+    let attempts = state.reader.attempts(&tenant, id).await?;
+    Ok(axum::Json(WithAttempts {
+        transition: stored.into(),
+        attempt_log: attempts.into_iter().map(CallShown::from).collect(),
+    }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ListQuery {
+    /// Of which tenant.
+    tenant: TenantId,
+    /// Of this agent.
+    agent: Option<AgentId>,
+    /// With this status.
+    status: Option<String>,
+    /// Wanted by this rule.
+    rule: Option<crate::domain::ids::RuleId>,
+    /// Requested at or after.
+    from: Option<UtcMicros>,
+    /// Requested before.
+    to: Option<UtcMicros>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// How many; 100 without it, at most 500.
+    limit: Option<u32>,
+}
+
+/// Transitions.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Transitions {
+    /// The newest first.
+    transitions: Vec<Shown>,
+    /// The `cursor` of the next page; null on the last.
+    next: Option<TransitionId>,
+}
+
+/// Transitions, newest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/transitions",
+    tag = "transitions",
+    operation_id = "list_transitions",
+    params(ListQuery),
+    responses((status = 200, description = "a page", body = Transitions))
+)]
+pub(in crate::http) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<axum::Json<Transitions>, Problem> {
+    caller.check(&state, Right::Read, &query.tenant)?;
+    if let Some(status) = &query.status
+        && !STATUS_NAMES.contains(&status.as_str())
+    {
+        return Err(Problem::bad_request(format!("status: one of {}", STATUS_NAMES.join(", "))));
+    }
+    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let before = query.cursor.as_deref().map(parse_id).transpose()?;
+    let filter = TransitionFilter {
+        agent: query.agent,
+        status: query.status,
+        rule: query.rule,
+        from: query.from,
+        to: query.to,
+        before,
+    };
+    let mut rows = state.reader.transitions(&query.tenant, &filter, limit).await?;
+    let full = rows.len() == limit as usize;
+    let next = rows.last().filter(|_| full).map(|row| row.transition.id);
+    if let Some(visible) = caller.visible_agents(&state, &query.tenant).await? {
+        rows.retain(|row| visible.contains(&row.transition.agent));
+    }
+    Ok(axum::Json(Transitions { transitions: rows.into_iter().map(Shown::from).collect(), next }))
+}
+
+/// Call a transition off that has not left
+#[utoipa::path(
+    post,
+    path = "/api/v1/transitions/{id}/cancel",
+    tag = "transitions",
+    operation_id = "cancel_transition",
+    params(("id" = TransitionId, Path, description = "The transition."), OfTenant, KeyHeader),
+    responses((status = 200, description = "cancelled", body = Transition))
+)]
+pub(in crate::http) async fn cancel(
+    State(state): State<ApiState>,
+    One { caller, tenant, id }: One,
+    key: RequestKey,
+) -> Result<Response, Problem> {
+    caller.check(&state, Right::Change, &tenant)?;
+    if caller.teams(&tenant).is_some() {
+        visible(&state, &caller, &tenant, id).await?;
+    }
+    let (door, reader, of, actor) = (state.door.clone(), state.reader.clone(), tenant.clone(), caller.id());
+    let work = async move {
+        if let Some(transition) = door.cancel(&of, id, actor).await? {
+            return Ok(answer(StatusCode::OK, &transition));
+        }
+        let stored = reader.transition(&of, id).await?.ok_or_else(|| unknown(id))?;
+        let detail = format!("it is {} and can no longer be cancelled", stored.transition.status);
+        Err(Problem::of(Code::TooLate, detail))
+    };
+    once(&state, &caller, Some(&tenant), key.with(&[]), work).await
+}
+
+/// A transition of an agent whom the caller may see.
+async fn visible(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: &TenantId,
+    id: TransitionId,
+) -> Result<StoredTransition, Problem> {
+    let stored = state.reader.transition(tenant, id).await?.ok_or_else(|| unknown(id))?;
+    match caller.visible_agents(state, tenant).await? {
+        Some(agents) if !agents.contains(&stored.transition.agent) => Err(unknown(id)),
+        Some(_) | None => Ok(stored),
+    }
+}
+
+fn parse_id(text: &str) -> Result<TransitionId, Problem> {
+    text.parse().map_err(|_| Problem::bad_request(format!("{text:?} is not the id of a transition")))
+}
+
+fn unknown(id: TransitionId) -> Problem {
+    Problem::of(Code::NoSuchTransition, format!("there is no transition {id}"))
+}
+
+impl From<StoredTransition> for Shown {
+    fn from(stored: StoredTransition) -> Self {
+        let StoredTransition { transition, accepted_at, finished_at } = stored;
+        Self { transition, accepted_at, finished_at }
+    }
+}
+
+impl From<CallWrite> for CallShown {
+    fn from(call: CallWrite) -> Self {
+        Self {
+            attempt: call.attempt,
+            sent_at: call.sent_at,
+            answered_at: call.answered_at,
+            outcome: call.outcome.map(|outcome| outcome.to_string()),
+            latency_ms: call.latency_ms,
+            error: call.error,
+        }
+    }
+}

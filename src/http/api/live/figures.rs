@@ -1,0 +1,468 @@
+//! Figures of queues and skills: the newest, and how they went.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::domain::ids::{QueueId, SkillId, TenantId};
+use crate::domain::live::figures::{
+    Figures, Measure, PPM, QUEUE_MEASURES, QueueFigures, SKILL_MEASURES, SkillFigures, Stat, Taken, Unit,
+};
+use crate::domain::live::thresholds::{Standing, Thresholds};
+use crate::domain::time::UtcMicros;
+use crate::engine::agents::skills::SkillDesk;
+use crate::http::ApiState;
+use crate::http::api::agents::OfTenant;
+use crate::http::api::agents::course::span;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::{Path, Query};
+use crate::http::problem::{Code, Problem};
+use crate::store::{FIGURES_PAGE_LIMIT, FigurePoint};
+
+/// The longest span of a history.
+const LONGEST_DAYS: i64 = 400;
+
+/// Queues.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct QueueList {
+    /// Those that were ever read, by id.
+    queues: Vec<QueueShown>,
+    /// When it was so.
+    at: UtcMicros,
+    /// Older than this, figures tell nothing of now.
+    good_for_ms: u64,
+}
+
+/// A queue with its newest figures; what the platform did not give is null, never zero.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Queue)]
+pub(in crate::http) struct QueueShown {
+    /// The id on the platform.
+    id: QueueId,
+    /// The name, where the platform said one.
+    name: Option<String>,
+    /// When the figures were read.
+    taken_at: UtcMicros,
+    /// How old they are, in milliseconds.
+    age_ms: u64,
+    /// They are too old to tell anything of now.
+    stale: bool,
+    /// Agents who are logged in.
+    agents_logged_on: Option<u64>,
+    /// Agents who could take a call.
+    agents_available: Option<u64>,
+    /// Agents on a call or in after-call work.
+    agents_busy: Option<u64>,
+    /// Calls that wait.
+    calls_waiting: Option<u64>,
+    /// How long those that wait have waited on average, in milliseconds.
+    average_wait_time_ms: Option<u64>,
+    /// The share of calls that were answered in time, of 1.
+    service_level: Option<f64>,
+    /// How that stands against the tenant's thresholds.
+    standing: Option<Standing>,
+    /// Within which wait the platform counts as in time, in seconds, where somebody said so in the configuration.
+    answered_within_s: Option<u64>,
+}
+
+/// Queues with their newest figures
+#[utoipa::path(
+    get,
+    path = "/api/v1/queues",
+    tag = "figures",
+    operation_id = "list_queues",
+    params(OfTenant),
+    responses((status = 200, description = "the queues", body = QueueList))
+)]
+pub(in crate::http) async fn queues(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Json<QueueList>, Problem> {
+    caller.check(&state, Right::Read, &tenant)?;
+    let newest = Newest::of(&state, &tenant)?;
+    let queues = newest.figures.queues.iter().map(|taken| QueueShown::of(taken, &newest)).collect();
+    Ok(Json(QueueList { queues, at: newest.at, good_for_ms: millis(newest.figures.good_for) }))
+}
+
+/// Skills.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct SkillList {
+    /// By id.
+    skills: Vec<SkillShown>,
+    /// When it was so.
+    at: UtcMicros,
+    /// Older than this, figures tell nothing of now.
+    good_for_ms: u64,
+}
+
+/// A skill with its newest figures; what the platform did not give is null, never zero.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Skill)]
+pub(in crate::http) struct SkillShown {
+    /// The id on the platform.
+    id: SkillId,
+    /// The name, where one is known; the one that people gave goes before the platform's.
+    name: Option<String>,
+    /// So many of its agents are to stay available, where a floor is set.
+    floor: Option<u32>,
+    /// How many agents have it, by the schedule file or a person; null while nobody can tell.
+    agents: Option<u32>,
+    /// How many of these are at work by fresh sight: ready, with a contact, or wrapping one up.
+    available: Option<u32>,
+    /// When the figures were read.
+    taken_at: Option<UtcMicros>,
+    /// How old they are, in milliseconds.
+    age_ms: Option<u64>,
+    /// They are too old to tell anything of now, or there are none.
+    stale: bool,
+    /// Contacts that wait.
+    contacts_queued: Option<u64>,
+    /// Contacts that are being handled.
+    contacts_active: Option<u64>,
+    /// How long the longest of those that wait has waited, in seconds.
+    longest_queue_duration_s: Option<u64>,
+    /// The share of contacts that were answered in time, of 1.
+    service_level: Option<f64>,
+    /// How that stands against the tenant's thresholds.
+    standing: Option<Standing>,
+    /// Within which wait the platform counts as in time, in seconds, where somebody said so in the configuration.
+    answered_within_s: Option<u64>,
+    /// Agents who could take a contact.
+    agents_available: Option<u64>,
+    /// Agents who are logged in with the skill.
+    agents_staffed: Option<u64>,
+    /// Agents on a contact.
+    agents_on_contact: Option<u64>,
+    /// Agents in after-contact work.
+    agents_in_acw: Option<u64>,
+    /// How long a contact that comes now will wait, as the platform estimates, in seconds.
+    estimated_wait_time_s: Option<u64>,
+}
+
+/// Skills with their newest figures
+#[utoipa::path(
+    get,
+    path = "/api/v1/skills",
+    tag = "figures",
+    operation_id = "list_skills",
+    params(OfTenant),
+    responses((status = 200, description = "the skills", body = SkillList))
+)]
+pub(in crate::http) async fn skills(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Json<SkillList>, Problem> {
+    caller.check(&state, Right::Read, &tenant)?;
+    let newest = Newest::of(&state, &tenant)?;
+    let figured = newest.figures.skills.iter().map(|taken| (taken.figures.id.clone(), SkillShown::of(taken, &newest)));
+    let mut skills: BTreeMap<SkillId, SkillShown> = figured.collect();
+    for skill in state.reader.skills(&tenant).await? {
+        let shown = skills.entry(skill.id.clone()).or_insert_with(|| SkillShown::unread(skill.id));
+        shown.floor = skill.floor;
+        shown.name = skill.name.as_deref().map(str::to_owned).or_else(|| shown.name.take());
+    }
+    // A keeper that is away comes back soon; the figures are there all the same.
+    if let Ok(staffed) = SkillDesk::new(state.door.clone()).staffed(&tenant).await {
+        for id in staffed.keys() {
+            skills.entry(id.clone()).or_insert_with(|| SkillShown::unread(id.clone()));
+        }
+        for (id, shown) in &mut skills {
+            let count = staffed.get(id).copied().unwrap_or_default();
+            (shown.agents, shown.available) = (Some(count.agents), Some(count.available));
+        }
+    }
+    let skills = skills.into_values().collect();
+    Ok(Json(SkillList { skills, at: newest.at, good_for_ms: millis(newest.figures.good_for) }))
+}
+
+/// The newest figures of a tenant, and what they are judged by.
+pub(in crate::http) struct Newest {
+    pub(in crate::http) figures: Arc<Figures>,
+    pub(in crate::http) thresholds: Arc<Thresholds>,
+    pub(in crate::http) at: UtcMicros,
+}
+
+impl Newest {
+    pub(in crate::http) fn of(state: &ApiState, tenant: &TenantId) -> Result<Self, Problem> {
+        let link = state.door.tenants().link(tenant);
+        let link = link.ok_or_else(|| Problem::of(Code::NoSuchTenant, format!("there is no tenant {tenant}")))?;
+        let (figures, thresholds) = (link.figures.borrow().clone(), link.thresholds.borrow().clone());
+        Ok(Self { figures, thresholds, at: link.clock.now() })
+    }
+}
+
+impl QueueShown {
+    fn of(taken: &Taken<QueueFigures>, newest: &Newest) -> Self {
+        let (Taken { at, figures }, Newest { figures: all, thresholds, at: now }) = (taken, newest);
+        Self {
+            id: figures.id.clone(),
+            name: figures.name.as_deref().map(str::to_owned),
+            taken_at: *at,
+            age_ms: millis(now.since(*at)),
+            stale: !all.fresh(*at, *now),
+            agents_logged_on: figures.agents_logged_on,
+            agents_available: figures.agents_available,
+            agents_busy: figures.agents_busy,
+            calls_waiting: figures.calls_waiting,
+            average_wait_time_ms: figures.average_wait_time_ms,
+            service_level: figures.service_level_ppm.map(share),
+            standing: figures.service_level_ppm.map(|level| thresholds.standing(level)),
+            answered_within_s: thresholds.queues_answered_within.map(|within| within.as_secs()),
+        }
+    }
+}
+
+impl SkillShown {
+    /// One whose figures were never read.
+    const fn unread(id: SkillId) -> Self {
+        Self {
+            id,
+            name: None,
+            floor: None,
+            agents: None,
+            available: None,
+            taken_at: None,
+            age_ms: None,
+            stale: true,
+            contacts_queued: None,
+            contacts_active: None,
+            longest_queue_duration_s: None,
+            service_level: None,
+            standing: None,
+            answered_within_s: None,
+            agents_available: None,
+            agents_staffed: None,
+            agents_on_contact: None,
+            agents_in_acw: None,
+            estimated_wait_time_s: None,
+        }
+    }
+
+    fn of(taken: &Taken<SkillFigures>, newest: &Newest) -> Self {
+        let (Taken { at, figures }, Newest { figures: all, thresholds, at: now }) = (taken, newest);
+        Self {
+            name: figures.name.as_deref().map(str::to_owned),
+            taken_at: Some(*at),
+            age_ms: Some(millis(now.since(*at))),
+            stale: !all.fresh(*at, *now),
+            contacts_queued: figures.contacts_queued,
+            contacts_active: figures.contacts_active,
+            longest_queue_duration_s: figures.longest_queue_duration_s,
+            service_level: figures.service_level_ppm.map(share),
+            standing: figures.service_level_ppm.map(|level| thresholds.standing(level)),
+            answered_within_s: thresholds.skills_answered_within.map(|within| within.as_secs()),
+            agents_available: figures.agents_available,
+            agents_staffed: figures.agents_staffed,
+            agents_on_contact: figures.agents_on_contact,
+            agents_in_acw: figures.agents_in_acw,
+            estimated_wait_time_s: figures.estimated_wait_time_s,
+            ..Self::unread(figures.id.clone())
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a million at the most")]
+fn share(ppm: u64) -> f64 {
+    ppm as f64 / PPM as f64
+}
+
+fn millis(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct SeriesQuery {
+    /// Whose.
+    tenant: TenantId,
+    /// Points that begin at this instant or later.
+    from: UtcMicros,
+    /// Points that begin before this instant, at most 400 days later.
+    to: UtcMicros,
+    /// How many; 500 without it, at most 4000.
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    cursor: Option<UtcMicros>,
+}
+
+/// How figures went.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Series {
+    /// In order: quarters of an hour, and the single reads of the last day.
+    points: Vec<Point>,
+    /// The `cursor` of the next page; null on the last.
+    next: Option<UtcMicros>,
+}
+
+/// What was counted over a quarter of an hour, or at one read.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FiguresPoint)]
+pub(in crate::http) struct Point {
+    /// Where it begins.
+    starts_at: UtcMicros,
+    /// How long it is; 0 for one read.
+    span_s: u64,
+    /// How many reads are in it.
+    polls: u64,
+    /// By the name of the figure; one that no read gave has neither mean nor maximum.
+    figures: BTreeMap<String, StatShown>,
+}
+
+/// One figure over a span.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FigureStat)]
+pub(in crate::http) struct StatShown {
+    /// The mean of the reads.
+    mean: Option<f64>,
+    /// The greatest.
+    max: Option<f64>,
+}
+
+/// How the figures of a queue went
+///
+/// The single reads of the last day, and quarters of an hour before that.
+#[utoipa::path(
+    get,
+    path = "/api/v1/queues/{id}/history",
+    tag = "figures",
+    operation_id = "queue_history",
+    params(("id" = QueueId, Path, description = "The queue."), SeriesQuery),
+    responses((status = 200, description = "a page", body = Series))
+)]
+pub(in crate::http) async fn queue_history(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<QueueId>,
+    Query(query): Query<SeriesQuery>,
+) -> Result<Json<Series>, Problem> {
+    caller.check(&state, Right::Read, &query.tenant)?;
+    if Newest::of(&state, &query.tenant)?.figures.queue(id.as_str()).is_none() {
+        return Err(Problem::of(Code::NoSuchQueue, format!("no figures of a queue {id} have been read")));
+    }
+    let (asked, limit) = query.page()?;
+    let points = state.reader.queue_series(&query.tenant, &id, asked, limit).await?;
+    Ok(Json(Series::of(&points, &QUEUE_MEASURES, limit)))
+}
+
+/// How the figures of a skill went
+///
+/// The single reads of the last day, and quarters of an hour before that.
+#[utoipa::path(
+    get,
+    path = "/api/v1/skills/{id}/history",
+    tag = "figures",
+    operation_id = "skill_history",
+    params(("id" = SkillId, Path, description = "The skill."), SeriesQuery),
+    responses((status = 200, description = "a page", body = Series))
+)]
+pub(in crate::http) async fn skill_history(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<SkillId>,
+    Query(query): Query<SeriesQuery>,
+) -> Result<Json<Series>, Problem> {
+    caller.check(&state, Right::Read, &query.tenant)?;
+    if Newest::of(&state, &query.tenant)?.figures.skill(id.as_str()).is_none() {
+        return Err(Problem::of(Code::NoSuchSkill, format!("no figures of a skill {id} have been read")));
+    }
+    let (asked, limit) = query.page()?;
+    let points = state.reader.skill_series(&query.tenant, &id, asked, limit).await?;
+    Ok(Json(Series::of(&points, &SKILL_MEASURES, limit)))
+}
+
+impl SeriesQuery {
+    fn page(&self) -> Result<((UtcMicros, UtcMicros), u32), Problem> {
+        let (from, to) = span(self.from, self.to, LONGEST_DAYS)?;
+        let from = self.cursor.map_or(from, |cursor| from.max(cursor));
+        Ok(((from, to), self.limit.unwrap_or(500).clamp(2, FIGURES_PAGE_LIMIT)))
+    }
+}
+
+impl Series {
+    /// A page of points. The last of a full one begins the next, since two may begin at one instant where reads become quarters.
+    fn of<const N: usize>(points: &[FigurePoint<N>], measures: &[Measure; N], limit: u32) -> Self {
+        let full = points.len() == limit as usize;
+        let last = points.last().filter(|_| full).map(|point| point.starts_at);
+        let kept = points.iter().filter(|point| Some(point.starts_at) != last);
+        let kept: Vec<Point> = kept.map(|point| Point::of(point, measures)).collect();
+        // All of a page at one instant cannot be cut there.
+        if kept.is_empty() && full {
+            let all = points.iter().map(|point| Point::of(point, measures)).collect();
+            return Self { points: all, next: last.map(|at| at.offset(1)) };
+        }
+        Self { points: kept, next: last }
+    }
+}
+
+impl Point {
+    fn of<const N: usize>(point: &FigurePoint<N>, measures: &[Measure; N]) -> Self {
+        let figures = measures.iter().zip(&point.stats);
+        Self {
+            starts_at: point.starts_at,
+            span_s: point.span.as_secs(),
+            polls: point.polls,
+            figures: figures
+                .map(|(measure, stat)| (name_of(measure).to_owned(), StatShown::of(measure, stat)))
+                .collect(),
+        }
+    }
+}
+
+/// As the newest figures are named.
+fn name_of(measure: &Measure) -> &'static str {
+    match measure.unit {
+        Unit::Ppm => measure.name,
+        Unit::Count | Unit::Seconds | Unit::Millis => measure.column,
+    }
+}
+
+impl StatShown {
+    #[expect(clippy::cast_precision_loss, reason = "sums of figures that are held to a hundred million each")]
+    fn of(measure: &Measure, stat: &Stat) -> Self {
+        let unit = if measure.unit == Unit::Ppm { PPM as f64 } else { 1.0 };
+        let mean = (stat.count > 0).then(|| stat.sum as f64 / stat.count as f64 / unit);
+        Self { mean, max: stat.max.map(|max| max as f64 / unit) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn point(second: i64, waiting: Stat) -> FigurePoint<{ QUEUE_MEASURES.len() }> {
+        let mut stats = [Stat::default(); QUEUE_MEASURES.len()];
+        stats[3] = waiting;
+        stats[5] = Stat { sum: 1_500_000, count: 2, max: Some(900_000) };
+        FigurePoint { starts_at: UtcMicros::from_micros(second * 1_000_000), span: Duration::ZERO, polls: 2, stats }
+    }
+
+    #[test]
+    fn a_point_has_means_in_the_units_of_the_newest_figures() {
+        let shown = json!(Point::of(&point(5, Stat { sum: 7, count: 2, max: Some(4) }), &QUEUE_MEASURES));
+        assert_eq!(shown["figures"]["calls_waiting"], json!({"mean": 3.5, "max": 4.0}));
+        assert_eq!(shown["figures"]["service_level"], json!({"mean": 0.75, "max": 0.9}));
+        assert_eq!(shown["figures"]["agents_busy"], json!({"mean": null, "max": null}));
+    }
+
+    #[test]
+    fn a_full_page_goes_on_where_its_last_point_begins() {
+        let points = [point(1, Stat::default()), point(2, Stat::default()), point(2, Stat::default())];
+        let page = Series::of(&points, &QUEUE_MEASURES, 3);
+        assert_eq!((page.points.len(), page.next), (1, Some(UtcMicros::from_micros(2_000_000))));
+        let last = Series::of(&points, &QUEUE_MEASURES, 4);
+        assert_eq!((last.points.len(), last.next), (3, None));
+        let stuck = Series::of(&points[1..], &QUEUE_MEASURES, 2);
+        assert_eq!((stuck.points.len(), stuck.next), (2, Some(UtcMicros::from_micros(2_000_001))));
+    }
+}

@@ -1,0 +1,3 @@
+//! The live view: figures of queues and skills.
+
+pub(in crate::http) mod figures;

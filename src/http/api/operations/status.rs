@@ -1,0 +1,45 @@
+//! How the daemon is, in one document: what `shiftkeeper status` prints.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::domain::ids::TenantId;
+use crate::engine::operations::status::Status;
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::Query;
+use crate::http::problem::Problem;
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct OfTenant {
+    /// Which tenant is meant; without it, all within reach.
+    tenant: Option<TenantId>,
+}
+
+/// How the daemon is, with ages
+///
+/// A look at the tenants within reach of the token, and at what all tenants share.
+#[utoipa::path(
+    get,
+    path = "/api/v1/status",
+    tag = "daemon",
+    operation_id = "show_status",
+    params(OfTenant),
+    responses((status = 200, description = "a look", body = Status))
+)]
+pub(in crate::http) async fn show(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(OfTenant { tenant }): Query<OfTenant>,
+) -> Result<Json<Status>, Problem> {
+    match &tenant {
+        Some(tenant) => caller.check(&state, Right::Read, tenant)?,
+        None => caller.may(Right::Read)?,
+    }
+    let wanted = |id: &TenantId| caller.reaches(id) && tenant.as_ref().is_none_or(|tenant| tenant == id);
+    Ok(Json(state.status.look(wanted).await.status))
+}

@@ -1,0 +1,3 @@
+//! The platform: whether it answers.
+
+pub(in crate::http) mod platform_checks;

@@ -1,0 +1,51 @@
+//! Whether a tenant's platform answers, asked now.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::domain::ids::{AgentId, TenantId};
+use crate::engine::changes::door::DoorError;
+use crate::engine::platform::probe::ProbeReport;
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::Query;
+use crate::http::problem::Problem;
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Wanted {
+    /// Whose platform.
+    tenant: TenantId,
+    /// About whom it is asked.
+    agent: AgentId,
+}
+
+/// Ask a platform whether it answers
+///
+/// Each question once. It changes nothing and spends slots of the budget, so it takes the right to change, and no key.
+#[utoipa::path(
+    post,
+    path = "/api/v1/platform-checks",
+    tag = "daemon",
+    operation_id = "check_platform",
+    params(Wanted),
+    responses((status = 200, description = "the results of the checks", body = ProbeReport))
+)]
+pub(in crate::http) async fn create(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(Wanted { tenant, agent }): Query<Wanted>,
+) -> Result<Json<ProbeReport>, Problem> {
+    caller.check_agents(&state, Right::Change, &tenant, std::slice::from_ref(&agent)).await?;
+    match state.probes.run(&tenant, &agent).await {
+        Some(Ok(report)) => Ok(Json(report)),
+        Some(Err(error)) => {
+            tracing::warn!(%error, "a call for a check could not be recorded and was not made");
+            Err(DoorError::Unavailable.into())
+        }
+        None => Err(DoorError::NoTenant(tenant).into()),
+    }
+}

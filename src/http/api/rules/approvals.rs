@@ -1,0 +1,229 @@
+//! What rules in mode `approve` want, and what people say to it.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::domain::ids::{AgentId, TenantId, TransitionId};
+use crate::engine::rules::approvals::{ApprovalError, ApprovalView, Approvals, Decided, Decision, DecisionView, Page};
+use crate::http::ApiState;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::{Path, Query};
+use crate::http::problem::{Code, Problem};
+use crate::http::request_key::{KeyHeader, answer, once};
+use crate::http::wish::{Wish, of_tenant};
+use crate::store::PAGE_LIMIT;
+
+/// Longest accepted note.
+const LONGEST_NOTE: usize = 1000;
+
+/// Which page; `cursor` is the `next` of the page before.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ListQuery {
+    tenant: TenantId,
+    /// Of this agent alone.
+    agent: Option<AgentId>,
+    cursor: Option<String>,
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// A page of what waits.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct ApprovalPage {
+    /// The oldest first.
+    approvals: Vec<ApprovalView>,
+    /// The `cursor` of the next page; null on the last.
+    next: Option<TransitionId>,
+}
+
+/// Changes of rules that wait for a person, the oldest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/approvals",
+    tag = "approvals",
+    operation_id = "approvals",
+    params(ListQuery),
+    responses((status = 200, description = "a page of them", body = ApprovalPage))
+)]
+pub(in crate::http) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<ApprovalPage>, Problem> {
+    caller.check(&state, Right::Read, &query.tenant)?;
+    let after = query.cursor.as_deref().map(parse_id).transpose()?;
+    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT) as usize;
+    let teams = caller.teams(&query.tenant).cloned();
+    let page = Page { after, limit };
+    let (approvals, next) = desk(&state).list(&query.tenant, &teams, query.agent.as_ref(), page).await?;
+    Ok(Json(ApprovalPage { approvals, next }))
+}
+
+/// Which page of what was decided.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct DecidedQuery {
+    tenant: TenantId,
+    /// The `next` of the page before.
+    cursor: Option<u64>,
+    /// How many; 100 without it.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// A page of what was decided.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct DecisionPage {
+    /// The newest first. There may be few here and more behind `next` where the caller sees some teams alone.
+    decisions: Vec<DecisionView>,
+    /// The `cursor` of the next page; null on the last.
+    next: Option<u64>,
+}
+
+/// What people approved and denied, the newest first
+///
+/// As the audit chain has it, of the agents whom the caller sees now.
+#[utoipa::path(
+    get,
+    path = "/api/v1/approvals/decided",
+    tag = "approvals",
+    operation_id = "decided_approvals",
+    params(DecidedQuery),
+    responses((status = 200, description = "a page of them", body = DecisionPage))
+)]
+pub(in crate::http) async fn decided(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<DecidedQuery>,
+) -> Result<Json<DecisionPage>, Problem> {
+    caller.check(&state, Right::Read, &query.tenant)?;
+    let limit = query.limit.unwrap_or(100).clamp(1, PAGE_LIMIT);
+    let teams = caller.teams(&query.tenant).cloned();
+    let (decisions, next) = desk(&state).decided(&query.tenant, &teams, query.cursor, limit).await?;
+    Ok(Json(DecisionPage { decisions, next }))
+}
+
+/// How many wait for the caller to decide; nothing where that is not the caller's, or the store cannot be read.
+pub(in crate::http) async fn waiting(state: &ApiState, caller: &Caller, tenant: &TenantId) -> Option<u64> {
+    if !caller.has(Right::Change) || !caller.reaches(tenant) {
+        return None;
+    }
+    let teams = caller.teams(tenant).cloned();
+    desk(state).count(tenant, &teams).await.inspect_err(|error| tracing::warn!(%error, "approvals not counted")).ok()
+}
+
+/// The body of a yes.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct AcceptApproval {
+    tenant: TenantId,
+    /// Kept apart from the audit chain.
+    #[serde(default)]
+    #[schema(max_length = 1000)]
+    note: Option<String>,
+}
+
+of_tenant!(AcceptApproval, DenyApproval);
+
+/// Let a change of a rule go
+///
+/// Policy is asked again at once; the answer says where the change stands then.
+#[utoipa::path(
+    post,
+    path = "/api/v1/approvals/{transition}/accept",
+    tag = "approvals",
+    operation_id = "accept_approval",
+    params(("transition" = TransitionId, Path, description = "The transition that waits."), KeyHeader),
+    request_body = AcceptApproval,
+    responses((status = 200, description = "where it stands", body = Decided))
+)]
+pub(in crate::http) async fn accept(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    Wish { caller, tenant, body, key }: Wish<AcceptApproval>,
+) -> Result<Response, Problem> {
+    check_note(body.note.as_deref())?;
+    decide(&state, &caller, tenant, parse_id(&id)?, Decision::Accept { note: body.note }, key).await
+}
+
+/// The body of a no.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct DenyApproval {
+    tenant: TenantId,
+    /// Why; kept apart from the audit chain.
+    #[schema(min_length = 1, max_length = 1000)]
+    note: String,
+}
+
+/// Refuse a change of a rule
+///
+/// The rule leaves the agent alone for a while, as after a change that the agent took back.
+#[utoipa::path(
+    post,
+    path = "/api/v1/approvals/{transition}/deny",
+    tag = "approvals",
+    operation_id = "deny_approval",
+    params(("transition" = TransitionId, Path, description = "The transition that waits."), KeyHeader),
+    request_body = DenyApproval,
+    responses((status = 200, description = "how it ended", body = Decided))
+)]
+pub(in crate::http) async fn deny(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    Wish { caller, tenant, body, key }: Wish<DenyApproval>,
+) -> Result<Response, Problem> {
+    check_note(Some(&body.note))?;
+    if body.note.trim().is_empty() {
+        return Err(Problem::bad_request("note: say why"));
+    }
+    decide(&state, &caller, tenant, parse_id(&id)?, Decision::Deny { note: body.note }, key).await
+}
+
+async fn decide(
+    state: &ApiState,
+    caller: &Caller,
+    tenant: TenantId,
+    id: TransitionId,
+    decision: Decision,
+    key: Option<crate::engine::changes::door::IdempotencyKey>,
+) -> Result<Response, Problem> {
+    let (approvals, of) = (desk(state), tenant.clone());
+    let (asker, teams) = (caller.asker(), caller.teams(&tenant).cloned());
+    let work = async move { Ok(answer(StatusCode::OK, &approvals.decide(&of, id, decision, asker, teams).await?)) };
+    once(state, caller, Some(&tenant), key, work).await
+}
+
+fn desk(state: &ApiState) -> Approvals {
+    Approvals::new(state.door.clone(), state.reader.clone())
+}
+
+fn check_note(note: Option<&str>) -> Result<(), Problem> {
+    if note.is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
+        return Err(Problem::bad_request(format!("note: at most {LONGEST_NOTE} characters")));
+    }
+    Ok(())
+}
+
+fn parse_id(text: &str) -> Result<TransitionId, Problem> {
+    text.parse().map_err(|_| Problem::bad_request(format!("{text:?} is not the id of a transition")))
+}
+
+impl From<ApprovalError> for Problem {
+    fn from(error: ApprovalError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ApprovalError::Door(error) => error.into(),
+            ApprovalError::Read(error) => error.into(),
+            ApprovalError::NotFound(_) => Self::of(Code::NoSuchApproval, detail),
+            ApprovalError::TooLate { .. } => Self::of(Code::TooLate, detail),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Schedule imports: the body is the file.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::domain::ids::TenantId;
+use crate::http::auth::{Caller, Right};
+use crate::http::extract::Query;
+use crate::http::problem::{Code, Problem};
+use crate::http::request_key::{KeyHeader, RequestKey, answer, once};
+use crate::http::{ApiState, ImportAnswer, ImportError, WantedImport};
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ImportQuery {
+    /// For whom.
+    tenant: TenantId,
+    /// The file's name; its ending tells the format where the content does not.
+    name: String,
+    /// Whole weeks to move every local date by.
+    #[serde(default)]
+    #[param(required = false)]
+    move_weeks: i32,
+    /// The file is the whole schedule of its days: agents whom it does not name have no shift on them.
+    #[serde(default)]
+    #[param(required = false)]
+    whole: bool,
+}
+
+/// Import a schedule file
+///
+/// Whole or not at all. Repeating it changes nothing.
+#[utoipa::path(
+    post,
+    path = "/api/v1/schedule-imports",
+    tag = "shifts",
+    operation_id = "import_schedule",
+    params(ImportQuery, KeyHeader),
+    request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "the file: CSV or iCalendar"),
+    responses((status = 200, description = "in force", body = ImportAnswer))
+)]
+pub(in crate::http) async fn create(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(query): Query<ImportQuery>,
+    key: RequestKey,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    caller.check_whole(&state, Right::Import, &query.tenant)?;
+    let (body, tenant) = (body?, query.tenant.clone());
+    let key = key.with(&body);
+    let wanted = WantedImport {
+        tenant: query.tenant,
+        name: query.name,
+        bytes: body.as_ref().into(),
+        move_weeks: query.move_weeks,
+        whole: query.whole,
+        actor: format!("person:{}", caller.id()),
+    };
+    let imports = state.imports.clone();
+    let work = async move {
+        let imported = imports.import(wanted).await.map_err(refused)?;
+        Ok(answer(StatusCode::OK, &imported))
+    };
+    once(&state, &caller, Some(&tenant), key, work).await
+}
+
+fn refused(error: ImportError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        ImportError::Refused { complaints, faults, .. } => {
+            let lines = serde_json::to_value(complaints).unwrap_or_default();
+            Problem::of(Code::ScheduleRefused, detail).with("complaints", lines).with("faults", faults.into())
+        }
+        ImportError::Store(cause) => unavailable(&cause.into(), detail),
+        ImportError::Read(cause) => unavailable(&cause.into(), detail),
+    }
+}
+
+pub(in crate::http::api) fn unavailable(cause: &anyhow::Error, detail: String) -> Problem {
+    tracing::error!(error = format!("{cause:#}"), "an import could not be stored");
+    Problem::of(Code::StoreUnavailable, detail).retry_after(2)
+}

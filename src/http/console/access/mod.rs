@@ -1,0 +1,3 @@
+//! Access: the account of the person who is signed in.
+
+pub(super) mod account;

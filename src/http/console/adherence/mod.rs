@@ -1,0 +1,3 @@
+//! Adherence: exceptions that people approve.
+
+pub(super) mod exceptions;

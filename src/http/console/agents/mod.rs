@@ -1,0 +1,4 @@
+//! Agents: the page of one agent.
+
+pub(super) mod agent;
+pub(super) mod timeline;

@@ -1,0 +1,3 @@
+//! Operations: the page System.
+
+pub(super) mod system;

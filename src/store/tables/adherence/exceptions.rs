@@ -1,0 +1,248 @@
+//! Exceptions: who is excused when.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::domain::adherence::exception::{Ended, Exception, Whom};
+use crate::domain::agents::agent::Agent;
+use crate::domain::ids::{AgentId, ExceptionId, TeamName, TenantId};
+use crate::domain::time::UtcMicros;
+use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::cells::Cells;
+use crate::store::change::Commit;
+use crate::store::error::{CommitError, ReadError};
+use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
+
+pub(in crate::store) const SET: ManyRows = ManyRows {
+    head: "INSERT INTO exceptions (tenant, id, scope, team, starts_at, ends_at, reason, made_by, made_at, ended_at, ended_by, \
+           ended_why) VALUES",
+    width: 12,
+    tail: "ON CONFLICT (tenant, id) DO UPDATE SET ends_at = excluded.ends_at, ended_at = excluded.ended_at, \
+           ended_by = excluded.ended_by, ended_why = excluded.ended_why",
+};
+pub(in crate::store) const ADD_AGENTS: ManyRows = ManyRows {
+    head: "INSERT INTO exception_agents (tenant, exception, agent) VALUES",
+    width: 3,
+    tail: "ON CONFLICT (tenant, exception, agent) DO NOTHING",
+};
+
+macro_rules! selecting {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.tenant, e.id, e.scope, e.team, e.starts_at, e.ends_at, e.reason, e.made_by, e.made_at, e.ended_at, \
+             e.ended_by, e.ended_why FROM exceptions e WHERE e.tenant = $1 AND ",
+            $rest
+        )
+    };
+}
+
+pub(in crate::store) const ONE: &str = selecting!("e.id = $2");
+/// `$2` and `$3` the span.
+pub(in crate::store) const TOUCHING: &str =
+    selecting!("e.ends_at > $2 AND e.starts_at < $3 ORDER BY e.starts_at, e.id");
+/// `$2` and `$3` the span, `$4` before this id, `$5` limit, `$6` an agent and `$7` its team, or NULL.
+pub(in crate::store) const LIST: &str = selecting!(
+    "e.id < $4 AND e.ends_at >= $2 AND e.starts_at < $3 AND (CAST($6 AS TEXT) IS NULL OR e.scope = 'everyone' \
+     OR (e.scope = 'team' AND e.team = $7) OR EXISTS (SELECT 1 FROM exception_agents a WHERE a.tenant = e.tenant \
+     AND a.exception = e.id AND a.agent = $6)) ORDER BY e.id DESC LIMIT $5"
+);
+pub(in crate::store) const AGENTS_OF: &str =
+    "SELECT tenant, exception, agent FROM exception_agents WHERE tenant = $1 AND exception = $2 ORDER BY agent";
+/// The same with who they are now.
+pub(in crate::store) const NAMED: &str = "SELECT e.tenant, e.exception, e.agent, a.name, a.team FROM exception_agents e LEFT JOIN agents a \
+     ON a.tenant = e.tenant AND a.id = e.agent WHERE e.tenant = $1 AND e.exception = $2 ORDER BY e.agent";
+pub(in crate::store) const TEAM_OF: &str = "SELECT tenant, id, team FROM agents WHERE tenant = $1 AND id = $2";
+pub(in crate::store) const AGENTS_TOUCHING: &str = "SELECT a.tenant, a.exception, a.agent FROM exceptions e JOIN exception_agents a \
+     ON a.tenant = e.tenant AND a.exception = e.id WHERE e.tenant = $1 AND e.ends_at > $2 AND e.starts_at < $3 \
+     ORDER BY a.exception, a.agent";
+pub(in crate::store) const FORGET_AGENTS: &str = "DELETE FROM exception_agents WHERE tenant = $1 AND exception IN (SELECT id FROM exceptions \
+     WHERE tenant = $1 AND ends_at < $2 ORDER BY ends_at, id LIMIT 500)";
+pub(in crate::store) const FORGET: &str = "DELETE FROM exceptions WHERE tenant = $1 AND id IN (SELECT id FROM exceptions \
+     WHERE tenant = $1 AND ends_at < $2 ORDER BY ends_at, id LIMIT 500)";
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<(), CommitError> {
+    let rows = last_of_each(commits.iter().flat_map(|commit| &commit.exceptions), |row| (&row.tenant, row.id));
+    batch::run(connection, script, &SET, &rows, |row, values| {
+        let team = match &row.whom {
+            Whom::Team(team) => Some(team.as_str()),
+            Whom::Agents(_) | Whom::Everyone => None,
+        };
+        let ended = row.ended.as_ref();
+        values
+            .text(row.tenant.as_str())
+            .text(row.id.to_string())
+            .text(row.whom.scope())
+            .text_or_null(team)
+            .int(row.from.as_micros())
+            .int(row.to.as_micros())
+            .text(&*row.reason)
+            .text(&*row.made_by)
+            .int(row.made_at.as_micros())
+            .int_or_null(ended.map(|ended| ended.at.as_micros()))
+            .text_or_null(ended.map(|ended| &*ended.by))
+            .text_or_null(ended.and_then(|ended| ended.why.as_deref()));
+    })
+    .await?;
+    let mut agents = Vec::new();
+    for row in rows {
+        if let Whom::Agents(named) = &row.whom {
+            agents.extend(named.iter().map(|agent| (row, agent)));
+        }
+    }
+    batch::run(connection, script, &ADD_AGENTS, &agents, |(row, agent), values| {
+        values.text(row.tenant.as_str()).text(row.id.to_string()).text(agent.as_str());
+    })
+    .await
+}
+
+/// What a list of exceptions is to hold; newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExceptionFilter {
+    /// They touch the span from here.
+    pub from: UtcMicros,
+    /// To here.
+    pub to: UtcMicros,
+    /// They are about this agent, who is in this team.
+    pub about: Option<(AgentId, Option<TeamName>)>,
+    /// Older than this one: the cursor of the next page.
+    pub before: Option<ExceptionId>,
+}
+
+impl Reader {
+    /// One exception.
+    pub async fn exception(&self, tenant: &TenantId, id: ExceptionId) -> Result<Option<Exception>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(id.to_string());
+        let Some(row) = self.optional(ONE, values).await? else { return Ok(None) };
+        self.whole(tenant, &row).await.map(Some)
+    }
+
+    /// The exceptions that reach into a span, by their beginning.
+    pub async fn exceptions_touching(
+        &self,
+        tenant: &TenantId,
+        (from, to): (UtcMicros, UtcMicros),
+    ) -> Result<Vec<Exception>, ReadError> {
+        let values = || {
+            let mut values = Values::default();
+            values.text(tenant.as_str()).int(from.as_micros()).int(to.as_micros());
+            values
+        };
+        let mut agents: HashMap<ExceptionId, Vec<AgentId>> = HashMap::new();
+        self.each(AGENTS_TOUCHING, values(), |row| {
+            let cells = Cells::of("exception_agents", row);
+            agents.entry(cells.parsed("exception")?).or_default().push(AgentId::new(cells.text("agent")?));
+            Ok(())
+        })
+        .await?;
+        let rows = self.all(TOUCHING, values()).await?;
+        rows.iter()
+            .map(|row| {
+                let id = Cells::of("exceptions", row).parsed("id")?;
+                exception(row, agents.get(&id).map(Vec::as_slice).unwrap_or_default())
+            })
+            .collect()
+    }
+
+    /// A page of exceptions, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    pub async fn exceptions(
+        &self,
+        tenant: &TenantId,
+        filter: &ExceptionFilter,
+        limit: u32,
+    ) -> Result<Vec<Exception>, ReadError> {
+        let mut values = Values::default();
+        let (agent, team) = match &filter.about {
+            Some((agent, team)) => (Some(agent.as_str()), team.as_ref().map(TeamName::as_str)),
+            None => (None, None),
+        };
+        values
+            .text(tenant.as_str())
+            .int(filter.from.as_micros())
+            .int(filter.to.as_micros())
+            // Later than every id.
+            .text(filter.before.map_or_else(|| "~".to_owned(), |id| id.to_string()))
+            .int(crate::store::page(limit))
+            .text_or_null(agent)
+            .text_or_null(team);
+        let mut page = Vec::new();
+        for row in &self.all(LIST, values).await? {
+            page.push(self.whole(tenant, row).await?);
+        }
+        Ok(page)
+    }
+
+    /// Those whom an exception names, with who they are now.
+    pub async fn excused_agents(&self, tenant: &TenantId, id: ExceptionId) -> Result<Vec<Agent>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(id.to_string());
+        let rows = self.all(NAMED, values).await?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::of("exception_agents", row);
+                Ok(Agent {
+                    id: AgentId::new(cells.text("agent")?),
+                    name: cells.text_or_null("name")?.map(Arc::from),
+                    team: cells.text_or_null("team")?.map(TeamName::new),
+                    zone: None,
+                })
+            })
+            .collect()
+    }
+
+    /// The team that an agent is in now.
+    pub async fn team_of(&self, tenant: &TenantId, agent: &AgentId) -> Result<Option<TeamName>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(agent.as_str());
+        let Some(row) = self.optional(TEAM_OF, values).await? else { return Ok(None) };
+        Ok(Cells::of("agents", &row).text_or_null("team")?.map(TeamName::new))
+    }
+
+    async fn whole(&self, tenant: &TenantId, row: &AnyRow) -> Result<Exception, ReadError> {
+        let found = exception(row, &[])?;
+        if !matches!(found.whom, Whom::Agents(_)) {
+            return Ok(found);
+        }
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(found.id.to_string());
+        let rows = self.all(AGENTS_OF, values).await?;
+        let agents: Result<Vec<_>, _> =
+            rows.iter().map(|row| Cells::of("exception_agents", row).text("agent").map(AgentId::new)).collect();
+        Ok(Exception { whom: Whom::Agents(agents?), ..found })
+    }
+}
+
+fn exception(row: &AnyRow, agents: &[AgentId]) -> Result<Exception, ReadError> {
+    let cells = Cells::of("exceptions", row);
+    let team = cells.text_or_null("team")?;
+    let whom = cells.word("scope", |scope| match (scope, team) {
+        ("agents", _) => Some(Whom::Agents(agents.to_vec())),
+        ("team", Some(team)) => Some(Whom::Team(TeamName::new(team))),
+        ("everyone", _) => Some(Whom::Everyone),
+        _ => None,
+    })?;
+    let why = cells.text_or_null("ended_why")?.map(Arc::from);
+    let ended = match (cells.instant_or_null("ended_at")?, cells.text_or_null("ended_by")?) {
+        (Some(at), Some(by)) => Some(Ended { at, by: Arc::from(by), why }),
+        _ => None,
+    };
+    Ok(Exception {
+        id: cells.parsed("id")?,
+        tenant: TenantId::new(cells.text("tenant")?),
+        whom,
+        from: cells.instant("starts_at")?,
+        to: cells.instant("ends_at")?,
+        reason: Arc::from(cells.text("reason")?),
+        made_by: Arc::from(cells.text("made_by")?),
+        made_at: cells.instant("made_at")?,
+        ended,
+    })
+}

@@ -1,0 +1,485 @@
+//! Erasing an agent: slices of the tables that are found by agent, pages of those that are looked through, and what goes in the end.
+
+use sqlx::AnyConnection;
+
+use crate::domain::ids::AgentId;
+use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::change::Commit;
+use crate::store::erasing::{KeyPart, Moved, Wiped};
+use crate::store::error::CommitError;
+use crate::store::tails::LatestNews;
+
+/// Rows: tenant, agent, since when it is being erased, since when it is a stand-in.
+pub(in crate::store) const MARK: ManyRows = ManyRows {
+    head: "UPDATE agents SET erasing_since = v.column3, erased_at = v.column4 FROM (VALUES",
+    width: 4,
+    tail: ") AS v WHERE agents.tenant = v.column1 AND agents.id = v.column2",
+};
+
+/// Rows: tenant, agent, stand-in. As all the slices below.
+pub(in crate::store) const MOVE_SHIFTS: ManyRows = ManyRows {
+    head: "UPDATE shifts SET agent = v.column3 FROM (VALUES",
+    width: 3,
+    tail: ") AS v WHERE shifts.tenant = v.column1 AND shifts.agent = v.column2 AND (shifts.starts_at, shifts.version_from) IN \
+           (SELECT s.starts_at, s.version_from FROM shifts s WHERE s.tenant = v.column1 AND s.agent = v.column2 \
+           ORDER BY s.starts_at, s.version_from LIMIT 500)",
+};
+pub(in crate::store) const MOVE_COVERAGE: ManyRows = ManyRows {
+    head: "UPDATE schedule_coverage SET agent = v.column3 FROM (VALUES",
+    width: 3,
+    tail: ") AS v WHERE schedule_coverage.tenant = v.column1 AND schedule_coverage.agent = v.column2 \
+           AND (schedule_coverage.starts_at, schedule_coverage.version_from) IN \
+           (SELECT s.starts_at, s.version_from FROM schedule_coverage s WHERE s.tenant = v.column1 AND s.agent = v.column2 \
+           ORDER BY s.starts_at, s.version_from LIMIT 500)",
+};
+pub(in crate::store) const MOVE_HISTORY: ManyRows = ManyRows {
+    head: "UPDATE state_history SET agent = v.column3 FROM (VALUES",
+    width: 3,
+    tail: ") AS v WHERE state_history.tenant = v.column1 AND state_history.agent = v.column2 AND state_history.entered_at IN \
+           (SELECT s.entered_at FROM state_history s WHERE s.tenant = v.column1 AND s.agent = v.column2 \
+           ORDER BY s.entered_at LIMIT 500)",
+};
+pub(in crate::store) const MOVE_DAYS: ManyRows = ManyRows {
+    head: "UPDATE adherence_days SET agent = v.column3 FROM (VALUES",
+    width: 3,
+    tail: ") AS v WHERE adherence_days.tenant = v.column1 AND adherence_days.agent = v.column2 AND adherence_days.day IN \
+           (SELECT s.day FROM adherence_days s WHERE s.tenant = v.column1 AND s.agent = v.column2 ORDER BY s.day LIMIT 500)",
+};
+pub(in crate::store) const MOVE_EXCUSED: ManyRows = ManyRows {
+    head: "UPDATE exception_agents SET agent = v.column3 FROM (VALUES",
+    width: 3,
+    tail: ") AS v WHERE exception_agents.tenant = v.column1 AND exception_agents.agent = v.column2 \
+           AND exception_agents.exception IN (SELECT s.exception FROM exception_agents s WHERE s.tenant = v.column1 \
+           AND s.agent = v.column2 ORDER BY s.exception LIMIT 500)",
+};
+
+macro_rules! left_in {
+    ($table:literal) => {
+        concat!(
+            "SELECT COUNT(*) AS total FROM (SELECT agent FROM ",
+            $table,
+            " WHERE tenant = $1 AND agent = $2 LIMIT 500) AS slice"
+        )
+    };
+}
+
+/// How many rows the next slice has.
+pub(in crate::store) const LEFT_SHIFTS: &str = left_in!("shifts");
+pub(in crate::store) const LEFT_COVERAGE: &str = left_in!("schedule_coverage");
+pub(in crate::store) const LEFT_HISTORY: &str = left_in!("state_history");
+pub(in crate::store) const LEFT_DAYS: &str = left_in!("adherence_days");
+pub(in crate::store) const LEFT_EXCUSED: &str = left_in!("exception_agents");
+
+macro_rules! inner {
+    ($table:literal, $agent:literal, $one:literal, $two:literal, $three:literal, $id:literal, $like:literal, $name:literal) => {
+        concat!(
+            $agent,
+            " AS who, ",
+            $one,
+            " AS one, ",
+            $two,
+            " AS two, ",
+            $three,
+            " AS three, CASE WHEN ",
+            $agent,
+            " = ",
+            $id,
+            " OR ",
+            $one,
+            " LIKE ",
+            $like,
+            " ESCAPE '!' OR ",
+            $two,
+            " LIKE ",
+            $like,
+            " ESCAPE '!' OR ",
+            $three,
+            " LIKE ",
+            $like,
+            " ESCAPE '!' OR ",
+            $one,
+            " LIKE ",
+            $name,
+            " ESCAPE '!' OR ",
+            $two,
+            " LIKE ",
+            $name,
+            " ESCAPE '!' OR ",
+            $three,
+            " LIKE ",
+            $name,
+            " ESCAPE '!' THEN 1 ELSE 0 END AS hit FROM ",
+            $table,
+            " WHERE tenant = $1 AND "
+        )
+    };
+}
+
+macro_rules! shown {
+    () => {
+        "hit, CASE WHEN hit = 1 THEN who END AS agent, CASE WHEN hit = 1 THEN one END AS text1, \
+         CASE WHEN hit = 1 THEN two END AS text2, CASE WHEN hit = 1 THEN three END AS text3 FROM (SELECT "
+    };
+}
+
+/// A page of a table with one key beside the tenant: the key of every row, and the rest only of rows that may name the agent. `$1` the
+/// tenant, `$2` the key after which it begins, `$3` the agent, `$4` a pattern of the id, `$5` one of the name, `$6` how many rows.
+macro_rules! one_key {
+    ($table:literal, $key:literal, $agent:literal, $one:literal, $two:literal, $three:literal) => {
+        concat!(
+            "SELECT k1, ",
+            shown!(),
+            $key,
+            " AS k1, ",
+            inner!($table, $agent, $one, $two, $three, "$3", "$4", "$5"),
+            $key,
+            " > $2 ORDER BY ",
+            $key,
+            " LIMIT $6) AS page ORDER BY k1"
+        )
+    };
+}
+
+/// The same with two keys, `$2` and `$3`; what follows is one further.
+macro_rules! two_keys {
+    ($table:literal, $first:literal, $second:literal, $agent:literal, $one:literal, $two:literal) => {
+        concat!(
+            "SELECT k1, k2, ",
+            shown!(),
+            $first,
+            " AS k1, ",
+            $second,
+            " AS k2, ",
+            inner!($table, $agent, $one, $two, "CAST(NULL AS TEXT)", "$4", "$5", "$6"),
+            "(",
+            $first,
+            ", ",
+            $second,
+            ") > ($2, $3) ORDER BY ",
+            $first,
+            ", ",
+            $second,
+            " LIMIT $7) AS page ORDER BY k1, k2"
+        )
+    };
+}
+
+/// The same with three keys, `$2` to `$4`; what follows is two further.
+macro_rules! three_keys {
+    ($table:literal, $first:literal, $second:literal, $third:literal, $one:literal, $two:literal) => {
+        concat!(
+            "SELECT k1, k2, k3, ",
+            shown!(),
+            $first,
+            " AS k1, ",
+            $second,
+            " AS k2, ",
+            $third,
+            " AS k3, ",
+            inner!($table, "CAST(NULL AS TEXT)", $one, $two, "CAST(NULL AS TEXT)", "$5", "$6", "$7"),
+            "(",
+            $first,
+            ", ",
+            $second,
+            ", ",
+            $third,
+            ") > ($2, $3, $4) ORDER BY ",
+            $first,
+            ", ",
+            $second,
+            ", ",
+            $third,
+            " LIMIT $8) AS page ORDER BY k1, k2, k3"
+        )
+    };
+}
+
+pub(in crate::store) const TRANSITIONS: &str =
+    one_key!("transitions", "id", "agent", "standing", "note", "explanation");
+pub(in crate::store) const CALLS: &str =
+    one_key!("platform_calls", "id", "agent", "error", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
+pub(in crate::store) const FINDINGS: &str =
+    one_key!("rule_findings", "id", "agent", "wants", "because", "CAST(NULL AS TEXT)");
+pub(in crate::store) const EXCEPTIONS: &str =
+    one_key!("exceptions", "id", "CAST(NULL AS TEXT)", "reason", "ended_why", "CAST(NULL AS TEXT)");
+pub(in crate::store) const CHANGE_SETS: &str =
+    one_key!("change_sets", "id", "CAST(NULL AS TEXT)", "body", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
+pub(in crate::store) const REPORT_RUNS: &str =
+    one_key!("report_runs", "id", "CAST(NULL AS TEXT)", "request", "error", "CAST(NULL AS TEXT)");
+pub(in crate::store) const ANALYTICS_RUNS: &str =
+    one_key!("analytics_runs", "id", "CAST(NULL AS TEXT)", "request", "error", "parts");
+pub(in crate::store) const ANALYTICS_ROWS: &str =
+    two_keys!("analytics_rows", "run", "place", "CAST(NULL AS TEXT)", "body", "CAST(NULL AS TEXT)");
+pub(in crate::store) const JOBS: &str =
+    one_key!("jobs", "job", "CAST(NULL AS TEXT)", "told", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
+pub(in crate::store) const SCHEDULE_VERSIONS: &str =
+    one_key!("schedule_versions", "version", "CAST(NULL AS TEXT)", "name", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
+pub(in crate::store) const EVENTS: &str =
+    one_key!("events", "number", "agent", "body", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
+/// Entries of the chain about a subject (`$3`), and those that have id or name in their words.
+pub(in crate::store) const ENTRIES: &str =
+    one_key!("audit_entries", "seq", "subject", "body", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
+pub(in crate::store) const CHANGE_SET_AGENTS: &str =
+    two_keys!("change_set_agents", "change_set", "place", "agent", "why", "left_why");
+pub(in crate::store) const JOB_RUNS: &str =
+    two_keys!("job_runs", "job", "run", "CAST(NULL AS TEXT)", "message", "CAST(NULL AS TEXT)");
+pub(in crate::store) const RULE_EDITIONS: &str =
+    two_keys!("rule_editions", "rule", "version", "CAST(NULL AS TEXT)", "text", "why");
+pub(in crate::store) const RULE_VERSIONS: &str =
+    two_keys!("rule_versions", "rule", "version", "CAST(NULL AS TEXT)", "body", "CAST(NULL AS TEXT)");
+pub(in crate::store) const ANSWERS: &str =
+    two_keys!("idempotency_keys", "token", "request_key", "CAST(NULL AS TEXT)", "answer", "CAST(NULL AS TEXT)");
+pub(in crate::store) const DELIVERIES: &str =
+    two_keys!("deliveries", "endpoint", "event_number", "agent", "CAST(NULL AS TEXT)", "CAST(NULL AS TEXT)");
+pub(in crate::store) const DELIVERY_ATTEMPTS: &str =
+    three_keys!("delivery_attempts", "endpoint", "event_number", "attempt", "error", "answer");
+
+/// Rows: tenant, the key's parts, agent, texts in their order.
+pub(in crate::store) const WIPE_TRANSITIONS: ManyRows = ManyRows {
+    head: "UPDATE transitions SET agent = v.column3, standing = v.column4, note = v.column5, explanation = v.column6 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE transitions.tenant = v.column1 AND transitions.id = v.column2",
+};
+pub(in crate::store) const WIPE_CALLS: ManyRows = ManyRows {
+    head: "UPDATE platform_calls SET agent = v.column3, error = v.column4 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE platform_calls.tenant = v.column1 AND platform_calls.id = v.column2",
+};
+pub(in crate::store) const WIPE_FINDINGS: ManyRows = ManyRows {
+    head: "UPDATE rule_findings SET agent = v.column3, wants = v.column4, because = v.column5 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE rule_findings.tenant = v.column1 AND rule_findings.id = v.column2",
+};
+pub(in crate::store) const WIPE_EXCEPTIONS: ManyRows = ManyRows {
+    head: "UPDATE exceptions SET reason = v.column4, ended_why = v.column5 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE exceptions.tenant = v.column1 AND exceptions.id = v.column2",
+};
+pub(in crate::store) const WIPE_CHANGE_SETS: ManyRows = ManyRows {
+    head: "UPDATE change_sets SET body = v.column4 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE change_sets.tenant = v.column1 AND change_sets.id = v.column2",
+};
+pub(in crate::store) const WIPE_REPORT_RUNS: ManyRows = ManyRows {
+    head: "UPDATE report_runs SET request = v.column4, error = v.column5 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE report_runs.tenant = v.column1 AND report_runs.id = v.column2",
+};
+pub(in crate::store) const WIPE_ANALYTICS_RUNS: ManyRows = ManyRows {
+    head: "UPDATE analytics_runs SET request = v.column4, error = v.column5, parts = v.column6 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE analytics_runs.tenant = v.column1 AND analytics_runs.id = v.column2",
+};
+pub(in crate::store) const WIPE_ANALYTICS_ROWS: ManyRows = ManyRows {
+    head: "UPDATE analytics_rows SET body = v.column5 FROM (VALUES",
+    width: 7,
+    tail: ") AS v WHERE analytics_rows.tenant = v.column1 AND analytics_rows.run = v.column2 AND analytics_rows.place = v.column3",
+};
+pub(in crate::store) const WIPE_JOBS: ManyRows = ManyRows {
+    head: "UPDATE jobs SET told = v.column4 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE jobs.tenant = v.column1 AND jobs.job = v.column2",
+};
+pub(in crate::store) const WIPE_SCHEDULE_VERSIONS: ManyRows = ManyRows {
+    head: "UPDATE schedule_versions SET name = v.column4 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE schedule_versions.tenant = v.column1 AND schedule_versions.version = v.column2",
+};
+pub(in crate::store) const WIPE_EVENTS: ManyRows = ManyRows {
+    head: "UPDATE events SET agent = v.column3, body = v.column4 FROM (VALUES",
+    width: 6,
+    tail: ") AS v WHERE events.tenant = v.column1 AND events.number = v.column2",
+};
+pub(in crate::store) const WIPE_CHANGE_SET_AGENTS: ManyRows = ManyRows {
+    head: "UPDATE change_set_agents SET agent = v.column4, why = v.column5, left_why = v.column6 FROM (VALUES",
+    width: 7,
+    tail: ") AS v WHERE change_set_agents.tenant = v.column1 AND change_set_agents.change_set = v.column2 \
+           AND change_set_agents.place = v.column3",
+};
+pub(in crate::store) const WIPE_JOB_RUNS: ManyRows = ManyRows {
+    head: "UPDATE job_runs SET message = v.column5 FROM (VALUES",
+    width: 7,
+    tail: ") AS v WHERE job_runs.tenant = v.column1 AND job_runs.job = v.column2 AND job_runs.run = v.column3",
+};
+pub(in crate::store) const WIPE_RULE_EDITIONS: ManyRows = ManyRows {
+    head: "UPDATE rule_editions SET text = v.column5, why = v.column6 FROM (VALUES",
+    width: 7,
+    tail: ") AS v WHERE rule_editions.tenant = v.column1 AND rule_editions.rule = v.column2 AND rule_editions.version = v.column3",
+};
+pub(in crate::store) const WIPE_RULE_VERSIONS: ManyRows = ManyRows {
+    head: "UPDATE rule_versions SET body = v.column5 FROM (VALUES",
+    width: 7,
+    tail: ") AS v WHERE rule_versions.tenant = v.column1 AND rule_versions.rule = v.column2 AND rule_versions.version = v.column3",
+};
+pub(in crate::store) const WIPE_ANSWERS: ManyRows = ManyRows {
+    head: "UPDATE idempotency_keys SET answer = v.column5 FROM (VALUES",
+    width: 7,
+    tail: ") AS v WHERE idempotency_keys.tenant = v.column1 AND idempotency_keys.token = v.column2 \
+           AND idempotency_keys.request_key = v.column3",
+};
+pub(in crate::store) const WIPE_DELIVERIES: ManyRows = ManyRows {
+    head: "UPDATE deliveries SET agent = v.column4 FROM (VALUES",
+    width: 7,
+    tail: ") AS v WHERE deliveries.tenant = v.column1 AND deliveries.endpoint = v.column2 AND deliveries.event_number = v.column3",
+};
+pub(in crate::store) const WIPE_DELIVERY_ATTEMPTS: ManyRows = ManyRows {
+    head: "UPDATE delivery_attempts SET error = v.column6, answer = v.column7 FROM (VALUES",
+    width: 8,
+    tail: ") AS v WHERE delivery_attempts.tenant = v.column1 AND delivery_attempts.endpoint = v.column2 \
+           AND delivery_attempts.event_number = v.column3 AND delivery_attempts.attempt = v.column4",
+};
+
+pub(in crate::store) const NOTES: &str =
+    "SELECT tenant, hash, text FROM notes WHERE tenant = $1 AND hash > $2 ORDER BY hash LIMIT $3";
+/// Rows: tenant, hash.
+pub(in crate::store) const FORGET_NOTES: ManyRows =
+    ManyRows { head: "DELETE FROM notes WHERE (tenant, hash) IN (VALUES", width: 2, tail: ")" };
+/// The exceptions that name the agent, each with how many it names.
+pub(in crate::store) const NAMING: &str = "SELECT e.tenant, e.exception, (SELECT COUNT(*) FROM exception_agents o \
+     WHERE o.tenant = e.tenant AND o.exception = e.exception) AS named FROM exception_agents e WHERE e.tenant = $1 AND e.agent = $2";
+
+/// Rows: tenant, agent. As all below.
+pub(in crate::store) const FORGET_AGENTS: ManyRows =
+    ManyRows { head: "DELETE FROM agents WHERE (tenant, id) IN (VALUES", width: 2, tail: ")" };
+pub(in crate::store) const FORGET_SUBJECTS: ManyRows =
+    ManyRows { head: "DELETE FROM subjects WHERE (tenant, agent) IN (VALUES", width: 2, tail: ")" };
+pub(in crate::store) const FORGET_COUNTERS: ManyRows =
+    ManyRows { head: "DELETE FROM agent_counters WHERE (tenant, agent) IN (VALUES", width: 2, tail: ")" };
+pub(in crate::store) const FORGET_MEMORY: ManyRows =
+    ManyRows { head: "DELETE FROM automation_memory WHERE (tenant, agent) IN (VALUES", width: 2, tail: ")" };
+pub(in crate::store) const FORGET_SKILLS: ManyRows =
+    ManyRows { head: "DELETE FROM agent_skills WHERE (tenant, agent) IN (VALUES", width: 2, tail: ")" };
+
+impl Moved {
+    pub(in crate::store::tables) const fn statements(self) -> (&'static str, &'static ManyRows) {
+        match self {
+            Self::Shifts => (LEFT_SHIFTS, &MOVE_SHIFTS),
+            Self::Coverage => (LEFT_COVERAGE, &MOVE_COVERAGE),
+            Self::History => (LEFT_HISTORY, &MOVE_HISTORY),
+            Self::Days => (LEFT_DAYS, &MOVE_DAYS),
+            Self::Excused => (LEFT_EXCUSED, &MOVE_EXCUSED),
+        }
+    }
+}
+
+/// What kind the parts of a key are of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::store::tables) enum Kind {
+    Text,
+    Number,
+}
+
+use Kind::{Number, Text};
+
+impl Wiped {
+    pub(in crate::store::tables) const fn statements(self) -> (&'static str, &'static ManyRows) {
+        match self {
+            Self::Transitions => (TRANSITIONS, &WIPE_TRANSITIONS),
+            Self::Calls => (CALLS, &WIPE_CALLS),
+            Self::Findings => (FINDINGS, &WIPE_FINDINGS),
+            Self::Exceptions => (EXCEPTIONS, &WIPE_EXCEPTIONS),
+            Self::ChangeSets => (CHANGE_SETS, &WIPE_CHANGE_SETS),
+            Self::ChangeSetAgents => (CHANGE_SET_AGENTS, &WIPE_CHANGE_SET_AGENTS),
+            Self::ReportRuns => (REPORT_RUNS, &WIPE_REPORT_RUNS),
+            Self::AnalyticsRuns => (ANALYTICS_RUNS, &WIPE_ANALYTICS_RUNS),
+            Self::AnalyticsRows => (ANALYTICS_ROWS, &WIPE_ANALYTICS_ROWS),
+            Self::Jobs => (JOBS, &WIPE_JOBS),
+            Self::JobRuns => (JOB_RUNS, &WIPE_JOB_RUNS),
+            Self::RuleEditions => (RULE_EDITIONS, &WIPE_RULE_EDITIONS),
+            Self::RuleVersions => (RULE_VERSIONS, &WIPE_RULE_VERSIONS),
+            Self::Answers => (ANSWERS, &WIPE_ANSWERS),
+            Self::ScheduleVersions => (SCHEDULE_VERSIONS, &WIPE_SCHEDULE_VERSIONS),
+            Self::Events => (EVENTS, &WIPE_EVENTS),
+            Self::Deliveries => (DELIVERIES, &WIPE_DELIVERIES),
+            Self::DeliveryAttempts => (DELIVERY_ATTEMPTS, &WIPE_DELIVERY_ATTEMPTS),
+        }
+    }
+
+    pub(in crate::store::tables) const fn key(self) -> &'static [Kind] {
+        match self {
+            Self::ScheduleVersions | Self::Events => &[Number],
+            Self::ChangeSetAgents | Self::AnalyticsRows | Self::JobRuns | Self::RuleEditions | Self::Deliveries => {
+                &[Text, Number]
+            }
+            Self::RuleVersions | Self::Answers => &[Text, Text],
+            Self::DeliveryAttempts => &[Text, Number, Number],
+            Self::Transitions
+            | Self::Calls
+            | Self::Findings
+            | Self::Exceptions
+            | Self::ChangeSets
+            | Self::ReportRuns
+            | Self::AnalyticsRuns
+            | Self::Jobs => &[Text],
+        }
+    }
+}
+
+pub(super) fn bind_key(values: &mut Values, key: &[KeyPart]) {
+    for part in key {
+        match part {
+            KeyPart::Text(text) => values.text(&**text),
+            KeyPart::Number(number) => values.int(*number),
+        };
+    }
+}
+
+/// Gives the agents of whom the writer need remember nothing.
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<LatestNews, CommitError> {
+    if commits.iter().all(|commit| commit.erasing.is_empty()) {
+        return Ok(LatestNews::new());
+    }
+    super::erasures::write(connection, script, commits).await?;
+    let marks: Vec<_> = commits.iter().flat_map(|commit| &commit.erasing.marks).collect();
+    batch::run(connection, script, &MARK, &marks, |mark, values| {
+        let since = |is_it: bool| is_it.then_some(mark.at.as_micros());
+        values.text(mark.tenant.as_str()).text(mark.agent.as_str());
+        values.int_or_null(since(!mark.is_stand_in)).int_or_null(since(mark.is_stand_in));
+    })
+    .await?;
+    for step in commits.iter().flat_map(|commit| &commit.erasing.moves) {
+        batch::run(connection, script, step.table.statements().1, &[step], |step, values| {
+            values.text(step.tenant.as_str()).text(step.agent.as_str()).text(step.stand_in.as_str());
+        })
+        .await?;
+    }
+    write_wiped(connection, script, commits).await?;
+    let notes: Vec<_> = commits.iter().flat_map(|commit| &commit.erasing.notes).collect();
+    batch::run(connection, script, &FORGET_NOTES, &notes, |(tenant, hash), values| {
+        values.text(tenant.as_str()).bytes(&hash.0);
+    })
+    .await?;
+    let gone: Vec<_> = commits.iter().flat_map(|commit| &commit.erasing.gone).collect();
+    for statement in [&FORGET_COUNTERS, &FORGET_MEMORY, &FORGET_SKILLS, &FORGET_SUBJECTS, &FORGET_AGENTS] {
+        batch::run(connection, script, statement, &gone, |(tenant, agent), values| {
+            values.text(tenant.as_str()).text(agent.as_str());
+        })
+        .await?;
+    }
+    Ok(gone.into_iter().map(|agent| (agent.clone(), None)).collect())
+}
+
+async fn write_wiped(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<(), CommitError> {
+    for table in Wiped::ALL {
+        let of_table = commits.iter().flat_map(|commit| &commit.erasing.wiped).filter(|write| write.table == table);
+        let rows: Vec<_> = of_table.collect();
+        batch::run(connection, script, table.statements().1, &rows, |write, values| {
+            values.text(write.tenant.as_str());
+            bind_key(values, &write.row.key);
+            values.text_or_null(write.row.agent.as_ref().map(AgentId::as_str));
+            for text in &write.row.texts {
+                values.text_or_null(text.as_deref());
+            }
+        })
+        .await?;
+    }
+    Ok(())
+}

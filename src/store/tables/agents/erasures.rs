@@ -1,0 +1,106 @@
+//! Erasures of agents: who wished them, and what came of them.
+
+use std::sync::Arc;
+
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::domain::agents::erasure::Erasure;
+use crate::domain::ids::{AgentId, ErasureId, TenantId};
+use crate::domain::time::UtcMicros;
+use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::cells::Cells;
+use crate::store::change::Commit;
+use crate::store::error::{CommitError, ReadError};
+use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
+
+pub(in crate::store) const SET: ManyRows = ManyRows {
+    head: "INSERT INTO erasures (tenant, id, agent, stand_in, asked_at, asked_by, reason, done_at, outcome) VALUES",
+    width: 9,
+    tail: "ON CONFLICT (tenant, id) DO UPDATE SET agent = excluded.agent, reason = excluded.reason, done_at = excluded.done_at, \
+           outcome = excluded.outcome",
+};
+
+macro_rules! selecting {
+    ($rest:literal) => {
+        concat!(
+            "SELECT tenant, id, agent, stand_in, asked_at, asked_by, reason, done_at, outcome FROM erasures WHERE tenant = $1 AND ",
+            $rest
+        )
+    };
+}
+
+pub(in crate::store) const ONE: &str = selecting!("id = $2");
+pub(in crate::store) const OPEN: &str = selecting!("done_at IS NULL ORDER BY id");
+/// `$2` before this id.
+pub(in crate::store) const LIST: &str = selecting!("id < $2 ORDER BY id DESC LIMIT $3");
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<(), CommitError> {
+    let rows = last_of_each(commits.iter().flat_map(|commit| &commit.erasing.erasures), |row| (&row.tenant, row.id));
+    let outcomes = rows.iter().map(|row| serde_json::to_string(&row.outcome)).collect::<Result<Vec<_>, _>>();
+    let outcomes = outcomes.map_err(|error| CommitError::Refused(Arc::new(error)))?;
+    let rows: Vec<(&Erasure, String)> = rows.into_iter().zip(outcomes).collect();
+    batch::run(connection, script, &SET, &rows, |(row, outcome), values| {
+        values
+            .text(row.tenant.as_str())
+            .text(row.id.to_string())
+            .text_or_null(row.agent.as_ref().map(AgentId::as_str))
+            .text(row.stand_in.as_str())
+            .int(row.asked_at.as_micros())
+            .text(&*row.asked_by)
+            .text(&*row.reason)
+            .int_or_null(row.done_at.map(UtcMicros::as_micros))
+            .text(&**outcome);
+    })
+    .await
+}
+
+impl Reader {
+    /// One erasure.
+    pub async fn erasure(&self, tenant: &TenantId, id: ErasureId) -> Result<Option<Erasure>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(id.to_string());
+        self.optional(ONE, values).await?.as_ref().map(erasure).transpose()
+    }
+
+    /// Those that are not done, the oldest first.
+    pub async fn open_erasures(&self, tenant: &TenantId) -> Result<Vec<Erasure>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        self.all(OPEN, values).await?.iter().map(erasure).collect()
+    }
+
+    /// A page of them, the newest first, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    pub async fn erasures(
+        &self,
+        tenant: &TenantId,
+        before: Option<ErasureId>,
+        limit: u32,
+    ) -> Result<Vec<Erasure>, ReadError> {
+        let mut values = Values::default();
+        // Later than every id.
+        let before = before.map_or_else(|| "~".to_owned(), |id| id.to_string());
+        values.text(tenant.as_str()).text(before).int(crate::store::page(limit));
+        self.all(LIST, values).await?.iter().map(erasure).collect()
+    }
+}
+
+fn erasure(row: &AnyRow) -> Result<Erasure, ReadError> {
+    let cells = Cells::of("erasures", row);
+    Ok(Erasure {
+        id: cells.parsed("id")?,
+        tenant: TenantId::new(cells.text("tenant")?),
+        agent: cells.text_or_null("agent")?.map(AgentId::new),
+        stand_in: AgentId::new(cells.text("stand_in")?),
+        asked_at: cells.instant("asked_at")?,
+        asked_by: Arc::from(cells.text("asked_by")?),
+        reason: Arc::from(cells.text("reason")?),
+        done_at: cells.instant_or_null("done_at")?,
+        outcome: cells.json("outcome")?,
+    })
+}

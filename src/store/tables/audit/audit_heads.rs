@@ -1,0 +1,137 @@
+//! Signed heads of the audit chains, and what a checkpoint among them lets go.
+
+use sqlx::AnyConnection;
+
+use crate::domain::audit::Hash;
+use crate::domain::audit::head::{HeadClaim, PublicKey, SignedHead};
+use crate::domain::ids::TenantId;
+use crate::domain::time::UtcMicros;
+use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::cells::Cells;
+use crate::store::change::Commit;
+use crate::store::error::{CommitError, ReadError};
+use crate::store::reader::Reader;
+
+pub(in crate::store) const ADD: ManyRows = ManyRows {
+    head: "INSERT INTO audit_heads (tenant, seq, after_seq, hash, at, marks, public_key, signature) VALUES",
+    width: 8,
+    tail: "",
+};
+/// Rows: tenant, number of the checkpoint.
+pub(in crate::store) const MARK_CHECKPOINTS: ManyRows = ManyRows {
+    head: "UPDATE audit_heads SET prunes_below = 1 WHERE prunes_below = 0 AND EXISTS (SELECT 1 FROM (VALUES",
+    width: 2,
+    tail: ") AS v WHERE audit_heads.tenant = v.column1 AND audit_heads.seq = v.column2)",
+};
+/// Rows: tenant, number below which entries go.
+pub(in crate::store) const PRUNE_ENTRIES: ManyRows = ManyRows {
+    head: "DELETE FROM audit_entries WHERE (tenant, seq) IN (SELECT a.tenant, a.seq FROM (VALUES",
+    width: 2,
+    tail: ") AS v JOIN audit_entries AS a ON a.tenant = v.column1 AND a.seq < v.column2)",
+};
+/// Rows: tenant, number below which heads go.
+pub(in crate::store) const PRUNE_HEADS: ManyRows = ManyRows {
+    head: "DELETE FROM audit_heads WHERE (tenant, seq) IN (SELECT a.tenant, a.seq FROM (VALUES",
+    width: 2,
+    tail: ") AS v JOIN audit_heads AS a ON a.tenant = v.column1 AND a.seq < v.column2)",
+};
+pub(in crate::store) const AFTER: &str = "SELECT tenant, seq, after_seq, hash, at, marks, public_key, signature, prunes_below \
+     FROM audit_heads WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3";
+pub(in crate::store) const LAST: &str = "SELECT tenant, seq, after_seq, hash, at, marks, public_key, signature, prunes_below \
+     FROM audit_heads WHERE tenant = $1 ORDER BY seq DESC LIMIT 1";
+pub(in crate::store) const LAST_BEFORE: &str = "SELECT tenant, seq, after_seq, hash, at, marks, public_key, signature, prunes_below \
+     FROM audit_heads WHERE tenant = $1 AND at < $2 ORDER BY seq DESC LIMIT 1";
+pub(in crate::store) const CHECKPOINT: &str = "SELECT tenant, seq, after_seq, hash, at, marks, public_key, signature, prunes_below \
+     FROM audit_heads WHERE tenant = $1 AND prunes_below = 1 ORDER BY seq DESC LIMIT 1";
+
+/// A head as stored, of whatever shape a forger may have left it in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredHead {
+    /// Its number.
+    pub seq: u64,
+    /// Entries below it may have been let go.
+    pub is_checkpoint: bool,
+    /// The head; `None` when its parts are not of the lengths that they must have.
+    pub signed: Option<SignedHead>,
+}
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<(), CommitError> {
+    let heads: Vec<_> = commits.iter().flat_map(|commit| &commit.heads).collect();
+    batch::run(connection, script, &ADD, &heads, |SignedHead { claim, signature }, values| {
+        values
+            .text(claim.tenant.as_str())
+            .count(claim.seq)
+            .count(claim.after)
+            .bytes(&claim.hash.0)
+            .int(claim.at.as_micros())
+            .bytes(&claim.marks)
+            .bytes(claim.key.as_bytes())
+            .bytes(signature);
+    })
+    .await?;
+    let pruned: Vec<_> = commits.iter().flat_map(|commit| &commit.pruned).collect();
+    batch::run(connection, script, &MARK_CHECKPOINTS, &pruned, |prune, values| {
+        values.text(prune.tenant.as_str()).count(prune.checkpoint);
+    })
+    .await?;
+    for statement in [&PRUNE_ENTRIES, &PRUNE_HEADS] {
+        batch::run(connection, script, statement, &pruned, |prune, values| {
+            values.text(prune.tenant.as_str()).count(prune.below);
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+impl Reader {
+    /// A tenant's heads after number `after`, in order, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    pub async fn audit_heads(&self, tenant: &TenantId, after: u64, limit: u32) -> Result<Vec<StoredHead>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).count(after).int(crate::store::page(limit));
+        self.all(AFTER, values).await?.iter().map(head).collect()
+    }
+
+    /// A tenant's last head.
+    pub async fn last_audit_head(&self, tenant: &TenantId) -> Result<Option<StoredHead>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        self.optional(LAST, values).await?.as_ref().map(head).transpose()
+    }
+
+    /// A tenant's last head that was made before an instant.
+    pub async fn last_audit_head_before(
+        &self,
+        tenant: &TenantId,
+        at: UtcMicros,
+    ) -> Result<Option<StoredHead>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(at.as_micros());
+        self.optional(LAST_BEFORE, values).await?.as_ref().map(head).transpose()
+    }
+
+    /// The head that vouches for what is left of a chain whose first entries were let go.
+    pub async fn audit_checkpoint(&self, tenant: &TenantId) -> Result<Option<StoredHead>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        self.optional(CHECKPOINT, values).await?.as_ref().map(head).transpose()
+    }
+}
+
+fn head(row: &sqlx::any::AnyRow) -> Result<StoredHead, ReadError> {
+    let cells = Cells::of("audit_heads", row);
+    let seq: u64 = cells.number("seq")?;
+    let (hash, key) = (Hash::from_slice(cells.bytes("hash")?), PublicKey::from_slice(cells.bytes("public_key")?));
+    let signature = cells.bytes("signature")?.try_into().ok();
+    let after = u64::try_from(cells.int("after_seq")?).ok();
+    let (at, marks) = (cells.instant("at")?, cells.bytes("marks")?.to_vec());
+    let tenant = TenantId::new(cells.text("tenant")?);
+    let signed = || {
+        let claim = HeadClaim { tenant, seq, after: after?, hash: hash?, at, marks, key: key? };
+        Some(SignedHead { claim, signature: signature? })
+    };
+    Ok(StoredHead { seq, is_checkpoint: cells.int("prunes_below")? == 1, signed: signed() })
+}

@@ -1,0 +1,3 @@
+//! The live view: figures of skills and queues.
+
+pub(in crate::store) mod figures;

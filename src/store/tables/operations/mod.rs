@@ -1,0 +1,3 @@
+//! Operations: what the workers must remember over a restart.
+
+pub(in crate::store) mod upkeep;

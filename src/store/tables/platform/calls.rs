@@ -1,0 +1,115 @@
+//! Calls to the platform: the budget's log of the last minute and the attempts of transitions.
+
+use std::sync::Arc;
+
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::domain::ids::{AgentId, TenantId, TransitionId};
+use crate::domain::time::UtcMicros;
+use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::cells::Cells;
+use crate::store::change::CallWrite;
+use crate::store::error::{CommitError, ReadError};
+use crate::store::reader::Reader;
+use crate::store::tables::last_of_each;
+
+pub(in crate::store) const UPSERT: ManyRows = ManyRows {
+    head: "INSERT INTO platform_calls (tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
+           status_code, latency_ms, error, steady_us, host_start) VALUES",
+    width: 14,
+    tail: "ON CONFLICT (tenant, id) DO UPDATE SET sent_at = excluded.sent_at, answered_at = excluded.answered_at, \
+           outcome = excluded.outcome, status_code = excluded.status_code, latency_ms = excluded.latency_ms, \
+           error = excluded.error, steady_us = excluded.steady_us, host_start = excluded.host_start",
+};
+/// Calls that may still fill a slot: sent or answered since an instant, and those without an answer, by way of their ids (as
+/// with open transitions).
+pub(in crate::store) const RECENT: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, status_code, \
+     latency_ms, error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND sent_at >= $2 \
+     UNION SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, status_code, latency_ms, \
+     error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND id IN \
+     (SELECT id FROM platform_calls WHERE tenant = $1 AND answered_at IS NULL) ORDER BY 7, 2";
+pub(in crate::store) const OF_TRANSITION: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
+     status_code, latency_ms, error, steady_us, host_start FROM platform_calls WHERE tenant = $1 AND transition = $2 \
+     ORDER BY sent_at, id";
+/// Calls of a span of the host's steady time, the newest first.
+pub(in crate::store) const STEADY: &str = "SELECT tenant, id, kind, agent, transition, attempt, sent_at, answered_at, outcome, \
+     status_code, latency_ms, error, steady_us, host_start FROM platform_calls \
+     WHERE tenant = $1 AND steady_us >= $2 AND steady_us <= $3 ORDER BY steady_us DESC LIMIT $4";
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    calls: impl Iterator<Item = &CallWrite>,
+) -> Result<(), CommitError> {
+    let rows = last_of_each(calls, |call| (&call.tenant, call.id));
+    batch::run(connection, script, &UPSERT, &rows, |call, values| {
+        values
+            .text(call.tenant.as_str())
+            .text(call.id.to_string())
+            .text(&*call.kind)
+            .text_or_null(call.agent.as_ref().map(AgentId::as_str))
+            .text_or_null(call.transition.map(|id| id.to_string()))
+            .int_or_null(call.attempt.map(i64::from))
+            .int(call.sent_at.as_micros())
+            .int_or_null(call.answered_at.map(UtcMicros::as_micros))
+            .text_or_null(call.outcome.as_deref())
+            .int_or_null(call.status_code.map(i64::from))
+            .int_or_null(call.latency_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)))
+            .text_or_null(call.error.as_deref())
+            .int_or_null(call.steady_us.map(|us| i64::try_from(us).unwrap_or(i64::MAX)))
+            .int_or_null(call.host_start);
+    })
+    .await
+}
+
+pub(in crate::store) fn decode(row: &AnyRow) -> Result<CallWrite, ReadError> {
+    let cells = Cells::of("platform_calls", row);
+    Ok(CallWrite {
+        tenant: TenantId::new(cells.text("tenant")?),
+        id: cells.parsed("id")?,
+        kind: Arc::from(cells.text("kind")?),
+        agent: cells.text_or_null("agent")?.map(AgentId::new),
+        transition: cells.parsed_or_null("transition")?,
+        attempt: cells.number_or_null("attempt")?,
+        sent_at: cells.instant("sent_at")?,
+        answered_at: cells.instant_or_null("answered_at")?,
+        outcome: cells.text_or_null("outcome")?.map(Arc::from),
+        status_code: cells.number_or_null("status_code")?,
+        latency_ms: cells.number_or_null("latency_ms")?,
+        error: cells.text_or_null("error")?.map(str::to_owned),
+        steady_us: cells.number_or_null("steady_us")?,
+        host_start: cells.int_or_null("host_start")?,
+    })
+}
+
+impl Reader {
+    /// A tenant's calls sent at or after `since`, and all that have no answer, in the order of their sending. An answer comes
+    /// at most a request timeout after the sending, so a caller who counts slots by the answer asks from that much earlier.
+    pub async fn recent_calls(&self, tenant: &TenantId, since: UtcMicros) -> Result<Vec<CallWrite>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(since.as_micros());
+        self.all(RECENT, values).await?.iter().map(decode).collect()
+    }
+
+    /// A tenant's newest calls, `limit` at most, whose instant in the host's steady time lies in a span of microseconds. Calls of
+    /// another start of the host, or of another host, may lie in it by chance.
+    pub async fn steady_calls(
+        &self,
+        tenant: &TenantId,
+        (from_us, to_us): (u64, u64),
+        limit: usize,
+    ) -> Result<Vec<CallWrite>, ReadError> {
+        let int = |us| i64::try_from(us).unwrap_or(i64::MAX);
+        let mut values = Values::default();
+        values.text(tenant.as_str()).int(int(from_us)).int(int(to_us)).int(i64::try_from(limit).unwrap_or(i64::MAX));
+        self.all(STEADY, values).await?.iter().map(decode).collect()
+    }
+
+    /// The attempts of a transition, in order.
+    pub async fn attempts(&self, tenant: &TenantId, transition: TransitionId) -> Result<Vec<CallWrite>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).text(transition.to_string());
+        self.all(OF_TRANSITION, values).await?.iter().map(decode).collect()
+    }
+}

@@ -1,0 +1,3 @@
+//! Schedules: the plan of every version.
+
+pub(in crate::store) mod schedule;

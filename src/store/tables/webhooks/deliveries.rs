@@ -1,0 +1,237 @@
+//! The outbox's endpoints, deliveries and attempts as they are written. A delivery that succeeds at its first attempt is two
+//! rows in one statement each; nothing is read per delivery.
+
+use sqlx::AnyConnection;
+
+use crate::domain::ids::AgentId;
+use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::delivery::Standing;
+use crate::store::batch::{self, ManyRows, Script};
+use crate::store::change::Commit;
+use crate::store::error::CommitError;
+use crate::store::outbox::{AttemptWrite, DeliveryWrite, EndpointWrite};
+use crate::store::tables::last_of_each;
+
+pub(in crate::store) const ADD_ENDPOINTS: ManyRows = ManyRows {
+    head: "INSERT INTO endpoints (tenant, id, created_at, sent_through) VALUES",
+    width: 4,
+    tail: "ON CONFLICT (tenant, id) DO NOTHING",
+};
+/// Rows: tenant, endpoint, number, instant, error.
+pub(in crate::store) const MOVE_ENDPOINTS: ManyRows = ManyRows {
+    head: "UPDATE endpoints SET sent_through = v.column3, failing_since = v.column4, last_error = v.column5 FROM (VALUES",
+    width: 5,
+    tail: ") AS v WHERE endpoints.tenant = v.column1 AND endpoints.id = v.column2",
+};
+/// Rows: tenant, endpoint, instant, why.
+pub(in crate::store) const DISABLE_ENDPOINTS: ManyRows = ManyRows {
+    head: "UPDATE endpoints SET disabled_at = v.column3, disabled_for = v.column4 FROM (VALUES",
+    width: 4,
+    tail: ") AS v WHERE endpoints.tenant = v.column1 AND endpoints.id = v.column2",
+};
+pub(in crate::store) const UPSERT_DELIVERIES: ManyRows = ManyRows {
+    head: "INSERT INTO deliveries (tenant, endpoint, event_number, agent, status, attempts, earlier, next_at, settled_at, \
+           parked_for) VALUES",
+    width: 10,
+    tail: "ON CONFLICT (tenant, endpoint, event_number) DO UPDATE SET status = excluded.status, \
+           attempts = excluded.attempts, earlier = excluded.earlier, next_at = excluded.next_at, \
+           settled_at = excluded.settled_at, parked_for = excluded.parked_for",
+};
+pub(in crate::store) const ADD_ATTEMPTS: ManyRows = ManyRows {
+    head: "INSERT INTO delivery_attempts (tenant, endpoint, event_number, attempt, sent_at, latency_ms, status_code, error, \
+           answer) VALUES",
+    width: 9,
+    tail: "",
+};
+/// Rows: tenant, endpoint, agent, instant.
+pub(in crate::store) const RELEASE: ManyRows = ManyRows {
+    head: "UPDATE deliveries SET next_at = v.column4 FROM (VALUES",
+    width: 4,
+    tail: ") AS v WHERE deliveries.tenant = v.column1 AND deliveries.endpoint = v.column2 AND deliveries.next_at IS NULL \
+           AND deliveries.event_number = (SELECT MIN(d.event_number) FROM deliveries d WHERE d.tenant = v.column1 \
+           AND d.endpoint = v.column2 AND d.status = 'waiting' AND d.status <> 'delivered' AND d.agent = v.column3)",
+};
+/// Rows: tenant, endpoint, number.
+pub(in crate::store) const REVIVE: ManyRows = ManyRows {
+    head: "UPDATE deliveries SET status = 'waiting', earlier = earlier + attempts, attempts = 0, next_at = NULL, \
+           settled_at = NULL, parked_for = NULL WHERE (tenant, endpoint, event_number) IN \
+           (SELECT d.tenant, d.endpoint, d.event_number FROM (VALUES",
+    width: 3,
+    tail: ") AS v JOIN deliveries d ON d.tenant = v.column1 AND d.endpoint = v.column2 AND d.status = 'parked' \
+           AND d.status <> 'delivered' AND d.event_number >= v.column3)",
+};
+/// Rows: tenant, endpoint, instant. Of each agent the first, and all that are about no agent; the others come after the first,
+/// also one that was the first before something older was wanted again.
+pub(in crate::store) const HURRY: ManyRows = ManyRows {
+    head: "UPDATE deliveries SET next_at = CASE WHEN deliveries.agent IS NULL OR deliveries.event_number IN \
+           (SELECT MIN(d.event_number) FROM deliveries d WHERE d.tenant = v.column1 AND d.endpoint = v.column2 \
+           AND d.status = 'waiting' AND d.status <> 'delivered' GROUP BY d.agent) THEN v.column3 END FROM (VALUES",
+    width: 3,
+    tail: ") AS v WHERE deliveries.tenant = v.column1 AND deliveries.endpoint = v.column2 AND deliveries.status = 'waiting' \
+           AND deliveries.status <> 'delivered'",
+};
+/// Rows: tenant, endpoint, microseconds.
+pub(in crate::store) const MOVE_DUE: ManyRows = ManyRows {
+    head: "UPDATE deliveries SET next_at = next_at + v.column3 FROM (VALUES",
+    width: 3,
+    tail: ") AS v WHERE deliveries.tenant = v.column1 AND deliveries.endpoint = v.column2 AND deliveries.next_at IS NOT NULL \
+           AND deliveries.status <> 'delivered'",
+};
+/// Rows: tenant, number.
+pub(in crate::store) const FORGET_ATTEMPTS: ManyRows = ManyRows {
+    head: "DELETE FROM delivery_attempts WHERE (tenant, endpoint, event_number) IN \
+           (SELECT d.tenant, d.endpoint, d.event_number FROM (VALUES",
+    width: 2,
+    tail: ") AS v JOIN endpoints e ON e.tenant = v.column1 JOIN delivery_attempts d ON d.tenant = e.tenant \
+           AND d.endpoint = e.id AND d.event_number <= v.column2)",
+};
+/// Rows: tenant, number.
+pub(in crate::store) const FORGET_DELIVERIES: ManyRows = ManyRows {
+    head: "DELETE FROM deliveries WHERE (tenant, endpoint, event_number) IN \
+           (SELECT d.tenant, d.endpoint, d.event_number FROM (VALUES",
+    width: 2,
+    tail: ") AS v JOIN endpoints e ON e.tenant = v.column1 JOIN deliveries d ON d.tenant = e.tenant \
+           AND d.endpoint = e.id AND d.event_number <= v.column2)",
+};
+/// Rows: tenant, number. The last event stays: numbers go on from it.
+pub(in crate::store) const FORGET_EVENTS: ManyRows = ManyRows {
+    head: "DELETE FROM events WHERE (tenant, number) IN (SELECT d.tenant, d.number FROM (VALUES",
+    width: 2,
+    tail: ") AS v JOIN events d ON d.tenant = v.column1 AND d.number <= v.column2 \
+           AND d.number < (SELECT MAX(l.number) FROM events l WHERE l.tenant = v.column1))",
+};
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<(), CommitError> {
+    if commits.iter().all(|commit| commit.outbox.is_empty()) {
+        return Ok(());
+    }
+    write_endpoints(connection, script, commits).await?;
+    let deliveries = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.deliveries), |row| {
+        (&row.tenant, &row.endpoint, row.event_number)
+    });
+    batch::run(connection, script, &UPSERT_DELIVERIES, &deliveries, |row, values| bind_delivery(row, values)).await?;
+    let attempts: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.attempts).collect();
+    batch::run(connection, script, &ADD_ATTEMPTS, &attempts, |row, values| bind_attempt(row, values)).await?;
+    write_recoveries(connection, script, commits).await?;
+    let releases = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.releases), |row| {
+        (&row.tenant, &row.endpoint, &row.agent)
+    });
+    batch::run(connection, script, &RELEASE, &releases, |row, values| {
+        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).text(row.agent.as_str()).int(row.at.as_micros());
+    })
+    .await?;
+    let clock_set: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.clock_set).collect();
+    batch::run(connection, script, &MOVE_DUE, &clock_set, |row, values| {
+        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).int(row.by_us);
+    })
+    .await?;
+    forget(connection, script, commits).await
+}
+
+fn bind_delivery(row: &DeliveryWrite, values: &mut batch::Values) {
+    let (next_at, parked_for) = match row.standing {
+        Standing::New | Standing::Behind | Standing::Delivered { .. } => (None, None),
+        Standing::Waiting { next_at, .. } => (Some(next_at), None),
+        Standing::Parked { why, .. } => (None, Some(why.name())),
+    };
+    values
+        .text(row.tenant.as_str())
+        .text(row.endpoint.as_str())
+        .count(row.event_number)
+        .text_or_null(row.agent.as_ref().map(AgentId::as_str))
+        .text(row.standing.name())
+        .int(i64::from(row.standing.attempts()))
+        .int(i64::from(row.earlier))
+        .int_or_null(next_at.map(UtcMicros::as_micros))
+        .int_or_null(row.settled_at.map(UtcMicros::as_micros))
+        .text_or_null(parked_for);
+}
+
+fn bind_attempt(row: &AttemptWrite, values: &mut batch::Values) {
+    values
+        .text(row.tenant.as_str())
+        .text(row.endpoint.as_str())
+        .count(row.event_number)
+        .int(i64::from(row.attempt))
+        .int(row.sent_at.as_micros())
+        .count(row.latency_ms)
+        .int_or_null(row.status_code.map(i64::from))
+        .text_or_null(row.error.as_deref())
+        .text(&*row.answer);
+}
+
+async fn write_endpoints(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<(), CommitError> {
+    let (mut added, mut moved, mut disabled) = (Vec::new(), Vec::new(), Vec::new());
+    let last = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.endpoints), |write| match write {
+        EndpointWrite::Add { tenant, endpoint, .. } => (0, tenant, endpoint),
+        EndpointWrite::Progress { tenant, endpoint, .. } => (1, tenant, endpoint),
+        EndpointWrite::Disable { tenant, endpoint, .. } => (2, tenant, endpoint),
+    });
+    for write in last {
+        match write {
+            EndpointWrite::Add { tenant, endpoint, at, sent_through } => {
+                added.push((tenant, endpoint, at, sent_through));
+            }
+            EndpointWrite::Progress { tenant, endpoint, sent_through, failing_since, last_error } => {
+                moved.push((tenant, endpoint, sent_through, failing_since, last_error));
+            }
+            EndpointWrite::Disable { tenant, endpoint, disabled: since } => disabled.push((tenant, endpoint, since)),
+        }
+    }
+    batch::run(connection, script, &ADD_ENDPOINTS, &added, |(tenant, endpoint, at, through), values| {
+        values.text(tenant.as_str()).text(endpoint.as_str()).int(at.as_micros()).count(**through);
+    })
+    .await?;
+    batch::run(connection, script, &MOVE_ENDPOINTS, &moved, |(tenant, endpoint, through, since, error), values| {
+        values
+            .text(tenant.as_str())
+            .text(endpoint.as_str())
+            .count(**through)
+            .int_or_null(since.map(UtcMicros::as_micros))
+            .text_or_null(error.as_deref());
+    })
+    .await?;
+    batch::run(connection, script, &DISABLE_ENDPOINTS, &disabled, |(tenant, endpoint, since), values| {
+        values
+            .text(tenant.as_str())
+            .text(endpoint.as_str())
+            .int_or_null(since.map(|(at, _)| at.as_micros()))
+            .text_or_null(since.map(|(_, why)| why.name()));
+    })
+    .await
+}
+
+async fn write_recoveries(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    commits: &[&Commit],
+) -> Result<(), CommitError> {
+    let wanted: Vec<_> = commits.iter().flat_map(|commit| &commit.outbox.recoveries).collect();
+    batch::run(connection, script, &REVIVE, &wanted, |row, values| {
+        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).count(row.from_number);
+    })
+    .await?;
+    batch::run(connection, script, &HURRY, &wanted, |row, values| {
+        values.text(row.tenant.as_str()).text(row.endpoint.as_str()).int(row.at.as_micros());
+    })
+    .await
+}
+
+async fn forget(connection: &mut AnyConnection, script: &mut Script, commits: &[&Commit]) -> Result<(), CommitError> {
+    let forgotten = last_of_each(commits.iter().flat_map(|commit| &commit.outbox.forgotten), |row| &row.tenant);
+    for statement in [&FORGET_ATTEMPTS, &FORGET_DELIVERIES, &FORGET_EVENTS] {
+        batch::run(connection, script, statement, &forgotten, |row, values| {
+            values.text(row.tenant.as_str()).count(row.through);
+        })
+        .await?;
+    }
+    Ok(())
+}

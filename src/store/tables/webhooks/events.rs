@@ -1,0 +1,124 @@
+//! The outbox: what the world is to be told, in the order of its commits.
+
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use crate::domain::ids::{AgentId, EventId, TenantId};
+use crate::domain::time::UtcMicros;
+use crate::domain::webhooks::event::{Event, EventKind};
+use crate::store::batch::{self, ManyRows, Script, Values};
+use crate::store::cells::Cells;
+use crate::store::error::{CommitError, ReadError};
+use crate::store::reader::Reader;
+use crate::store::tables::last_integer;
+use crate::store::tails::Numbers;
+
+pub(in crate::store) const ADD: ManyRows = ManyRows {
+    head: "INSERT INTO events (tenant, number, id, at, kind, agent, sequence, body) VALUES",
+    width: 8,
+    tail: "",
+};
+pub(in crate::store) const LAST_NUMBER: &str =
+    "SELECT number FROM events WHERE tenant = $1 ORDER BY number DESC LIMIT 1";
+pub(in crate::store) const AFTER: &str = "SELECT tenant, number, id, at, kind, agent, sequence, body FROM events \
+     WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3";
+pub(in crate::store) const COUNTS: &str =
+    "SELECT kind, COUNT(*) AS total FROM events WHERE tenant = $1 GROUP BY kind ORDER BY kind";
+
+/// An event as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its number in the tenant's outbox, from 1 in the order of the commits.
+    pub number: u64,
+    /// Its id, the same at every delivery.
+    pub id: EventId,
+    /// When it happened.
+    pub at: UtcMicros,
+    /// What kind.
+    pub kind: EventKind,
+    /// The agent concerned.
+    pub agent: Option<AgentId>,
+    /// The number among the agent's events.
+    pub sequence: Option<u64>,
+    /// The body as it is delivered, byte for byte.
+    pub body: String,
+}
+
+pub(in crate::store) async fn last_number(
+    connection: &mut AnyConnection,
+    tenant: &TenantId,
+) -> Result<i64, CommitError> {
+    last_integer(connection, LAST_NUMBER, tenant).await
+}
+
+/// An event with its number and its body.
+pub(in crate::store) type Numbered<'a> = (&'a Event, i64, String);
+
+/// Numbers the events in their order and writes their bodies.
+pub(in crate::store) fn number<'a>(
+    numbers: &mut Numbers,
+    events: impl Iterator<Item = &'a Event>,
+) -> Result<Vec<Numbered<'a>>, CommitError> {
+    let mut rows = Vec::new();
+    for event in events {
+        let body = serde_json::to_string(&event.body());
+        let body = body.map_err(|error| CommitError::Refused(std::sync::Arc::new(error)))?;
+        rows.push((event, numbers.next(&event.tenant), body));
+    }
+    Ok(rows)
+}
+
+pub(in crate::store) async fn write(
+    connection: &mut AnyConnection,
+    script: &mut Script,
+    rows: &[Numbered<'_>],
+) -> Result<(), CommitError> {
+    batch::run(connection, script, &ADD, rows, |(event, number, body), values| {
+        let (agent, sequence) = event.data.about().unzip();
+        values
+            .text(event.tenant.as_str())
+            .int(*number)
+            .text(event.id.to_string())
+            .int(event.at.as_micros())
+            .text(event.data.kind().selector())
+            .text_or_null(agent.map(AgentId::as_str))
+            .int_or_null(sequence.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
+            .text(&**body);
+    })
+    .await
+}
+
+pub(in crate::store) fn decode(row: &AnyRow) -> Result<StoredEvent, ReadError> {
+    let cells = Cells::of("events", row);
+    Ok(StoredEvent {
+        number: cells.number("number")?,
+        id: cells.parsed("id")?,
+        at: cells.instant("at")?,
+        kind: cells.word("kind", EventKind::from_selector)?,
+        agent: cells.text_or_null("agent")?.map(AgentId::new),
+        sequence: cells.number_or_null("sequence")?,
+        body: cells.text("body")?.to_owned(),
+    })
+}
+
+impl Reader {
+    /// Events after number `after`, in order, at most `limit` (held to [`crate::store::PAGE_LIMIT`]).
+    pub async fn events(&self, tenant: &TenantId, after: u64, limit: u32) -> Result<Vec<StoredEvent>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str()).count(after).int(crate::store::page(limit));
+        self.all(AFTER, values).await?.iter().map(decode).collect()
+    }
+
+    /// How many events of each kind a tenant's outbox holds.
+    pub async fn event_counts(&self, tenant: &TenantId) -> Result<Vec<(EventKind, u64)>, ReadError> {
+        let mut values = Values::default();
+        values.text(tenant.as_str());
+        let rows = self.all(COUNTS, values).await?;
+        rows.iter()
+            .map(|row| {
+                let cells = Cells::of("events", row);
+                Ok((cells.word("kind", EventKind::from_selector)?, cells.number("total")?))
+            })
+            .collect()
+    }
+}
