@@ -283,7 +283,7 @@ fn memory(agents: u32, limit_mb: u64, for_so_long: Duration) {
         "{agents} agents for {} s: {:.2} s of a processor after {:.2} s for the start; {} MB, {:.1} MB of them heap and \
          stacks, at most {} MB since its start (to meet: {limit_mb} MB)",
         for_so_long.as_secs(),
-        (daemon.processor() - at_start).as_secs_f64(),
+        daemon.processor().saturating_sub(at_start).as_secs_f64(),
         at_start.as_secs_f64(),
         daemon.memory_kb("VmRSS") / 1024,
         mb(daemon.memory_kb("RssAnon")),
