@@ -159,8 +159,11 @@ impl Site {
         command
     }
 
+    /// The daemon with the environment of `deploy/shiftkeeper.service`.
     fn daemon(&self) -> Server {
-        Server::start(self.command(&["run", "--config", "shiftkeeper.toml"]))
+        let mut run = self.command(&["run", "--config", "shiftkeeper.toml"]);
+        run.env("MALLOC_ARENA_MAX", "1");
+        Server::start(run)
     }
 }
 

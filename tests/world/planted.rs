@@ -92,6 +92,20 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Removes what is not there any more in what was copied.
+fn clear(from: &Path, to: &Path) {
+    for entry in fs::read_dir(to).expect("readable") {
+        let path = entry.expect("an entry").path();
+        let original = from.join(path.file_name().expect("a name"));
+        match (path.is_dir(), original.exists()) {
+            (true, true) => clear(&original, &path),
+            (true, false) => fs::remove_dir_all(&path).expect("removed"),
+            (false, true) => {}
+            (false, false) => fs::remove_file(&path).expect("removed"),
+        }
+    }
+}
+
 /// A copy of the sources with every fault in it, below the target folder.
 fn planted(faults: &[Fault]) -> PathBuf {
     let fresh = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("planted-fresh");
@@ -103,6 +117,7 @@ fn planted(faults: &[Fault]) -> PathBuf {
     }
     plant(&fresh, faults);
     copy(&fresh, &kept);
+    clear(&fresh, &kept);
     fs::remove_dir_all(&fresh).expect("removed");
     kept
 }
