@@ -78,6 +78,8 @@ async fn who_is_excused_is_left_alone_until_the_exception_ends_and_a_restart_kee
 
     scenario.until_settled().await;
     scenario.kill_daemon().await;
+    // Longer than what snapshots bridge.
+    scenario.pass(Duration::from_secs(2 * 60)).await;
     scenario.start_daemon().await;
     scenario.until_readiness("ready").await;
     scenario.pass(Duration::from_secs(5 * 60)).await;
