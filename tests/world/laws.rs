@@ -108,6 +108,10 @@ impl Laws {
     pub fn look(&mut self, world: &World, watched: &[Watched]) -> Judged {
         self.read(world);
         within_budget(world, &self.read_log)?;
+        // A daemon that does not run shows nothing, and after a start it has three snapshots again to believe what it sees.
+        if !world.serving() {
+            self.shown.clear();
+        }
         for look in watched {
             let (agents, ready) = (taken(&look.agents), taken(&look.ready));
             let (Some(agents), Some(ready)) = (agents, ready) else { continue };
