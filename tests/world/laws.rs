@@ -467,7 +467,9 @@ fn history_is_true(world: &World, database: &Connection, log: &LogPage) -> Judge
         let now = world.state_of(agent);
         let since = changes.last().map_or(UtcMicros::EPOCH, |change| change.at);
         let held = world.platform_clock_now().since(since);
-        let Some((last, ..)) = rows.last() else { return Err(format!("nothing is known of {agent}")) };
+        // Where the clock was set back, the row that goes on need not be the one that began last.
+        let open: Vec<_> = rows.iter().filter(|(_, _, left, _)| left.is_none()).map(|(state, ..)| state).collect();
+        let [last] = open[..] else { return Err(format!("history has {agent} in {open:?} now")) };
         if last != name_of(now) && held > SEEN_WITHIN + INTERVAL {
             return Err(format!("history ends with {last} for {agent}, who is {} for {held:?}", name_of(now)));
         }
