@@ -438,6 +438,15 @@ fn later_wishes_win(world: &World, database: &Connection) -> Judged {
     Ok(())
 }
 
+/// One row of an agent's history goes on, and has the state that the agent is in.
+fn goes_on(agent: &str, open: &[&String], now: &str, held: Duration) -> Judged {
+    let [last] = open else { return Err(format!("history has {agent} in {open:?} now")) };
+    if *last != now && held > SEEN_WITHIN + INTERVAL {
+        return Err(format!("history ends with {last} for {agent}, who is {now} for {held:?}"));
+    }
+    Ok(())
+}
+
 /// History ends with what is, and holds nothing that never was.
 fn history_is_true(world: &World, database: &Connection, log: &LogPage) -> Judged {
     let skewed = world
@@ -469,10 +478,7 @@ fn history_is_true(world: &World, database: &Connection, log: &LogPage) -> Judge
         let held = world.platform_clock_now().since(since);
         // Where the clock was set back, the row that goes on need not be the one that began last.
         let open: Vec<_> = rows.iter().filter(|(_, _, left, _)| left.is_none()).map(|(state, ..)| state).collect();
-        let [last] = open[..] else { return Err(format!("history has {agent} in {open:?} now")) };
-        if last != name_of(now) && held > SEEN_WITHIN + INTERVAL {
-            return Err(format!("history ends with {last} for {agent}, who is {} for {held:?}", name_of(now)));
-        }
+        goes_on(agent.as_str(), &open, name_of(now), held)?;
         if world.clock_was_set {
             continue;
         }
