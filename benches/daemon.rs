@@ -1,6 +1,5 @@
 //! The daemon as it ships, in a process of its own beside a simulator in another: how long a restart takes with a million rows of
-//! history, and how much memory and processor time it takes with 300 and with 10,000 agents in a
-//! minute of their lives.
+//! history, and how much memory and processor time it takes with 300 and with 10,000 agents in a minute of their lives.
 //!
 //! `cargo bench --bench daemon`, with ` -- restart` or ` -- memory` for one of the two; `SMALL=1` before it takes a tenth of the rows,
 //! the agents and the minute. It needs Linux's `/proc`.

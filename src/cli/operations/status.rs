@@ -142,7 +142,7 @@ fn tenant_rows(tenant: &TenantStatus) -> Vec<Row> {
         rows.push(Row::new(figures.ok, &id, "figures", format!("up to {} old", millis(oldest))).detail(detail));
     }
     let breaker = &tenant.breaker;
-    let since = breaker.since.map_or_else(String::new, |since| format!("automation is halted since {since}"));
+    let since = breaker.since.map_or_else(String::new, |since| format!("state changes are halted since {since}"));
     rows.push(Row::new(breaker.ok, &id, "circuit breaker", breaker.state.clone()).detail(since));
     rows.push(picture_row(tenant));
     rows.push(feed_row(tenant));

@@ -60,7 +60,7 @@ pub(super) fn lines(set: &SetView) -> String {
         ));
     }
     match (set.finish_at, set.halted) {
-        (_, true) => lines.push("automation is halted: no estimated completion".to_owned()),
+        (_, true) => lines.push("state changes are halted: no estimated completion".to_owned()),
         (Some(at), false) if set.status == SetStatus::Previewed => {
             let latest = set.finish_at_latest.filter(|latest| *latest > at);
             let latest = latest.map(|latest| format!(", with retries by {latest}")).unwrap_or_default();
