@@ -210,7 +210,11 @@ impl Keeper {
         let file = &mut self.files[index.position()];
         let before = if now.is_estimate() { file.before_estimate.clone() } else { file.before_estimate.take() };
         // An instant that jitters does not put a change before the one that it followed.
-        let now = now.following(before.as_ref());
+        let mut now = now.following(before.as_ref());
+        if before.is_none() && estimate.row_at > estimate.entered_at {
+            // The row keeps its place behind rows of a clock that was set back since.
+            now.row_at = now.row_at.max(estimate.row_at);
+        }
         if let Some(before) = before.as_ref().filter(|before| before.state.counts_as_not_ready()) {
             file.take_not_ready(before.entered_at, estimate.entered_at);
             file.add_not_ready(before.entered_at, now.entered_at);
