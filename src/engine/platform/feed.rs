@@ -40,6 +40,9 @@ const STOOD_STILL: Duration = Duration::from_millis(2_500);
 /// A heartbeat may be so much later than the ones before it, in real time.
 const LATE_BEAT: Duration = Duration::from_secs(2);
 
+/// Why a connection is given up that went on after it had missed a heartbeat.
+const LATE_HEARTBEAT: &str = "it stood still for longer than its heartbeats allow";
+
 /// How a tenant's feed is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FeedState {
@@ -105,7 +108,15 @@ pub async fn run(
     mut settings: watch::Receiver<Arc<TenantSettings>>,
     soft: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut worker = Worker { link, feed: None, told: Vec::new(), failures: 0, refused: false, complained: false };
+    let mut worker = Worker {
+        link,
+        feed: None,
+        told: Vec::new(),
+        heartbeat_interval: None,
+        failures: 0,
+        refused: false,
+        complained: false,
+    };
     loop {
         let wanted = Wanted::of(&settings.borrow_and_update());
         let stopped = tokio::select! {
@@ -130,6 +141,8 @@ struct Worker {
     feed: Option<Box<dyn Feed>>,
     /// What it has told of agents and the keeper has not got yet.
     told: Vec<(AgentId, Fed)>,
+    /// The shortest time between two heartbeats so far, as learnt from this connection and those before it.
+    heartbeat_interval: Option<Duration>,
     /// Attempts in a row of which nothing came.
     failures: u32,
     /// The last attempt ended because the platform did not take our token.
@@ -196,7 +209,8 @@ impl Worker {
     async fn listen(&mut self, wanted: &Wanted) -> anyhow::Result<CallError> {
         let clock = self.link.clock.clone();
         let mut heard_at = clock.monotonic();
-        let mut wakefulness = Wakefulness::new(clock.clone());
+        // A connection whose heartbeats were late is the last to go by that interval: the platform may have lengthened it.
+        let mut wakefulness = Wakefulness::new(clock.clone(), self.heartbeat_interval);
         // When there was last nothing left to read: what is there to be read at once has come since then.
         let mut empty_at = heard_at;
         loop {
@@ -220,7 +234,10 @@ impl Worker {
                     (next_or_ping(&mut **feed, quiet, wanted, &mut wakefulness).await, Duration::ZERO)
                 }
             };
-            if let (Some(why), Ok(message)) = (wakefulness.stood_still(&message, heard_at), &message) {
+            let stood_still = wakefulness.stood_still(&message, heard_at);
+            let is_late = stood_still == Some(LATE_HEARTBEAT);
+            self.heartbeat_interval = wakefulness.heartbeat_interval.filter(|_| !is_late);
+            if let (Some(why), Ok(message)) = (stood_still, &message) {
                 // What waited on its way says nothing of now, and nobody knows of when: the next connection has nothing that waited.
                 tracing::debug!(tenant = %self.link.tenant, ?message, "passed over");
                 self.hand_over().await?;
@@ -339,15 +356,15 @@ struct Wakefulness {
     /// How long the host has slept.
     slept: Duration,
     /// When the last heartbeat came, by monotonic time.
-    last_beat: Option<Duration>,
+    last_heartbeat: Option<Duration>,
     /// The shortest time between two heartbeats so far, but for those that came together.
-    beat: Option<Duration>,
+    heartbeat_interval: Option<Duration>,
 }
 
 impl Wakefulness {
-    fn new(clock: SharedClock) -> Self {
+    fn new(clock: SharedClock, heartbeat_interval: Option<Duration>) -> Self {
         let slept = slept(&clock);
-        Self { clock, awake: Stopwatch::start(), slept, last_beat: None, beat: None }
+        Self { clock, awake: Stopwatch::start(), slept, last_heartbeat: None, heartbeat_interval }
     }
 
     /// Why a message that was just read may have waited, if so.
@@ -355,17 +372,20 @@ impl Wakefulness {
         let (slept, now) = (slept(&self.clock), self.clock.monotonic());
         let napped = slept.saturating_sub(std::mem::replace(&mut self.slept, slept));
         let silence = now.saturating_sub(heard_at);
-        let late = self.beat.is_some_and(|beat| silence > beat + beat / 4 + self.clock.span_of_real(LATE_BEAT));
+        let late = self
+            .heartbeat_interval
+            .is_some_and(|interval| silence > interval + interval / 4 + self.clock.span_of_real(LATE_BEAT));
         if matches!(message, Ok(FeedMessage::Heartbeat)) {
-            let since = self.last_beat.replace(now).map(|last| now.saturating_sub(last));
-            self.beat = since.filter(|since| *since >= SAME_CHANGE).into_iter().chain(self.beat).min();
+            let since = self.last_heartbeat.replace(now).map(|last| now.saturating_sub(last));
+            let apart = since.filter(|since| *since >= SAME_CHANGE);
+            self.heartbeat_interval = apart.into_iter().chain(self.heartbeat_interval).min();
         }
         if napped >= self.clock.span_of_real(STOOD_STILL) {
             Some("the host slept while it was open")
         } else if self.awake.elapsed() >= STOOD_STILL {
             Some("the daemon was stopped while it was open")
         } else if late {
-            Some("it stood still for longer than its heartbeats allow")
+            Some(LATE_HEARTBEAT)
         } else {
             None
         }

@@ -420,3 +420,32 @@ async fn nothing_that_comes_after_missing_heartbeats_is_handed_on() {
     assert_eq!(told.iter().map(|(agent, _)| agent.as_str()).collect::<Vec<_>>(), ["u_1"]);
     assert!(stage.inbox.try_recv().is_err(), "what the link held back is not of now");
 }
+
+/// The interval is the platform's, so that a new connection knows it before its own second heartbeat. A platform that lengthens it
+/// loses one connection.
+#[tokio::test]
+async fn the_interval_of_heartbeats_outlives_the_connection_that_taught_it() {
+    let mut stage = Stage::new(&["1"], [Ok(()), Ok(()), Ok(())]).await;
+    let line = stage.line().await;
+    for _ in 0..3 {
+        line.say(FeedMessage::Heartbeat);
+        settle().await;
+        stage.clock.advance(Duration::from_secs(30));
+        settle().await;
+    }
+    drop(line);
+    for (attempts, expected) in [(2, None), (3, Some("u_2"))] {
+        stage.advance_until(Duration::from_millis(100), || stage.attempts().len() == attempts).await;
+        let line = stage.line().await;
+        line.say(FeedMessage::Heartbeat);
+        settle().await;
+        stage.clock.advance(Duration::from_secs(60));
+        line.say(ready("u_2", 0));
+        settle().await;
+        let told = match stage.inbox.try_recv() {
+            Ok(Message::Fed(told)) => told.first().map(|(agent, _)| agent.to_string()),
+            Ok(_) | Err(_) => None,
+        };
+        assert_eq!(told.as_deref(), expected, "connection {attempts}");
+    }
+}
