@@ -24,6 +24,12 @@ use crate::stage::{INTERVAL, REQUEST_TIMEOUT, World};
 /// The span of the request budget.
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// The longest that a plan holds the network up.
+const LONGEST_STALL: Duration = Duration::from_secs(121);
+
+/// A feed has sent two heartbeats by then.
+const TWO_HEARTBEATS: Duration = Duration::from_secs(65);
+
 /// Clocks drift by 300 millionths at most in either direction.
 const DRIFT: Duration = Duration::from_millis(50);
 
@@ -289,6 +295,19 @@ fn may_arrive_together(world: &World) -> bool {
         .any(|(_, what)| matches!(what, Happening::Stall(Route::Platform, _) | Happening::Slow(Route::Platform, ..)))
 }
 
+/// Whether the way to the platform was held up before the daemon had heard two heartbeats since its start.
+fn stalled_after_a_start(world: &World) -> bool {
+    let starts = world.plan.happenings.iter().filter_map(|(at, what)| match what {
+        Happening::Kill(down) | Happening::Restart(down) => Some(*at + *down),
+        _ => None,
+    });
+    let starts: Vec<Duration> = starts.chain([Duration::ZERO]).collect();
+    world.plan.happenings.iter().any(|(at, what)| {
+        matches!(what, Happening::Stall(Route::Platform, _))
+            && starts.iter().any(|start| (*start..*start + TWO_HEARTBEATS).contains(at))
+    })
+}
+
 /// Whether the way to the platform was held up at some time between two instants.
 fn held_up(world: &World, from: UtcMicros, to: UtcMicros) -> bool {
     world.plan.happenings.iter().any(|(at, what)| {
@@ -365,9 +384,18 @@ fn wished_between(world: &World, agent: &str, from: UtcMicros, to: UtcMicros) ->
     let singles = world.wishes.iter().map(|wish| (&wish.agent, wish.asked_at));
     let others = world.touched.iter().map(|(agent, at)| (agent, *at));
     singles.chain(others).any(|(wished_for, at)| {
-        let at = World::true_time(at);
+        let at = World::true_time(heard_at(world, at));
         wished_for == agent && at + margin > from && at < to + margin
     })
+}
+
+/// When the daemon heard a request made at an instant: while its host stood still it heard none.
+fn heard_at(world: &World, asked_at: Duration) -> Duration {
+    let stood_still = world.plan.happenings.iter().filter_map(|(at, what)| match what {
+        Happening::Still(_, span) => Some((*at, *at + *span)),
+        _ => None,
+    });
+    stood_still.filter(|(from, to)| (*from..*to).contains(&asked_at)).map(|(_, to)| to).max().unwrap_or(asked_at)
 }
 
 /// Each entry's hash is that of its body, and each body holds the hash before.
@@ -458,6 +486,8 @@ fn history_is_true(world: &World, database: &Connection, log: &LogPage) -> Judge
     let held_back = may_arrive_together(world);
     let about = match (skewed, held_back) {
         (true, _) => Duration::from_secs(120),
+        // A daemon that has heard no two heartbeats yet does not know when one is late.
+        (false, true) if stalled_after_a_start(world) => Duration::from_secs(20) + LONGEST_STALL,
         (false, true) => Duration::from_secs(50),
         (false, false) => Duration::from_secs(20),
     };
