@@ -412,33 +412,6 @@ async fn an_accepted_change_that_never_comes_is_disproved_whatever_the_clock_is_
     }
 }
 
-/// Rows that follow one another only by a microsecond, since the clock was set back, stay in that order when an estimate is taken back.
-#[tokio::test]
-async fn history_stays_in_order_when_an_estimate_is_disproved_after_the_clock_was_set_back() {
-    use AgentState::{NotReady, Paused, Ready};
-    for by_us in SETTINGS_US {
-        for crashes in [false, true] {
-            let mut desk = Desk::of(&["u_1"]).await;
-            desk.see(10, &[("u_1", NotReady, 0)]).await;
-            desk.see(100, &[("u_1", Paused, 90)]).await;
-            desk.set_clock(by_us);
-            desk.pass().await;
-            desk.hear_feed(120, &[("u_1", Ready, 0)]).await;
-            desk.go_to(121);
-            desk.ask_and_accept("u_1", NotReady).await;
-            for second in [130, 140, 150, 160] {
-                desk.see(second, &[("u_1", Ready, 119)]).await;
-            }
-            if crashes {
-                desk.crash().await;
-            }
-            desk.see(180, &[("u_1", NotReady, 170)]).await;
-            let states: Vec<_> = told(&desk.history("u_1").await).into_iter().map(|(state, _)| state).collect();
-            assert_eq!(states, [NotReady, Paused, Ready, NotReady], "set by {by_us}, crashes: {crashes}");
-        }
-    }
-}
-
 #[tokio::test]
 async fn the_platform_s_clock_that_was_set_before_a_start_moves_no_stay() {
     // Calls of this start of the host reach back no further.

@@ -1,7 +1,7 @@
 //! The feed beside the snapshots: what counts as a change, what does not, and what the feed does not settle.
 
 use super::desk::{Desk, INTERVAL, Told, at};
-use super::{not_ready_s, rows_of, told};
+use super::{SETTINGS_US, not_ready_s, rows_of, told};
 use crate::domain::agents::agent::Source;
 use crate::domain::agents::roster::AgentSlot;
 use crate::domain::agents::state::AgentState::{self, Idle, NotReady, OnContact, Paused, Ready};
@@ -258,5 +258,31 @@ async fn what_waits_to_be_believed_is_left_to_the_snapshots_when_the_connection_
         let states: Vec<_> = rows(&desk).await.into_iter().map(|(state, ..)| state).collect();
         let expected: Vec<_> = [NotReady, Paused].into_iter().chain(next).collect();
         assert_eq!(states, expected);
+    }
+}
+
+/// Rows that follow one another only by a microsecond, since the clock was set back, stay in that order when an estimate is taken back.
+#[tokio::test]
+async fn history_stays_in_order_when_an_estimate_is_disproved_after_the_clock_was_set_back() {
+    for by_us in SETTINGS_US {
+        for crashes in [false, true] {
+            let mut desk = Desk::of(&["u_1"]).await;
+            desk.see(10, &[("u_1", NotReady, 0)]).await;
+            desk.see(100, &[("u_1", Paused, 90)]).await;
+            desk.set_clock(by_us);
+            desk.pass().await;
+            desk.hear_feed(120, &[("u_1", Ready, 0)]).await;
+            desk.go_to(121);
+            desk.ask_and_accept("u_1", NotReady).await;
+            for second in [130, 140, 150, 160] {
+                desk.see(second, &[("u_1", Ready, 119)]).await;
+            }
+            if crashes {
+                desk.crash().await;
+            }
+            desk.see(180, &[("u_1", NotReady, 170)]).await;
+            let states: Vec<_> = told(&desk.history("u_1").await).into_iter().map(|(state, _)| state).collect();
+            assert_eq!(states, [NotReady, Paused, Ready, NotReady], "set by {by_us}, crashes: {crashes}");
+        }
     }
 }
