@@ -2,6 +2,7 @@
 //! the code that it judges.
 
 mod calls;
+mod delays;
 mod records;
 mod webhooks;
 
@@ -16,19 +17,13 @@ use shiftkeeper::clock::Clock as _;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{Kind, LogPage, RequestEntry, SimState};
 
+use self::delays::{first_stall_before, heard_at, held_up, may_arrive_together};
 use crate::daemon::{Said, Slot};
-use crate::network::Route;
 use crate::plan::Happening;
 use crate::stage::{INTERVAL, REQUEST_TIMEOUT, World};
 
 /// The span of the request budget.
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// The longest that a plan holds the network up.
-const LONGEST_STALL: Duration = Duration::from_secs(121);
-
-/// A feed has sent two heartbeats by then.
-const TWO_HEARTBEATS: Duration = Duration::from_secs(65);
 
 /// Clocks drift by 300 millionths at most in either direction.
 const DRIFT: Duration = Duration::from_millis(50);
@@ -286,38 +281,6 @@ fn is_budgeted(request: &RequestEntry) -> bool {
     request.agent.is_some() || (request.method == "POST" && request.path.ends_with("/subscription"))
 }
 
-/// Requests that were held up on the way arrive together with later ones, which no sender can prevent.
-fn may_arrive_together(world: &World) -> bool {
-    world
-        .plan
-        .happenings
-        .iter()
-        .any(|(_, what)| matches!(what, Happening::Stall(Route::Platform, _) | Happening::Slow(Route::Platform, ..)))
-}
-
-/// Whether the way to the platform was held up before the daemon had heard two heartbeats since its start.
-fn stalled_after_a_start(world: &World) -> bool {
-    let starts = world.plan.happenings.iter().filter_map(|(at, what)| match what {
-        Happening::Kill(down) | Happening::Restart(down) => Some(*at + *down),
-        _ => None,
-    });
-    let starts: Vec<Duration> = starts.chain([Duration::ZERO]).collect();
-    world.plan.happenings.iter().any(|(at, what)| {
-        matches!(what, Happening::Stall(Route::Platform, _))
-            && starts.iter().any(|start| (*start..*start + TWO_HEARTBEATS).contains(at))
-    })
-}
-
-/// Whether the way to the platform was held up at some time between two instants.
-fn held_up(world: &World, from: UtcMicros, to: UtcMicros) -> bool {
-    world.plan.happenings.iter().any(|(at, what)| {
-        let (Happening::Stall(Route::Platform, span) | Happening::Slow(Route::Platform, _, span)) = what else {
-            return false;
-        };
-        World::true_time(*at) <= to && from <= World::true_time(*at + *span) + REQUEST_TIMEOUT
-    })
-}
-
 fn within_budget(world: &World, log: &LogPage) -> Judged {
     if may_arrive_together(world) {
         return Ok(());
@@ -387,15 +350,6 @@ fn wished_between(world: &World, agent: &str, from: UtcMicros, to: UtcMicros) ->
         let at = World::true_time(heard_at(world, at));
         wished_for == agent && at + margin > from && at < to + margin
     })
-}
-
-/// When the daemon heard a request made at an instant: while its host stood still it heard none.
-fn heard_at(world: &World, asked_at: Duration) -> Duration {
-    let stood_still = world.plan.happenings.iter().filter_map(|(at, what)| match what {
-        Happening::Still(_, span) => Some((*at, *at + *span)),
-        _ => None,
-    });
-    stood_still.filter(|(from, to)| (*from..*to).contains(&asked_at)).map(|(_, to)| to).max().unwrap_or(asked_at)
 }
 
 /// Each entry's hash is that of its body, and each body holds the hash before.
@@ -484,10 +438,8 @@ fn history_is_true(world: &World, database: &Connection, log: &LogPage) -> Judge
         .any(|(_, what)| matches!(what, Happening::Platform(text) if text.contains("clock_skew")));
     // A link that holds back for less than a heartbeat cannot be told from one on which nothing is said.
     let held_back = may_arrive_together(world);
-    let about = match (skewed, held_back) {
+    let usual = match (skewed, held_back) {
         (true, _) => Duration::from_secs(120),
-        // A daemon that has heard no two heartbeats yet does not know when one is late.
-        (false, true) if stalled_after_a_start(world) => Duration::from_secs(20) + LONGEST_STALL,
         (false, true) => Duration::from_secs(50),
         (false, false) => Duration::from_secs(20),
     };
@@ -513,6 +465,8 @@ fn history_is_true(world: &World, database: &Connection, log: &LogPage) -> Judge
             continue;
         }
         for (state, entered, left, source) in &rows {
+            let about =
+                usual.max(first_stall_before(world, UtcMicros::from_micros(*entered)) + Duration::from_secs(20));
             let entered = UtcMicros::from_micros(*entered) - about;
             let left = left.map_or(UtcMicros::MAX, |left| UtcMicros::from_micros(left) + about);
             // What was accepted and overtaken before anybody saw it keeps its row, though the platform may never have done it.

@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{Kind, LogPage, RequestEntry};
 
-use super::{Judged, held_up, is_poll, is_state_post, wanted, wished_between};
+use super::delays::held_up;
+use super::{Judged, is_poll, is_state_post, wanted, wished_between};
 use crate::network::Route;
 use crate::people::in_minutes;
 use crate::plan::Happening;

@@ -8,7 +8,8 @@ use serde_json::Value;
 use shiftkeeper::domain::time::UtcMicros;
 use shiftkeeper::sim::{Kind, LogPage};
 
-use super::{Judged, is_poll, may_arrive_together, name_of};
+use super::delays::may_arrive_together;
+use super::{Judged, is_poll, name_of};
 use crate::plan::Happening;
 use crate::stage::World;
 

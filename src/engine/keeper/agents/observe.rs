@@ -212,7 +212,8 @@ impl Keeper {
         // An instant that jitters does not put a change before the one that it followed.
         let mut now = now.following(before.as_ref());
         if before.is_none() && estimate.row_at > estimate.entered_at {
-            // The row keeps its place behind rows of a clock that was set back since.
+            // An estimate that a disproved change had replaced, and whose row stands ahead of its own instant since the clock was set
+            // back: what it followed is not known any more, so the row keeps its place.
             now.row_at = now.row_at.max(estimate.row_at);
         }
         if let Some(before) = before.as_ref().filter(|before| before.state.counts_as_not_ready()) {

@@ -174,6 +174,16 @@ impl Stage {
         self.lines.recv().await.expect("the worker lasts")
     }
 
+    /// Three heartbeats half a minute apart, and half a minute after them.
+    async fn hear_three_heartbeats(&self, line: &Line) {
+        for _ in 0..3 {
+            line.say(FeedMessage::Heartbeat);
+            settle().await;
+            self.clock.advance(Duration::from_secs(30));
+            settle().await;
+        }
+    }
+
     fn attempts(&self) -> Vec<Duration> {
         self.puppet.attempts.lock().expect("a lock").clone()
     }
@@ -404,12 +414,7 @@ async fn nothing_that_waited_while_the_host_slept_is_handed_on() {
 async fn nothing_that_comes_after_missing_heartbeats_is_handed_on() {
     let mut stage = Stage::new(&["1"], [Ok(()), Ok(())]).await;
     let line = stage.line().await;
-    for _ in 0..3 {
-        line.say(FeedMessage::Heartbeat);
-        settle().await;
-        stage.clock.advance(Duration::from_secs(30));
-        settle().await;
-    }
+    stage.hear_three_heartbeats(&line).await;
     line.say(ready("u_1", 0));
     settle().await;
     stage.clock.advance(Duration::from_secs(60));
@@ -427,12 +432,7 @@ async fn nothing_that_comes_after_missing_heartbeats_is_handed_on() {
 async fn the_interval_of_heartbeats_outlives_the_connection_that_taught_it() {
     let mut stage = Stage::new(&["1"], [Ok(()), Ok(()), Ok(())]).await;
     let line = stage.line().await;
-    for _ in 0..3 {
-        line.say(FeedMessage::Heartbeat);
-        settle().await;
-        stage.clock.advance(Duration::from_secs(30));
-        settle().await;
-    }
+    stage.hear_three_heartbeats(&line).await;
     drop(line);
     for (attempts, expected) in [(2, None), (3, Some("u_2"))] {
         stage.advance_until(Duration::from_millis(100), || stage.attempts().len() == attempts).await;
