@@ -69,6 +69,19 @@ async fn run(scenario: &Scenario) -> Value {
         .await
 }
 
+/// Waits until each series was judged once. The first judgement says from which day on anomalies are reported.
+async fn each_series_is_judged(scenario: &Scenario) {
+    let reader = scenario.reader().await;
+    for (id, of, _) in SERIES {
+        scenario
+            .until("the series is judged", || async {
+                let through = reader.judged_through(&scenario.tenant, &id.into(), of).await.expect("readable");
+                through.ok_or_else(|| format!("{id} is not"))
+            })
+            .await;
+    }
+}
+
 /// The query goes up to another day from now on.
 async fn reach(scenario: &mut Scenario, to: &str) {
     scenario.setup.tenant_tables = tables(to);
@@ -115,6 +128,7 @@ async fn what_the_platform_planted_is_found_and_told_once_and_nothing_else_is() 
     let webhooks = hook("wfm", told.address(), "events = [\"anomaly.detected\"]");
     let mut scenario = Scenario::start(Setup { webhooks, ..setup("2026-09-13", Setup::default()) }).await;
     run(&scenario).await;
+    each_series_is_judged(&scenario).await;
     reach(&mut scenario, "2026-10-26").await;
     run(&scenario).await;
     let all = expected();
