@@ -15,6 +15,9 @@ use tempfile::TempDir;
 use crate::faults::say;
 use crate::harness::{PATIENCE, until};
 
+/// How often Chromium is started before the test fails.
+const STARTS: usize = 3;
+
 /// The name of an element in the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -109,10 +112,18 @@ impl Browser {
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});
         let base = format!("http://127.0.0.1:{port}/session");
-        let answer: Value = http.post(&base).json(&wanted).send().await.expect("answered").json().await.expect("JSON");
-        let Some(id) = answer["value"]["sessionId"].as_str() else {
-            let _ = driver.kill();
-            panic!("no session: {answer}")
+        // On a busy machine Chromium sometimes exits while it starts, before any page is opened.
+        let mut attempts = Vec::new();
+        let id = loop {
+            let answer: Value = http.post(&base).json(&wanted).send().await.expect("answered").json().await.expect("JSON");
+            if let Some(id) = answer["value"]["sessionId"].as_str() {
+                break id.to_owned();
+            }
+            attempts.push(answer["value"]["message"].to_string());
+            if attempts.len() == STARTS {
+                let _ = driver.kill();
+                panic!("no session in {STARTS} attempts: {}", attempts.join("; "))
+            }
         };
         Some(Self { session: format!("{base}/{id}"), driver, http, _profile: profile })
     }
